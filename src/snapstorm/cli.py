@@ -1,0 +1,490 @@
+"""The command line: reads what was typed, composes the parts, and turns what comes of it into an exit status.
+
+    snapstorm run                      a real server, four clients, 60 s of random actions, every snapshot restored
+    snapstorm run --testbed DIR        the same, on a testbed that goes on with its history at each run
+    snapstorm run many-small-files     another scenario; `snapstorm scenarios` lists them
+
+Exit status: 0 pass, 1 violated, 2 bad usage or configuration, 3 environment or harness, 4 inconclusive,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import anyio
+import cyclopts
+from cyclopts import App, Group, Parameter
+from pydantic import ValidationError
+from rich.console import Console
+
+from snapstorm import __version__
+from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
+from snapstorm.engine.result import RunResult
+from snapstorm.engine.testbed import open_testbed, read_testbed
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError
+from snapstorm.model.actions import ACTIONS
+from snapstorm.model.protocols import Mode
+from snapstorm.model.verdict import EXIT_STATUS, Verdict
+from snapstorm.plan.scenarios import (
+    SHIPPED,
+    Scenario,
+    build_scenario,
+    parse_scenario,
+    read_duration,
+    shipped,
+)
+from snapstorm.report.catalogue import action_lines, scenario_lines, status_lines, target_lines
+from snapstorm.report.progress import ProgressKind, progress
+from snapstorm.report.summary import STYLES, summary_lines
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.choose import find_target
+
+EXIT_BAD_USAGE = 2
+EXIT_HARNESS = 3
+
+app = App(
+    name="snapstorm",
+    version=__version__,
+    help="Find out whether backups come back.",
+    help_epilogue=(
+        "Exit status: 0 pass, 1 violated, 2 bad usage or configuration, 3 environment or harness, 4 inconclusive, "
+        "130 interrupted."
+    ),
+    help_format="plaintext",
+)
+app.register_install_completion_command()
+
+_WHAT = Group("What runs", sort_key=1)
+_WHERE = Group("Where and against what", sort_key=2)
+_JUDGING = Group("Judging", sort_key=3)
+_OUTPUT = Group("Output", sort_key=4)
+
+ProgressChoice = Literal["auto", "rich", "plain", "none"]
+
+
+@app.command
+def run(
+    scenario: Annotated[str | None, Parameter(group=_WHAT)] = None,
+    /,
+    *,
+    clients: Annotated[int | None, Parameter(group=_WHAT)] = None,
+    duration: Annotated[str | None, Parameter(group=_WHAT)] = None,
+    actions: Annotated[int | None, Parameter(group=_WHAT)] = None,
+    seed: Annotated[int | None, Parameter(group=_WHAT)] = None,
+    weights: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
+    option: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
+    config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
+    testbed: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    target: Annotated[str, Parameter(group=_WHERE)] = "kopia",
+    kopia: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    mode: Annotated[Literal["server", "direct"] | None, Parameter(group=_WHERE)] = None,
+    workdir: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    sweep_seconds: Annotated[float | None, Parameter(group=_JUDGING)] = None,
+    operation_timeout: Annotated[str, Parameter(group=_JUDGING)] = "300s",
+    keep_going: Annotated[bool, Parameter(group=_JUDGING, negative="")] = False,
+    json_output: Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")] = False,
+    progress_kind: Annotated[ProgressChoice, Parameter(name="--progress", group=_OUTPUT)] = "auto",
+) -> int:
+    """Run clients against a real backup server and verify every restore.
+
+    Without options: an embedded repository and server, four clients, 60 s of random actions, then every live snapshot
+    is restored and compared.
+
+    Parameters
+    ----------
+    scenario
+        What the clients do; `snapstorm scenarios` lists them. Default: randomized.
+    clients
+        How many clients work at once.
+    duration
+        How long random actions go on, such as 60s, 5m or 1.5h.
+    actions
+        Random actions of all clients together, instead of a duration.
+    seed
+        Every draw of the run follows from it. Default: a random one, which is printed.
+    weights
+        KEY=N, may be repeated: how often an action is drawn against the others; the rest keep theirs.
+    option
+        KEY.OPTION=VALUE, may be repeated: how an action is drawn; `snapstorm actions` lists them.
+    config
+        A scenario of your own, in TOML.
+    testbed
+        The directory that holds repository, ledger and runs; made if missing, gone on with otherwise. Default: a
+        temporary one, kept only if something is violated.
+    target
+        kopia, memory (simulated), or memory:DEFECT (simulated, with a planted defect).
+    kopia
+        The program under test. Default: KOPIA_EXE, then PATH, then the project's own build.
+    mode
+        server: many clients against one server; direct: one client on the repository itself.
+    workdir
+        Where clients' files and restores live. Default: inside the testbed.
+    sweep_seconds
+        Bounds the final sweep; without it every live snapshot is restored.
+    operation_timeout
+        After this time an operation is ended.
+    keep_going
+        Go on with actions after a violation.
+    json_output
+        Print one JSON object on stdout, and nothing else there.
+    progress_kind
+        How the run is shown on stderr while it goes on.
+    """
+    chosen = _choose_scenario(scenario, config)
+    chosen = _changed(chosen, _changes(clients, duration, actions, mode, weights, option))
+    options = HarnessOptions(
+        testbed=testbed,
+        target=target,
+        kopia=kopia,
+        mode=chosen.mode,
+        seed=seed,
+        workdir=workdir,
+        data_bytes_max=chosen.data_bytes_max,
+        operation_seconds_max=_duration("--operation-timeout", operation_timeout),
+        sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
+        keep_going=keep_going,
+        scenario=chosen.model_dump_json(),
+    )
+    return _run_harness(options, lambda harness: harness.run_scenario(chosen), json_output, progress_kind)
+
+
+@app.command
+def sweep(
+    *,
+    testbed: Path,
+    kopia: Path | None = None,
+    target: str | None = None,
+    sweep_seconds: float | None = None,
+    operation_timeout: str = "300s",
+    workdir: Path | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto",
+) -> int:
+    """Restore and compare every live snapshot of a testbed; write nothing new.
+
+    Parameters
+    ----------
+    testbed
+        The testbed, which must exist.
+    kopia
+        The program under test.
+    target
+        Default: the one that the testbed was made with.
+    sweep_seconds
+        Bounds the sweep; snapshots that were not verified for longest come first.
+    operation_timeout
+        After this time an operation is ended.
+    workdir
+        Where restores go. Default: inside the testbed.
+    json_output
+        Print one JSON object on stdout, and nothing else there.
+    progress_kind
+        How the run is shown on stderr while it goes on.
+    """
+    with read_testbed(testbed.absolute()) as ledger:
+        kind = ledger.fact("target") or "kopia"
+        mode = Mode(ledger.fact("mode") or "server")
+    options = HarnessOptions(
+        testbed=testbed,
+        target=target or kind,
+        kopia=kopia,
+        mode=mode,
+        workdir=workdir,
+        operation_seconds_max=_duration("--operation-timeout", operation_timeout),
+        sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
+        must_exist=True,
+        is_sweep_only=True,
+        scenario="sweep",
+    )
+    return _run_harness(options, None, json_output, progress_kind)
+
+
+@app.command
+def status(*, testbed: Path, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing.
+
+    Parameters
+    ----------
+    testbed
+        The testbed, which must exist.
+    json_output
+        Print one JSON object.
+    """
+    with read_testbed(testbed.absolute()) as ledger:
+        for line in status_lines(testbed.absolute(), ledger, as_json=json_output):
+            print(line)
+    return 0
+
+
+@app.command
+def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
+    """Accept a loss that is known, so that it is listed, and not counted again in later runs.
+
+    Parameters
+    ----------
+    violation
+        Its number, as `snapstorm status` shows it.
+    testbed
+        The testbed, which must exist.
+    reason
+        Why, for those who read the history.
+    """
+    if not reason.strip():
+        raise ConfigError("--reason must say why the loss is accepted")
+    with open_testbed(testbed.absolute(), must_exist=True) as opened:
+        opened.is_new = False
+        if not opened.ledger.accept(violation, reason.strip()):
+            raise ConfigError(f"this testbed has no violation {violation}; `snapstorm status` lists them")
+    print(f"violation {violation} is accepted: {reason.strip()}")
+    return 0
+
+
+@app.command
+def actions(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+    """List the actions that clients can do, with their options.
+
+    Parameters
+    ----------
+    json_output
+        Print one JSON object.
+    """
+    for line in action_lines(as_json=json_output):
+        print(line)
+    return 0
+
+
+@app.command
+def scenarios(
+    name: str | None = None, /, *, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False
+) -> int:
+    """List the shipped scenarios, or show one as TOML to start your own from.
+
+    Parameters
+    ----------
+    name
+        The scenario to show.
+    json_output
+        Print one JSON object.
+    """
+    for line in scenario_lines(shipped(name) if name else None, as_json=json_output):
+        print(line)
+    return 0
+
+
+@app.command
+def target(
+    name: str = "kopia",
+    /,
+    *,
+    kopia: Path | None = None,
+    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Show what a target is, where it was found, and what of a tree survives a snapshot and a restore on it.
+
+    Parameters
+    ----------
+    name
+        kopia or memory.
+    kopia
+        The program under test.
+    json_output
+        Print one JSON object.
+    """
+    anyio.run(_show_target, name, kopia, json_output)
+    return 0
+
+
+async def _show_target(name: str, kopia: Path | None, as_json: bool) -> None:
+    make_target = find_target(name, kopia)
+    async with ProcessRunner("none") as runner:
+        for line in target_lines(make_target(runner), as_json=as_json):
+            print(line)
+
+
+def _choose_scenario(name: str | None, config: Path | None) -> Scenario:
+    if config is None:
+        return shipped(name or SHIPPED[0].name)
+    if name is not None:
+        raise ConfigError("a scenario is either shipped and given by name, or your own and given by --config, not both")
+    try:
+        text = config.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {config}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{config} can't be read: {error}") from error
+    return parse_scenario(text, str(config))
+
+
+def _changes(
+    clients: int | None,
+    duration: str | None,
+    actions: int | None,
+    mode: str | None,
+    weights: list[str] | None,
+    options: list[str] | None,
+) -> dict[str, Any]:
+    """What the command line changes in the scenario, as a document like the scenario's own."""
+    if duration is not None and actions is not None:
+        raise ConfigError("give either --duration or --actions, not both")
+    changes: dict[str, Any] = {"clients": clients, "mode": mode}
+    if duration is not None:
+        changes |= {"duration": duration, "actions": None}
+    if actions is not None:
+        changes |= {"duration": None, "actions": actions}
+    if mode == "direct" and clients is None:
+        changes["clients"] = 1
+    pairs = [_pair("--weights", text) for text in weights or ()]
+    changes["weights"] = {key: _whole_number(f"--weights {key}", value) for key, value in pairs}
+    table: dict[str, dict[str, Any]] = {}
+    for name, value in (_pair("--option", text) for text in options or ()):
+        key, dot, field = name.partition(".")
+        if not dot:
+            raise ConfigError(f"--option {name}={value}: write it as KEY.OPTION=VALUE, such as write-random-files.count=5")
+        table.setdefault(key, {})[field] = value
+    changes["options"] = table
+    return changes
+
+
+def _changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
+    """The scenario with what the command line changes. Raises ConfigError with every problem at once."""
+    document = scenario.model_dump(by_alias=True, exclude_unset=True)
+    document["steps"] = [{"action": step.action, "repeat": step.repeat, **step.options} for step in scenario.steps]
+    if (changes.get("duration") or changes.get("actions") or changes["weights"]) and not scenario.is_random:
+        if not changes["weights"]:
+            raise ConfigError(f"scenario {scenario.name} is a fixed sequence, so --duration and --actions do not apply")
+        document.setdefault("duration", "60s")
+    document["weights"] = {**document.get("weights", {}), **changes.pop("weights")}
+    for key, options in changes.pop("options").items():
+        document.setdefault("options", {}).setdefault(key, {}).update(options)
+    for name, value in changes.items():
+        if value is not None or name in ("duration", "actions"):
+            document[name] = value
+    changed, problems = build_scenario(document)
+    if changed is None:
+        raise ConfigError(*(words for _, words in problems))
+    return changed
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{option} {text}: write it as NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _whole_number(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{option}: {text!r} is not a whole number") from None
+
+
+def _duration(option: str, text: str) -> float:
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def _above_zero(option: str, value: float | None) -> float | None:
+    if value is not None and not 0 < value < float("inf"):
+        raise ConfigError(f"{option} must be above 0, not {value}")
+    return value
+
+
+def _run_harness(
+    options: HarnessOptions,
+    work: Callable[[Harness], Awaitable[object]] | None,
+    json_output: bool,
+    kind: ProgressChoice,
+) -> int:
+    """Run the harness, show what goes on and what came of it, and return the exit status."""
+    result = anyio.run(_run, options, work, ProgressKind(kind))
+    if json_output:
+        print(json.dumps(result.as_json()), flush=True)
+    _print_summary(result, options)
+    return EXIT_STATUS[result.verdict]
+
+
+async def _run(
+    options: HarnessOptions, work: Callable[[Harness], Awaitable[object]] | None, kind: ProgressKind
+) -> RunResult:
+    harness: Harness | None = None
+    with progress(kind, sys.stderr) as listener:
+        try:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_end_on_signal, scope)
+                    async with open_harness(options, listener) as opened:
+                        harness = opened
+                        if work is not None:
+                            await work(opened)
+                        await opened.finish()
+                    tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            error = _only(group)
+            # Once a run has begun, an error of ours is a verdict of its own; before, there is nothing to report on.
+            if harness is None or not isinstance(error, HarnessError):
+                raise error from group
+    if harness is None:
+        raise _Interrupted
+    return harness.result
+
+
+class _Interrupted(Exception):
+    """A signal ended the command before there was a run to report on."""
+
+
+async def _end_on_signal(scope: anyio.CancelScope) -> None:
+    """The first signal ends the run cleanly; the second one at once (the watchdog then ends the children)."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            if scope.cancel_called:
+                os._exit(EXIT_STATUS[Verdict.INTERRUPTED])
+            print("ending the run; once more to end it at once", file=sys.stderr, flush=True)
+            scope.cancel()
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _only(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _print_summary(result: RunResult, options: HarnessOptions) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    lines = summary_lines(result, is_testbed_kept=result.testbed.exists())
+    for line in lines[:-1]:
+        console.print(line, markup=False, style="red" if line.startswith("VIOLATED") else None)
+    console.print(lines[-1], markup=False, style=STYLES[result.verdict])
+
+
+def main() -> NoReturn:
+    """Run the command that was typed, and end with its exit status."""
+    try:
+        status = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        status = _complain(str(error), EXIT_BAD_USAGE)
+    except ConfigError as error:
+        status = _complain(str(error), EXIT_BAD_USAGE)
+    except (_Interrupted, KeyboardInterrupt):
+        status = _complain("interrupted", EXIT_STATUS[Verdict.INTERRUPTED])
+    except SnapstormError as error:
+        status = _complain(str(error), EXIT_HARNESS)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_HARNESS
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(message: str, status: int) -> int:
+    for line in message.splitlines():
+        print(f"snapstorm: {line}", file=sys.stderr)
+    return status

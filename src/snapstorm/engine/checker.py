@@ -1,0 +1,290 @@
+"""The checker: holds what the target shows against what was promised, and reports what differs.
+
+It compares; the engine acts. Whatever it reports goes to the ledger, to those who watch, and into an evidence
+directory, in that order of importance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from snapstorm.engine.run import Run
+from snapstorm.filesystem.explain import explain_difference
+from snapstorm.filesystem.scanner import scan_tree_async
+from snapstorm.ledger.evidence import as_program, copy_recent_logs, keep_tree, write_texts
+from snapstorm.model.capabilities import Capabilities, DirectoryTimes
+from snapstorm.model.events import RestoreVerified, ViolationFound
+from snapstorm.model.expectations import Expectation, Listing, ListingJudgement, State, judge_listing
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.manifest import (
+    Difference,
+    DifferenceKind,
+    EntryType,
+    Manifest,
+    as_restored,
+    differences,
+    show_path,
+)
+from snapstorm.model.protocols import SnapshotReceipt
+
+DIFFERENCES_IN_DETAIL_MAX = 3
+LAST_ACTIONS_SHOWN = 30
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A restored tree, compared."""
+
+    snapshot: str
+    differences: tuple[Difference, ...]
+    entries: int
+    bytes_compared: int
+    restored: Manifest
+
+    @property
+    def is_equal(self) -> bool:
+        return not self.differences
+
+
+class Checker:
+    """Judges one run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._reported: set[tuple[Guarantee, str | None, str | None]] = set()
+
+    def report(
+        self,
+        guarantee: Guarantee,
+        detail: str,
+        *,
+        client: str | None = None,
+        snapshot: str | None = None,
+        expectation: str | None = None,
+        operation: str | None = None,
+        path: str | None = None,
+        texts: Mapping[str, str] | None = None,
+        tree: tuple[Path, Sequence[bytes], int] | None = None,
+    ) -> Violation | None:
+        """Report a violation with its evidence. None if this run has reported the same already.
+
+        `tree` is what was restored, the paths that differ in it, and how many bytes it holds.
+        """
+        key = (guarantee, expectation or operation, snapshot)
+        if key in self._reported:
+            return None
+        self._reported.add(key)
+        directory = self._run.evidence.new_directory(guarantee)
+        violation = Violation(guarantee, detail, client, snapshot, path, str(directory), operation)
+        is_known = self._run.ledger.is_accepted(guarantee, expectation, snapshot)
+        number = self._run.ledger.add_violation(self._run.number, violation, expectation)
+        self._keep_evidence(directory, violation, number, texts or {}, tree)
+        if is_known:
+            self._run.tally.known_violations.append(violation)
+            return None
+        self._run.tally.violations.append(violation)
+        self._run.emit(ViolationFound(violation))
+        return violation
+
+    def _keep_evidence(
+        self,
+        directory: Path,
+        violation: Violation,
+        number: int,
+        texts: Mapping[str, str],
+        tree: tuple[Path, Sequence[bytes], int] | None,
+    ) -> None:
+        run = self._run
+        described = {
+            "violation.txt": f"violation {number} of {violation.guarantee}: {violation.detail}\n"
+            f"client {violation.client}, snapshot {violation.snapshot}, operation {violation.operation}\n"
+            f"run {run.number}, seed {run.seed}, target {run.target_versions}",
+            "commands.txt": self._show_commands(violation.operation),
+        }
+        if violation.client is not None:
+            history = run.ledger.last_actions(run.number, violation.client, LAST_ACTIONS_SHOWN)
+            described["program.py"] = as_program(run.seed, violation.client, history)
+            copy_recent_logs(run.place.client(violation.client) / "logs", directory / "client-logs")
+        copy_recent_logs(run.place.server / "logs", directory / "server-logs")
+        write_texts(directory, {**described, **texts})
+        if tree is not None:
+            restored, paths, tree_bytes = tree
+            keep_tree(restored, directory / "restored", paths, tree_bytes)
+
+    def _show_commands(self, operation: str | None) -> str:
+        return "\n\n".join(
+            f"$ {' '.join(command.argv)}\nexit status {command.exit_code} after {command.seconds:.3f} s\n"
+            f"{command.stdout[:65536].decode(errors='backslashreplace')}\n"
+            f"{command.stderr[-65536:].decode(errors='backslashreplace')}"
+            for command in self._run.commands.get(operation or "", [])
+        )
+
+    # Restores.
+
+    async def judge_restore(
+        self, expectation: Expectation, tree: Path, *, operation: str, sub_path: bytes = b""
+    ) -> tuple[Comparison, list[Violation]]:
+        """Compare a restored tree, or the part of a snapshot at `sub_path`, with what was promised."""
+        run = self._run
+        # The parent is scanned, so that what was restored may also be a single file, or nothing at all.
+        around = await scan_tree_async(tree.parent)
+        restored = around.below(tree.name.encode())
+        wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
+        found = differences(wanted, restored, capabilities)
+        comparison = Comparison(
+            expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored
+        )
+        run.ledger.add_verification(
+            expectation=expectation.operation,
+            run_number=run.number,
+            operation=operation,
+            is_whole=sub_path == b"",
+            is_equal=not found,
+            is_narrowed=is_narrowed,
+            bytes_verified=restored.bytes_total,
+            at_utc=run.clock.utc(),
+            target_versions=run.target_versions,
+        )
+        if found:
+            violation = self._report_restore(expectation, comparison, wanted, tree, operation, sub_path)
+            return comparison, [violation] if violation else []
+        self._count_verified(expectation, comparison, is_narrowed)
+        return comparison, []
+
+    def _promised(self, expectation: Expectation, sub_path: bytes) -> tuple[Manifest, Capabilities, bool]:
+        """The manifest to compare with, the table to compare under, and whether that is less than was promised."""
+        promised = Capabilities.model_validate_json(expectation.capabilities)
+        capabilities = promised.narrowed_to(self._run.capabilities)
+        whole = self._run.ledger.manifest(expectation.manifest)
+        # Times that the target computes depend on where the root is, so compute them before cutting out a part.
+        wanted = as_restored(whole, capabilities)
+        if sub_path:
+            wanted = wanted.below(sub_path)
+        if capabilities.directory_mtime is DirectoryTimes.NEWEST_BELOW:
+            # They are computed now; comparing must not compute them again.
+            capabilities = capabilities.model_copy(update={"directory_mtime": DirectoryTimes.EXACT})
+        is_narrowed = promised.narrowed_to(self._run.capabilities) != promised
+        return wanted, capabilities, is_narrowed
+
+    def _count_verified(self, expectation: Expectation, comparison: Comparison, is_narrowed: bool) -> None:
+        tally = self._run.tally
+        tally.restores_verified += 1
+        tally.restores_narrowed += is_narrowed
+        tally.restores_verified_earlier_runs += not expectation.operation.startswith(f"r{self._run.number}-")
+        tally.entries_verified += max(comparison.entries - 1, comparison.bytes_compared > 0)
+        tally.bytes_verified += comparison.bytes_compared
+        self._run.emit(RestoreVerified(expectation.client, comparison.snapshot, comparison.bytes_compared))
+
+    def _report_restore(
+        self,
+        expectation: Expectation,
+        comparison: Comparison,
+        wanted: Manifest,
+        tree: Path,
+        operation: str,
+        sub_path: bytes,
+    ) -> Violation | None:
+        found = comparison.differences
+        words = [self._explain(difference, wanted, tree) for difference in found[:1000]]
+        where = f" (its part {show_path(sub_path)})" if sub_path else ""
+        more = f"\nand {len(found) - DIFFERENCES_IN_DETAIL_MAX} more" if len(found) > DIFFERENCES_IN_DETAIL_MAX else ""
+        guarantee = Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY
+        return self.report(
+            guarantee,
+            f"the restore of snapshot {comparison.snapshot}{where} differs in {len(found)} place(s) from what was "
+            f"written: " + "; ".join(words[:DIFFERENCES_IN_DETAIL_MAX]) + more,
+            client=expectation.client,
+            snapshot=comparison.snapshot,
+            expectation=expectation.operation,
+            operation=operation,
+            path=show_path(found[0].path),
+            texts={"differences.txt": "\n".join(words), "expected-manifest.txt": _show_manifest(wanted)},
+            tree=(tree, [difference.path for difference in found], comparison.bytes_compared),
+        )
+
+    def _explain(self, difference: Difference, wanted: Manifest, tree: Path) -> str:
+        """A difference in words; of content, which bytes differ and what they are instead."""
+        expected = wanted.by_path.get(difference.path)
+        is_content = difference.kind in (DifferenceKind.CONTENT, DifferenceKind.SIZE)
+        if expected is None or not is_content or expected.type is not EntryType.FILE:
+            return str(difference)
+        blocks = explain_difference(expected, _join(tree, difference.path))
+        return f"{difference}: " + ", ".join(str(block) for block in blocks)
+
+    # Snapshots and listings.
+
+    def judge_receipt(
+        self, receipt: SnapshotReceipt, manifest: Manifest, *, client: str, operation: str
+    ) -> list[Violation]:
+        """Hold what the target says that it took against what was there."""
+        found = list[Violation | None]()
+        earlier = self._run.ledger.expectation_of_snapshot(receipt.id)
+        if earlier is not None and earlier.operation != operation:
+            found.append(
+                self.report(
+                    Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+                    f"a new snapshot was acknowledged under the id {receipt.id}, which is that of an earlier one",
+                    client=client,
+                    snapshot=receipt.id,
+                    expectation=operation,
+                    operation=operation,
+                )
+            )
+        for what, taken, there in (
+            ("files", receipt.files, manifest.count(EntryType.FILE)),
+            ("directories", receipt.directories, manifest.count(EntryType.DIRECTORY)),
+            ("bytes", receipt.size_bytes, manifest.bytes_total),
+        ):
+            if taken is not None and taken != there:
+                found.append(
+                    self.report(
+                        Guarantee.PARTIAL_IS_REPORTED,
+                        f"snapshot {receipt.id} was acknowledged with {taken:,} {what} where there were {there:,}",
+                        client=client,
+                        snapshot=receipt.id,
+                        expectation=operation,
+                        operation=operation,
+                    )
+                )
+        return [violation for violation in found if violation is not None]
+
+    def judge_listing(self, listing: Listing, operation: str | None) -> list[Violation]:
+        """Hold a listing against what its client must see; settle the doubts that it settles."""
+        ledger = self._run.ledger
+        open_states = {state for state in State if state not in (State.DELETED, State.ABSENT)}
+        concerned = {found.operation: found for found in ledger.expectations(listing.client, open_states)}
+        tagged = {entry.operation for entry in listing.entries if entry.operation}
+        for expectation in ledger.expectations_of_operations(sorted(tagged - concerned.keys())):
+            if expectation.client == listing.client:
+                concerned[expectation.operation] = expectation
+        judgement: ListingJudgement = judge_listing(listing, concerned.values())
+        ledger.settle(judgement.settled)
+        found = [
+            self.report(
+                finding.guarantee,
+                finding.detail,
+                client=listing.client,
+                snapshot=finding.snapshot,
+                expectation=finding.operation,
+                operation=operation,
+                texts={"listing.json": msgspec.json.format(msgspec.json.encode(listing.entries)).decode()},
+            )
+            for finding in judgement.findings
+        ]
+        return [violation for violation in found if violation is not None]
+
+
+def _show_manifest(manifest: Manifest) -> str:
+    return "\n".join(
+        f"{entry.type.value:9} {entry.mode:04o} {entry.uid}:{entry.gid} {entry.mtime_ns} {entry.size:>12} "
+        f"{entry.digest.hex()[:16]:16} {show_path(entry.path)}"
+        for entry in manifest.entries[:100_000]
+    )
+
+
+def _join(tree: Path, path: bytes) -> Path:
+    return tree / path.decode("utf-8", "surrogateescape") if path else tree

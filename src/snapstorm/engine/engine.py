@@ -1,0 +1,516 @@
+"""The engine: performs one action of one client, and sees to it that its outcome is recorded and judged.
+
+It drives a `FileWriter` and a `Snapshotter`: one plain pair in the standard test, the multi-client pair in the
+multi-client test, where the current client travels in the context. The order of each operation is always the same:
+its intent becomes durable, the target is asked, its outcome becomes durable, the checker judges.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+
+from snapstorm.engine.checker import Checker, Comparison
+from snapstorm.engine.multiclient import acting_as, current_client
+from snapstorm.engine.run import Run, current_operation
+from snapstorm.engine.testbed import disk_is_full
+from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, OperationTimedOut, OperationUnknown, TargetError
+from snapstorm.filesystem.scanner import remove_tree
+from snapstorm.model import actions
+from snapstorm.model.actions import Action, FileAction
+from snapstorm.model.events import ActionBegan, ActionEnded, Noted
+from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.manifest import EntryType, Manifest
+from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
+from snapstorm.plan.generator import choose
+from snapstorm.plan.seeds import stream
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class TakenSnapshot:
+    """A snapshot that the target has acknowledged: what `SnapshotRoot` gives."""
+
+    id: str
+    manifest: Manifest
+
+
+@dataclass
+class Step:
+    """One action of one client, while it is performed."""
+
+    client: str
+    number: int
+    action: Action
+    draws: random.Random
+    operation: str
+    is_confirming: bool = False
+    """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
+    violations: list[Violation] = field(default_factory=list)
+    has_timed_out: bool = False
+    repeatable: Action | None = None
+    """The action that does just this again, where the step's own would draw anew."""
+    operations_begun: int = 0
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An action that timed out, to be repeated when the machine is idle."""
+
+    client: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What became of one action, and what was found wrong on the way."""
+
+    outcome: Outcome[Any]
+    violations: tuple[Violation, ...]
+
+
+class Engine:
+    """Performs actions. One for each run; safe to use from many clients' tasks at once."""
+
+    def __init__(
+        self, *, run: Run, writer: FileWriter, snapshotter: Snapshotter, server: Server, checker: Checker
+    ) -> None:
+        self._run = run
+        self._writer = writer
+        self._snapshotter = snapshotter
+        self._server = server
+        self._checker = checker
+        self._steps: dict[str, int] = {}
+        self._collecting = anyio.Lock()
+        self.suspects: list[Suspect] = []
+        self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
+            actions.SnapshotRoot: self._snapshot_root,
+            actions.SnapshotSubpath: self._snapshot_subpath,
+            actions.RestoreSnapshot: self._restore_snapshot,
+            actions.RestoreRandomSnapshot: self._restore_random_snapshot,
+            actions.RestoreSubpath: self._restore_subpath,
+            actions.RestoreIntoDataDirectory: self._restore_into_data_directory,
+            actions.DeleteSnapshot: self._delete_snapshot,
+            actions.DeleteRandomSnapshot: self._delete_random_snapshot,
+            actions.Expire: self._expire,
+            actions.ListSnapshots: self._list_snapshots,
+            actions.VerifyRepository: self._verify_repository,
+            actions.RunGc: self._run_gc,
+        }
+
+    # What callers use.
+
+    async def execute(self, action: Action) -> Outcome[Any]:
+        """Perform an action as the current client, and judge it. Violations are reported, not raised."""
+        return (await self.execute_step(action)).outcome
+
+    async def execute_random(
+        self, weights: Mapping[str, int], options: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Outcome[Any]:
+        """Perform a random action as the current client, by weight, drawn from the client's own stream."""
+        step = self._next_step(None)
+        action = choose(weights, options or {}, self.can_act, step.draws)
+        if action is None:
+            return NoOp("every weight is zero")
+        step.action = action
+        return (await self._execute(step)).outcome
+
+    async def execute_step(self, action: Action, *, is_confirming: bool = False) -> StepResult:
+        """Like `execute`, and tell which violations this very action has shown."""
+        step = self._next_step(action)
+        step.is_confirming = is_confirming
+        return await self._execute(step)
+
+    def can_act(self, action: Action) -> bool:
+        """Whether this action, done by the current client now, could be more than a no-op."""
+        client, ledger = current_client(), self._run.ledger
+        if isinstance(action, FileAction):
+            return self._writer.can_apply(type(action))
+        if isinstance(action, actions.SnapshotSubpath):
+            return self._writer.can_apply(actions.DeleteRandomSubdirectory)
+        if isinstance(action, actions.Expire):
+            return ledger.count_live(client, str(self._writer.data_directory)) > action.keep_latest
+        if isinstance(action, _NEEDS_A_SNAPSHOT):
+            return ledger.count_live(client) > 0
+        return True
+
+    # The frame around every action.
+
+    def _next_step(self, action: Action | None) -> Step:
+        client = current_client()
+        number = self._steps.get(client, 0) + 1
+        self._steps[client] = number
+        name = client.partition("@")[0]
+        draws = stream(self._run.seed, self._run.number, client, number)
+        return Step(client, number, action or actions.ListSnapshots(), draws, f"r{self._run.number}-{name}-{number}")
+
+    async def _execute(self, step: Step) -> StepResult:
+        run, key = self._run, step.action.key
+        run.emit(ActionBegan(step.client, key))
+        began = run.clock.monotonic_seconds()
+        outcome: Outcome[Any] = Unknown("cut off")
+        try:
+            outcome = await self._perform_recovering(step)
+        finally:
+            run.tally.count(key, outcome_key(outcome))
+            reason = "" if isinstance(outcome, Ok) else outcome.reason
+            run.emit(ActionEnded(step.client, key, outcome_key(outcome), run.clock.monotonic_seconds() - began, reason))
+            self._forget_commands(step)
+        return StepResult(outcome, tuple(step.violations))
+
+    async def _perform_recovering(self, step: Step) -> Outcome[Any]:
+        """Perform; when the disk that holds the client's files is full, free some of its own files and go on."""
+        try:
+            return await self._perform_action(step)
+        except NoSpaceError as error:
+            freed = await self._writer.free_space(step.draws)
+            if freed.entries_deleted == 0:
+                raise
+            words = f"{step.client}: {error}; deleted {freed.entries_deleted} of its own files and went on"
+            self._run.tally.notes.append(words)
+            self._run.emit(Noted(words))
+            return Failed(f"disk full: {freed.entries_deleted} of the client's own files were deleted")
+
+    async def _perform_action(self, step: Step) -> Outcome[Any]:
+        if isinstance(step.action, FileAction):
+            return await self._apply(step, step.action)
+        return await self._perform[type(step.action)](step, step.action)
+
+    def _forget_commands(self, step: Step) -> None:
+        for number in range(step.operations_begun):
+            self._run.commands.pop(_operation_name(step.operation, number), None)
+
+    async def _operate(
+        self,
+        step: Step,
+        ask: Callable[[str], Awaitable[Value]],
+        *,
+        resolved: Mapping[str, Any] | None = None,
+        creates: tuple[str, str, Manifest] | None = None,
+        deletes: Sequence[str] = (),
+        snapshot_of: Callable[[Value], str] | None = None,
+    ) -> tuple[Outcome[Value], str]:
+        """Ask the target once, between a durable intent and a durable outcome. Returns the operation's id as well."""
+        run = self._run
+        operation = _operation_name(step.operation, step.operations_begun)
+        step.operations_begun += 1
+        run.ledger.begin_operation(
+            operation=operation,
+            run_number=run.number,
+            client=step.client,
+            step=step.number,
+            action=step.action.key,
+            options=step.action.model_dump_json(exclude_unset=True),
+            began_seconds=run.now_seconds(),
+            resolved=resolved,
+            creates=creates,
+            deletes=deletes,
+        )
+        began = run.clock.monotonic_seconds()
+        outcome: Outcome[Value] = Unknown("cut off before it ended")
+        snapshot: str | None = None
+        token = current_operation.set(operation)
+        try:
+            value = await ask(operation)
+            outcome = Ok(value)
+            snapshot = snapshot_of(value) if snapshot_of else None
+        except TargetError as error:
+            outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
+            self._on_target_error(step, operation, error, (creates, deletes))
+        finally:
+            current_operation.reset(token)
+            seconds = run.clock.monotonic_seconds() - began
+            reason = "" if isinstance(outcome, Ok) else outcome.reason
+            run.ledger.end_operation(
+                operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
+            )
+        return outcome, operation
+
+    def _on_target_error(self, step: Step, operation: str, error: TargetError, effects: object) -> None:
+        """Without a fault active, no operation fails or hangs; but our own full disk is not the target's fault, and a
+        time-out counts only when it repeats on an idle machine."""
+        place = self._run.place
+        full = disk_is_full(place.directory, self._run.workdir)
+        if full is not None:
+            raise HarnessError(f"the disk of {full} is full, so the target can't be judged; free some space") from error
+        if isinstance(error, OperationTimedOut):
+            step.has_timed_out = True
+            if not step.is_confirming:
+                self.suspects.append(Suspect(step.client, step.repeatable or step.action))
+                return
+        self._report(
+            step,
+            Guarantee.AVAILABLE,
+            f"{step.action.key} failed although no fault was active: {error}",
+            operation=operation,
+            texts={"output.txt": error.evidence},
+        )
+
+    def _report(self, step: Step, guarantee: Guarantee, detail: str, **about: Any) -> None:
+        violation = self._checker.report(guarantee, detail, client=step.client, **about)
+        if violation is not None:
+            step.violations.append(violation)
+
+    # Files.
+
+    async def _apply(self, step: Step, action: FileAction) -> Outcome[Any]:
+        if not self._writer.can_apply(type(action)):
+            return NoOp("there is nothing to act on")
+        result: Ok[Any] | NoOp = NoOp("")
+
+        async def write(_: str) -> object:
+            nonlocal result
+            result = await self._writer.apply(action, step.draws)
+            return result
+
+        await self._operate(step, write)
+        return result
+
+    # Snapshots.
+
+    async def _snapshot_root(self, step: Step, _: Action) -> Outcome[TakenSnapshot]:
+        return await self._snapshot(step, b"")
+
+    async def _snapshot_subpath(self, step: Step, _: Action) -> Outcome[TakenSnapshot]:
+        directory = self._writer.pick_directory(step.draws)
+        if directory is None:
+            return NoOp("there is no directory below the root")
+        return await self._snapshot(step, directory)
+
+    async def _snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
+        manifest = (await self._writer.scan()).below(directory)
+        source = _joined(self._writer.data_directory, directory)
+        outcome, operation = await self._operate(
+            step,
+            lambda operation: self._snapshotter.create_snapshot(source, operation),
+            resolved={"source": _as_text(directory), "manifest": manifest.digest},
+            creates=(str(source), self._run.capabilities.model_dump_json(), manifest),
+            snapshot_of=lambda receipt: receipt.id,
+        )
+        if not isinstance(outcome, Ok):
+            return outcome
+        self._run.tally.snapshots_acknowledged += 1
+        receipt = outcome.value
+        step.violations += self._checker.judge_receipt(receipt, manifest, client=step.client, operation=operation)
+        return Ok(TakenSnapshot(receipt.id, manifest))
+
+    # Restores.
+
+    async def _restore_snapshot(self, step: Step, action: actions.RestoreSnapshot) -> Outcome[Comparison]:
+        expectation = self._named_snapshot(step, action.id)
+        if expectation is None:
+            return NoOp(f"there is no live snapshot {action.id!r} of this client")
+        return await self._restore(step, expectation)
+
+    async def _restore_random_snapshot(self, step: Step, _: Action) -> Outcome[Comparison]:
+        expectation = self._random_snapshot(step)
+        return NoOp("there is no live snapshot") if expectation is None else await self._restore(step, expectation)
+
+    async def _restore_subpath(self, step: Step, _: Action) -> Outcome[Comparison]:
+        expectation = self._random_snapshot(step)
+        if expectation is None:
+            return NoOp("there is no live snapshot")
+        entries = self._run.ledger.manifest(expectation.manifest).entries
+        parts = [entry.path for entry in entries if entry.path and entry.type in (EntryType.FILE, EntryType.DIRECTORY)]
+        if not parts:
+            return NoOp("the snapshot is empty")
+        return await self._restore(step, expectation, sub_path=step.draws.choice(parts))
+
+    async def _restore_into_data_directory(self, step: Step, _: Action) -> Outcome[Comparison]:
+        root = str(self._writer.data_directory)
+        candidates = self._run.ledger.expectations(step.client, {State.LIVE}, source=root)
+        if not candidates:
+            return NoOp("there is no live snapshot of the data directory")
+        return await self._restore(step, step.draws.choice(candidates), adopt=True)
+
+    async def _restore(
+        self, step: Step, expectation: Expectation, *, sub_path: bytes = b"", adopt: bool = False
+    ) -> Outcome[Comparison]:
+        """Restore into an empty directory, compare, and perhaps go on from there. A failure is tried once more, to
+        tell an operation that failed from a snapshot that is lost."""
+        step.repeatable = actions.RestoreSnapshot(id=expectation.snapshot or "?")
+        outcome = await self._restore_once(step, expectation, sub_path, adopt=adopt)
+        if isinstance(outcome, (Ok, NoOp)) or step.has_timed_out:
+            return outcome
+        again = await self._restore_once(step, expectation, sub_path, adopt=adopt)
+        if isinstance(again, (Failed, Unknown)) and not step.has_timed_out:
+            self._report(
+                step,
+                Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
+                f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}",
+                snapshot=expectation.snapshot,
+                expectation=expectation.operation,
+            )
+        return again
+
+    async def _restore_once(
+        self, step: Step, expectation: Expectation, sub_path: bytes, *, adopt: bool
+    ) -> Outcome[Comparison]:
+        snapshot = expectation.snapshot or ""
+        directory = self.restores_directory(step.client) / _operation_name(step.operation, step.operations_begun)
+        directory.mkdir(parents=True, mode=0o700)
+        tree = directory / "tree"
+        try:
+            outcome, operation = await self._operate(
+                step,
+                lambda _: self._snapshotter.restore_snapshot(snapshot, tree, sub_path),
+                resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
+            )
+            if not isinstance(outcome, Ok):
+                return outcome
+            comparison, found = await self._checker.judge_restore(
+                expectation, tree, operation=operation, sub_path=sub_path
+            )
+            step.violations += found
+            if adopt and comparison.is_equal:
+                await self._writer.adopt(tree)
+            return Ok(comparison)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await remove_tree(directory)
+
+    def restores_directory(self, client: str) -> Path:
+        """Where this client's restores go, on the file system of its data directory."""
+        return self._run.workdir / client / "restores"
+
+    def _random_snapshot(self, step: Step) -> Expectation | None:
+        count = self._run.ledger.count_live(step.client)
+        return self._run.ledger.live_at(step.client, step.draws.randrange(count)) if count else None
+
+    def _named_snapshot(self, step: Step, name: str) -> Expectation | None:
+        if name == actions.LATEST:
+            count = self._run.ledger.count_live(step.client)
+            return self._run.ledger.live_at(step.client, count - 1) if count else None
+        found = self._run.ledger.expectation_of_snapshot(name)
+        return found if found and found.client == step.client and found.state is State.LIVE else None
+
+    # Deletions.
+
+    async def _delete_snapshot(self, step: Step, action: actions.DeleteSnapshot) -> Outcome[None]:
+        expectation = self._named_snapshot(step, action.id)
+        if expectation is None:
+            return NoOp(f"there is no live snapshot {action.id!r} of this client")
+        return await self._delete(step, expectation)
+
+    async def _delete_random_snapshot(self, step: Step, _: Action) -> Outcome[None]:
+        expectation = self._random_snapshot(step)
+        return NoOp("there is no live snapshot") if expectation is None else await self._delete(step, expectation)
+
+    async def _delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
+        snapshot = expectation.snapshot or ""
+        step.repeatable = actions.DeleteSnapshot(id=snapshot or "?")
+        outcome, _ = await self._operate(
+            step,
+            lambda _: self._snapshotter.delete_snapshot(snapshot),
+            resolved={"snapshot": snapshot, "of": expectation.operation},
+            deletes=[expectation.operation],
+        )
+        return outcome
+
+    async def _expire(self, step: Step, action: actions.Expire) -> Outcome[None]:
+        source = self._writer.data_directory
+        mine = self._run.ledger.expectations(step.client, {State.LIVE, *IN_DOUBT}, source=str(source))
+        if any(expectation.state is not State.LIVE for expectation in mine):
+            return NoOp("a snapshot of the data directory is in doubt, so retention could not be foreseen")
+        doomed = [expectation.operation for expectation in mine[: -action.keep_latest]]
+        if not doomed:
+            return NoOp(f"there are not more than {action.keep_latest} snapshots of the data directory")
+        outcome, _ = await self._operate(
+            step,
+            lambda _: self._snapshotter.expire_snapshots(source, action.keep_latest),
+            resolved={"deletes": doomed},
+            deletes=doomed,
+        )
+        return outcome
+
+    # Listing, checking, collecting.
+
+    async def _list_snapshots(self, step: Step, _: Action) -> Outcome[tuple[ListedSnapshot, ...]]:
+        return await self._list(step, is_quiescent=False)
+
+    async def _list(self, step: Step, *, is_quiescent: bool) -> Outcome[tuple[ListedSnapshot, ...]]:
+        began_tick = self._run.ledger.next_tick()
+        outcome, operation = await self._operate(step, lambda _: self._snapshotter.list_snapshots())
+        if isinstance(outcome, Ok):
+            listing = Listing(
+                client=step.client,
+                testbed=self._run.place.testbed,
+                entries=outcome.value,
+                began_tick=began_tick,
+                ended_tick=self._run.ledger.next_tick(),
+                is_quiescent=is_quiescent,
+                is_isolated=self._run.is_isolated,
+            )
+            step.violations += self._checker.judge_listing(listing, operation)
+        return outcome
+
+    async def _verify_repository(self, step: Step, _: Action) -> Outcome[None]:
+        outcome, _operation = await self._operate(step, lambda _: self._snapshotter.verify_snapshots())
+        return outcome
+
+    async def _run_gc(self, step: Step, _: Action) -> Outcome[None]:
+        # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
+        async with self._collecting:
+            outcome, _operation = await self._operate(step, lambda _: self._server.collect_garbage())
+        return outcome
+
+    # What the harness does around the clients' actions.
+
+    async def reconcile(self, client: str) -> bool:
+        """List as this client while nothing else of it runs, judge, and settle every doubt. Returns whether it
+        could."""
+        with acting_as(client):
+            step = self._next_step(actions.ListSnapshots())
+            outcome = await self._list(step, is_quiescent=True)
+            self._forget_commands(step)
+        return isinstance(outcome, Ok)
+
+    async def sweep_one(self, client: str, operation: str) -> bool:
+        """Restore and compare the live snapshot that this operation created. Returns whether it was judged."""
+        with acting_as(client):
+            found = self._run.ledger.expectations_of_operations([operation])
+            if not found or found[0].state is not State.LIVE:
+                return False
+            step = self._next_step(actions.RestoreSnapshot(id=found[0].snapshot or "?"))
+            outcome = await self._restore(step, found[0])
+            self._forget_commands(step)
+        return isinstance(outcome, Ok)
+
+
+_NEEDS_A_SNAPSHOT = (
+    actions.RestoreSnapshot,
+    actions.RestoreRandomSnapshot,
+    actions.RestoreSubpath,
+    actions.RestoreIntoDataDirectory,
+    actions.DeleteSnapshot,
+    actions.DeleteRandomSnapshot,
+)
+
+
+def _operation_name(step_name: str, number: int) -> str:
+    """The operations of one step: the first has the step's name, a repetition says which one it is."""
+    return step_name if number == 0 else f"{step_name}.{number + 1}"
+
+
+def _joined(root: Path, path: bytes) -> Path:
+    return root / path.decode("utf-8", "surrogateescape") if path else root
+
+
+def _as_text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
+
+
+def clear_restores(workdir: Path) -> None:
+    """Remove what restores a killed run left. For use when nothing of it runs any more."""
+    for directory in workdir.glob("*/restores"):
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,111 @@
+"""What is judged around the clients' own work: listings, time-outs, the sweep, and what must be refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from snapstorm.engine.checker import Checker
+from snapstorm.engine.engine import Engine
+from snapstorm.engine.multiclient import MultiClientSnapshotter, acting_as
+from snapstorm.engine.run import Run
+from snapstorm.errors import AccessDenied, TargetError
+from snapstorm.model.events import Noted, SweepAdvanced
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.outcomes import NoOp, Unknown
+from snapstorm.model.protocols import ClientSnapshotter, Server
+
+TIMED_OUT_AGAIN_TRIES = 3
+SWEEP_AT_ONCE = 4
+
+
+class Finisher:
+    """The parts of a run before and after the clients' actions."""
+
+    def __init__(
+        self, run: Run, engine: Engine, snapshotter: MultiClientSnapshotter, server: Server, checker: Checker
+    ) -> None:
+        self._run = run
+        self._checker = checker
+        self._engine = engine
+        self._snapshotter = snapshotter
+        self._server = server
+
+    def _note(self, words: str) -> None:
+        self._run.tally.notes.append(words)
+        self._run.emit(Noted(words))
+
+    async def reconcile(self, clients: Sequence[str]) -> None:
+        """Hold the listing of each client against the ledger, while nothing of theirs runs."""
+        async with anyio.create_task_group() as tasks:
+            for client in clients:
+                tasks.start_soon(self._engine.reconcile, client)
+
+    async def settle(self, clients: Sequence[str]) -> None:
+        """Settle every doubt; repeat, on a machine that is idle now, what has timed out."""
+        await self.reconcile(clients)
+        if self._engine.suspects:
+            await self.repeat_suspects()
+            await self.reconcile(clients)
+
+    async def repeat_suspects(self) -> None:
+        """Repeat each action that timed out: a time-out counts only if it comes again on an otherwise idle machine."""
+        suspects, self._engine.suspects = self._engine.suspects, []
+        for suspect in dict.fromkeys(suspects):
+            for _ in range(TIMED_OUT_AGAIN_TRIES):
+                with acting_as(suspect.client):
+                    result = await self._engine.execute_step(suspect.action, is_confirming=True)
+                if isinstance(result.outcome, (NoOp, Unknown)):
+                    break
+            else:
+                self._note(f"{suspect.client}: {suspect.action.key} timed out once, and not when repeated")
+
+    async def sweep(self, seconds_max: float | None) -> None:
+        """Restore and compare every live snapshot, as its own client; those not verified for longest come first."""
+        order = self._run.ledger.sweep_order()
+        tally, waiting = self._run.tally, iter(order)
+        deadline = None if seconds_max is None else self._run.now_seconds() + seconds_max
+
+        async def work() -> None:
+            for client, operation in waiting:
+                if deadline is not None and self._run.now_seconds() >= deadline:
+                    return
+                tally.sweep_verified += await self._engine.sweep_one(client, operation)
+                self._run.emit(SweepAdvanced(tally.sweep_verified, len(order)))
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(SWEEP_AT_ONCE):
+                    tasks.start_soon(work)
+        finally:
+            tally.sweep_left = len(order) - tally.sweep_verified
+        await self.repeat_suspects()
+
+    async def try_locks(self, clients: Sequence[str]) -> None:
+        """A wrong password and a removed client must get in nowhere."""
+        if not self._server.has_permissions or not clients:
+            return
+        client = clients[-1]
+        impostor = self._server.impostor(client)
+        await self._must_be_refused(impostor, client, "a wrong password", connects=True)
+        await impostor.disconnect()
+        await self._server.remove_client(client)
+        await self._must_be_refused(self._snapshotter.of(client), client, "a removed client", connects=False)
+
+    async def _must_be_refused(self, snapshotter: ClientSnapshotter, client: str, who: str, *, connects: bool) -> None:
+        with acting_as(client):
+            try:
+                if connects:
+                    await snapshotter.connect()
+                listed = await snapshotter.list_snapshots()
+            except AccessDenied:
+                return
+            except TargetError as error:
+                self._note(f"whether {who} is refused could not be judged: {error}")
+                return
+            self._checker.report(
+                Guarantee.CLIENTS_ISOLATED,
+                f"{who} was let in as {client} and shown {len(listed)} snapshot(s)",
+                client=client,
+            )

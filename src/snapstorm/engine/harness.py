@@ -1,0 +1,436 @@
+"""The harness: one run on one testbed, from opening it to the verdict.
+
+    async with open_harness(HarnessOptions(testbed=Path("bed"))) as harness:
+        await harness.run_clients(4, flow)
+        await harness.finish()
+    print(harness.result.verdict)
+
+Opening looks before it changes anything, ends what a killed run left, starts the target, connects clients and holds
+the repository's listing against the ledger. `finish` settles every doubt, sweeps every live snapshot and tries the
+locks. Leaving the block ends every process and records the verdict, however the block is left.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from snapstorm.engine.checker import Checker
+from snapstorm.engine.client import Client
+from snapstorm.engine.drive import Budget, drive_client
+from snapstorm.engine.engine import Engine, clear_restores
+from snapstorm.engine.finish import Finisher
+from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.engine.result import RunResult
+from snapstorm.engine.run import Run
+from snapstorm.engine.testbed import Testbed, check_free_space, check_testbed_path, open_testbed
+from snapstorm.errors import ConfigError, HarnessError, TargetError, TestbedError
+from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.model.events import Listener, Noted, ignore
+from snapstorm.model.protocols import Mode, Server, Target, TargetPlace
+from snapstorm.model.verdict import decide
+from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
+from snapstorm.plan.seeds import SEED_MAX
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
+from snapstorm.targets.choose import check_target_name, find_target
+
+
+@dataclass(frozen=True)
+class HarnessOptions:
+    """How a run is made. Only the target's name is checked here; the rest when the harness opens."""
+
+    testbed: Path | None = None
+    """The testbed's directory; None for a temporary one, kept only if something is violated."""
+    target: str = "kopia"
+    """`kopia`, `memory`, or `memory:DEFECT`."""
+    kopia: Path | None = None
+    """The program under test; None to search for it."""
+    mode: Mode = Mode.SERVER
+    seed: int | None = None
+    """None for a random one, which the run prints."""
+    workdir: Path | None = None
+    """Where clients' files and restores live; None for inside the testbed."""
+    data_bytes_max: int = 1 << 30
+    """What one client's data directory may hold."""
+    operation_seconds_max: float = 300.0
+    """After this time an operation is ended."""
+    sweep_seconds: float | None = None
+    """Bounds the final sweep; None to verify every live snapshot."""
+    keep_going: bool = False
+    """Go on with the clients' actions after a violation."""
+    must_exist: bool = False
+    """Refuse to make a new testbed."""
+    is_sweep_only: bool = False
+    """Nothing but a sweep is asked for, so a run without snapshots of its own can pass."""
+    scenario: str = "library"
+    """What the ledger is to remember of the scenario, as its name or JSON."""
+
+
+def client_name(number: int) -> str:
+    """The identity of a testbed's client with this number, from 1: the same in every run, so that its history is."""
+    return f"client-{number}@snapstorm"
+
+
+class Harness:
+    """One run. Made by `open_harness`."""
+
+    def __init__(self, run: Run, target: Target, server: Server, testbed: Testbed, options: HarnessOptions) -> None:
+        self._run = run
+        self._target = target
+        self._server = server
+        self._testbed = testbed
+        self._options = options
+        self._snapshotter = MultiClientSnapshotter(server)
+        self._connected: list[str] = []
+        self._clients_count = 0
+        checker = Checker(run)
+        self.engine = Engine(
+            run=run,
+            writer=MultiClientFileWriter(self._make_writer),
+            snapshotter=self._snapshotter,
+            server=server,
+            checker=checker,
+        )
+        self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker)
+        self._result: RunResult | None = None
+
+    @property
+    def seed(self) -> int:
+        """The seed from which every draw of this run follows."""
+        return self._run.seed
+
+    @property
+    def result(self) -> RunResult:
+        """What the run has shown; final once the harness's block has been left."""
+        return self._result or self._make_result()
+
+    async def run_clients(self, count: int, flow: Callable[[Client], Awaitable[object]]) -> None:
+        """Run `flow` once for each of `count` clients, side by side.
+
+        One client's failure cancels the others and ends their processes; the first failure is raised.
+        """
+        clients = await self.connect_clients(count)
+        with self._run.part("actions", f"{count} client(s) at work"):
+            await _run_together([_bound(flow, client) for client in clients])
+
+    async def run_scenario(self, scenario: Scenario) -> None:
+        """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
+        clients = await self.connect_clients(scenario.clients)
+        run = self._run
+        with run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
+            deadline = None if scenario.duration_seconds is None else run.now_seconds() + scenario.duration_seconds
+            if deadline is None and scenario.actions is None and scenario.is_random:
+                raise ConfigError(f"scenario {scenario.name} has weights, but neither a duration nor a number of actions")
+            budget = Budget(run, deadline, scenario.actions)
+            await _run_together(
+                [_bound(lambda one: drive_client(one, scenario, self.engine, run, budget), client) for client in clients]
+            )
+
+    async def connect_clients(self, count: int) -> list[Client]:
+        """The first `count` clients of the testbed, connected."""
+        if not 1 <= count <= CLIENTS_MAX:
+            raise ConfigError(f"the number of clients must be from 1 to {CLIENTS_MAX}, not {count}")
+        if self._run.place.mode is Mode.DIRECT and count != 1:
+            raise ConfigError(f"mode direct has exactly one client, not {count}")
+        names = [client_name(number) for number in range(1, count + 1)]
+        await self._connect([name for name in names if name not in self._connected])
+        self._clients_count = max(self._clients_count, count)
+        return [Client(name, self.engine) for name in names]
+
+    async def _connect(self, names: Sequence[str]) -> None:
+        if not names:
+            return
+        with self._run.part("set_up", f"adding {len(names)} client(s)"):
+            try:
+                await self._snapshotter.connect_clients(names)
+            except TargetError as error:
+                raise HarnessError(f"clients could not be connected: {error}") from error
+            except ExceptionGroup as group:
+                raise HarnessError(f"clients could not be connected: {_first(group)}") from group
+            self._connected.extend(names)
+            self._run.ledger.add_clients(names, self._run.number)
+
+    async def go_on_from_history(self) -> None:
+        """Connect the clients of earlier runs again and hold the listing against what the ledger promises."""
+        names = self._run.ledger.clients_with_expectations()
+        if not names:
+            return
+        await self._connect([name for name in names if name not in self._connected])
+        with self._run.part("reconcile", "comparing the listing with the ledger"):
+            await self._finisher.reconcile(names)
+
+    async def finish(self) -> None:
+        """Judge all that is left to judge: doubts, time-outs, the final listing, every live snapshot, the locks."""
+        with self._run.part("reconcile", "settling what is in doubt"):
+            await self._finisher.settle(self._connected)
+        with self._run.part("sweep", "restoring every live snapshot"):
+            await self._finisher.sweep(self._options.sweep_seconds)
+        with self._run.part("locks", "trying what must be refused"):
+            await self._finisher.try_locks(self._connected)
+
+    def note_error(self, error: HarnessError) -> None:
+        """Remember that the harness or the machine failed, for the verdict."""
+        self._run.tally.error = self._run.tally.error or str(error)
+
+    def note_interrupted(self) -> None:
+        """Remember that a signal ended the run early."""
+        self._run.tally.is_interrupted = True
+
+    def close(self) -> None:
+        """Record the verdict. Called when the block is left and everything has ended."""
+        run = self._run
+        run.flush_commands()
+        self._result = self._make_result()
+        run.ledger.end_run(
+            run.number,
+            ended_utc=run.clock.utc(),
+            verdict=self._result.verdict,
+            summary=json.dumps(self._result.as_json()),
+        )
+        with suppress(OSError):  # Holds evidence, if it is not empty.
+            run.directory.rmdir()
+
+    def _make_result(self) -> RunResult:
+        run = self._run
+        verdict, reason = decide(run.tally)
+        return RunResult(
+            run=run.number,
+            seed=run.seed,
+            verdict=verdict,
+            reason=reason,
+            target=self._target.description,
+            mode=run.place.mode,
+            clients=self._clients_count,
+            seconds=run.now_seconds(),
+            seconds_by_part=dict(run.seconds_by_part),
+            tally=run.tally,
+            states=run.ledger.count_states(),
+            testbed=self._testbed.directory,
+        )
+
+    def _make_writer(self, client: str) -> TreeFileWriter:
+        return TreeFileWriter(
+            data_directory=self._run.workdir / client / "data",
+            capabilities=self._run.capabilities,
+            total_bytes_max=self._options.data_bytes_max,
+        )
+
+
+@asynccontextmanager
+async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> AsyncIterator[Harness]:
+    """Open a testbed and start its target for one run.
+
+    Raises ConfigError, HarnessError or TestbedError, one line each. What goes wrong before the target serves leaves
+    nothing behind.
+    """
+    _check_options(options)
+    make_target = find_target(options.target, options.kopia)
+    async with AsyncExitStack() as stack:
+        testbed = stack.enter_context(_testbed(options))
+        _check_history(testbed, options)
+        left_over = await end_processes_of(testbed.id)
+        if left_over:
+            listener(Noted(f"ended {left_over} process(es) that an earlier, killed run of this testbed had left"))
+        recorder = _CommandRecorder()
+        runner = await stack.enter_async_context(ProcessRunner(testbed.id, on_command=recorder))
+        target = make_target(runner)
+        if options.mode not in target.modes:
+            raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
+        workdir = stack.enter_context(_workdir(options, testbed))
+        is_new_testbed = testbed.is_new
+        place = _place(options, testbed)
+        run = _begin_run(options, testbed, target, place, workdir, listener)
+        recorder.run = run
+        with run.part("set_up", "starting the server"):
+            server = await stack.enter_async_context(target.serve(place))
+        _check_repository(testbed, server)
+        testbed.is_new = False
+        harness = Harness(run, target, server, testbed, options)
+        stack.enter_context(_kept_only_if_violated(options, testbed, harness, is_new_testbed))
+        try:
+            await harness.go_on_from_history()
+            yield harness
+        except HarnessError as error:
+            harness.note_error(error)
+            raise
+        except anyio.get_cancelled_exc_class():
+            harness.note_interrupted()
+            raise
+        finally:
+            # Before the server ends, so that a run whose ending hangs has its verdict recorded.
+            harness.close()
+
+
+def _check_options(options: HarnessOptions) -> None:
+    problems = []
+    if options.seed is not None and not 0 <= options.seed <= SEED_MAX:
+        problems.append(f"the seed must be from 0 to {SEED_MAX}, not {options.seed}")
+    if options.operation_seconds_max <= 0:
+        problems.append("the time for an operation must be above 0")
+    if problems:
+        raise ConfigError(*problems)
+    check_target_name(options.target)
+    if options.testbed is not None:
+        check_testbed_path(options.testbed, must_exist=options.must_exist)
+    if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():
+        raise ConfigError(f"the work directory {options.workdir} is not a directory")
+
+
+@contextmanager
+def _testbed(options: HarnessOptions) -> Iterator[Testbed]:
+    if options.testbed is not None:
+        with open_testbed(options.testbed.absolute(), must_exist=options.must_exist) as testbed:
+            yield testbed
+        return
+    parent = Path(tempfile.mkdtemp(prefix="snapstorm-"))
+    try:
+        with open_testbed(parent / "testbed") as testbed:
+            yield testbed
+    finally:
+        with suppress(OSError):  # Not empty: it holds a testbed that is to stay.
+            parent.rmdir()
+
+
+@contextmanager
+def _kept_only_if_violated(
+    options: HarnessOptions, testbed: Testbed, harness: Harness, is_new_testbed: bool
+) -> Iterator[None]:
+    """Have a temporary testbed removed when it is closed, unless it holds evidence."""
+    try:
+        yield
+    finally:
+        if options.testbed is None and is_new_testbed and not harness.result.tally.violations:
+            testbed.is_new = True
+
+
+@contextmanager
+def _workdir(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
+    """Where clients' files live. Outside the testbed, each testbed has a directory of its own, gone with it."""
+    if options.workdir is None:
+        path = testbed.directory / "clients"
+        path.mkdir(mode=0o700, exist_ok=True)
+        clear_restores(path)
+        yield path
+        return
+    path = options.workdir.absolute() / f"snapstorm-{testbed.id}"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(f"the work directory {path} can't be made: {error.strerror}") from error
+    check_free_space(path)
+    clear_restores(path)
+    try:
+        yield path
+    finally:
+        if testbed.is_new:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
+    if testbed.ledger.fact("repository_id") is None:
+        # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
+        for name in ("repository", "server"):
+            shutil.rmtree(testbed.directory / name, ignore_errors=True)
+    return TargetPlace(
+        testbed=testbed.id,
+        directory=testbed.directory,
+        secrets=testbed.secrets,
+        mode=options.mode,
+        is_new=testbed.ledger.fact("repository_id") is None,
+        operation_seconds_max=options.operation_seconds_max,
+    )
+
+
+def _begin_run(
+    options: HarnessOptions, testbed: Testbed, target: Target, place: TargetPlace, workdir: Path, listener: Listener
+) -> Run:
+    ledger, clock = testbed.ledger, Clock()
+    seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
+    ledger.interrupt_open_operations()
+    number = ledger.begin_run(
+        seed=seed,
+        began_utc=clock.utc(),
+        scenario=json.dumps(options.scenario),
+        target=json.dumps(asdict(target.description)),
+    )
+    directory = testbed.run_directory(number)
+    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    run = Run(
+        number=number,
+        seed=seed,
+        ledger=ledger,
+        place=place,
+        workdir=workdir,
+        directory=directory,
+        capabilities=target.capabilities,
+        target_versions=" ".join((target.description.name, *target.description.versions)),
+        clock=clock,
+        listener=listener,
+        keep_going=options.keep_going,
+    )
+    run.tally.is_sweep_only = options.is_sweep_only
+    return run
+
+
+def _check_history(testbed: Testbed, options: HarnessOptions) -> None:
+    """A testbed goes on with the kind of target and the mode that it began with."""
+    kind, _ = check_target_name(options.target)
+    for name, now in (("target", kind), ("mode", options.mode.value)):
+        before = testbed.ledger.fact(name)
+        if before is None:
+            testbed.ledger.set_fact(name, now)
+        elif before != now:
+            raise ConfigError(f"this testbed was made with {name} {before}; choose that, or another testbed")
+
+
+def _check_repository(testbed: Testbed, server: Server) -> None:
+    before = testbed.ledger.fact("repository_id")
+    if before is None:
+        testbed.ledger.set_fact("repository_id", server.repository_id)
+    elif before != server.repository_id:
+        raise TestbedError(
+            f"the repository in {testbed.directory} is not the one that its ledger knows; put that one back, "
+            "or choose another testbed"
+        )
+
+
+class _CommandRecorder:
+    """Hands finished commands to the run, once there is one."""
+
+    run: Run | None = None
+
+    def __call__(self, command: CompletedCommand) -> None:
+        if self.run is not None:
+            self.run.on_command(command)
+
+
+def _bound(flow: Callable[[Client], Awaitable[object]], client: Client) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def run() -> None:
+        await flow(client)
+
+    return run
+
+
+async def _run_together(flows: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Run all; the first failure cancels the rest and is raised by itself."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            for flow in flows:
+                tasks.start_soon(flow)
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,136 @@
+"""Many clients behind the interfaces of one: the current client travels in a context variable.
+
+`MultiClientFileWriter` and `MultiClientSnapshotter` let the same engine that drives one plain `FileWriter` and
+`Snapshotter` drive many: inside a client's block each call goes to that client's own delegate; outside of one, it is
+a clear error.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import anyio
+
+from snapstorm.errors import HarnessError
+from snapstorm.model.actions import FileAction
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.protocols import ClientSnapshotter, FileWriter, ListedSnapshot, Server, SnapshotReceipt, WriteReport
+
+Delegate = TypeVar("Delegate")
+
+_current_client: ContextVar[str] = ContextVar("snapstorm_current_client")
+
+
+@contextmanager
+def acting_as(client: str) -> Iterator[None]:
+    """Within this block, and the tasks started in it, `client` is the one that acts."""
+    token = _current_client.set(client)
+    try:
+        yield
+    finally:
+        _current_client.reset(token)
+
+
+def current_client() -> str:
+    """The client in whose block this runs. Raises HarnessError outside of every client's block."""
+    try:
+        return _current_client.get()
+    except LookupError:
+        raise HarnessError(
+            "no client is acting here: run this inside harness.run_clients, or inside `with acting_as(client)`"
+        ) from None
+
+
+class _PerClient(Generic[Delegate]):
+    """One delegate for each client; `current` is the one place that finds it."""
+
+    def __init__(self, make: Callable[[str], Delegate]) -> None:
+        self._make = make
+        self._delegates: dict[str, Delegate] = {}
+
+    def of(self, client: str) -> Delegate:
+        if client not in self._delegates:
+            self._delegates[client] = self._make(client)
+        return self._delegates[client]
+
+    @property
+    def current(self) -> Delegate:
+        return self.of(current_client())
+
+
+class MultiClientFileWriter:
+    """A `FileWriter` that creates one for each client, on first use, and delegates to the current client's."""
+
+    def __init__(self, make: Callable[[str], FileWriter]) -> None:
+        self._writers = _PerClient(make)
+
+    @property
+    def data_directory(self) -> Path:
+        return self._writers.current.data_directory
+
+    def can_apply(self, action: type[FileAction]) -> bool:
+        return self._writers.current.can_apply(action)
+
+    async def apply(self, action: FileAction, draws: random.Random) -> Ok[WriteReport] | NoOp:
+        return await self._writers.current.apply(action, draws)
+
+    async def scan(self) -> Manifest:
+        return await self._writers.current.scan()
+
+    async def adopt(self, tree: Path) -> Manifest:
+        return await self._writers.current.adopt(tree)
+
+    def pick_directory(self, draws: random.Random) -> bytes | None:
+        return self._writers.current.pick_directory(draws)
+
+    async def free_space(self, draws: random.Random) -> WriteReport:
+        return await self._writers.current.free_space(draws)
+
+
+class MultiClientSnapshotter:
+    """A `Snapshotter` over one `Server` and a `ClientSnapshotter` for each client; delegates to the current one's."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._snapshotters = _PerClient(server.client)
+
+    async def connect_clients(self, clients: Sequence[str]) -> None:
+        """Let these clients in and connect them, side by side."""
+        await self.server.add_clients(clients)
+        async with anyio.create_task_group() as tasks:
+            for client in clients:
+                tasks.start_soon(self._snapshotters.of(client).connect)
+
+    async def disconnect_clients(self, clients: Sequence[str]) -> None:
+        """Make these clients forget their connections."""
+        async with anyio.create_task_group() as tasks:
+            for client in clients:
+                tasks.start_soon(self._snapshotters.of(client).disconnect)
+
+    def of(self, client: str) -> ClientSnapshotter:
+        """That client's own snapshotter."""
+        return self._snapshotters.of(client)
+
+    async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
+        return await self._snapshotters.current.create_snapshot(source, operation)
+
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        await self._snapshotters.current.restore_snapshot(snapshot, destination, sub_path)
+
+    async def delete_snapshot(self, snapshot: str) -> None:
+        await self._snapshotters.current.delete_snapshot(snapshot)
+
+    async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
+        await self._snapshotters.current.expire_snapshots(source, keep_latest)
+
+    async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        return await self._snapshotters.current.list_snapshots()
+
+    async def verify_snapshots(self) -> None:
+        await self._snapshotters.current.verify_snapshots()

@@ -1,0 +1,87 @@
+"""What a run has shown, as a value: for the summary, the JSON object and the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snapstorm.model.actions import ACTIONS
+from snapstorm.model.expectations import IN_DOUBT, State
+from snapstorm.model.guarantees import Violation
+from snapstorm.model.protocols import Mode, TargetDescription
+from snapstorm.model.verdict import Tally, Verdict
+
+SCHEMA = 1
+"""The version of the JSON object; fields are only ever added to one."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run's result."""
+
+    run: int
+    seed: int
+    verdict: Verdict
+    reason: str
+    target: TargetDescription
+    mode: Mode
+    clients: int
+    seconds: float
+    seconds_by_part: dict[str, float]
+    tally: Tally
+    states: dict[State, int]
+    testbed: Path
+
+    @property
+    def snapshots_in_doubt(self) -> int:
+        return sum(self.states[state] for state in IN_DOUBT)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints. Every key is present; what is absent is null."""
+        tally, none = self.tally, {"ok": 0, "no_op": 0, "failed": 0, "unknown": 0}
+        return {
+            "schema": SCHEMA,
+            "run": self.run,
+            "seed": self.seed,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "target": {
+                "name": self.target.name,
+                "version": self.target.versions[0] if self.target.versions else None,
+                "versions": list(self.target.versions),
+                "mode": self.mode.value,
+                "executable": self.target.executable,
+                "sha256": self.target.executable_sha256,
+            },
+            "testbed": str(self.testbed),
+            "clients": self.clients,
+            "seconds": round(self.seconds, 3),
+            "seconds_by_part": {part: round(seconds, 3) for part, seconds in self.seconds_by_part.items()},
+            "actions": {key: dict(tally.actions.get(key, none)) for key in ACTIONS},
+            "snapshots": {
+                "live": self.states[State.LIVE],
+                "deleted": self.states[State.DELETED],
+                "in_doubt": self.snapshots_in_doubt,
+            },
+            "restores_verified": tally.restores_verified,
+            "restores_verified_earlier_runs": tally.restores_verified_earlier_runs,
+            "restores_narrowed": tally.restores_narrowed,
+            "bytes_verified": tally.bytes_verified,
+            "sweep": {"verified": tally.sweep_verified, "left": tally.sweep_left},
+            "violations": [_violation(violation) for violation in tally.violations],
+            "known_violations": [_violation(violation) for violation in tally.known_violations],
+            "notes": list(tally.notes),
+            "error": tally.error,
+        }
+
+
+def _violation(violation: Violation) -> dict[str, str | None]:
+    return {
+        "guarantee": violation.guarantee.value,
+        "client": violation.client,
+        "snapshot": violation.snapshot,
+        "path": violation.path,
+        "detail": violation.detail,
+        "evidence": violation.evidence,
+    }

@@ -1,0 +1,96 @@
+"""What all parts of one run share: its number and seed, where it writes, what it counts, who watches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapstorm.ledger.evidence import EvidenceKeeper
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.events import Event, Listener, PhaseBegan
+from snapstorm.model.protocols import Mode, TargetPlace
+from snapstorm.model.verdict import Tally
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.process import CompletedCommand
+
+COMMANDS_BUFFERED_MAX = 64
+
+current_operation: ContextVar[str | None] = ContextVar("snapstorm_current_operation", default=None)
+"""The operation on whose behalf this task runs commands."""
+
+
+@dataclass
+class Run:
+    """One run on one testbed."""
+
+    number: int
+    seed: int
+    ledger: Ledger
+    place: TargetPlace
+    workdir: Path
+    """Where clients' data directories and restores live."""
+    directory: Path
+    capabilities: Capabilities
+    target_versions: str
+    clock: Clock
+    listener: Listener
+    keep_going: bool = False
+    """Go on with actions after a violation."""
+    tally: Tally = field(default_factory=Tally)
+    seconds_by_part: dict[str, float] = field(default_factory=dict)
+    commands: dict[str, list[CompletedCommand]] = field(default_factory=dict)
+    """By operation: the commands that operations not yet judged have run, for evidence."""
+    _unrecorded: list[tuple[int, str | None, str, float, float, int | None, bool]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.evidence = EvidenceKeeper(self.directory / "evidence")
+        self.began_seconds = self.clock.monotonic_seconds()
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether the target promises to keep clients apart."""
+        return self.place.mode is Mode.SERVER
+
+    def now_seconds(self) -> float:
+        """Seconds since the run began."""
+        return self.clock.monotonic_seconds() - self.began_seconds
+
+    def emit(self, event: Event) -> None:
+        """Tell those who watch."""
+        self.listener(event)
+
+    @contextmanager
+    def part(self, name: str, words: str) -> Iterator[None]:
+        """A part of the run, named in progress and timed under `name` in the summary."""
+        self.emit(PhaseBegan(words))
+        began = self.clock.monotonic_seconds()
+        try:
+            yield
+        finally:
+            seconds = self.clock.monotonic_seconds() - began
+            self.seconds_by_part[name] = self.seconds_by_part.get(name, 0.0) + seconds
+
+    def on_command(self, command: CompletedCommand) -> None:
+        """Remember a finished command: for evidence while its operation is judged, and in the ledger for replay."""
+        operation = current_operation.get()
+        if operation is not None:
+            self.commands.setdefault(operation, []).append(command)
+        began_seconds = command.began_seconds - self.began_seconds
+        argv = json.dumps(command.argv)
+        self._unrecorded.append(
+            (self.number, operation, argv, began_seconds, command.seconds, command.exit_code, command.timed_out)
+        )
+        if len(self._unrecorded) >= COMMANDS_BUFFERED_MAX:
+            self.flush_commands()
+
+    def flush_commands(self) -> None:
+        """Write the remembered commands to the ledger. Together, because a commit for each would cost more than it
+        is worth: they are for replay and benchmarks, no verdict rests on them."""
+        commands, self._unrecorded = self._unrecorded, []
+        if commands:
+            self.ledger.add_commands(commands)

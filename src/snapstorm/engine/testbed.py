@@ -1,0 +1,183 @@
+"""Testbeds: the directory that holds a repository under test, its ledger, its secrets and its runs.
+
+Looks before it changes anything, takes a lock that a crash does not leave behind, and removes what it made when the
+set-up of a new testbed fails.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapstorm.errors import ConfigError, HarnessError, NoSpaceError, TestbedError
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.runtime.secrets import FileSecretStore
+
+LEDGER_NAME = "ledger.sqlite3"
+FREE_BYTES_MIN = 256 << 20
+"""A run is not begun with less free space than this."""
+
+
+@dataclass
+class Testbed:
+    """An open testbed. Made by `open_testbed`."""
+
+    __test__ = False  # pytest would otherwise take the name for a test class.
+
+    directory: Path
+    id: str
+    ledger: Ledger
+    secrets: FileSecretStore
+    is_new: bool
+    """Nothing was here before, so what is here may be removed if the set-up fails."""
+
+    def run_directory(self, number: int) -> Path:
+        """Where a run keeps its evidence and its logs."""
+        return self.directory / "runs" / f"{number:04}"
+
+
+def check_testbed_path(directory: Path, *, must_exist: bool) -> bool:
+    """Look whether a testbed can be opened or made at this path, changing nothing. Returns whether it would be new."""
+    ledger = directory / LEDGER_NAME
+    if not directory.exists() and not directory.is_symlink():
+        if must_exist:
+            raise ConfigError(f"there is no testbed at {directory}; `snapstorm run --testbed {directory}` makes one")
+        _check_parent(directory)
+        return True
+    if not directory.is_dir():
+        raise ConfigError(f"{directory} is not a directory; a testbed is one, so choose another path")
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise TestbedError(f"the testbed {directory} can't be written; check its owner and its permissions")
+    if ledger.exists():
+        return False
+    if must_exist:
+        raise ConfigError(f"{directory} is no testbed: it has no {LEDGER_NAME}")
+    if any(entry.name != "lock" for entry in directory.iterdir()):
+        raise ConfigError(f"{directory} is not empty and no testbed; choose an empty or a new directory")
+    return True
+
+
+def _check_parent(directory: Path) -> None:
+    parent = next(path for path in directory.parents if path.exists())
+    if not parent.is_dir():
+        raise ConfigError(f"the testbed {directory} can't be made: {parent} is not a directory")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise TestbedError(f"the testbed {directory} can't be made: no permission to write in {parent}")
+
+
+def check_free_space(directory: Path) -> None:
+    """Refuse to begin where a run would only find the disk full."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < FREE_BYTES_MIN:
+        raise NoSpaceError(
+            f"too little space for {directory}: {free_bytes >> 20} MiB are free, at least {FREE_BYTES_MIN >> 20} MiB "
+            "are needed; free some, or choose a testbed on another disk"
+        )
+
+
+@contextmanager
+def open_testbed(directory: Path, *, must_exist: bool = False) -> Iterator[Testbed]:
+    """Open the testbed at `directory`, or make it, for one run at a time.
+
+    Raises ConfigError or TestbedError, one line each, before anything is changed. If the block fails before
+    `Testbed.is_new` was set to False, what was made for a new testbed is removed again.
+    """
+    is_new = check_testbed_path(directory, must_exist=must_exist)
+    if not must_exist:
+        check_free_space(directory)
+    made = _make_directories(directory)
+    try:
+        with _locked(directory):
+            testbed = _open(directory, is_new=is_new)
+            try:
+                yield testbed
+            finally:
+                testbed.ledger.close()
+                if testbed.is_new:
+                    _empty(directory)
+    finally:
+        for path in made:
+            with suppress(OSError):  # Not empty: it holds a testbed that is to stay.
+                path.rmdir()
+
+
+@contextmanager
+def read_testbed(directory: Path) -> Iterator[Ledger]:
+    """The ledger of an existing testbed, to read; also while a run goes on there."""
+    check_testbed_path(directory, must_exist=True)
+    ledger = Ledger.open_to_read(directory / LEDGER_NAME)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _open(directory: Path, *, is_new: bool) -> Testbed:
+    try:
+        ledger = Ledger.open(directory / LEDGER_NAME)
+        testbed_id = ledger.fact("testbed_id")
+        if testbed_id is None:
+            testbed_id = secrets.token_hex(8)
+            ledger.set_fact("testbed_id", testbed_id)
+        return Testbed(directory, testbed_id, ledger, FileSecretStore(directory / "secrets.toml"), is_new)
+    except BaseException:
+        if is_new:
+            _empty(directory)
+        raise
+
+
+def _make_directories(directory: Path) -> list[Path]:
+    """Make the directory with its parents; return those that were made, the deepest first."""
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    try:
+        for path in reversed(made):
+            path.mkdir(mode=0o700)
+    except OSError as error:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+        raise TestbedError(f"the testbed {directory} can't be made: {error.strerror}") from error
+    return made
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the testbed's lock. The kernel drops it with the process, so that a crash leaves none behind."""
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise TestbedError(f"the testbed {directory} can't be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TestbedError(f"the testbed {directory} is in use by another run; wait for it, or choose another") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def disk_is_full(*paths: Path, needed_bytes: int = 16 << 20) -> Path | None:
+    """The first of these places whose disk has less than `needed_bytes` left, if any."""
+    for path in paths:
+        try:
+            if shutil.disk_usage(path).free < needed_bytes:
+                return path
+        except OSError as error:
+            raise HarnessError(f"{path} can't be looked at: {error.strerror}") from error
+    return None

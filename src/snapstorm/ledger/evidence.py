@@ -1,0 +1,75 @@
+"""Evidence: what is kept of a violation, one directory each, for whoever finds the run red in the morning."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from snapstorm.ledger.ledger import PastAction
+from snapstorm.model.actions import ACTIONS, describe
+
+KEPT_TREE_BYTES_MAX = 64 << 20
+"""A restored tree larger than this is kept only where it differs."""
+
+
+class EvidenceKeeper:
+    """Gives each violation of a run a directory, and puts into it what explains the violation."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._count = 0
+
+    def new_directory(self, guarantee: str) -> Path:
+        """A fresh directory for one violation of this guarantee."""
+        self._count += 1
+        path = self._directory / f"{self._count:03}-{guarantee}"
+        path.mkdir(parents=True, mode=0o700)
+        return path
+
+
+def write_texts(directory: Path, texts: Mapping[str, str]) -> None:
+    """Write each text under its file name; empty ones are left out."""
+    for name, text in texts.items():
+        if text:
+            (directory / name).write_text(text if text.endswith("\n") else f"{text}\n", errors="backslashreplace")
+
+
+def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -> None:
+    """Keep a restored tree: the whole of it, moved, or of a large one the entries at `paths`, numbered copies."""
+    if tree_bytes <= KEPT_TREE_BYTES_MAX:
+        if os.path.lexists(tree):
+            shutil.move(tree, into)
+        return
+    into.mkdir()
+    for number, path in enumerate(dict.fromkeys(paths[:100]), start=1):
+        source = os.path.join(os.fsencode(tree), path)
+        name = re.sub(r"[^A-Za-z0-9._-]", "_", os.fsdecode(os.path.basename(path)))[:100]
+        if os.path.isfile(source) and not os.path.islink(source):
+            shutil.copyfile(source, into / f"{number:03}-{name}")
+
+
+def copy_recent_logs(logs: Path, into: Path, newest: int = 4) -> None:
+    """Copy the newest log files below `logs`, most of which are from the operation that just ended."""
+    if not logs.is_dir():
+        return
+    files = sorted((path for path in logs.rglob("*.log") if path.is_file()), key=lambda path: path.stat().st_mtime)
+    for path in files[-newest:]:
+        into.mkdir(exist_ok=True)
+        shutil.copyfile(path, into / path.name)
+
+
+def as_program(seed: int, client: str, history: Iterable[PastAction]) -> str:
+    """A client's last actions as a small program: what one would type to do the same with the library."""
+    name = re.sub(r"\W", "_", client.partition("@")[0])
+    lines = [f"# seed {seed}; the choices that the actions left open are in the comments", f"async def {name}(client):"]
+    for past in history:
+        action = describe(ACTIONS[past.action](**past.options))
+        snapshot = f"snapshot_{re.sub(r'[^0-9A-Za-z]', '_', past.id)} = " if past.action.startswith("snapshot-") else ""
+        resolved = f"  {json.dumps(past.resolved)}" if past.resolved else ""
+        outcome = past.outcome or "still running"
+        lines.append(f"    {snapshot}await client.execute({action})  # {past.id}: {outcome}{resolved}")
+    return "\n".join(lines)

@@ -1,0 +1,538 @@
+"""The ledger: the durable memory of a testbed.
+
+The intent of each operation is durable before it starts, its outcome when it ends, so that a death of this process at
+any point loses nothing: the next run finds the open intents and resolves them. SQLite in WAL mode with
+`synchronous=FULL` gives exactly that. Calls are synchronous: a commit costs a fraction of a millisecond, less than a
+hop to a thread.
+
+Memory stays flat as history grows: what is asked of the ledger is asked by query, never held.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snapstorm.errors import NoSpaceError, TestbedError
+from snapstorm.ledger.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from snapstorm.model.expectations import IN_DOUBT, Expectation, Settled, State
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.manifest import Manifest, decode_manifest
+
+_EXPECTATION_COLUMNS = (
+    "operation, client, source, manifest, capabilities, state, began_tick, snapshot, acknowledged_tick, adopted, "
+    "deletion_began_tick, deletion_ended_tick"
+)
+
+
+@dataclass(frozen=True)
+class OpenOperation:
+    """An operation whose intent is durable and whose outcome is not: what a crash left."""
+
+    id: str
+    client: str
+    action: str
+
+
+@dataclass(frozen=True)
+class PastAction:
+    """One line of a client's history, for the small program that a violation prints."""
+
+    id: str
+    client: str
+    action: str
+    options: dict[str, Any]
+    resolved: dict[str, Any]
+    outcome: str | None
+
+
+class Ledger:
+    """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        row = self._one("SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations")
+        self._tick: int = row[0]
+
+    @classmethod
+    def open(cls, path: Path) -> Ledger:
+        """Open the ledger at `path`, make it if it is not there, and bring an older one up to date.
+
+        Raises TestbedError for a file that is no ledger of ours, is damaged, or was written by a newer version;
+        such a file is not changed.
+        """
+        if path.exists():
+            _refuse_what_is_not_ours(path)
+        try:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection)
+            return cls(connection)
+        except sqlite3.Error as error:
+            raise _translated(error, path) from error
+
+    @classmethod
+    def open_to_read(cls, path: Path) -> Ledger:
+        """Open the ledger at `path` for reading only, also while a run writes to it. Raises TestbedError."""
+        _refuse_what_is_not_ours(path)
+        try:
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            return cls(connection)
+        except sqlite3.Error as error:
+            raise _translated(error, path) from error
+
+    def close(self) -> None:
+        """Close the ledger. What was committed stays."""
+        self._connection.close()
+
+    def next_tick(self) -> int:
+        """The next moment in the order of events of this testbed."""
+        self._tick += 1
+        return self._tick
+
+    # Facts about the testbed as a whole.
+
+    def fact(self, name: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str) -> None:
+        with self._transaction() as run:
+            run("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
+
+    # Runs and clients.
+
+    def begin_run(self, *, seed: int, began_utc: str, scenario: str, target: str) -> int:
+        """Record a new run and return its number. `scenario` and `target` are JSON."""
+        with self._transaction() as run:
+            number = run("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()[0]
+            run(
+                "INSERT INTO runs (number, seed, began_utc, scenario, target) VALUES (?, ?, ?, ?, ?)",
+                (number, seed, began_utc, scenario, target),
+            )
+        return int(number)
+
+    def end_run(self, number: int, *, ended_utc: str, verdict: str, summary: str) -> None:
+        with self._transaction() as run:
+            run(
+                "UPDATE runs SET ended_utc = ?, verdict = ?, summary = ? WHERE number = ?",
+                (ended_utc, verdict, summary, number),
+            )
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs, oldest first: number, seed, times, verdict (None for one that was killed)."""
+        columns = ("number", "seed", "began_utc", "ended_utc", "verdict", "scenario", "target")
+        rows = self._connection.execute(f"SELECT {', '.join(columns)} FROM runs ORDER BY number")
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def add_clients(self, names: Sequence[str], run_number: int) -> None:
+        with self._transaction() as run:
+            for name in names:
+                run("INSERT INTO clients VALUES (?, ?) ON CONFLICT DO NOTHING", (name, run_number))
+
+    def clients_with_expectations(self) -> list[str]:
+        """Clients that have a snapshot which is, or may be, in the repository."""
+        states = [State.LIVE, *sorted(IN_DOUBT)]
+        rows = self._connection.execute(
+            f"SELECT DISTINCT client FROM expectations WHERE state IN ({_marks(states)}) ORDER BY client", states
+        )
+        return [row[0] for row in rows]
+
+    # Operations and their expectations.
+
+    def begin_operation(
+        self,
+        *,
+        operation: str,
+        run_number: int,
+        client: str,
+        step: int,
+        action: str,
+        options: str,
+        began_seconds: float,
+        resolved: Mapping[str, Any] | None = None,
+        creates: tuple[str, str, Manifest] | None = None,
+        deletes: Sequence[str] = (),
+    ) -> int:
+        """Make the intent of an operation durable, with all that it may change; return the tick at which it begins.
+
+        `creates` is (source, capabilities as JSON, manifest) of the snapshot that it asks for; `deletes` are the
+        expectations (by operation) whose deletion it asks for.
+        """
+        tick = self.next_tick()
+        with self._transaction() as run:
+            run(
+                "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    operation,
+                    run_number,
+                    client,
+                    step,
+                    action,
+                    options,
+                    json.dumps(resolved or {}),
+                    tick,
+                    began_seconds,
+                ),
+            )
+            if creates is not None:
+                source, capabilities, manifest = creates
+                self._store_manifest(manifest)
+                run(
+                    "INSERT INTO expectations (operation, client, source, manifest, capabilities, state, began_tick)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (operation, client, source, manifest.digest, capabilities, State.CREATING, tick),
+                )
+            for expectation in deletes:
+                run(
+                    "UPDATE expectations SET state = ?, deletion_operation = ?, deletion_began_tick = ?"
+                    " WHERE operation = ?",
+                    (State.DELETING, operation, tick, expectation),
+                )
+        return tick
+
+    def end_operation(
+        self, operation: str, *, outcome: str, reason: str, seconds: float, snapshot: str | None = None
+    ) -> None:
+        """Make the outcome of an operation durable, with what follows for its snapshots.
+
+        `outcome` `ok` makes what it created live (as `snapshot`) and what it deleted deleted; every other outcome
+        leaves both in doubt, except `failed`, by which the target says that nothing happened.
+        """
+        tick = self.next_tick()
+        created, deleted = _states_after(outcome)
+        with self._transaction() as run:
+            run(
+                "UPDATE operations SET outcome = ?, reason = ?, seconds = ?, ended_tick = ? WHERE id = ?",
+                (outcome, reason, seconds, tick, operation),
+            )
+            run(
+                "UPDATE expectations SET state = ?, snapshot = ?, acknowledged_tick = ? WHERE operation = ?",
+                (created, snapshot, tick if created is State.LIVE else None, operation),
+            )
+            run(
+                "UPDATE expectations SET state = ?, deletion_ended_tick = ?,"
+                " deletion_began_tick = CASE WHEN ? THEN NULL ELSE deletion_began_tick END"
+                " WHERE deletion_operation = ? AND state = ?",
+                (
+                    deleted,
+                    tick if deleted is State.DELETED else None,
+                    deleted is State.LIVE,
+                    operation,
+                    State.DELETING,
+                ),
+            )
+
+    def interrupt_open_operations(self) -> list[OpenOperation]:
+        """Turn what a killed run left open into doubt, and say what it was. For use when no process of it is left."""
+        rows = self._connection.execute("SELECT id, client, action FROM operations WHERE outcome IS NULL").fetchall()
+        for operation, _, _ in rows:
+            self.end_operation(operation, outcome="unknown", reason="snapstorm was killed while it ran", seconds=0.0)
+        return [OpenOperation(*row) for row in rows]
+
+    def settle(self, settled: Iterable[Settled]) -> None:
+        """Record what a listing settled."""
+        with self._transaction() as run:
+            for doubt in settled:
+                tick = self.next_tick()
+                if doubt.state is State.LIVE:
+                    # Coming back from doubt about its deletion keeps when it was acknowledged, if it ever was.
+                    run(
+                        "UPDATE expectations SET state = ?, snapshot = coalesce(snapshot, ?),"
+                        " adopted = (adopted OR acknowledged_tick IS NULL),"
+                        " acknowledged_tick = coalesce(acknowledged_tick, ?),"
+                        " deletion_operation = NULL, deletion_began_tick = NULL, deletion_ended_tick = NULL"
+                        " WHERE operation = ?",
+                        (State.LIVE, doubt.snapshot, tick, doubt.operation),
+                    )
+                else:
+                    run(
+                        "UPDATE expectations SET state = ?, deletion_ended_tick = ? WHERE operation = ?",
+                        (doubt.state, tick if doubt.state is State.DELETED else None, doubt.operation),
+                    )
+
+    def expectations(
+        self, client: str | None = None, states: Iterable[State] = (), source: str | None = None
+    ) -> list[Expectation]:
+        """Expectations in the order in which their creations began, narrowed by client, states and source."""
+        wanted = sorted(states)
+        clauses, values = ["1"], list[str]()
+        if client is not None:
+            clauses.append("client = ?")
+            values.append(client)
+        if wanted:
+            clauses.append(f"state IN ({_marks(wanted)})")
+            values.extend(wanted)
+        if source is not None:
+            clauses.append("source = ?")
+            values.append(source)
+        rows = self._connection.execute(
+            f"SELECT {_EXPECTATION_COLUMNS} FROM expectations WHERE {' AND '.join(clauses)} ORDER BY began_tick", values
+        )
+        return [_expectation(row) for row in rows]
+
+    def count_live(self, client: str, source: str | None = None) -> int:
+        """How many live snapshots a client has, of one source or of all."""
+        clause, values = ("AND source = ?", [source]) if source is not None else ("", [])
+        row = self._one(
+            f"SELECT count(*) FROM expectations WHERE client = ? AND state = ? {clause}", [client, State.LIVE, *values]
+        )
+        return int(row[0])
+
+    def live_at(self, client: str, index: int) -> Expectation:
+        """A client's live snapshot at this position, in the order in which their creations began."""
+        row = self._one(
+            f"SELECT {_EXPECTATION_COLUMNS} FROM expectations WHERE client = ? AND state = ?"
+            " ORDER BY began_tick LIMIT 1 OFFSET ?",
+            (client, State.LIVE, index),
+        )
+        return _expectation(row)
+
+    def sweep_order(self) -> list[tuple[str, str]]:
+        """All live snapshots as (client, operation): those not verified for longest, or never, come first."""
+        rows = self._connection.execute(
+            "SELECT e.client, e.operation FROM expectations e"
+            " LEFT JOIN (SELECT expectation, max(number) AS last FROM verifications WHERE is_whole GROUP BY expectation) v"
+            " ON v.expectation = e.operation WHERE e.state = ? ORDER BY v.last IS NOT NULL, v.last, e.began_tick",
+            (State.LIVE,),
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def expectations_of_operations(self, operations: Iterable[str]) -> list[Expectation]:
+        """The expectations that these operations asked for; unknown operations have none."""
+        found = list[Expectation]()
+        for operation in operations:
+            row = self._connection.execute(
+                f"SELECT {_EXPECTATION_COLUMNS} FROM expectations WHERE operation = ?", (operation,)
+            ).fetchone()
+            if row is not None:
+                found.append(_expectation(row))
+        return found
+
+    def expectation_of_snapshot(self, snapshot: str) -> Expectation | None:
+        """The expectation of the snapshot with this id, the newest if the target gave the id out twice."""
+        row = self._connection.execute(
+            f"SELECT {_EXPECTATION_COLUMNS} FROM expectations WHERE snapshot = ? ORDER BY began_tick DESC LIMIT 1",
+            (snapshot,),
+        ).fetchone()
+        return None if row is None else _expectation(row)
+
+    def count_states(self) -> dict[State, int]:
+        """How many snapshots there are in each state, over the testbed's whole life."""
+        rows = dict(self._connection.execute("SELECT state, count(*) FROM expectations GROUP BY state").fetchall())
+        return {state: int(rows.get(state, 0)) for state in State}
+
+    def manifest(self, digest: str) -> Manifest:
+        """A stored manifest."""
+        row = self._one("SELECT encoded FROM manifests WHERE digest = ?", (digest,))
+        return decode_manifest(zlib.decompress(row[0]))
+
+    def last_actions(self, run_number: int, client: str, limit: int) -> list[PastAction]:
+        """The client's last actions in this run, oldest first."""
+        rows = self._connection.execute(
+            "SELECT id, client, action, options, resolved, outcome FROM operations WHERE run = ? AND client = ?"
+            " ORDER BY began_tick DESC LIMIT ?",
+            (run_number, client, limit),
+        ).fetchall()
+        return [
+            PastAction(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4]), row[5]) for row in reversed(rows)
+        ]
+
+    # What was found.
+
+    def add_verification(
+        self,
+        *,
+        expectation: str,
+        run_number: int,
+        operation: str | None,
+        is_whole: bool,
+        is_equal: bool,
+        is_narrowed: bool,
+        bytes_verified: int,
+        at_utc: str,
+        target_versions: str,
+    ) -> None:
+        """Record that a snapshot was restored and compared."""
+        with self._transaction() as run:
+            run(
+                "INSERT INTO verifications (expectation, run, operation, is_whole, is_equal, is_narrowed, bytes,"
+                " at_utc, target_versions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    expectation,
+                    run_number,
+                    operation,
+                    is_whole,
+                    is_equal,
+                    is_narrowed,
+                    bytes_verified,
+                    at_utc,
+                    target_versions,
+                ),
+            )
+
+    def add_violation(self, run_number: int, violation: Violation, expectation: str | None) -> int:
+        """Record a violation and return its number, by which `accept` knows it."""
+        with self._transaction() as run:
+            cursor = run(
+                "INSERT INTO violations (run, guarantee, client, snapshot, expectation, operation, path, detail,"
+                " evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run_number,
+                    violation.guarantee,
+                    violation.client,
+                    violation.snapshot,
+                    expectation,
+                    violation.operation,
+                    violation.path,
+                    violation.detail,
+                    violation.evidence,
+                ),
+            )
+        assert cursor.lastrowid is not None
+        return int(cursor.lastrowid)
+
+    def is_accepted(self, guarantee: Guarantee, expectation: str | None, snapshot: str | None) -> bool:
+        """Whether a user has accepted the loss that this violation would report again."""
+        if expectation is None and snapshot is None:
+            return False
+        row = self._connection.execute(
+            "SELECT 1 FROM violations WHERE guarantee = ? AND expectation IS ? AND snapshot IS ?"
+            " AND accepted_reason IS NOT NULL",
+            (guarantee, expectation, snapshot),
+        ).fetchone()
+        return row is not None
+
+    def accept(self, number: int, reason: str) -> bool:
+        """Mark a violation as known from now on. False if there is none of that number."""
+        with self._transaction() as run:
+            cursor = run("UPDATE violations SET accepted_reason = ? WHERE number = ?", (reason, number))
+        return bool(cursor.rowcount == 1)
+
+    def violations(self) -> list[tuple[int, int, Violation, str | None]]:
+        """All violations ever found: (number, run, violation, why it was accepted if it was)."""
+        rows = self._connection.execute(
+            "SELECT number, run, guarantee, detail, client, snapshot, path, evidence, operation, accepted_reason"
+            " FROM violations ORDER BY number"
+        )
+        return [(row[0], row[1], Violation(Guarantee(row[2]), *row[3:9]), row[9]) for row in rows]
+
+    def add_commands(self, commands: Iterable[tuple[int, str | None, str, float, float, int | None, bool]]) -> None:
+        """Record finished commands: (run, operation, argv as JSON, began, seconds, exit status, timed out)."""
+        with self._transaction() as run:
+            for command in commands:
+                run(
+                    "INSERT INTO commands (run, operation, argv, began_seconds, seconds, exit_code, timed_out)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    command,
+                )
+
+    def _store_manifest(self, manifest: Manifest) -> None:
+        known = self._connection.execute("SELECT 1 FROM manifests WHERE digest = ?", (manifest.digest,)).fetchone()
+        if known is None:
+            self._connection.execute(
+                "INSERT INTO manifests VALUES (?, ?)", (manifest.digest, zlib.compress(manifest.encoded, 1))
+            )
+
+    def _one(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
+        row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+        if row is None:
+            raise TestbedError(f"the ledger is damaged: nothing found for {values}")
+        return row
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection.execute
+            except BaseException:
+                # SQLite rolls back by itself after a full disk; a second ROLLBACK would hide the reason.
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _translated(error, None) from error
+
+
+def _states_after(outcome: str) -> tuple[State, State]:
+    """What becomes of a snapshot that the operation was to create, and of those it was to delete."""
+    if outcome == "ok":
+        return State.LIVE, State.DELETED
+    if outcome == "failed":
+        return State.ABSENT, State.LIVE
+    return State.CREATION_IN_DOUBT, State.DELETION_IN_DOUBT
+
+
+def _expectation(row: Sequence[Any]) -> Expectation:
+    return Expectation(
+        operation=row[0],
+        client=row[1],
+        source=row[2],
+        manifest=row[3],
+        capabilities=row[4],
+        state=State(row[5]),
+        began_tick=row[6],
+        snapshot=row[7],
+        acknowledged_tick=row[8],
+        adopted=bool(row[9]),
+        deletion_began_tick=row[10],
+        deletion_ended_tick=row[11],
+    )
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _refuse_what_is_not_ours(path: Path) -> None:
+    """Look before anything is changed: opening for writing would already touch a foreign file."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise _translated(error, path) from error
+    if application != APPLICATION_ID and not (application == 0 and version == 0 and tables == 0):
+        raise TestbedError(f"{path} is a SQLite file, but no ledger of snapstorm; choose another testbed")
+    if version > SCHEMA_VERSION:
+        raise TestbedError(
+            f"{path} was written by a newer snapstorm (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "use that version, or another testbed"
+        )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        # One transaction with the version number: a death in between leaves the older schema whole.
+        connection.executescript(
+            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {statements};"
+            f" PRAGMA user_version = {number}; COMMIT;"
+        )
+
+
+def _translated(error: sqlite3.Error, path: Path | None) -> TestbedError | NoSpaceError:
+    where = f"the ledger {path}" if path else "the ledger"
+    text = str(error)
+    if "full" in text:
+        return NoSpaceError(f"{where} could not be written: the disk is full; free some space and run again")
+    if "locked" in text:
+        return TestbedError(f"{where} is in use by another program")
+    if "not a database" in text or "malformed" in text:
+        return TestbedError(f"{where} is damaged ({text}); restore it from a copy, or choose another testbed")
+    return TestbedError(f"{where} could not be used: {text}")

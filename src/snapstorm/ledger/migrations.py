@@ -1,0 +1,97 @@
+"""The ledger's schema, as numbered migrations. A released migration is never edited; a new one is added below it."""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x534E4150
+"""Marks a SQLite file as a ledger of ours ("SNAP")."""
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY,
+        seed INTEGER NOT NULL,
+        began_utc TEXT NOT NULL,
+        ended_utc TEXT,
+        verdict TEXT,
+        scenario TEXT NOT NULL,
+        target TEXT NOT NULL,
+        summary TEXT
+    );
+    CREATE TABLE clients (name TEXT PRIMARY KEY, first_run INTEGER NOT NULL REFERENCES runs) WITHOUT ROWID;
+    CREATE TABLE manifests (digest TEXT PRIMARY KEY, encoded BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE operations (
+        id TEXT PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        client TEXT NOT NULL,
+        step INTEGER NOT NULL,
+        action TEXT NOT NULL,
+        options TEXT NOT NULL,
+        resolved TEXT NOT NULL DEFAULT '{}',
+        began_tick INTEGER NOT NULL,
+        began_seconds REAL NOT NULL,
+        ended_tick INTEGER,
+        seconds REAL,
+        outcome TEXT,
+        reason TEXT NOT NULL DEFAULT ''
+    );
+    CREATE INDEX operations_by_run ON operations (run, began_tick);
+    CREATE INDEX open_operations ON operations (id) WHERE outcome IS NULL;
+    CREATE TABLE expectations (
+        operation TEXT PRIMARY KEY REFERENCES operations (id),
+        client TEXT NOT NULL,
+        source TEXT NOT NULL,
+        manifest TEXT NOT NULL REFERENCES manifests (digest),
+        capabilities TEXT NOT NULL,
+        state TEXT NOT NULL,
+        began_tick INTEGER NOT NULL,
+        snapshot TEXT,
+        acknowledged_tick INTEGER,
+        adopted INTEGER NOT NULL DEFAULT 0,
+        deletion_operation TEXT,
+        deletion_began_tick INTEGER,
+        deletion_ended_tick INTEGER
+    );
+    CREATE INDEX expectations_by_client ON expectations (client, state, began_tick);
+    CREATE INDEX expectations_by_snapshot ON expectations (snapshot);
+    CREATE TABLE verifications (
+        number INTEGER PRIMARY KEY,
+        expectation TEXT NOT NULL REFERENCES expectations (operation),
+        run INTEGER NOT NULL REFERENCES runs,
+        operation TEXT,
+        is_whole INTEGER NOT NULL,
+        is_equal INTEGER NOT NULL,
+        is_narrowed INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        at_utc TEXT NOT NULL,
+        target_versions TEXT NOT NULL
+    );
+    CREATE INDEX verifications_by_expectation ON verifications (expectation, run);
+    CREATE TABLE violations (
+        number INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        guarantee TEXT NOT NULL,
+        client TEXT,
+        snapshot TEXT,
+        expectation TEXT,
+        operation TEXT,
+        path TEXT,
+        detail TEXT NOT NULL,
+        evidence TEXT,
+        accepted_reason TEXT
+    );
+    CREATE TABLE commands (
+        number INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        operation TEXT,
+        argv TEXT NOT NULL,
+        began_seconds REAL NOT NULL,
+        seconds REAL NOT NULL,
+        exit_code INTEGER,
+        timed_out INTEGER NOT NULL
+    );
+    CREATE INDEX commands_by_run ON commands (run);
+    """,
+)
+
+SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,0 +1,56 @@
+"""Capabilities: what of a tree survives a snapshot and a restore on a given target, as this process may judge it.
+
+The table decides two things: what the `FileWriter` makes by default, and what a comparison holds against the target.
+An expectation keeps the table under which it was made; a later, narrower comparison (not as root, say) is counted and
+printed, and erases nothing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DirectoryTimes(StrEnum):
+    """What becomes of a directory's mtime when it is restored."""
+
+    EXACT = "exact"
+    NEWEST_BELOW = "newest-below"
+    """The root's is exact; another non-empty directory gets the newest mtime of what is below it (measured on Kopia)."""
+    NOT_KEPT = "not-kept"
+
+
+class Capabilities(BaseModel):
+    """One row for each property of a tree. Defaults are what an ideal backup system keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: bool = Field(True, description="permission bits, setuid, setgid and sticky included")
+    owner: bool = Field(True, description="user and group ids (restoring them needs root)")
+    file_mtime: bool = Field(True, description="modification time of files, to the nanosecond")
+    directory_mtime: DirectoryTimes = Field(DirectoryTimes.EXACT, description="modification time of directories")
+    symlink_mtime: bool = Field(True, description="modification time of symbolic links, to the nanosecond")
+    symlinks: bool = Field(True, description="symbolic links, dangling ones too, never followed")
+    empty_directories: bool = Field(True, description="directories without entries")
+    hard_links: bool = Field(True, description="two names of one file stay one file")
+    xattrs: bool = Field(True, description="extended attributes")
+    non_utf8_names: bool = Field(True, description="names that are not valid UTF-8")
+    special_files: bool = Field(True, description="FIFOs, sockets and devices")
+    sparse: bool = Field(True, description="holes stay holes (their content is compared in any case)")
+    name_bytes_max: int = Field(255, description="longest file name, in bytes")
+    forbidden_name_suffixes: tuple[str, ...] = Field((), description="file names that the target reserves")
+
+    def narrowed_to(self, other: Capabilities) -> Capabilities:
+        """What both tables promise: the widest comparison that is fair under either."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        both: dict[str, Any] = {name: value and theirs[name] for name, value in mine.items() if isinstance(value, bool)}
+        both["directory_mtime"] = (
+            self.directory_mtime if self.directory_mtime == other.directory_mtime else DirectoryTimes.NOT_KEPT
+        )
+        both["name_bytes_max"] = min(self.name_bytes_max, other.name_bytes_max)
+        both["forbidden_name_suffixes"] = tuple(
+            sorted({*self.forbidden_name_suffixes, *other.forbidden_name_suffixes})
+        )
+        return Capabilities(**both)

@@ -1,0 +1,233 @@
+"""Expectations: what each snapshot must be from now on, and how a listing is held against them.
+
+Pure. Moments are *ticks*: whole numbers that the ledger gives out in order, so that "before" and "after" never depend
+on a clock. The rules are those of concurrency: a listing proves presence only of snapshots that were acknowledged
+before it began and whose deletion had not begun when it ended; it proves absence only for deletions acknowledged
+before it began. Nothing but a deletion that the run asked for ends a live expectation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.protocols import ListedSnapshot
+
+
+class State(StrEnum):
+    """What is known about a snapshot that some operation asked for."""
+
+    CREATING = "creating"
+    """The creation was begun and has not ended."""
+    CREATION_IN_DOUBT = "creation-in-doubt"
+    """The creation was cut off: the snapshot may be there."""
+    LIVE = "live"
+    """Acknowledged: it must be listed and restore exactly."""
+    DELETING = "deleting"
+    """A deletion was begun and has not ended."""
+    DELETION_IN_DOUBT = "deletion-in-doubt"
+    """The deletion was not acknowledged: the snapshot may be gone."""
+    DELETED = "deleted"
+    """The deletion was acknowledged: it must be listed no more."""
+    ABSENT = "absent"
+    """A creation in doubt that turned out not to have happened."""
+
+
+IN_DOUBT = frozenset({State.CREATING, State.CREATION_IN_DOUBT, State.DELETING, State.DELETION_IN_DOUBT})
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one snapshot must be. Named by the operation that asked for it, which its tag carries."""
+
+    operation: str
+    client: str
+    source: str
+    """The absolute path that was snapshotted."""
+    manifest: str
+    """The digest of the manifest that a restore must equal."""
+    capabilities: str
+    """The capability table, as JSON, under which the promise was made."""
+    state: State
+    began_tick: int
+    """When the creation was begun."""
+    snapshot: str | None = None
+    """The target's id, once known."""
+    acknowledged_tick: int | None = None
+    """When the creation was acknowledged, or found in a listing after doubt."""
+    adopted: bool = False
+    """Its creation was in doubt, and a listing showed it."""
+    deletion_began_tick: int | None = None
+    deletion_ended_tick: int | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A listing as one client was shown it, and when."""
+
+    client: str
+    testbed: str
+    entries: Sequence[ListedSnapshot]
+    began_tick: int
+    ended_tick: int
+    is_quiescent: bool = False
+    """No process of this client, or of an earlier run, can still be at work: absence now settles a doubt."""
+    is_isolated: bool = True
+    """The target promises to show a client its own snapshots only."""
+    is_exclusive: bool = True
+    """The repository is ours alone: a snapshot without our tag is one that nobody asked for."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A guarantee that a listing shows broken."""
+
+    guarantee: Guarantee
+    detail: str
+    snapshot: str | None
+    operation: str | None = None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A doubt that a listing settled."""
+
+    operation: str
+    state: State
+    snapshot: str | None = None
+
+
+@dataclass
+class ListingJudgement:
+    findings: list[Finding] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+
+
+def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> ListingJudgement:
+    """Hold a listing against the expectations of the client that was shown it."""
+    by_operation = {expectation.operation: expectation for expectation in expectations}
+    judgement = ListingJudgement()
+    complete: dict[str, ListedSnapshot] = {}
+    for entry in listing.entries:
+        if listing.is_isolated and entry.client != listing.client:
+            judgement.findings.append(_shown_to_a_stranger(listing, entry))
+        elif entry.testbed not in (None, listing.testbed) or (entry.testbed is None and not listing.is_exclusive):
+            continue  # Another testbed's, or an operator's own.
+        elif entry.incomplete is not None:
+            judgement.findings.extend(_judge_incomplete(listing, entry, by_operation))
+        elif entry.operation is None or entry.operation not in by_operation:
+            judgement.findings.append(_unrequested(entry, "no client asked for it"))
+        elif entry.operation in complete:
+            judgement.findings.append(_unrequested(entry, f"operation {entry.operation} asked for one snapshot only"))
+        else:
+            complete[entry.operation] = entry
+    for expectation in by_operation.values():
+        _judge_expectation(listing, expectation, complete.get(expectation.operation), judgement)
+    return judgement
+
+
+def must_be_listed(expectation: Expectation, listing: Listing) -> bool:
+    """Whether this listing had to show this snapshot."""
+    return (
+        expectation.acknowledged_tick is not None
+        and expectation.acknowledged_tick < listing.began_tick
+        and (expectation.deletion_began_tick is None or expectation.deletion_began_tick > listing.ended_tick)
+    )
+
+
+def must_be_gone(expectation: Expectation, listing: Listing) -> bool:
+    """Whether this listing must not have shown this snapshot."""
+    return (
+        expectation.state is State.DELETED
+        and expectation.deletion_ended_tick is not None
+        and expectation.deletion_ended_tick < listing.began_tick
+    )
+
+
+def _judge_expectation(
+    listing: Listing, expectation: Expectation, entry: ListedSnapshot | None, judgement: ListingJudgement
+) -> None:
+    if entry is None:
+        _judge_unlisted(listing, expectation, judgement)
+        return
+    if must_be_gone(expectation, listing):
+        judgement.findings.append(
+            Finding(
+                Guarantee.DELETED_STAYS_GONE,
+                f"snapshot {entry.id} is listed although its deletion was acknowledged",
+                entry.id,
+                expectation.operation,
+            )
+        )
+    elif expectation.state in (State.CREATION_IN_DOUBT, State.ABSENT):
+        judgement.settled.append(Settled(expectation.operation, State.LIVE, entry.id))
+    elif expectation.state is State.DELETION_IN_DOUBT and listing.is_quiescent:
+        judgement.settled.append(Settled(expectation.operation, State.LIVE, entry.id))
+    elif expectation.snapshot not in (None, entry.id) and must_be_listed(expectation, listing):
+        judgement.findings.append(
+            Finding(
+                Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+                f"snapshot {expectation.snapshot} was acknowledged, but the listing has it as {entry.id}",
+                expectation.snapshot,
+                expectation.operation,
+            )
+        )
+
+
+def _judge_unlisted(listing: Listing, expectation: Expectation, judgement: ListingJudgement) -> None:
+    if expectation.state is State.LIVE and must_be_listed(expectation, listing):
+        judgement.findings.append(
+            Finding(
+                Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+                f"snapshot {expectation.snapshot} of {expectation.source} was acknowledged, "
+                "its deletion was never asked for, and it is not listed",
+                expectation.snapshot,
+                expectation.operation,
+            )
+        )
+    elif expectation.state is State.CREATION_IN_DOUBT and listing.is_quiescent:
+        judgement.settled.append(Settled(expectation.operation, State.ABSENT))
+    elif (
+        expectation.state is State.DELETION_IN_DOUBT
+        and expectation.deletion_began_tick is not None
+        and expectation.deletion_began_tick < listing.began_tick
+    ):
+        judgement.settled.append(Settled(expectation.operation, State.DELETED, expectation.snapshot))
+
+
+def _judge_incomplete(
+    listing: Listing, entry: ListedSnapshot, by_operation: dict[str, Expectation]
+) -> Iterable[Finding]:
+    """An incomplete entry may stand until the next complete snapshot of its source (measured on Kopia 0.23.1)."""
+    cut_off = by_operation.get(entry.operation or "")
+    if cut_off is None:
+        yield _unrequested(entry, f"no client asked for it, and it is incomplete ({entry.incomplete})")
+        return
+    later = [
+        expectation
+        for expectation in by_operation.values()
+        if expectation.source == cut_off.source
+        and expectation.began_tick > cut_off.began_tick
+        and expectation.acknowledged_tick is not None
+        and expectation.acknowledged_tick < listing.began_tick
+    ]
+    if later:
+        yield _unrequested(
+            entry,
+            f"it is the incomplete left-over ({entry.incomplete}) of a creation that was cut off, "
+            f"and a later snapshot of {cut_off.source} has completed since",
+        )
+
+
+def _unrequested(entry: ListedSnapshot, why: str) -> Finding:
+    return Finding(Guarantee.NOTHING_UNREQUESTED, f"snapshot {entry.id} is listed, but {why}", entry.id)
+
+
+def _shown_to_a_stranger(listing: Listing, entry: ListedSnapshot) -> Finding:
+    return Finding(
+        Guarantee.CLIENTS_ISOLATED,
+        f"{listing.client} is shown snapshot {entry.id} of {entry.client}",
+        entry.id,
+    )

@@ -1,0 +1,238 @@
+"""Manifests: the whole truth about one tree, and what differs between two of them.
+
+Pure values: making a manifest from a tree is the scanner's work, judging a difference is the checker's.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+import blake3
+import msgspec
+
+from snapstorm.model.capabilities import Capabilities, DirectoryTimes
+
+ROOT = b""
+"""The path of the tree's own root in its manifest."""
+
+
+class EntryType(StrEnum):
+    FILE = "file"
+    DIRECTORY = "directory"
+    SYMLINK = "symlink"
+    SPECIAL = "special"
+    """FIFO, socket or device."""
+
+
+class Segment(NamedTuple):
+    """A run of blocks that one version of one stream wrote: what a file's content ought to describe itself as."""
+
+    stream: int
+    version: int
+    first_block: int
+    blocks: int
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One entry of a tree. Paths and names are bytes, as the file system has them, relative to the root, `/`-joined."""
+
+    path: bytes
+    type: EntryType
+    mode: int
+    """Permission bits with setuid, setgid and sticky (`0o7777`)."""
+    uid: int
+    gid: int
+    mtime_ns: int
+    size: int = 0
+    """Bytes of content; 0 for everything but files."""
+    digest: bytes = b""
+    """blake3 of the content, 32 bytes; empty for everything but files."""
+    target: bytes = b""
+    """Where a symbolic link points, as written."""
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    """Sorted by name; only the `user.` namespace."""
+    segments: tuple[Segment, ...] = ()
+    """How the content describes itself, where known. Explains a difference; never decides whether there is one."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Manifest(msgspec.Struct, frozen=True, dict=True):
+    """A tree's entries, sorted by path, its root first with the empty path."""
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> Manifest:
+        """A manifest of entries in any order."""
+        return cls(tuple(sorted(entries, key=lambda entry: entry.path)))
+
+    @functools.cached_property
+    def encoded(self) -> bytes:
+        """The manifest as bytes: equal manifests give equal bytes."""
+        return _encoder.encode(self)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Names the manifest by its content (blake3, hexadecimal)."""
+        return blake3.blake3(self.encoded).hexdigest()
+
+    @functools.cached_property
+    def by_path(self) -> dict[bytes, Entry]:
+        return {entry.path: entry for entry in self.entries}
+
+    @functools.cached_property
+    def bytes_total(self) -> int:
+        """Bytes of content in all files."""
+        return sum(entry.size for entry in self.entries)
+
+    def count(self, kind: EntryType) -> int:
+        return sum(entry.type is kind for entry in self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def below(self, path: bytes) -> Manifest:
+        """The subtree at `path` as a tree of its own; `path` may also name a file. Empty if there is no such entry."""
+        if path == ROOT:
+            return self
+        prefix = path + b"/"
+        return Manifest.of(
+            msgspec.structs.replace(entry, path=entry.path[len(prefix) :])
+            for entry in self.entries
+            if entry.path == path or entry.path.startswith(prefix)
+        )
+
+
+def decode_manifest(encoded: bytes) -> Manifest:
+    """The manifest that `Manifest.encoded` gave."""
+    return msgspec.msgpack.decode(encoded, type=Manifest)
+
+
+class DifferenceKind(StrEnum):
+    MISSING = "missing"
+    EXTRA = "extra"
+    TYPE = "type"
+    SIZE = "size"
+    CONTENT = "content"
+    TARGET = "link target"
+    MODE = "mode"
+    OWNER = "owner"
+    MTIME = "mtime"
+    XATTRS = "extended attributes"
+
+
+class Difference(NamedTuple):
+    """One way in which an entry is not what it must be."""
+
+    path: bytes
+    kind: DifferenceKind
+    expected: str
+    actual: str
+
+    def __str__(self) -> str:
+        if self.kind is DifferenceKind.MISSING:
+            return f"{show_path(self.path)}: missing ({self.expected})"
+        if self.kind is DifferenceKind.EXTRA:
+            return f"{show_path(self.path)}: was never there ({self.actual})"
+        return f"{show_path(self.path)}: {self.kind.value} is {self.actual}, must be {self.expected}"
+
+
+def show_path(path: bytes) -> str:
+    """A path for people, on one line, control characters and bytes that are not UTF-8 escaped."""
+    if path == ROOT:
+        return "."
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities) -> list[Difference]:
+    """Everything in which `actual` is not what `expected` becomes on a target with these capabilities, in path order."""
+    wanted = {entry.path: entry for entry in as_restored(expected, capabilities)}
+    found = actual.by_path
+    result: list[Difference] = []
+    for path in sorted(wanted.keys() | found.keys()):
+        want, have = wanted.get(path), found.get(path)
+        if want is None:
+            assert have is not None
+            result.append(Difference(path, DifferenceKind.EXTRA, "", _show_entry(have)))
+        elif have is None:
+            result.append(Difference(path, DifferenceKind.MISSING, _show_entry(want), ""))
+        else:
+            result.extend(_entry_differences(want, have, capabilities))
+    return result
+
+
+def as_restored(expected: Manifest, capabilities: Capabilities) -> Manifest:
+    """What a tree must look like after a snapshot and a restore: what the target is known to drop is dropped, and
+    times that it computes are computed."""
+    entries: Iterable[Entry] = expected.entries
+    if not capabilities.special_files:
+        entries = [entry for entry in entries if entry.type is not EntryType.SPECIAL]
+    if not capabilities.symlinks:
+        entries = [entry for entry in entries if entry.type is not EntryType.SYMLINK]
+    kept = Manifest.of(entries)
+    if capabilities.directory_mtime is DirectoryTimes.NEWEST_BELOW:
+        return with_newest_times(kept)
+    return kept
+
+
+def with_newest_times(manifest: Manifest) -> Manifest:
+    """Every non-empty directory but the root gets the newest mtime of the entries below it (see `DirectoryTimes`)."""
+    newest: dict[bytes, int] = {}
+    result: list[Entry] = []
+    # Reverse path order visits everything below a directory before the directory itself.
+    for entry in reversed(manifest.entries):
+        current = entry
+        if entry.type is EntryType.DIRECTORY and entry.path != ROOT and entry.path in newest:
+            current = msgspec.structs.replace(entry, mtime_ns=newest[entry.path])
+        result.append(current)
+        if entry.path != ROOT:
+            parent = entry.path.rpartition(b"/")[0]
+            newest[parent] = max(newest.get(parent, current.mtime_ns), current.mtime_ns)
+    return Manifest.of(result)
+
+
+def _entry_differences(want: Entry, have: Entry, capabilities: Capabilities) -> Iterator[Difference]:
+    def differs(kind: DifferenceKind, expected: object, actual: object) -> Difference:
+        return Difference(want.path, kind, str(expected), str(actual))
+
+    if want.type is not have.type:
+        yield differs(DifferenceKind.TYPE, want.type.value, have.type.value)
+        return
+    if want.size != have.size:
+        yield differs(DifferenceKind.SIZE, f"{want.size:,} bytes", f"{have.size:,} bytes")
+    elif want.digest != have.digest:
+        yield differs(DifferenceKind.CONTENT, want.digest.hex()[:16], have.digest.hex()[:16])
+    if want.target != have.target:
+        yield differs(DifferenceKind.TARGET, show_path(want.target), show_path(have.target))
+    # A symbolic link has no mode of its own on Linux.
+    if capabilities.mode and want.type is not EntryType.SYMLINK and want.mode != have.mode:
+        yield differs(DifferenceKind.MODE, f"{want.mode:04o}", f"{have.mode:04o}")
+    if capabilities.owner and (want.uid, want.gid) != (have.uid, have.gid):
+        yield differs(DifferenceKind.OWNER, f"{want.uid}:{want.gid}", f"{have.uid}:{have.gid}")
+    if _keeps_mtime(want, capabilities) and want.mtime_ns != have.mtime_ns:
+        yield differs(DifferenceKind.MTIME, f"{want.mtime_ns} ns", f"{have.mtime_ns} ns")
+    if capabilities.xattrs and want.xattrs != have.xattrs:
+        yield differs(DifferenceKind.XATTRS, want.xattrs, have.xattrs)
+
+
+def _keeps_mtime(entry: Entry, capabilities: Capabilities) -> bool:
+    if entry.type is EntryType.DIRECTORY:
+        return capabilities.directory_mtime is not DirectoryTimes.NOT_KEPT
+    if entry.type is EntryType.SYMLINK:
+        return capabilities.symlink_mtime
+    return capabilities.file_mtime
+
+
+def _show_entry(entry: Entry) -> str:
+    if entry.type is EntryType.FILE:
+        return f"file of {entry.size:,} bytes"
+    return f"link to {show_path(entry.target)}" if entry.type is EntryType.SYMLINK else entry.type.value

@@ -1,0 +1,254 @@
+"""What the engine drives: small protocols, and the values that travel across them.
+
+The words are the seed's: a `FileWriter` changes a client's files, a `Snapshotter` snapshots and restores them, a
+`ClientSnapshotter` is one that connects to a `Server`, and the server stands before a repository. A `Target` makes
+them. The engine knows nothing else of the backup system under test.
+
+Methods raise `TargetError` subclasses to say what is known about a failure, `HarnessError` where we or the machine
+could not do our part; they return only on an acknowledged success.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from snapstorm.model.actions import FileAction
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.outcomes import NoOp, Ok
+
+
+class Mode(StrEnum):
+    SERVER = "server"
+    """Many clients against one server: the multi-client test."""
+    DIRECT = "direct"
+    """One client directly on the repository, without a server: the standard test."""
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What a file action did."""
+
+    entries_written: int = 0
+    bytes_written: int = 0
+    entries_deleted: int = 0
+    entries_changed: int = 0
+
+
+class FileWriter(Protocol):
+    """Changes the files of one client, and knows their whole truth."""
+
+    @property
+    def data_directory(self) -> Path:
+        """The tree that this writer owns. Nothing else writes there."""
+        ...
+
+    def can_apply(self, action: type[FileAction]) -> bool:
+        """Whether there is now something that this kind of action could act on."""
+        ...
+
+    async def apply(self, action: FileAction, draws: random.Random) -> Ok[WriteReport] | NoOp:
+        """Carry the action out, drawing all that it leaves open from `draws`, and nothing from anywhere else.
+
+        Raises NoSpaceError when the disk is full; files written until then stay, and stay known.
+        """
+        ...
+
+    async def scan(self) -> Manifest:
+        """What the data directory holds now."""
+        ...
+
+    async def adopt(self, tree: Path) -> Manifest:
+        """Make `tree`, on the same file system, the data directory; the old content is deleted. Returns a fresh scan."""
+        ...
+
+    def pick_directory(self, draws: random.Random) -> bytes | None:
+        """A random directory below the root, as a path relative to it, or None if there is none."""
+        ...
+
+    async def free_space(self, draws: random.Random) -> WriteReport:
+        """Delete about half of this client's own files, after a full disk."""
+        ...
+
+
+@dataclass(frozen=True)
+class SnapshotReceipt:
+    """A snapshot that the target has acknowledged, and what it says that it took. Counts are None where unsaid."""
+
+    id: str
+    files: int | None = None
+    directories: int | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class ListedSnapshot:
+    """One line of a listing of snapshots."""
+
+    id: str
+    client: str
+    """`user@host`."""
+    source: str
+    """The absolute path that was snapshotted."""
+    testbed: str | None
+    """The id of the testbed whose tag the snapshot carries."""
+    operation: str | None
+    """The id of the operation whose tag the snapshot carries."""
+    incomplete: str | None
+    """Why the entry is not a complete snapshot; None for complete ones."""
+
+
+class Snapshotter(Protocol):
+    """Takes, restores, lists and deletes the snapshots of one identity."""
+
+    async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
+        """Snapshot the tree at `source`, tagged with the testbed's and the operation's id.
+
+        Raises OperationUnknown unless the target acknowledged a complete snapshot.
+        """
+        ...
+
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        """Restore a snapshot, or the file or directory at `sub_path` in it, to `destination`, which must not exist."""
+        ...
+
+    async def delete_snapshot(self, snapshot: str) -> None:
+        """Delete a snapshot. Raises OperationUnknown when the target does not acknowledge it."""
+        ...
+
+    async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
+        """Delete all but the latest `keep_latest` snapshots of `source` by the target's own retention."""
+        ...
+
+    async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        """Everything that this identity is shown, incomplete entries included, whoever made it."""
+        ...
+
+    async def verify_snapshots(self) -> None:
+        """Run the target's own check. Raises OperationPartial when the check itself reports damage."""
+        ...
+
+
+class ClientSnapshotter(Snapshotter, Protocol):
+    """A `Snapshotter` that connects to a server, and disconnects."""
+
+    async def connect(self) -> None:
+        """Connect as this client. Raises AccessDenied when the server lets it in nowhere."""
+        ...
+
+    async def disconnect(self) -> None:
+        """Forget the connection. Does nothing when there is none."""
+        ...
+
+
+class Server(Protocol):
+    """Serves one repository, manages who may use it, and runs commands directly on it."""
+
+    @property
+    def repository_id(self) -> str:
+        """What tells this repository from every other one."""
+        ...
+
+    @property
+    def has_permissions(self) -> bool:
+        """Whether clients are told apart by rights, so that isolation can be judged."""
+        ...
+
+    async def add_clients(self, clients: Sequence[str]) -> None:
+        """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
+        ...
+
+    async def remove_client(self, client: str) -> None:
+        """Let this client in no more; in effect when this returns."""
+        ...
+
+    def client(self, client: str) -> ClientSnapshotter:
+        """The snapshotter of a client that was added."""
+        ...
+
+    def impostor(self, client: str) -> ClientSnapshotter:
+        """A snapshotter that claims to be `client` and has a wrong password. It must get in nowhere."""
+        ...
+
+    async def refresh(self) -> None:
+        """Make the server see what was changed directly on the repository."""
+        ...
+
+    async def collect_garbage(self) -> None:
+        """Run full maintenance directly on the repository, safe to run beside everything else."""
+        ...
+
+
+class SecretStore(Protocol):
+    """Passwords of one testbed: random, kept in a file of mode 0600, never in the ledger."""
+
+    def get(self, name: str) -> str:
+        """The secret of that name, made at the first call."""
+        ...
+
+
+@dataclass(frozen=True)
+class TargetPlace:
+    """Where a target may put its files, and what it needs to know of the testbed."""
+
+    testbed: str
+    """The testbed's id, for tags."""
+    directory: Path
+    """The target owns `repository`, `server` and `clients` below it. All absolute."""
+    secrets: SecretStore
+    mode: Mode = Mode.SERVER
+    is_new: bool = True
+    """Create the repository (True) or connect to the one that must be there (False)."""
+    operation_seconds_max: float = 300.0
+    """After this time an operation is ended, and its outcome is unknown."""
+
+    @property
+    def repository(self) -> Path:
+        return self.directory / "repository"
+
+    @property
+    def server(self) -> Path:
+        return self.directory / "server"
+
+    def client(self, client: str) -> Path:
+        """The directory for configuration, cache and logs of one client."""
+        return self.directory / "clients" / client
+
+
+@dataclass(frozen=True)
+class TargetDescription:
+    """What is under test, for reports."""
+
+    name: str
+    versions: tuple[str, ...]
+    executable: str | None = None
+    executable_sha256: str | None = None
+    notes: tuple[str, ...] = field(default=())
+    """What a reader should know, such as a property that can't be judged here."""
+
+
+class Target(Protocol):
+    """The backup system under test."""
+
+    @property
+    def description(self) -> TargetDescription: ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What survives a snapshot and a restore, for the user that this process runs as."""
+        ...
+
+    @property
+    def modes(self) -> frozenset[Mode]:
+        """The modes that this target can be driven in."""
+        ...
+
+    def serve(self, place: TargetPlace) -> AbstractAsyncContextManager[Server]:
+        """Create or connect to the repository at `place`, start the server, and end everything with the block."""
+        ...

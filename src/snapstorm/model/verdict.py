@@ -1,0 +1,81 @@
+"""Verdicts: what a run has shown, decided purely from what it counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from snapstorm.model.guarantees import Violation
+
+
+class Verdict(StrEnum):
+    PASS = "pass"
+    VIOLATED = "violated"
+    INCONCLUSIVE = "inconclusive"
+    """Nothing broke, but nothing was judged either."""
+    ERROR = "error"
+    """The harness or the machine could not do its part."""
+    INTERRUPTED = "interrupted"
+
+
+EXIT_STATUS: dict[Verdict, int] = {
+    Verdict.PASS: 0,
+    Verdict.VIOLATED: 1,
+    Verdict.ERROR: 3,
+    Verdict.INCONCLUSIVE: 4,
+    Verdict.INTERRUPTED: 130,
+}
+
+
+@dataclass
+class Tally:
+    """What a run counted; everything that the verdict and the summary are made of."""
+
+    actions: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By action key: how many ended `ok`, `no_op`, `failed`, `unknown`."""
+    violations: list[Violation] = field(default_factory=list)
+    known_violations: list[Violation] = field(default_factory=list)
+    """Losses that a user has accepted, seen again."""
+    snapshots_acknowledged: int = 0
+    restores_verified: int = 0
+    restores_verified_earlier_runs: int = 0
+    """Of these, restores of snapshots that an earlier run took."""
+    entries_verified: int = 0
+    """Entries other than roots that were compared in them."""
+    bytes_verified: int = 0
+    restores_narrowed: int = 0
+    """Restores compared by fewer properties than their snapshots promised, for lack of rights here and now."""
+    sweep_verified: int = 0
+    sweep_left: int = 0
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+    is_interrupted: bool = False
+    is_sweep_only: bool = False
+
+    def count(self, key: str, outcome: str) -> None:
+        self.actions.setdefault(key, {"ok": 0, "no_op": 0, "failed": 0, "unknown": 0})[outcome] += 1
+
+
+def decide(tally: Tally) -> tuple[Verdict, str]:
+    """The verdict, and the reason in words. A violation outweighs all else; nothing judged is never a pass."""
+    if tally.violations:
+        names = ", ".join(sorted({violation.guarantee.value for violation in tally.violations}))
+        return Verdict.VIOLATED, f"{len(tally.violations)} violation(s) of {names}"
+    if tally.is_interrupted:
+        return Verdict.INTERRUPTED, "ended by a signal before it was done; nothing found until then"
+    if tally.error is not None:
+        return Verdict.ERROR, tally.error
+    missing = _what_was_not_judged(tally)
+    if missing:
+        return Verdict.INCONCLUSIVE, missing
+    return Verdict.PASS, f"{tally.restores_verified} restores equal what was written, byte for byte"
+
+
+def _what_was_not_judged(tally: Tally) -> str:
+    if tally.restores_verified == 0:
+        return "no restore was verified, so nothing is known about the backups"
+    if tally.entries_verified == 0:
+        return "every restored tree was empty, so nothing is known about the backups"
+    if not tally.is_sweep_only and tally.snapshots_acknowledged == 0:
+        return "no snapshot was taken, so nothing new was tested"
+    return ""

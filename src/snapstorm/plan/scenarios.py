@@ -1,0 +1,338 @@
+"""Scenarios: what a run does, as data.
+
+A scenario gives each client a fixed sequence of steps, a weighted random choice of actions, or first the one and then
+the other. The shipped ones follow the tests of Kopia's own robustness suite, sizes and client counts included; users
+write theirs in TOML with the same fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from snapstorm.errors import ConfigError
+from snapstorm.model.actions import ACTIONS, Action
+from snapstorm.model.protocols import Mode
+
+CLIENTS_MAX = 1024
+SECONDS_MAX = 366 * 24 * 3600.0
+ACTIONS_MAX = 1_000_000_000
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+def read_duration(text: str | int | float) -> float:
+    """Seconds from `90`, `"90s"`, `"5m"`, `"1.5h"`, `"2d"`. Raises ValueError with what is allowed."""
+    match = _DURATION.fullmatch(str(text).strip())
+    if match is None or isinstance(text, bool):
+        raise ValueError(f"{text!r} is no duration: write a number with ms, s, m, h or d, such as 60s, 5m or 1.5h")
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    if not 0 < seconds <= SECONDS_MAX:
+        raise ValueError(f"{text!r} is out of range: a duration is above 0 and at most 366d")
+    return seconds
+
+
+class Step(BaseModel):
+    """One action of a sequence, with its options beside its key, done `repeat` times."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    action: str
+    repeat: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+    def make(self) -> Action:
+        """The action with its options."""
+        return ACTIONS[self.action](**self.options)
+
+
+class Scenario(BaseModel):
+    """What a run does. Every field but `name` has a default; a scenario without steps and weights is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    description: str = ""
+    clients: Annotated[int, Field(ge=1, le=CLIENTS_MAX)] = 4
+    mode: Mode = Mode.SERVER
+    steps: tuple[Step, ...] = ()
+    """Done by every client, once and in this order, before anything random."""
+    weights: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
+    """How often each action is drawn, against the others. Drawn until the duration or the actions are used up."""
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """For each action key, the options with which it is drawn."""
+    duration_seconds: float | None = Field(None, alias="duration")
+    actions: Annotated[int, Field(ge=1, le=ACTIONS_MAX)] | None = None
+    """Random actions of all clients together."""
+    data_bytes_max: Annotated[int, Field(ge=1, le=1 << 50)] = 1 << 30
+    """What one client's data directory may hold."""
+
+    @field_validator("duration_seconds", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        return value if value is None else read_duration(value)
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Scenario:
+        if not self.steps and not any(self.weights.values()):
+            raise ValueError("has neither steps nor weights above 0, so it would do nothing")
+        if self.mode is Mode.DIRECT and self.clients != 1:
+            raise ValueError(f"mode direct has exactly one client, not {self.clients}")
+        return self
+
+    @property
+    def is_random(self) -> bool:
+        return any(self.weights.values())
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that names no action, with the nearest ones that do. Raises ValueError."""
+    if key not in ACTIONS:
+        near = difflib.get_close_matches(key, ACTIONS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no action is called {key!r}; {hint}known are: {', '.join(ACTIONS)}")
+
+
+def parse_scenario(text: str, file_name: str) -> Scenario:
+    """The scenario in a TOML text. Raises ConfigError with every problem at once, each with its line."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file_name}: not valid TOML: {error}") from error
+    document.setdefault("name", file_name.rpartition("/")[2].removesuffix(".toml") or "scenario")
+    scenario, problems = build_scenario(document)
+    if scenario is None:
+        lines = sorted({(_line_of(text, place), words) for place, words in problems})
+        raise ConfigError(*(f"{file_name}:{line}: {words}" for line, words in lines))
+    return scenario
+
+
+def build_scenario(document: dict[str, Any]) -> tuple[Scenario | None, list[tuple[Place, str]]]:
+    """The scenario that a document describes, or all that is wrong with it, each with its place."""
+    problems: list[tuple[Place, str]] = []
+    scenario = None
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as error:
+        problems.extend(_problems(error, ()))
+    problems.extend(_option_problems(document))
+    return (None if problems else scenario), problems
+
+
+Place = tuple[str | int, ...]
+"""Where in a document something stands: keys and list positions from the top."""
+
+
+def _option_problems(document: dict[str, Any]) -> list[tuple[Place, str]]:
+    """What is wrong with the keys and options of actions, which only the table of actions can tell."""
+    problems: list[tuple[Place, str]] = []
+    weights = document.get("weights", {})
+    for key in weights if isinstance(weights, dict) else ():
+        problems.extend(_action_problems(key, {}, ("weights",), ("weights", key)))
+    steps = document.get("steps", [])
+    for index, step in enumerate(steps if isinstance(steps, list) else []):
+        if isinstance(step, dict) and isinstance(step.get("action"), str):
+            options = {name: value for name, value in step.items() if name not in ("action", "repeat")}
+            problems.extend(_action_problems(step["action"], options, ("steps", index), ("steps", index, "action")))
+    table = document.get("options", {})
+    for key, options in table.items() if isinstance(table, dict) else ():
+        if isinstance(options, dict):
+            problems.extend(_action_problems(key, options, ("options", key), ("options", key)))
+    return problems
+
+
+def _action_problems(key: str, options: dict[str, Any], place: Place, key_place: Place) -> list[tuple[Place, str]]:
+    try:
+        check_key(key)
+    except ValueError as error:
+        return [(key_place, str(error))]
+    try:
+        ACTIONS[key](**options)
+    except ValidationError as error:
+        known = ", ".join(ACTIONS[key].model_fields) or "none"
+        return [
+            (where, f"{words} (options of {key}: {known})" if "unknown" in words else words)
+            for where, words in _problems(error, place)
+        ]
+    return []
+
+
+def _problems(error: ValidationError, place: Place) -> list[tuple[Place, str]]:
+    """Pydantic's findings in our words: a union reports each of its arms, of which one line is enough."""
+    found: dict[Place, str] = {}
+    for item in error.errors():
+        where: Place = tuple(part for part in item["loc"] if part not in ("int", "Span", "float"))
+        name = ".".join(str(part) for part in (*place, *where)) or "scenario"
+        if item["type"] == "extra_forbidden":
+            words = f"{name}: unknown, maybe a typo"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            words = f"{name}: {message[0].lower() + message[1:]}"
+        found.setdefault((*place, *where), words)
+    return list(found.items())
+
+
+def describe_problems(error: ValidationError) -> list[str]:
+    """One line for each thing that a validation found wrong."""
+    return [words for _, words in _problems(error, ())]
+
+
+def _line_of(text: str, place: Place) -> int:
+    """The line on which the value at `place` stands, or the nearest thing above it that has a line."""
+    lines = text.splitlines()
+    names = [part for part in place if isinstance(part, str)]
+    index = next((part for part in place if isinstance(part, int)), 0)
+    start, end = 0, len(lines)
+    header = _header_line(lines, names, index)
+    if header is not None:
+        start, names = header + 1, names[1:] if len(names) > 1 else []
+        end = next((at for at in range(start, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
+    for name in reversed(names):
+        key = re.compile(rf"""\s*(?:[\w-]+\.)*["']?{re.escape(name)}["']?\s*[.=]""")
+        for at in range(start, end):
+            if key.match(lines[at]):
+                return at + 1
+    return start if header is not None else 1
+
+
+def _header_line(lines: Sequence[str], names: Sequence[str], index: int) -> int | None:
+    """The line of the table `[a.b]`, `[a]`, or of the `index`-th `[[a]]`, in which the names stand."""
+    if not names:
+        return None
+    for depth in (2, 1):
+        name = r"\s*\.\s*".join(rf"""["']?{re.escape(part)}["']?""" for part in names[:depth])
+        if len(names) < depth:
+            continue
+        table = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\s*{name}\s*\]", line)]
+        if table:
+            return table[0]
+        array = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
+        if len(array) > index:
+            return array[index]
+    return None
+
+
+def shipped(name: str) -> Scenario:
+    """The shipped scenario of that name. Raises ConfigError with the nearest name."""
+    for scenario in SHIPPED:
+        if scenario.name == name:
+            return scenario
+    names = [scenario.name for scenario in SHIPPED]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(f"no scenario is called {name!r}; {hint}known are: {', '.join(names)}")
+
+
+_MiB = 1 << 20
+
+
+def _fixed(name: str, description: str, write: dict[str, Any]) -> Scenario:
+    """The original's fixed sequence; the first three steps act only where an earlier run left something."""
+    steps = (
+        {"action": "restore-into-data-directory"},
+        {"action": "delete-random-subdirectory"},
+        {"action": "delete-files", "percent": 50},
+        {"action": "write-random-files", "odd_percent": 0, "duplicate_percent": 0, **write},
+        {"action": "snapshot-root"},
+        {"action": "restore-snapshot"},
+    )
+    return Scenario.model_validate({"name": name, "description": description, "clients": 4, "steps": steps})
+
+
+_RANDOM_WRITES = {
+    "write-random-files": {
+        "count": "1..100",
+        "size_bytes": f"0..{64 * _MiB}",
+        "total_bytes_max": 512 * _MiB,
+        "depth": "0..3",
+    }
+}
+
+SHIPPED: tuple[Scenario, ...] = (
+    Scenario.model_validate(
+        {
+            "name": "randomized",
+            "description": "Four clients do random actions: write, change, snapshot, restore, delete.",
+            "duration": "60s",
+            "weights": {
+                "snapshot-root": 20,
+                "restore-random-snapshot": 20,
+                "delete-random-snapshot": 10,
+                "write-random-files": 20,
+                "delete-random-subdirectory": 10,
+                "delete-files": 10,
+                "modify-files": 10,
+                "change-metadata": 5,
+                "list-snapshots": 5,
+                "restore-subpath": 3,
+                "snapshot-subpath": 3,
+                "restore-into-data-directory": 2,
+                "expire": 1,
+                "run-gc": 1,
+                "verify-repository": 1,
+            },
+            "options": _RANDOM_WRITES,
+        }
+    ),
+    _fixed(
+        "many-small-files",
+        "Four clients write 10,000 files of 4 KiB each into one directory, snapshot and restore.",
+        {"count": 10_000, "size_bytes": 4096, "depth": 1},
+    ),
+    _fixed(
+        "one-large-file",
+        "Four clients write one file of 40 MiB each, snapshot and restore.",
+        {"count": 1, "size_bytes": 40 * _MiB, "depth": 1},
+    ),
+    _fixed(
+        "many-small-files-across-directory-tree",
+        "Four clients write 1,000 files of 4 KiB each, 10 at a time, over a tree 15 deep, snapshot and restore.",
+        {"count": 10, "size_bytes": 4096, "depth": "0..15", "repeat": 100},
+    ),
+    Scenario.model_validate(
+        {
+            "name": "maintenance",
+            "description": "Four clients write, snapshot and delete while garbage is collected beside them.",
+            "steps": (
+                {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
+                {"action": "snapshot-root"},
+                {"action": "delete-files"},
+                {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
+                {"action": "snapshot-root"},
+                {"action": "delete-random-snapshot"},
+                {"action": "run-gc"},
+                {"action": "restore-random-snapshot"},
+                {"action": "modify-files"},
+                {"action": "snapshot-root"},
+                {"action": "run-gc"},
+                {"action": "restore-random-snapshot"},
+                {"action": "list-snapshots"},
+            ),
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "delete-random-snapshot",
+            "description": "One client takes snapshots, deletes one at random, and restores what is left.",
+            "clients": 1,
+            "steps": (
+                {"action": "write-random-files", "count": 10, "size_bytes": "0..1048576"},
+                {"action": "snapshot-root"},
+                {"action": "modify-files"},
+                {"action": "snapshot-root"},
+                {"action": "delete-random-snapshot"},
+                {"action": "list-snapshots"},
+                {"action": "restore-random-snapshot"},
+            ),
+        }
+    ),
+)
+"""The scenarios that come with snapstorm, the default first."""

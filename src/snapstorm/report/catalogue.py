@@ -1,0 +1,158 @@
+"""What the listing commands print: actions, scenarios, targets, and what a testbed holds."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.actions import ACTIONS, Action, Span
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.expectations import State
+from snapstorm.model.protocols import Target
+from snapstorm.plan.scenarios import SHIPPED, Scenario
+
+
+def action_lines(*, as_json: bool) -> Iterator[str]:
+    """Every action with its options and their defaults."""
+    if as_json:
+        table = {key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()}
+        yield json.dumps(table)
+        return
+    for key, action in ACTIONS.items():
+        yield key
+        yield from textwrap.wrap(_described(action), 110, initial_indent="    ", subsequent_indent="    ")
+        for name, default in _options(action).items():
+            yield f"      {name} = {default}"
+
+
+def _described(action: type[Action]) -> str:
+    return " ".join((inspect.getdoc(action) or "").split())
+
+
+def _options(action: type[Action]) -> dict[str, Any]:
+    return {name: _as_toml_value(field.default) for name, field in action.model_fields.items()}
+
+
+def _as_toml_value(value: object) -> Any:
+    if isinstance(value, Span):
+        return str(value)
+    if isinstance(value, frozenset):
+        return sorted(str(item) for item in value)
+    return value
+
+
+def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:
+    """The shipped scenarios, or the chosen one as TOML."""
+    if chosen is not None:
+        yield json.dumps(as_document(chosen)) if as_json else _as_toml(as_document(chosen))
+    elif as_json:
+        yield json.dumps([as_document(scenario) for scenario in SHIPPED])
+    else:
+        for scenario in SHIPPED:
+            yield f"{scenario.name}" + (" (default)" if scenario is SHIPPED[0] else "")
+            yield f"    {scenario.description}"
+
+
+def as_document(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as it stands in a TOML file, defaults left out."""
+    document = scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+    if scenario.steps:
+        steps = ({"action": step.action, "repeat": step.repeat, **step.options} for step in scenario.steps)
+        document["steps"] = [
+            {name: value for name, value in step.items() if (name, value) != ("repeat", 1)} for step in steps
+        ]
+    return document
+
+
+def _as_toml(document: dict[str, Any]) -> str:
+    """Enough of TOML for a scenario: plain values, two levels of tables, one list of tables."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not isinstance(value, (dict, list))]
+    for step in document.get("steps", []):
+        lines += ["", "[[steps]]", *(f"{key} = {json.dumps(value)}" for key, value in step.items())]
+    if document.get("weights"):
+        lines += ["", "[weights]", *(f"{key} = {json.dumps(value)}" for key, value in document["weights"].items())]
+    for key, options in document.get("options", {}).items():
+        lines += ["", f"[options.{key}]", *(f"{name} = {json.dumps(value)}" for name, value in options.items())]
+    return "\n".join(lines)
+
+
+def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
+    """What a target is, where it was found, and its capability table."""
+    description = target.description
+    capabilities = {name: value for name, value in target.capabilities.model_dump(mode="json").items()}
+    if as_json:
+        yield json.dumps(
+            {
+                "name": description.name,
+                "versions": list(description.versions),
+                "executable": description.executable,
+                "sha256": description.executable_sha256,
+                "modes": sorted(mode.value for mode in target.modes),
+                "notes": list(description.notes),
+                "capabilities": capabilities,
+            }
+        )
+        return
+    yield f"target      {description.name} {' '.join(description.versions)}"
+    if description.executable:
+        yield f"executable  {description.executable}"
+        yield f"sha256      {description.executable_sha256}"
+    yield f"modes       {', '.join(sorted(mode.value for mode in target.modes))}"
+    for note in description.notes:
+        yield f"note        {note}"
+    yield "what survives a snapshot and a restore here:"
+    for name, value in capabilities.items():
+        shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _show_value(value)
+        yield f"  {name:24} {shown:14} {Capabilities.model_fields[name].description}"
+
+
+def _show_value(value: object) -> str:
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
+
+
+def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[str]:
+    """What a testbed holds."""
+    states = ledger.count_states()
+    live, deleted = states[State.LIVE], states[State.DELETED]
+    doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))
+    runs = ledger.runs()
+    violations = ledger.violations()
+    if as_json:
+        yield json.dumps(
+            {
+                "testbed": str(directory),
+                "id": ledger.fact("testbed_id"),
+                "target": ledger.fact("target"),
+                "mode": ledger.fact("mode"),
+                "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
+                "runs": [{name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")} for run in runs],
+                "violations": [
+                    {
+                        "number": number,
+                        "run": run,
+                        "guarantee": violation.guarantee.value,
+                        "client": violation.client,
+                        "snapshot": violation.snapshot,
+                        "path": violation.path,
+                        "detail": violation.detail,
+                        "evidence": violation.evidence,
+                        "accepted": accepted,
+                    }
+                    for number, run, violation, accepted in violations
+                ],
+            }
+        )
+        return
+    yield f"testbed    {directory} ({ledger.fact('testbed_id')}), target {ledger.fact('target')}, mode {ledger.fact('mode')}"
+    yield f"snapshots  {live} live, {deleted} deleted, {doubt} in doubt"
+    yield f"runs       {len(runs)}"
+    for run in runs[-10:]:
+        yield f"  {run['number']:4}  {run['began_utc']}  {run['verdict'] or 'killed':12}  seed {run['seed']}"
+    for number, run_number, violation, accepted in violations:
+        mark = f"accepted: {accepted}" if accepted else violation.evidence
+        yield f"violation {number} in run {run_number}: {violation.guarantee.value} {violation.snapshot or ''} ({mark})"

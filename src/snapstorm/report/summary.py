@@ -1,0 +1,76 @@
+"""The summary at the end of a run: what a person reads in five seconds, and the reason behind the verdict."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from snapstorm.engine.result import RunResult
+from snapstorm.model.expectations import State
+from snapstorm.model.guarantees import Violation
+from snapstorm.model.verdict import Verdict
+
+STYLES = {
+    Verdict.PASS: "bold green",
+    Verdict.VIOLATED: "bold red",
+    Verdict.INCONCLUSIVE: "bold yellow",
+    Verdict.ERROR: "bold yellow",
+    Verdict.INTERRUPTED: "bold yellow",
+}
+
+VIOLATIONS_SHOWN_MAX = 10
+
+
+def show_bytes(count: int) -> str:
+    """A number of bytes for people: `1.5 GiB`."""
+    amount, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    unit = 0
+    while amount >= 1024 and unit < len(units) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{count} bytes" if unit == 0 else f"{amount:.1f} {units[unit]}"
+
+
+def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
+    """The summary as plain lines, the verdict last, so that it stands above the prompt."""
+    tally = result.tally
+    target = " ".join((result.target.name, *result.target.versions))
+    earlier = tally.restores_verified_earlier_runs
+    lines = [
+        f"target     {target}, mode {result.mode.value}, {result.clients} client(s), run {result.run}, "
+        f"seed {result.seed}, {result.seconds:.1f} s",
+        f"actions    {_show_actions(result)}",
+        f"snapshots  {result.states[State.LIVE]} live, {result.states[State.DELETED]} deleted, "
+        f"{result.snapshots_in_doubt} in doubt",
+        f"restores   {tally.restores_verified} verified"
+        + (f" ({earlier} of earlier runs)" if earlier else "")
+        + f", {show_bytes(tally.bytes_verified)}; sweep: {tally.sweep_verified} verified, {tally.sweep_left} left",
+    ]
+    if tally.restores_narrowed:
+        lines.append(f"narrowed   {tally.restores_narrowed} restores compared by fewer properties than promised")
+    lines += [f"note       {note}" for note in tally.notes[:VIOLATIONS_SHOWN_MAX]]
+    if tally.known_violations:
+        lines.append(f"known      {len(tally.known_violations)} accepted loss(es) seen again")
+    for violation in tally.violations[:VIOLATIONS_SHOWN_MAX]:
+        lines += _show_violation(violation)
+    if len(tally.violations) > VIOLATIONS_SHOWN_MAX:
+        lines.append(f"           and {len(tally.violations) - VIOLATIONS_SHOWN_MAX} more violation(s)")
+    if is_testbed_kept:
+        lines.append(f"testbed    {result.testbed}")
+    lines.append(f"{result.verdict.value.upper()}: {result.reason}")
+    return lines
+
+
+def _show_actions(result: RunResult) -> str:
+    sums = {key: sum(counts[key] for counts in result.tally.actions.values()) for key in ("ok", "no_op", "failed", "unknown")}
+    return f"{sums['ok']} ok, {sums['no_op']} no-op, {sums['failed']} failed, {sums['unknown']} unknown"
+
+
+def _show_violation(violation: Violation) -> Iterator[str]:
+    who = ", ".join(part for part in (violation.client, violation.snapshot) if part)
+    yield f"VIOLATED   {violation.guarantee.value}" + (f" ({who})" if who else "")
+    for line in violation.detail.splitlines()[:6]:
+        yield from textwrap.wrap(
+            line, 110, initial_indent="           ", subsequent_indent="           ", break_long_words=False
+        )
+    if violation.evidence:
+        yield f"           evidence: {violation.evidence}"

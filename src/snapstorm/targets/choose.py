@@ -1,0 +1,42 @@
+"""Choosing a target by its name, the only place that knows which there are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from snapstorm.errors import ConfigError
+from snapstorm.model.protocols import Target
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.kopia.discovery import find_kopia
+from snapstorm.targets.kopia.target import KopiaTarget
+from snapstorm.targets.memory import MemoryTarget
+
+TARGETS = ("kopia", "memory")
+
+
+def check_target_name(name: str) -> tuple[str, str | None]:
+    """The target's name and the defect planted in it, if any: `memory:restore-flips-a-byte`. Raises ConfigError."""
+    kind, _, defect = name.partition(":")
+    if kind not in TARGETS:
+        near = difflib.get_close_matches(kind, TARGETS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"no target is called {kind!r}; {hint}known are: {', '.join(TARGETS)}")
+    if kind == "kopia" and defect:
+        raise ConfigError("only the target memory has planted defects")
+    return kind, defect or None
+
+
+def find_target(name: str, executable: Path | None) -> Callable[[ProcessRunner], Target]:
+    """Find the target of that name, changing nothing, and return what makes it once a testbed is open.
+
+    `executable` is the program that the user named, if any. Raises HarnessError when the target's program can't be
+    found or is not what it should be.
+    """
+    kind, defect = check_target_name(name)
+    if kind == "memory":
+        target = MemoryTarget(defect)
+        return lambda runner: target
+    found = find_kopia(executable)
+    return lambda runner: KopiaTarget(found, runner)

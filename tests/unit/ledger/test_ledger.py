@@ -1,0 +1,244 @@
+"""The ledger keeps every intent and outcome, and refuses what is not its own."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from snapstorm.errors import TestbedError
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.migrations import SCHEMA_VERSION
+from snapstorm.model.expectations import Settled, State
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.manifest import Entry, EntryType, Manifest
+
+CLIENT = "client-1@snapstorm"
+TREE = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o700, 0, 0, 1)])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite3"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(path)
+    opened.begin_run(seed=7, began_utc="2026-01-01T00:00:00Z", scenario="{}", target="{}")
+    yield opened
+    opened.close()
+
+
+def begin_creation(ledger: Ledger, operation: str) -> None:
+    ledger.begin_operation(
+        operation=operation,
+        run_number=1,
+        client=CLIENT,
+        step=1,
+        action="snapshot-root",
+        options="{}",
+        began_seconds=0.0,
+        creates=("/data", "{}", TREE),
+    )
+
+
+def begin_deletion(ledger: Ledger, operation: str, *of: str) -> None:
+    ledger.begin_operation(
+        operation=operation,
+        run_number=1,
+        client=CLIENT,
+        step=2,
+        action="delete-snapshot",
+        options="{}",
+        began_seconds=0.0,
+        deletes=of,
+    )
+
+
+def end(ledger: Ledger, operation: str, outcome: str, snapshot: str | None = None) -> None:
+    ledger.end_operation(operation, outcome=outcome, reason="", seconds=0.1, snapshot=snapshot)
+
+
+def state_of(ledger: Ledger, operation: str) -> State:
+    return ledger.expectations_of_operations([operation])[0].state
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [("ok", State.LIVE), ("failed", State.ABSENT), ("unknown", State.CREATION_IN_DOUBT)],
+)
+def test_what_becomes_of_a_creation(ledger: Ledger, outcome: str, state: State) -> None:
+    """Only an acknowledged creation is live; only one that the target denies is absent."""
+    begin_creation(ledger, "a")
+    assert state_of(ledger, "a") is State.CREATING
+    end(ledger, "a", outcome, "k1" if outcome == "ok" else None)
+    assert state_of(ledger, "a") is state
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [("ok", State.DELETED), ("failed", State.LIVE), ("unknown", State.DELETION_IN_DOUBT)],
+)
+def test_what_becomes_of_a_deletion(ledger: Ledger, outcome: str, state: State) -> None:
+    """A deletion that failed leaves the snapshot expected; one that is unknown leaves it in doubt."""
+    begin_creation(ledger, "a")
+    end(ledger, "a", "ok", "k1")
+    begin_deletion(ledger, "b", "a")
+    assert state_of(ledger, "a") is State.DELETING
+    end(ledger, "b", outcome)
+    assert state_of(ledger, "a") is state
+
+
+def test_a_reopened_ledger_goes_on_with_later_ticks(ledger: Ledger, path: Path) -> None:
+    """Moments of a later run come after all moments of earlier ones."""
+    begin_creation(ledger, "a")
+    end(ledger, "a", "ok", "k1")
+    last = ledger.next_tick()
+    ledger.close()
+    again = Ledger.open(path)
+    assert again.next_tick() >= last
+    assert again.expectations(CLIENT, {State.LIVE})[0].acknowledged_tick is not None
+    again.close()
+
+
+def test_open_operations_of_a_killed_run_become_doubts(ledger: Ledger, path: Path) -> None:
+    """A creation and a deletion that were open when the process died are in doubt afterwards, none is lost."""
+    begin_creation(ledger, "a")
+    end(ledger, "a", "ok", "k1")
+    begin_deletion(ledger, "b", "a")
+    begin_creation(ledger, "c")
+    ledger.close()
+    again = Ledger.open(path)
+    assert {operation.id for operation in again.interrupt_open_operations()} == {"b", "c"}
+    assert state_of(again, "a") is State.DELETION_IN_DOUBT
+    assert state_of(again, "c") is State.CREATION_IN_DOUBT
+    assert again.interrupt_open_operations() == []
+    again.close()
+
+
+def test_a_listing_settles_doubts_durably(ledger: Ledger) -> None:
+    """A creation found in a listing is live under its id, and remembered as adopted."""
+    begin_creation(ledger, "a")
+    end(ledger, "a", "unknown")
+    ledger.settle([Settled("a", State.LIVE, "k7")])
+    found = ledger.expectation_of_snapshot("k7")
+    assert found is not None
+    assert (found.state, found.adopted, found.operation) == (State.LIVE, True, "a")
+
+
+def test_a_deletion_that_did_not_happen_leaves_the_snapshot_as_it_was(ledger: Ledger) -> None:
+    """A snapshot found again after a doubtful deletion is live, not adopted, and may be deleted again."""
+    begin_creation(ledger, "a")
+    end(ledger, "a", "ok", "k1")
+    begin_deletion(ledger, "b", "a")
+    end(ledger, "b", "unknown")
+    ledger.settle([Settled("a", State.LIVE, "k1")])
+    found = ledger.expectations_of_operations(["a"])[0]
+    assert (found.state, found.adopted, found.deletion_began_tick) == (State.LIVE, False, None)
+    begin_deletion(ledger, "c", "a")
+    end(ledger, "c", "ok")
+    assert state_of(ledger, "a") is State.DELETED
+
+
+def test_manifests_are_stored_once(ledger: Ledger, path: Path) -> None:
+    """Two snapshots of the same tree share one stored manifest, which comes back equal."""
+    begin_creation(ledger, "a")
+    begin_creation(ledger, "b")
+    assert ledger.manifest(TREE.digest) == TREE
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM manifests").fetchone() == (1,)
+    connection.close()
+
+
+def test_an_accepted_violation_is_known_for_the_same_snapshot_only(ledger: Ledger) -> None:
+    """Accepting one loss does not hide another one, nor another guarantee about the same snapshot."""
+    begin_creation(ledger, "a")
+    lost = Violation(Guarantee.ACKNOWLEDGED_STAYS_LISTED, "lost", CLIENT, "k1")
+    number = ledger.add_violation(1, lost, "a")
+    assert not ledger.is_accepted(lost.guarantee, "a", "k1")
+    assert ledger.accept(number, "disk was replaced")
+    assert ledger.is_accepted(lost.guarantee, "a", "k1")
+    assert not ledger.is_accepted(lost.guarantee, "b", "k2")
+    assert not ledger.is_accepted(Guarantee.RESTORED_EXACTLY, "a", "k1")
+    assert not ledger.accept(number + 1, "no such number")
+
+
+def test_the_sweep_takes_what_was_never_verified_first(ledger: Ledger) -> None:
+    """A live snapshot without a verification comes before one that has one."""
+    for operation in ("a", "b"):
+        begin_creation(ledger, operation)
+        end(ledger, operation, "ok", f"k-{operation}")
+    ledger.add_verification(
+        expectation="a",
+        run_number=1,
+        operation="x",
+        is_whole=True,
+        is_equal=True,
+        is_narrowed=False,
+        bytes_verified=1,
+        at_utc="2026-01-01T00:00:00Z",
+        target_versions="memory",
+    )
+    assert ledger.sweep_order() == [(CLIENT, "b"), (CLIENT, "a")]
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but long enough to look at" * 100, b"\0" * 4096])
+def test_a_file_that_is_no_database_is_refused_unchanged(path: Path, content: bytes) -> None:
+    """A foreign file in the ledger's place gives one clear line, and keeps every byte."""
+    path.write_bytes(content)
+    with pytest.raises(TestbedError, match="damaged|no ledger"):
+        Ledger.open(path)
+    assert path.read_bytes() == content
+
+
+def test_a_foreign_database_is_refused_unchanged(path: Path) -> None:
+    """Another program's SQLite file is not migrated."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(TestbedError, match="no ledger of snapstorm"):
+        Ledger.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_ledger_is_refused_unchanged(ledger: Ledger, path: Path) -> None:
+    """A ledger that a newer version wrote says so, and is not touched."""
+    ledger.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    with pytest.raises(TestbedError, match="newer snapstorm"):
+        Ledger.open(path)
+
+
+def test_what_was_committed_survives_kill_9(path: Path) -> None:
+    """A process that is killed right after `begin_operation` returned leaves the intent in the ledger."""
+    program = f"""
+        import os, signal
+        from pathlib import Path
+        from snapstorm.ledger.ledger import Ledger
+        from snapstorm.model.manifest import Entry, EntryType, Manifest
+        ledger = Ledger.open(Path({str(path)!r}))
+        ledger.begin_run(seed=1, began_utc="", scenario="{{}}", target="{{}}")
+        tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o700, 0, 0, 1)])
+        ledger.begin_operation(operation="a", run_number=1, client="c", step=1, action="snapshot-root",
+            options="{{}}", began_seconds=0.0, creates=("/data", "{{}}", tree))
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], env=environment, timeout=30, check=False
+    )
+    assert killed.returncode == -9
+    ledger = Ledger.open(path)
+    assert [operation.id for operation in ledger.interrupt_open_operations()] == ["a"]
+    assert state_of(ledger, "a") is State.CREATION_IN_DOUBT
+    ledger.close()

@@ -1,0 +1,115 @@
+"""Scenarios: what users write is checked as a whole, each problem with its line."""
+
+from __future__ import annotations
+
+import pytest
+
+from snapstorm.errors import ConfigError
+from snapstorm.plan.scenarios import SHIPPED, parse_scenario, read_duration, shipped
+
+BROKEN = """\
+clients = 0
+duration = "5 parsecs"
+colour = 1
+
+[weights]
+snapshot-roots = 2
+write-random-files = -1
+
+[[steps]]
+action = "write-random-files"
+cuont = 5
+
+[[steps]]
+action = "delete-files"
+percent = 500
+
+[options.write-random-files]
+count = "9..1"
+"""
+
+
+def test_all_problems_are_told_at_once_with_their_lines() -> None:
+    """A file with seven mistakes gives seven lines, each with the file, the line and the name."""
+    with pytest.raises(ConfigError) as raised:
+        parse_scenario(BROKEN, "mine.toml")
+    lines = raised.value.problems
+    expected = [
+        ("mine.toml:1:", "clients"),
+        ("mine.toml:2:", "5 parsecs"),
+        ("mine.toml:3:", "colour"),
+        ("mine.toml:6:", "'snapshot-root'"),
+        ("mine.toml:7:", "write-random-files"),
+        ("mine.toml:11:", "cuont"),
+        ("mine.toml:15:", "percent"),
+        ("mine.toml:18:", "upside down"),
+    ]
+    assert len(lines) == len(expected), lines
+    for line, (place, word) in zip(lines, expected, strict=True):
+        assert line.startswith(place), line
+        assert word in line
+
+
+def test_a_scenario_that_does_nothing_is_refused() -> None:
+    """Without steps and weights there is nothing to judge."""
+    with pytest.raises(ConfigError, match="do nothing"):
+        parse_scenario("clients = 2", "mine.toml")
+
+
+def test_direct_mode_has_one_client() -> None:
+    """More than one client without a server is refused."""
+    with pytest.raises(ConfigError, match="exactly one client"):
+        parse_scenario('mode = "direct"\nclients = 2\n[weights]\nsnapshot-root = 1', "mine.toml")
+
+
+def test_bad_toml_says_where() -> None:
+    """A syntax error names the file and the line."""
+    with pytest.raises(ConfigError, match=r"mine.toml: not valid TOML.*line 2"):
+        parse_scenario("clients = 1\nweights = [1 2]", "mine.toml")
+
+
+def test_a_good_scenario_is_read_whole() -> None:
+    """Steps keep their options and repetitions, weights and options their values."""
+    text = """
+        duration = "5m"
+        [[steps]]
+        action = "write-random-files"
+        repeat = 3
+        count = "1..5"
+        [weights]
+        snapshot-root = 2
+    """
+    scenario = parse_scenario(text, "dir/mine.toml")
+    assert scenario.name == "mine"
+    assert scenario.duration_seconds == 300
+    assert scenario.steps[0].repeat == 3
+    assert str(scenario.steps[0].make().model_dump()["count"]["high"]) == "5"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60s", 60), ("1.5h", 5400), ("2m", 120), ("250ms", 0.25), ("7", 7), (7, 7), ("1d", 86400)]
+)
+def test_durations_are_read(text: str | int, seconds: float) -> None:
+    """Numbers with a unit, or seconds."""
+    assert read_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["5 parsecs", "", "-1s", "0", "1e9d", "9999d", "s", "1 2s", "nan", True])
+def test_bad_durations_are_refused(text: str | bool) -> None:
+    """What is no duration, or an absurd one, is refused with what is allowed."""
+    with pytest.raises(ValueError, match="duration|range"):
+        read_duration(text)
+
+
+def test_an_unknown_scenario_names_the_nearest() -> None:
+    """A slip of the keyboard gets a suggestion."""
+    with pytest.raises(ConfigError, match="did you mean 'randomized'"):
+        shipped("randomised")
+
+
+def test_shipped_scenarios_make_valid_actions() -> None:
+    """Every step and every weighted action of every shipped scenario can be made."""
+    assert len(SHIPPED) == 6
+    for scenario in SHIPPED:
+        for step in scenario.steps:
+            assert step.make().key == step.action
