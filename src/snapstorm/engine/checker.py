@@ -14,7 +14,7 @@ import msgspec
 
 from snapstorm.engine.run import Run
 from snapstorm.filesystem.explain import explain_difference
-from snapstorm.filesystem.scanner import scan_tree_async
+from snapstorm.filesystem.scanner import scan_tree_in_thread
 from snapstorm.ledger.evidence import as_program, copy_recent_logs, keep_tree, write_texts
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.events import RestoreVerified, ViolationFound
@@ -131,7 +131,7 @@ class Checker:
         """Compare a restored tree, or the part of a snapshot at `sub_path`, with what was promised."""
         run = self._run
         # The parent is scanned, so that what was restored may also be a single file, or nothing at all.
-        around = await scan_tree_async(tree.parent)
+        around = await scan_tree_in_thread(tree.parent)
         restored = around.below(tree.name.encode())
         wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
         found = differences(wanted, restored, capabilities)

@@ -22,13 +22,13 @@ from snapstorm.engine.multiclient import acting_as, current_client
 from snapstorm.engine.run import Run, current_operation
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, OperationTimedOut, OperationUnknown, TargetError
-from snapstorm.filesystem.scanner import remove_tree
+from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded, Noted
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee, Violation
-from snapstorm.model.manifest import EntryType, Manifest
+from snapstorm.model.manifest import EntryType, Manifest, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
 from snapstorm.plan.generator import choose
@@ -139,7 +139,7 @@ class Engine:
         if isinstance(action, actions.SnapshotSubpath):
             return self._writer.can_apply(actions.DeleteRandomSubdirectory)
         if isinstance(action, actions.Expire):
-            return ledger.count_live(client, str(self._writer.data_directory)) > action.keep_latest
+            return ledger.count_live(client, path_as_text(self._writer.data_directory)) > action.keep_latest
         if isinstance(action, _NEEDS_A_SNAPSHOT):
             return ledger.count_live(client) > 0
         return True
@@ -294,7 +294,7 @@ class Engine:
             step,
             lambda operation: self._snapshotter.create_snapshot(source, operation),
             resolved={"source": _as_text(directory), "manifest": manifest.digest},
-            creates=(str(source), self._run.capabilities.model_dump_json(), manifest),
+            creates=(path_as_text(source), self._run.capabilities.model_dump_json(), manifest),
             snapshot_of=lambda receipt: receipt.id,
         )
         if not isinstance(outcome, Ok):
@@ -327,7 +327,7 @@ class Engine:
         return await self._restore(step, expectation, sub_path=step.draws.choice(parts))
 
     async def _restore_into_data_directory(self, step: Step, _: Action) -> Outcome[Comparison]:
-        root = str(self._writer.data_directory)
+        root = path_as_text(self._writer.data_directory)
         candidates = self._run.ledger.expectations(step.client, {State.LIVE}, source=root)
         if not candidates:
             return NoOp("there is no live snapshot of the data directory")
@@ -377,7 +377,7 @@ class Engine:
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
-                await remove_tree(directory)
+                await remove_tree_in_thread(directory)
 
     def restores_directory(self, client: str) -> Path:
         """Where this client's restores go, on the file system of its data directory."""
@@ -419,7 +419,7 @@ class Engine:
 
     async def _expire(self, step: Step, action: actions.Expire) -> Outcome[None]:
         source = self._writer.data_directory
-        mine = self._run.ledger.expectations(step.client, {State.LIVE, *IN_DOUBT}, source=str(source))
+        mine = self._run.ledger.expectations(step.client, {State.LIVE, *IN_DOUBT}, source=path_as_text(source))
         if any(expectation.state is not State.LIVE for expectation in mine):
             return NoOp("a snapshot of the data directory is in doubt, so retention could not be foreseen")
         doomed = [expectation.operation for expectation in mine[: -action.keep_latest]]

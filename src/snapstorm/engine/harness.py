@@ -34,9 +34,9 @@ from snapstorm.engine.result import RunResult
 from snapstorm.engine.run import Run
 from snapstorm.engine.testbed import Testbed, check_free_space, check_testbed_path, open_testbed
 from snapstorm.errors import ConfigError, HarnessError, TargetError, TestbedError
-from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.events import Listener, Noted, ignore
-from snapstorm.model.protocols import Mode, Server, Target, TargetPlace
+from snapstorm.model.protocols import FileWriter, Mode, Server, Target, TargetPlace
 from snapstorm.model.verdict import decide
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
 from snapstorm.plan.seeds import SEED_MAX
@@ -91,12 +91,14 @@ class Harness:
         self._testbed = testbed
         self._options = options
         self._snapshotter = MultiClientSnapshotter(server)
+        self._writer = MultiClientFileWriter(self._make_writer)
         self._connected: list[str] = []
+        self._writing: set[str] = set()
         self._clients_count = 0
         checker = Checker(run)
         self.engine = Engine(
             run=run,
-            writer=MultiClientFileWriter(self._make_writer),
+            writer=self._writer,
             snapshotter=self._snapshotter,
             server=server,
             checker=checker,
@@ -143,7 +145,11 @@ class Harness:
         if self._run.place.mode is Mode.DIRECT and count != 1:
             raise ConfigError(f"mode direct has exactly one client, not {count}")
         names = [client_name(number) for number in range(1, count + 1)]
-        await self._connect([name for name in names if name not in self._connected])
+        async with anyio.create_task_group() as tasks:
+            # A tree that an earlier run left is read while the client connects.
+            tasks.start_soon(self._writer.add_clients, [name for name in names if name not in self._writing])
+            await self._connect([name for name in names if name not in self._connected])
+        self._writing.update(names)
         self._clients_count = max(self._clients_count, count)
         return [Client(name, self.engine) for name in names]
 
@@ -218,8 +224,8 @@ class Harness:
             testbed=self._testbed.directory,
         )
 
-    def _make_writer(self, client: str) -> TreeFileWriter:
-        return TreeFileWriter(
+    async def _make_writer(self, client: str) -> FileWriter:
+        return await open_writer(
             data_directory=self._run.workdir / client / "data",
             capabilities=self._run.capabilities,
             total_bytes_max=self._options.data_bytes_max,

@@ -8,7 +8,7 @@ a clear error.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -50,14 +50,17 @@ def current_client() -> str:
 class _PerClient(Generic[Delegate]):
     """One delegate for each client; `current` is the one place that finds it."""
 
-    def __init__(self, make: Callable[[str], Delegate]) -> None:
-        self._make = make
+    def __init__(self) -> None:
         self._delegates: dict[str, Delegate] = {}
 
+    def add(self, client: str, delegate: Delegate) -> None:
+        self._delegates[client] = delegate
+
     def of(self, client: str) -> Delegate:
-        if client not in self._delegates:
-            self._delegates[client] = self._make(client)
-        return self._delegates[client]
+        try:
+            return self._delegates[client]
+        except KeyError:
+            raise HarnessError(f"{client} was not added to this run") from None
 
     @property
     def current(self) -> Delegate:
@@ -65,10 +68,21 @@ class _PerClient(Generic[Delegate]):
 
 
 class MultiClientFileWriter:
-    """A `FileWriter` that creates one for each client, on first use, and delegates to the current client's."""
+    """A `FileWriter` that creates one for each client, and delegates to the current client's."""
 
-    def __init__(self, make: Callable[[str], FileWriter]) -> None:
-        self._writers = _PerClient(make)
+    def __init__(self, make: Callable[[str], Awaitable[FileWriter]]) -> None:
+        self._make = make
+        self._writers = _PerClient[FileWriter]()
+
+    async def add_clients(self, clients: Sequence[str]) -> None:
+        """Make these clients' writers, side by side: one that finds an old tree reads it first."""
+
+        async def add(client: str) -> None:
+            self._writers.add(client, await self._make(client))
+
+        async with anyio.create_task_group() as tasks:
+            for client in clients:
+                tasks.start_soon(add, client)
 
     @property
     def data_directory(self) -> Path:
@@ -98,11 +112,13 @@ class MultiClientSnapshotter:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._snapshotters = _PerClient(server.client)
+        self._snapshotters = _PerClient[ClientSnapshotter]()
 
     async def connect_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in and connect them, side by side."""
         await self.server.add_clients(clients)
+        for client in clients:
+            self._snapshotters.add(client, self.server.client(client))
         async with anyio.create_task_group() as tasks:
             for client in clients:
                 tasks.start_soon(self._snapshotters.of(client).connect)

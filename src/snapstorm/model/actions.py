@@ -11,7 +11,7 @@ import random
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
 
 
 class Span(BaseModel):
@@ -27,6 +27,7 @@ class Span(BaseModel):
             raise ValueError(f"the range {self} is upside down")
         return self
 
+    @model_serializer
     def __str__(self) -> str:
         return f"{self.low}..{self.high}"
 

@@ -33,6 +33,8 @@ HOLE = 0
 """The stream of segments that are zeros."""
 
 VERSION_MAX = (1 << 32) - 1
+POSITION_MAX = 1 << 40
+"""No file has more blocks (4 PiB): a header that tells of one is damaged."""
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -159,10 +161,10 @@ def read_header(block: Buffer, offset_bytes: int = 0) -> BlockId | None:
     """
     if len(block) - offset_bytes < HEADER_BYTES:
         return None
-    magic, stream, version, flags, index = _HEADER.unpack_from(block, offset_bytes)
-    if magic != _MAGIC or stream == HOLE or flags != _flags(stream):
+    magic, stream, version, flags, position = _HEADER.unpack_from(block, offset_bytes)
+    if magic != _MAGIC or stream == HOLE or flags != _flags(stream) or position > POSITION_MAX:
         return None
-    return BlockId(stream, version, index)
+    return BlockId(stream, version, position)
 
 
 def find_header(block: Buffer) -> int | None:

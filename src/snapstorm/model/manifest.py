@@ -6,8 +6,10 @@ Pure values: making a manifest from a tree is the scanner's work, judging a diff
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple
 
 import blake3
@@ -153,6 +155,11 @@ def show_path(path: bytes) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def path_as_text(path: Path) -> str:
+    """A path as text that any database or file can hold, one text for each path: bytes that are not UTF-8 escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities) -> list[Difference]:
     """Everything in which `actual` is not what `expected` becomes on a target with these capabilities, in path order."""
     wanted = {entry.path: entry for entry in as_restored(expected, capabilities)}
@@ -185,18 +192,23 @@ def as_restored(expected: Manifest, capabilities: Capabilities) -> Manifest:
 
 
 def with_newest_times(manifest: Manifest) -> Manifest:
-    """Every non-empty directory but the root gets the newest mtime of the entries below it (see `DirectoryTimes`)."""
+    """Every non-empty directory but the root gets the newest mtime of the entries below it (see `DirectoryTimes`).
+
+    Directories below count with the mtime that they had, not with the one that they get (measured on Kopia 0.19.0 and
+    0.23.1, and so in its source: `DirManifestBuilder.AddEntry`).
+    """
     newest: dict[bytes, int] = {}
     result: list[Entry] = []
     # Reverse path order visits everything below a directory before the directory itself.
     for entry in reversed(manifest.entries):
-        current = entry
-        if entry.type is EntryType.DIRECTORY and entry.path != ROOT and entry.path in newest:
-            current = msgspec.structs.replace(entry, mtime_ns=newest[entry.path])
-        result.append(current)
-        if entry.path != ROOT:
-            parent = entry.path.rpartition(b"/")[0]
-            newest[parent] = max(newest.get(parent, current.mtime_ns), current.mtime_ns)
+        newest_below = newest.get(entry.path)
+        if entry.path == ROOT:
+            result.append(entry)
+            continue
+        result.append(entry if newest_below is None else msgspec.structs.replace(entry, mtime_ns=newest_below))
+        parent = entry.path.rpartition(b"/")[0]
+        times = (entry.mtime_ns, newest_below, newest.get(parent))
+        newest[parent] = max(time for time in times if time is not None)
     return Manifest.of(result)
 
 

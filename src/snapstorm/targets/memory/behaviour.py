@@ -1,0 +1,70 @@
+"""How the simulated backup system behaves at each point where a real one could go wrong: here, honestly.
+
+`Behaviour` is the null case. A defect overrides one method of it (see `defects`), and the server, which calls them,
+holds no trace of any defect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
+from snapstorm.targets.memory.store import Item, Store, Stored
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree that is about to be restored: its entries, and the content of its files."""
+
+    items: tuple[Item, ...]
+    contents: dict[bytes, bytes]
+
+
+class Behaviour:
+    """Does everything right."""
+
+    async def before(self, operation: str, seconds_max: float) -> None:
+        """Called as `create`, `restore`, `delete`, `list`, `expire`, `verify` or `gc` begins; may fail or hang."""
+
+    def taken(self, snapshot: Stored, store: Store) -> Stored:
+        """What is kept of a tree that was read."""
+        return snapshot
+
+    def is_kept(self, snapshot: Stored) -> bool:
+        """Whether a snapshot that will be acknowledged is kept at all."""
+        return True
+
+    def acknowledged(self, receipt: SnapshotReceipt, store: Store) -> SnapshotReceipt:
+        """What the client is told about its new snapshot."""
+        return receipt
+
+    def restored(self, tree: Tree, snapshot: Stored, store: Store) -> Tree:
+        """What is given back of a snapshot."""
+        return tree
+
+    def is_part_given(self) -> bool:
+        """Whether a restore writes anything at all."""
+        return True
+
+    def deleted(self, snapshot: Stored, store: Store) -> Sequence[str]:
+        """Which snapshots go when this one is to be deleted."""
+        return [snapshot.id]
+
+    def expired(self, doomed: Sequence[Stored], kept: Sequence[Stored]) -> Sequence[Stored]:
+        """Which snapshots of a source retention takes away."""
+        return doomed
+
+    def collected(self, store: Store) -> None:
+        """What a collection does besides collecting."""
+
+    def listed(self, own: Sequence[ListedSnapshot], others: Sequence[ListedSnapshot]) -> Sequence[ListedSnapshot]:
+        """What a client is shown."""
+        return own
+
+    def lets_in(self, *, is_known: bool, is_password_right: bool) -> bool:
+        """Who may do anything."""
+        return is_known and is_password_right
+
+    def served_again(self, store: Store) -> None:
+        """What happens when a repository that exists is served again."""
