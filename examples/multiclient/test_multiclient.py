@@ -9,7 +9,9 @@ Each test gets a server, a repository and clients of its own from the fixture `h
 
 from __future__ import annotations
 
-from conftest import Sizes
+from dataclasses import dataclass
+
+import pytest
 
 from snapstorm.engine.client import Client
 from snapstorm.engine.harness import Harness
@@ -30,6 +32,31 @@ from snapstorm.model.actions import (
 from snapstorm.plan.scenarios import Scenario
 
 CLIENTS = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much the tests write."""
+
+    small_files: int
+    large_file_bytes: int
+    tree_writes: int
+    random_seconds: float
+    random_file_bytes_max: int
+
+
+SMALL = Sizes(
+    small_files=500, large_file_bytes=4 << 20, tree_writes=20, random_seconds=8, random_file_bytes_max=1 << 20
+)
+ORIGINAL = Sizes(
+    small_files=10_000, large_file_bytes=40 << 20, tree_writes=100, random_seconds=300, random_file_bytes_max=64 << 20
+)
+
+
+@pytest.fixture
+def sizes(request: pytest.FixtureRequest) -> Sizes:
+    """Small by default; what Kopia's own suite writes with --original-sizes."""
+    return ORIGINAL if request.config.getoption("--original-sizes") else SMALL
 
 
 async def write_snapshot_restore(client: Client, write: FileAction, *, times: int = 1) -> None:
@@ -57,9 +84,7 @@ async def test_one_large_file(harness: Harness, sizes: Sizes) -> None:
 async def test_many_small_files_across_directory_tree(harness: Harness, sizes: Sizes) -> None:
     """Four clients write files of 4 KiB, ten at a time, over a tree that is up to 15 deep."""
     write = WriteRandomFiles(count=10, size_bytes=4096, depth=Span(low=0, high=15), odd_percent=0)
-    await harness.run_clients(
-        CLIENTS, lambda client: write_snapshot_restore(client, write, times=sizes.tree_writes)
-    )
+    await harness.run_clients(CLIENTS, lambda client: write_snapshot_restore(client, write, times=sizes.tree_writes))
 
 
 async def test_randomized(harness: Harness, sizes: Sizes) -> None:

@@ -21,7 +21,6 @@ from typing import Annotated, Any, Literal, NoReturn
 import anyio
 import cyclopts
 from cyclopts import App, Group, Parameter
-from pydantic import ValidationError
 from rich.console import Console
 
 from snapstorm import __version__
@@ -29,7 +28,6 @@ from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import open_testbed, read_testbed
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError
-from snapstorm.model.actions import ACTIONS
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import (
@@ -346,7 +344,9 @@ def _changes(
     for name, value in (_pair("--option", text) for text in options or ()):
         key, dot, field = name.partition(".")
         if not dot:
-            raise ConfigError(f"--option {name}={value}: write it as KEY.OPTION=VALUE, such as write-random-files.count=5")
+            raise ConfigError(
+                f"--option {name}={value}: write it as KEY.OPTION=VALUE, such as write-random-files.count=5"
+            )
         table.setdefault(key, {})[field] = value
     changes["options"] = table
     return changes

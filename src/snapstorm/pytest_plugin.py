@@ -15,7 +15,6 @@ is restored and compared, and the test fails for any violation that was found, o
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ class HarnessFixture:
 
 
 @pytest.fixture
-def harness(request: pytest.FixtureRequest) -> Iterator[HarnessFixture]:
+def harness(request: pytest.FixtureRequest) -> HarnessFixture:
     """A harness with a testbed, a server and clients of its own (see `snapstorm.engine.harness.Harness`)."""
     marker = request.node.get_closest_marker("snapstorm")
     chosen = dict(marker.kwargs) if marker else {}
@@ -96,7 +95,7 @@ def harness(request: pytest.FixtureRequest) -> Iterator[HarnessFixture]:
         options = HarnessOptions(**(defaults | chosen))
     except TypeError as error:
         raise ConfigError(f"the marker snapstorm has an option that there is not: {error}") from None
-    yield HarnessFixture(options, allow_inconclusive=allow_inconclusive)
+    return HarnessFixture(options, allow_inconclusive=allow_inconclusive)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Ran, lines_of, snapstorm
+from tests.e2e.commandline import Ran, lines_of, snapstorm
 
 BAD_USAGE, ENVIRONMENT = 2, 3
 
@@ -101,8 +101,17 @@ def test_a_directory_with_something_else_in_it_is_refused(scratch: Path) -> None
 @pytest.fixture
 def memory_testbed(scratch: Path) -> Path:
     """A testbed with one run on the memory target."""
-    ran = snapstorm("run", "--target", "memory", "--actions", "20", "--testbed", scratch / "bed", "--option",
-                    "write-random-files.size_bytes=1..5000")
+    ran = snapstorm(
+        "run",
+        "--target",
+        "memory",
+        "--actions",
+        "20",
+        "--testbed",
+        scratch / "bed",
+        "--option",
+        "write-random-files.size_bytes=1..5000",
+    )
     assert ran.status == 0, ran.stderr
     return scratch / "bed"
 

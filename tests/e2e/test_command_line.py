@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Ran, command, owned_processes, snapstorm
+from tests.e2e.commandline import Ran, command, owned_processes, snapstorm
 
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.model.actions import ACTIONS
@@ -54,8 +54,23 @@ def test_a_run_passes_and_the_next_one_goes_on(scratch: Path) -> None:
 def check_json(ran: Ran) -> None:
     """Every documented key is there, and every action key."""
     shown = ran.json
-    assert {"schema", "run", "seed", "verdict", "target", "clients", "seconds", "seconds_by_part", "actions", "snapshots",
-            "restores_verified", "restores_verified_earlier_runs", "bytes_verified", "sweep", "violations"} <= shown.keys()
+    assert {
+        "schema",
+        "run",
+        "seed",
+        "verdict",
+        "target",
+        "clients",
+        "seconds",
+        "seconds_by_part",
+        "actions",
+        "snapshots",
+        "restores_verified",
+        "restores_verified_earlier_runs",
+        "bytes_verified",
+        "sweep",
+        "violations",
+    } <= shown.keys()
     assert shown["verdict"] == "pass"
     assert shown["clients"] == 2
     assert shown["actions"].keys() == ACTIONS.keys()
@@ -215,7 +230,16 @@ def test_a_temporary_testbed_is_kept_only_if_violated(scratch: Path) -> None:
 def test_an_accepted_loss_is_counted_no_more(scratch: Path) -> None:
     """A snapshot lost once keeps a testbed red until somebody accepts it, and is still listed then."""
     bed = scratch / "bed"
-    arguments = ("run", "--actions", "40", "--option", "write-random-files.size_bytes=1..5000", "--testbed", bed, "--json")
+    arguments = (
+        "run",
+        "--actions",
+        "40",
+        "--option",
+        "write-random-files.size_bytes=1..5000",
+        "--testbed",
+        bed,
+        "--json",
+    )
     lost = snapstorm(*arguments, "--target", "memory:create-acknowledged-but-lost")
     assert lost.status == 1, lost.stderr
     assert snapstorm("sweep", "--testbed", bed).status == 1

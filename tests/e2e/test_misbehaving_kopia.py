@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import snapstorm
+from tests.e2e.commandline import snapstorm
 
 SCENARIO = """
 clients = 2
@@ -76,9 +76,7 @@ if argv[:2] == ["snapshot", "create"] and nth(2):
     ],
     ids=["flips-a-byte", "ignores-deletions", "deletes-what-it-acknowledged"],
 )
-def test_a_lying_kopia_is_found_out(
-    body: str, guarantee: str, wrapper: Callable[[str], Path], scratch: Path
-) -> None:
+def test_a_lying_kopia_is_found_out(body: str, guarantee: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
     """The run ends violated with status 1, names the guarantee, and keeps evidence of it."""
     config = scratch / "scenario.toml"
     config.write_text(SCENARIO)

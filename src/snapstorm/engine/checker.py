@@ -135,9 +135,7 @@ class Checker:
         restored = around.below(tree.name.encode())
         wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
         found = differences(wanted, restored, capabilities)
-        comparison = Comparison(
-            expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored
-        )
+        comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         run.ledger.add_verification(
             expectation=expectation.operation,
             run_number=run.number,

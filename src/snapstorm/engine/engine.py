@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +20,13 @@ from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.multiclient import acting_as, current_client
 from snapstorm.engine.run import Run, current_operation
 from snapstorm.engine.testbed import disk_is_full
-from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, OperationTimedOut, OperationUnknown, TargetError
+from snapstorm.errors import (
+    HarnessError,
+    NoSpaceError,
+    OperationFailed,
+    OperationTimedOut,
+    TargetError,
+)
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction

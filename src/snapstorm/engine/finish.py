@@ -71,7 +71,8 @@ class Finisher:
             for client, operation in waiting:
                 if deadline is not None and self._run.now_seconds() >= deadline:
                     return
-                tally.sweep_verified += await self._engine.sweep_one(client, operation)
+                is_verified = await self._engine.sweep_one(client, operation)
+                tally.sweep_verified += is_verified  # Read after the wait: others add to it meanwhile.
                 self._run.emit(SweepAdvanced(tally.sweep_verified, len(order)))
 
         try:

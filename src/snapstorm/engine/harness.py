@@ -132,10 +132,15 @@ class Harness:
         with run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
             deadline = None if scenario.duration_seconds is None else run.now_seconds() + scenario.duration_seconds
             if deadline is None and scenario.actions is None and scenario.is_random:
-                raise ConfigError(f"scenario {scenario.name} has weights, but neither a duration nor a number of actions")
+                raise ConfigError(
+                    f"scenario {scenario.name} has weights, but neither a duration nor a number of actions"
+                )
             budget = Budget(run, deadline, scenario.actions)
             await _run_together(
-                [_bound(lambda one: drive_client(one, scenario, self.engine, run, budget), client) for client in clients]
+                [
+                    _bound(lambda one: drive_client(one, scenario, self.engine, run, budget), client)
+                    for client in clients
+                ]
             )
 
     async def connect_clients(self, count: int) -> list[Client]:

@@ -20,7 +20,14 @@ from snapstorm.errors import HarnessError
 from snapstorm.model.actions import FileAction
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import ClientSnapshotter, FileWriter, ListedSnapshot, Server, SnapshotReceipt, WriteReport
+from snapstorm.model.protocols import (
+    ClientSnapshotter,
+    FileWriter,
+    ListedSnapshot,
+    Server,
+    SnapshotReceipt,
+    WriteReport,
+)
 
 Delegate = TypeVar("Delegate")
 

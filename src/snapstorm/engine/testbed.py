@@ -166,7 +166,9 @@ def _locked(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise TestbedError(f"the testbed {directory} is in use by another run; wait for it, or choose another") from error
+            raise TestbedError(
+                f"the testbed {directory} is in use by another run; wait for it, or choose another"
+            ) from error
         yield
     finally:
         os.close(descriptor)

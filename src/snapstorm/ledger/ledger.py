@@ -301,7 +301,8 @@ class Ledger:
         """All live snapshots as (client, operation): those not verified for longest, or never, come first."""
         rows = self._connection.execute(
             "SELECT e.client, e.operation FROM expectations e"
-            " LEFT JOIN (SELECT expectation, max(number) AS last FROM verifications WHERE is_whole GROUP BY expectation) v"
+            " LEFT JOIN (SELECT expectation, max(number) AS last FROM verifications WHERE is_whole"
+            " GROUP BY expectation) AS v"
             " ON v.expectation = e.operation WHERE e.state = ? ORDER BY v.last IS NOT NULL, v.last, e.began_tick",
             (State.LIVE,),
         )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serial
 
 
 class Span(BaseModel):
-    """An inclusive range from which a number is drawn each time; written `"1..100"` in files and on the command line."""
+    """An inclusive range from which a number is drawn each time; written `"1..100"` in scenario files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     low: int

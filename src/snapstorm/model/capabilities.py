@@ -18,7 +18,7 @@ class DirectoryTimes(StrEnum):
 
     EXACT = "exact"
     NEWEST_BELOW = "newest-below"
-    """The root's is exact; another non-empty directory gets the newest mtime of what is below it (measured on Kopia)."""
+    """The root's is exact; another non-empty directory gets the newest mtime below it (measured on Kopia)."""
     NOT_KEPT = "not-kept"
 
 
@@ -30,7 +30,9 @@ class Capabilities(BaseModel):
     mode: bool = Field(default=True, description="permission bits, setuid, setgid and sticky included")
     owner: bool = Field(default=True, description="user and group ids (restoring them needs root)")
     file_mtime: bool = Field(default=True, description="modification time of files, to the nanosecond")
-    directory_mtime: DirectoryTimes = Field(default=DirectoryTimes.EXACT, description="modification time of directories")
+    directory_mtime: DirectoryTimes = Field(
+        default=DirectoryTimes.EXACT, description="modification time of directories"
+    )
     symlink_mtime: bool = Field(default=True, description="modification time of symbolic links, to the nanosecond")
     symlinks: bool = Field(default=True, description="symbolic links, dangling ones too, never followed")
     empty_directories: bool = Field(default=True, description="directories without entries")
@@ -50,7 +52,5 @@ class Capabilities(BaseModel):
             self.directory_mtime if self.directory_mtime == other.directory_mtime else DirectoryTimes.NOT_KEPT
         )
         both["name_bytes_max"] = min(self.name_bytes_max, other.name_bytes_max)
-        both["forbidden_name_suffixes"] = tuple(
-            sorted({*self.forbidden_name_suffixes, *other.forbidden_name_suffixes})
-        )
+        both["forbidden_name_suffixes"] = tuple(sorted({*self.forbidden_name_suffixes, *other.forbidden_name_suffixes}))
         return Capabilities(**both)

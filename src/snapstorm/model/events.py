@@ -59,9 +59,7 @@ class Noted:
     message: str
 
 
-Event: TypeAlias = (
-    PhaseBegan | ActionBegan | ActionEnded | RestoreVerified | ViolationFound | SweepAdvanced | Noted
-)
+Event: TypeAlias = PhaseBegan | ActionBegan | ActionEnded | RestoreVerified | ViolationFound | SweepAdvanced | Noted
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -161,9 +161,9 @@ def _judge_expectation(
                 expectation.operation,
             )
         )
-    elif expectation.state in (State.CREATION_IN_DOUBT, State.ABSENT):
-        judgement.settled.append(Settled(expectation.operation, State.LIVE, entry.id))
-    elif expectation.state is State.DELETION_IN_DOUBT and listing.is_quiescent:
+    elif expectation.state in (State.CREATION_IN_DOUBT, State.ABSENT) or (
+        expectation.state is State.DELETION_IN_DOUBT and listing.is_quiescent
+    ):
         judgement.settled.append(Settled(expectation.operation, State.LIVE, entry.id))
     elif expectation.snapshot not in (None, entry.id) and must_be_listed(expectation, listing):
         judgement.findings.append(

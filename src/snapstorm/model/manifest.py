@@ -161,7 +161,7 @@ def path_as_text(path: Path) -> str:
 
 
 def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities) -> list[Difference]:
-    """Everything in which `actual` is not what `expected` becomes on a target with these capabilities, in path order."""
+    """Everything in which `actual` is not what `expected` becomes on a target that keeps this, in path order."""
     wanted = {entry.path: entry for entry in as_restored(expected, capabilities)}
     found = actual.by_path
     result: list[Difference] = []

@@ -65,7 +65,7 @@ class FileWriter(Protocol):
         ...
 
     async def adopt(self, tree: Path) -> Manifest:
-        """Make `tree`, on the same file system, the data directory; the old content is deleted. Returns a fresh scan."""
+        """Make `tree`, on the same file system, the data directory in place of the old one. Returns a fresh scan."""
         ...
 
     def pick_directory(self, draws: random.Random) -> bytes | None:

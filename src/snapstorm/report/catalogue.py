@@ -20,7 +20,9 @@ from snapstorm.plan.scenarios import SHIPPED, Scenario
 def action_lines(*, as_json: bool) -> Iterator[str]:
     """Every action with its options and their defaults."""
     if as_json:
-        table = {key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()}
+        table = {
+            key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()
+        }
         yield json.dumps(table)
         return
     for key, action in ACTIONS.items():
@@ -84,7 +86,7 @@ def _as_toml(document: dict[str, Any]) -> str:
 def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     """What a target is, where it was found, and its capability table."""
     description = target.description
-    capabilities = {name: value for name, value in target.capabilities.model_dump(mode="json").items()}
+    capabilities = target.capabilities.model_dump(mode="json")
     if as_json:
         yield json.dumps(
             {
@@ -130,7 +132,10 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
                 "target": ledger.fact("target"),
                 "mode": ledger.fact("mode"),
                 "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
-                "runs": [{name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")} for run in runs],
+                "runs": [
+                    {name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")}
+                    for run in runs
+                ],
                 "violations": [
                     {
                         "number": number,
@@ -148,7 +153,8 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
             }
         )
         return
-    yield f"testbed    {directory} ({ledger.fact('testbed_id')}), target {ledger.fact('target')}, mode {ledger.fact('mode')}"
+    facts = f"target {ledger.fact('target')}, mode {ledger.fact('mode')}"
+    yield f"testbed    {directory} ({ledger.fact('testbed_id')}), {facts}"
     yield f"snapshots  {live} live, {deleted} deleted, {doubt} in doubt"
     yield f"runs       {len(runs)}"
     for run in runs[-10:]:

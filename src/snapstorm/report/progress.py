@@ -96,7 +96,9 @@ def progress(kind: ProgressKind, stream: TextIO) -> Iterator[Listener]:
         picture = Picture()
         began = time.monotonic()
         table = _LiveTable(picture, began)
-        with Live(table, console=Console(file=stream, force_terminal=True), refresh_per_second=5, transient=True) as live:
+        with Live(
+            table, console=Console(file=stream, force_terminal=True), refresh_per_second=5, transient=True
+        ) as live:
 
             def listen(event: Event) -> None:
                 picture.take(event)
@@ -119,7 +121,11 @@ class _LiveTable:
         headline.stylize("bold red" if picture.violations else "bold")
         table = Table(title=headline, title_justify="left", box=None, padding=(0, 2, 0, 0), show_edge=False)
         for column in ("client", "now", "ok", "no-op", "failed", "unknown"):
-            table.add_column(column, justify="left" if column in ("client", "now") else "right", style="dim" if column == "no-op" else "")
+            table.add_column(
+                column,
+                justify="left" if column in ("client", "now") else "right",
+                style="dim" if column == "no-op" else "",
+            )
         clients = sorted(picture.counts.keys() | picture.doing.keys(), key=lambda name: (len(name), name))
         for client in clients[:CLIENTS_SHOWN_MAX]:
             counts = picture.counts.get(client, Counter())

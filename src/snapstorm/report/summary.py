@@ -61,7 +61,10 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
 
 
 def _show_actions(result: RunResult) -> str:
-    sums = {key: sum(counts[key] for counts in result.tally.actions.values()) for key in ("ok", "no_op", "failed", "unknown")}
+    sums = {
+        key: sum(counts[key] for counts in result.tally.actions.values())
+        for key in ("ok", "no_op", "failed", "unknown")
+    }
     return f"{sums['ok']} ok, {sums['no_op']} no-op, {sums['failed']} failed, {sums['unknown']} unknown"
 
 

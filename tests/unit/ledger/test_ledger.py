@@ -234,9 +234,7 @@ def test_what_was_committed_survives_kill_9(path: Path) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    killed = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], env=environment, timeout=30, check=False
-    )
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, timeout=30, check=False)
     assert killed.returncode == -9
     ledger = Ledger.open(path)
     assert [operation.id for operation in ledger.interrupt_open_operations()] == ["a"]

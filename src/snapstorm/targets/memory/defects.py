@@ -7,6 +7,7 @@ the timing. `tests/power` shows that each one is caught.
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -120,7 +121,7 @@ def change_an_mtime(tree: Tree, snapshot: Stored, store: Store) -> Tree | None:
 
 def swap_two_files(tree: Tree, snapshot: Stored, store: Store) -> Tree | None:
     files = _files(tree)
-    for first, second in zip(files, files[1:], strict=False):
+    for first, second in itertools.pairwise(files):
         if first.digest != second.digest:
             one, other = tree.contents[first.path], tree.contents[second.path]
             return _with_content(_with_content(tree, first.path, other), second.path, one)
@@ -243,8 +244,7 @@ class CreateStale(Behaviour):
             snapshot,
             items=tuple(
                 msgspec.structs.replace(item, digest=old[item.path].digest)
-                if item.path in old and old[item.path].size == item.size and item.digest
-                and old[item.path].digest
+                if item.path in old and old[item.path].size == item.size and item.digest and old[item.path].digest
                 else item
                 for item in snapshot.items
             ),
@@ -366,9 +366,7 @@ def _restore(sentence: str, damage: Callable[[Tree, Stored, Store], Tree | None]
 
 
 def _failing(operation: str, error: Exception) -> Defect:
-    return Defect(
-        f"Every second {operation} fails.", Guarantee.AVAILABLE, lambda: Failing(operation, error)
-    )
+    return Defect(f"Every second {operation} fails.", Guarantee.AVAILABLE, lambda: Failing(operation, error))
 
 
 def _hanging(operation: str) -> Defect:
@@ -439,9 +437,7 @@ DEFECTS: dict[str, Defect] = {
     "list-shows-a-ghost": Defect(
         "A listing shows a snapshot that nobody asked for.", Guarantee.NOTHING_UNREQUESTED, ListGhost
     ),
-    "list-shows-others": Defect(
-        "A client is shown the snapshots of others.", Guarantee.CLIENTS_ISOLATED, ListOthers
-    ),
+    "list-shows-others": Defect("A client is shown the snapshots of others.", Guarantee.CLIENTS_ISOLATED, ListOthers),
     "list-fails": _failing("list", OperationFailed("listing failed")),
     "expire-takes-one-too-many": Defect(
         "Retention takes one of those that it must keep.", Guarantee.ACKNOWLEDGED_STAYS_LISTED, ExpireTooMany

@@ -197,7 +197,9 @@ def _read_xattrs(full: bytes) -> tuple[tuple[bytes, bytes], ...]:
     try:
         names = [os.fsencode(name) for name in os.listxattr(full, follow_symlinks=False)]
         return tuple(
-            (name, os.getxattr(full, name, follow_symlinks=False)) for name in sorted(names) if name.startswith(b"user.")
+            (name, os.getxattr(full, name, follow_symlinks=False))
+            for name in sorted(names)
+            if name.startswith(b"user.")
         )
     except OSError:  # The file system has none.
         return ()

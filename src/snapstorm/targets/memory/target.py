@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from snapstorm.errors import AccessDenied, OperationFailed
+from snapstorm.errors import AccessDenied, HarnessError, NoSpaceError, OperationFailed
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.protocols import ListedSnapshot, Mode, SnapshotReceipt, TargetDescription, TargetPlace
@@ -121,7 +122,7 @@ class MemoryClient:
         contents = {item.path: self._store.blob(item.digest) for item in items if item.type is EntryType.FILE}
         tree = self._behaviour.restored(Tree(items, contents), stored, self._store)
         if self._behaviour.is_part_given():
-            write_tree(tree.items, tree.contents, destination)
+            _write(tree, destination)
 
     async def delete_snapshot(self, snapshot: str) -> None:
         await self._begin("delete")
@@ -164,6 +165,14 @@ class MemoryClient:
         if found is None or found.client != self._client:
             raise OperationFailed(f"there is no snapshot {snapshot}")
         return found
+
+
+def _write(tree: Tree, destination: Path) -> None:
+    try:
+        write_tree(tree.items, tree.contents, destination)
+    except OSError as error:
+        kind = NoSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else HarnessError
+        raise kind(f"{destination} can't be written: {error.strerror}") from error
 
 
 def _part(items: tuple[Item, ...], sub_path: bytes) -> tuple[Item, ...]:

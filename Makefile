@@ -1,0 +1,69 @@
+# `make run` and `make test` do all the set-up that they need: the virtual environment, the locked requirements, Kopia.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KOPIA := 0.23.1
+OLDER_KOPIAS := 0.22.3 0.19.0
+RUN_OPTIONS ?=
+
+SETUP := $(VENV)/.installed .tools/.kopia-$(KOPIA)
+
+.PHONY: help setup run test test-unit test-long lint format types check tools-all lock clean
+.DELETE_ON_ERROR:
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(SETUP) ## make .venv with everything in it, and build Kopia
+
+run: $(SETUP) ## run the main job: clients against a real Kopia server, every restore verified
+	$(BIN)/snapstorm run $(RUN_OPTIONS)
+
+test: $(SETUP) ## run all tests but the long ones
+	$(BIN)/pytest
+
+test-unit: $(SETUP) ## run the tests that take seconds
+	$(BIN)/pytest tests/unit
+
+test-long: $(SETUP) tools-all ## run the tests that take minutes or much of the machine
+	$(BIN)/pytest -m long
+
+lint: $(SETUP) ## check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(SETUP) ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: $(SETUP) ## check types, with mypy and with pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+check: lint types test ## all that CI checks
+
+tools-all: $(SETUP) $(OLDER_KOPIAS:%=.tools/.kopia-%) ## build the older Kopias as well
+
+$(VENV)/.installed: requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "snapstorm needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	      echo "Install one, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# A Kopia is built once. Without Go, one that is named or on the PATH does; without either, this says what to install.
+.tools/.kopia-%: tools/kopia-%/go.mod tools/kopia-%/go.sum tools/build-kopia
+	@tools/build-kopia $* .tools/bin/kopia-$*
+	@touch $@
+
+lock: ## make the locked requirements anew from requirements/*.in
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/run.lock requirements/run.in
+	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/dev.lock requirements/dev.in
+
+clean: ## remove what was installed, built and cached
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

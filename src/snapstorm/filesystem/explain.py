@@ -1,0 +1,353 @@
+"""Explaining a difference: what stands in a file where its own content should be.
+
+Every block says what it is (see `model.content`), so a wrong one can be told apart: an old version, a block of another
+file, zeros, a torn or a changed one. An explanation never decides whether something is wrong; the digest does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import blake3
+
+from snapstorm.filesystem.descriptors import explain_os_error, opened_parent
+from snapstorm.model.content import (
+    BLOCK_BYTES,
+    CHUNK_BLOCKS,
+    HEADER_BYTES,
+    HOLE,
+    BlockId,
+    block_bytes,
+    find_header,
+    is_zeros,
+    read_header,
+    run_bytes,
+    runs,
+)
+from snapstorm.model.manifest import Entry, EntryType
+
+DIFFERENCES_MAX = 20
+"""An explanation lists so many differences, and counts the others."""
+
+_JUDGED_BLOCKS_MAX = 10_000
+"""So many differing blocks are looked into, some 50 microseconds each; the others are counted."""
+
+_FEW_BYTES = 64
+"""Up to so many differing bytes in a block, it is the right block with bytes changed."""
+
+_DENSE_SHARE = 0.5
+"""Where more of a stretch differs, something else stands there; random bytes agree by chance in one of 256."""
+
+_VERSIONS_TRIED = 8
+"""How many versions before the expected one are tried for the foreign part of a torn block."""
+
+
+class BlockDifferenceKind(StrEnum):
+    ZEROS = "zeros"
+    STALE_VERSION = "stale version"
+    NEWER_VERSION = "newer version"
+    OTHER_STREAM = "block of another stream"
+    MISPLACED = "misplaced"
+    TORN = "torn"
+    CHANGED_BYTES = "changed bytes"
+    FOREIGN = "foreign bytes"
+    TRUNCATED = "truncated"
+    TOO_LONG = "too long"
+    UNEXPLAINED = "unexplained"
+    """The content differs, and yet each block is a whole block of this file. Only where segments are not known."""
+    MORE = "more"
+    """Stands for all differences that the list has no room for."""
+
+
+@dataclass(frozen=True)
+class BlockDifference:
+    """A stretch of a file in which one thing is wrong."""
+
+    offset_bytes: int
+    """Where it begins; for torn blocks and changed bytes, the first byte that differs."""
+    length_bytes: int
+    kind: BlockDifferenceKind
+    words: str
+    shift_blocks: int = 0
+    """How far a misplaced block is from its place: positive if it stands too late in the file."""
+
+    def __str__(self) -> str:
+        return f"at byte {self.offset_bytes:,}: {self.words}"
+
+
+class _Change(NamedTuple):
+    """Where in a block bytes differ: the first and the last place, and how many there are."""
+
+    first: int
+    last: int
+    differing: int
+
+    @property
+    def is_dense(self) -> bool:
+        return self.differing > _DENSE_SHARE * (self.last - self.first + 1)
+
+
+def explain_difference(expected: Entry, actual_file: Path) -> list[BlockDifference]:
+    """What is wrong in a file that should have the content of `expected`, in order; empty if nothing is.
+
+    With the entry's segments every byte is compared; without them, each block is judged by what it says of itself.
+    Raises HarnessError if the file can't be read.
+    """
+    if expected.type is not EntryType.FILE:
+        raise ValueError(f"only files have content to explain, not a {expected.type.value}")
+    try:
+        with opened_parent(actual_file) as (parent_fd, name):
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent_fd)
+        try:
+            return _explain(expected, fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise explain_os_error(os.fsencode(actual_file), error) from error
+
+
+def _explain(expected: Entry, fd: int) -> list[BlockDifference]:
+    differences = _Differences()
+    if expected.segments or not expected.size:
+        _compare_with_segments(expected, fd, differences)
+    elif _judge_by_headers(fd, expected.size, differences) == expected.digest:
+        # Holes look like lost bytes to one who does not know of them.
+        differences = _Differences()
+    elif differences.is_empty:
+        differences.add(_unexplained(expected))
+    return [*differences.result(), *_size_differences(expected.size, os.fstat(fd).st_size)]
+
+
+def _size_differences(expected_bytes: int, actual_bytes: int) -> Iterator[BlockDifference]:
+    surplus = actual_bytes - expected_bytes
+    if surplus < 0:
+        words = f"truncated: the file ends here, {-surplus:,} bytes are missing"
+        yield BlockDifference(actual_bytes, -surplus, BlockDifferenceKind.TRUNCATED, words)
+    elif surplus > 0:
+        words = f"too long: {surplus:,} bytes follow where the file must end"
+        yield BlockDifference(expected_bytes, surplus, BlockDifferenceKind.TOO_LONG, words)
+
+
+class _Differences:
+    """Collects differences: neighbours of one kind become one, and those beyond the limit are only counted."""
+
+    def __init__(self) -> None:
+        self._kept: list[BlockDifference] = []
+        self._last_blocks = 0
+        self._more_blocks = 0
+        self._judged_blocks = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._kept
+
+    @property
+    def is_full(self) -> bool:
+        """Whether further blocks need no judgement, as nobody would read it."""
+        return self._judged_blocks >= _JUDGED_BLOCKS_MAX or self._more_blocks > 0
+
+    def add(self, found: BlockDifference) -> None:
+        self._judged_blocks += 1
+        last = self._kept[-1] if self._kept else None
+        if last and _is_continued(last, found):
+            self._kept[-1] = replace(last, length_bytes=last.length_bytes + found.length_bytes)
+            self._last_blocks += 1
+        elif len(self._kept) < DIFFERENCES_MAX:
+            self._end_last()
+            self._kept.append(found)
+            self._last_blocks = 1
+        else:
+            self._more_blocks += 1
+
+    def count_more(self) -> None:
+        """Count a differing block that was not judged."""
+        self._more_blocks += 1
+
+    def result(self) -> list[BlockDifference]:
+        self._end_last()
+        if not self._more_blocks:
+            return self._kept
+        last = self._kept[-1]
+        end_bytes = last.offset_bytes + last.length_bytes
+        words = f"and {self._more_blocks:,} more differing blocks"
+        return [*self._kept, BlockDifference(end_bytes, 0, BlockDifferenceKind.MORE, words)]
+
+    def _end_last(self) -> None:
+        if self._last_blocks > 1:
+            last = self._kept[-1]
+            self._kept[-1] = replace(last, words=f"{last.words}; {self._last_blocks:,} such blocks in a row")
+            self._last_blocks = 1
+
+
+def _is_continued(last: BlockDifference, found: BlockDifference) -> bool:
+    """Whether two neighbours tell the same; torn blocks and changed bytes are each a story of their own."""
+    if last.kind is not found.kind or last.kind in (BlockDifferenceKind.TORN, BlockDifferenceKind.CHANGED_BYTES):
+        return False
+    if last.offset_bytes + last.length_bytes != found.offset_bytes:
+        return False
+    return last.words == found.words or last.shift_blocks == found.shift_blocks != 0
+
+
+# --- with segments: every byte is known
+
+
+def _compare_with_segments(expected: Entry, fd: int, differences: _Differences) -> None:
+    for run in runs(expected.segments, expected.size):
+        want = run_bytes(run)
+        have = os.pread(fd, run.length_bytes, run.offset_bytes)
+        if have == want:
+            continue
+        for at in range(0, len(have), BLOCK_BYTES):
+            have_block = have[at : at + BLOCK_BYTES]
+            want_block = bytes(want[at : at + len(have_block)])
+            if have_block == want_block:
+                continue
+            if differences.is_full:
+                differences.count_more()
+            else:
+                block = BlockId(run.stream, run.version, run.first_block + at // BLOCK_BYTES)
+                differences.add(judge_block(block, want_block, have_block))
+
+
+def judge_block(expected: BlockId, want: bytes, have: bytes) -> BlockDifference:
+    """What `have` is, that stands where the block `expected` with the bytes `want` must stand; they differ, and are
+    of one length."""
+    if is_zeros(have):
+        return _whole_block(expected, have, BlockDifferenceKind.ZEROS, "zeros")
+    claimed = read_header(have)
+    if claimed is not None and block_bytes(claimed, len(have)) == have:
+        return _judge_whole(expected, claimed, have)
+    change = _compare(want, have)
+    if change.differing <= _FEW_BYTES or not change.is_dense:
+        return _changed_bytes(expected, change)
+    is_cut = change.first >= HEADER_BYTES or change.last < len(have) - _FEW_BYTES
+    if is_cut or (claimed is not None and _compare(block_bytes(claimed, len(have)), have).first >= HEADER_BYTES):
+        return _torn(expected, claimed, change, have)
+    inner = find_header(have)
+    shifted = f"; a block begins {inner} bytes into it, so the content has shifted" if inner else ""
+    return _whole_block(expected, have, BlockDifferenceKind.FOREIGN, f"foreign bytes{shifted}")
+
+
+def _judge_whole(expected: BlockId, claimed: BlockId, have: bytes) -> BlockDifference:
+    """A block that is whole, but not the one that must stand here."""
+    kinds = BlockDifferenceKind
+    if claimed.stream != expected.stream:
+        place = "a hole" if expected.stream == HOLE else f"stream {expected.stream:016x}"
+        words = f"version {claimed.version} of another stream, {claimed.stream:016x}, in place of {place}"
+        return _whole_block(expected, have, kinds.OTHER_STREAM, words)
+    if claimed.position != expected.position:
+        version = "" if claimed.version == expected.version else f" (version {claimed.version})"
+        words = f"misplaced: block {claimed.position}{version} of the same stream stands at block {expected.position}"
+        found = _whole_block(expected, have, kinds.MISPLACED, words)
+        return replace(found, shift_blocks=expected.position - claimed.position)
+    is_stale = claimed.version < expected.version
+    word, kind = ("stale", kinds.STALE_VERSION) if is_stale else ("newer", kinds.NEWER_VERSION)
+    words = f"{word} version {claimed.version} of the same stream, in place of version {expected.version}"
+    return _whole_block(expected, have, kind, words)
+
+
+def _whole_block(expected: BlockId, have: bytes, kind: BlockDifferenceKind, words: str) -> BlockDifference:
+    return BlockDifference(expected.position * BLOCK_BYTES, len(have), kind, words)
+
+
+def _changed_bytes(expected: BlockId, change: _Change) -> BlockDifference:
+    offset_bytes = expected.position * BLOCK_BYTES + change.first
+    length_bytes = change.last - change.first + 1
+    count = "1 byte differs" if change.differing == 1 else f"{change.differing} bytes differ"
+    words = f"changed bytes: from byte {offset_bytes:,} on, {count} from what was written"
+    return BlockDifference(offset_bytes, length_bytes, BlockDifferenceKind.CHANGED_BYTES, words)
+
+
+def _torn(expected: BlockId, claimed: BlockId | None, change: _Change, have: bytes) -> BlockDifference:
+    """A block of several parts: some of it is as expected, or its header is, and some is not."""
+    other = _name_part(expected, claimed, change, have)
+    end = change.last + 1
+    if change.first >= HEADER_BYTES:
+        after = "" if end == len(have) else f" up to byte {end} of it"
+        words = f"torn: the first {change.first:,} bytes of the block are right, then follow {other}{after}"
+    elif end < len(have):
+        words = f"torn: the first {end:,} bytes of the block are {other}, the rest is right"
+    else:
+        words = f"torn: the block begins as {_name_block(expected, claimed)}, but not all of it is that"
+    offset_bytes = expected.position * BLOCK_BYTES + change.first
+    return BlockDifference(offset_bytes, end - change.first, BlockDifferenceKind.TORN, words)
+
+
+def _name_part(expected: BlockId, claimed: BlockId | None, change: _Change, have: bytes) -> str:
+    """What stands in the differing part of a torn block."""
+    part = slice(change.first, change.last + 1)
+    if is_zeros(have[part]):
+        return "zeros"
+    versions = range(expected.version - 1, max(0, expected.version - 1 - _VERSIONS_TRIED), -1)
+    candidates = [expected._replace(version=version) for version in (*versions, expected.version + 1)]
+    for candidate in ([claimed] if claimed else []) + (candidates if expected.stream != HOLE else []):
+        if block_bytes(candidate, len(have))[part] == have[part]:
+            return _name_block(expected, candidate)
+    return "foreign bytes"
+
+
+def _name_block(expected: BlockId, block: BlockId | None) -> str:
+    if block is None:
+        return "foreign bytes"
+    stream = "the same stream" if block.stream == expected.stream else f"another stream, {block.stream:016x}"
+    place = "" if block.position == expected.position else f", block {block.position}"
+    return f"version {block.version} of {stream}{place}"
+
+
+def _compare(want: bytes | bytearray, have: bytes) -> _Change:
+    """Where two different blocks of one length differ."""
+    xor = (int.from_bytes(want, "big") ^ int.from_bytes(have, "big")).to_bytes(len(have), "big")
+    first = len(xor) - len(xor.lstrip(b"\0"))
+    return _Change(first, len(xor.rstrip(b"\0")) - 1, len(xor) - xor.count(0))
+
+
+# --- without segments: only what blocks say of themselves
+
+
+def _judge_by_headers(fd: int, size_bytes: int, differences: _Differences) -> bytes:
+    """Judge each block up to a size, and return the digest of what was read."""
+    hasher = blake3.blake3()
+    own_stream: int | None = None
+    offset_bytes = 0
+    while chunk := os.pread(fd, min(CHUNK_BLOCKS * BLOCK_BYTES, size_bytes - offset_bytes), offset_bytes):
+        hasher.update(chunk)
+        for at in range(0, len(chunk), BLOCK_BYTES):
+            have = chunk[at : at + BLOCK_BYTES]
+            claimed = read_header(have)
+            own_stream = claimed.stream if own_stream is None and claimed else own_stream
+            position = (offset_bytes + at) // BLOCK_BYTES
+            found = _judge_claim(own_stream, claimed, position, have)
+            if found and differences.is_full:
+                differences.count_more()
+            elif found:
+                differences.add(found)
+        offset_bytes += len(chunk)
+    return hasher.digest()
+
+
+def _judge_claim(own_stream: int | None, claimed: BlockId | None, position: int, have: bytes) -> BlockDifference | None:
+    """What is wrong with a block of which only its own header tells; None if nothing is."""
+    if len(have) < HEADER_BYTES:
+        return None
+    if claimed is None or own_stream is None:
+        here = BlockId(own_stream or HOLE, 0, position)
+        if is_zeros(have):
+            words = "zeros, or a hole: what was written here is not known"
+            return _whole_block(here, have, BlockDifferenceKind.ZEROS, words)
+        return _whole_block(here, have, BlockDifferenceKind.FOREIGN, "foreign bytes")
+    whole = bytes(block_bytes(claimed, len(have)))
+    if whole != have:
+        return judge_block(claimed._replace(position=position), whole, have)
+    if claimed.stream == own_stream and claimed.position == position:
+        return None
+    return _judge_whole(BlockId(own_stream, claimed.version, position), claimed, have)
+
+
+def _unexplained(expected: Entry) -> BlockDifference:
+    words = "the content differs, but each block is a whole block of one stream, perhaps of another version"
+    return BlockDifference(0, expected.size, BlockDifferenceKind.UNEXPLAINED, words)

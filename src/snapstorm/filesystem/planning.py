@@ -1,0 +1,253 @@
+"""Planning: which entries a `WriteRandomFiles` makes, decided from the picture of the tree and the draws alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+from snapstorm.filesystem.allowances import PLAIN_DIRECTORY_MODES, Allowances
+from snapstorm.filesystem.descriptors import joined
+from snapstorm.filesystem.names import non_utf8_name, odd_name, plain_name
+from snapstorm.filesystem.tree_state import DirectoryState, TreeState
+from snapstorm.model.actions import Oddity, Span, WriteRandomFiles, draw
+from snapstorm.model.content import HOLE, blocks_in, draw_stream, overwritten, whole_file
+from snapstorm.model.manifest import ROOT, Segment
+
+_SECOND_NS = 10**9
+_YEAR_SECONDS = 31_556_952
+MTIME_OLD_MIN_NS = (1971 - 1970) * _YEAR_SECONDS * _SECOND_NS
+MTIME_MIN_NS = (2000 - 1970) * _YEAR_SECONDS * _SECOND_NS
+MTIME_MAX_NS = (2025 - 1970) * _YEAR_SECONDS * _SECOND_NS
+"""Times are drawn and lie in the past, so that they follow from the seed and never are "now"."""
+
+_REUSED_DIRECTORY_SHARE = 0.6
+"""How often a directory on the way down is one that exists, where there is one."""
+
+_NAME_RESERVE_BYTES = 256
+"""What a directory's path leaves of the longest path, for a name in it."""
+
+_SPARSE_BYTES_MIN = 64 << 10
+_SPARSE_BYTES_MAX = 1 << 20
+_LINK_TARGET_BYTES_MAX = 3000
+
+
+class NewDirectory(NamedTuple):
+    path: bytes
+    mode: int
+    mtime_ns: int
+
+
+class NewFile(NamedTuple):
+    name: bytes
+    size_bytes: int
+    segments: tuple[Segment, ...]
+    mode: int
+    mtime_ns: int
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class NewLink(NamedTuple):
+    name: bytes
+    target: bytes
+    mtime_ns: int
+
+
+class NewHardLink(NamedTuple):
+    name: bytes
+    existing: bytes
+    """Path of a file of the tree."""
+
+
+NewEntry: TypeAlias = NewDirectory | NewFile | NewLink | NewHardLink
+
+
+class NewPlace(NamedTuple):
+    """The directory that receives the files, and the directories to make on the way to it, upper ones first."""
+
+    path: bytes
+    missing: tuple[NewDirectory, ...]
+
+
+def draw_mtime_ns(draws: random.Random, low_ns: int = MTIME_MIN_NS, high_ns: int = MTIME_MAX_NS) -> int:
+    """A moment in the past, with nanoseconds."""
+    return low_ns + draws.getrandbits(63) % (high_ns - low_ns)
+
+
+def draw_xattrs(draws: random.Random) -> tuple[tuple[bytes, bytes], ...]:
+    """A few small extended attributes: large ones do not fit on every file system."""
+    names = draws.sample((b"user.snapstorm.a", b"user.snapstorm.b", b"user.mime_type"), draws.randint(1, 2))
+    return tuple((name, draws.randbytes(draws.randint(0, 48))) for name in sorted(names))
+
+
+def plan_place(action: WriteRandomFiles, tree: TreeState, allowed: Allowances, draws: random.Random) -> NewPlace:
+    """Walk down from the root to the drawn depth, through directories that exist or are to be made.
+
+    Ends earlier where the path would become too long.
+    """
+    path = ROOT
+    missing: list[NewDirectory] = []
+    for _ in range(draw(action.depth, draws)):
+        state = tree.directories.get(path, DirectoryState(0))
+        if state.subdirectories and draws.random() < _REUSED_DIRECTORY_SHARE:
+            path = joined(path, draws.choice(state.subdirectories))
+            continue
+        directory = _plan_directory(path, state, action, allowed, draws)
+        if len(directory.path) + _NAME_RESERVE_BYTES > allowed.path_bytes_max:
+            break
+        missing.append(directory)
+        path = directory.path
+    return NewPlace(path, tuple(missing))
+
+
+def _plan_directory(
+    parent: bytes, state: DirectoryState, action: WriteRandomFiles, allowed: Allowances, draws: random.Random
+) -> NewDirectory:
+    oddity = _draw_oddity(action, allowed, draws)
+    make_name = {Oddity.ODD_NAME: odd_name, Oddity.NON_UTF8_NAME: non_utf8_name}.get(oddity or Oddity.XATTR, plain_name)
+    modes = allowed.odd_directory_modes if oddity is Oddity.ODD_MODE else PLAIN_DIRECTORY_MODES
+    name = make_name(state.names, allowed.names, draws)
+    return NewDirectory(joined(parent, name), draws.choice(modes), draw_mtime_ns(draws))
+
+
+def _draw_oddity(action: WriteRandomFiles, allowed: Allowances, draws: random.Random) -> Oddity | None:
+    if allowed.oddities and draws.random() * 100 < action.odd_percent:
+        return draws.choice(allowed.oddities)
+    return None
+
+
+class EntryPlanner:
+    """Plans entry after entry of one action for one directory, as values that are complete: no draw is left to make.
+
+    Each planned entry is to be added to the tree before the next one is asked for, so that later ones can refer to it.
+    """
+
+    def __init__(
+        self,
+        action: WriteRandomFiles,
+        directory: bytes,
+        tree: TreeState,
+        allowed: Allowances,
+        bytes_max: int,
+        draws: random.Random,
+    ) -> None:
+        self._action = action
+        self._directory = directory
+        self._tree = tree
+        self._allowed = allowed
+        self._left_bytes = bytes_max
+        self._draws = draws
+        self._names = tree.directories[directory].names
+        # Positions of the tree's files at the beginning; what this action adds is kept apart, to merge it only once.
+        self._old_files = list(tree.file_paths)
+        self._new_files: list[bytes] = []
+        size = action.size_bytes
+        self._sizes = size if isinstance(size, Span) else Span(low=size, high=size)
+
+    def __iter__(self) -> Iterator[NewEntry]:
+        for _ in range(draw(self._action.count, self._draws)):
+            if self._left_bytes == 0:
+                return
+            entry = self._plan_entry()
+            if isinstance(entry, NewFile):
+                self._left_bytes -= entry.size_bytes
+                self._new_files.append(joined(self._directory, entry.name))
+            yield entry
+
+    def _plan_entry(self) -> NewEntry:
+        draws = self._draws
+        match _draw_oddity(self._action, self._allowed, draws):
+            case None:
+                return self._plain_file()
+            case Oddity.EMPTY_FILE:
+                return self._plain_file()._replace(size_bytes=0, segments=())
+            case Oddity.EMPTY_DIRECTORY:
+                return NewDirectory(joined(self._directory, self._name()), self._directory_mode(), draw_mtime_ns(draws))
+            case Oddity.SYMLINK:
+                return NewLink(self._name(), self._target_in_tree(), draw_mtime_ns(draws))
+            case Oddity.DANGLING_SYMLINK:
+                return NewLink(self._name(), self._dangling_target(), draw_mtime_ns(draws))
+            case Oddity.SPARSE_FILE:
+                return self._sparse_file()
+            case Oddity.ODD_NAME:
+                return self._plain_file()._replace(name=odd_name(self._names, self._allowed.names, draws))
+            case Oddity.NON_UTF8_NAME:
+                return self._plain_file()._replace(name=non_utf8_name(self._names, self._allowed.names, draws))
+            case Oddity.ODD_MODE:
+                return self._plain_file()._replace(mode=draws.choice(self._allowed.odd_file_modes))
+            case Oddity.OLD_MTIME:
+                return self._plain_file()._replace(mtime_ns=draw_mtime_ns(draws, MTIME_OLD_MIN_NS, MTIME_MIN_NS))
+            case Oddity.XATTR:
+                return self._plain_file()._replace(xattrs=draw_xattrs(draws))
+            case Oddity.HARD_LINK:
+                existing = self._any_file()
+                return NewHardLink(self._name(), existing) if existing is not None else self._plain_file()
+
+    def _plain_file(self) -> NewFile:
+        draws = self._draws
+        size_bytes = min(draws.randint(self._sizes.low, self._sizes.high), self._left_bytes)
+        segments: tuple[Segment, ...] | None = None
+        if draws.random() * 100 < self._action.duplicate_percent:
+            size_bytes, segments = self._duplicate(size_bytes)
+        if segments is None:
+            segments = whole_file(self._stream(), 1, size_bytes)
+        return NewFile(self._name(), size_bytes, segments, self._file_mode(), draw_mtime_ns(draws))
+
+    def _duplicate(self, size_bytes: int) -> tuple[int, tuple[Segment, ...] | None]:
+        """The content of another file; of its stream and version at the drawn size, where its own is out of range."""
+        path = self._any_file()
+        state = self._tree.files[path] if path is not None else None
+        if state is None or not state.segments:
+            return size_bytes, None
+        if self._sizes.low <= state.size_bytes <= min(self._sizes.high, self._left_bytes):
+            return state.size_bytes, state.segments
+        written = next((segment for segment in state.segments if segment.stream != HOLE), None)
+        return size_bytes, whole_file(written.stream, written.version, size_bytes) if written else None
+
+    def _sparse_file(self) -> NewFile:
+        """Mostly holes. Its apparent size follows the drawn one, so that small files do not become slow to read."""
+        file = self._plain_file()
+        draws = self._draws
+        apparent_bytes_max = min(max(_SPARSE_BYTES_MIN, 16 * file.size_bytes), _SPARSE_BYTES_MAX)
+        size_bytes = min(draws.randint(_SPARSE_BYTES_MIN // 2, apparent_bytes_max), self._left_bytes)
+        stream, blocks = self._stream(), blocks_in(size_bytes)
+        segments = whole_file(HOLE, 0, size_bytes)
+        for _ in range(draws.randint(0, 3)):
+            new = Segment(stream, 1, draws.randrange(blocks), 1)
+            segments = overwritten(segments, new, size_bytes)
+        return file._replace(size_bytes=size_bytes, segments=segments)
+
+    def _any_file(self) -> bytes | None:
+        """The path of a file of the tree or of this action."""
+        count = len(self._old_files) + len(self._new_files)
+        if count == 0:
+            return None
+        position = self._draws.randrange(count)
+        old_count = len(self._old_files)
+        return self._old_files[position] if position < old_count else self._new_files[position - old_count]
+
+    def _target_in_tree(self) -> bytes:
+        """The relative path of something that exists, or the directory of the link itself."""
+        path = self._any_file() or ROOT
+        up = b"../" * (self._directory.count(b"/") + 1) if self._directory else b"./"
+        target = up + path
+        return target if len(target) <= _LINK_TARGET_BYTES_MAX else b"."
+
+    def _dangling_target(self) -> bytes:
+        name = plain_name(self._names, self._allowed.names, self._draws)
+        long = b"/".join([b"nowhere"] * (_LINK_TARGET_BYTES_MAX // 8))
+        return self._draws.choice((name, b"../" * 3 + name, b"/nonexistent/" + name, b" ", b"./" + name + b"/", long))
+
+    def _name(self) -> bytes:
+        return plain_name(self._names, self._allowed.names, self._draws)
+
+    def _stream(self) -> int:
+        compressible = self._draws.random() * 100 < self._action.compressible_percent
+        return draw_stream(self._draws, compressible=compressible)
+
+    def _file_mode(self) -> int:
+        return self._draws.choice(self._allowed.file_modes)
+
+    def _directory_mode(self) -> int:
+        odd = Oddity.ODD_MODE in self._allowed.oddities and self._draws.random() < 0.3
+        return self._draws.choice(self._allowed.odd_directory_modes if odd else PLAIN_DIRECTORY_MODES)

@@ -1,0 +1,93 @@
+"""Removing trees: of any depth, whatever the modes of their directories, and never through a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import anyio.to_thread
+
+from snapstorm.errors import HarnessError
+from snapstorm.filesystem.descriptors import (
+    DIRECTORY_FLAGS,
+    TreePath,
+    explain_os_error,
+    open_directory,
+    opened_parent,
+    walk_tree,
+)
+from snapstorm.model.manifest import show_path
+
+_USABLE = stat.S_IRWXU
+
+
+def remove_tree(path: TreePath) -> None:
+    """Remove whatever stands at `path`, with everything below it. Does nothing where there is nothing.
+
+    Raises HarnessError when something can't be removed; what was removed until then is gone.
+    """
+    try:
+        with opened_parent(path) as (parent_fd, name):
+            remove_entry(parent_fd, name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explain_os_error(os.fsencode(path), error) from error
+
+
+async def remove_tree_in_thread(path: TreePath) -> None:
+    """`remove_tree` without keeping the event loop waiting."""
+    await anyio.to_thread.run_sync(remove_tree, path)
+
+
+def remove_entry(dir_fd: int, name: bytes) -> None:
+    """Remove one entry of an open directory, with everything below it."""
+    if not stat.S_ISDIR(os.lstat(name, dir_fd=dir_fd).st_mode):
+        os.unlink(name, dir_fd=dir_fd)
+        return
+    fd = _open_in_any_mode(dir_fd, name)
+    try:
+        walk_tree(fd, _remove_files, _remove_directory, _open_in_any_mode)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=dir_fd)
+
+
+def _remove_files(fd: int, path: bytes) -> list[bytes]:
+    """Remove all that is not a directory, and return the names of the directories."""
+    subdirectories: list[bytes] = []
+    try:
+        mode = os.fstat(fd).st_mode
+        if mode & _USABLE != _USABLE:
+            os.fchmod(fd, stat.S_IMODE(mode) | _USABLE)
+        with os.scandir(fd) as entries:
+            found = list(entries)
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                subdirectories.append(os.fsencode(entry.name))
+            else:
+                os.unlink(entry.name, dir_fd=fd)
+    except OSError as error:
+        raise explain_os_error(path, error) from error
+    return subdirectories
+
+
+def _remove_directory(parent_fd: int, name: bytes) -> None:
+    try:
+        os.rmdir(name, dir_fd=parent_fd)
+    except OSError as error:
+        raise HarnessError(f"{show_path(name)}: {error.strerror} while removing it") from error
+
+
+def _open_in_any_mode(dir_fd: int, name: bytes) -> int:
+    """Open a directory, giving its owner access to it where there is none."""
+    try:
+        return open_directory(dir_fd, name)
+    except PermissionError:
+        # By descriptor: chmod by name would follow a link put there meanwhile.
+        path_fd = os.open(name, DIRECTORY_FLAGS | os.O_PATH, dir_fd=dir_fd)
+        try:
+            os.chmod(f"/proc/self/fd/{path_fd}", _USABLE)
+        finally:
+            os.close(path_fd)
+        return open_directory(dir_fd, name)

@@ -1,0 +1,247 @@
+"""The scanner: from a tree on disk to its manifest, in one pass.
+
+Synchronous, for a worker thread: on small files the time goes into system calls, which threads do not make fewer. So
+each file costs one open, stat, list of attributes, read and close, and no path is looked up from the root.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import stat
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import anyio.to_thread
+import blake3
+
+from snapstorm.errors import HarnessError
+from snapstorm.filesystem.descriptors import (
+    TreePath,
+    explain_os_error,
+    joined,
+    open_directory,
+    opened_parent,
+    walk_tree,
+)
+from snapstorm.model.content import BLOCK_BYTES, BlockId, claimed_blocks, content_digest, segments_of
+from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, Segment, show_path
+
+SegmentsOf: TypeAlias = Callable[[bytes], tuple[Segment, ...]]
+"""From a file's path in the tree to what its writer knows of its content."""
+
+_BUFFER_BYTES = 1 << 20
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
+
+assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
+
+
+class TreeScan(NamedTuple):
+    """A manifest, and what it leaves out: which names are the same file."""
+
+    manifest: Manifest
+    inodes: dict[bytes, tuple[int, int]]
+    """(device, inode) of each file that has more than one name, by path."""
+
+
+def scan_tree(
+    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
+) -> Manifest:
+    """The manifest of the tree at `root`, which may also be a single file. Never follows a link.
+
+    Segments come from `segments`, or are recovered from the files themselves with `read_segments_from_headers`
+    (slower: each file's content is made a second time to prove them; they stay empty where they can't be proved).
+
+    Raises HarnessError when something can't be read, or changes while it is read: nobody else writes there.
+    """
+    return scan_tree_and_inodes(root, segments, read_segments_from_headers=read_segments_from_headers).manifest
+
+
+def scan_tree_and_inodes(
+    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
+) -> TreeScan:
+    """`scan_tree`, with what is needed to tell hard links."""
+    scanner = _Scanner(segments, read_segments_from_headers)
+    try:
+        with opened_parent(root) as (parent_fd, name):
+            scanner.scan_root(parent_fd, name)
+    except OSError as error:
+        raise explain_os_error(os.fsencode(root), error) from error
+    return TreeScan(Manifest.of(scanner.entries), scanner.inodes)
+
+
+async def scan_tree_in_thread(
+    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
+) -> Manifest:
+    """`scan_tree` without keeping the event loop waiting."""
+    scan = functools.partial(scan_tree, root, segments, read_segments_from_headers=read_segments_from_headers)
+    return await anyio.to_thread.run_sync(scan)
+
+
+class FileContent(NamedTuple):
+    """What reading a file gave."""
+
+    digest: bytes
+    segments: tuple[Segment, ...]
+
+
+class FileReader:
+    """Reads files through one buffer that is used again and again."""
+
+    def __init__(self) -> None:
+        self._view = memoryview(bytearray(_BUFFER_BYTES))
+
+    def digest(self, fd: int, size_bytes: int) -> bytes:
+        """The digest of an open file. Raises HarnessError if it does not have this size when read."""
+        return self._read(fd, size_bytes, None)
+
+    def content(self, fd: int, size_bytes: int) -> FileContent:
+        """The digest of an open file, and its segments as its headers tell them, if its bytes bear them out."""
+        blocks: list[BlockId | None] = []
+        digest = self._read(fd, size_bytes, blocks)
+        segments = segments_of(blocks, size_bytes)
+        is_proved = bool(segments) and content_digest(segments, size_bytes) == digest
+        return FileContent(digest, segments if is_proved else ())
+
+    def _read(self, fd: int, size_bytes: int, blocks: list[BlockId | None] | None) -> bytes:
+        """The digest; what each block claims to be is added to `blocks`."""
+        hasher: blake3.blake3 | None = None
+        left_bytes = size_bytes
+        while True:
+            count = self._fill(fd, left_bytes)
+            left_bytes -= count
+            # The buffer is filled unless the file ends, so this read is the last one.
+            is_last = count < _BUFFER_BYTES
+            if left_bytes < 0 or (is_last and left_bytes > 0):
+                raise HarnessError("its size changed while it was being read")
+            content = self._view[:count]
+            if blocks is not None:
+                blocks.extend(claimed_blocks(content, len(blocks)))
+            hasher = hasher.update(content) if hasher else blake3.blake3(content)
+            if is_last:
+                return hasher.digest()
+
+    def _fill(self, fd: int, expected_bytes: int) -> int:
+        """Read until the buffer is full or the file ends, and return the count of bytes.
+
+        One read does for nearly every file; only a read that gave less than expected is followed by another one.
+        """
+        count = os.readv(fd, [self._view])
+        while count < min(expected_bytes, _BUFFER_BYTES):
+            more = os.readv(fd, [self._view[count:]])
+            if more == 0:
+                break
+            count += more
+        return count
+
+
+class _Scanner:
+    """One scan: collects entries directory by directory."""
+
+    def __init__(self, segments: SegmentsOf | None, read_segments_from_headers: bool) -> None:
+        self.entries: list[Entry] = []
+        self.inodes: dict[bytes, tuple[int, int]] = {}
+        self._segments = segments
+        self._from_headers = read_segments_from_headers
+        self._reader = FileReader()
+        # Cleared when the file system turns out to have none, to spare a failing call for each file.
+        self._has_xattrs = hasattr(os, "listxattr")
+
+    def scan_root(self, parent_fd: int, name: bytes) -> None:
+        status = os.lstat(name, dir_fd=parent_fd)
+        if not stat.S_ISDIR(status.st_mode):
+            self._scan_entry(parent_fd, os.fsdecode(name), ROOT, stat.S_ISREG(status.st_mode))
+            return
+        root_fd = open_directory(parent_fd, name)
+        try:
+            walk_tree(root_fd, self._scan_directory)
+        finally:
+            os.close(root_fd)
+
+    def _scan_directory(self, fd: int, path: bytes) -> list[bytes]:
+        """Add a directory and what is in it, but for its subdirectories, whose names are returned."""
+        try:
+            status = os.fstat(fd)
+            self._add(path, EntryType.DIRECTORY, status, xattrs=self._xattrs(fd))
+            with os.scandir(fd) as iterator:
+                found = list(iterator)
+        except OSError as error:
+            raise explain_os_error(path, error) from error
+        subdirectories: list[bytes] = []
+        for item in found:
+            name = os.fsencode(item.name)
+            if item.is_dir(follow_symlinks=False):
+                subdirectories.append(name)
+            else:
+                self._scan_entry(fd, item.name, joined(path, name), item.is_file(follow_symlinks=False))
+        return subdirectories
+
+    def _scan_entry(self, dir_fd: int, name: str, path: bytes, is_file: bool) -> None:
+        try:
+            if is_file:
+                self._scan_file(dir_fd, name, path)
+            else:
+                self._scan_other(dir_fd, name, path)
+        except OSError as error:
+            raise explain_os_error(path, error) from error
+        except HarnessError as error:
+            raise HarnessError(f"{show_path(path)}: {error}") from error
+
+    def _scan_file(self, dir_fd: int, name: str, path: bytes) -> None:
+        fd = os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
+        try:
+            status = os.fstat(fd)
+            size_bytes = status.st_size
+            if not stat.S_ISREG(status.st_mode):
+                raise HarnessError("was replaced while its tree was being scanned")
+            if self._from_headers:
+                digest, segments = self._reader.content(fd, size_bytes)
+            else:
+                digest = self._reader.digest(fd, size_bytes)
+                segments = self._segments(path) if self._segments else ()
+            xattrs = self._xattrs(fd)
+        finally:
+            os.close(fd)
+        if status.st_nlink > 1:
+            self.inodes[path] = (status.st_dev, status.st_ino)
+        self._add(path, EntryType.FILE, status, size=size_bytes, digest=digest, xattrs=xattrs, segments=segments)
+
+    def _scan_other(self, dir_fd: int, name: str, path: bytes) -> None:
+        status = os.lstat(name, dir_fd=dir_fd)
+        if stat.S_ISLNK(status.st_mode):
+            target = os.fsencode(os.readlink(name, dir_fd=dir_fd))
+            self._add(path, EntryType.SYMLINK, status, target=target)
+        else:
+            self._add(path, EntryType.SPECIAL, status)
+
+    def _add(
+        self,
+        path: bytes,
+        kind: EntryType,
+        status: os.stat_result,
+        size: int = 0,
+        digest: bytes = b"",
+        target: bytes = b"",
+        xattrs: tuple[tuple[bytes, bytes], ...] = (),
+        segments: tuple[Segment, ...] = (),
+    ) -> None:
+        mode = status.st_mode & 0o7777
+        owner, group, mtime_ns = status.st_uid, status.st_gid, status.st_mtime_ns
+        self.entries.append(Entry(path, kind, mode, owner, group, mtime_ns, size, digest, target, xattrs, segments))
+
+    def _xattrs(self, fd: int) -> tuple[tuple[bytes, bytes], ...]:
+        """Extended attributes of the `user.` namespace: the others belong to the system."""
+        if not self._has_xattrs:
+            return ()
+        try:
+            names = os.listxattr(fd)
+        except OSError as error:
+            if error.errno not in _NO_XATTRS:
+                raise
+            self._has_xattrs = False
+            return ()
+        if not names:
+            return ()
+        return tuple(sorted((os.fsencode(name), os.getxattr(fd, name)) for name in names if name.startswith("user.")))

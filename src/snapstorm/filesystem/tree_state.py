@@ -1,0 +1,240 @@
+"""A writer's picture of its tree: what exists and what is in it, so that choosing costs no look at the disk.
+
+Every choice is made from sorted lists, so that the same draws on the same tree choose the same. The lists are kept
+sorted as the tree changes, never sorted anew.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+from snapstorm.filesystem.descriptors import joined, split
+from snapstorm.filesystem.scanner import TreeScan
+from snapstorm.model.manifest import ROOT, EntryType, Segment
+
+_FEW_CHANGES = 64
+"""Up to so many changes are put in place one by one; more are merged at once."""
+
+
+class SortedPaths(Sequence[bytes]):
+    """A set of paths in order, for drawing by position."""
+
+    def __init__(self) -> None:
+        self._paths: list[bytes] = []
+        self._changes: dict[bytes, bool] = {}
+
+    def add(self, path: bytes) -> None:
+        self._changes[path] = True
+
+    def discard(self, path: bytes) -> None:
+        self._changes[path] = False
+
+    def __len__(self) -> int:
+        return len(self._settled())
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        return self._settled()[index]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._settled())
+
+    def below(self, directory: bytes) -> list[bytes]:
+        """The paths below a directory, which stand together in the order."""
+        paths = self._settled()
+        if directory == ROOT:
+            return list(paths)
+        # "0" is the character after "/".
+        return paths[bisect.bisect_left(paths, directory + b"/") : bisect.bisect_left(paths, directory + b"0")]
+
+    def _settled(self) -> list[bytes]:
+        """The list with all changes made: they come in crowds, and are cheaper to merge together."""
+        if self._changes:
+            if len(self._changes) <= _FEW_CHANGES:
+                self._change_each()
+            else:
+                self._change_all()
+            self._changes.clear()
+        return self._paths
+
+    def _change_each(self) -> None:
+        for path, is_present in self._changes.items():
+            position = bisect.bisect_left(self._paths, path)
+            was_present = position < len(self._paths) and self._paths[position] == path
+            if is_present and not was_present:
+                self._paths.insert(position, path)
+            elif was_present and not is_present:
+                del self._paths[position]
+
+    def _change_all(self) -> None:
+        kept = [path for path in self._paths if path not in self._changes]
+        # Sorting two sorted rows is one merge in C.
+        kept.extend(sorted(path for path, is_present in self._changes.items() if is_present))
+        kept.sort()
+        self._paths = kept
+
+
+@dataclass(slots=True)
+class FileState:
+    """One file. Its hard links share it."""
+
+    size_bytes: int
+    segments: tuple[Segment, ...]
+    """Empty for an empty file, and where the content is not known."""
+    mode: int
+    version: int = 0
+    """The latest version that its writer gave to any of its blocks."""
+    names: int = 1
+
+
+@dataclass(slots=True)
+class DirectoryState:
+    mode: int
+    names: set[bytes] = field(default_factory=set)
+    """Of all that is in it."""
+    subdirectories: list[bytes] = field(default_factory=list)
+    """Names, sorted."""
+
+
+class TreeState:
+    """The picture. The root is always there, with the empty path, and is in none of the sorted lists."""
+
+    def __init__(self) -> None:
+        self.files: dict[bytes, FileState] = {}
+        self.directories: dict[bytes, DirectoryState] = {ROOT: DirectoryState(0o755)}
+        self.file_paths = SortedPaths()
+        self.directory_paths = SortedPaths()
+        self.other_paths = SortedPaths()
+        """Links, and whatever else has no content."""
+        self.bytes_total = 0
+        """Bytes of content, holes included; a file with two names counts once."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.directories[ROOT].names
+
+    def has_content(self, path: bytes) -> bool:
+        """Whether an entry is a file or a directory, not a link."""
+        return path in self.files or path in self.directories
+
+    def segments_of(self, path: bytes) -> tuple[Segment, ...]:
+        """What is known of a file's content; empty where nothing is."""
+        state = self.files.get(path)
+        return state.segments if state else ()
+
+    def add_file(self, path: bytes, state: FileState) -> None:
+        """Add a name for a file; a second name for the same state is a hard link."""
+        directory, name = split(path)
+        self.directories[directory].names.add(name)
+        self.files[path] = state
+        self.file_paths.add(path)
+        if state.names == 1:
+            self.bytes_total += state.size_bytes
+
+    def add_hard_link(self, path: bytes, existing: bytes) -> None:
+        state = self.files[existing]
+        state.names += 1
+        self.add_file(path, state)
+
+    def add_directory(self, path: bytes, mode: int) -> None:
+        directory, name = split(path)
+        parent = self.directories[directory]
+        parent.names.add(name)
+        bisect.insort(parent.subdirectories, name)
+        self.directories[path] = DirectoryState(mode)
+        self.directory_paths.add(path)
+
+    def add_other(self, path: bytes) -> None:
+        directory, name = split(path)
+        self.directories[directory].names.add(name)
+        self.other_paths.add(path)
+
+    def resize(self, state: FileState, size_bytes: int) -> None:
+        self.bytes_total += size_bytes - state.size_bytes
+        state.size_bytes = size_bytes
+
+    def rename_file(self, path: bytes, new_path: bytes) -> None:
+        state = self.files.pop(path)
+        self._forget_name(path)
+        self.file_paths.discard(path)
+        directory, name = split(new_path)
+        self.directories[directory].names.add(name)
+        self.files[new_path] = state
+        self.file_paths.add(new_path)
+
+    def remove(self, path: bytes) -> int:
+        """Forget an entry with everything below it, and return how many entries that were."""
+        if path not in self.directories:
+            self._forget_name(path)
+            self._remove_leaf(path)
+            return 1
+        directory, name = split(path)
+        self._forget_name(path)
+        self.directories[directory].subdirectories.remove(name)
+        leaves = self.file_paths.below(path) + self.other_paths.below(path)
+        directories = [*self.directory_paths.below(path), path]
+        for leaf in leaves:
+            self._remove_leaf(leaf)
+        for below in directories:
+            del self.directories[below]
+            self.directory_paths.discard(below)
+        return len(leaves) + len(directories)
+
+    def entries_in(self, directory: bytes) -> list[bytes]:
+        """Paths of a directory's own entries, sorted."""
+        return [joined(directory, name) for name in sorted(self.directories[directory].names)]
+
+    def directories_with_entries(self) -> list[bytes]:
+        """Directories that are not empty, the root first, in order."""
+        return [path for path in [ROOT, *self.directory_paths] if self.directories[path].names]
+
+    def _forget_name(self, path: bytes) -> None:
+        directory, name = split(path)
+        self.directories[directory].names.discard(name)
+
+    def _remove_leaf(self, path: bytes) -> None:
+        state = self.files.pop(path, None)
+        if state is None:
+            self.other_paths.discard(path)
+            return
+        self.file_paths.discard(path)
+        state.names -= 1
+        if state.names == 0:
+            self.bytes_total -= state.size_bytes
+
+
+def tree_state_of(scan: TreeScan) -> TreeState:
+    """The picture of a tree that was scanned with segments from headers."""
+    tree = TreeState()
+    # Parents come before what is in them: entries are sorted by path.
+    by_inode: dict[tuple[int, int], bytes] = {}
+    for entry in scan.manifest:
+        inode = scan.inodes.get(entry.path)
+        if entry.type is EntryType.DIRECTORY:
+            if entry.path == ROOT:
+                tree.directories[ROOT].mode = entry.mode
+            else:
+                tree.add_directory(entry.path, entry.mode)
+        elif entry.type is not EntryType.FILE:
+            tree.add_other(entry.path)
+        elif inode in by_inode:
+            tree.add_hard_link(entry.path, by_inode[inode])
+        else:
+            tree.add_file(entry.path, file_state(entry.size, entry.segments, entry.mode))
+            if inode is not None:
+                by_inode[inode] = entry.path
+    return tree
+
+
+def file_state(size_bytes: int, segments: Iterable[Segment], mode: int) -> FileState:
+    """The state of a file that was found on the disk."""
+    segments = tuple(segments)
+    return FileState(size_bytes, segments, mode, max((segment.version for segment in segments), default=0))

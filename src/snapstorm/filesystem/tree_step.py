@@ -1,0 +1,245 @@
+"""One action on a tree, carried out on the disk and in the picture of it at once."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TypeAlias
+
+from snapstorm.filesystem import file_changes
+from snapstorm.filesystem.allowances import Allowances
+from snapstorm.filesystem.descriptors import explain_os_error, joined, open_below, opened_below, split
+from snapstorm.filesystem.metadata_changes import change_metadata, kinds_for_links
+from snapstorm.filesystem.names import odd_name, plain_name
+from snapstorm.filesystem.planning import (
+    EntryPlanner,
+    NewDirectory,
+    NewEntry,
+    NewFile,
+    NewHardLink,
+    NewLink,
+    draw_mtime_ns,
+    plan_place,
+)
+from snapstorm.filesystem.removal import remove_entry
+from snapstorm.filesystem.tree_state import FileState, TreeState
+from snapstorm.model.actions import (
+    ChangeMetadata,
+    DeleteFiles,
+    DeleteRandomSubdirectory,
+    ModifyFiles,
+    ModifyKind,
+    Oddity,
+    WriteRandomFiles,
+    draw,
+)
+from snapstorm.model.manifest import ROOT
+from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.protocols import WriteReport
+
+Result: TypeAlias = Ok[WriteReport] | NoOp
+
+
+class TreeStep:
+    """One action in progress: changes the tree below the open root and its picture together, entry by entry, so that
+    they agree wherever it stops. Counts what it does."""
+
+    def __init__(
+        self, tree: TreeState, allowed: Allowances, total_bytes_max: int, root_fd: int, draws: random.Random
+    ) -> None:
+        self._tree = tree
+        self._allowed = allowed
+        self._total_bytes_max = total_bytes_max
+        self._root_fd = root_fd
+        self._draws = draws
+        self._touched: set[bytes] = set()
+        self._entries_written = 0
+        self._bytes_written = 0
+        self._entries_deleted = 0
+        self._entries_changed = 0
+
+    @property
+    def result(self) -> Ok[WriteReport]:
+        """What was done so far."""
+        return Ok(WriteReport(self._entries_written, self._bytes_written, self._entries_deleted, self._entries_changed))
+
+    def set_touched_times(self) -> None:
+        """Give each directory in which a name came or went a drawn time, in place of "now"."""
+        for path in sorted(self._touched):
+            if path in self._tree.directories:
+                mtime_ns = draw_mtime_ns(self._draws)
+                with opened_below(self._root_fd, path) as fd:
+                    os.utime(fd, ns=(mtime_ns, mtime_ns))
+
+    @property
+    def _bytes_left(self) -> int:
+        return max(0, self._total_bytes_max - self._tree.bytes_total)
+
+    # --- writing
+
+    def write_files(self, action: WriteRandomFiles) -> Result:
+        place = plan_place(action, self._tree, self._allowed, self._draws)
+        for directory in place.missing:
+            self._make_directory(directory)
+        bytes_max = min(action.total_bytes_max, self._bytes_left)
+        with opened_below(self._root_fd, place.path) as fd:
+            self._touched.add(place.path)
+            for entry in EntryPlanner(action, place.path, self._tree, self._allowed, bytes_max, self._draws):
+                self._make_entry(entry, place.path, fd)
+        return self.result
+
+    def _make_entry(self, entry: NewEntry, directory: bytes, dir_fd: int) -> None:
+        if isinstance(entry, NewFile):
+            written_bytes = file_changes.create_file(dir_fd, entry)
+            version = max((segment.version for segment in entry.segments), default=0)
+            state = FileState(entry.size_bytes, entry.segments, entry.mode, version)
+            self._tree.add_file(joined(directory, entry.name), state)
+            self._entries_written += 1
+            self._bytes_written += written_bytes
+        elif isinstance(entry, NewDirectory):
+            self._make_directory(entry)
+        elif isinstance(entry, NewLink):
+            os.symlink(entry.target, entry.name, dir_fd=dir_fd)
+            self._tree.add_other(joined(directory, entry.name))
+            self._entries_written += 1
+            os.utime(entry.name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+        else:
+            self._make_hard_link(entry, directory, dir_fd)
+
+    def _make_directory(self, directory: NewDirectory) -> None:
+        parent, name = split(directory.path)
+        with opened_below(self._root_fd, parent) as parent_fd:
+            os.mkdir(name, 0o700, dir_fd=parent_fd)
+            self._tree.add_directory(directory.path, directory.mode)
+            self._entries_written += 1
+            self._touched.add(parent)
+            with opened_below(parent_fd, name) as fd:
+                os.fchmod(fd, directory.mode)
+                os.utime(fd, ns=(directory.mtime_ns, directory.mtime_ns))
+
+    def _make_hard_link(self, link: NewHardLink, directory: bytes, dir_fd: int) -> None:
+        existing_directory, existing_name = split(link.existing)
+        with opened_below(self._root_fd, existing_directory) as existing_fd:
+            os.link(existing_name, link.name, src_dir_fd=existing_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+        self._tree.add_hard_link(joined(directory, link.name), link.existing)
+        self._entries_written += 1
+
+    # --- changing content
+
+    def modify_files(self, action: ModifyFiles) -> Result:
+        kinds = sorted(action.kinds)
+        candidates = self._modifiable(kinds)
+        count = min(draw(action.count, self._draws), len(candidates))
+        for path in self._draws.sample(candidates, count):
+            possible = [kind for kind in kinds if self._can_modify(path, kind)]
+            # A file before this one may have taken the last of the space, or have been the same file.
+            if possible:
+                self._modify_file(path, self._draws.choice(possible))
+        return self.result if self._entries_changed else NoOp("no file can be changed in this way")
+
+    def _modifiable(self, kinds: list[ModifyKind]) -> list[bytes]:
+        paths = self._tree.file_paths[:]
+        if ModifyKind.RENAME in kinds:
+            return paths
+        return [path for path in paths if any(self._can_modify(path, kind) for kind in kinds)]
+
+    def _can_modify(self, path: bytes, kind: ModifyKind) -> bool:
+        if kind is ModifyKind.RENAME:
+            return True
+        return self._bytes_left > 0 if kind is ModifyKind.APPEND else self._tree.files[path].size_bytes > 0
+
+    def _modify_file(self, path: bytes, kind: ModifyKind) -> None:
+        if kind is ModifyKind.RENAME:
+            self._rename_file(path)
+            return
+        state = self._tree.files[path]
+        match kind:
+            case ModifyKind.IN_PLACE:
+                change = file_changes.plan_overwrite(state, self._draws)
+            case ModifyKind.APPEND:
+                change = file_changes.plan_append(state, self._bytes_left, self._draws)
+            case ModifyKind.TRUNCATE:
+                change = file_changes.plan_truncate(state, self._draws)
+        self._change_content(path, state, change)
+        self._entries_changed += 1
+        self._bytes_written += change.bytes_written
+
+    def _change_content(self, path: bytes, state: FileState, change: file_changes.ContentChange) -> None:
+        directory, name = split(path)
+        mtime_ns = draw_mtime_ns(self._draws)
+        with opened_below(self._root_fd, directory) as fd:
+            try:
+                file_changes.change_content(fd, name, change, state.mode, mtime_ns)
+            except OSError as error:
+                # A change that stopped half-way leaves what the file itself tells, or nothing known.
+                size_bytes, content = file_changes.read_back(fd, name, state.mode, mtime_ns)
+                self._tree.resize(state, size_bytes)
+                state.segments = content.segments
+                state.version = file_changes.next_version(state)
+                raise explain_os_error(path, error) from error
+        self._tree.resize(state, change.size_bytes)
+        state.segments = change.segments
+        state.version = max((state.version, *(segment.version for segment in change.segments)))
+
+    def _rename_file(self, path: bytes) -> None:
+        """Give a file a new name, half of the time in another directory."""
+        directory, name = split(path)
+        new_directory = directory
+        if self._draws.random() < 0.5:
+            new_directory = self._draws.choice([ROOT, *self._tree.directory_paths])
+        make_name = odd_name if Oddity.ODD_NAME in self._allowed.oddities and self._draws.random() < 0.3 else plain_name
+        new_name = make_name(self._tree.directories[new_directory].names, self._allowed.names, self._draws)
+        with opened_below(self._root_fd, directory) as fd, opened_below(self._root_fd, new_directory) as new_fd:
+            os.rename(name, new_name, src_dir_fd=fd, dst_dir_fd=new_fd)
+        self._tree.rename_file(path, joined(new_directory, new_name))
+        self._touched |= {directory, new_directory}
+        self._entries_changed += 1
+
+    # --- changing metadata
+
+    def change_metadata(self, action: ChangeMetadata) -> Result:
+        kinds = tuple(kind for kind in self._allowed.metadata if kind in action.kinds)
+        candidates = self._tree.file_paths[:] + self._tree.directory_paths[:] if kinds else []
+        if kinds_for_links(kinds):
+            candidates += self._tree.other_paths
+        count = min(draw(action.count, self._draws), len(candidates))
+        for path in self._draws.sample(candidates, count):
+            kind = self._draws.choice(kinds if self._tree.has_content(path) else kinds_for_links(kinds))
+            directory, name = split(path)
+            with opened_below(self._root_fd, directory) as fd:
+                change_metadata(self._tree, path, kind, fd, name, self._allowed, self._draws)
+            self._entries_changed += 1
+        return self.result if count else NoOp("there is nothing whose metadata can be changed in this way")
+
+    # --- deleting
+
+    def delete_files(self, action: DeleteFiles) -> Result:
+        directory = self._draws.choice(self._tree.directories_with_entries())
+        entries = self._tree.entries_in(directory)
+        count = max(1, len(entries) * action.percent // 100)
+        self._delete(sorted(self._draws.sample(entries, count)))
+        return self.result
+
+    def delete_subdirectory(self, _action: DeleteRandomSubdirectory) -> Result:
+        self._delete([self._draws.choice(self._tree.directory_paths)])
+        return self.result
+
+    def delete_half(self) -> Result:
+        paths = self._tree.file_paths
+        self._delete(sorted(self._draws.sample(paths, (len(paths) + 1) // 2)))
+        return self.result
+
+    def _delete(self, paths: list[bytes]) -> None:
+        """Delete entries, given in order, with everything below them."""
+        fd, fd_path = os.dup(self._root_fd), ROOT
+        try:
+            for path in paths:
+                directory, name = split(path)
+                if directory != fd_path:
+                    os.close(fd)
+                    fd, fd_path = open_below(self._root_fd, directory), directory
+                remove_entry(fd, name)
+                self._touched.add(directory)
+                self._entries_deleted += self._tree.remove(path)
+        finally:
+            os.close(fd)

@@ -1,0 +1,227 @@
+"""The writer: changes one client's tree as actions ask, and knows at any time what must be in it.
+
+`TreeFileWriter` decides from its picture of the tree (`tree_state`) and the draws it is given, in a worker thread, one
+call for each action. Every time, mode and byte follows from the draws: two writers that are given the same make the
+same tree. To follow one action, begin at `_ACTIONS` and read the method that stands there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from snapstorm.errors import HarnessError, NoSpaceError
+from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
+from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
+from snapstorm.filesystem.metadata_changes import kinds_for_links
+from snapstorm.filesystem.planning import MTIME_MIN_NS
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_inodes
+from snapstorm.filesystem.tree_state import TreeState, tree_state_of
+from snapstorm.filesystem.tree_step import Result, TreeStep
+from snapstorm.model.actions import (
+    ChangeMetadata,
+    DeleteFiles,
+    DeleteRandomSubdirectory,
+    FileAction,
+    ModifyFiles,
+    Oddity,
+    WriteRandomFiles,
+)
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.protocols import WriteReport
+
+TOTAL_BYTES_MAX = 4 << 30
+_ROOT_MODE = 0o755
+_DISCARDED_SUFFIX = ".discarded"
+
+
+class TreeFileWriter:
+    """The `FileWriter` of one client: owns the tree at `data_directory`.
+
+    `total_bytes_max` bounds the content of the whole tree, holes included. `oddities` replaces the kinds of entries
+    that are made by default, which are those that the target's `capabilities` keep.
+
+    An existing tree is scanned when the writer is made, which takes time: `open_writer` does that in a thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_directory: Path,
+        capabilities: Capabilities,
+        total_bytes_max: int = TOTAL_BYTES_MAX,
+        oddities: Collection[Oddity] | None = None,
+    ) -> None:
+        self._data_directory = data_directory
+        self._total_bytes_max = total_bytes_max
+        self._discarded = data_directory.with_name(data_directory.name + _DISCARDED_SUFFIX)
+        try:
+            self._prepare_directory()
+            self._allowed: Allowances = allowances(capabilities, probe_platform(data_directory), oddities)
+        except OSError as error:
+            raise explain_os_error(os.fsencode(data_directory), error) from error
+        self._tree = TreeState()
+        self._load()
+
+    @property
+    def data_directory(self) -> Path:
+        return self._data_directory
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes of content in the tree, holes included."""
+        return self._tree.bytes_total
+
+    def can_apply(self, action: type[FileAction]) -> bool:
+        """Whether an action of this kind, with its default options, finds something to act on."""
+        return not self._nothing_for(action)
+
+    async def apply(self, action: FileAction, draws: random.Random) -> Result:
+        """Carry an action out. Raises NoSpaceError when the disk is full; what is on it then is known."""
+        reason = self._nothing_for(type(action))
+        if reason:
+            return NoOp(reason)
+        perform = _ACTIONS[type(action)]
+        return await anyio.to_thread.run_sync(self._run, lambda step: perform(step, action), draws)
+
+    async def scan(self) -> Manifest:
+        """What the data directory holds, with what is known of its content."""
+        return await anyio.to_thread.run_sync(scan_tree, self._data_directory, self._tree.segments_of)
+
+    async def adopt(self, tree: Path) -> Manifest:
+        """Make `tree`, on the same file system, the data directory; the old content is deleted."""
+        return await anyio.to_thread.run_sync(self._adopt, tree)
+
+    def pick_directory(self, draws: random.Random) -> bytes | None:
+        """A random directory below the root; None if there is none."""
+        directories = self._tree.directory_paths
+        return draws.choice(directories) if directories else None
+
+    async def free_space(self, draws: random.Random) -> WriteReport:
+        """Delete about half of the files."""
+        result = await anyio.to_thread.run_sync(self._run, TreeStep.delete_half, draws)
+        return result.value if isinstance(result, Ok) else WriteReport()
+
+    # --- around every action
+
+    def _nothing_for(self, action: type[FileAction]) -> str:
+        """Why an action of this kind could do nothing; empty if it can do something."""
+        tree = self._tree
+        if action not in _ACTIONS:
+            raise HarnessError(f"{action.__name__} is an action that this writer does not know")
+        if action is WriteRandomFiles:
+            return "" if self._bytes_left else f"the tree is at its limit of {self._total_bytes_max:,} bytes"
+        if action is ModifyFiles:
+            return "" if tree.file_paths else "there is no file"
+        if action is DeleteRandomSubdirectory:
+            return "" if tree.directory_paths else "there is no directory"
+        if action is ChangeMetadata:
+            return "" if self._has_metadata_to_change() else "there is nothing whose metadata can be changed here"
+        return "the tree is empty" if tree.is_empty else ""
+
+    def _has_metadata_to_change(self) -> bool:
+        if self._tree.file_paths or self._tree.directory_paths:
+            return bool(self._allowed.metadata)
+        return bool(self._tree.other_paths and kinds_for_links(self._allowed.metadata))
+
+    @property
+    def _bytes_left(self) -> int:
+        return max(0, self._total_bytes_max - self._tree.bytes_total)
+
+    def _run(self, perform: Callable[[TreeStep], Result], draws: random.Random) -> Result:
+        """Perform a step with the root open, and give the directories that it touched their times."""
+        try:
+            with self._opened_root() as root_fd:
+                step = TreeStep(self._tree, self._allowed, self._total_bytes_max, root_fd, draws)
+                try:
+                    return perform(step)
+                finally:
+                    step.set_touched_times()
+        except NoSpaceError:
+            raise
+        except (OSError, HarnessError) as error:
+            failure = explain_os_error(_named_in(error), error) if isinstance(error, OSError) else error
+            if not isinstance(failure, NoSpaceError):
+                # The tree is not what we thought, so look again. For a full disk the picture was kept right.
+                self._load()
+            raise failure from error
+
+    @contextlib.contextmanager
+    def _opened_root(self) -> Iterator[int]:
+        with opened_parent(self._data_directory) as (parent_fd, name):
+            root_fd = open_directory(parent_fd, name)
+        try:
+            yield root_fd
+        finally:
+            os.close(root_fd)
+
+    # --- the tree as a whole
+
+    def _prepare_directory(self) -> None:
+        if self._discarded.exists() and not self._data_directory.exists():
+            # An adoption was cut off between its two renames.
+            os.rename(self._discarded, self._data_directory)
+        remove_tree(self._discarded)
+        if not self._data_directory.exists():
+            self._data_directory.mkdir(parents=True)
+            self._data_directory.chmod(_ROOT_MODE)
+            os.utime(self._data_directory, ns=(MTIME_MIN_NS, MTIME_MIN_NS))
+
+    def _load(self) -> Manifest:
+        """Draw the picture anew from what is on disk."""
+        scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
+        self._tree = tree_state_of(scan)
+        return scan.manifest
+
+    def _adopt(self, tree: Path) -> Manifest:
+        try:
+            os.rename(self._data_directory, self._discarded)
+            os.rename(tree, self._data_directory)
+        except OSError as error:
+            if not self._data_directory.exists():
+                os.rename(self._discarded, self._data_directory)
+            raise explain_os_error(os.fsencode(tree), error) from error
+        remove_tree(self._discarded)
+        return self._load()
+
+
+async def open_writer(
+    *,
+    data_directory: Path,
+    capabilities: Capabilities,
+    total_bytes_max: int = TOTAL_BYTES_MAX,
+    oddities: Collection[Oddity] | None = None,
+) -> TreeFileWriter:
+    """A `TreeFileWriter`, made in a thread: the tree may exist, and then is read."""
+    return await anyio.to_thread.run_sync(
+        lambda: TreeFileWriter(
+            data_directory=data_directory,
+            capabilities=capabilities,
+            total_bytes_max=total_bytes_max,
+            oddities=oddities,
+        )
+    )
+
+
+def _named_in(error: OSError) -> bytes:
+    """The file that an error of the system is about, where it says so."""
+    return os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else b"data directory"
+
+
+# Each method takes its own kind of action, which a table of them can't say.
+_ACTIONS: dict[type[FileAction], Callable[[TreeStep, Any], Result]] = {
+    WriteRandomFiles: TreeStep.write_files,
+    ModifyFiles: TreeStep.modify_files,
+    ChangeMetadata: TreeStep.change_metadata,
+    DeleteFiles: TreeStep.delete_files,
+    DeleteRandomSubdirectory: TreeStep.delete_subdirectory,
+}

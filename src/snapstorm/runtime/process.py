@@ -1,0 +1,483 @@
+"""Processes: a child never outlives its block.
+
+One `ProcessRunner` per run starts every child, each as the leader of its own session and process group. However a
+block is left (the command ended, its time was up, the task was cancelled, an error), the whole group is ended: TERM, a
+time of grace, KILL, and a bounded wait. For the case in which no block is left at all, because snapstorm itself was
+killed, the runner keeps a watchdog process (see `watchdog`), one for all its children, so that a command costs no
+more to start than without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import IO, NamedTuple, Self, TypeAlias
+
+import anyio
+import anyio.to_thread
+
+from snapstorm.errors import HarnessError
+from snapstorm.runtime import watchdog
+
+# A listing of many thousand snapshots as JSON is tens of megabytes, and useless if cut.
+_STDOUT_HEAD_BYTES_MAX = 256 << 20
+_STDERR_HEAD_BYTES_MAX = 256 << 10
+_TAIL_BYTES_MAX = 256 << 10
+
+_KILL_SECONDS_MAX = 10.0
+"""How long a killed process may take to go; only one that hangs in the kernel takes longer."""
+_DRAIN_SECONDS_MAX = 1.0
+"""How long to read on after a command has ended: a grandchild that left the group may hold the pipe open."""
+_POLL_SECONDS = 0.01
+
+_NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class CompletedCommand:
+    """A command that was started and has ended, by itself or because we ended it."""
+
+    argv: tuple[str, ...]
+    """Never holds a secret. Bytes of a path that are not UTF-8 stand as surrogates (`os.fsencode` gives them back)."""
+    env: Mapping[str, str]
+    """The environment it ran with, without its secrets and without the mark of its owner."""
+    exit_code: int
+    """The exit status, or the negative number of the signal that ended it."""
+    stdout: bytes
+    stderr: bytes
+    """What it wrote; the middle of a huge output is left out, which a line in its place says. Empty for a long-lived
+    process, which writes to its log."""
+    began_seconds: float
+    """When it was started, by `time.monotonic()`."""
+    seconds: float
+    """How long it ran, until its whole group was gone."""
+    timed_out: bool = False
+    """Whether we ended it because its time was up."""
+
+
+Listener: TypeAlias = Callable[[CompletedCommand], None]
+
+
+def _ignore(command: CompletedCommand) -> None:
+    """The listener for whom nobody watches."""
+
+
+class ProcessRunner:
+    """Starts all child processes of one run on one testbed, and sees to it that none is left.
+
+    Use as an async context manager. `on_command` is told of every command that has ended, long-lived and cancelled
+    ones included, in the order in which they ended.
+    """
+
+    def __init__(self, testbed: str, *, grace_seconds: float = 2.0, on_command: Listener = _ignore) -> None:
+        self.owner = f"{testbed}/{secrets.token_hex(8)}"
+        """Marks our processes, in their environment: the testbed's id and a token of this runner."""
+        self._grace_seconds = grace_seconds
+        self._on_command = on_command
+        self._lifeline: _Lifeline | None = None
+        self._children: set[_Child] = set()
+
+    async def __aenter__(self) -> Self:
+        self._lifeline = _Lifeline(self.owner)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as endings:
+                for child in tuple(self._children):
+                    endings.start_soon(self._end, child)
+            # What left its group (`setsid`) is found by its mark. Not in a thread: nothing may begin meanwhile.
+            watchdog.end_owned_processes(self.owner, seconds_max=_KILL_SECONDS_MAX)
+            if self._lifeline is not None:
+                await self._lifeline.close()
+                self._lifeline = None
+
+    async def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str],
+        seconds_max: float,
+        cwd: Path | None = None,
+        stdin: bytes | int | None = None,
+        secret_env: Mapping[str, str] = _NO_VARIABLES,
+    ) -> CompletedCommand:
+        """Run a command to its end, whatever its exit status; it and its group are gone when this returns.
+
+        `env` and `secret_env` together are its whole environment; only `env` is recorded. `stdin` is what it reads,
+        or an open descriptor that it reads from; nothing by default. Raises HarnessError if it can't be started.
+        """
+        outputs = _BoundedOutput(_STDOUT_HEAD_BYTES_MAX), _BoundedOutput(_STDERR_HEAD_BYTES_MAX)
+        with _open_input(stdin) as source:
+            child = self._start(argv, env, secret_env, cwd, _Streams(source, subprocess.PIPE, subprocess.PIPE))
+        try:
+            await self._attend(child, outputs, seconds_max)
+        finally:
+            child.close_pipes()
+            completed = child.completed(*(output.value() for output in outputs))
+            self._on_command(completed)
+        return completed
+
+    @asynccontextmanager
+    async def start(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        *,
+        env: Mapping[str, str],
+        log: Path,
+        cwd: Path | None = None,
+        secret_env: Mapping[str, str] = _NO_VARIABLES,
+    ) -> AsyncIterator[RunningProcess]:
+        """A process that lives as long as the block, at most. It appends what it writes to the file `log`.
+
+        It writes there by itself, not through us, so that it never waits for a busy event loop.
+        """
+        with _append_to(log) as file:
+            log_offset = file.tell()
+            child = self._start(argv, env, secret_env, cwd, _Streams(subprocess.DEVNULL, file, file))
+        try:
+            yield RunningProcess(child, log, log_offset)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._end(child)
+            self._on_command(child.completed(b"", b""))
+
+    def _start(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        env: Mapping[str, str],
+        secret_env: Mapping[str, str],
+        cwd: Path | None,
+        streams: _Streams,
+    ) -> _Child:
+        if self._lifeline is None:
+            raise HarnessError("a process can be started only inside its runner's block")
+        words = tuple(os.fspath(word) for word in argv)
+        began_seconds = time.monotonic()
+        try:
+            popen = subprocess.Popen(
+                words,
+                env={**env, **secret_env, watchdog.OWNER_VARIABLE: self.owner},
+                cwd=cwd,
+                stdin=streams.stdin,
+                stdout=streams.stdout,
+                stderr=streams.stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HarnessError(f"can't start {words[0]}: {error.strerror or error}") from error
+        child = _Child(popen, words, dict(env), began_seconds)
+        self._children.add(child)
+        try:
+            self._lifeline.announce(child.group)
+        except HarnessError:
+            child.signal_group(signal.SIGKILL)
+            raise
+        return child
+
+    async def _attend(self, child: _Child, outputs: tuple[_BoundedOutput, _BoundedOutput], seconds_max: float) -> None:
+        """Read what the child writes until it has ended; end it when its time is up or ours is."""
+        async with anyio.create_task_group() as readers:
+            for stream, output in zip((child.popen.stdout, child.popen.stderr), outputs, strict=True):
+                assert stream is not None
+                readers.start_soon(_read_all, stream.fileno(), output)
+            try:
+                with anyio.move_on_after(seconds_max) as limit:
+                    await child.exited()
+                child.timed_out = limit.cancelled_caught
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await self._end(child)
+            readers.cancel_scope.deadline = anyio.current_time() + _DRAIN_SECONDS_MAX
+
+    async def _end(self, child: _Child) -> None:
+        """End the child's group, if it has not ended, and forget it."""
+        if child not in self._children:
+            return
+        await child.end(self._grace_seconds)
+        self._children.discard(child)
+        if self._lifeline is not None:
+            self._lifeline.forget(child.group)
+
+
+@dataclass(frozen=True)
+class RunningProcess:
+    """A long-lived process inside its block."""
+
+    _child: _Child
+    log: Path
+    _log_offset: int
+    """Where in the log this process began to write."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its process group."""
+        return self._child.group
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit status, or the negative number of the signal that ended it; None while it runs."""
+        return self._child.exit_code
+
+    async def exited(self) -> None:
+        """Wait until it has ended by itself."""
+        await self._child.exited()
+
+    def log_tail(self, bytes_max: int = 4096) -> str:
+        """The last that this process has written to its log."""
+        return self._written()[-bytes_max:].decode("utf-8", "replace")
+
+    async def line_matching(self, pattern: re.Pattern[str], *, seconds_max: float) -> re.Match[str] | None:
+        """The first match in a whole line of what it has written or will write; None if it ends or time is up."""
+        with anyio.move_on_after(seconds_max):
+            while True:
+                has_exited = self.exit_code is not None  # Asked first, so that its last words are read.
+                whole_lines = self._written().rpartition(b"\n")[0].decode("utf-8", "replace")
+                if match := pattern.search(whole_lines):
+                    return match
+                if has_exited:
+                    return None
+                await anyio.sleep(_POLL_SECONDS)
+        return None
+
+    def _written(self) -> bytes:
+        try:
+            with self.log.open("rb") as file:
+                file.seek(self._log_offset)
+                return file.read()
+        except FileNotFoundError:
+            return b""  # Whoever deleted the log wants no lines.
+
+
+async def end_processes_of(testbed: str) -> int:
+    """End what an earlier run on this testbed left running, as its watchdog would have done. Returns how many.
+
+    For when a testbed is opened again, before a runner is: the watchdog may have been killed with its run.
+    """
+    return await anyio.to_thread.run_sync(watchdog.end_owned_processes, testbed)
+
+
+class _Streams(NamedTuple):
+    """The standard streams of a child, each a descriptor, a file, or one of subprocess's constants."""
+
+    stdin: int | IO[bytes]
+    stdout: int | IO[bytes]
+    stderr: int | IO[bytes]
+
+
+@dataclass(eq=False)
+class _Child:
+    """One started process, the leader of its own session and process group."""
+
+    popen: subprocess.Popen[bytes]
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    began_seconds: float
+    timed_out: bool = False
+    ended_seconds: float | None = field(default=None, init=False)
+
+    @property
+    def group(self) -> int:
+        return self.popen.pid
+
+    @property
+    def has_exited(self) -> bool:
+        """Whether the leader has ended. Leaves it unreaped, so that its number stays its own."""
+        if self.popen.returncode is not None:
+            return True
+        if not hasattr(os, "waitid"):
+            return self.popen.poll() is not None
+        return os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The leader's exit status, or the negative number of the signal that ended it; None while it runs."""
+        if self.popen.returncode is not None or not hasattr(os, "waitid"):
+            return self.popen.poll()
+        status = os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if status is None:
+            return None
+        return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
+
+    async def exited(self) -> None:
+        """Wait until the leader has ended."""
+        if not self.has_exited and hasattr(os, "pidfd_open"):
+            handle = os.pidfd_open(self.popen.pid)
+            try:
+                await anyio.wait_readable(handle)
+            finally:
+                os.close(handle)
+        await _until(lambda: self.has_exited)
+
+    async def end(self, grace_seconds: float) -> None:
+        """End the whole group: TERM and a time of grace if the leader still runs, then KILL for what is left."""
+        if not self.has_exited:
+            await self._ask_to_end(grace_seconds)
+        self.signal_group(signal.SIGKILL)
+        with anyio.move_on_after(_KILL_SECONDS_MAX):
+            await self.exited()
+        if self.popen.poll() is None:
+            raise HarnessError(f"process {self.popen.pid} ({self.argv[0]}) does not end, not even when killed")
+        self.ended_seconds = time.monotonic()
+
+    async def _ask_to_end(self, grace_seconds: float) -> None:
+        with anyio.move_on_after(grace_seconds):
+            self.signal_group(signal.SIGTERM)
+            self.signal_group(signal.SIGCONT)  # A stopped process can't follow a TERM.
+            await self.exited()
+            # Reaped, the leader counts as a member no more: the others, a script's children, get their time.
+            self.popen.poll()
+            await _until(lambda: not self.signal_group(0))
+
+    def signal_group(self, number: int) -> bool:
+        """Send a signal to all of the group; whether anybody is left in it."""
+        try:
+            os.killpg(self.group, number)
+        except (ProcessLookupError, PermissionError):
+            return False
+        return True
+
+    def close_pipes(self) -> None:
+        for pipe in (self.popen.stdout, self.popen.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def completed(self, stdout: bytes, stderr: bytes) -> CompletedCommand:
+        ended_seconds = time.monotonic() if self.ended_seconds is None else self.ended_seconds
+        exit_code = self.popen.returncode
+        return CompletedCommand(
+            argv=self.argv,
+            env=self.env,
+            exit_code=-signal.SIGKILL if exit_code is None else exit_code,
+            stdout=stdout,
+            stderr=stderr,
+            began_seconds=self.began_seconds,
+            seconds=ended_seconds - self.began_seconds,
+            timed_out=self.timed_out,
+        )
+
+
+class _Lifeline:
+    """The pipe to the watchdog process, which acts when it closes without a goodbye."""
+
+    def __init__(self, owner: str) -> None:
+        reading, self._writing = os.pipe()
+        try:
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", watchdog.__file__, owner, str(os.getpid())],
+                env={},
+                cwd="/",
+                stdin=reading,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(self._writing)
+            raise HarnessError(f"can't start the watchdog process: {error.strerror or error}") from error
+        finally:
+            os.close(reading)
+
+    def announce(self, group: int) -> None:
+        self._write(f"+{group}")
+
+    def forget(self, group: int) -> None:
+        self._write(f"-{group}")
+
+    def _write(self, line: str) -> None:
+        try:
+            os.write(self._writing, f"{line}\n".encode())
+        except BrokenPipeError:
+            raise HarnessError("the watchdog process has ended: without it children could be left running") from None
+
+    async def close(self) -> None:
+        """Tell the watchdog that all is well, and wait until it has gone."""
+        with contextlib.suppress(HarnessError):
+            self._write(watchdog.GOODBYE)
+        os.close(self._writing)
+        with anyio.move_on_after(_KILL_SECONDS_MAX):
+            await _until(lambda: self._watchdog.poll() is not None)
+        if self._watchdog.poll() is None:
+            self._watchdog.kill()
+            self._watchdog.wait()
+
+
+class _BoundedOutput:
+    """Keeps the beginning and the end of a stream of any length."""
+
+    def __init__(self, head_bytes_max: int, tail_bytes_max: int = _TAIL_BYTES_MAX) -> None:
+        self._head_bytes_max = head_bytes_max
+        self._tail_bytes_max = tail_bytes_max
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._left_out_bytes = 0
+
+    def add(self, chunk: bytes) -> None:
+        room = self._head_bytes_max - len(self._head)
+        self._head += chunk[:room]
+        self._tail += chunk[room:]
+        excess = len(self._tail) - self._tail_bytes_max
+        if excess > 0:
+            del self._tail[:excess]
+            self._left_out_bytes += excess
+
+    def value(self) -> bytes:
+        if not self._left_out_bytes:
+            return bytes(self._head + self._tail)
+        notice = f"\n[{self._left_out_bytes} bytes left out]\n".encode()
+        return bytes(self._head + notice + self._tail)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait until something outside this process has become true, of which no event tells."""
+    while not condition():  # noqa: ASYNC110
+        await anyio.sleep(_POLL_SECONDS)
+
+
+async def _read_all(descriptor: int, output: _BoundedOutput) -> None:
+    os.set_blocking(descriptor, False)
+    while True:
+        await anyio.wait_readable(descriptor)
+        try:
+            chunk = os.read(descriptor, 1 << 20)
+        except BlockingIOError:
+            continue
+        if not chunk:
+            return
+        output.add(chunk)
+
+
+@contextlib.contextmanager
+def _open_input(stdin: bytes | int | None) -> Iterator[int | IO[bytes]]:
+    """What a child reads from. A file, not a pipe, so that nobody has to feed it."""
+    if stdin is None:
+        yield subprocess.DEVNULL
+    elif isinstance(stdin, int):
+        yield stdin
+    else:
+        with tempfile.TemporaryFile() as file:
+            file.write(stdin)
+            file.seek(0)
+            yield file
+
+
+def _append_to(log: Path) -> IO[bytes]:
+    """The log, open at its end, and readable by its owner only: a target may print what others must not see."""
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
+    file.seek(0, os.SEEK_END)
+    return file

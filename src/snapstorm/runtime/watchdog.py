@@ -1,0 +1,172 @@
+"""The watchdog: ends what snapstorm started when snapstorm can no longer do so itself.
+
+A backup tool does not notice that its parent died, and a death signal (`PR_SET_PDEATHSIG`) reaches children but not
+their children. So each `ProcessRunner` starts one small process, this file run as a script, that reads one end of a
+pipe whose other end only the runner holds. The runner writes `+GROUP` for each process group that it starts, `-GROUP`
+once that group is gone, and `goodbye` before it closes the pipe in peace. A pipe that closes without a goodbye means
+that snapstorm was killed: the watchdog kills every announced group, and every process whose environment carries the
+runner's mark, which children inherit and which `setsid` does not take away. The mark also covers the moment between
+`fork` and `exec`, and between `exec` and the announcement.
+
+A process that both leaves its group and clears its environment escapes. Without `/proc` only groups are ended.
+
+Run as `python -I -S watchdog.py OWNER PARENT_PID`, so: the standard library only, and nothing of snapstorm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+
+OWNER_VARIABLE = "SNAPSTORM_OWNER"
+"""The environment variable by which a process is known as ours: `TESTBED/RUN`."""
+
+GOODBYE = "goodbye"
+
+_QUIET_SECONDS = 0.3
+"""How long no scan may find a process before the work counts as done: a child may be between `fork` and `exec`, where
+it does not carry the mark yet."""
+_SECONDS_MAX = 10.0
+_SCAN_PAUSE_SECONDS = 0.02
+_PARENT_CHECK_SECONDS = 0.5
+
+
+def end_owned_processes(owner: str, *, quiet_seconds: float = 0.0, seconds_max: float = _SECONDS_MAX) -> int:
+    """Kill all processes that carry the mark of `owner`, or of an owner below it (`a` also means `a/b`).
+
+    Scans again until no scan has found any for `quiet_seconds`, but no longer than `seconds_max`, because a process
+    that dies may have just had a child. Returns how many processes there were. This process itself is spared.
+    """
+    ended: set[int] = set()
+    now = time.monotonic()
+    quiet_since, deadline = now, now + seconds_max
+    while now < deadline:
+        found = {pid for pid in _process_ids() if pid != os.getpid() and _kill_if_owned(pid, _mark(owner))}
+        ended |= found
+        now = time.monotonic()
+        if found:
+            quiet_since = now
+        elif now - quiet_since >= quiet_seconds:
+            break
+        time.sleep(_SCAN_PAUSE_SECONDS)
+    return len(ended)
+
+
+def owned_processes(owner: str) -> list[int]:
+    """The ids of the living processes that carry the mark of `owner`, or of an owner below it."""
+    return [pid for pid in _process_ids() if _carries(pid, _mark(owner))]
+
+
+def _mark(owner: str) -> bytes:
+    return os.fsencode(f"{OWNER_VARIABLE}={owner}")
+
+
+def _process_ids() -> Iterator[int]:
+    with contextlib.suppress(OSError):  # No /proc here.
+        yield from (int(name) for name in os.listdir("/proc") if name.isdecimal())
+
+
+def _carries(pid: int, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            environment = file.read()
+    except OSError:
+        return False  # Gone, or another user's, which we could not end either.
+    return any(entry == mark or entry.startswith(mark + b"/") for entry in environment.split(b"\0"))
+
+
+def _kill_if_owned(pid: int, mark: bytes) -> bool:
+    """Kill the process if it carries the mark; whether it did."""
+    if not _carries(pid, mark):
+        return False
+    if not hasattr(os, "pidfd_open"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+        return True
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        # Looked at once more: the handle stays with one process, while the number may have gone to another one.
+        if not _carries(pid, mark):
+            return False
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _start_ticks(pid: int) -> str | None:
+    """When the process started, in clock ticks since boot: with the id it names a process for good. None if gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            status = file.read()
+    except OSError:
+        return None
+    # The command's name, second and in brackets, may hold spaces and brackets; the start is field 22 of all.
+    return status.rpartition(b")")[2].split()[19].decode()
+
+
+class _Groups:
+    """The process groups that the runner has announced, each with its leader's start."""
+
+    def __init__(self) -> None:
+        self._start_by_group: dict[int, str | None] = {}
+
+    def read(self, line: str) -> None:
+        sign, group = line[:1], int(line[1:])
+        if sign == "+":
+            self._start_by_group[group] = _start_ticks(group)
+        else:
+            self._start_by_group.pop(group, None)
+
+    def kill(self) -> None:
+        """Kill every announced group, except one whose number has gone to another process since."""
+        for group, start in self._start_by_group.items():
+            if _start_ticks(group) in (None, start):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signal.SIGKILL)
+
+
+def _read_lines(descriptor: int, parent: int) -> Iterator[str]:
+    """The lines of the pipe until it closes, or until the parent is gone.
+
+    The parent is looked at as well, because a process that it forked (a worker of another library) may hold the
+    pipe open after its death.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN | select.POLLHUP)
+    rest = b""
+    while os.getppid() == parent:
+        if not poll.poll(_PARENT_CHECK_SECONDS * 1000):
+            continue
+        chunk = os.read(descriptor, 65_536)
+        if not chunk:
+            return
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode() for line in lines)
+
+
+def main(owner: str, parent: int) -> None:
+    """Watch over the processes of `owner` until their runner says goodbye or dies."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # Whoever ends everything in sight politely gets us last.
+    groups = _Groups()
+    for line in _read_lines(sys.stdin.fileno(), parent):
+        if line == GOODBYE:
+            return
+        groups.read(line)
+    groups.kill()
+    end_owned_processes(owner, quiet_seconds=_QUIET_SECONDS)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

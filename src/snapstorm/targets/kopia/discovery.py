@@ -1,0 +1,145 @@
+"""Finding the Kopia under test, and saying exactly which one it is.
+
+Any Kopia is accepted, a script around one as well. What is refused is refused in one line, before anything starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapstorm.errors import HarnessError
+
+EXECUTABLE_VARIABLE = "KOPIA_EXE"
+UNKNOWN_VERSION = "unknown"
+OLDEST_VERSION = (0, 18, 0)
+"""The first with PBKDF2 key derivation and with encoded hashes for `server users add` (by Kopia's history, and those
+are the youngest of the features used here)."""
+
+_OWN_BUILD = Path(".tools/bin/kopia-0.23.1")
+_OWN_BUILD_MODULE = Path("tools/kopia-0.23.1")
+_VERSION_SECONDS_MAX = 10.0
+
+_VERSION_LINE = re.compile(r"^(\S+) build: .* from: ", re.MULTILINE)
+"""What `kopia --version` prints: `0.23.1 build: REVISION from: REPOSITORY` (0.19.0 to 0.23.1, measured)."""
+_SEMANTIC_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+_BUILD_INFORMATION = b"\tgithub.com/kopia/kopia\t"
+"""The line of the Go build information that names Kopia's module, as the program itself or as a dependency of ours:
+`mod MODULE VERSION HASH` or `dep MODULE VERSION HASH`, with tabs."""
+
+
+@dataclass(frozen=True)
+class KopiaExecutable:
+    """One Kopia program, identified. Builds of one version differ, so the file's hash counts as well."""
+
+    path: Path
+    version: str
+    sha256: str
+
+
+def find_kopia(named: Path | None = None) -> KopiaExecutable:
+    """The Kopia that the user named, or that of KOPIA_EXE, of PATH, or the project's own build, the first there is.
+
+    Raises HarnessError, one line, when there is none or when it can't be used.
+    """
+    path, origin = _locate(named)
+    if not path.is_file():
+        raise HarnessError(f"there is no Kopia at {path} ({origin})")
+    if not os.access(path, os.X_OK):
+        raise HarnessError(f"{path} ({origin}) is not executable; run chmod +x on it if it is Kopia")
+    return _identify(path, origin)
+
+
+def _locate(named: Path | None) -> tuple[Path, str]:
+    if named is not None:
+        return _from_name(str(named)), "from --kopia"
+    if from_environment := os.environ.get(EXECUTABLE_VARIABLE):
+        return _from_name(from_environment), f"from {EXECUTABLE_VARIABLE}"
+    if on_path := shutil.which("kopia"):
+        return Path(on_path).absolute(), "from PATH"
+    if own := next(_own_builds(), None):
+        return own, "the project's own build"
+    raise HarnessError(
+        f"no Kopia was found: give --kopia PATH, set {EXECUTABLE_VARIABLE}, put kopia on PATH, "
+        "or build the project's own (see tools/)"
+    )
+
+
+def _from_name(name: str) -> Path:
+    """A path, or the bare name of a program on PATH."""
+    on_path = None if Path(name).exists() else shutil.which(name)
+    return Path(on_path or name).absolute()
+
+
+def _own_builds() -> Iterator[Path]:
+    """What was built in the checkout that this package runs from, or in the one that the user stands in."""
+    for start in (Path(__file__), Path.cwd() / "here"):
+        for project in start.absolute().parents:
+            if (project / _OWN_BUILD_MODULE).is_dir() and (project / _OWN_BUILD).is_file():
+                yield project / _OWN_BUILD
+
+
+def _identify(path: Path, origin: str) -> KopiaExecutable:
+    answer = _ask_version(path)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    match = _VERSION_LINE.search(answer)
+    if match is not None and _SEMANTIC_VERSION.match(match[1]):
+        version = match[1].removeprefix("v")
+    else:
+        # A program built as a module's tool answers `v0-unofficial`, but its file names the version.
+        built = _built_version(path)
+        if match is None and built is None:
+            raise HarnessError(f"{path} ({origin}) is not Kopia: it does not answer --version as Kopia does")
+        version = built or UNKNOWN_VERSION
+    _refuse_too_old(path, version)
+    return KopiaExecutable(path, version, sha256)
+
+
+def _refuse_too_old(path: Path, version: str) -> None:
+    match = _SEMANTIC_VERSION.match(version)
+    if match is not None and tuple(map(int, match.groups())) < OLDEST_VERSION:
+        oldest = ".".join(map(str, OLDEST_VERSION))
+        raise HarnessError(f"{path} is Kopia {version}, which is too old: the oldest that can be tested is {oldest}")
+
+
+def _ask_version(path: Path) -> str:
+    """All that the program answers to `--version`; nothing if it can't run or does not end."""
+    try:
+        program = subprocess.Popen(
+            [path, "--version"],
+            env={"PATH": os.environ.get("PATH", os.defpath), "KOPIA_CHECK_FOR_UPDATES": "false"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HarnessError(f"{path} can't be started: {error.strerror or error}") from error
+    try:
+        output, _ = program.communicate(timeout=_VERSION_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        output, _ = program.communicate()
+    return output.decode("utf-8", "replace")
+
+
+def _built_version(path: Path) -> str | None:
+    """The version of Kopia's module in the Go build information of the file; None if it has none of Kopia."""
+    if path.stat().st_size == 0:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = content.find(_BUILD_INFORMATION)
+        if found < 0:
+            return None
+        start = found + len(_BUILD_INFORMATION)
+        word = content[start : start + 64].split(b"\t")[0].split(b"\n")[0].decode("ascii", "replace")
+    return word.removeprefix("v") if _SEMANTIC_VERSION.match(word) else UNKNOWN_VERSION

@@ -1,0 +1,152 @@
+"""The repository under test, worked on directly: made or opened, set up, given users, cleared of garbage.
+
+All of it under one fixed identity, because Kopia lets one identity only run maintenance, and refuses it when that
+identity's host name changes (measured).
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError, TestbedError
+from snapstorm.model.protocols import TargetPlace
+from snapstorm.runtime.process import CompletedCommand
+from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia.command import Actor, Kopia, make_private
+
+IDENTITY = "snapstorm@testbed"
+"""Who works directly on the repository, whoever and wherever snapstorm runs."""
+
+_REPOSITORY_SECRET = "repository"  # noqa: S105 - a name, not a password
+_HASH_VERSION = 2
+_HASH_ITERATIONS = 600_000
+_HASH_BYTES = 32
+_SALT_BYTES = 32
+
+
+class Repository:
+    """A repository on a directory of ours. `open` comes first, then `identify` and the `preparations`."""
+
+    def __init__(self, kopia: Kopia, place: TargetPlace) -> None:
+        self._kopia = kopia
+        self._place = place
+        self._maintaining = anyio.Lock()
+        # Each direct command costs a core for 0.1 s, and memory; a hundred users at once would only get in their way.
+        self._adding = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
+        self.id = ""
+        """What tells this repository from every other one; known once it was identified."""
+        self.actor = Actor(place.server, place.secrets.get(_REPOSITORY_SECRET))
+        """Who works directly on the repository."""
+
+    async def open(self) -> None:
+        """Make the repository of a new testbed, or connect to that of an old one.
+
+        Raises HarnessError where a new one can't be made, TestbedError where the old one can't be opened.
+        """
+        # What a cache holds would hide that the repository has lost it (measured).
+        shutil.rmtree(self.actor.cache, ignore_errors=True)
+        if self._place.is_new:
+            await self._create()
+        else:
+            await self._connect()
+
+    async def _create(self) -> None:
+        path = self._place.repository
+        if path.exists() and any(path.iterdir()):
+            raise HarnessError(f"{path} is not empty, so no new repository can be made there")
+        make_private(path)
+        _check_set_up(
+            await self._kopia.create_repository(self.actor, path, IDENTITY), "the repository could not be made"
+        )
+
+    async def _connect(self) -> None:
+        path = self._place.repository
+        if not path.is_dir():
+            raise TestbedError(f"the repository of this testbed is missing: there is no {path}")
+        completed = await self._kopia.connect_to_repository(self.actor, path, IDENTITY)
+        if completed.exit_code != 0 or completed.timed_out:
+            reason = answers.explain(completed, "repository connect", TargetError)
+            raise TestbedError(f"the repository {path} can't be opened: {reason}")
+
+    async def identify(self) -> None:
+        """Learn the id of the open repository."""
+        try:
+            self.id = answers.read_repository_id(await self._kopia.repository_status(self.actor))
+        except TargetError as error:
+            raise TestbedError(f"the repository {self._place.repository} can't be opened: {error}") from error
+
+    def preparations(self, *, has_server: bool) -> Sequence[Callable[[], Awaitable[None]]]:
+        """What a new repository needs once, each to be awaited, in any order and at the same time.
+
+        Maintenance runs and snapshots expire only when asked to; with a server, rules in the repository say who may
+        see what. Kopia's writers may work on one repository at once: six users added at once were all there
+        (measured).
+        """
+        if not self._place.is_new:
+            return ()
+        steps = [
+            ("maintenance could not be switched off", self._kopia.disable_maintenance),
+            ("retention could not be switched off", self._kopia.keep_all_snapshots),
+        ]
+        if has_server:
+            steps.append(("access control could not be switched on", self._kopia.enable_access_control))
+        return [functools.partial(self._prepare, *step) for step in steps]
+
+    async def _prepare(self, problem: str, command: Callable[[Actor], Awaitable[CompletedCommand]]) -> None:
+        _check_set_up(await command(self.actor), problem)
+
+    async def add_user(self, user: str, password: str) -> None:
+        """Let a user in; one who is there already stays as he is. In effect once the server was refreshed."""
+        async with self._adding:
+            hashed = await anyio.to_thread.run_sync(password_hash, password)
+            answers.check_user_added(await self._kopia.add_user(self.actor, user, hashed), user)
+
+    async def delete_user(self, user: str) -> None:
+        """Let a user in no more. In effect once the server was refreshed."""
+        answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)
+
+    async def collect_garbage(self) -> None:
+        """Run full maintenance, in the safe way that may run beside everything else.
+
+        Of two runs at once, one does nothing and exits with 0 (measured), so they wait for one another here, and the
+        schedule in the repository must have changed afterwards.
+        """
+        async with self._maintaining:
+            before = await self._maintenance_schedule()
+            completed = await self._kopia.run_full_maintenance(self.actor)
+            answers.check(completed, "maintenance run", OperationFailed)
+            if await self._maintenance_schedule() == before:
+                raise OperationFailed(
+                    "maintenance run exited with 0 but did nothing", evidence=answers.evidence_of(completed)
+                )
+
+    async def _maintenance_schedule(self) -> Mapping[str, Any]:
+        return answers.read_maintenance_schedule(await self._kopia.maintenance_info(self.actor))
+
+
+def _check_set_up(completed: CompletedCommand, problem: str) -> None:
+    if completed.exit_code != 0 or completed.timed_out:
+        raise HarnessError(f"{problem}: {answers.explain(completed, 'Kopia', TargetError)}")
+
+
+def password_hash(password: str) -> str:
+    """The password as `server users add --user-password-hash` takes it, so that it is on no command line.
+
+    Kopia's format (`internal/user/hash_password.go`, the same from 0.18 on): JSON in base64, with salt and key in
+    base64; version 2 is PBKDF2, which costs the server 50 ms less per command than version 1, scrypt (measured).
+    """
+    salt = secrets.token_bytes(_SALT_BYTES)
+    key = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _HASH_ITERATIONS, _HASH_BYTES)
+    profile = {"passwordHashVersion": _HASH_VERSION, "passwordHash": base64.b64encode(salt + key).decode()}
+    return base64.b64encode(json.dumps(profile).encode()).decode()

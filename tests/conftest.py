@@ -1,0 +1,38 @@
+"""What all tests share: markers by folder, a scratch directory in memory, the event loop."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+FOLDERS = ("unit", "contract", "power", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Each folder is a marker, so that `pytest -m power` does what it says."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            folder = item.path.relative_to(here).parts[0]
+            if folder in FOLDERS:
+                item.add_marker(folder)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """An empty directory, in memory where there is room: many disks make files slowly after a mass delete."""
+    memory = Path("/dev/shm")
+    parent = memory if os.access(memory, os.W_OK) else None
+    path = Path(tempfile.mkdtemp(prefix="snapstorm-test-", dir=parent))
+    yield path
+    shutil.rmtree(path)

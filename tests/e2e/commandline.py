@@ -1,0 +1,68 @@
+"""Running the command line as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+RUN_SECONDS_MAX = 240
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object on stdout, which must hold nothing else."""
+        value = json.loads(self.stdout)
+        assert isinstance(value, dict)
+        return value
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line, as this Python would run it."""
+    return [sys.executable, "-m", "snapstorm", *map(str, arguments)]
+
+
+def snapstorm(*arguments: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> Ran:
+    """Run the command line to its end."""
+    done = subprocess.run(
+        command(*arguments),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS_MAX,
+        check=False,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def owned_processes(testbed: str) -> list[int]:
+    """Processes that carry the mark of this testbed."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("SNAPSTORM_OWNER", "").startswith(testbed):
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def lines_of(text: str) -> Sequence[str]:
+    return [line for line in text.splitlines() if line.strip()]

@@ -1,0 +1,10 @@
+"""Fixtures for tests of the file system."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

@@ -1,0 +1,264 @@
+"""Claims about the scanner and about removal: what is on disk, all of it, and nothing outside."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import blake3
+import pytest
+
+from snapstorm.errors import HarnessError
+from snapstorm.filesystem import scanner as scanner_module
+from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, DirectoryStack, open_below, open_directory
+from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_inodes, scan_tree_in_thread
+from snapstorm.model.content import run_bytes, runs, whole_file
+from snapstorm.model.manifest import EntryType, Segment
+
+MTIME_NS = 1_234_567_890_123_456_789
+
+
+def scanned(root: Path) -> dict[bytes, EntryType]:
+    return {entry.path: entry.type for entry in scan_tree(root)}
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """A tree whose lowest file has an absolute path of over 8,000 bytes, deeper than directories are kept open."""
+    root = tmp_path / "deep"
+    root.mkdir()
+    fd = open_below(None, os.fsencode(root))
+    for level in range(2 * OPEN_DIRECTORIES_MAX):
+        name = b"%064d" % level
+        os.mkdir(name, dir_fd=fd)
+        below_fd = open_directory(fd, name)
+        os.close(fd)
+        fd = below_fd
+        os.close(os.open(b"file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    yield root
+    remove_tree(root)
+
+
+def test_all_properties_of_a_file_are_told(tmp_path: Path) -> None:
+    """Type, mode with setuid, owner, time in ns, size and digest of a file are in its entry."""
+    file = tmp_path / "f"
+    file.write_bytes(b"content")
+    file.chmod(0o4640)
+    os.utime(file, ns=(0, MTIME_NS))
+    entry = scan_tree(tmp_path).by_path[b"f"]
+    assert (entry.type, entry.mode, entry.mtime_ns, entry.size) == (EntryType.FILE, 0o4640, MTIME_NS, 7)
+    assert (entry.uid, entry.gid) == (file.stat().st_uid, file.stat().st_gid)
+    assert entry.digest == blake3.blake3(b"content").digest()
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (2 << 20) + 4096])
+def test_digests_are_right_at_every_size(tmp_path: Path, size_bytes: int) -> None:
+    """The digest is that of the whole content, however it falls into the buffer."""
+    content = bytes(range(256)) * (size_bytes // 256 + 1)
+    (tmp_path / "f").write_bytes(content[:size_bytes])
+    entry = scan_tree(tmp_path).by_path[b"f"]
+    assert (entry.size, entry.digest) == (size_bytes, blake3.blake3(content[:size_bytes]).digest())
+
+
+def test_every_type_has_its_entry(tmp_path: Path) -> None:
+    """The root, empty directories, links, FIFOs and sockets are told; none is opened by mistake."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "l").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "p")
+    with socket.socket(socket.AF_UNIX) as listener:
+        # A path relative to a descriptor's directory: addresses of sockets are short.
+        fd = open_below(None, os.fsencode(tmp_path))
+        listener.bind(f"/proc/self/fd/{fd}/s")
+        os.close(fd)
+    assert scanned(tmp_path) == {
+        b"": EntryType.DIRECTORY,
+        b"d": EntryType.DIRECTORY,
+        b"l": EntryType.SYMLINK,
+        b"p": EntryType.SPECIAL,
+        b"s": EntryType.SPECIAL,
+    }
+    assert scan_tree(tmp_path).by_path[b"l"].target == b"nowhere"
+
+
+def test_names_are_bytes(tmp_path: Path) -> None:
+    """Names come back as the file system has them, not UTF-8, newline and 255 bytes included."""
+    names = {b"\xff\xfe", b"caf\xe9", b"new\nline", b" ", b"x" * 255, "e\u0301".encode(), "\u00e9".encode(), b"-rf"}
+    for name in names:
+        os.close(os.open(os.fsencode(tmp_path) + b"/" + name, os.O_CREAT | os.O_WRONLY))
+    assert {entry.path for entry in scan_tree(tmp_path)} == names | {b""}
+    assert scan_tree(os.fsencode(tmp_path)) == scan_tree(tmp_path)
+
+
+def test_links_are_never_followed(tmp_path: Path) -> None:
+    """A link to a directory outside shows up as a link, and so does a root that is one."""
+    outside, tree = tmp_path / "outside", tmp_path / "tree"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    tree.mkdir()
+    (tree / "way-out").symlink_to(outside)
+    assert scanned(tree) == {b"": EntryType.DIRECTORY, b"way-out": EntryType.SYMLINK}
+    assert scanned(tree / "way-out") == {b"": EntryType.SYMLINK}
+    (tmp_path / "alias").symlink_to(tree)
+    assert scan_tree(tmp_path / "alias" / "way-out").by_path[b""].type is EntryType.SYMLINK
+
+
+def test_a_single_file_is_a_tree(tmp_path: Path) -> None:
+    """A file that was restored by itself is scanned as a root without children."""
+    (tmp_path / "f").write_bytes(b"content")
+    (entry,) = scan_tree(tmp_path / "f")
+    assert (entry.path, entry.type, entry.size) == (b"", EntryType.FILE, 7)
+
+
+def test_only_user_attributes_are_told(tmp_path: Path) -> None:
+    """Extended attributes of the user's namespace are in the entry, sorted; those of the system are not."""
+    try:
+        os.setxattr(tmp_path, "user.b", b"2")
+    except OSError:
+        pytest.skip("the file system of the temporary directory has no extended attributes")
+    os.setxattr(tmp_path, "user.a", b"\x00\xff")
+    assert scan_tree(tmp_path).by_path[b""].xattrs == ((b"user.a", b"\x00\xff"), (b"user.b", b"2"))
+
+
+def test_hard_links_are_told_apart_from_copies(tmp_path: Path) -> None:
+    """Names of one file share an inode in the scan; other files are not listed."""
+    for name in ("a", "c"):
+        (tmp_path / name).write_text("x")
+    os.link(tmp_path / "a", tmp_path / "b")
+    inodes = scan_tree_and_inodes(tmp_path).inodes
+    assert inodes.keys() == {b"a", b"b"}
+    assert inodes[b"a"] == inodes[b"b"]
+
+
+def test_segments_come_from_whom_they_are_asked(tmp_path: Path) -> None:
+    """Segments are taken from the caller, or proved from the headers, or left empty."""
+    size_bytes = (2 << 20) + 5000
+    segments = whole_file(6, 3, size_bytes)
+    content = bytearray(b"".join(run_bytes(run) for run in runs(segments, size_bytes)))
+    (tmp_path / "own").write_bytes(content)
+    content[99] ^= 1
+    (tmp_path / "damaged").write_bytes(content)
+    by_path = scan_tree(tmp_path, read_segments_from_headers=True).by_path
+    assert by_path[b"own"].segments == segments
+    assert by_path[b"damaged"].segments == ()
+    told = scan_tree(tmp_path, lambda path: (Segment(1, 2, 3, 4),) if path == b"own" else ())
+    assert told.by_path[b"own"].segments == (Segment(1, 2, 3, 4),)
+    assert scan_tree(tmp_path).by_path[b"own"].segments == ()
+
+
+def test_trees_deeper_than_paths_reach_are_scanned(deep: Path) -> None:
+    """A tree whose absolute paths exceed what the system takes is scanned, with few directories open."""
+    manifest = scan_tree(deep)
+    assert manifest.count(EntryType.FILE) == 2 * OPEN_DIRECTORIES_MAX
+    assert max(len(entry.path) for entry in manifest) > 8000
+
+
+def test_few_directories_are_open_at_once(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However deep the tree, a bounded number of directories is open."""
+    before = len(os.listdir("/proc/self/fd"))
+    open_counts: list[int] = []
+    descend = DirectoryStack.descend
+
+    def counted(stack: DirectoryStack, name: bytes) -> None:
+        descend(stack, name)
+        open_counts.append(len(os.listdir("/proc/self/fd")) - before)
+
+    monkeypatch.setattr(DirectoryStack, "descend", counted)
+    scan_tree(deep)
+    assert OPEN_DIRECTORIES_MAX <= max(open_counts) <= OPEN_DIRECTORIES_MAX + 4
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.anyio
+async def test_trees_deeper_than_paths_reach_are_removed(deep: Path) -> None:
+    """A tree whose absolute paths exceed what the system takes is removed."""
+    await remove_tree_in_thread(deep)
+    assert not deep.exists()
+
+
+def test_removal_spares_what_links_point_to(tmp_path: Path) -> None:
+    """Removing a tree with a link to outside, or a link itself, removes the link alone."""
+    outside, tree = tmp_path / "outside", tmp_path / "tree"
+    outside.mkdir()
+    (outside / "kept").write_text("x")
+    tree.mkdir()
+    (tree / "way-out").symlink_to(outside)
+    (tmp_path / "alias").symlink_to(outside)
+    remove_tree(tree)
+    remove_tree(tmp_path / "alias")
+    assert sorted(os.listdir(tmp_path)) == ["outside"]
+    assert (outside / "kept").exists()
+
+
+def test_removal_copes_with_closed_directories(tmp_path: Path) -> None:
+    """Directories of mode 0, nested ones too, are removed; and what is not there need not be."""
+    inner = tmp_path / "tree" / "closed" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "f").write_text("x")
+    for directory in (inner, inner.parent, tmp_path / "tree"):
+        directory.chmod(0)
+    remove_tree(tmp_path / "tree")
+    remove_tree(tmp_path / "tree")
+    remove_tree(tmp_path / "tree" / "gone" / "too")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.anyio
+async def test_a_missing_root_is_our_failure(tmp_path: Path) -> None:
+    """A tree that is not there is named in a harness error, never an empty manifest."""
+    with pytest.raises(HarnessError, match="gone"):
+        await scan_tree_in_thread(tmp_path / "gone")
+
+
+def test_a_file_that_changes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that grows or shrinks while its tree is scanned is named in a harness error."""
+    file = tmp_path / "moving"
+    fstat = os.fstat
+
+    def changing(size_bytes: int) -> None:
+        file.write_bytes(b"x" * 100)
+
+        def then_change(fd: int) -> os.stat_result:
+            status = fstat(fd)
+            if stat.S_ISREG(status.st_mode):
+                os.truncate(file, size_bytes)
+            return status
+
+        monkeypatch.setattr(scanner_module.os, "fstat", then_change)
+
+    for size_bytes in (50, 150):
+        changing(size_bytes)
+        with pytest.raises(HarnessError, match="moving.*changed"):
+            scan_tree(tmp_path)
+
+
+def test_a_file_that_vanishes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was listed and then is gone is named in a harness error."""
+    file = tmp_path / "moving"
+    file.write_text("x")
+    opened = os.open
+
+    def unlinked_before(name: str | bytes, flags: int, *, dir_fd: int | None = None) -> int:
+        if name == "moving":
+            file.unlink()
+        return opened(name, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(scanner_module.os, "open", unlinked_before)
+    with pytest.raises(HarnessError, match=r"moving: No such file"):
+        scan_tree(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["f", "d"])
+def test_what_may_not_be_read_is_our_failure(tmp_path: Path, name: str) -> None:
+    """A file or directory that we may not read is named in a harness error, never left out."""
+    (tmp_path / "f").write_text("x")
+    (tmp_path / "d").mkdir()
+    (tmp_path / name).chmod(0)
+    with pytest.raises(HarnessError, match=f"{name}: Permission denied"):
+        scan_tree(tmp_path)
+    (tmp_path / name).chmod(0o700)
