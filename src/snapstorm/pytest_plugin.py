@@ -57,6 +57,8 @@ class HarnessFixture:
         self.options = options
         self.allow_inconclusive = allow_inconclusive
         self._opened: Harness | None = None
+        self.last: Harness | None = None
+        """The harness, also after its end, for the report."""
 
     def __getattr__(self, name: str) -> Any:
         opened = self.__dict__.get("_opened")
@@ -67,7 +69,7 @@ class HarnessFixture:
     async def run_test(self, body: Any, arguments: dict[str, Any]) -> RunResult:
         """Run a test's body with the harness open, and judge what it left."""
         async with open_harness(self.options) as opened:
-            self._opened = opened
+            self._opened = self.last = opened
             try:
                 await body(**arguments)
             finally:
@@ -108,9 +110,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         pytest.fail("a test that uses the fixture harness must be an `async def`", pytrace=False)
     names = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in names if name in pyfuncitem.funcargs}
-    result = anyio.run(fixture.run_test, pyfuncitem.obj, arguments)
-    lines = summary_lines(result, is_testbed_kept=result.testbed.exists())
-    pyfuncitem.add_report_section("call", "snapstorm", "\n".join(lines))
+    try:
+        result = anyio.run(fixture.run_test, pyfuncitem.obj, arguments)
+    finally:
+        if fixture.last is not None:
+            shown = fixture.last.result
+            lines = summary_lines(shown, is_testbed_kept=shown.testbed.exists())
+            pyfuncitem.add_report_section("call", "snapstorm", "\n".join(lines))
     tolerated = {Verdict.PASS} | ({Verdict.INCONCLUSIVE} if fixture.allow_inconclusive else set())
     if result.verdict not in tolerated:
         pytest.fail("\n".join(lines), pytrace=False)

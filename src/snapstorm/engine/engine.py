@@ -62,7 +62,8 @@ class Step:
     is_confirming: bool = False
     """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
     violations: list[Violation] = field(default_factory=list)
-    has_timed_out: bool = False
+    last_failure: tuple[str, TargetError] | None = None
+    """The operation that failed last, and how."""
     repeatable: Action | None = None
     """The action that does just this again, where the step's own would draw anew."""
     operations_begun: int = 0
@@ -143,6 +144,9 @@ class Engine:
             return self._writer.can_apply(type(action))
         if isinstance(action, actions.SnapshotSubpath):
             return self._writer.can_apply(actions.DeleteRandomSubdirectory)
+        if isinstance(action, actions.SnapshotRoot):
+            # An empty tree is worth a snapshot, but not as the first thing.
+            return self._writer.can_apply(actions.DeleteFiles) or ledger.count_live(client) > 0
         if isinstance(action, actions.Expire):
             return ledger.count_live(client, path_as_text(self._writer.data_directory)) > action.keep_latest
         if isinstance(action, _NEEDS_A_SNAPSHOT):
@@ -204,8 +208,12 @@ class Engine:
         creates: tuple[str, str, Manifest] | None = None,
         deletes: Sequence[str] = (),
         snapshot_of: Callable[[Value], str] | None = None,
+        is_judged_later: bool = False,
     ) -> tuple[Outcome[Value], str]:
-        """Ask the target once, between a durable intent and a durable outcome. Returns the operation's id as well."""
+        """Ask the target once, between a durable intent and a durable outcome. Returns the operation's id as well.
+
+        A failure is held against the target here, unless the caller does that later.
+        """
         run = self._run
         operation = _operation_name(step.operation, step.operations_begun)
         step.operations_begun += 1
@@ -231,7 +239,10 @@ class Engine:
             snapshot = snapshot_of(value) if snapshot_of else None
         except TargetError as error:
             outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
-            self._on_target_error(step, operation, error, (creates, deletes))
+            self._check_disks(error)
+            step.last_failure = (operation, error)
+            if not is_judged_later:
+                self._judge_failure(step)
         finally:
             current_operation.reset(token)
             seconds = run.clock.monotonic_seconds() - began
@@ -241,18 +252,21 @@ class Engine:
             )
         return outcome, operation
 
-    def _on_target_error(self, step: Step, operation: str, error: TargetError, effects: object) -> None:
-        """Without a fault active, no operation fails or hangs; but our own full disk is not the target's fault, and a
-        time-out counts only when it repeats on an idle machine."""
-        place = self._run.place
-        full = disk_is_full(place.directory, self._run.workdir)
+    def _check_disks(self, error: TargetError) -> None:
+        """Our own full disk is not the target's fault."""
+        full = disk_is_full(self._run.place.directory, self._run.workdir)
         if full is not None:
             raise HarnessError(f"the disk of {full} is full, so the target can't be judged; free some space") from error
-        if isinstance(error, OperationTimedOut):
-            step.has_timed_out = True
-            if not step.is_confirming:
-                self.suspects.append(Suspect(step.client, step.repeatable or step.action))
-                return
+
+    def _judge_failure(self, step: Step) -> None:
+        """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle
+        machine."""
+        if step.last_failure is None:
+            return
+        operation, error = step.last_failure
+        if isinstance(error, OperationTimedOut) and not step.is_confirming:
+            self.suspects.append(Suspect(step.client, step.repeatable or step.action))
+            return
         self._report(
             step,
             Guarantee.AVAILABLE,
@@ -345,17 +359,25 @@ class Engine:
         tell an operation that failed from a snapshot that is lost."""
         step.repeatable = actions.RestoreSnapshot(id=expectation.snapshot or "?")
         outcome = await self._restore_once(step, expectation, sub_path, adopt=adopt)
-        if isinstance(outcome, (Ok, NoOp)) or step.has_timed_out:
+        if step.last_failure is None:
+            return outcome
+        if isinstance(step.last_failure[1], OperationTimedOut):
+            self._judge_failure(step)
             return outcome
         again = await self._restore_once(step, expectation, sub_path, adopt=adopt)
-        if isinstance(again, (Failed, Unknown)) and not step.has_timed_out:
-            self._report(
-                step,
-                Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
-                f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}",
-                snapshot=expectation.snapshot,
-                expectation=expectation.operation,
-            )
+        if isinstance(again, (Ok, NoOp)):
+            self._judge_failure(step)
+            return again
+        operation, error = step.last_failure
+        self._report(
+            step,
+            Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
+            f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}",
+            snapshot=expectation.snapshot,
+            expectation=expectation.operation,
+            operation=operation,
+            texts={"output.txt": error.evidence},
+        )
         return again
 
     async def _restore_once(
@@ -370,6 +392,7 @@ class Engine:
                 step,
                 lambda _: self._snapshotter.restore_snapshot(snapshot, tree, sub_path),
                 resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
+                is_judged_later=True,
             )
             if not isinstance(outcome, Ok):
                 return outcome

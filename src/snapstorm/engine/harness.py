@@ -185,6 +185,7 @@ class Harness:
         with self._run.part("reconcile", "settling what is in doubt"):
             await self._finisher.settle(self._connected)
         with self._run.part("sweep", "restoring every live snapshot"):
+            await self._server.forget_caches(self._connected)
             await self._finisher.sweep(self._options.sweep_seconds)
         with self._run.part("locks", "trying what must be refused"):
             await self._finisher.try_locks(self._connected)

@@ -138,7 +138,7 @@ def _plan_rewrite(state: FileState, size_bytes: int, draws: random.Random) -> Co
 def _main_stream(state: FileState, draws: random.Random) -> int:
     """The stream that the file's new blocks belong to: its own, or a new one for a file of nothing but holes."""
     own = next((segment.stream for segment in state.segments if segment.stream != HOLE), None)
-    return own if own is not None else draw_stream(draws, compressible=draws.random() < 0.5)
+    return own if own is not None else draw_stream(draws, compressible=bool(draws.getrandbits(1)))
 
 
 def _with_bare_tail(end_block: int, size_bytes: int) -> int:

@@ -55,8 +55,9 @@ ODD_SHAPES = (
     "\u212b-{}",
     "\ufffd-{}",
 )
-"""Odd names: where a digit pattern that makes the name unique goes is `{}`."""
+"""Odd names: `{}` is where the digits go that make the name unique."""
 
+_LONG_SHARE = 0.15
 _LONG_FILLERS = ("x", "\u00e9", "\u65e5", "\U0001f419", " ")
 
 _NON_UTF8_SHAPES = (b"\xff\xfe%s", b"caf\xe9-%s", b"%s\x80", b"\xed\xa0\x80%s", b"%s\xc0\xaf")
@@ -83,7 +84,7 @@ def plain_name(taken: Container[bytes], rules: NameRules, draws: random.Random) 
 
 def odd_name(taken: Container[bytes], rules: NameRules, draws: random.Random) -> bytes:
     """An odd but valid UTF-8 name that no entry of the directory has; a plain one where the target takes no odd one."""
-    if draws.random() < 0.15:
+    if draws.random() < _LONG_SHARE:
         name = _long_name(rules.bytes_max, draws)
     else:
         name = draws.choice(ODD_SHAPES).format(_unique(draws)).encode()

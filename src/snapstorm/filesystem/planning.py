@@ -10,7 +10,7 @@ from snapstorm.filesystem.allowances import PLAIN_DIRECTORY_MODES, Allowances
 from snapstorm.filesystem.descriptors import joined
 from snapstorm.filesystem.names import non_utf8_name, odd_name, plain_name
 from snapstorm.filesystem.tree_state import DirectoryState, TreeState
-from snapstorm.model.actions import Oddity, Span, WriteRandomFiles, draw
+from snapstorm.model.actions import Oddity, Span, WriteRandomFiles, draw, draw_size
 from snapstorm.model.content import HOLE, blocks_in, draw_stream, overwritten, whole_file
 from snapstorm.model.manifest import ROOT, Segment
 
@@ -23,6 +23,9 @@ MTIME_MAX_NS = (2025 - 1970) * _YEAR_SECONDS * _SECOND_NS
 
 _REUSED_DIRECTORY_SHARE = 0.6
 """How often a directory on the way down is one that exists, where there is one."""
+
+_ODD_MODE_SHARE = 0.3
+"""How often an empty directory, an odd entry by itself, also has an odd mode."""
 
 _NAME_RESERVE_BYTES = 256
 """What a directory's path leaves of the longest path, for a name in it."""
@@ -185,7 +188,7 @@ class EntryPlanner:
 
     def _plain_file(self) -> NewFile:
         draws = self._draws
-        size_bytes = min(draws.randint(self._sizes.low, self._sizes.high), self._left_bytes)
+        size_bytes = min(draw_size(self._action.size_bytes, self._action.size_distribution, draws), self._left_bytes)
         segments: tuple[Segment, ...] | None = None
         if draws.random() * 100 < self._action.duplicate_percent:
             size_bytes, segments = self._duplicate(size_bytes)
@@ -249,5 +252,5 @@ class EntryPlanner:
         return self._draws.choice(self._allowed.file_modes)
 
     def _directory_mode(self) -> int:
-        odd = Oddity.ODD_MODE in self._allowed.oddities and self._draws.random() < 0.3
+        odd = Oddity.ODD_MODE in self._allowed.oddities and self._draws.random() < _ODD_MODE_SHARE
         return self._draws.choice(self._allowed.odd_directory_modes if odd else PLAIN_DIRECTORY_MODES)

@@ -39,6 +39,11 @@ from snapstorm.model.protocols import WriteReport
 
 Result: TypeAlias = Ok[WriteReport] | NoOp
 
+_MOVED_SHARE = 0.5
+"""How often a file that is renamed also moves to a directory drawn from all."""
+
+_ODD_NAME_SHARE = 0.3
+
 
 class TreeStep:
     """One action in progress: changes the tree below the open root and its picture together, entry by entry, so that
@@ -185,9 +190,10 @@ class TreeStep:
         """Give a file a new name, half of the time in another directory."""
         directory, name = split(path)
         new_directory = directory
-        if self._draws.random() < 0.5:
+        if self._draws.random() < _MOVED_SHARE:
             new_directory = self._draws.choice([ROOT, *self._tree.directory_paths])
-        make_name = odd_name if Oddity.ODD_NAME in self._allowed.oddities and self._draws.random() < 0.3 else plain_name
+        is_odd = Oddity.ODD_NAME in self._allowed.oddities and self._draws.random() < _ODD_NAME_SHARE
+        make_name = odd_name if is_odd else plain_name
         new_name = make_name(self._tree.directories[new_directory].names, self._allowed.names, self._draws)
         with opened_below(self._root_fd, directory) as fd, opened_below(self._root_fd, new_directory) as new_fd:
             os.rename(name, new_name, src_dir_fd=fd, dst_dir_fd=new_fd)

@@ -7,6 +7,7 @@ what `snapstorm actions` prints; its fields are its options. An action says *wha
 
 from __future__ import annotations
 
+import math
 import random
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -76,6 +77,15 @@ def draw(amount: int | Span, draws: random.Random) -> int:
     return draws.randint(amount.low, amount.high) if isinstance(amount, Span) else amount
 
 
+def draw_size(size_bytes: int | Span, distribution: str, draws: random.Random) -> int:
+    """A file's size in bytes from its range."""
+    if not isinstance(size_bytes, Span) or distribution == "uniform":
+        return draw(size_bytes, draws)
+    # One more than the size, so that a range may begin at 0.
+    low, high = math.log(size_bytes.low + 1), math.log(size_bytes.high + 1)
+    return min(size_bytes.high, max(size_bytes.low, round(math.exp(draws.uniform(low, high))) - 1))
+
+
 class Action(BaseModel):
     """One step of a client. Frozen, and refuses unknown or impossible options when made."""
 
@@ -113,6 +123,8 @@ class WriteRandomFiles(FileAction):
     key: ClassVar[str] = "write-random-files"
     count: FileCount = Span(low=1, high=10)
     size_bytes: FileBytes = Span(low=0, high=65_536)
+    size_distribution: Literal["log-uniform", "uniform"] = "log-uniform"
+    """How sizes are drawn from a range: log-uniform gives many small files and a few large ones, as real trees have."""
     depth: Depth = Span(low=0, high=3)
     total_bytes_max: Annotated[int, Field(ge=1, le=1 << 44)] = 512 << 20
     """The action stops early rather than write more than this."""

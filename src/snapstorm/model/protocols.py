@@ -180,6 +180,11 @@ class Server(Protocol):
         """Make the server see what was changed directly on the repository."""
         ...
 
+    async def forget_caches(self, clients: Sequence[str]) -> None:
+        """Drop what the server and these clients have cached, so that what is restored next must come from the
+        repository: a cache can hide that the repository has lost something. For use while no client is at work."""
+        ...
+
     async def collect_garbage(self) -> None:
         """Run full maintenance directly on the repository, safe to run beside everything else."""
         ...
@@ -217,8 +222,8 @@ class TargetPlace:
         return self.directory / "server"
 
     def client(self, client: str) -> Path:
-        """The directory for configuration, cache and logs of one client."""
-        return self.directory / "clients" / client
+        """The directory for configuration, cache and logs (below `logs`) of one client; its files live elsewhere."""
+        return self.directory / "clients" / client / "connection"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import blake3
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.filesystem import scanner as scanner_module
 from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, DirectoryStack, open_below, open_directory
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
 from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_inodes, scan_tree_in_thread
@@ -228,11 +227,11 @@ def test_a_file_that_changes_meanwhile_is_our_failure(tmp_path: Path, monkeypatc
                 os.truncate(file, size_bytes)
             return status
 
-        monkeypatch.setattr(scanner_module.os, "fstat", then_change)
+        monkeypatch.setattr(os, "fstat", then_change)
 
     for size_bytes in (50, 150):
         changing(size_bytes)
-        with pytest.raises(HarnessError, match="moving.*changed"):
+        with pytest.raises(HarnessError, match=r"moving.*changed"):
             scan_tree(tmp_path)
 
 
@@ -247,7 +246,7 @@ def test_a_file_that_vanishes_meanwhile_is_our_failure(tmp_path: Path, monkeypat
             file.unlink()
         return opened(name, flags, dir_fd=dir_fd)
 
-    monkeypatch.setattr(scanner_module.os, "open", unlinked_before)
+    monkeypatch.setattr(os, "open", unlinked_before)
     with pytest.raises(HarnessError, match=r"moving: No such file"):
         scan_tree(tmp_path)
 

@@ -6,6 +6,8 @@ import errno
 import os
 import random
 import stat
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,10 +19,11 @@ from hypothesis import strategies as st
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem import file_changes
 from snapstorm.filesystem.allowances import PATH_BYTES_MAX
+from snapstorm.filesystem.descriptors import opened_below
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.tree_state import TreeState
-from snapstorm.filesystem.writer import TreeFileWriter, open_writer
+from snapstorm.filesystem.writer import TOTAL_BYTES_MAX, TreeFileWriter, open_writer
 from snapstorm.model.actions import (
     ChangeMetadata,
     DeleteFiles,
@@ -30,10 +33,11 @@ from snapstorm.model.actions import (
     ModifyFiles,
     ModifyKind,
     Oddity,
+    Span,
     WriteRandomFiles,
 )
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.content import HEADER_BYTES, HOLE, blocks_in, content_digest, runs
+from snapstorm.model.content import HEADER_BYTES, HOLE, blocks_in, content_digest, runs, whole_file
 from snapstorm.model.manifest import Entry, EntryType, Manifest
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.protocols import FileWriter, WriteReport
@@ -50,15 +54,12 @@ ALL_KINDS: tuple[type[FileAction], ...] = (
     DeleteRandomSubdirectory,
 )
 
-
-def sum_of_lists(lists: tuple[list[FileAction], list[FileAction]]) -> list[FileAction]:
-    return [*lists[0], *lists[1]]
-
+SIZE_RANGES = ((0, 100), (0, 20_000), (4090, 4140), (30, 34))
 
 WRITES = st.builds(
     WriteRandomFiles,
     count=st.integers(1, 12),
-    size_bytes=st.sampled_from(["0..100", "0..20000", 4096, "4090..4140", "30..34"]),
+    size_bytes=st.sampled_from([4096, *(Span(low=low, high=high) for low, high in SIZE_RANGES)]),
     depth=st.integers(0, 4),
     odd_percent=st.sampled_from([0, 15, 100]),
     duplicate_percent=st.sampled_from([0, 20, 100]),
@@ -70,15 +71,19 @@ ACTIONS = st.one_of(
     st.builds(DeleteFiles, percent=st.integers(1, 100)),
     st.builds(DeleteRandomSubdirectory),
 )
-HISTORIES = st.tuples(
+HISTORIES = st.builds(
+    lambda seed, first, then: (seed, [*first, *then]),
     st.integers(0, 1 << 32),
-    st.tuples(st.lists(WRITES, min_size=2, max_size=4), st.lists(ACTIONS, min_size=4, max_size=12)).map(sum_of_lists),
+    st.lists(WRITES, min_size=2, max_size=4),
+    st.lists(ACTIONS, min_size=4, max_size=12),
 )
 """A seed, and actions of which the first ones write, so that the others find something to act on."""
 
 
-def new_writer(directory: Path, capabilities: Capabilities = ALL, **options: int) -> TreeFileWriter:
-    return TreeFileWriter(data_directory=directory, capabilities=capabilities, **options)
+def new_writer(
+    directory: Path, capabilities: Capabilities = ALL, total_bytes_max: int = TOTAL_BYTES_MAX
+) -> TreeFileWriter:
+    return TreeFileWriter(data_directory=directory, capabilities=capabilities, total_bytes_max=total_bytes_max)
 
 
 async def do_all(writer: TreeFileWriter, seed: int, actions: Iterable[FileAction]) -> list[Ok[WriteReport] | NoOp]:
@@ -108,8 +113,10 @@ def assert_picture_is_right(writer: TreeFileWriter, manifest: Manifest) -> None:
             entry.path for entry in manifest if entry.path and entry.path.rpartition(b"/")[0] == path
         ]
         assert directory.subdirectories == sorted(directory.subdirectories)
-    unique = {id(state): state.size_bytes for state in tree.files.values()}
+    statuses = [(writer.data_directory / os.fsdecode(path)).stat() for path in tree.files]
+    unique = {status.st_ino: status.st_size for status in statuses}
     assert tree.bytes_total == sum(unique.values())
+    assert len({id(state) for state in tree.files.values()}) == len(unique)
 
 
 def test_the_writer_is_a_file_writer(tmp_path: Path) -> None:
@@ -199,12 +206,48 @@ def test_equal_draws_make_equal_trees(
     remove_tree(directory)
 
 
+TREE_IN_ANOTHER_PROCESS = """
+import os, random, sys
+from pathlib import Path
+import anyio
+from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.model.actions import ChangeMetadata, DeleteFiles, ModifyFiles, WriteRandomFiles
+from snapstorm.model.capabilities import Capabilities
+
+async def main() -> None:
+    writer = TreeFileWriter(data_directory=Path(sys.argv[1]), capabilities=Capabilities())
+    for step in range(6):
+        for action in (WriteRandomFiles(odd_percent=50), ModifyFiles(), ChangeMetadata(), DeleteFiles(percent=20)):
+            await writer.apply(action, random.Random(step))
+    print((await writer.scan()).digest)
+
+anyio.run(main)
+"""
+
+
+def test_trees_do_not_depend_on_the_process(tmp_path: Path) -> None:
+    """Another process, whose sets have another order, makes the same tree from the same draws."""
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", TREE_IN_ANOTHER_PROCESS, str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(digests) == 1
+
+
 @pytest.mark.anyio
 async def test_choices_do_not_depend_on_how_the_tree_came_to_be(tmp_path: Path) -> None:
     """A writer that found a tree on disk chooses like the one that wrote it."""
     directory = tmp_path / "d"
     writer = new_writer(directory)
-    await do_all(writer, 1, [WriteRandomFiles(count=20, depth=depth, size_bytes="100..9000") for depth in range(4)])
+    await do_all(
+        writer, 1, [WriteRandomFiles(count=20, depth=depth, size_bytes=Span(low=100, high=9000)) for depth in range(4)]
+    )
     again = new_writer(directory)
     assert list(again._tree.file_paths) == list(writer._tree.file_paths)
     assert again.pick_directory(random.Random(3)) == writer.pick_directory(random.Random(3))
@@ -215,7 +258,9 @@ async def test_choices_do_not_depend_on_how_the_tree_came_to_be(tmp_path: Path) 
 async def test_everything_odd_is_made_where_it_is_kept(tmp_path: Path) -> None:
     """With a target that keeps everything, each oddity that the platform allows comes up."""
     writer = new_writer(tmp_path / "d")
-    await writer.apply(WriteRandomFiles(count=800, size_bytes="1..20000", odd_percent=90), random.Random(1))
+    await writer.apply(
+        WriteRandomFiles(count=800, size_bytes=Span(low=1, high=20000), odd_percent=90), random.Random(1)
+    )
     manifest = await writer.scan()
     names = [entry.path.rpartition(b"/")[2] for entry in manifest]
     assert any(entry.type is EntryType.FILE and entry.size == 0 for entry in manifest)
@@ -247,7 +292,7 @@ def is_utf8(name: bytes) -> bool:
 @pytest.mark.anyio
 async def test_what_the_target_drops_is_not_made(tmp_path: Path) -> None:
     """Nothing that a restore could not give back is made by default; it is when asked for."""
-    action = WriteRandomFiles(count=800, size_bytes="1..100", odd_percent=90, depth=3)
+    action = WriteRandomFiles(count=800, size_bytes=Span(low=1, high=100), odd_percent=90, depth=3)
     weak = Capabilities(
         hard_links=False, xattrs=False, non_utf8_names=False, symlinks=False, empty_directories=False,
         mode=False, sparse=False, name_bytes_max=60, forbidden_name_suffixes=(".tmp", ".db"),
@@ -385,7 +430,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, room_bytes: int, code: int) -> No
         room[0] -= written
         return written
 
-    monkeypatch.setattr(file_changes.os, "pwrite", limited)
+    monkeypatch.setattr(os, "pwrite", limited)
 
 
 @pytest.mark.anyio
@@ -398,8 +443,14 @@ async def test_other_failures_are_ours_and_leave_a_known_tree(tmp_path: Path, mo
         with pytest.raises(HarnessError) as caught:
             await writer.apply(WriteRandomFiles(count=40, size_bytes=20_000, odd_percent=0), random.Random(2))
     assert not isinstance(caught.value, NoSpaceError)
-    (tmp_path / "d" / "unexpected").write_text("somebody else wrote here")
-    assert isinstance(await writer.apply(DeleteFiles(), random.Random(3)), Ok)
+    assert_picture_is_right(writer, await writer.scan())
+    await writer.apply(DeleteFiles(percent=100), random.Random(3))
+    await writer.apply(WriteRandomFiles(count=10, depth=0, odd_percent=0), random.Random(4))
+    for file in (tmp_path / "d").glob("*-*"):
+        file.rename(file.with_name("moved-" + file.name))
+    with pytest.raises(HarnessError, match="No such file"):
+        await writer.apply(DeleteFiles(percent=100), random.Random(5))
+    assert_picture_is_right(writer, await writer.scan())
 
 
 @pytest.mark.anyio
@@ -407,7 +458,9 @@ async def test_edits_do_what_they_are_called(tmp_path: Path) -> None:
     """Overwriting keeps sizes, appending grows and keeps the beginning, truncating shrinks, renaming keeps content."""
     for kind in ModifyKind:
         writer = new_writer(tmp_path / kind)
-        await writer.apply(WriteRandomFiles(count=40, size_bytes="1..30000", odd_percent=0), random.Random(1))
+        await writer.apply(
+            WriteRandomFiles(count=40, size_bytes=Span(low=1, high=30000), odd_percent=0), random.Random(1)
+        )
         before = await writer.scan()
         contents = {path: (tmp_path / kind / os.fsdecode(path)).read_bytes() for path in writer._tree.file_paths}
         result = await writer.apply(ModifyFiles(count=40, kinds=frozenset({kind})), random.Random(2))
@@ -431,6 +484,18 @@ async def test_edits_do_what_they_are_called(tmp_path: Path) -> None:
                 assert (tmp_path / kind / os.fsdecode(path)).read_bytes()[:kept_bytes] == content[:kept_bytes]
 
 
+def test_an_edit_keeps_the_mode(tmp_path: Path) -> None:
+    """A file that its owner may not write is edited all the same, and has its mode and its drawn time afterwards."""
+    file = tmp_path / "f"
+    file.write_bytes(b"x" * 100)
+    file.chmod(0o400)
+    change = file_changes.ContentChange(5000, whole_file(2, 1, 5000), 0, 2)
+    with opened_below(None, os.fsencode(tmp_path)) as fd:
+        file_changes.change_content(fd, b"f", change, 0o4755, 10**18 + 1)
+    status = file.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns) == (0o4755, 5000, 10**18 + 1)
+
+
 @pytest.mark.anyio
 async def test_versions_tell_old_content_from_new(tmp_path: Path) -> None:
     """Each overwriting gives blocks a higher version of the same stream."""
@@ -447,7 +512,9 @@ async def test_versions_tell_old_content_from_new(tmp_path: Path) -> None:
 async def test_metadata_changes_leave_content_alone(tmp_path: Path) -> None:
     """Changing metadata changes as many entries as reported, and no byte of content."""
     writer = new_writer(tmp_path / "d")
-    await do_all(writer, 1, [WriteRandomFiles(count=20, size_bytes="0..9000", depth=depth) for depth in range(3)])
+    await do_all(
+        writer, 1, [WriteRandomFiles(count=20, size_bytes=Span(low=0, high=9000), depth=depth) for depth in range(3)]
+    )
     before = await writer.scan()
     result = await writer.apply(ChangeMetadata(count=30, kinds=frozenset({MetadataKind.MTIME})), random.Random(2))
     after = await writer.scan()
@@ -492,7 +559,9 @@ async def test_an_adopted_tree_is_the_writers_own(tmp_path: Path) -> None:
     """After adoption the data directory is the other tree, known by its headers, and can be worked on."""
     writer, other = new_writer(tmp_path / "d"), new_writer(tmp_path / "other")
     await do_all(writer, 1, [WriteRandomFiles(count=10)])
-    await do_all(other, 2, [WriteRandomFiles(count=40, depth=2, size_bytes="4000..9000", odd_percent=50)] * 2)
+    await do_all(
+        other, 2, [WriteRandomFiles(count=40, depth=2, size_bytes=Span(low=4000, high=9000), odd_percent=50)] * 2
+    )
     expected = await other.scan()
     adopted = await writer.adopt(tmp_path / "other")
     assert_headers_tell_the_same(expected, adopted)

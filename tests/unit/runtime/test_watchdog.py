@@ -40,7 +40,8 @@ async def main():
             if name == "restless":
                 group.start_soon(start_and_end, runner)
             else:
-                group.start_soon(lambda script=SCRIPTS[name]: runner.run(["sh", "-c", script], env=ENV, seconds_max=600))
+                argv = ["sh", "-c", SCRIPTS[name]]
+                group.start_soon(lambda argv=argv: runner.run(argv, env=ENV, seconds_max=600))
         async with runner.start(["sleep", "60"], env=ENV, log=Path("/dev/null")):
             await anyio.sleep(0.3)
             print("ready", flush=True)

@@ -28,7 +28,7 @@ from snapstorm.targets.kopia.command import Actor, Kopia, make_private
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
 
-_REPOSITORY_SECRET = "repository"  # noqa: S105 - a name, not a password
+_REPOSITORY_SECRET = "repository"
 _HASH_VERSION = 2
 _HASH_ITERATIONS = 600_000
 _HASH_BYTES = 32

@@ -6,11 +6,14 @@ import functools
 import hashlib
 import re
 import secrets
+import shutil
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import anyio.to_thread
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
@@ -21,7 +24,7 @@ from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
 from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.repository import Repository
 
-_CONTROL_SECRET = "server-control"  # noqa: S105 - a name, not a password
+_CONTROL_SECRET = "server-control"
 _START_SECONDS_MAX = 60.0
 _LISTENING = re.compile(r"^SERVER ADDRESS: (https://\S+)$", re.MULTILINE)
 
@@ -54,8 +57,7 @@ class DirectAccess:
 
     def client(self, client: str) -> ClientSnapshotter:
         """The snapshotter of a client that was added."""
-        # The client's own directory may hold its data, too.
-        return self._snapshotter(client, Actor(self.place.client(client) / "kopia", self._password(client)))
+        return self._snapshotter(client, self._actor(client))
 
     def impostor(self, client: str) -> ClientSnapshotter:
         """A snapshotter that claims to be `client`, from elsewhere and with a wrong password."""
@@ -63,6 +65,15 @@ class DirectAccess:
 
     async def refresh(self) -> None:
         """Nothing to do: every command reads the repository itself."""
+
+    async def forget_caches(self, clients: Sequence[str]) -> None:
+        """Drop what is cached. With a warm cache, every pack can be deleted and all restores still succeed (measured).
+
+        A server at work takes missing cache files as misses. Its copies of indexes, which it keeps open, go when it
+        starts.
+        """
+        actors = [self._actor(client) for client in clients]
+        await anyio.to_thread.run_sync(forget_cached, self.repository.actor, actors)
 
     async def collect_garbage(self) -> None:
         """Run full maintenance directly on the repository, safe to run beside everything else."""
@@ -80,7 +91,10 @@ class DirectAccess:
             obituary=self._obituary,
         )
 
-    def _password(self, client: str) -> str:  # noqa: ARG002 - one for all here
+    def _actor(self, client: str) -> Actor:
+        return Actor(self.place.client(client), self._password(client))
+
+    def _password(self, client: str) -> str:
         return self.repository.actor.password
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
@@ -138,6 +152,16 @@ class KopiaServer(DirectAccess):
         return f"\nthe server has ended, with {exit_code}; its last words:\n{self.process.log_tail()}"
 
 
+def forget_cached(server: Actor, clients: Sequence[Actor] = ()) -> None:
+    """Delete the caches of clients that are not at work, and the contents that the server's own cache holds."""
+    for client in clients:
+        shutil.rmtree(client.cache, ignore_errors=True)
+    for kind in ("contents", "metadata"):
+        for path in (server.cache / kind).rglob("*"):
+            if path.is_file():
+                path.unlink(missing_ok=True)
+
+
 @asynccontextmanager
 async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
     """Start a server before an open repository, set a new repository up meanwhile, and end the server with the block.
@@ -186,4 +210,8 @@ async def _listening_url(process: RunningProcess) -> str:
 
 def _fingerprint(certificate: Path) -> str:
     """SHA-256 of the certificate itself, as clients compare it. Kopia says it only when it makes the certificate."""
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate.read_text())).hexdigest()
+    try:
+        content = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{certificate} is no certificate, delete it to have a new one made: {error}") from error
+    return hashlib.sha256(content).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -74,6 +75,8 @@ class KopiaTarget:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
         kopia = Kopia(self._executable.path, self._runner, place.operation_seconds_max)
         repository = Repository(kopia, place)
+        # What an earlier run cached must not stand in for what the repository holds now.
+        shutil.rmtree(repository.actor.cache, ignore_errors=True)
         await repository.open()
         access = DirectAccess(kopia, place, repository, self._verify_files_percent)
         if place.mode is Mode.DIRECT:

@@ -81,6 +81,9 @@ class MemoryServer:
     async def refresh(self) -> None:
         """Nothing is cached, so there is nothing to see anew."""
 
+    async def forget_caches(self, clients: Sequence[str]) -> None:
+        """Nothing is cached."""
+
     async def collect_garbage(self) -> None:
         await self.behaviour.before("gc", self.place.operation_seconds_max)
         self.store.collect()
