@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from snapstorm.filesystem.removal import remove_tree
 
 FOLDERS = ("unit", "contract", "power", "e2e")
 
@@ -35,4 +36,4 @@ def scratch() -> Iterator[Path]:
     parent = memory if os.access(memory, os.W_OK) else None
     path = Path(tempfile.mkdtemp(prefix="snapstorm-test-", dir=parent))
     yield path
-    shutil.rmtree(path)
+    remove_tree(path)

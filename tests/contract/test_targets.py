@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.contract.bench import SERVED, Bench, Client, bench_id, open_bench, tree_of
 
 from snapstorm.errors import AccessDenied, OperationFailed, TargetError
 from snapstorm.model.protocols import Mode
-
-from .conftest import SERVED, Bench, Client, bench_id, open_bench, tree_of
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +95,8 @@ async def test_part_of_a_snapshot_can_be_restored(client: Client) -> None:
     """A directory, a file or a link below the root, whatever its name, is restored as a tree of its own."""
     write_tree(client.data)
     snapshot, _ = await client.snapshot()
-    for sub_path in ("d", "d/deep/deeper", "d/file", "d/dangling", "empty directory", *(f"d/{name}" for name in ODD_NAMES)):
+    plain = ["d", "d/deep/deeper", "d/file", "d/dangling", "empty directory"]
+    for sub_path in (*plain, *(f"d/{name}" for name in ODD_NAMES)):
         restored = client.free_path()
         await client.snapshotter.restore_snapshot(snapshot, restored, os.fsencode(sub_path))
         assert tree_of(restored) == tree_of(client.data / sub_path), sub_path
@@ -151,6 +151,16 @@ async def test_known_clients_can_be_added_again(bench: Bench, client: Client) ->
     assert snapshot in await client.listed()
 
 
+async def test_forgotten_caches_are_not_missed(bench: Bench, client: Client) -> None:
+    """Without what server and client had cached, everything still comes from the repository."""
+    write_tree(client.data)
+    snapshot, _ = await client.snapshot()
+    await bench.server.forget_caches([client.name])
+    restored = client.free_path()
+    await client.snapshotter.restore_snapshot(snapshot, restored)
+    assert tree_of(restored) == tree_of(client.data)
+
+
 async def test_clients_see_their_own_snapshots_only(bench: Bench, client: Client) -> None:
     """Where a target tells clients apart, one can neither list nor delete another's snapshots."""
     if not bench.server.has_permissions:
@@ -163,10 +173,11 @@ async def test_clients_see_their_own_snapshots_only(bench: Bench, client: Client
     assert await client.listed() == {snapshot}
 
 
-async def test_removed_client_is_refused(bench: Bench, client: Client) -> None:
+async def test_removed_client_is_refused(bench: Bench) -> None:
     """A client that was removed gets in no more, with the connection it has or a new one; added again, it does."""
     if not bench.server.has_permissions:
         return
+    client = await bench.client()
     snapshot, _ = await client.snapshot()
     await bench.server.remove_client(client.name)
     with pytest.raises(AccessDenied):

@@ -173,7 +173,8 @@ def test_a_read_only_place_is_refused(read_only: Path) -> None:
 
 def test_a_place_where_nothing_can_be_made_is_refused() -> None:
     """/proc takes no directories, not even from root."""
-    check(snapstorm("run", "--target", "memory", "--testbed", "/proc/snapstorm-bed"), ENVIRONMENT, "/proc/snapstorm-bed")
+    bed = "/proc/snapstorm-bed"
+    check(snapstorm("run", "--target", "memory", "--testbed", bed), ENVIRONMENT, bed)
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_a_shown_scenario_can_be_run_again(scratch: Path) -> None:
         config.write_text(snapstorm("scenarios", name).stdout)
         ran = snapstorm(
             "run", "--config", config, "--target", "memory", "--testbed", scratch / name,
-            *(["--actions", "10"] if name == "randomized" else []),
+            *(["--actions", "60", "--seed", "3"] if name == "randomized" else []),
             *(["--option", "write-random-files.size_bytes=1..5000"] if name == "randomized" else []),
         )  # fmt: skip
         assert ran.status == 0, ran.stderr

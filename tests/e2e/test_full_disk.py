@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.commandline import snapstorm
 
 SMALL_DISK_BYTES = 300 << 20

@@ -8,7 +8,6 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from snapstorm.errors import (
     OperationTimedOut,
     TargetError,
 )
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded, Noted
@@ -541,4 +540,4 @@ def _as_text(path: bytes) -> str:
 def clear_restores(workdir: Path) -> None:
     """Remove what restores a killed run left. For use when nothing of it runs any more."""
     for directory in workdir.glob("*/restores"):
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_tree(directory)

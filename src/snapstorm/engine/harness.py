@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -34,6 +33,7 @@ from snapstorm.engine.result import RunResult
 from snapstorm.engine.run import Run
 from snapstorm.engine.testbed import Testbed, check_free_space, check_testbed_path, open_testbed
 from snapstorm.errors import ConfigError, HarnessError, TargetError, TestbedError
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.events import Listener, Noted, ignore
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target, TargetPlace
@@ -345,14 +345,14 @@ def _workdir(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
         yield path
     finally:
         if testbed.is_new:
-            shutil.rmtree(path, ignore_errors=True)
+            remove_tree(path)
 
 
 def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
     if testbed.ledger.fact("repository_id") is None:
         # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
         for name in ("repository", "server"):
-            shutil.rmtree(testbed.directory / name, ignore_errors=True)
+            remove_tree(testbed.directory / name)
     return TargetPlace(
         testbed=testbed.id,
         directory=testbed.directory,

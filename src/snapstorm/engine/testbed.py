@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.errors import ConfigError, HarnessError, NoSpaceError, TestbedError
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.runtime.secrets import FileSecretStore
 
@@ -149,10 +150,7 @@ def _make_directories(directory: Path) -> list[Path]:
 
 def _empty(directory: Path) -> None:
     for path in directory.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        remove_tree(path)
 
 
 @contextmanager

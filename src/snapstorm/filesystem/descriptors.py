@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.model.manifest import ROOT, show_path
@@ -96,7 +96,7 @@ class DirectoryStack:
         self._open_directory = open_directory
         self._levels: list[int | tuple[int, int]] = [os.dup(root_fd)]
 
-    def __enter__(self) -> DirectoryStack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

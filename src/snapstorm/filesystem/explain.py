@@ -34,8 +34,8 @@ from snapstorm.model.manifest import Entry, EntryType
 DIFFERENCES_MAX = 20
 """An explanation lists so many differences, and counts the others."""
 
-_JUDGED_BLOCKS_MAX = 10_000
-"""So many differing blocks are looked into, some 50 microseconds each; the others are counted."""
+_JUDGED_BLOCKS_MAX = 250_000
+"""So many differing blocks (1 GiB) are looked into, at 10 to 50 microseconds each; the others are counted."""
 
 _FEW_BYTES = 64
 """Up to so many differing bytes in a block, it is the right block with bytes changed."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import blake3
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snapstorm.errors import HarnessError
@@ -76,6 +76,7 @@ def test_a_wrong_block_is_named(block: bytes, kind: BlockDifferenceKind, words: 
     assert words in found.words
 
 
+@settings(deadline=None)  # Writes files, for which a busy disk takes its time.
 @given(st.integers(0, BLOCKS * BLOCK_BYTES - 1), st.integers(1, 255))
 def test_a_flipped_byte_is_found_exactly(
     tmp_path_factory: pytest.TempPathFactory, offset_bytes: int, mask: int

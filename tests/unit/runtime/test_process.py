@@ -181,17 +181,33 @@ async def test_nothing_starts_outside_the_block() -> None:
         await runner.run(["true"], env=ENV, seconds_max=1)
 
 
+async def sleep_in(runner: ProcessRunner) -> None:
+    await runner.run(["sleep", "60"], env=ENV, seconds_max=60)
+
+
 async def test_left_overs_of_an_earlier_run_are_ended_and_counted() -> None:
     """Opening a testbed again ends what its last run left, and nothing of another testbed."""
     mine, other = f"{TESTBED}-again", f"{TESTBED}-again-2"
     async with ProcessRunner(mine) as left, ProcessRunner(other) as neighbour, anyio.create_task_group() as group:
         for runner in (left, left, neighbour):
-            group.start_soon(lambda runner=runner: runner.run(["sleep", "60"], env=ENV, seconds_max=60))
+            group.start_soon(sleep_in, runner)
         assert await eventually(lambda: len(owned_processes(mine)) == 2 and len(owned_processes(other)) == 1)
         assert await end_processes_of(mine) == 2
         assert owned_processes(mine) == []
         assert len(owned_processes(other)) == 1
         group.cancel_scope.cancel()
+
+
+async def test_without_its_watchdog_nothing_is_started() -> None:
+    """A runner whose watchdog was killed says so in one line, and the child that it had started is gone."""
+    async with ProcessRunner(TESTBED) as runner:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            if runner.owner.encode() in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+        await anyio.sleep(0.05)
+        with pytest.raises(HarnessError, match="watchdog process has ended"):
+            await runner.run(["sleep", "60"], env=ENV, seconds_max=60)
+        assert await eventually(lambda: owned_processes(runner.owner) == [])
 
 
 async def test_watchdog_goes_with_its_runner() -> None:

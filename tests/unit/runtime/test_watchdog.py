@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -58,6 +59,10 @@ def in_time(condition: Callable[[], bool], seconds_max: float) -> bool:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
     return condition()
+
+
+def has_none(testbed: str) -> bool:
+    return not owned_processes(testbed)
 
 
 class Program:
@@ -121,7 +126,7 @@ def test_kill_in_the_middle_of_starting_leaves_nothing() -> None:
         program = Program(f"watchdog-test-start-{attempt}", "restless")
         time.sleep(attempt * 0.0007)  # Another moment of the cycle each time.
         program.end(signal.SIGKILL)
-        assert in_time(lambda program=program: not owned_processes(program.testbed), 2)
+        assert in_time(functools.partial(has_none, program.testbed), 2)
 
 
 def test_processes_of_others_are_spared() -> None:

@@ -35,7 +35,7 @@ another user (`unable to find manifest entries: access denied`), or a wrong pass
 
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 
-_DAMAGED = re.compile(r"^(?:ERROR )?error processing .+$", re.MULTILINE)
+_DAMAGED = re.compile(r"^(?:ERROR )?(error processing .+)$", re.MULTILINE)
 """What `snapshot verify` prints for each entry that it can't read: `error processing PATH: ... invalid checksum at
 BLOB ...`, `... BLOB not found`, `... object not found` (measured, 0.23.1; 0.19.0 puts the level before it)."""
 
@@ -140,7 +140,7 @@ def check_verified(completed: CompletedCommand) -> None:
     damage = [line for line in _DAMAGED.findall(words) if not _UNREACHABLE.search(line)]
     if damage and completed.exit_code != 0 and not completed.timed_out and not _NO_SPACE.search(words):
         raise OperationPartial(
-            f"snapshot verify reports damage ({len(damage)} line(s)): {damage[0][:_LAST_WORDS_CHARACTERS_MAX]}",
+            f"snapshot verify reports damage ({len(damage)} line(s)): {_shortened(damage[0])}",
             evidence=evidence_of(completed),
         )
     check(completed, "snapshot verify", OperationFailed)
@@ -162,10 +162,16 @@ def read_maintenance_schedule(completed: CompletedCommand) -> Mapping[str, Any]:
 
 
 def last_words(text: str) -> str:
-    """The last line that says something, cut to a length for one line of ours."""
+    """The last line that says something, short enough for one line of ours: what it was about, and why it failed."""
     # After an error 0.19.0 warns at length that it could not send a notification of it.
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("WARN ")]
-    return lines[-1].removeprefix("ERROR ")[:_LAST_WORDS_CHARACTERS_MAX] if lines else "it said nothing"
+    return _shortened(lines[-1].removeprefix("ERROR ")) if lines else "it said nothing"
+
+
+def _shortened(line: str) -> str:
+    """Without its middle: Kopia's errors name what was tried first, and the cause last."""
+    half = _LAST_WORDS_CHARACTERS_MAX // 2
+    return line if len(line) <= _LAST_WORDS_CHARACTERS_MAX else f"{line[:half]} ... {line[-half:]}"
 
 
 def evidence_of(completed: CompletedCommand) -> str:

@@ -1,0 +1,135 @@
+"""The Kopia under test is found in the promised order, identified, and refused in one line where it must be."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from snapstorm.errors import HarnessError
+from snapstorm.targets.kopia import discovery
+from snapstorm.targets.kopia.discovery import find_kopia
+
+ANSWER = "echo '0.23.1 build: -(unknown_revision) from: '"
+BUILD_INFORMATION = "# path\tcommand\n# dep\tgithub.com/kopia/kopia\t{}\th1:hash=\n"
+
+
+def program(path: Path, script: str = ANSWER, comment: str = "") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{comment}{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Kopia anywhere: not in the environment, not on PATH, and no build of the project's own."""
+    monkeypatch.delenv("KOPIA_EXE", raising=False)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr(discovery, "__file__", str(tmp_path / "package" / "discovery.py"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+
+def test_the_first_of_the_promised_places_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--kopia before KOPIA_EXE before PATH before the project's own build."""
+    project = tmp_path / "project"
+    (project / "tools" / "kopia-0.23.1").mkdir(parents=True)
+    (project / "below").mkdir()
+    own = program(project / ".tools" / "bin" / "kopia-0.23.1")
+    monkeypatch.chdir(project / "below")
+    assert find_kopia().path == own
+    on_path = program(tmp_path / "bin" / "kopia")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert find_kopia().path == on_path
+    from_environment = program(tmp_path / "environment" / "anything")
+    monkeypatch.setenv("KOPIA_EXE", str(from_environment))
+    assert find_kopia().path == from_environment
+    named = program(tmp_path / "named" / "k")
+    assert find_kopia(named).path == named
+
+
+def test_own_build_of_the_checkout_is_found_from_anywhere(tmp_path: Path) -> None:
+    """The package's own checkout counts, wherever the user stands."""
+    (tmp_path / "tools" / "kopia-0.23.1").mkdir(parents=True)
+    own = program(tmp_path / ".tools" / "bin" / "kopia-0.23.1")
+    assert find_kopia().path == own
+
+
+def test_program_is_identified_by_version_and_hash(tmp_path: Path) -> None:
+    """The hash is that of the file itself."""
+    path = program(tmp_path / "kopia")
+    found = find_kopia(path)
+    assert found.version == "0.23.1"
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("script", "comment", "version"),
+    [
+        ("echo 'v0-unofficial build: unknown from: '", "", "unknown"),
+        ("echo 'v0-unofficial build: unknown from: '", BUILD_INFORMATION.format("v0.19.0"), "0.19.0"),
+        ("echo 'v0-unofficial build: unknown from: '", BUILD_INFORMATION.format("(devel)"), "unknown"),
+        ("exit 1", BUILD_INFORMATION.format("v0.22.3"), "0.22.3"),
+        ("echo '20261101.0.123 build: abc from: kopia/kopia' >&2", "", "20261101.0.123"),
+        ("echo warming up; echo 'v0.24.0-rc1 build: abc from: kopia/kopia'", "", "0.24.0-rc1"),
+    ],
+)
+def test_version_comes_from_the_answer_then_from_the_build_then_is_unknown(
+    tmp_path: Path, script: str, comment: str, version: str
+) -> None:
+    """Any Kopia is accepted, and an unknown version is said to be one."""
+    assert find_kopia(program(tmp_path / "kopia", script, comment)).version == version
+
+
+@pytest.mark.parametrize(
+    ("script", "problem"),
+    [
+        ("echo 'restic 0.16.4 compiled with go1.22'", "is not Kopia"),
+        ("exit 0", "is not Kopia"),
+        ("echo '0.17.0 build: abc from: kopia/kopia'", "0.17.0, which is too old: .* 0.18.0"),
+        ("echo 'v0-unofficial build: unknown from: '", None),
+    ],
+)
+def test_what_is_no_kopia_or_too_old_is_refused_in_one_line(tmp_path: Path, script: str, problem: str | None) -> None:
+    """One line with what is wrong; a version that can't be known is no reason."""
+    path = program(tmp_path / "kopia", script)
+    if problem is None:
+        find_kopia(path)
+        return
+    with pytest.raises(HarnessError, match=problem) as caught:
+        find_kopia(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_or_can_not_be_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which place it came from."""
+    with pytest.raises(HarnessError, match=r"no Kopia at /no/such \(from --kopia\)"):
+        find_kopia(Path("/no/such"))
+    with pytest.raises(HarnessError, match="no Kopia at"):
+        find_kopia(tmp_path)
+    monkeypatch.setenv("KOPIA_EXE", "/no/such")
+    with pytest.raises(HarnessError, match=r"\(from KOPIA_EXE\)"):
+        find_kopia()
+    plain = tmp_path / "plain"
+    plain.write_text("text")
+    with pytest.raises(HarnessError, match="not executable"):
+        find_kopia(plain)
+    plain.chmod(0o755)
+    plain.write_bytes(b"\x7fELF nonsense")
+    with pytest.raises(HarnessError, match="can't be started"):
+        find_kopia(plain)
+
+
+def test_no_kopia_at_all_says_what_to_do() -> None:
+    """The four ways out, in one line."""
+    with pytest.raises(HarnessError, match="give --kopia PATH, set KOPIA_EXE, put kopia on PATH, or build"):
+        find_kopia()
+
+
+def test_program_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that waits for something, and its child that holds the pipe, do not hang the search."""
+    monkeypatch.setattr(discovery, "_VERSION_SECONDS_MAX", 0.2)
+    with pytest.raises(HarnessError, match="is not Kopia"):
+        find_kopia(program(tmp_path / "kopia", "sleep 60 & wait"))
