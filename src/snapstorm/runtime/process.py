@@ -186,6 +186,7 @@ class ProcessRunner:
             self._lifeline.announce(child.group)
         except HarnessError:
             child.signal_group(signal.SIGKILL)
+            child.close_pipes()
             raise
         return child
 

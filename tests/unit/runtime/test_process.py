@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -168,8 +169,9 @@ async def test_long_lived_process_that_ends_by_itself_is_noticed(runner: Process
 
 async def test_error_in_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
     """Nobody has to unpack an exception group to see what went wrong."""
+    runner = ProcessRunner(TESTBED)
     with pytest.raises(ValueError, match="own"):
-        async with ProcessRunner(TESTBED) as runner, runner.start(["sleep", "60"], env=ENV, log=tmp_path / "log"):
+        async with runner, runner.start(["sleep", "60"], env=ENV, log=tmp_path / "log"):
             raise ValueError("own")
     assert owned_processes(runner.owner) == []
 
@@ -179,6 +181,16 @@ async def test_nothing_starts_outside_the_block() -> None:
     runner = ProcessRunner(TESTBED)
     with pytest.raises(HarnessError, match="inside its runner's block"):
         await runner.run(["true"], env=ENV, seconds_max=1)
+
+
+def watchdogs(owner: str) -> list[int]:
+    """The processes that have this owner on their command line."""
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if owner.encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
 
 
 async def sleep_in(runner: ProcessRunner) -> None:
@@ -201,10 +213,9 @@ async def test_left_overs_of_an_earlier_run_are_ended_and_counted() -> None:
 async def test_without_its_watchdog_nothing_is_started() -> None:
     """A runner whose watchdog was killed says so in one line, and the child that it had started is gone."""
     async with ProcessRunner(TESTBED) as runner:
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            if runner.owner.encode() in path.read_bytes():
-                os.kill(int(path.parent.name), signal.SIGKILL)
-        await anyio.sleep(0.05)
+        (watchdog,) = watchdogs(runner.owner)
+        os.kill(watchdog, signal.SIGKILL)
+        os.waitid(os.P_PID, watchdog, os.WEXITED | os.WNOWAIT)
         with pytest.raises(HarnessError, match="watchdog process has ended"):
             await runner.run(["sleep", "60"], env=ENV, seconds_max=60)
         assert await eventually(lambda: owned_processes(runner.owner) == [])
@@ -212,11 +223,6 @@ async def test_without_its_watchdog_nothing_is_started() -> None:
 
 async def test_watchdog_goes_with_its_runner() -> None:
     """A runner that ends well leaves no watchdog behind, and its watchdog ended nobody."""
-
-    def watchdogs(owner: str) -> list[str]:
-        lines = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
-        return [line.decode() for line in lines if owner.encode() in line]
-
     async with ProcessRunner(TESTBED) as runner:
         assert len(watchdogs(runner.owner)) == 1
         await runner.run([sys.executable, "-c", "pass"], env=ENV, seconds_max=30)
