@@ -27,7 +27,8 @@ from snapstorm import __version__
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import open_testbed, read_testbed
-from snapstorm.errors import ConfigError, HarnessError, SnapstormError
+from snapstorm.engine.together import first_failure
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import (
@@ -429,9 +430,9 @@ async def _run(
                         await opened.finish()
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            error = _only(group)
-            # Once a run has begun, an error of ours is a verdict of its own; before, there is nothing to report on.
-            if harness is None or not isinstance(error, HarnessError):
+            error = first_failure(group)
+            # Once a run has begun, an error is a verdict of its own; before, there is nothing to report on.
+            if harness is None or not isinstance(error, (HarnessError, TargetError)):
                 raise error from group
     if harness is None:
         raise _Interrupted
@@ -450,11 +451,6 @@ async def _end_on_signal(scope: anyio.CancelScope) -> None:
                 os._exit(EXIT_STATUS[Verdict.INTERRUPTED])
             print("ending the run; once more to end it at once", file=sys.stderr, flush=True)
             scope.cancel()
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _only(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _print_summary(result: RunResult, options: HarnessOptions) -> None:

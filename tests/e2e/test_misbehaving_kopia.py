@@ -66,6 +66,32 @@ if argv[:2] == ["snapshot", "create"] and nth(2):
 """
 
 
+ACKNOWLEDGES_IN_GARBAGE = """
+if argv[:2] == ["snapshot", "create"] and nth(2):
+    run(argv)
+    print('{"id": 5')
+    sys.exit(0)
+"""
+
+SHOWS_A_GHOST = """
+if argv[:2] == ["snapshot", "list"] and nth(2):
+    listed = json.loads(run(argv).stdout)
+    listed.append({**listed[0], "id": "1" * 32, "tags": {}})
+    print(json.dumps(listed))
+    sys.exit(0)
+"""
+
+LOSES_PACKS_AFTER_THE_LAST_ACTION = """
+if argv[:2] == ["snapshot", "list"] and nth(4):
+    done = run(argv)
+    bed = pathlib.Path(os.environ["KOPIA_CONFIG_PATH"].partition("/clients/")[0])
+    for pack in (bed / "repository" / "p").rglob("*.f"):
+        pack.unlink()
+    sys.stdout.buffer.write(done.stdout)
+    sys.exit(0)
+"""
+
+
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(
     ("body", "guarantee"),
@@ -73,8 +99,18 @@ if argv[:2] == ["snapshot", "create"] and nth(2):
         (FLIPS_A_BYTE, "restored-exactly"),
         (IGNORES_DELETIONS, "deleted-stays-gone"),
         (DELETES_WHAT_IT_ACKNOWLEDGED, "acknowledged-stays-listed"),
+        (ACKNOWLEDGES_IN_GARBAGE, "available"),
+        (SHOWS_A_GHOST, "nothing-unrequested"),
+        (LOSES_PACKS_AFTER_THE_LAST_ACTION, "restored-exactly"),
     ],
-    ids=["flips-a-byte", "ignores-deletions", "deletes-what-it-acknowledged"],
+    ids=[
+        "flips-a-byte",
+        "ignores-deletions",
+        "deletes-what-it-acknowledged",
+        "acknowledges-in-garbage",
+        "shows-a-ghost",
+        "loses-packs-that-caches-still-hold",
+    ],
 )
 def test_a_lying_kopia_is_found_out(body: str, guarantee: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
     """The run ends violated with status 1, names the guarantee, and keeps evidence of it."""
@@ -90,7 +126,7 @@ def test_a_lying_kopia_is_found_out(body: str, guarantee: str, wrapper: Callable
     evidence = Path(violations[0]["evidence"])
     assert (evidence / "violation.txt").stat().st_size > 0
     assert "client.execute(" in (evidence / "program.py").read_text()
-    if guarantee == "restored-exactly":
+    if body == FLIPS_A_BYTE:
         check_flipped_byte(violations[0], evidence)
 
 
@@ -101,6 +137,43 @@ def check_flipped_byte(violation: dict[str, Any], evidence: Path) -> None:
     assert "flip" in violation["detail"] or "changed" in violation["detail"], violation["detail"]
     assert (evidence / "restored").is_dir()
     assert "restore" in (evidence / "commands.txt").read_text()
+
+
+@pytest.mark.usefixtures("nothing_left")
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('if argv[:2] == ["server", "start"]:\n    sys.exit("ERROR boom")\n', "boom"),
+        ('if argv[:3] == ["server", "users", "add"]:\n    sys.exit("ERROR no users today")\n', "no users today"),
+    ],
+    ids=["no-server", "no-users"],
+)
+def test_a_kopia_that_does_not_get_going_is_an_error(
+    body: str, words: str, wrapper: Callable[[str], Path], scratch: Path
+) -> None:
+    """What fails before any client could work is no verdict on backups: status 3, with the reason, no traceback."""
+    ran = snapstorm("run", "--kopia", wrapper(body), "--testbed", scratch / "testbed", "--progress", "none")
+    assert ran.status == 3, ran.stderr
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_a_server_that_dies_is_reported(wrapper: Callable[[str], Path], scratch: Path) -> None:
+    """A server that goes away by itself while clients are at work breaks `available`, and nothing hangs."""
+    body = """
+if argv[:2] == ["server", "start"]:
+    import time
+
+    server = subprocess.Popen([real, *argv])
+    time.sleep(3.5)
+    server.kill()
+    sys.exit(9)
+"""
+    ran = snapstorm("run", "--kopia", wrapper(body), "--duration", "30s", "--testbed", scratch / "testbed", "--json")
+    assert ran.status == 1, ran.stderr
+    assert {violation["guarantee"] for violation in ran.json["violations"]} >= {"available"}
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_wrapper_that_does_nothing_passes(wrapper: Callable[[str], Path], scratch: Path) -> None:

@@ -78,7 +78,7 @@ def test_each_tier_imports_only_lower_ones(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in modules() if package_of(path) in ("model", "plan")], ids=name_of)
 def test_pure_layers_do_no_io_and_read_no_clock(path: Path) -> None:
-    """model and plan import nothing that reads a clock or touches the world, and draw only from streams they are given."""
+    """model and plan import nothing that reads a clock or touches the world, and draw from given streams only."""
     tree = ast.parse(path.read_text())
     assert not NOT_IN_PURE_LAYERS & {name.partition(".")[0] for name in imports(tree)}
     for node in ast.walk(tree):

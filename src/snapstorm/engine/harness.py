@@ -12,14 +12,14 @@ locks. Leaving the block ends every process and records the verdict, however the
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 
@@ -32,6 +32,7 @@ from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnaps
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.run import Run
 from snapstorm.engine.testbed import Testbed, check_free_space, check_testbed_path, open_testbed
+from snapstorm.engine.together import together
 from snapstorm.errors import ConfigError, HarnessError, TargetError, TestbedError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.writer import open_writer
@@ -123,7 +124,7 @@ class Harness:
         """
         clients = await self.connect_clients(count)
         with self._run.part("actions", f"{count} client(s) at work"):
-            await _run_together([_bound(flow, client) for client in clients])
+            await together([functools.partial(flow, client) for client in clients])
 
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
@@ -136,11 +137,8 @@ class Harness:
                     f"scenario {scenario.name} has weights, but neither a duration nor a number of actions"
                 )
             budget = Budget(run, deadline, scenario.actions)
-            await _run_together(
-                [
-                    _bound(lambda one: drive_client(one, scenario, self.engine, run, budget), client)
-                    for client in clients
-                ]
+            await together(
+                [functools.partial(drive_client, client, scenario, self.engine, run, budget) for client in clients]
             )
 
     async def connect_clients(self, count: int) -> list[Client]:
@@ -150,10 +148,15 @@ class Harness:
         if self._run.place.mode is Mode.DIRECT and count != 1:
             raise ConfigError(f"mode direct has exactly one client, not {count}")
         names = [client_name(number) for number in range(1, count + 1)]
-        async with anyio.create_task_group() as tasks:
-            # A tree that an earlier run left is read while the client connects.
-            tasks.start_soon(self._writer.add_clients, [name for name in names if name not in self._writing])
-            await self._connect([name for name in names if name not in self._connected])
+        new_writers = [name for name in names if name not in self._writing]
+        new_connections = [name for name in names if name not in self._connected]
+        # A tree that an earlier run left is read while the client connects.
+        await together(
+            [
+                functools.partial(self._writer.add_clients, new_writers),
+                functools.partial(self._connect, new_connections),
+            ]
+        )
         self._writing.update(names)
         self._clients_count = max(self._clients_count, count)
         return [Client(name, self.engine) for name in names]
@@ -166,8 +169,6 @@ class Harness:
                 await self._snapshotter.connect_clients(names)
             except TargetError as error:
                 raise HarnessError(f"clients could not be connected: {error}") from error
-            except ExceptionGroup as group:
-                raise HarnessError(f"clients could not be connected: {_first(group)}") from group
             self._connected.extend(names)
             self._run.ledger.add_clients(names, self._run.number)
 
@@ -190,7 +191,7 @@ class Harness:
         with self._run.part("locks", "trying what must be refused"):
             await self._finisher.try_locks(self._connected)
 
-    def note_error(self, error: HarnessError) -> None:
+    def note_error(self, error: HarnessError | TargetError) -> None:
         """Remember that the harness or the machine failed, for the verdict."""
         self._run.tally.error = self._run.tally.error or str(error)
 
@@ -272,7 +273,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         try:
             await harness.go_on_from_history()
             yield harness
-        except HarnessError as error:
+        except (HarnessError, TargetError) as error:
             harness.note_error(error)
             raise
         except anyio.get_cancelled_exc_class():
@@ -424,25 +425,3 @@ class _CommandRecorder:
     def __call__(self, command: CompletedCommand) -> None:
         if self.run is not None:
             self.run.on_command(command)
-
-
-def _bound(flow: Callable[[Client], Awaitable[object]], client: Client) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def run() -> None:
-        await flow(client)
-
-    return run
-
-
-async def _run_together(flows: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
-    """Run all; the first failure cancels the rest and is raised by itself."""
-    try:
-        async with anyio.create_task_group() as tasks:
-            for flow in flows:
-                tasks.start_soon(flow)
-    except BaseExceptionGroup as group:
-        raise _first(group) from group
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

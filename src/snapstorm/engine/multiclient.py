@@ -7,6 +7,7 @@ a clear error.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import anyio
-
+from snapstorm.engine.together import together
 from snapstorm.errors import HarnessError
 from snapstorm.model.actions import FileAction
 from snapstorm.model.manifest import Manifest
@@ -87,9 +87,7 @@ class MultiClientFileWriter:
         async def add(client: str) -> None:
             self._writers.add(client, await self._make(client))
 
-        async with anyio.create_task_group() as tasks:
-            for client in clients:
-                tasks.start_soon(add, client)
+        await together([functools.partial(add, client) for client in clients])
 
     @property
     def data_directory(self) -> Path:
@@ -126,15 +124,11 @@ class MultiClientSnapshotter:
         await self.server.add_clients(clients)
         for client in clients:
             self._snapshotters.add(client, self.server.client(client))
-        async with anyio.create_task_group() as tasks:
-            for client in clients:
-                tasks.start_soon(self._snapshotters.of(client).connect)
+        await together([self._snapshotters.of(client).connect for client in clients])
 
     async def disconnect_clients(self, clients: Sequence[str]) -> None:
         """Make these clients forget their connections."""
-        async with anyio.create_task_group() as tasks:
-            for client in clients:
-                tasks.start_soon(self._snapshotters.of(client).disconnect)
+        await together([self._snapshotters.of(client).disconnect for client in clients])
 
     def of(self, client: str) -> ClientSnapshotter:
         """That client's own snapshotter."""

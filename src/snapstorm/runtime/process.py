@@ -18,9 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import IO, NamedTuple, Self, TypeAlias
@@ -115,10 +115,12 @@ class ProcessRunner:
         cwd: Path | None = None,
         stdin: bytes | int | None = None,
         secret_env: Mapping[str, str] = _NO_VARIABLES,
+        secret_words: Collection[str] = (),
     ) -> CompletedCommand:
         """Run a command to its end, whatever its exit status; it and its group are gone when this returns.
 
-        `env` and `secret_env` together are its whole environment; only `env` is recorded. `stdin` is what it reads,
+        `env` and `secret_env` together are its whole environment; only `env` is recorded, and of the words of its
+        command line that are in `secret_words` only the option's name. `stdin` is what it reads,
         or an open descriptor that it reads from; nothing by default. Raises HarnessError if it can't be started.
         """
         outputs = _BoundedOutput(_STDOUT_HEAD_BYTES_MAX), _BoundedOutput(_STDERR_HEAD_BYTES_MAX)
@@ -129,6 +131,8 @@ class ProcessRunner:
         finally:
             child.close_pipes()
             completed = child.completed(*(output.value() for output in outputs))
+            shown = (f"{word.partition('=')[0]}=..." if word in secret_words else word for word in completed.argv)
+            completed = replace(completed, argv=tuple(shown))
             self._on_command(completed)
         return completed
 

@@ -29,14 +29,16 @@ OWNER_VARIABLE = "SNAPSTORM_OWNER"
 GOODBYE = "goodbye"
 
 _QUIET_SECONDS = 0.3
-"""How long no scan may find a process before the work counts as done: a child may be between `fork` and `exec`, where
-it does not carry the mark yet."""
+"""How long no scan may find a process before the work counts as done: a child may be between `fork` and `exec`, or so
+shortly after `exec` that its environment can't be read yet, and shows no mark."""
 _SECONDS_MAX = 10.0
 _SCAN_PAUSE_SECONDS = 0.02
 _PARENT_CHECK_SECONDS = 0.5
 
 
-def end_owned_processes(owner: str, *, quiet_seconds: float = 0.0, seconds_max: float = _SECONDS_MAX) -> int:
+def end_owned_processes(
+    owner: str, *, quiet_seconds: float = _SCAN_PAUSE_SECONDS, seconds_max: float = _SECONDS_MAX
+) -> int:
     """Kill all processes that carry the mark of `owner`, or of an owner below it (`a` also means `a/b`).
 
     Scans again until no scan has found any for `quiet_seconds`, but no longer than `seconds_max`, because a process

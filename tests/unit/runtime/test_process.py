@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 
 from snapstorm.errors import HarnessError
@@ -213,9 +214,10 @@ async def test_left_overs_of_an_earlier_run_are_ended_and_counted() -> None:
 async def test_without_its_watchdog_nothing_is_started() -> None:
     """A runner whose watchdog was killed says so in one line, and the child that it had started is gone."""
     async with ProcessRunner(TESTBED) as runner:
+        assert await eventually(lambda: len(watchdogs(runner.owner)) == 1)
         (watchdog,) = watchdogs(runner.owner)
         os.kill(watchdog, signal.SIGKILL)
-        os.waitid(os.P_PID, watchdog, os.WEXITED | os.WNOWAIT)
+        await anyio.to_thread.run_sync(os.waitid, os.P_PID, watchdog, os.WEXITED | os.WNOWAIT)
         with pytest.raises(HarnessError, match="watchdog process has ended"):
             await runner.run(["sleep", "60"], env=ENV, seconds_max=60)
         assert await eventually(lambda: owned_processes(runner.owner) == [])
@@ -224,6 +226,6 @@ async def test_without_its_watchdog_nothing_is_started() -> None:
 async def test_watchdog_goes_with_its_runner() -> None:
     """A runner that ends well leaves no watchdog behind, and its watchdog ended nobody."""
     async with ProcessRunner(TESTBED) as runner:
-        assert len(watchdogs(runner.owner)) == 1
+        assert await eventually(lambda: len(watchdogs(runner.owner)) == 1)
         await runner.run([sys.executable, "-c", "pass"], env=ENV, seconds_max=30)
     assert watchdogs(runner.owner) == []

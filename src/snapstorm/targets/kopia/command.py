@@ -7,7 +7,7 @@ first in every command, options after them. No password is ever among them: they
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,7 +160,14 @@ class Kopia:
 
     async def add_user(self, actor: Actor, user: str, password_hash: str) -> CompletedCommand:
         return await self._run(
-            actor, "server", "users", "add", user, f"--user-password-hash={password_hash}", "--no-auto-maintenance"
+            actor,
+            "server",
+            "users",
+            "add",
+            user,
+            hashed := f"--user-password-hash={password_hash}",
+            "--no-auto-maintenance",
+            secret_words={hashed},
         )
 
     async def delete_user(self, actor: Actor, user: str) -> CompletedCommand:
@@ -210,6 +217,7 @@ class Kopia:
         actor: Actor,
         *words: str,
         secrets: Mapping[str, str] | None = None,
+        secret_words: Collection[str] = (),
         seconds_max: float | None = None,
     ) -> CompletedCommand:
         make_private(actor.directory)
@@ -218,6 +226,7 @@ class Kopia:
             env=actor.environment,
             secret_env={"KOPIA_PASSWORD": actor.password, **(secrets or {})},
             cwd=actor.directory,
+            secret_words=secret_words,
             seconds_max=self.seconds_max if seconds_max is None else seconds_max,
         )
 

@@ -1,0 +1,27 @@
+"""Running tasks side by side, with the first failure raised as itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+import anyio
+
+
+async def together(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
+    """Run all side by side; the first failure cancels the rest, and is raised by itself rather than in a group."""
+
+    async def run(task: Callable[[], Awaitable[object]]) -> None:
+        await task()
+
+    try:
+        async with anyio.create_task_group() as group:
+            for task in tasks:
+                group.start_soon(run, task)
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from failures
+
+
+def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first exception in a group, or in the groups inside it."""
+    first = group.exceptions[0]
+    return first_failure(first) if isinstance(first, BaseExceptionGroup) else first
