@@ -114,10 +114,12 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         result = anyio.run(fixture.run_test, pyfuncitem.obj, arguments)
     finally:
         if fixture.last is not None:
-            shown = fixture.last.result
-            lines = summary_lines(shown, is_testbed_kept=shown.testbed.exists())
-            pyfuncitem.add_report_section("call", "snapstorm", "\n".join(lines))
+            pyfuncitem.add_report_section("call", "snapstorm", _summary(fixture.last.result))
     tolerated = {Verdict.PASS} | ({Verdict.INCONCLUSIVE} if fixture.allow_inconclusive else set())
     if result.verdict not in tolerated:
-        pytest.fail("\n".join(lines), pytrace=False)
+        pytest.fail(_summary(result), pytrace=False)
     return True
+
+
+def _summary(result: RunResult) -> str:
+    return "\n".join(summary_lines(result, is_testbed_kept=result.testbed.exists()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import psutil
 import pytest
 
 from snapstorm.targets.kopia.discovery import find_kopia
+
+LEFT_OVER_SECONDS_MAX = 5.0
+"""A killed snapstorm's watchdog ends its processes within this time."""
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +57,22 @@ def wrapper(scratch: Path, real_kopia: Path) -> Callable[[str], Path]:
 
 @pytest.fixture
 def nothing_left(scratch: Path) -> Iterator[None]:
-    """After the test, no process works below its scratch directory."""
+    """Soon after the test, no process works below its scratch directory."""
     yield
-    left = []
+    deadline = time.monotonic() + LEFT_OVER_SECONDS_MAX
+    while left := processes_below(scratch):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def processes_below(directory: Path) -> list[str]:
+    """Processes whose command line or Kopia configuration lies below a directory."""
+    found = []
     for process in psutil.process_iter():
         try:
-            if str(scratch) in " ".join(process.cmdline()) or str(scratch) in process.environ().get(
-                "KOPIA_CONFIG_PATH", ""
-            ):
-                left.append((process.pid, process.name()))
+            places = [*process.cmdline(), process.environ().get("KOPIA_CONFIG_PATH", "")]
         except (psutil.Error, OSError):
             continue
-    assert not left
+        if any(str(directory) in place for place in places):
+            found.append(f"{process.pid} {places[0]}")
+    return found

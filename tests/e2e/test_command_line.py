@@ -9,12 +9,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import Ran, command, owned_processes, snapstorm
 
 from snapstorm.engine.testbed import read_testbed
+from snapstorm.errors import SnapstormError
 from snapstorm.model.actions import ACTIONS
 
 SHORT = (
@@ -114,10 +116,9 @@ def wait_for_actions(bed: Path, run: int, count: int, process: subprocess.Popen[
     """Wait until the run of this number has recorded this many operations of its first client."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if (bed / "ledger.sqlite3").exists():
-            with read_testbed(bed) as ledger:
-                if len(ledger.last_actions(run, "client-1@snapstorm", count)) >= count:
-                    return
+        with suppress(SnapstormError), read_testbed(bed) as ledger:  # It may be just being made.
+            if len(ledger.last_actions(run, "client-1@snapstorm", count)) >= count:
+                return
         time.sleep(0.02)
     raise AssertionError("the run did not get to work")
 
@@ -128,8 +129,8 @@ def long_run(scratch: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
     yield started
     for process in started:
-        process.kill()
-        process.wait(timeout=30)
+        with process:
+            process.kill()
 
 
 def start_long(bed: Path, started: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:

@@ -82,7 +82,9 @@ class Ledger:
     @classmethod
     def open_to_read(cls, path: Path) -> Ledger:
         """Open the ledger at `path` for reading only, also while a run writes to it. Raises TestbedError."""
-        _refuse_what_is_not_ours(path)
+        version = _refuse_what_is_not_ours(path)
+        if version < SCHEMA_VERSION:
+            raise TestbedError(f"the ledger {path} is just being made, or is older; a run on it brings it up to date")
         try:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
             return cls(connection)
@@ -496,8 +498,9 @@ def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _refuse_what_is_not_ours(path: Path) -> None:
-    """Look before anything is changed: opening for writing would already touch a foreign file."""
+def _refuse_what_is_not_ours(path: Path) -> int:
+    """Look before anything is changed: opening for writing would already touch a foreign file. Returns the version of
+    the schema."""
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
@@ -515,6 +518,7 @@ def _refuse_what_is_not_ours(path: Path) -> None:
             f"{path} was written by a newer snapstorm (schema {version}, this one knows {SCHEMA_VERSION}); "
             "use that version, or another testbed"
         )
+    return int(version)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
