@@ -7,6 +7,7 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.manifest import EntryType, Manifest, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
-from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
+from snapstorm.model.protocols import FileWriter, ListedSnapshot, Restorer, Server, Snapshotter
 from snapstorm.plan.generator import choose
 from snapstorm.plan.seeds import stream
 
@@ -352,18 +353,27 @@ class Engine:
         return await self._restore(step, step.draws.choice(candidates), adopt=True)
 
     async def _restore(
-        self, step: Step, expectation: Expectation, *, sub_path: bytes = b"", adopt: bool = False
+        self,
+        step: Step,
+        expectation: Expectation,
+        *,
+        sub_path: bytes = b"",
+        adopt: bool = False,
+        through: Restorer | None = None,
     ) -> Outcome[Comparison]:
         """Restore into an empty directory, compare, and perhaps go on from there. A failure is tried once more, to
         tell an operation that failed from a snapshot that is lost."""
         step.repeatable = actions.RestoreSnapshot(id=expectation.snapshot or "?")
-        outcome = await self._restore_once(step, expectation, sub_path, adopt=adopt)
+        once = functools.partial(
+            self._restore_once, step, expectation, sub_path, adopt=adopt, through=through or self._snapshotter
+        )
+        outcome = await once()
         if step.last_failure is None:
             return outcome
         if isinstance(step.last_failure[1], OperationTimedOut):
             self._judge_failure(step)
             return outcome
-        again = await self._restore_once(step, expectation, sub_path, adopt=adopt)
+        again = await once()
         if isinstance(again, (Ok, NoOp)):
             self._judge_failure(step)
             return again
@@ -380,7 +390,7 @@ class Engine:
         return again
 
     async def _restore_once(
-        self, step: Step, expectation: Expectation, sub_path: bytes, *, adopt: bool
+        self, step: Step, expectation: Expectation, sub_path: bytes, *, adopt: bool, through: Restorer
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
         directory = self.restores_directory(step.client) / _operation_name(step.operation, step.operations_begun)
@@ -389,7 +399,7 @@ class Engine:
         try:
             outcome, operation = await self._operate(
                 step,
-                lambda _: self._snapshotter.restore_snapshot(snapshot, tree, sub_path),
+                lambda _: through.restore_snapshot(snapshot, tree, sub_path),
                 resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
                 is_judged_later=True,
             )
@@ -503,13 +513,19 @@ class Engine:
         return isinstance(outcome, Ok)
 
     async def sweep_one(self, client: str, operation: str) -> bool:
-        """Restore and compare the live snapshot that this operation created. Returns whether it was judged."""
+        """Restore and compare the live snapshot that this operation created. Returns whether it was judged.
+
+        What this run has already restored as its client is restored straight from the repository, where that is
+        possible, so that each way to it is taken once.
+        """
         with acting_as(client):
             found = self._run.ledger.expectations_of_operations([operation])
             if not found or found[0].state is not State.LIVE:
                 return False
             step = self._next_step(actions.RestoreSnapshot(id=found[0].snapshot or "?"))
-            outcome = await self._restore(step, found[0])
+            is_restored = self._run.ledger.is_verified(operation, self._run.number)
+            through = self._server.auditor if is_restored else None
+            outcome = await self._restore(step, found[0], through=through)
             self._forget_commands(step)
         return isinstance(outcome, Ok)
 

@@ -383,6 +383,14 @@ class Ledger:
                 ),
             )
 
+    def is_verified(self, expectation: str, run_number: int) -> bool:
+        """Whether this run has restored the whole snapshot and found it equal."""
+        row = self._connection.execute(
+            "SELECT 1 FROM verifications WHERE expectation = ? AND run = ? AND is_whole AND is_equal",
+            (expectation, run_number),
+        ).fetchone()
+        return row is not None
+
     def add_violation(self, run_number: int, violation: Violation, expectation: str | None) -> int:
         """Record a violation and return its number, by which `accept` knows it."""
         with self._transaction() as run:

@@ -104,7 +104,15 @@ class ListedSnapshot:
     """Why the entry is not a complete snapshot; None for complete ones."""
 
 
-class Snapshotter(Protocol):
+class Restorer(Protocol):
+    """Restores snapshots."""
+
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        """Restore a snapshot, or the file or directory at `sub_path` in it, to `destination`, which must not exist."""
+        ...
+
+
+class Snapshotter(Restorer, Protocol):
     """Takes, restores, lists and deletes the snapshots of one identity."""
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
@@ -112,10 +120,6 @@ class Snapshotter(Protocol):
 
         Raises OperationUnknown unless the target acknowledged a complete snapshot.
         """
-        ...
-
-    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
-        """Restore a snapshot, or the file or directory at `sub_path` in it, to `destination`, which must not exist."""
         ...
 
     async def delete_snapshot(self, snapshot: str) -> None:
@@ -174,6 +178,11 @@ class Server(Protocol):
 
     def impostor(self, client: str) -> ClientSnapshotter:
         """A snapshotter that claims to be `client` and has a wrong password. It must get in nowhere."""
+        ...
+
+    @property
+    def auditor(self) -> Restorer | None:
+        """Restores anybody's snapshots straight from the repository, past the server; None where that can't be."""
         ...
 
     async def refresh(self) -> None:

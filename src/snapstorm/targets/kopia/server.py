@@ -16,13 +16,13 @@ from pathlib import Path
 import anyio.to_thread
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
-from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
+from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
 from snapstorm.targets.kopia.concurrency import side_by_side
-from snapstorm.targets.kopia.repository import Repository
+from snapstorm.targets.kopia.repository import IDENTITY, Repository
 
 _CONTROL_SECRET = "server-control"
 _START_SECONDS_MAX = 60.0
@@ -62,6 +62,11 @@ class DirectAccess:
     def impostor(self, client: str) -> ClientSnapshotter:
         """A snapshotter that claims to be `client`, from elsewhere and with a wrong password."""
         return self._snapshotter(client, Actor(self.place.server / "impostors" / client, secrets.token_urlsafe()))
+
+    @property
+    def auditor(self) -> Restorer | None:
+        """The direct connection to the repository, which may restore everything."""
+        return self._snapshotter(IDENTITY, self.repository.actor)
 
     async def refresh(self) -> None:
         """Nothing to do: every command reads the repository itself."""

@@ -6,19 +6,11 @@ holds no trace of any defect.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
-from snapstorm.targets.memory.store import Item, Store, Stored
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A tree that is about to be restored: its entries, and the content of its files."""
-
-    items: tuple[Item, ...]
-    contents: dict[bytes, bytes]
+from snapstorm.targets.memory.store import Store, Stored
+from snapstorm.targets.memory.trees import Tree
 
 
 class Behaviour:
@@ -43,13 +35,9 @@ class Behaviour:
         """What is given back of a snapshot."""
         return tree
 
-    def is_part_given(self) -> bool:
-        """Whether a restore writes anything at all."""
-        return True
-
-    def deleted(self, snapshot: Stored, store: Store) -> Sequence[str]:
+    def deleted(self, snapshot: Stored, store: Store) -> Sequence[Stored]:
         """Which snapshots go when this one is to be deleted."""
-        return [snapshot.id]
+        return [snapshot]
 
     def expired(self, doomed: Sequence[Stored], kept: Sequence[Stored]) -> Sequence[Stored]:
         """Which snapshots of a source retention takes away."""
@@ -58,7 +46,7 @@ class Behaviour:
     def collected(self, store: Store) -> None:
         """What a collection does besides collecting."""
 
-    def listed(self, own: Sequence[ListedSnapshot], others: Sequence[ListedSnapshot]) -> Sequence[ListedSnapshot]:
+    def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
         """What a client is shown."""
         return own
 

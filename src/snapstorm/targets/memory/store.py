@@ -6,17 +6,23 @@ finds what was acknowledged. A snapshot's file appears by a rename, after its bl
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import blake3
 import msgspec
 
 from snapstorm.errors import HarnessError, OperationFailed, TestbedError
-from snapstorm.model.manifest import EntryType, path_as_text
+from snapstorm.filesystem.descriptors import explain_os_error
+from snapstorm.model.manifest import EntryType
+from snapstorm.model.protocols import ListedSnapshot
+
+_UNFINISHED = ".tmp"
+"""How the names of files end that are being written."""
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -34,172 +40,158 @@ class Item(msgspec.Struct, frozen=True):
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, dict=True):
     """One stored snapshot."""
 
     id: str
     number: int
-    """Snapshots are numbered in the order in which they were taken."""
+    """Snapshots are numbered in the order in which they were begun."""
     client: str
     source: str
     testbed: str
     operation: str
     items: tuple[Item, ...]
 
+    @functools.cached_property
+    def listing(self) -> ListedSnapshot:
+        """The snapshot as a client is shown it."""
+        return ListedSnapshot(self.id, self.client, self.source, self.testbed, self.operation, incomplete=None)
+
 
 class Store:
-    """The repository of the simulated backup system."""
+    """The repository of the simulated backup system. Each method is one step: nothing happens in the midst of it."""
 
     def __init__(self, directory: Path, *, is_new: bool) -> None:
         self._directory = directory
-        self.snapshots: dict[str, Stored] = {}
-        self.creating = 0
-        """Snapshots that are being taken now, whose blobs nothing refers to yet."""
+        self._snapshots: dict[str, Stored] = {}
+        self._by_client: dict[str, dict[str, Stored]] = {}
+        self._pins: list[set[str]] = []
         if is_new:
-            for name in ("blobs", "snapshots"):
-                (directory / name).mkdir(parents=True, mode=0o700)
-            self._write(directory / "id", secrets.token_hex(16).encode())
-            self._write(directory / "users", msgspec.json.encode([]))
+            self._make()
         self.id, self.users = self._load()
-        self._number = max((snapshot.number for snapshot in self.snapshots.values()), default=0)
+        self._number = max((snapshot.number for snapshot in self), default=0)
 
-    def _load(self) -> tuple[str, set[str]]:
-        try:
-            for path in (self._directory / "snapshots").iterdir():
-                if path.suffix:  # A death between writing and renaming left it.
-                    continue
-                snapshot = msgspec.msgpack.decode(path.read_bytes(), type=Stored)
-                self.snapshots[snapshot.id] = snapshot
-            users = msgspec.json.decode((self._directory / "users").read_bytes(), type=set[str])
-            return (self._directory / "id").read_text(), users
-        except (OSError, msgspec.DecodeError) as error:
-            raise TestbedError(f"the repository {self._directory} can't be opened: {error}") from error
+    def __iter__(self) -> Iterator[Stored]:
+        """The snapshots of all clients."""
+        return iter(self._snapshots.values())
 
-    def take(self, source: Path, *, client: str, testbed: str, operation: str) -> Stored:
-        """Read a tree, store its blobs, and return the snapshot, which is not kept yet."""
+    def get(self, snapshot: str) -> Stored | None:
+        return self._snapshots.get(snapshot)
+
+    def of(self, client: str, source: str | None = None) -> list[Stored]:
+        """The snapshots of a client, of one source or of all, oldest first."""
+        mine = [one for one in self._by_client.get(client, {}).values() if source in (None, one.source)]
+        return sorted(mine, key=lambda snapshot: snapshot.number)
+
+    def newest(self) -> Stored | None:
+        """The snapshot that was begun last, whoever asked for it."""
+        return max(self, key=lambda snapshot: snapshot.number, default=None)
+
+    def next_number(self) -> int:
         self._number += 1
-        try:
-            items = tuple(self._read_tree(os.fsencode(source)))
-        except OSError as error:
-            raise HarnessError(f"{source} can't be read: {error}") from error
-        return Stored(secrets.token_hex(16), self._number, client, path_as_text(source), testbed, operation, items)
+        return self._number
 
     def keep(self, snapshot: Stored) -> None:
         """Keep a snapshot: from now on it is listed."""
         self._write(self._directory / "snapshots" / snapshot.id, msgspec.msgpack.encode(snapshot))
-        self.snapshots[snapshot.id] = snapshot
+        self._remember(snapshot)
 
-    def drop(self, snapshot: str) -> None:
+    def drop(self, snapshot: Stored) -> None:
         """Forget a snapshot; its blobs stay until they are collected."""
-        if self.snapshots.pop(snapshot, None) is not None:
-            (self._directory / "snapshots" / snapshot).unlink(missing_ok=True)
+        if self._snapshots.pop(snapshot.id, None) is not None:
+            del self._by_client[snapshot.client][snapshot.id]
+            _unlink(self._directory / "snapshots" / snapshot.id)
 
-    def of(self, client: str, source: str | None = None) -> list[Stored]:
-        """The snapshots of a client, of one source or of all, oldest first."""
-        mine = (one for one in self.snapshots.values() if one.client == client and source in (None, one.source))
-        return sorted(mine, key=lambda snapshot: snapshot.number)
-
-    def blob(self, digest: str) -> bytes:
-        """The content with this digest. Raises OperationFailed when it is gone."""
+    @contextmanager
+    def pinned(self) -> Iterator[set[str]]:
+        """The digests that a snapshot refers to while it is being taken: their blobs are not collected."""
+        pins: set[str] = set()
+        self._pins.append(pins)
         try:
-            return (self._directory / "blobs" / digest).read_bytes()
-        except OSError as error:
-            raise OperationFailed(f"blob {digest} is not there") from error
+            yield pins
+        finally:
+            # By identity: two snapshots that are being taken may well refer to the same blobs.
+            self._pins = [others for others in self._pins if others is not pins]
 
-    def drop_blob(self, digest: str) -> None:
-        (self._directory / "blobs" / digest).unlink(missing_ok=True)
-
-    def collect(self) -> None:
-        """Delete the blobs that no snapshot refers to, unless one is being taken that may be about to."""
-        if self.creating:
-            return
-        used = {item.digest for snapshot in self.snapshots.values() for item in snapshot.items}
-        for path in (self._directory / "blobs").iterdir():
-            if path.name not in used:
-                path.unlink(missing_ok=True)
-
-    def set_users(self, users: set[str]) -> None:
-        self.users = users
-        self._write(self._directory / "users", msgspec.json.encode(sorted(users)))
-
-    def _read_tree(self, root: bytes) -> Iterator[Item]:
-        waiting = [b""]
-        while waiting:
-            path = waiting.pop()
-            full = os.path.join(root, path) if path else root
-            item = self._read_item(full, path)
-            if item is None:
-                continue
-            yield item
-            if item.type is EntryType.DIRECTORY:
-                waiting.extend(os.path.join(path, name) if path else name for name in sorted(os.listdir(full)))
-
-    def _read_item(self, full: bytes, path: bytes) -> Item | None:
-        status = os.lstat(full)
-        common = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
-        if stat.S_ISLNK(status.st_mode):
-            return Item(path, EntryType.SYMLINK, *common, target=os.readlink(full))
-        if stat.S_ISDIR(status.st_mode):
-            return Item(path, EntryType.DIRECTORY, *common, xattrs=_read_xattrs(full))
-        if not stat.S_ISREG(status.st_mode):
-            return None
-        with open(full, "rb") as file:
-            content = file.read()
-        digest = self.add_blob(content)
-        return Item(path, EntryType.FILE, *common, digest, len(content), xattrs=_read_xattrs(full))
-
-    def add_blob(self, content: bytes) -> str:
-        """Store content once and return its digest."""
+    def add_blob(self, content: bytes, pins: set[str]) -> str:
+        """Store content once, pin it, and return its digest."""
         digest = blake3.blake3(content).hexdigest()
-        path = self._directory / "blobs" / digest
+        pins.add(digest)
+        path = self._blob_path(digest)
         if not path.exists():
             self._write(path, content)
         return digest
 
+    def blob(self, digest: str) -> bytes:
+        """The content with this digest. Raises OperationFailed when it is gone, or is not what it was."""
+        try:
+            content = self._blob_path(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise OperationFailed(f"blob {digest} is not there") from error
+        except OSError as error:
+            raise explain_os_error(os.fsencode(self._blob_path(digest)), error) from error
+        if blake3.blake3(content).hexdigest() != digest:
+            raise OperationFailed(f"blob {digest} is damaged")
+        return content
+
+    def drop_blob(self, digest: str) -> None:
+        _unlink(self._blob_path(digest))
+
+    def collect(self) -> None:
+        """Delete the blobs that neither a snapshot refers to nor one that is being taken, and unfinished files."""
+        used = {item.digest for snapshot in self for item in snapshot.items}.union(*self._pins)
+        for name in os.listdir(self._directory / "blobs"):
+            if name not in used:
+                self.drop_blob(name)
+
+    def set_users(self, users: Iterable[str]) -> None:
+        """Let these users in, and no other."""
+        self._write(self._directory / "users", msgspec.json.encode(sorted(users)))
+        self.users = frozenset(users)
+
+    def _make(self) -> None:
+        if self._directory.exists() and any(self._directory.iterdir()):
+            raise HarnessError(f"{self._directory} is not empty, so no new repository can be made there")
+        for name in ("blobs", "snapshots"):
+            (self._directory / name).mkdir(parents=True, mode=0o700)
+        self._write(self._directory / "id", secrets.token_hex(16).encode())
+        self._write(self._directory / "users", msgspec.json.encode([]))
+
+    def _load(self) -> tuple[str, frozenset[str]]:
+        try:
+            for snapshot in sorted(self._read_snapshots(), key=lambda one: one.number):
+                self._remember(snapshot)
+            users = msgspec.json.decode((self._directory / "users").read_bytes(), type=frozenset[str])
+            return (self._directory / "id").read_text(), users
+        except (OSError, msgspec.DecodeError) as error:
+            raise TestbedError(f"the repository {self._directory} can't be opened: {error}") from error
+
+    def _read_snapshots(self) -> Iterator[Stored]:
+        decoder = msgspec.msgpack.Decoder(Stored)
+        for path in (self._directory / "snapshots").iterdir():
+            if path.suffix == _UNFINISHED:  # A death between writing and renaming left it.
+                path.unlink()
+            else:
+                yield decoder.decode(path.read_bytes())
+
+    def _remember(self, snapshot: Stored) -> None:
+        self._snapshots[snapshot.id] = snapshot
+        self._by_client.setdefault(snapshot.client, {})[snapshot.id] = snapshot
+
+    def _blob_path(self, digest: str) -> Path:
+        return self._directory / "blobs" / digest
+
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-        temporary.write_bytes(content)
-        temporary.rename(path)
+        temporary = path.with_name(path.name + _UNFINISHED)
+        try:
+            temporary.write_bytes(content)
+            temporary.rename(path)
+        except OSError as error:
+            raise explain_os_error(os.fsencode(path), error) from error
 
 
-def write_tree(items: tuple[Item, ...], contents: dict[bytes, bytes], destination: Path) -> None:
-    """Write a tree, the times of directories last, because writing below one changes them."""
-    root = os.fsencode(destination)
-    directories: list[tuple[bytes, Item]] = []
-    for item in items:
-        full = os.path.join(root, item.path) if item.path else root
-        if item.type is EntryType.DIRECTORY:
-            os.mkdir(full, 0o700)
-            directories.append((full, item))
-            continue
-        if item.type is EntryType.SYMLINK:
-            os.symlink(item.target, full)
-        else:
-            with open(full, "xb") as file:
-                file.write(contents[item.path])
-        _set_metadata(full, item)
-    for full, item in reversed(directories):
-        _set_metadata(full, item)
-
-
-def _set_metadata(full: bytes, item: Item) -> None:
-    is_link = item.type is EntryType.SYMLINK
-    if os.geteuid() == 0:
-        os.chown(full, item.uid, item.gid, follow_symlinks=False)
-    if not is_link:
-        for name, value in item.xattrs:
-            os.setxattr(full, name, value)
-        os.chmod(full, item.mode)
-    os.utime(full, ns=(item.mtime_ns, item.mtime_ns), follow_symlinks=False)
-
-
-def _read_xattrs(full: bytes) -> tuple[tuple[bytes, bytes], ...]:
+def _unlink(path: Path) -> None:
     try:
-        names = [os.fsencode(name) for name in os.listxattr(full, follow_symlinks=False)]
-        return tuple(
-            (name, os.getxattr(full, name, follow_symlinks=False))
-            for name in sorted(names)
-            if name.startswith(b"user.")
-        )
-    except OSError:  # The file system has none.
-        return ()
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise explain_os_error(os.fsencode(path), error) from error

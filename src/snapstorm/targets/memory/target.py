@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import errno
+import functools
 import os
-from collections.abc import AsyncIterator, Sequence
+import secrets
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import msgspec
-
-from snapstorm.errors import AccessDenied, HarnessError, NoSpaceError, OperationFailed
+from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.manifest import EntryType, path_as_text
-from snapstorm.model.protocols import ListedSnapshot, Mode, SnapshotReceipt, TargetDescription, TargetPlace
-from snapstorm.targets.memory.behaviour import Behaviour, Tree
+from snapstorm.model.manifest import path_as_text
+from snapstorm.model.protocols import ListedSnapshot, Mode, Restorer, SnapshotReceipt, TargetDescription, TargetPlace
+from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of
-from snapstorm.targets.memory.store import Item, Store, Stored, write_tree
+from snapstorm.targets.memory.store import Store, Stored
+from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 
 
 class MemoryTarget:
@@ -33,7 +33,7 @@ class MemoryTarget:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(hard_links=False, special_files=False, owner=os.geteuid() == 0)
+        return Capabilities(hard_links=False, special_files=False, xattrs=HAS_XATTRS, owner=os.geteuid() == 0)
 
     @property
     def modes(self) -> frozenset[Mode]:
@@ -66,17 +66,22 @@ class MemoryServer:
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         for client in clients:
-            self.place.secrets.get(f"client {client}")
-        self.store.set_users(self.store.users | set(clients))
+            self.place.secrets.get(_secret_name(client))
+        self.store.set_users(self.store.users.union(clients))
 
     async def remove_client(self, client: str) -> None:
         self.store.set_users(self.store.users - {client})
 
     def client(self, client: str) -> MemoryClient:
-        return MemoryClient(self, client, self.place.secrets.get(f"client {client}"))
+        return MemoryClient(self, client, self.place.secrets.get(_secret_name(client)))
 
     def impostor(self, client: str) -> MemoryClient:
         return MemoryClient(self, client, "wrong")
+
+    @property
+    def auditor(self) -> Restorer | None:
+        """Restores everybody's snapshots, past all rights."""
+        return MemoryAuditor(self)
 
     async def refresh(self) -> None:
         """Nothing is cached, so there is nothing to see anew."""
@@ -108,24 +113,21 @@ class MemoryClient:
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
         await self._begin("create")
-        snapshot = self._store.take(
-            source, client=self._client, testbed=self._server.place.testbed, operation=operation
-        )
-        snapshot = self._behaviour.taken(snapshot, self._store)
-        if self._behaviour.is_kept(snapshot):
-            self._store.keep(snapshot)
+        # Pinned until it is kept: a collection may run at any turn of the reading.
+        with self._store.pinned() as pins:
+            snapshot = self._behaviour.taken(await self._take(source, operation, pins), self._store)
+            if self._behaviour.is_kept(snapshot):
+                self._store.keep(snapshot)
         return self._behaviour.acknowledged(receipt_of(snapshot), self._store)
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
         await self._begin("restore")
         stored = self._find(snapshot)
-        items = _part(stored.items, sub_path)
-        if not items:
+        tree = Tree(stored.items, self._store).part(sub_path)
+        if not tree.items:
             raise OperationFailed(f"there is no {sub_path!r} in snapshot {snapshot}")
-        contents = {item.path: self._store.blob(item.digest) for item in items if item.type is EntryType.FILE}
-        tree = self._behaviour.restored(Tree(items, contents), stored, self._store)
-        if self._behaviour.is_part_given():
-            _write(tree, destination)
+        tree = self._behaviour.restored(tree, stored, self._store)
+        await in_turns(write_tree(tree, os.fsencode(destination)))
 
     async def delete_snapshot(self, snapshot: str) -> None:
         await self._begin("delete")
@@ -137,60 +139,73 @@ class MemoryClient:
         snapshots = self._store.of(self._client, path_as_text(source))
         doomed, kept = snapshots[:-keep_latest], snapshots[-keep_latest:]
         for snapshot in self._behaviour.expired(doomed, kept):
-            self._store.drop(snapshot.id)
+            self._store.drop(snapshot)
 
     async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
         await self._begin("list")
-        own, others = list[ListedSnapshot](), list[ListedSnapshot]()
-        for snapshot in self._store.snapshots.values():
-            (own if snapshot.client == self._client else others).append(_listed(snapshot))
+        own = [snapshot.listing for snapshot in self._store.of(self._client)]
+        others = (snapshot.listing for snapshot in self._store if snapshot.client != self._client)
         return tuple(self._behaviour.listed(own, others))
 
     async def verify_snapshots(self) -> None:
         await self._begin("verify")
-        for snapshot in self._store.of(self._client):
-            for item in snapshot.items:
-                if item.digest:
-                    self._store.blob(item.digest)
+        digests = {item.digest for snapshot in self._store.of(self._client) for item in snapshot.items if item.digest}
+        try:
+            await in_turns(self._check_blobs(sorted(digests)))
+        except OperationFailed as error:
+            raise OperationPartial(f"verify found damage: {error}") from error
+
+    def _check_blobs(self, digests: Iterable[str]) -> Iterator[None]:
+        for digest in digests:
+            self._store.blob(digest)
+            yield
+
+    async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
+        number = self._store.next_number()
+        add_blob = functools.partial(self._store.add_blob, pins=pins)
+        items = await in_turns(read_tree(os.fsencode(source), add_blob))
+        return Stored(
+            id=secrets.token_hex(16),
+            number=number,
+            client=self._client,
+            source=path_as_text(source),
+            testbed=self._server.place.testbed,
+            operation=operation,
+            items=tuple(items),
+        )
 
     async def _begin(self, operation: str) -> None:
         self._check_access()
         await self._behaviour.before(operation, self._server.place.operation_seconds_max)
 
     def _check_access(self) -> None:
-        is_right = self._password == self._server.place.secrets.get(f"client {self._client}")
+        is_right = self._password == self._server.place.secrets.get(_secret_name(self._client))
         is_known = self._client in self._store.users
         if self._server.has_permissions and not self._behaviour.lets_in(is_known=is_known, is_password_right=is_right):
             raise AccessDenied(f"{self._client} is not let in")
 
+    def _may_see(self, snapshot: Stored) -> bool:
+        return snapshot.client == self._client
+
     def _find(self, snapshot: str) -> Stored:
-        found = self._store.snapshots.get(snapshot)
-        if found is None or found.client != self._client:
+        found = self._store.get(snapshot)
+        if found is None or not self._may_see(found):
             raise OperationFailed(f"there is no snapshot {snapshot}")
         return found
 
 
-def _write(tree: Tree, destination: Path) -> None:
-    try:
-        write_tree(tree.items, tree.contents, destination)
-    except OSError as error:
-        kind = NoSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else HarnessError
-        raise kind(f"{destination} can't be written: {error.strerror}") from error
+class MemoryAuditor(MemoryClient):
+    """Restores everybody's snapshots, past all rights."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(server, "auditor", "")
+
+    def _check_access(self) -> None:
+        """There is nothing to check."""
+
+    def _may_see(self, snapshot: Stored) -> bool:
+        return True
 
 
-def _part(items: tuple[Item, ...], sub_path: bytes) -> tuple[Item, ...]:
-    """The entries at and below a path, as a tree of their own."""
-    if not sub_path:
-        return items
-    prefix = sub_path + b"/"
-    return tuple(
-        msgspec.structs.replace(item, path=item.path[len(prefix) :])
-        for item in items
-        if item.path == sub_path or item.path.startswith(prefix)
-    )
-
-
-def _listed(snapshot: Stored) -> ListedSnapshot:
-    return ListedSnapshot(
-        snapshot.id, snapshot.client, snapshot.source, snapshot.testbed, snapshot.operation, incomplete=None
-    )
+def _secret_name(client: str) -> str:
+    return f"client {client}"

@@ -1,0 +1,167 @@
+"""Trees on the way into the store and out of it: read whole, never following a link, and written back the same.
+
+Both directions are generators of single steps, one for each entry, so that many clients take turns.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio.lowlevel
+import msgspec
+
+from snapstorm.filesystem.descriptors import explain_os_error, joined
+from snapstorm.model.manifest import ROOT, EntryType
+from snapstorm.targets.memory.store import Item, Store
+
+_ENTRIES_PER_TURN = 16
+"""Entries that are read or written before others get a turn. Tiny trees take one turn."""
+
+_HOLE_BYTES = 65_536
+"""A run of zeros of this size, aligned to it, is left a hole."""
+
+HAS_XATTRS = hasattr(os, "listxattr")
+
+Step = TypeVar("Step")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree that is about to be restored: its entries, parents first, and where the content of its files is."""
+
+    items: tuple[Item, ...]
+    store: Store
+    sub_path: bytes = ROOT
+    """Where in its snapshot the tree stood."""
+    replaced: Mapping[bytes, bytes] = field(default_factory=dict)
+    """Content by path that stands in for what the store has; an honest system has no use for it."""
+
+    def content(self, item: Item) -> bytes:
+        """What is in a file. Raises OperationFailed when it is lost or damaged."""
+        return self.replaced[item.path] if item.path in self.replaced else self.store.blob(item.digest)
+
+    def part(self, sub_path: bytes) -> Tree:
+        """The entries at and below a path, as a tree of their own."""
+        if sub_path == ROOT:
+            return self
+        prefix = sub_path + b"/"
+        items = tuple(
+            msgspec.structs.replace(item, path=item.path[len(prefix) :])
+            for item in self.items
+            if item.path == sub_path or item.path.startswith(prefix)
+        )
+        return Tree(items, self.store, sub_path)
+
+
+async def in_turns(steps: Iterable[Step]) -> list[Step]:
+    """Go through all steps, letting others have a turn in between."""
+    done: list[Step] = []
+    for step in steps:
+        done.append(step)
+        if len(done) % _ENTRIES_PER_TURN == 0:
+            await anyio.lowlevel.checkpoint()
+    return done
+
+
+def read_tree(root: bytes, add_blob: Callable[[bytes], str]) -> Iterator[Item]:
+    """Every entry of a tree, parents first; contents go to `add_blob`. Leaves out FIFOs, sockets and devices."""
+    waiting = [ROOT]
+    while waiting:
+        path = waiting.pop()
+        full = os.path.join(root, path) if path else root
+        try:
+            item = _read_item(full, path, add_blob)
+            if item is None:
+                continue
+            names = os.listdir(full) if item.type is EntryType.DIRECTORY else []
+        except OSError as error:
+            raise explain_os_error(full, error) from error
+        waiting.extend(joined(path, name) for name in sorted(names))
+        yield item
+
+
+def _read_item(full: bytes, path: bytes, add_blob: Callable[[bytes], str]) -> Item | None:
+    status = os.lstat(full)
+    common = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
+    if stat.S_ISLNK(status.st_mode):
+        return Item(path, EntryType.SYMLINK, *common, target=os.readlink(full))
+    if stat.S_ISDIR(status.st_mode):
+        return Item(path, EntryType.DIRECTORY, *common, xattrs=_read_xattrs(full))
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    with open(full, "rb") as file:
+        content = file.read()
+    return Item(path, EntryType.FILE, *common, add_blob(content), len(content), xattrs=_read_xattrs(full))
+
+
+def _read_xattrs(full: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    if not HAS_XATTRS:
+        return ()
+    try:
+        names = sorted(os.fsencode(name) for name in os.listxattr(full, follow_symlinks=False))
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return ()
+        raise
+    return tuple((name, os.getxattr(full, name)) for name in names if name.startswith(b"user."))
+
+
+def write_tree(tree: Tree, destination: bytes) -> Iterator[None]:
+    """Write a tree, the properties of directories last, because writing below one changes its time."""
+    directories: list[tuple[bytes, Item]] = []
+    for item in tree.items:
+        full = os.path.join(destination, item.path) if item.path else destination
+        try:
+            if item.type is EntryType.DIRECTORY:
+                os.mkdir(full, 0o700)
+                directories.append((full, item))
+            else:
+                _write_leaf(full, item, tree)
+        except OSError as error:
+            raise explain_os_error(full, error) from error
+        yield
+    for full, item in reversed(directories):
+        try:
+            _set_properties(full, item)
+        except OSError as error:
+            raise explain_os_error(full, error) from error
+        yield
+
+
+def _write_leaf(full: bytes, item: Item, tree: Tree) -> None:
+    if item.type is EntryType.SYMLINK:
+        os.symlink(item.target, full)
+    else:
+        _write_file(full, tree.content(item))
+    _set_properties(full, item)
+
+
+def _write_file(full: bytes, content: bytes) -> None:
+    with open(full, "xb") as file:
+        if len(content) <= _HOLE_BYTES:
+            file.write(content)
+            return
+        hole = bytes(_HOLE_BYTES)
+        for offset in range(0, len(content), _HOLE_BYTES):
+            piece = content[offset : offset + _HOLE_BYTES]
+            if piece == hole:
+                file.seek(_HOLE_BYTES, os.SEEK_CUR)
+            else:
+                file.write(piece)
+        file.truncate(len(content))
+
+
+def _set_properties(full: bytes, item: Item) -> None:
+    # The owner first: giving a file away clears setuid. The mode last but for the time: it may forbid writing.
+    if os.geteuid() == 0:
+        os.chown(full, item.uid, item.gid, follow_symlinks=False)
+    if item.type is not EntryType.SYMLINK:
+        for name, value in item.xattrs:
+            os.setxattr(full, name, value)
+        os.chmod(full, item.mode)
+    os.utime(full, ns=(item.mtime_ns, item.mtime_ns), follow_symlinks=False)

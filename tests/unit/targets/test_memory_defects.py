@@ -1,0 +1,424 @@
+"""Each planted defect does what its sentence says, at the protocols, and nothing else.
+
+`CHECKS` holds one check for each; a defect without one fails. The same checks must fail on the honest target, or they
+would show nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.unit.targets.test_memory import Bench, Client, Seen, Tree, open_bench, tree_of
+
+from snapstorm.errors import (
+    AccessDenied,
+    ConfigError,
+    OperationFailed,
+    OperationPartial,
+    OperationTimedOut,
+    OperationUnknown,
+    TargetError,
+)
+from snapstorm.targets.memory import DEFECTS, MemoryTarget, defects
+
+pytestmark = pytest.mark.anyio
+
+SECONDS_MAX = 0.05
+
+Check = Callable[[Bench], Awaitable[None]]
+CHECKS: dict[str, Check] = {}
+
+
+def shows(name: str) -> Callable[[Check], Check]:
+    """Register the check of a defect."""
+
+    def register(check: Check) -> Check:
+        CHECKS[name] = check
+        return check
+
+    return register
+
+
+@pytest.mark.parametrize("defect", sorted(DEFECTS))
+async def test_defect_does_what_its_sentence_says(scratch: Path, defect: str) -> None:
+    """Its effect is seen within a few operations, always at the same ones."""
+    async with open_bench(scratch, defect, seconds_max=SECONDS_MAX) as bench:
+        await CHECKS[defect](bench)
+
+
+@pytest.mark.parametrize("defect", sorted(DEFECTS))
+async def test_honest_target_shows_no_defect(scratch: Path, defect: str) -> None:
+    """The check of each defect tells the honest target from the defective one."""
+    async with open_bench(scratch, seconds_max=SECONDS_MAX) as bench:
+        with pytest.raises((AssertionError, pytest.fail.Exception)):
+            await CHECKS[defect](bench)
+
+
+def test_checks_are_of_known_defects() -> None:
+    """No check outlives its defect."""
+    assert set(CHECKS) - set(DEFECTS) <= {"restore-changes-an-owner"}
+
+
+def test_unknown_defect_is_refused_with_the_nearest_names() -> None:
+    """A slip of the keyboard is answered with what was meant."""
+    with pytest.raises(ConfigError, match="did you mean restore-flips-a-byte"):
+        MemoryTarget("restore-flip-a-byte")
+
+
+def test_defect_that_needs_root_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root the owner defect is not offered, and asking for it is answered with the reason."""
+    monkeypatch.delitem(defects.DEFECTS, "restore-changes-an-owner", raising=False)
+    with pytest.raises(ConfigError, match="needs root"):
+        MemoryTarget("restore-changes-an-owner")
+
+
+# Restores: every second one is damaged.
+
+ALL_BELOW_THE_ROOT = "all below the root"
+
+DAMAGE: dict[str, list[set[str]]] = {
+    "restore-flips-a-byte": [{"content"}],
+    "restore-truncates-a-file": [{"content", "size"}],
+    "restore-zeroes-the-tail": [{"content"}],
+    "restore-loses-an-entry": [{"missing"}],
+    "restore-adds-an-entry": [{"extra"}],
+    "restore-changes-a-mode": [{"mode"}],
+    "restore-changes-an-owner": [{"owner"}],
+    "restore-changes-an-mtime": [{"mtime_ns"}],
+    "restore-swaps-two-files": [{"content"}, {"content"}],
+    "restore-follows-a-symlink": [{"type"}],
+    "restore-changes-a-symlink-target": [{"target"}],
+    "restore-loses-an-empty-directory": [{"missing"}],
+    "restore-gives-a-stale-version": [{"content"}],
+}
+"""For each entry that is damaged, in which properties."""
+
+
+def changes(expected: Tree, actual: Tree) -> dict[bytes, set[str]]:
+    """In what each entry differs."""
+    found = {path: {"missing"} for path in expected.keys() - actual.keys()}
+    found |= {path: {"extra"} for path in actual.keys() - expected.keys()}
+    for path in expected.keys() & actual.keys():
+        if expected[path] != actual[path]:
+            found[path] = properties_changed(expected[path], actual[path])
+    return found
+
+
+def properties_changed(expected: Seen, actual: Seen) -> set[str]:
+    if expected.type != actual.type:
+        return {"type"}
+    changed = {name for name in Seen.__annotations__ if getattr(expected, name) != getattr(actual, name)}
+    return changed | ({"size"} if len(expected.content or b"") != len(actual.content or b"") else set())
+
+
+async def two_versions(client: Client) -> tuple[tuple[str, Tree], tuple[str, Tree]]:
+    """Snapshots of the tree before and after a file was changed in place, with what each must be."""
+    older = await client.snapshot(), tree_of(client.data)
+    file = client.data / "d" / "file"
+    file.write_bytes(file.read_bytes().replace(b"first", b"newer"))
+    return older, (await client.snapshot(), tree_of(client.data))
+
+
+async def restored_again_and_again(client: Client, snapshot: str) -> list[Tree]:
+    return [await client.restored(snapshot) for _ in range(4)]
+
+
+async def check_damage(bench: Bench, *, damage: list[set[str]]) -> None:
+    client = await bench.client()
+    _, (snapshot, expected) = await two_versions(client)
+    restores = [changes(expected, restored) for restored in await restored_again_and_again(client, snapshot)]
+    assert [list(found.values()) for found in restores] == [[], damage, [], damage]
+
+
+CHECKS |= {name: functools.partial(check_damage, damage=damage) for name, damage in DAMAGE.items()}
+
+
+@shows("restore-gives-another-snapshot")
+async def check_another_snapshot(bench: Bench) -> None:
+    client = await bench.client()
+    (_, other), (snapshot, expected) = await two_versions(client)
+    assert await restored_again_and_again(client, snapshot) == [expected, other, expected, other]
+
+
+@shows("restore-gives-nothing")
+async def check_nothing(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot, expected = await client.snapshot(), tree_of(client.data)
+    empty = {b"": expected[b""]}
+    assert await restored_again_and_again(client, snapshot) == [expected, empty, expected, empty]
+
+
+@shows("restore-makes-no-destination")
+async def check_no_destination(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot, expected = await client.snapshot(), tree_of(client.data)
+    assert await restored_again_and_again(client, snapshot) == [expected, {}, expected, {}]
+
+
+async def test_stale_version_is_one_of_the_same_path(scratch: Path) -> None:
+    """When a part is restored, a file of the same name elsewhere in the tree is no older version."""
+    async with open_bench(scratch, "restore-gives-a-stale-version") as bench:
+        client = await bench.client()
+        (client.data / "twin").write_text("not the twin in d")
+        await client.snapshot()
+        snapshot, expected = await client.snapshot(), tree_of(client.data / "d")
+        assert [await client.restored(snapshot, b"d") for _ in range(4)] == [expected] * 4
+
+
+async def test_another_snapshot_is_one_that_differs(scratch: Path) -> None:
+    """An empty snapshot, or one equal to the part that is restored, is not given in its place."""
+    async with open_bench(scratch, "restore-gives-another-snapshot") as bench:
+        client = await bench.client()
+        part = client.data / "d"
+        for source in (part, client.data / "empty directory"):
+            await client.snapshotter.create_snapshot(source, "another")
+        snapshot, expected = await client.snapshot(), tree_of(part)
+        assert [await client.restored(snapshot, b"d") for _ in range(4)] == [expected] * 4
+        assert await restored_again_and_again(client, snapshot) == [tree_of(client.data), expected] * 2
+
+
+async def test_damage_waits_for_something_to_damage(scratch: Path) -> None:
+    """A restore without a link is no opportunity for a defect of links, and does not count as one."""
+    async with open_bench(scratch, "restore-changes-a-symlink-target") as bench:
+        client = await bench.client()
+        snapshot, expected = await client.snapshot(), tree_of(client.data)
+        for damaged in (False, True):
+            for _ in range(3):
+                assert await client.restored(snapshot, b"d/deep") == tree_of(client.data / "d" / "deep")
+            assert (await client.restored(snapshot) != expected) is damaged
+
+
+# Operations that fail or hang: every second one.
+
+
+async def run_operation(bench: Bench, operation: str) -> None:
+    client = await bench.client()
+    kept = bench.place.directory / "kept"
+    operations: dict[str, Callable[[], Awaitable[object]]] = {
+        "create": client.snapshot,
+        "list": client.listed,
+        "verify": client.snapshotter.verify_snapshots,
+        "gc": bench.server.collect_garbage,
+        "restore": lambda: client.restored(kept.read_text()),
+        "delete": lambda: client.snapshotter.delete_snapshot(kept.read_text()),
+    }
+    if operation in ("restore", "delete"):
+        kept.write_text(await client.snapshot())
+    await operations[operation]()
+
+
+async def check_failing(bench: Bench, *, operation: str, error: type[TargetError]) -> None:
+    for _ in range(2):
+        await run_operation(bench, operation)
+        with pytest.raises(error) as caught:
+            await run_operation(bench, operation)
+        assert type(caught.value) is error
+
+
+FAILING: dict[str, tuple[str, type[TargetError]]] = {
+    "restore-fails": ("restore", OperationFailed),
+    "create-fails": ("create", OperationUnknown),
+    "delete-fails": ("delete", OperationUnknown),
+    "gc-fails": ("gc", OperationFailed),
+    "list-fails": ("list", OperationFailed),
+    "verify-complains-about-good-data": ("verify", OperationPartial),
+    "restore-hangs": ("restore", OperationTimedOut),
+    "create-hangs": ("create", OperationTimedOut),
+    "gc-hangs": ("gc", OperationTimedOut),
+}
+
+CHECKS |= {
+    name: functools.partial(check_failing, operation=operation, error=error)
+    for name, (operation, error) in FAILING.items()
+}
+
+
+async def test_hanging_operation_can_be_cancelled(scratch: Path) -> None:
+    """It ends at once when its caller gives up, long before its own time is up."""
+    async with open_bench(scratch, "gc-hangs", seconds_max=600) as bench:
+        await bench.server.collect_garbage()
+        with anyio.move_on_after(0.02) as scope:
+            await bench.server.collect_garbage()
+        assert scope.cancelled_caught
+
+
+# Creations.
+
+
+@shows("create-acknowledged-but-lost")
+async def check_lost(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(3)]
+    assert await client.listed() == snapshots[:2]
+    with pytest.raises(OperationFailed):
+        await client.restored(snapshots[2])
+
+
+async def check_skipped(bench: Bench, *, lies: bool) -> None:
+    client = await bench.client()
+    expected = tree_of(client.data)
+    honest, skipping = [await client.snapshotter.create_snapshot(client.data, name) for name in ("one", "two")]
+    assert await client.restored(honest.id) == expected
+    assert list(changes(expected, await client.restored(skipping.id)).values()) == [{"missing"}]
+    assert honest.files is not None
+    assert skipping.files == (honest.files if lies else honest.files - 1)
+
+
+CHECKS["create-skips-a-file"] = functools.partial(check_skipped, lies=False)
+CHECKS["create-skips-a-file-and-lies"] = functools.partial(check_skipped, lies=True)
+
+
+@shows("create-gives-a-wrong-id")
+async def check_wrong_id(bench: Bench) -> None:
+    client = await bench.client()
+    told = [await client.snapshot() for _ in range(3)]
+    assert told[2] == told[0]
+    assert len(await client.listed()) == 3
+
+
+@shows("create-stores-stale-content")
+async def check_stale_content(bench: Bench) -> None:
+    client = await bench.client()
+    _, (snapshot, expected) = await two_versions(client)
+    assert changes(expected, await client.restored(snapshot)) == {b"d/file": {"content"}}
+
+
+# Deletions, retention, collections.
+
+
+@shows("delete-is-ignored")
+async def check_delete_ignored(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot = await client.snapshot()
+    await client.snapshotter.delete_snapshot(snapshot)
+    assert await client.listed() == [snapshot]
+
+
+@shows("delete-takes-another-too")
+async def check_delete_takes_another(bench: Bench) -> None:
+    client, bystander = await bench.client(), await bench.client("bob@storm")
+    kept, snapshots = await bystander.snapshot(), [await client.snapshot() for _ in range(3)]
+    await client.snapshotter.delete_snapshot(snapshots[1])
+    assert await client.listed() == snapshots[2:]
+    assert await bystander.listed() == [kept]
+
+
+@shows("delete-comes-back")
+async def check_delete_comes_back(bench: Bench) -> None:
+    client = await bench.client()
+    expected, snapshot = tree_of(client.data), await client.snapshot()
+    await client.snapshotter.delete_snapshot(snapshot)
+    assert [await client.listed() for _ in range(4)] == [[], [], [], [snapshot]]
+    await client.snapshotter.delete_snapshot(snapshot)
+    assert await client.listed() == []
+    await bench.server.collect_garbage()
+    assert await client.listed() == [snapshot]
+    assert await client.restored(snapshot) == expected
+
+
+@shows("expire-takes-one-too-many")
+async def check_expire_too_many(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(4)]
+    await client.snapshotter.expire_snapshots(client.data, 2)
+    assert await client.listed() == snapshots[3:]
+
+
+@shows("expire-keeps-one-too-many")
+async def check_expire_too_few(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(4)]
+    await client.snapshotter.expire_snapshots(client.data, 2)
+    assert await client.listed() == snapshots[1:]
+
+
+@shows("gc-drops-a-live-snapshot")
+async def check_gc_drops_snapshot(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(2)]
+    await bench.server.collect_garbage()
+    assert await client.listed() == snapshots[:1]
+
+
+@shows("gc-drops-content")
+async def check_gc_drops_content(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot = await client.snapshot()
+    await bench.server.collect_garbage()
+    assert await client.listed() == [snapshot]
+    with pytest.raises(OperationFailed):
+        await client.restored(snapshot)
+    with pytest.raises(OperationPartial):
+        await client.snapshotter.verify_snapshots()
+
+
+# Listings, permissions, restarts.
+
+
+@shows("list-omits-a-snapshot")
+async def check_list_omits(bench: Bench) -> None:
+    client = await bench.client()
+    expected, snapshots = tree_of(client.data), [await client.snapshot() for _ in range(2)]
+    assert await client.listed() == snapshots[:1]
+    assert await client.restored(snapshots[1]) == expected
+
+
+@shows("list-shows-a-ghost")
+async def check_list_ghost(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot = await client.snapshot()
+    entries = await client.snapshotter.list_snapshots()
+    assert len(entries) == 2
+    first, ghost = entries
+    assert first.id == snapshot != ghost.id
+    assert (ghost.client, ghost.testbed) == (first.client, first.testbed)
+    assert ghost.operation != first.operation
+
+
+@shows("list-shows-others")
+async def check_list_others(bench: Bench) -> None:
+    ada, bob = await bench.client(), await bench.client("bob@storm")
+    snapshots = [await ada.snapshot(), await bob.snapshot()]
+    assert await ada.listed() == snapshots
+    with pytest.raises(OperationFailed):
+        await ada.restored(snapshots[1])
+
+
+@shows("removed-client-still-let-in")
+async def check_removed_let_in(bench: Bench) -> None:
+    client = await bench.client()
+    with pytest.raises(AccessDenied):
+        await bench.server.impostor(client.name).connect()
+    await bench.server.remove_client(client.name)
+    await let_in(client)
+
+
+@shows("wrong-password-accepted")
+async def check_wrong_password(bench: Bench) -> None:
+    client = await bench.client()
+    await let_in(Client(bench, client.name, bench.server.impostor(client.name), client.data))
+    await bench.server.remove_client(client.name)
+    with pytest.raises(AccessDenied):
+        await client.snapshotter.connect()
+
+
+async def let_in(client: Client) -> None:
+    try:
+        await client.snapshotter.connect()
+        await client.snapshot()
+    except AccessDenied as error:
+        pytest.fail(str(error))
+
+
+@shows("restart-forgets-a-snapshot")
+async def check_restart_forgets(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(2)]
+    description = bench.target.description
+    defect = description.notes[0].partition(": ")[2] if description.notes else None
+    async with open_bench(bench.place.directory, defect, is_new=False) as again:
+        assert await (await again.client()).listed() == snapshots[:1]
