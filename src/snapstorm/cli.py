@@ -56,7 +56,7 @@ app = App(
         "Exit status: 0 pass, 1 violated, 2 bad usage or configuration, 3 environment or harness, 4 inconclusive, "
         "130 interrupted."
     ),
-    help_format="plaintext",
+    help_format="markdown",
 )
 app.register_install_completion_command()
 

@@ -513,7 +513,7 @@ class Engine:
         return isinstance(outcome, Ok)
 
     async def sweep_one(self, client: str, operation: str) -> bool:
-        """Restore and compare the live snapshot that this operation created. Returns whether it was judged.
+        """Restore and compare the live snapshot that this operation created. Returns whether it came back exactly.
 
         What this run has already restored as its client is restored straight from the repository, where that is
         possible, so that each way to it is taken once.
@@ -527,7 +527,7 @@ class Engine:
             through = self._server.auditor if is_restored else None
             outcome = await self._restore(step, found[0], through=through)
             self._forget_commands(step)
-        return isinstance(outcome, Ok)
+        return isinstance(outcome, Ok) and outcome.value.is_equal
 
 
 _NEEDS_A_SNAPSHOT = (

@@ -71,12 +71,11 @@ class Finisher:
                     return
                 is_verified = await self._engine.sweep_one(client, operation)
                 tally.sweep_verified += is_verified  # Read after the wait: others add to it meanwhile.
-                self._run.emit(SweepAdvanced(tally.sweep_verified, len(order)))
+                tally.sweep_left -= 1
+                self._run.emit(SweepAdvanced(len(order) - tally.sweep_left, len(order)))
 
-        try:
-            await together([work] * SWEEP_AT_ONCE)
-        finally:
-            tally.sweep_left = len(order) - tally.sweep_verified
+        tally.sweep_left = len(order)
+        await together([work] * SWEEP_AT_ONCE)
         await self.repeat_suspects()
 
     async def try_locks(self, clients: Sequence[str]) -> None:

@@ -33,12 +33,12 @@ from snapstorm.engine.result import RunResult
 from snapstorm.engine.run import Run
 from snapstorm.engine.testbed import Testbed, check_free_space, check_testbed_path, open_testbed
 from snapstorm.engine.together import together
-from snapstorm.errors import ConfigError, HarnessError, TargetError, TestbedError
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.events import Listener, Noted, ignore
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target, TargetPlace
-from snapstorm.model.verdict import decide
+from snapstorm.model.verdict import Verdict, decide
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
 from snapstorm.plan.seeds import SEED_MAX
 from snapstorm.runtime.clock import Clock
@@ -264,9 +264,10 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         place = _place(options, testbed)
         run = _begin_run(options, testbed, target, place, workdir, listener)
         recorder.run = run
-        with run.part("set_up", "starting the server"):
-            server = await stack.enter_async_context(target.serve(place))
-        _check_repository(testbed, server)
+        with _recording_failure(run):
+            with run.part("set_up", "starting the server"):
+                server = await stack.enter_async_context(target.serve(place))
+            _check_repository(testbed, server)
         testbed.is_new = False
         harness = Harness(run, target, server, testbed, options)
         stack.enter_context(_kept_only_if_violated(options, testbed, harness, is_new_testbed))
@@ -376,6 +377,8 @@ def _begin_run(
         scenario=json.dumps(options.scenario),
         target=json.dumps(asdict(target.description)),
     )
+    target_versions = " ".join((target.description.name, *target.description.versions))
+    listener(Noted(f"run {number}, seed {seed}, {target_versions}"))
     directory = testbed.run_directory(number)
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
     run = Run(
@@ -386,7 +389,7 @@ def _begin_run(
         workdir=workdir,
         directory=directory,
         capabilities=target.capabilities,
-        target_versions=" ".join((target.description.name, *target.description.versions)),
+        target_versions=target_versions,
         clock=clock,
         listener=listener,
         keep_going=options.keep_going,
@@ -415,6 +418,17 @@ def _check_repository(testbed: Testbed, server: Server) -> None:
             f"the repository in {testbed.directory} is not the one that its ledger knows; put that one back, "
             "or choose another testbed"
         )
+
+
+@contextmanager
+def _recording_failure(run: Run) -> Iterator[None]:
+    """Record in the history that the target did not get going; otherwise the run would look like a killed one."""
+    try:
+        yield
+    except SnapstormError as error:
+        summary = json.dumps({"error": str(error)})
+        run.ledger.end_run(run.number, ended_utc=run.clock.utc(), verdict=Verdict.ERROR, summary=summary)
+        raise
 
 
 class _CommandRecorder:

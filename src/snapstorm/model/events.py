@@ -48,7 +48,7 @@ class ViolationFound:
 
 @dataclass(frozen=True)
 class SweepAdvanced:
-    verified: int
+    restored: int
     total: int
 
 

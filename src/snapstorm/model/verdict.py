@@ -47,6 +47,7 @@ class Tally:
     """Restores compared by fewer properties than their snapshots promised, for lack of rights here and now."""
     sweep_verified: int = 0
     sweep_left: int = 0
+    """Live snapshots that the final sweep did not get to."""
     notes: list[str] = field(default_factory=list)
     error: str | None = None
     is_interrupted: bool = False

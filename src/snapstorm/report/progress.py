@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -67,8 +67,8 @@ class Picture:
                 self.bytes_verified += bytes_verified
             case ViolationFound():
                 self.violations += 1
-            case SweepAdvanced(verified, total):
-                self.sweep = (verified, total)
+            case SweepAdvanced(restored, total):
+                self.sweep = (restored, total)
             case Noted():
                 pass
 
@@ -115,11 +115,15 @@ class _LiveTable:
         self._picture = picture
         self._began = began
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> Group:
         picture = self._picture
         headline = Text(f"{time.monotonic() - self._began:5.0f} s  {picture.headline}")
         headline.stylize("bold red" if picture.violations else "bold")
-        table = Table(title=headline, title_justify="left", box=None, padding=(0, 2, 0, 0), show_edge=False)
+        return Group(headline, self._clients_table())
+
+    def _clients_table(self) -> Table:
+        picture = self._picture
+        table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
         for column in ("client", "now", "ok", "no-op", "failed", "unknown"):
             table.add_column(
                 column,
