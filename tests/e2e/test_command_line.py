@@ -35,7 +35,7 @@ def mark_of(testbed: Path) -> str:
 @pytest.mark.usefixtures("nothing_left")
 def test_a_run_passes_and_the_next_one_goes_on(scratch: Path) -> None:
     """A run on a fresh testbed passes; the next restores snapshots of the first too; sweep and status know both."""
-    bed = scratch / "bed"
+    bed = scratch / "my bed é"
     first = snapstorm("run", *SHORT, "--seed", "7", "--testbed", bed, "--json")
     assert first.status == 0, first.stderr
     check_json(first)

@@ -34,6 +34,8 @@ shortly after `exec` that its environment can't be read yet, and shows no mark."
 _SECONDS_MAX = 10.0
 _SCAN_PAUSE_SECONDS = 0.02
 _PARENT_CHECK_SECONDS = 0.5
+_ORPHANED_SECONDS_MAX = 2.0
+"""How long to wait for the pipe's end once the parent has gone."""
 
 
 def end_owned_processes(
@@ -139,15 +141,18 @@ class _Groups:
 
 
 def _read_lines(descriptor: int, parent: int) -> Iterator[str]:
-    """The lines of the pipe until it closes, or until the parent is gone.
+    """The lines of the pipe until it closes, or until some time after the parent has gone.
 
-    The parent is looked at as well, because a process that it forked (a worker of another library) may hold the
-    pipe open after its death.
+    A child of the parent holds the pipe until its `exec`, and shows no mark before it: so the end of the pipe says that
+    there is none in between. The parent is looked at as well, because a process that it forked for good (a worker of
+    another library) may hold the pipe open after its death.
     """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN | select.POLLHUP)
     rest = b""
-    while os.getppid() == parent:
+    orphaned_seconds = 0.0
+    while orphaned_seconds < _ORPHANED_SECONDS_MAX:
+        orphaned_seconds += _PARENT_CHECK_SECONDS if os.getppid() != parent else 0.0
         if not poll.poll(_PARENT_CHECK_SECONDS * 1000):
             continue
         chunk = os.read(descriptor, 65_536)
