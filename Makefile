@@ -7,7 +7,7 @@ KOPIA := 0.23.1
 OLDER_KOPIAS := 0.22.3 0.19.0
 RUN_OPTIONS ?=
 
-SETUP := $(VENV)/.installed .tools/.kopia-$(KOPIA)
+SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 
 .PHONY: help setup run test test-unit test-long lint format types check tools-all lock clean
 .DELETE_ON_ERROR:
@@ -43,11 +43,11 @@ types: $(SETUP) ## check types, with mypy and with pyright
 
 check: lint types test ## all that CI checks
 
-tools-all: $(SETUP) $(OLDER_KOPIAS:%=.tools/.kopia-%) ## build the older Kopias as well
+tools-all: $(SETUP) $(OLDER_KOPIAS:%=.tools/bin/kopia-%) ## build the older Kopias as well
 
 $(VENV)/.installed: requirements/dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "snapstorm needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	    { echo "snapstorm needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not there)." >&2; \
 	      echo "Install one, or name it: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
@@ -55,9 +55,9 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	@touch $@
 
 # A Kopia is built once. Without Go, one that is named or on the PATH does; without either, this says what to install.
-.tools/.kopia-%: tools/kopia-%/go.mod tools/kopia-%/go.sum tools/build-kopia
-	@tools/build-kopia $* .tools/bin/kopia-$*
-	@touch $@
+# The binary is the target itself, so that it is built as soon as there is Go, and again if somebody removes it.
+.tools/bin/kopia-%: tools/kopia-%/go.mod tools/kopia-%/go.sum
+	@tools/build-kopia $* $@
 
 lock: ## make the locked requirements anew from requirements/*.in
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \

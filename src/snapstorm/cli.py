@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -477,6 +478,12 @@ def main() -> NoReturn:
         # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = EXIT_HARNESS
+    except (OSError, sqlite3.Error) as error:
+        status = _complain(f"could not go on: {error}", EXIT_HARNESS)
+    except Exception as error:
+        status = _complain(f"internal error, please report it: {type(error).__name__}: {error}", EXIT_HARNESS)
+        if os.environ.get("SNAPSTORM_DEBUG"):
+            raise
     sys.exit(status if isinstance(status, int) else 0)
 
 

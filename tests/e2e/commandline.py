@@ -16,6 +16,14 @@ import psutil
 RUN_SECONDS_MAX = 240
 
 
+SMALL = (
+    "--option", "write-random-files.size_bytes=0..100000", "--option", "write-random-files.count=1..10",
+    "--weights", "snapshot-root=60", "--weights", "write-random-files=40", "--weights", "delete-random-snapshot=2",
+    "--weights", "expire=0",
+)  # fmt: skip
+"""Small files, and weights by which a short run is sure to have a snapshot to verify."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """A command that has ended."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import Ran, lines_of, snapstorm
+from tests.e2e.commandline import SMALL, Ran, lines_of, snapstorm
 
 BAD_USAGE, ENVIRONMENT = 2, 3
 
@@ -101,17 +101,7 @@ def test_a_directory_with_something_else_in_it_is_refused(scratch: Path) -> None
 @pytest.fixture
 def memory_testbed(scratch: Path) -> Path:
     """A testbed with one run on the memory target."""
-    ran = snapstorm(
-        "run",
-        "--target",
-        "memory",
-        "--actions",
-        "20",
-        "--testbed",
-        scratch / "bed",
-        "--option",
-        "write-random-files.size_bytes=1..5000",
-    )
+    ran = snapstorm("run", "--target", "memory", "--actions", "20", "--testbed", scratch / "bed", *SMALL)
     assert ran.status == 0, ran.stderr
     return scratch / "bed"
 
@@ -144,10 +134,38 @@ def test_a_damaged_ledger_is_refused(memory_testbed: Path) -> None:
     check(snapstorm("run", "--target", "memory", "--testbed", memory_testbed), ENVIRONMENT, "damaged")
 
 
+def test_an_emptied_ledger_is_refused(memory_testbed: Path) -> None:
+    """A ledger that lost its content is no reason to take the repository beside it for rubbish."""
+    (memory_testbed / "ledger.sqlite3").write_bytes(b"")
+    before = sorted((memory_testbed / "repository").rglob("*"))
+    check(snapstorm("run", "--target", "memory", "--testbed", memory_testbed), ENVIRONMENT, "empty", "copy")
+    assert sorted((memory_testbed / "repository").rglob("*")) == before
+
+
+def test_a_damaged_manifest_is_told(memory_testbed: Path) -> None:
+    """A stored manifest that can't be read, or is another one, is the ledger's damage, not the target's."""
+    connection = sqlite3.connect(memory_testbed / "ledger.sqlite3")
+    connection.execute("UPDATE manifests SET encoded = x'00'")
+    connection.commit()
+    connection.close()
+    ran = snapstorm("sweep", "--testbed", memory_testbed, "--progress", "none")
+    assert ran.status == ENVIRONMENT
+    assert "damaged" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("option", ["--testbed", "--workdir", "--kopia"])
+def test_an_impossible_path_is_refused(option: str, scratch: Path) -> None:
+    """A name that no file system takes gets one line, and never status 1, which means violated."""
+    ran = snapstorm("run", option, scratch / ("x" * 300), cwd=scratch)
+    assert ran.status in (BAD_USAGE, ENVIRONMENT), ran.stderr
+    assert len(lines_of(ran.stderr)) == 1, ran.stderr
+
+
 def test_another_repository_is_refused(memory_testbed: Path, scratch: Path) -> None:
     """A repository that was swapped for another one is not taken for the old one."""
     other = scratch / "other"
-    assert snapstorm("run", "--target", "memory", "--actions", "20", "--testbed", other).status == 0
+    assert snapstorm("run", "--target", "memory", "--actions", "20", "--testbed", other, *SMALL).status == 0
     (memory_testbed / "repository").rename(scratch / "aside")
     (other / "repository").rename(memory_testbed / "repository")
     ran = snapstorm("sweep", "--testbed", memory_testbed, "--progress", "none")

@@ -8,14 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import command, owned_processes, snapstorm
+from tests.e2e.commandline import SMALL, command, owned_processes, snapstorm
 
 from snapstorm.engine.testbed import read_testbed
 
 pytestmark = pytest.mark.long
 
 KILLS = 50
-SMALL = ("--option", "write-random-files.size_bytes=0..100000", "--option", "write-random-files.count=1..10")
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -81,6 +81,26 @@ if argv[:2] == ["snapshot", "list"] and nth(2):
     sys.exit(0)
 """
 
+CLAIMS_A_FULL_DISK = """
+if argv[:2] == ["snapshot", "create"] and nth(2):
+    sys.exit("error uploading: no space left on device")
+"""
+
+HANGS_AFTER_DELETING = """
+if argv[:2] == ["snapshot", "delete"]:
+    run(argv)
+    import time
+
+    time.sleep(600)
+"""
+
+HANGS_WITHOUT_THE_SERVER = """
+if argv[:1] == ["restore"] and "/clients/" not in os.environ["KOPIA_CONFIG_PATH"]:
+    import time
+
+    time.sleep(600)
+"""
+
 LOSES_PACKS_AFTER_THE_LAST_ACTION = """
 if argv[:2] == ["snapshot", "list"] and nth(4):
     done = run(argv)
@@ -102,6 +122,9 @@ if argv[:2] == ["snapshot", "list"] and nth(4):
         (ACKNOWLEDGES_IN_GARBAGE, "available"),
         (SHOWS_A_GHOST, "nothing-unrequested"),
         (LOSES_PACKS_AFTER_THE_LAST_ACTION, "restored-exactly"),
+        (CLAIMS_A_FULL_DISK, "available"),
+        (HANGS_AFTER_DELETING, "available"),
+        (HANGS_WITHOUT_THE_SERVER, "available"),
     ],
     ids=[
         "flips-a-byte",
@@ -110,6 +133,9 @@ if argv[:2] == ["snapshot", "list"] and nth(4):
         "acknowledges-in-garbage",
         "shows-a-ghost",
         "loses-packs-that-caches-still-hold",
+        "claims-a-full-disk",
+        "hangs-after-deleting",
+        "hangs-without-the-server",
     ],
 )
 def test_a_lying_kopia_is_found_out(body: str, guarantee: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
@@ -117,8 +143,9 @@ def test_a_lying_kopia_is_found_out(body: str, guarantee: str, wrapper: Callable
     config = scratch / "scenario.toml"
     config.write_text(SCENARIO)
     ran = snapstorm(
-        "run", "--config", config, "--kopia", wrapper(body), "--testbed", scratch / "testbed", "--json", "--seed", "5"
-    )
+        "run", "--config", config, "--kopia", wrapper(body), "--testbed", scratch / "testbed", "--json", "--seed", "5",
+        "--operation-timeout", "5s" if "sleep" in body else "60s",
+    )  # fmt: skip
     assert ran.status == 1, ran.stderr
     assert ran.json["verdict"] == "violated"
     violations = [found for found in ran.json["violations"] if found["guarantee"] == guarantee]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import blake3
 import msgspec
 
 from snapstorm.engine.run import Run
@@ -67,11 +68,13 @@ class Checker:
         expectation: str | None = None,
         operation: str | None = None,
         path: str | None = None,
+        fingerprint: str = "",
         texts: Mapping[str, str] | None = None,
         tree: tuple[Path, Sequence[bytes], int] | None = None,
     ) -> Violation | None:
         """Report a violation with its evidence. None if this run has reported the same already.
 
+        `fingerprint` tells what exactly is wrong from other things that could be, for those who accept it as known.
         `tree` is what was restored, the paths that differ in it, and how many bytes it holds.
         """
         key = (guarantee, expectation or operation, snapshot)
@@ -80,8 +83,8 @@ class Checker:
         self._reported.add(key)
         directory = self._run.evidence.new_directory(guarantee)
         violation = Violation(guarantee, detail, client, snapshot, path, str(directory), operation)
-        is_known = self._run.ledger.is_accepted(guarantee, expectation, snapshot)
-        number = self._run.ledger.add_violation(self._run.number, violation, expectation)
+        is_known = self._run.ledger.is_accepted(guarantee, expectation, snapshot, fingerprint)
+        number = self._run.ledger.add_violation(self._run.number, violation, expectation, fingerprint)
         self._keep_evidence(directory, violation, number, texts or {}, tree)
         if is_known:
             self._run.tally.known_violations.append(violation)
@@ -200,6 +203,7 @@ class Checker:
             expectation=expectation.operation,
             operation=operation,
             path=show_path(found[0].path),
+            fingerprint=_fingerprint(found),
             texts={"differences.txt": "\n".join(words), "expected-manifest.txt": _show_manifest(wanted)},
             tree=(tree, [difference.path for difference in found], comparison.bytes_compared),
         )
@@ -220,8 +224,7 @@ class Checker:
     ) -> list[Violation]:
         """Hold what the target says that it took against what was there."""
         found = list[Violation | None]()
-        earlier = self._run.ledger.expectation_of_snapshot(receipt.id)
-        if earlier is not None and earlier.operation != operation:
+        if self._run.ledger.is_id_of_another(receipt.id, operation):
             found.append(
                 self.report(
                     Guarantee.ACKNOWLEDGED_STAYS_LISTED,
@@ -274,6 +277,12 @@ class Checker:
             for finding in judgement.findings
         ]
         return [violation for violation in found if violation is not None]
+
+
+def _fingerprint(found: Sequence[Difference]) -> str:
+    """Names a set of differences: the same entries, each wrong in the same way."""
+    words = sorted(f"{difference.path!r} {difference.kind}" for difference in found)
+    return blake3.blake3("\n".join(words).encode()).hexdigest()
 
 
 def _show_manifest(manifest: Manifest) -> str:

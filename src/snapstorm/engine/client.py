@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import overload
 
 from snapstorm.engine.checker import Comparison
-from snapstorm.engine.engine import Engine, TakenSnapshot
+from snapstorm.engine.engine import Engine
 from snapstorm.engine.multiclient import acting_as
+from snapstorm.engine.step import TakenSnapshot
 from snapstorm.errors import ActionNotDone, GuaranteeViolated
 from snapstorm.model.actions import (
     Action,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from anyio.lowlevel import checkpoint
+
 from snapstorm.engine.client import Client
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.multiclient import acting_as
@@ -45,5 +47,7 @@ async def drive_client(client: Client, scenario: Scenario, engine: Engine, run: 
                 if not may_go_on(run):
                     return
                 await engine.execute(action)
+                await checkpoint()
         while scenario.is_random and may_go_on(run) and budget.take():
             await engine.execute_random(scenario.weights, scenario.options)
+            await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.

@@ -8,9 +8,7 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 import functools
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +17,14 @@ import anyio
 from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.multiclient import acting_as, current_client
 from snapstorm.engine.run import Run, current_operation
+from snapstorm.engine.step import Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import (
     HarnessError,
     NoSpaceError,
     OperationFailed,
     OperationTimedOut,
+    OperationUnknown,
     TargetError,
 )
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
@@ -32,7 +32,7 @@ from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded, Noted
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
-from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, Manifest, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Restorer, Server, Snapshotter
@@ -40,49 +40,6 @@ from snapstorm.plan.generator import choose
 from snapstorm.plan.seeds import stream
 
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class TakenSnapshot:
-    """A snapshot that the target has acknowledged: what `SnapshotRoot` gives."""
-
-    id: str
-    manifest: Manifest
-
-
-@dataclass
-class Step:
-    """One action of one client, while it is performed."""
-
-    client: str
-    number: int
-    action: Action
-    draws: random.Random
-    operation: str
-    is_confirming: bool = False
-    """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
-    violations: list[Violation] = field(default_factory=list)
-    last_failure: tuple[str, TargetError] | None = None
-    """The operation that failed last, and how."""
-    repeatable: Action | None = None
-    """The action that does just this again, where the step's own would draw anew."""
-    operations_begun: int = 0
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """An action that timed out, to be repeated when the machine is idle."""
-
-    client: str
-    action: Action
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """What became of one action, and what was found wrong on the way."""
-
-    outcome: Outcome[Any]
-    violations: tuple[Violation, ...]
 
 
 class Engine:
@@ -131,11 +88,16 @@ class Engine:
         step.action = action
         return (await self._execute(step)).outcome
 
-    async def execute_step(self, action: Action, *, is_confirming: bool = False) -> StepResult:
+    async def execute_step(self, action: Action) -> StepResult:
         """Like `execute`, and tell which violations this very action has shown."""
-        step = self._next_step(action)
-        step.is_confirming = is_confirming
-        return await self._execute(step)
+        return await self._execute(self._next_step(action))
+
+    async def repeat(self, suspect: Suspect) -> Outcome[Any]:
+        """Do again, on a machine that is otherwise idle, what has timed out. A time-out now counts."""
+        with acting_as(suspect.client):
+            step = self._next_step(suspect.action)
+            step.is_confirming, step.redo = True, suspect.redo
+            return (await self._execute(step)).outcome
 
     def can_act(self, action: Action) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
@@ -191,13 +153,19 @@ class Engine:
             return Failed(f"disk full: {freed.entries_deleted} of the client's own files were deleted")
 
     async def _perform_action(self, step: Step) -> Outcome[Any]:
+        if step.is_confirming and step.redo is not None:
+            return await step.redo(step)
+        return await self._perform_drawn(step)
+
+    async def _perform_drawn(self, step: Step) -> Outcome[Any]:
         if isinstance(step.action, FileAction):
             return await self._apply(step, step.action)
         return await self._perform[type(step.action)](step, step.action)
 
     def _forget_commands(self, step: Step) -> None:
-        for number in range(step.operations_begun):
-            self._run.commands.pop(_operation_name(step.operation, number), None)
+        while step.operations_begun:
+            step.operations_begun -= 1
+            self._run.commands.pop(step.next_operation(), None)
 
     async def _operate(
         self,
@@ -209,13 +177,14 @@ class Engine:
         deletes: Sequence[str] = (),
         snapshot_of: Callable[[Value], str] | None = None,
         is_judged_later: bool = False,
+        is_of_target: bool = True,
     ) -> tuple[Outcome[Value], str]:
         """Ask the target once, between a durable intent and a durable outcome. Returns the operation's id as well.
 
         A failure is held against the target here, unless the caller does that later.
         """
         run = self._run
-        operation = _operation_name(step.operation, step.operations_begun)
+        operation = step.next_operation()
         step.operations_begun += 1
         run.ledger.begin_operation(
             operation=operation,
@@ -234,7 +203,7 @@ class Engine:
         snapshot: str | None = None
         token = current_operation.set(operation)
         try:
-            value = await ask(operation)
+            value = await (self._ask(ask, operation) if is_of_target else ask(operation))
             outcome = Ok(value)
             snapshot = snapshot_of(value) if snapshot_of else None
         except TargetError as error:
@@ -252,6 +221,15 @@ class Engine:
             )
         return outcome, operation
 
+    async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
+        """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
+        try:
+            return await ask(operation)
+        except NoSpaceError as error:
+            if disk_is_full(self._run.place.directory, self._run.workdir) is None:
+                raise OperationUnknown(f"the target says that there is no space, but there is: {error}") from error
+            raise
+
     def _check_disks(self, error: TargetError) -> None:
         """Our own full disk is not the target's fault."""
         full = disk_is_full(self._run.place.directory, self._run.workdir)
@@ -265,7 +243,7 @@ class Engine:
             return
         operation, error = step.last_failure
         if isinstance(error, OperationTimedOut) and not step.is_confirming:
-            self.suspects.append(Suspect(step.client, step.repeatable or step.action))
+            self.suspects.append(Suspect(step.client, step.action, step.redo or self._perform_drawn))
             return
         self._report(
             step,
@@ -292,7 +270,7 @@ class Engine:
             result = await self._writer.apply(action, step.draws)
             return result
 
-        await self._operate(step, write)
+        await self._operate(step, write, is_of_target=False)
         return result
 
     # Snapshots.
@@ -363,7 +341,9 @@ class Engine:
     ) -> Outcome[Comparison]:
         """Restore into an empty directory, compare, and perhaps go on from there. A failure is tried once more, to
         tell an operation that failed from a snapshot that is lost."""
-        step.repeatable = actions.RestoreSnapshot(id=expectation.snapshot or "?")
+        step.redo = functools.partial(
+            self._restore, expectation=expectation, sub_path=sub_path, adopt=adopt, through=through
+        )
         once = functools.partial(
             self._restore_once, step, expectation, sub_path, adopt=adopt, through=through or self._snapshotter
         )
@@ -385,6 +365,7 @@ class Engine:
             snapshot=expectation.snapshot,
             expectation=expectation.operation,
             operation=operation,
+            fingerprint="can't be restored",
             texts={"output.txt": error.evidence},
         )
         return again
@@ -393,7 +374,7 @@ class Engine:
         self, step: Step, expectation: Expectation, sub_path: bytes, *, adopt: bool, through: Restorer
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
-        directory = self.restores_directory(step.client) / _operation_name(step.operation, step.operations_begun)
+        directory = self.restores_directory(step.client) / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
         tree = directory / "tree"
         try:
@@ -445,7 +426,7 @@ class Engine:
 
     async def _delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
         snapshot = expectation.snapshot or ""
-        step.repeatable = actions.DeleteSnapshot(id=snapshot or "?")
+        step.redo = self._delete_another
         outcome, _ = await self._operate(
             step,
             lambda _: self._snapshotter.delete_snapshot(snapshot),
@@ -453,6 +434,13 @@ class Engine:
             deletes=[expectation.operation],
         )
         return outcome
+
+    async def _delete_another(self, step: Step) -> Outcome[Any]:
+        """Delete a snapshot taken for it: what was to be deleted when the deletion timed out may be gone by now."""
+        taken = await self._snapshot(step, b"")
+        if not isinstance(taken, Ok):
+            return taken
+        return await self._delete_snapshot(step, actions.DeleteSnapshot(id=taken.value.id))
 
     async def _expire(self, step: Step, action: actions.Expire) -> Outcome[None]:
         source = self._writer.data_directory
@@ -538,11 +526,6 @@ _NEEDS_A_SNAPSHOT = (
     actions.DeleteSnapshot,
     actions.DeleteRandomSnapshot,
 )
-
-
-def _operation_name(step_name: str, number: int) -> str:
-    """The operations of one step: the first has the step's name, a repetition says which one it is."""
-    return step_name if number == 0 else f"{step_name}.{number + 1}"
 
 
 def _joined(root: Path, path: bytes) -> Path:

@@ -13,7 +13,7 @@ from snapstorm.engine.together import together
 from snapstorm.errors import AccessDenied, TargetError
 from snapstorm.model.events import Noted, SweepAdvanced
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.outcomes import NoOp, Unknown
+from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import ClientSnapshotter, Server
 
 TIMED_OUT_AGAIN_TRIES = 3
@@ -50,18 +50,23 @@ class Finisher:
     async def repeat_suspects(self) -> None:
         """Repeat each action that timed out: a time-out counts only if it comes again on an otherwise idle machine."""
         suspects, self._engine.suspects = self._engine.suspects, []
-        for suspect in dict.fromkeys(suspects):
+        for suspect in suspects:
+            outcome: Outcome[object] = NoOp("")
             for _ in range(TIMED_OUT_AGAIN_TRIES):
-                with acting_as(suspect.client):
-                    result = await self._engine.execute_step(suspect.action, is_confirming=True)
-                if isinstance(result.outcome, (NoOp, Unknown)):
+                outcome = await self._engine.repeat(suspect)
+                if not isinstance(outcome, Ok):
                     break
-            else:
-                self._note(f"{suspect.client}: {suspect.action.key} timed out once, and not when repeated")
+            key = f"{suspect.client}: {suspect.action.key}"
+            if isinstance(outcome, Ok):
+                self._note(f"{key} timed out once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
+            elif isinstance(outcome, NoOp):
+                self._run.tally.timed_out_unconfirmed += 1
+                self._note(f"{key} timed out, and could not be repeated: {outcome.reason}")
 
     async def sweep(self, seconds_max: float | None) -> None:
-        """Restore and compare every live snapshot, as its own client; those not verified for longest come first."""
+        """Restore and compare every live snapshot; those not verified for longest come first."""
         order = self._run.ledger.sweep_order()
+        began = self._run.ledger.verifications_count()
         tally, waiting = self._run.tally, iter(order)
         deadline = None if seconds_max is None else self._run.now_seconds() + seconds_max
 
@@ -71,12 +76,18 @@ class Finisher:
                     return
                 is_verified = await self._engine.sweep_one(client, operation)
                 tally.sweep_verified += is_verified  # Read after the wait: others add to it meanwhile.
+                unverified.extend([] if is_verified else [operation])
                 tally.sweep_left -= 1
                 self._run.emit(SweepAdvanced(len(order) - tally.sweep_left, len(order)))
 
+        unverified: list[str] = []
         tally.sweep_left = len(order)
         await together([work] * SWEEP_AT_ONCE)
         await self.repeat_suspects()
+        # What timed out in the sweep may have been verified by its repetition.
+        again = sum(self._run.ledger.is_verified(operation, self._run.number, after=began) for operation in unverified)
+        tally.sweep_verified += again
+        tally.sweep_unverified = len(unverified) - again
 
     async def try_locks(self, clients: Sequence[str]) -> None:
         """A wrong password and a removed client must get in nowhere."""

@@ -31,7 +31,14 @@ from snapstorm.engine.finish import Finisher
 from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.run import Run
-from snapstorm.engine.testbed import Testbed, check_free_space, check_testbed_path, open_testbed
+from snapstorm.engine.testbed import (
+    Testbed,
+    check_free_space,
+    check_testbed_path,
+    make_directories,
+    open_testbed,
+    remove_empty,
+)
 from snapstorm.engine.together import together
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError
 from snapstorm.filesystem.removal import remove_tree
@@ -131,11 +138,8 @@ class Harness:
         clients = await self.connect_clients(scenario.clients)
         run = self._run
         with run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
-            deadline = None if scenario.duration_seconds is None else run.now_seconds() + scenario.duration_seconds
-            if deadline is None and scenario.actions is None and scenario.is_random:
-                raise ConfigError(
-                    f"scenario {scenario.name} has weights, but neither a duration nor a number of actions"
-                )
+            seconds = scenario.random_seconds
+            deadline = None if seconds is None else run.now_seconds() + seconds
             budget = Budget(run, deadline, scenario.actions)
             await together(
                 [functools.partial(drive_client, client, scenario, self.engine, run, budget) for client in clients]
@@ -337,17 +341,15 @@ def _workdir(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
         yield path
         return
     path = options.workdir.absolute() / f"snapstorm-{testbed.id}"
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise HarnessError(f"the work directory {path} can't be made: {error.strerror}") from error
     check_free_space(path)
+    made = make_directories(path)
     clear_restores(path)
     try:
         yield path
     finally:
         if testbed.is_new:
             remove_tree(path)
+            remove_empty(made)
 
 
 def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:

@@ -6,11 +6,13 @@ set-up of a new testbed fails.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from snapstorm.ledger.ledger import Ledger
 from snapstorm.runtime.secrets import FileSecretStore
 
 LEDGER_NAME = "ledger.sqlite3"
+PROBE_BYTES = 16 << 20
 FREE_BYTES_MIN = 256 << 20
 """A run is not begun with less free space than this."""
 
@@ -46,7 +49,11 @@ class Testbed:
 def check_testbed_path(directory: Path, *, must_exist: bool) -> bool:
     """Look whether a testbed can be opened or made at this path, changing nothing. Returns whether it would be new."""
     ledger = directory / LEDGER_NAME
-    if not directory.exists() and not directory.is_symlink():
+    try:
+        is_there = directory.exists() or directory.is_symlink()
+    except OSError as error:
+        raise ConfigError(f"the path {directory} can't be used: {error.strerror}") from error
+    if not is_there:
         if must_exist:
             raise ConfigError(f"there is no testbed at {directory}; `snapstorm run --testbed {directory}` makes one")
         _check_parent(directory)
@@ -56,12 +63,19 @@ def check_testbed_path(directory: Path, *, must_exist: bool) -> bool:
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise TestbedError(f"the testbed {directory} can't be written; check its owner and its permissions")
     if ledger.exists():
+        _refuse_emptied(directory, ledger)
         return False
     if must_exist:
         raise ConfigError(f"{directory} is no testbed: it has no {LEDGER_NAME}")
     if any(entry.name != "lock" for entry in directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and no testbed; choose an empty or a new directory")
     return True
+
+
+def _refuse_emptied(directory: Path, ledger: Path) -> None:
+    """An empty ledger beside a repository has lost its history; going on would take the repository for rubbish."""
+    if ledger.stat().st_size == 0 and any((directory / name).exists() for name in ("repository", "runs", "clients")):
+        raise TestbedError(f"the ledger {ledger} is empty, but there is a repository beside it; restore it from a copy")
 
 
 def _check_parent(directory: Path) -> None:
@@ -93,7 +107,7 @@ def open_testbed(directory: Path, *, must_exist: bool = False) -> Iterator[Testb
     is_new = check_testbed_path(directory, must_exist=must_exist)
     if not must_exist:
         check_free_space(directory)
-    made = _make_directories(directory)
+    made = make_directories(directory)
     try:
         with _locked(directory):
             testbed = _open(directory, is_new=is_new)
@@ -104,9 +118,7 @@ def open_testbed(directory: Path, *, must_exist: bool = False) -> Iterator[Testb
                 if testbed.is_new:
                     _empty(directory)
     finally:
-        for path in made:
-            with suppress(OSError):  # Not empty: it holds a testbed that is to stay.
-                path.rmdir()
+        remove_empty(made)
 
 
 @contextmanager
@@ -134,18 +146,23 @@ def _open(directory: Path, *, is_new: bool) -> Testbed:
         raise
 
 
-def _make_directories(directory: Path) -> list[Path]:
+def make_directories(directory: Path) -> list[Path]:
     """Make the directory with its parents; return those that were made, the deepest first."""
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         for path in reversed(made):
             path.mkdir(mode=0o700)
     except OSError as error:
-        for path in made:
-            with suppress(OSError):
-                path.rmdir()
-        raise TestbedError(f"the testbed {directory} can't be made: {error.strerror}") from error
+        remove_empty(made)
+        raise TestbedError(f"{directory} can't be made: {error.strerror}") from error
     return made
+
+
+def remove_empty(directories: Sequence[Path]) -> None:
+    """Remove directories that were made, the deepest first, as far as they are empty."""
+    for path in directories:
+        with suppress(OSError):  # Not empty: it holds what is to stay.
+            path.rmdir()
 
 
 def _empty(directory: Path) -> None:
@@ -172,12 +189,17 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def disk_is_full(*paths: Path, needed_bytes: int = 16 << 20) -> Path | None:
-    """The first of these places whose disk has less than `needed_bytes` left, if any."""
+def disk_is_full(*paths: Path) -> Path | None:
+    """The first of these directories that has no room for a file of `PROBE_BYTES`, if any.
+
+    Tried by making one: the free space that a file system reports knows neither quotas nor inodes.
+    """
     for path in paths:
         try:
-            if shutil.disk_usage(path).free < needed_bytes:
-                return path
+            with tempfile.TemporaryFile(dir=path) as probe:
+                os.posix_fallocate(probe.fileno(), 0, PROBE_BYTES)
         except OSError as error:
-            raise HarnessError(f"{path} can't be looked at: {error.strerror}") from error
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return path
+            raise HarnessError(f"{path} can't be written: {error.strerror}") from error
     return None

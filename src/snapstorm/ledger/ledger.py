@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snapstorm.errors import NoSpaceError, TestbedError
-from snapstorm.ledger.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
-from snapstorm.model.expectations import IN_DOUBT, Expectation, Settled, State
+from snapstorm.errors import TestbedError
+from snapstorm.ledger.migrations import SCHEMA_VERSION
+from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
+from snapstorm.model.expectations import Expectation, Settled, State
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.manifest import Manifest, decode_manifest
 
@@ -57,7 +58,11 @@ class Ledger:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        row = self._one("SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations")
+        row = self._one(
+            "SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations"
+            " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
+            " FROM expectations ORDER BY 1 DESC LIMIT 1"
+        )
         self._tick: int = row[0]
 
     @classmethod
@@ -68,28 +73,28 @@ class Ledger:
         such a file is not changed.
         """
         if path.exists():
-            _refuse_what_is_not_ours(path)
+            refuse_what_is_not_ours(path)
         try:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
-            _migrate(connection)
+            migrate(connection)
             return cls(connection)
         except sqlite3.Error as error:
-            raise _translated(error, path) from error
+            raise translated(error, path) from error
 
     @classmethod
     def open_to_read(cls, path: Path) -> Ledger:
         """Open the ledger at `path` for reading only, also while a run writes to it. Raises TestbedError."""
-        version = _refuse_what_is_not_ours(path)
+        version = refuse_what_is_not_ours(path)
         if version < SCHEMA_VERSION:
             raise TestbedError(f"the ledger {path} is just being made, or is older; a run on it brings it up to date")
         try:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
             return cls(connection)
         except sqlite3.Error as error:
-            raise _translated(error, path) from error
+            raise translated(error, path) from error
 
     def close(self) -> None:
         """Close the ledger. What was committed stays."""
@@ -141,11 +146,8 @@ class Ledger:
                 run("INSERT INTO clients VALUES (?, ?) ON CONFLICT DO NOTHING", (name, run_number))
 
     def clients_with_expectations(self) -> list[str]:
-        """Clients that have a snapshot which is, or may be, in the repository."""
-        states = [State.LIVE, *sorted(IN_DOUBT)]
-        rows = self._connection.execute(
-            f"SELECT DISTINCT client FROM expectations WHERE state IN ({_marks(states)}) ORDER BY client", states
-        )
+        """Clients that have ever asked for a snapshot: also of a deleted one it is promised that it stays gone."""
+        rows = self._connection.execute("SELECT DISTINCT client FROM expectations ORDER BY client")
         return [row[0] for row in rows]
 
     # Operations and their expectations.
@@ -321,6 +323,13 @@ class Ledger:
                 found.append(_expectation(row))
         return found
 
+    def is_id_of_another(self, snapshot: str, operation: str) -> bool:
+        """Whether the target has given this id to a snapshot of another operation before."""
+        row = self._connection.execute(
+            "SELECT 1 FROM expectations WHERE snapshot = ? AND operation != ?", (snapshot, operation)
+        ).fetchone()
+        return row is not None
+
     def expectation_of_snapshot(self, snapshot: str) -> Expectation | None:
         """The expectation of the snapshot with this id, the newest if the target gave the id out twice."""
         row = self._connection.execute(
@@ -337,7 +346,13 @@ class Ledger:
     def manifest(self, digest: str) -> Manifest:
         """A stored manifest."""
         row = self._one("SELECT encoded FROM manifests WHERE digest = ?", (digest,))
-        return decode_manifest(zlib.decompress(row[0]))
+        try:
+            manifest = decode_manifest(zlib.decompress(row[0]))
+        except (zlib.error, ValueError) as error:
+            raise TestbedError(f"the ledger is damaged: manifest {digest} can't be read ({error})") from error
+        if manifest.digest != digest:
+            raise TestbedError(f"the ledger is damaged: manifest {digest} is not what was stored")
+        return manifest
 
     def last_actions(self, run_number: int, client: str, limit: int) -> list[PastAction]:
         """The client's last actions in this run, oldest first."""
@@ -383,20 +398,25 @@ class Ledger:
                 ),
             )
 
-    def is_verified(self, expectation: str, run_number: int) -> bool:
-        """Whether this run has restored the whole snapshot and found it equal."""
+    def verifications_count(self) -> int:
+        """How many verifications there are; those to come have greater numbers."""
+        return int(self._one("SELECT coalesce(max(number), 0) FROM verifications")[0])
+
+    def is_verified(self, expectation: str, run_number: int, after: int = 0) -> bool:
+        """Whether this run has restored the whole snapshot and found it equal, after the verification `after`."""
         row = self._connection.execute(
-            "SELECT 1 FROM verifications WHERE expectation = ? AND run = ? AND is_whole AND is_equal",
-            (expectation, run_number),
+            "SELECT 1 FROM verifications WHERE expectation = ? AND run = ? AND is_whole AND is_equal AND number > ?",
+            (expectation, run_number, after),
         ).fetchone()
         return row is not None
 
-    def add_violation(self, run_number: int, violation: Violation, expectation: str | None) -> int:
-        """Record a violation and return its number, by which `accept` knows it."""
+    def add_violation(self, run_number: int, violation: Violation, expectation: str | None, fingerprint: str) -> int:
+        """Record a violation and return its number, by which `accept` knows it. `fingerprint` tells what exactly was
+        wrong, so that accepting it accepts nothing else."""
         with self._transaction() as run:
             cursor = run(
                 "INSERT INTO violations (run, guarantee, client, snapshot, expectation, operation, path, detail,"
-                " evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " evidence, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run_number,
                     violation.guarantee,
@@ -407,19 +427,22 @@ class Ledger:
                     violation.path,
                     violation.detail,
                     violation.evidence,
+                    fingerprint,
                 ),
             )
         assert cursor.lastrowid is not None
         return int(cursor.lastrowid)
 
-    def is_accepted(self, guarantee: Guarantee, expectation: str | None, snapshot: str | None) -> bool:
-        """Whether a user has accepted the loss that this violation would report again."""
+    def is_accepted(
+        self, guarantee: Guarantee, expectation: str | None, snapshot: str | None, fingerprint: str
+    ) -> bool:
+        """Whether a user has accepted just this loss, which is now seen again."""
         if expectation is None and snapshot is None:
             return False
         row = self._connection.execute(
             "SELECT 1 FROM violations WHERE guarantee = ? AND expectation IS ? AND snapshot IS ?"
-            " AND accepted_reason IS NOT NULL",
-            (guarantee, expectation, snapshot),
+            " AND fingerprint = ? AND accepted_reason IS NOT NULL",
+            (guarantee, expectation, snapshot, fingerprint),
         ).fetchone()
         return row is not None
 
@@ -473,7 +496,7 @@ class Ledger:
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise _translated(error, None) from error
+            raise translated(error, None) from error
 
 
 def _states_after(outcome: str) -> tuple[State, State]:
@@ -504,48 +527,3 @@ def _expectation(row: Sequence[Any]) -> Expectation:
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _refuse_what_is_not_ours(path: Path) -> int:
-    """Look before anything is changed: opening for writing would already touch a foreign file. Returns the version of
-    the schema."""
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise _translated(error, path) from error
-    if application != APPLICATION_ID and not (application == 0 and version == 0 and tables == 0):
-        raise TestbedError(f"{path} is a SQLite file, but no ledger of snapstorm; choose another testbed")
-    if version > SCHEMA_VERSION:
-        raise TestbedError(
-            f"{path} was written by a newer snapstorm (schema {version}, this one knows {SCHEMA_VERSION}); "
-            "use that version, or another testbed"
-        )
-    return int(version)
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        # One transaction with the version number: a death in between leaves the older schema whole.
-        connection.executescript(
-            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {statements};"
-            f" PRAGMA user_version = {number}; COMMIT;"
-        )
-
-
-def _translated(error: sqlite3.Error, path: Path | None) -> TestbedError | NoSpaceError:
-    where = f"the ledger {path}" if path else "the ledger"
-    text = str(error)
-    if "full" in text:
-        return NoSpaceError(f"{where} could not be written: the disk is full; free some space and run again")
-    if "locked" in text:
-        return TestbedError(f"{where} is in use by another program")
-    if "not a database" in text or "malformed" in text:
-        return TestbedError(f"{where} is damaged ({text}); restore it from a copy, or choose another testbed")
-    return TestbedError(f"{where} could not be used: {text}")

@@ -78,6 +78,7 @@ MIGRATIONS: tuple[str, ...] = (
         path TEXT,
         detail TEXT NOT NULL,
         evidence TEXT,
+        fingerprint TEXT NOT NULL DEFAULT '',
         accepted_reason TEXT
     );
     CREATE TABLE commands (

@@ -48,6 +48,10 @@ class Tally:
     sweep_verified: int = 0
     sweep_left: int = 0
     """Live snapshots that the final sweep did not get to."""
+    sweep_unverified: int = 0
+    """Live snapshots that the sweep got to, and that did not come back exactly."""
+    timed_out_unconfirmed: int = 0
+    """Operations that timed out and could not be repeated, so that nothing is known about them."""
     notes: list[str] = field(default_factory=list)
     error: str | None = None
     is_interrupted: bool = False
@@ -73,6 +77,10 @@ def decide(tally: Tally) -> tuple[Verdict, str]:
 
 
 def _what_was_not_judged(tally: Tally) -> str:
+    if tally.sweep_unverified > len(tally.known_violations):
+        return f"{tally.sweep_unverified} live snapshot(s) could not be verified by the sweep"
+    if tally.timed_out_unconfirmed:
+        return f"{tally.timed_out_unconfirmed} operation(s) timed out, and could not be repeated"
     if tally.restores_verified == 0:
         return "no restore was verified, so nothing is known about the backups"
     if tally.entries_verified == 0:

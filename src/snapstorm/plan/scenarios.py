@@ -22,6 +22,8 @@ from snapstorm.model.protocols import Mode
 CLIENTS_MAX = 1024
 SECONDS_MAX = 366 * 24 * 3600.0
 ACTIONS_MAX = 1_000_000_000
+DURATION_SECONDS_DEFAULT = 60.0
+"""For random actions that neither a duration nor a number bounds."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
@@ -90,7 +92,15 @@ class Scenario(BaseModel):
 
     @property
     def is_random(self) -> bool:
+        """Whether anything is drawn at random after the steps."""
         return any(self.weights.values())
+
+    @property
+    def random_seconds(self) -> float | None:
+        """How long random actions go on; None if their number bounds them."""
+        if self.duration_seconds is None and self.actions is None:
+            return DURATION_SECONDS_DEFAULT
+        return self.duration_seconds
 
 
 def check_key(key: str) -> None:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,8 @@ _KILL_SECONDS_MAX = 10.0
 _DRAIN_SECONDS_MAX = 1.0
 """How long to read on after a command has ended: a grandchild that left the group may hold the pipe open."""
 _POLL_SECONDS = 0.01
+_SECRET_LENGTH_MIN = 16
+"""Shorter values are no secrets of ours, and would be found by chance."""
 
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
@@ -132,7 +134,8 @@ class ProcessRunner:
             child.close_pipes()
             completed = child.completed(*(output.value() for output in outputs))
             shown = (f"{word.partition('=')[0]}=..." if word in secret_words else word for word in completed.argv)
-            completed = replace(completed, argv=tuple(shown))
+            stdout, stderr = (_without(secret_env.values(), text) for text in (completed.stdout, completed.stderr))
+            completed = replace(completed, argv=tuple(shown), stdout=stdout, stderr=stderr)
             self._on_command(completed)
         return completed
 
@@ -446,6 +449,14 @@ class _BoundedOutput:
             return bytes(self._head + self._tail)
         notice = f"\n[{self._left_out_bytes} bytes left out]\n".encode()
         return bytes(self._head + notice + self._tail)
+
+
+def _without(secrets: Iterable[str], text: bytes) -> bytes:
+    """What a command printed, should it print a secret that it was given: outputs become evidence."""
+    for secret in secrets:
+        if len(secret) >= _SECRET_LENGTH_MIN:
+            text = text.replace(secret.encode(), b"(secret)")
+    return text
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -161,12 +161,13 @@ def test_an_accepted_violation_is_known_for_the_same_snapshot_only(ledger: Ledge
     """Accepting one loss does not hide another one, nor another guarantee about the same snapshot."""
     begin_creation(ledger, "a")
     lost = Violation(Guarantee.ACKNOWLEDGED_STAYS_LISTED, "lost", CLIENT, "k1")
-    number = ledger.add_violation(1, lost, "a")
-    assert not ledger.is_accepted(lost.guarantee, "a", "k1")
+    number = ledger.add_violation(1, lost, "a", "gone")
+    assert not ledger.is_accepted(lost.guarantee, "a", "k1", "gone")
     assert ledger.accept(number, "disk was replaced")
-    assert ledger.is_accepted(lost.guarantee, "a", "k1")
-    assert not ledger.is_accepted(lost.guarantee, "b", "k2")
-    assert not ledger.is_accepted(Guarantee.RESTORED_EXACTLY, "a", "k1")
+    assert ledger.is_accepted(lost.guarantee, "a", "k1", "gone")
+    assert not ledger.is_accepted(lost.guarantee, "a", "k1", "another file of it")
+    assert not ledger.is_accepted(lost.guarantee, "b", "k2", "gone")
+    assert not ledger.is_accepted(Guarantee.RESTORED_EXACTLY, "a", "k1", "gone")
     assert not ledger.accept(number + 1, "no such number")
 
 
@@ -240,3 +241,30 @@ def test_what_was_committed_survives_kill_9(path: Path) -> None:
     assert [operation.id for operation in ledger.interrupt_open_operations()] == ["a"]
     assert state_of(ledger, "a") is State.CREATION_IN_DOUBT
     ledger.close()
+
+
+def test_every_client_that_ever_had_a_snapshot_is_looked_at(ledger: Ledger) -> None:
+    """Also of a deleted snapshot something is promised: that it stays gone."""
+    begin_creation(ledger, "a")
+    end(ledger, "a", "ok", "k1")
+    begin_deletion(ledger, "b", "a")
+    end(ledger, "b", "ok")
+    assert ledger.clients_with_expectations() == [CLIENT]
+
+
+def test_an_id_that_was_given_twice_is_noticed(ledger: Ledger) -> None:
+    """The id of another operation's snapshot is not a new one's."""
+    begin_creation(ledger, "a")
+    end(ledger, "a", "ok", "k1")
+    assert not ledger.is_id_of_another("k1", "a")
+    assert ledger.is_id_of_another("k1", "b")
+
+
+def test_a_damaged_manifest_is_never_judged_by(ledger: Ledger, path: Path) -> None:
+    """What is stored under a digest must have that digest."""
+    begin_creation(ledger, "a")
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE manifests SET encoded = x'789c030000000001'")
+    connection.close()
+    with pytest.raises(TestbedError, match="damaged"):
+        ledger.manifest(TREE.digest)

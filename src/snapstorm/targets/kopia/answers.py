@@ -115,7 +115,7 @@ def read_listing(completed: CompletedCommand) -> tuple[ListedSnapshot, ...]:
     try:
         entries = json.loads(completed.stdout)
         return tuple(_listed(entry) for entry in entries)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise OperationFailed(
             f"snapshot list exited with 0 but its JSON can't be read: {error!r}", evidence=evidence_of(completed)
         ) from error
@@ -138,7 +138,7 @@ def check_verified(completed: CompletedCommand) -> None:
     """Raise OperationPartial if the check itself found damage, which is another thing than a check that failed."""
     words = _stderr(completed)
     damage = [line for line in _DAMAGED.findall(words) if not _UNREACHABLE.search(line)]
-    if damage and completed.exit_code != 0 and not completed.timed_out and not _NO_SPACE.search(words):
+    if damage and not completed.timed_out and not _NO_SPACE.search(words):
         raise OperationPartial(
             f"snapshot verify reports damage ({len(damage)} line(s)): {_shortened(damage[0])}",
             evidence=evidence_of(completed),

@@ -1,0 +1,66 @@
+"""Steps: one action of one client while it is performed, and what is left to do about it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from snapstorm.errors import TargetError
+from snapstorm.model.actions import Action
+from snapstorm.model.guarantees import Violation
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class TakenSnapshot:
+    """A snapshot that the target has acknowledged: what `SnapshotRoot` gives."""
+
+    id: str
+    manifest: Manifest
+
+
+@dataclass
+class Step:
+    """One action of one client, while it is performed."""
+
+    client: str
+    number: int
+    action: Action
+    draws: random.Random
+    operation: str
+    is_confirming: bool = False
+    """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
+    violations: list[Violation] = field(default_factory=list)
+    last_failure: tuple[str, TargetError] | None = None
+    """The operation that failed last, and how."""
+    redo: Redo | None = None
+    """Does just this again, where the step's action would draw anew."""
+    operations_begun: int = 0
+
+    def next_operation(self) -> str:
+        """The id of the operation that this step begins next: the first has the step's name, later ones a number."""
+        number = self.operations_begun
+        return self.operation if number == 0 else f"{self.operation}.{number + 1}"
+
+
+Redo: TypeAlias = Callable[[Step], Awaitable[Outcome[Any]]]
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An action that timed out, to be repeated when the machine is idle."""
+
+    client: str
+    action: Action
+    redo: Redo
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What became of one action, and what was found wrong on the way."""
+
+    outcome: Outcome[Any]
+    violations: tuple[Violation, ...]
