@@ -466,6 +466,7 @@ def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
     try:
         status = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()  # Here, where a reader that has gone is no surprise, rather than when Python ends.
     except cyclopts.CycloptsError as error:
         status = _complain(str(error), EXIT_BAD_USAGE)
     except ConfigError as error:
