@@ -20,7 +20,6 @@ from snapstorm.engine.run import Run, current_operation
 from snapstorm.engine.step import Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import (
-    HarnessError,
     NoSpaceError,
     OperationFailed,
     OperationTimedOut,
@@ -208,7 +207,7 @@ class Engine:
             snapshot = snapshot_of(value) if snapshot_of else None
         except TargetError as error:
             outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
-            self._check_disks(error)
+            self._run.check_machine(error)
             step.last_failure = (operation, error)
             if not is_judged_later:
                 self._judge_failure(step)
@@ -229,12 +228,6 @@ class Engine:
             if disk_is_full(self._run.place.directory, self._run.workdir) is None:
                 raise OperationUnknown(f"the target says that there is no space, but there is: {error}") from error
             raise
-
-    def _check_disks(self, error: TargetError) -> None:
-        """Our own full disk is not the target's fault."""
-        full = disk_is_full(self._run.place.directory, self._run.workdir)
-        if full is not None:
-            raise HarnessError(f"the disk of {full} is full, so the target can't be judged; free some space") from error
 
     def _judge_failure(self, step: Step) -> None:
         """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle

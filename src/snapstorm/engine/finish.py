@@ -100,6 +100,7 @@ class Finisher:
             await impostor.disconnect()
             await self._server.remove_client(client)
         except TargetError as error:
+            self._run.check_machine(error)
             words = f"{client} could not be removed although no fault was active: {error}"
             self._checker.report(Guarantee.AVAILABLE, words, client=client, texts={"output.txt": error.evidence})
             return

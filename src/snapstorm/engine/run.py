@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snapstorm.engine.testbed import disk_is_full
+from snapstorm.errors import HarnessError, TargetError
 from snapstorm.ledger.evidence import EvidenceKeeper
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.capabilities import Capabilities
@@ -16,6 +18,7 @@ from snapstorm.model.events import Event, Listener, PhaseBegan
 from snapstorm.model.protocols import Mode, TargetPlace
 from snapstorm.model.verdict import Tally
 from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.machine import out_of_memory_kills
 from snapstorm.runtime.process import CompletedCommand
 
 COMMANDS_BUFFERED_MAX = 64
@@ -50,11 +53,23 @@ class Run:
     def __post_init__(self) -> None:
         self.evidence = EvidenceKeeper(self.directory / "evidence")
         self.began_seconds = self.clock.monotonic_seconds()
+        self._out_of_memory_kills = out_of_memory_kills()
 
     @property
     def is_isolated(self) -> bool:
         """Whether the target promises to keep clients apart."""
         return self.place.mode is Mode.SERVER
+
+    def check_machine(self, error: TargetError) -> None:
+        """Raise HarnessError if this failure is the machine's and not the target's: a full disk, or no memory left."""
+        full = disk_is_full(self.place.directory, self.workdir)
+        if full is not None:
+            raise HarnessError(f"the disk of {full} is full, so the target can't be judged; free some space") from error
+        if out_of_memory_kills() > self._out_of_memory_kills:
+            raise HarnessError(
+                "the machine ran out of memory and killed processes, so the target can't be judged; use fewer clients, "
+                "smaller files, or a testbed that is not in memory"
+            ) from error
 
     def now_seconds(self) -> float:
         """Seconds since the run began."""

@@ -290,6 +290,7 @@ SHIPPED: tuple[Scenario, ...] = (
                 "verify-repository": 1,
             },
             "options": _RANDOM_WRITES,
+            "data_bytes_max": 512 * _MiB,
         }
     ),
     _fixed(

@@ -1,0 +1,15 @@
+"""What the machine did to us: things that look like a target's failure and are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def out_of_memory_kills() -> int:
+    """How many processes the kernel has killed since boot because memory ran out; 0 where it does not say (Linux does,
+    in `/proc/vmstat`, since 4.13)."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
