@@ -126,10 +126,6 @@ class MultiClientSnapshotter:
             self._snapshotters.add(client, self.server.client(client))
         await together([self._snapshotters.of(client).connect for client in clients])
 
-    async def disconnect_clients(self, clients: Sequence[str]) -> None:
-        """Make these clients forget their connections."""
-        await together([self._snapshotters.of(client).disconnect for client in clients])
-
     def of(self, client: str) -> ClientSnapshotter:
         """That client's own snapshotter."""
         return self._snapshotters.of(client)

@@ -190,11 +190,6 @@ def _problems(error: ValidationError, place: Place) -> list[tuple[Place, str]]:
     return list(found.items())
 
 
-def describe_problems(error: ValidationError) -> list[str]:
-    """One line for each thing that a validation found wrong."""
-    return [words for _, words in _problems(error, ())]
-
-
 def _line_of(text: str, place: Place) -> int:
     """The line on which the value at `place` stands, or the nearest thing above it that has a line."""
     lines = text.splitlines()
