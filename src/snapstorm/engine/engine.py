@@ -143,13 +143,18 @@ class Engine:
         try:
             return await self._perform_action(step)
         except NoSpaceError as error:
-            freed = await self._writer.free_space(step.draws)
-            if freed.entries_deleted == 0:
-                raise
-            words = f"{step.client}: {error}; deleted {freed.entries_deleted} of its own files and went on"
-            self._run.tally.notes.append(words)
-            self._run.emit(Noted(words))
-            return Failed(f"disk full: {freed.entries_deleted} of the client's own files were deleted")
+            entries_deleted = await self._make_room(step, error)
+            return Failed(f"disk full: {entries_deleted} of the client's own files were deleted")
+
+    async def _make_room(self, step: Step, error: NoSpaceError) -> int:
+        """Delete about half of the client's own files and say so. Raises the error again if there are none."""
+        freed = await self._writer.free_space(step.draws)
+        if freed.entries_deleted == 0:
+            raise error
+        words = f"{step.client}: {error}; deleted {freed.entries_deleted} of its own files and went on"
+        self._run.tally.notes.append(words)
+        self._run.emit(Noted(words))
+        return freed.entries_deleted
 
     async def _perform_action(self, step: Step) -> Outcome[Any]:
         if step.is_confirming and step.redo is not None:
@@ -506,8 +511,15 @@ class Engine:
             step = self._next_step(actions.RestoreSnapshot(id=found[0].snapshot or "?"))
             is_restored = self._run.ledger.is_verified(operation, self._run.number)
             through = self._server.auditor if is_restored else None
-            outcome = await self._restore(step, found[0], through=through)
-            self._forget_commands(step)
+            try:
+                outcome = await self._restore(step, found[0], through=through)
+            except NoSpaceError as error:
+                # The room that the client's own files take is better spent on this: the last of them have been backed
+                # up, if they are to be. Each time halves them, so this ends.
+                await self._make_room(step, error)
+                return await self.sweep_one(client, operation)
+            finally:
+                self._forget_commands(step)
         return isinstance(outcome, Ok) and outcome.value.is_equal
 
 

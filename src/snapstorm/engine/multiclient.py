@@ -73,6 +73,10 @@ class _PerClient(Generic[Delegate]):
     def current(self) -> Delegate:
         return self.of(current_client())
 
+    @property
+    def has_current(self) -> bool:
+        return current_client() in self._delegates
+
 
 class MultiClientFileWriter:
     """A `FileWriter` that creates one for each client, and delegates to the current client's."""
@@ -109,7 +113,8 @@ class MultiClientFileWriter:
         return self._writers.current.pick_directory(draws)
 
     async def free_space(self, draws: random.Random) -> WriteReport:
-        return await self._writers.current.free_space(draws)
+        """As of one writer. A client of an earlier run, connected only for its snapshots, has no files to delete."""
+        return await self._writers.current.free_space(draws) if self._writers.has_current else WriteReport()
 
 
 class MultiClientSnapshotter:
