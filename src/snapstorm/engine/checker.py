@@ -15,7 +15,7 @@ import msgspec
 
 from snapstorm.engine.run import Run
 from snapstorm.filesystem.explain import explain_difference
-from snapstorm.filesystem.scanner import scan_tree_in_thread
+from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.ledger.evidence import as_program, copy_recent_logs, keep_tree, write_texts
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.events import RestoreVerified, ViolationFound
@@ -133,9 +133,7 @@ class Checker:
     ) -> tuple[Comparison, list[Violation]]:
         """Compare a restored tree, or the part of a snapshot at `sub_path`, with what was promised."""
         run = self._run
-        # The parent is scanned, so that what was restored may also be a single file, or nothing at all.
-        around = await scan_tree_in_thread(tree.parent)
-        restored = around.below(tree.name.encode())
+        restored = await scan_if_there(tree)
         wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
         found = differences(wanted, restored, capabilities)
         comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)

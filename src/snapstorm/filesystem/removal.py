@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-
-import anyio.to_thread
+from contextlib import suppress
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import (
@@ -13,10 +12,12 @@ from snapstorm.filesystem.descriptors import (
     TreePath,
     explain_os_error,
     open_directory,
+    opened_below,
     opened_parent,
     walk_tree,
 )
 from snapstorm.model.manifest import show_path
+from snapstorm.runtime.threads import run_file_work
 
 _USABLE = stat.S_IRWXU
 
@@ -37,7 +38,21 @@ def remove_tree(path: TreePath) -> None:
 
 async def remove_tree_in_thread(path: TreePath) -> None:
     """`remove_tree` without keeping the event loop waiting."""
-    await anyio.to_thread.run_sync(remove_tree, path)
+    await run_file_work(remove_tree, path)
+
+
+def remove_files_below(path: TreePath) -> None:
+    """Remove all below a directory but the directories, for a tree whose owner may be at work in it.
+
+    Does nothing where there is no directory. Raises HarnessError when something can't be removed.
+    """
+    try:
+        with opened_parent(path) as (parent_fd, name), opened_below(parent_fd, name) as fd:
+            walk_tree(fd, _remove_files)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explain_os_error(os.fsencode(path), error) from error
 
 
 def remove_entry(dir_fd: int, name: bytes) -> None:
@@ -66,7 +81,8 @@ def _remove_files(fd: int, path: bytes) -> list[bytes]:
             if entry.is_dir(follow_symlinks=False):
                 subdirectories.append(os.fsencode(entry.name))
             else:
-                os.unlink(entry.name, dir_fd=fd)
+                with suppress(FileNotFoundError):  # Its owner was faster.
+                    os.unlink(entry.name, dir_fd=fd)
     except OSError as error:
         raise explain_os_error(path, error) from error
     return subdirectories

@@ -7,13 +7,12 @@ each file costs one open, stat, list of attributes, read and close, and no path 
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-import anyio.to_thread
 import blake3
 
 from snapstorm.errors import HarnessError
@@ -27,6 +26,7 @@ from snapstorm.filesystem.descriptors import (
 )
 from snapstorm.model.content import BLOCK_BYTES, BlockId, claimed_blocks, content_digest, segments_of
 from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, Segment, show_path
+from snapstorm.runtime.threads import run_file_work
 
 SegmentsOf: TypeAlias = Callable[[bytes], tuple[Segment, ...]]
 """From a file's path in the tree to what its writer knows of its content."""
@@ -72,12 +72,13 @@ def scan_tree_and_inodes(
     return TreeScan(Manifest.of(scanner.entries), scanner.inodes)
 
 
-async def scan_tree_in_thread(
-    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
-) -> Manifest:
-    """`scan_tree` without keeping the event loop waiting."""
-    scan = functools.partial(scan_tree, root, segments, read_segments_from_headers=read_segments_from_headers)
-    return await anyio.to_thread.run_sync(scan)
+async def scan_if_there(root: Path) -> Manifest:
+    """`scan_tree` in a thread; the empty manifest if there is nothing at `root`."""
+    return await run_file_work(_scan_if_there, root)
+
+
+def _scan_if_there(root: Path) -> Manifest:
+    return scan_tree(root) if os.path.lexists(root) else Manifest(())
 
 
 class FileContent(NamedTuple):

@@ -14,8 +14,6 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
-
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
 from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
@@ -38,6 +36,7 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.protocols import WriteReport
+from snapstorm.runtime.threads import run_file_work
 
 TOTAL_BYTES_MAX = 4 << 30
 _ROOT_MODE = 0o755
@@ -91,15 +90,15 @@ class TreeFileWriter:
         if reason:
             return NoOp(reason)
         perform = _ACTIONS[type(action)]
-        return await anyio.to_thread.run_sync(self._run, lambda step: perform(step, action), draws)
+        return await run_file_work(self._run, lambda step: perform(step, action), draws)
 
     async def scan(self) -> Manifest:
         """What the data directory holds, with what is known of its content."""
-        return await anyio.to_thread.run_sync(scan_tree, self._data_directory, self._tree.segments_of)
+        return await run_file_work(scan_tree, self._data_directory, self._tree.segments_of)
 
     async def adopt(self, tree: Path) -> Manifest:
         """Make `tree`, on the same file system, the data directory; the old content is deleted."""
-        return await anyio.to_thread.run_sync(self._adopt, tree)
+        return await run_file_work(self._adopt, tree)
 
     def pick_directory(self, draws: random.Random) -> bytes | None:
         """A random directory below the root; None if there is none."""
@@ -108,7 +107,7 @@ class TreeFileWriter:
 
     async def free_space(self, draws: random.Random) -> WriteReport:
         """Delete about half of the files."""
-        result = await anyio.to_thread.run_sync(self._run, TreeStep.delete_half, draws)
+        result = await run_file_work(self._run, TreeStep.delete_half, draws)
         return result.value if isinstance(result, Ok) else WriteReport()
 
     # --- around every action
@@ -202,7 +201,7 @@ async def open_writer(
     oddities: Collection[Oddity] | None = None,
 ) -> TreeFileWriter:
     """A `TreeFileWriter`, made in a thread: the tree may exist, and then is read."""
-    return await anyio.to_thread.run_sync(
+    return await run_file_work(
         lambda: TreeFileWriter(
             data_directory=data_directory,
             capabilities=capabilities,

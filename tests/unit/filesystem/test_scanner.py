@@ -14,9 +14,9 @@ import pytest
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, DirectoryStack, open_below, open_directory
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
-from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_inodes, scan_tree_in_thread
+from snapstorm.filesystem.scanner import scan_if_there, scan_tree, scan_tree_and_inodes
 from snapstorm.model.content import run_bytes, runs, whole_file
-from snapstorm.model.manifest import EntryType, Segment
+from snapstorm.model.manifest import EntryType, Manifest, Segment
 
 MTIME_NS = 1_234_567_890_123_456_789
 
@@ -208,9 +208,11 @@ def test_removal_copes_with_closed_directories(tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_a_missing_root_is_our_failure(tmp_path: Path) -> None:
-    """A tree that is not there is named in a harness error, never an empty manifest."""
+    """A tree that is not there is named in a harness error; only where that was asked for, it is an empty manifest."""
     with pytest.raises(HarnessError, match="gone"):
-        await scan_tree_in_thread(tmp_path / "gone")
+        scan_tree(tmp_path / "gone")
+    assert await scan_if_there(tmp_path / "gone") == Manifest(())
+    assert await scan_if_there(tmp_path) == scan_tree(tmp_path)
 
 
 def test_a_file_that_changes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
