@@ -195,16 +195,23 @@ async def test_damage_is_reported_by_check_and_restore(scratch: Path) -> None:
             await again.restore_snapshot(snapshot, client.free_path())
 
 
-async def test_caches_can_hide_a_loss_until_they_are_forgotten(scratch: Path) -> None:
-    """What a cache still has is restored although the repository has lost it; with the caches gone, it is not."""
-    async with open_bench("kopia", scratch) as bench:
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_caches_can_hide_a_loss_but_not_from_the_auditor(scratch: Path, mode: Mode) -> None:
+    """What a cache still has is restored although the repository has lost it. The auditor, who keeps none, sees that
+    at once, also when it has restored the same before; the client only once the caches are gone."""
+    async with open_bench("kopia", scratch, mode) as bench:
         client = await bench.client()
         (client.data / "file").write_bytes(os.urandom(3_000_000))
         snapshot, _ = await client.snapshot()
         await client.snapshotter.restore_snapshot(snapshot, client.free_path())
+        auditor = bench.server.auditor
+        assert auditor is not None
+        await auditor.restore_snapshot(snapshot, client.free_path())
         for blob in bench.place.repository.glob("p*/**/*.f"):
             blob.unlink()
         await client.snapshotter.restore_snapshot(snapshot, client.free_path())
+        with pytest.raises(OperationFailed, match="BLOB not found"):
+            await auditor.restore_snapshot(snapshot, client.free_path())
         await bench.server.forget_caches([client.name])
         with pytest.raises(OperationFailed, match="BLOB not found"):
             await client.snapshotter.restore_snapshot(snapshot, client.free_path())

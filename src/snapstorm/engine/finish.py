@@ -68,6 +68,7 @@ class Finisher:
         order = self._run.ledger.sweep_order()
         began = self._run.ledger.verifications_count()
         tally, waiting = self._run.tally, iter(order)
+        await self._forget_caches_in_the_way(order)
         deadline = None if seconds_max is None else self._run.now_seconds() + seconds_max
 
         async def work() -> None:
@@ -89,11 +90,26 @@ class Finisher:
         tally.sweep_verified += again
         tally.sweep_unverified = len(unverified) - again
 
+    async def _forget_caches_in_the_way(self, order: Sequence[tuple[str, str]]) -> None:
+        """Drop the caches of the clients as which the sweep restores: they could hide what the repository has lost."""
+        ledger, run_number, is_audited = self._run.ledger, self._run.number, self._server.auditor is not None
+        clients = {
+            client for client, operation in order if not (is_audited and ledger.is_verified(operation, run_number))
+        }
+        if clients:
+            await self._server.forget_caches(sorted(clients))
+
     async def try_locks(self, clients: Sequence[str]) -> None:
-        """A wrong password and a removed client must get in nowhere."""
-        if not self._server.has_permissions or not clients:
-            return
-        client = clients[-1]
+        """A wrong password and a removed client must get in nowhere. Clients' caches go meanwhile.
+
+        They would only take room: the next run begins without them.
+        """
+        tried, idle = clients[-1:], clients[:-1]
+        locks = [functools.partial(self._try_locks_of, client) for client in tried if self._server.has_permissions]
+        await together([*locks, functools.partial(self._server.forget_caches, idle)])
+        await self._server.forget_caches(tried)
+
+    async def _try_locks_of(self, client: str) -> None:
         impostor = self._server.impostor(client)
         await self._must_be_refused(impostor, client, "a wrong password", connects=True)
         try:

@@ -190,12 +190,9 @@ class Harness:
         with self._run.part("reconcile", "settling what is in doubt"):
             await self._finisher.settle(self._connected)
         with self._run.part("sweep", "restoring every live snapshot"):
-            await self._server.forget_caches(self._connected)
             await self._finisher.sweep(self._options.sweep_seconds)
         with self._run.part("locks", "trying what must be refused"):
             await self._finisher.try_locks(self._connected)
-            # They would only take room: the next run begins without them.
-            await self._server.forget_caches(self._connected)
 
     def note_error(self, error: HarnessError | TargetError) -> None:
         """Remember that the harness or the machine failed, for the verdict."""

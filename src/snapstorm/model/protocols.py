@@ -182,7 +182,8 @@ class Server(Protocol):
 
     @property
     def auditor(self) -> Restorer | None:
-        """Restores anybody's snapshots straight from the repository, past the server; None where that can't be."""
+        """Restores anybody's snapshots straight from the repository, past the server and every cache;
+        None where that can't be."""
         ...
 
     async def refresh(self) -> None:

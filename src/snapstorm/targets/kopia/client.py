@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TypeAlias
 import anyio
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
+from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia import answers
@@ -44,7 +44,7 @@ class KopiaClient:
 
         A refused connect also makes Kopia forget the connection that there was (measured).
         """
-        shutil.rmtree(self.actor.cache, ignore_errors=True)
+        await remove_tree_in_thread(self.actor.cache)
         completed = await self.connect_command(self.actor, self.identity)
         with self._judging():
             answers.check(completed, "repository connect", OperationFailed)
@@ -53,7 +53,7 @@ class KopiaClient:
         """Forget the connection and what was cached. Logs stay, as evidence."""
         if self.actor.config.exists():
             answers.check(await self.kopia.disconnect(self.actor), "repository disconnect", OperationFailed)
-        shutil.rmtree(self.actor.cache, ignore_errors=True)
+        await remove_tree_in_thread(self.actor.cache)
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
         """Snapshot the tree at `source`. Raises OperationUnknown unless a complete snapshot was acknowledged."""

@@ -35,6 +35,8 @@ class Actor:
     directory: Path
     """Private to this actor; made at its first command."""
     password: str = field(repr=False)
+    has_cache: bool = True
+    """Whether a connection keeps a cache. Kopia without one reads everything from where it really is."""
 
     @property
     def config(self) -> Path:
@@ -47,17 +49,23 @@ class Actor:
     @property
     def environment(self) -> dict[str, str]:
         """All variables but the secret ones. Nothing else is inherited, so that no setting of the user slips in."""
-        return {
+        variables = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(self.directory),
             "KOPIA_CONFIG_PATH": str(self.config),
-            "KOPIA_CACHE_DIRECTORY": str(self.cache),
             "KOPIA_LOG_DIR": str(self.directory / "logs"),
             "KOPIA_CHECK_FOR_UPDATES": "false",
             "KOPIA_DISABLE_COLOR": "true",
             # Otherwise `connect` writes the password, in base64, beside the configuration.
             "KOPIA_PERSIST_CREDENTIALS_ON_CONNECT": "false",
         }
+        # With a directory for caches but none in use, Kopia panics (#5406).
+        return variables | ({"KOPIA_CACHE_DIRECTORY": str(self.cache)} if self.has_cache else {})
+
+    @property
+    def cache_options(self) -> tuple[str, ...]:
+        """What `connect` must be told. Size 0 for content switches all of a direct connection's caches off."""
+        return () if self.has_cache else ("--content-cache-size-mb=0",)
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,13 @@ class Kopia:
 
     async def connect_to_repository(self, actor: Actor, repository: Path, identity: str) -> CompletedCommand:
         return await self._run(
-            actor, "repository", "connect", "filesystem", f"--path={repository}", *_identity_options(identity)
+            actor,
+            "repository",
+            "connect",
+            "filesystem",
+            f"--path={repository}",
+            *_identity_options(identity),
+            *actor.cache_options,
         )
 
     async def repository_status(self, actor: Actor) -> CompletedCommand:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ import anyio
 import anyio.to_thread
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError, TestbedError
+from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia import answers
@@ -48,6 +48,8 @@ class Repository:
         """What tells this repository from every other one; known once it was identified."""
         self.actor = Actor(place.server, place.secrets.get(_REPOSITORY_SECRET))
         """Who works directly on the repository."""
+        self.auditor = Actor(place.server / "auditor", self.actor.password, has_cache=False)
+        """Who reads the repository past the server and every cache."""
 
     async def open(self) -> None:
         """Make the repository of a new testbed, or connect to that of an old one.
@@ -55,7 +57,7 @@ class Repository:
         Raises HarnessError where a new one can't be made, TestbedError where the old one can't be opened.
         """
         # What a cache holds would hide that the repository has lost it (measured).
-        shutil.rmtree(self.actor.cache, ignore_errors=True)
+        await remove_tree_in_thread(self.actor.cache)
         if self._place.is_new:
             await self._create()
         else:
@@ -85,6 +87,11 @@ class Repository:
             self.id = answers.read_repository_id(await self._kopia.repository_status(self.actor))
         except TargetError as error:
             raise TestbedError(f"the repository {self._place.repository} can't be opened: {error}") from error
+
+    async def connect_auditor(self) -> None:
+        """Connect to the open repository for restores that no cache may stand in for."""
+        completed = await self._kopia.connect_to_repository(self.auditor, self._place.repository, IDENTITY)
+        _check_set_up(completed, "a second connection to the repository could not be made")
 
     def preparations(self, *, has_server: bool) -> Sequence[Callable[[], Awaitable[None]]]:
         """What a new repository needs once, each to be awaited, in any order and at the same time.

@@ -6,18 +6,17 @@ import functools
 import hashlib
 import re
 import secrets
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio.to_thread
-
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
+from snapstorm.filesystem.removal import remove_files_below, remove_tree
 from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
@@ -65,8 +64,8 @@ class DirectAccess:
 
     @property
     def auditor(self) -> Restorer | None:
-        """The direct connection to the repository, which may restore everything."""
-        return self._snapshotter(IDENTITY, self.repository.actor)
+        """A connection straight to the repository, without any cache, that may restore everything."""
+        return self._snapshotter(IDENTITY, self.repository.auditor)
 
     async def refresh(self) -> None:
         """Nothing to do: every command reads the repository itself."""
@@ -78,7 +77,7 @@ class DirectAccess:
         starts.
         """
         actors = [self._actor(client) for client in clients]
-        await anyio.to_thread.run_sync(forget_cached, self.repository.actor, actors)
+        await run_file_work(forget_cached, self.repository.actor, actors)
 
     async def collect_garbage(self) -> None:
         """Run full maintenance directly on the repository, safe to run beside everything else."""
@@ -160,11 +159,9 @@ class KopiaServer(DirectAccess):
 def forget_cached(server: Actor, clients: Sequence[Actor] = ()) -> None:
     """Delete the caches of clients that are not at work, and the contents that the server's own cache holds."""
     for client in clients:
-        shutil.rmtree(client.cache, ignore_errors=True)
+        remove_tree(client.cache)
     for kind in ("contents", "metadata"):
-        for path in (server.cache / kind).rglob("*"):
-            if path.is_file():
-                path.unlink(missing_ok=True)
+        remove_files_below(server.cache / kind)
 
 
 @asynccontextmanager
@@ -193,7 +190,9 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
             url = await _listening_url(process)
 
         # Maintenance and rules are read from the repository when they are needed, and `add_clients` refreshes.
-        await side_by_side(wait, repository.identify, *repository.preparations(has_server=True))
+        await side_by_side(
+            wait, repository.identify, repository.connect_auditor, *repository.preparations(has_server=True)
+        )
         yield KopiaServer(
             kopia=access.kopia,
             place=place,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -75,12 +74,12 @@ class KopiaTarget:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
         kopia = Kopia(self._executable.path, self._runner, place.operation_seconds_max)
         repository = Repository(kopia, place)
-        # What an earlier run cached must not stand in for what the repository holds now.
-        shutil.rmtree(repository.actor.cache, ignore_errors=True)
         await repository.open()
         access = DirectAccess(kopia, place, repository, self._verify_files_percent)
         if place.mode is Mode.DIRECT:
-            await side_by_side(repository.identify, *repository.preparations(has_server=False))
+            await side_by_side(
+                repository.identify, repository.connect_auditor, *repository.preparations(has_server=False)
+            )
             yield access
             return
         async with serve(access) as server:
