@@ -86,9 +86,12 @@ class Finisher:
         await together([work] * SWEEP_AT_ONCE)
         await self.repeat_suspects()
         # What timed out in the sweep may have been verified by its repetition.
-        again = sum(self._run.ledger.is_verified(operation, self._run.number, after=began) for operation in unverified)
-        tally.sweep_verified += again
-        tally.sweep_unverified = len(unverified) - again
+        still = [one for one in unverified if not self._run.ledger.is_verified(one, self._run.number, after=began)]
+        tally.sweep_verified += len(unverified) - len(still)
+        known_lost = {violation.snapshot for violation in tally.known_violations}
+        tally.sweep_unverified = sum(
+            found.snapshot not in known_lost for found in self._run.ledger.expectations_of_operations(still)
+        )
 
     async def _forget_caches_in_the_way(self, order: Sequence[tuple[str, str]]) -> None:
         """Drop the caches of the clients as which the sweep restores: they could hide what the repository has lost."""

@@ -49,7 +49,7 @@ class Tally:
     sweep_left: int = 0
     """Live snapshots that the final sweep did not get to."""
     sweep_unverified: int = 0
-    """Live snapshots that the sweep got to, and that did not come back exactly."""
+    """Live snapshots that the sweep got to, and that did not come back exactly; without those known to be lost."""
     timed_out_unconfirmed: int = 0
     """Operations that timed out and could not be repeated, so that nothing is known about them."""
     notes: list[str] = field(default_factory=list)
@@ -77,7 +77,7 @@ def decide(tally: Tally) -> tuple[Verdict, str]:
 
 
 def _what_was_not_judged(tally: Tally) -> str:
-    if tally.sweep_unverified > len(tally.known_violations):
+    if tally.sweep_unverified:
         return f"{tally.sweep_unverified} live snapshot(s) could not be verified by the sweep"
     if tally.timed_out_unconfirmed:
         return f"{tally.timed_out_unconfirmed} operation(s) timed out, and could not be repeated"

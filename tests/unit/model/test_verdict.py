@@ -26,6 +26,10 @@ BROKEN = [Violation(Guarantee.RESTORED_EXACTLY, "differs")]
         ({"snapshots_acknowledged": 0}, Verdict.INCONCLUSIVE),
         ({"snapshots_acknowledged": 0, "is_sweep_only": True}, Verdict.PASS),
         ({"known_violations": BROKEN}, Verdict.PASS),
+        ({"sweep_unverified": 1}, Verdict.INCONCLUSIVE),
+        ({"sweep_unverified": 1, "known_violations": BROKEN}, Verdict.INCONCLUSIVE),
+        ({"timed_out_unconfirmed": 1}, Verdict.INCONCLUSIVE),
+        ({"timed_out_unconfirmed": 1, "violations": BROKEN}, Verdict.VIOLATED),
     ],
 )
 def test_the_verdict_follows_from_what_was_counted(changes: dict[str, object], verdict: Verdict) -> None:
