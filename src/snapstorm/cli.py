@@ -25,6 +25,7 @@ from cyclopts import App, Group, Parameter
 from rich.console import Console
 
 from snapstorm import __version__
+from snapstorm.cli_show import register
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import open_testbed, read_testbed
@@ -40,11 +41,8 @@ from snapstorm.plan.scenarios import (
     read_duration,
     shipped,
 )
-from snapstorm.report.catalogue import action_lines, scenario_lines, status_lines, target_lines
 from snapstorm.report.progress import ProgressKind, progress
 from snapstorm.report.summary import STYLES, summary_lines
-from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.choose import find_target
 
 EXIT_BAD_USAGE = 2
 EXIT_HARNESS = 3
@@ -60,6 +58,7 @@ app = App(
     help_format="markdown",
 )
 app.register_install_completion_command()
+register(app)
 
 _WHAT = Group("What runs", sort_key=1)
 _WHERE = Group("Where and against what", sort_key=2)
@@ -178,7 +177,7 @@ def sweep(
     target
         Default: the one that the testbed was made with.
     sweep_seconds
-        Bounds the sweep; snapshots that were not verified for longest come first.
+        Bounds the sweep; snapshots with the greatest restore debt come first.
     operation_timeout
         After this time an operation is ended.
     workdir
@@ -207,23 +206,6 @@ def sweep(
 
 
 @app.command
-def status(*, testbed: Path, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing.
-
-    Parameters
-    ----------
-    testbed
-        The testbed, which must exist.
-    json_output
-        Print one JSON object.
-    """
-    with read_testbed(testbed.absolute()) as ledger:
-        for line in status_lines(testbed.absolute(), ledger, as_json=json_output):
-            print(line)
-    return 0
-
-
-@app.command
 def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
     """Accept a loss that is known, so that it is listed, and not counted again in later runs.
 
@@ -244,68 +226,6 @@ def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
             raise ConfigError(f"this testbed has no violation {violation}; `snapstorm status` lists them")
     print(f"violation {violation} is accepted: {reason.strip()}")
     return 0
-
-
-@app.command
-def actions(*, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """List the actions that clients can do, with their options.
-
-    Parameters
-    ----------
-    json_output
-        Print one JSON object.
-    """
-    for line in action_lines(as_json=json_output):
-        print(line)
-    return 0
-
-
-@app.command
-def scenarios(
-    name: str | None = None, /, *, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False
-) -> int:
-    """List the shipped scenarios, or show one as TOML to start your own from.
-
-    Parameters
-    ----------
-    name
-        The scenario to show.
-    json_output
-        Print one JSON object.
-    """
-    for line in scenario_lines(shipped(name) if name else None, as_json=json_output):
-        print(line)
-    return 0
-
-
-@app.command
-def target(
-    name: str = "kopia",
-    /,
-    *,
-    kopia: Path | None = None,
-    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
-) -> int:
-    """Show what a target is, where it was found, and what of a tree survives a snapshot and a restore on it.
-
-    Parameters
-    ----------
-    name
-        kopia or memory.
-    kopia
-        The program under test.
-    json_output
-        Print one JSON object.
-    """
-    anyio.run(_show_target, name, kopia, json_output)
-    return 0
-
-
-async def _show_target(name: str, kopia: Path | None, as_json: bool) -> None:
-    make_target = find_target(name, kopia)
-    async with ProcessRunner("none") as runner:
-        for line in target_lines(make_target(runner), as_json=as_json):
-            print(line)
 
 
 def _choose_scenario(name: str | None, config: Path | None) -> Scenario:

@@ -129,9 +129,10 @@ class Checker:
     # Restores.
 
     async def judge_restore(
-        self, expectation: Expectation, tree: Path, *, operation: str, sub_path: bytes = b""
+        self, expectation: Expectation, tree: Path, *, operation: str, through: str, sub_path: bytes = b""
     ) -> tuple[Comparison, list[Violation]]:
-        """Compare a restored tree, or the part of a snapshot at `sub_path`, with what was promised."""
+        """Compare a restored tree, or the part of a snapshot at `sub_path`, with what was promised. `through` says
+        which way it was restored."""
         run = self._run
         restored = await scan_if_there(tree)
         wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
@@ -147,6 +148,7 @@ class Checker:
             bytes_verified=restored.bytes_total,
             at_utc=run.clock.utc(),
             target_versions=run.target_versions,
+            through=through,
         )
         if found:
             violation = self._report_restore(expectation, comparison, wanted, tree, operation, sub_path)

@@ -382,10 +382,17 @@ class Engine:
                 resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
                 is_judged_later=True,
             )
+            if not self._is_still_live(expectation):
+                step.last_failure = None
+                return NoOp("its deletion began while it was being restored")
             if not isinstance(outcome, Ok):
                 return outcome
             comparison, found = await self._checker.judge_restore(
-                expectation, tree, operation=operation, sub_path=sub_path
+                expectation,
+                tree,
+                operation=operation,
+                through="client" if through is self._snapshotter else "auditor",
+                sub_path=sub_path,
             )
             step.violations += found
             if adopt and comparison.is_equal:
@@ -394,6 +401,9 @@ class Engine:
         finally:
             with anyio.CancelScope(shield=True):
                 await remove_tree_in_thread(directory)
+
+    def _is_still_live(self, expectation: Expectation) -> bool:
+        return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
 
     def restores_directory(self, client: str) -> Path:
         """Where this client's restores go, on the file system of its data directory."""

@@ -64,8 +64,8 @@ class Finisher:
                 self._note(f"{key} timed out, and could not be repeated: {outcome.reason}")
 
     async def sweep(self, seconds_max: float | None) -> None:
-        """Restore and compare every live snapshot; those not verified for longest come first."""
-        order = self._run.ledger.sweep_order()
+        """Restore and compare every live snapshot, those with the greatest restore debt first."""
+        order = self._run.ledger.history.sweep_order(self._run.clock.utc())
         began = self._run.ledger.verifications_count()
         tally, waiting = self._run.tally, iter(order)
         await self._forget_caches_in_the_way(order)

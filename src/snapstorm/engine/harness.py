@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -51,6 +52,9 @@ from snapstorm.plan.seeds import SEED_MAX
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
 from snapstorm.targets.choose import check_target_name, find_target
+
+CLOCK_BACKWARDS_MAX = timedelta(minutes=2)
+"""Between machines, or after the clock was set, some difference is normal."""
 
 
 @dataclass(frozen=True)
@@ -408,6 +412,19 @@ def _check_history(testbed: Testbed, options: HarnessOptions) -> None:
             testbed.ledger.set_fact(name, now)
         elif before != now:
             raise ConfigError(f"this testbed was made with {name} {before}; choose that, or another testbed")
+    _check_clock(testbed)
+
+
+def _check_clock(testbed: Testbed) -> None:
+    """Ages would be wrong, and so would what the target does by the clock: retention, and what it collects."""
+    last_utc, now_utc = testbed.ledger.last_moment_utc(), Clock().utc()
+    if last_utc is None:
+        return
+    behind = datetime.fromisoformat(last_utc) - datetime.fromisoformat(now_utc)
+    if behind > CLOCK_BACKWARDS_MAX:
+        raise HarnessError(
+            f"this machine's clock says {now_utc}, but the last run on this testbed ended at {last_utc}; set the clock"
+        )
 
 
 def _check_repository(testbed: Testbed, server: Server) -> None:

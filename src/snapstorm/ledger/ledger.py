@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.history import History
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
 from snapstorm.model.expectations import Expectation, Settled, State
@@ -58,6 +59,7 @@ class Ledger:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.history = History(connection)
         row = self._one(
             "SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations"
             " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
@@ -78,8 +80,8 @@ class Ledger:
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
             migrate(connection)
+            connection.execute("PRAGMA foreign_keys = ON")
             return cls(connection)
         except sqlite3.Error as error:
             raise translated(error, path) from error
@@ -134,11 +136,22 @@ class Ledger:
                 (ended_utc, verdict, summary, number),
             )
 
-    def runs(self) -> list[dict[str, Any]]:
-        """All runs, oldest first: number, seed, times, verdict (None for one that was killed)."""
-        columns = ("number", "seed", "began_utc", "ended_utc", "verdict", "scenario", "target")
-        rows = self._connection.execute(f"SELECT {', '.join(columns)} FROM runs ORDER BY number")
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+    def runs(self, last: int | None = None) -> list[dict[str, Any]]:
+        """The last runs, or all, oldest first: number, seed, times, verdict (None for one that was killed)."""
+        columns = ("number", "seed", "began_utc", "ended_utc", "verdict", "scenario", "target", "summary")
+        rows = self._connection.execute(
+            f"SELECT {', '.join(columns)} FROM runs ORDER BY number DESC LIMIT ?", (-1 if last is None else last,)
+        ).fetchall()
+        return [dict(zip(columns, row, strict=True)) for row in reversed(rows)]
+
+    def count_runs(self) -> int:
+        """How many runs there have been."""
+        return int(self._one("SELECT count(*) FROM runs")[0])
+
+    def last_moment_utc(self) -> str | None:
+        """The latest time at which a run began or ended; None before the first."""
+        row = self._one("SELECT max(max(began_utc, coalesce(ended_utc, ''))) FROM runs")
+        return None if row[0] is None else str(row[0])
 
     def add_clients(self, names: Sequence[str], run_number: int) -> None:
         with self._transaction() as run:
@@ -235,6 +248,7 @@ class Ledger:
                     State.DELETING,
                 ),
             )
+            self._collect_manifests("deletion_operation", operation)
 
     def interrupt_open_operations(self) -> list[OpenOperation]:
         """Turn what a killed run left open into doubt, and say what it was. For use when no process of it is left."""
@@ -263,6 +277,7 @@ class Ledger:
                         "UPDATE expectations SET state = ?, deletion_ended_tick = ? WHERE operation = ?",
                         (doubt.state, tick if doubt.state is State.DELETED else None, doubt.operation),
                     )
+                    self._collect_manifests("operation", doubt.operation)
 
     def expectations(
         self, client: str | None = None, states: Iterable[State] = (), source: str | None = None
@@ -300,17 +315,6 @@ class Ledger:
             (client, State.LIVE, index),
         )
         return _expectation(row)
-
-    def sweep_order(self) -> list[tuple[str, str]]:
-        """All live snapshots as (client, operation): those not verified for longest, or never, come first."""
-        rows = self._connection.execute(
-            "SELECT e.client, e.operation FROM expectations e"
-            " LEFT JOIN (SELECT expectation, max(number) AS last FROM verifications WHERE is_whole"
-            " GROUP BY expectation) AS v"
-            " ON v.expectation = e.operation WHERE e.state = ? ORDER BY v.last IS NOT NULL, v.last, e.began_tick",
-            (State.LIVE,),
-        )
-        return [(row[0], row[1]) for row in rows]
 
     def expectations_of_operations(self, operations: Iterable[str]) -> list[Expectation]:
         """The expectations that these operations asked for; unknown operations have none."""
@@ -379,12 +383,14 @@ class Ledger:
         bytes_verified: int,
         at_utc: str,
         target_versions: str,
+        through: str,
     ) -> None:
-        """Record that a snapshot was restored and compared."""
+        """Record that a snapshot was restored and compared. `through` is the way that it was restored: `client` or
+        `auditor`."""
         with self._transaction() as run:
-            run(
+            cursor = run(
                 "INSERT INTO verifications (expectation, run, operation, is_whole, is_equal, is_narrowed, bytes,"
-                " at_utc, target_versions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " at_utc, target_versions, through) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     expectation,
                     run_number,
@@ -395,8 +401,13 @@ class Ledger:
                     bytes_verified,
                     at_utc,
                     target_versions,
+                    through,
                 ),
             )
+            if is_whole and is_equal:
+                run(
+                    "UPDATE expectations SET last_verification = ? WHERE operation = ?", (cursor.lastrowid, expectation)
+                )
 
     def verifications_count(self) -> int:
         """How many verifications there are; those to come have greater numbers."""
@@ -469,6 +480,14 @@ class Ledger:
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     command,
                 )
+
+    def _collect_manifests(self, column: str, operation: str) -> None:
+        """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them."""
+        self._connection.execute(
+            f"DELETE FROM manifests WHERE digest IN (SELECT manifest FROM expectations WHERE {column} = ?)"
+            " AND NOT EXISTS (SELECT 1 FROM expectations WHERE manifest = digest AND state != ?)",
+            (operation, State.DELETED),
+        )
 
     def _store_manifest(self, manifest: Manifest) -> None:
         known = self._connection.execute("SELECT 1 FROM manifests WHERE digest = ?", (manifest.digest,)).fetchone()

@@ -93,6 +93,41 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX commands_by_run ON commands (run);
     """,
+    # Manifests of snapshots that are gone are collected, so expectations name theirs without a foreign key. SQLite has
+    # no way to drop one but to make the table anew.
+    """
+    CREATE TABLE new_expectations (
+        operation TEXT PRIMARY KEY REFERENCES operations (id),
+        client TEXT NOT NULL,
+        source TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        capabilities TEXT NOT NULL,
+        state TEXT NOT NULL,
+        began_tick INTEGER NOT NULL,
+        snapshot TEXT,
+        acknowledged_tick INTEGER,
+        adopted INTEGER NOT NULL DEFAULT 0,
+        deletion_operation TEXT,
+        deletion_began_tick INTEGER,
+        deletion_ended_tick INTEGER,
+        last_verification INTEGER
+    );
+    INSERT INTO new_expectations SELECT e.*, (
+        SELECT max(v.number) FROM verifications v WHERE v.expectation = e.operation AND v.is_whole AND v.is_equal
+    ) FROM expectations e;
+    DROP TABLE expectations;
+    ALTER TABLE new_expectations RENAME TO expectations;
+    CREATE INDEX expectations_by_client ON expectations (client, state, began_tick);
+    CREATE INDEX expectations_by_state ON expectations (state);
+    CREATE INDEX expectations_by_snapshot ON expectations (snapshot);
+    CREATE INDEX expectations_by_manifest ON expectations (manifest);
+    CREATE INDEX expectations_by_deletion ON expectations (deletion_operation) WHERE deletion_operation IS NOT NULL;
+    CREATE INDEX collections ON operations (ended_tick) WHERE action = 'run-gc' AND outcome = 'ok';
+    ALTER TABLE verifications ADD COLUMN through TEXT NOT NULL DEFAULT '';
+    DELETE FROM manifests WHERE digest NOT IN (
+        SELECT manifest FROM expectations WHERE state NOT IN ('deleted', 'absent')
+    );
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -171,25 +171,6 @@ def test_an_accepted_violation_is_known_for_the_same_snapshot_only(ledger: Ledge
     assert not ledger.accept(number + 1, "no such number")
 
 
-def test_the_sweep_takes_what_was_never_verified_first(ledger: Ledger) -> None:
-    """A live snapshot without a verification comes before one that has one."""
-    for operation in ("a", "b"):
-        begin_creation(ledger, operation)
-        end(ledger, operation, "ok", f"k-{operation}")
-    ledger.add_verification(
-        expectation="a",
-        run_number=1,
-        operation="x",
-        is_whole=True,
-        is_equal=True,
-        is_narrowed=False,
-        bytes_verified=1,
-        at_utc="2026-01-01T00:00:00Z",
-        target_versions="memory",
-    )
-    assert ledger.sweep_order() == [(CLIENT, "b"), (CLIENT, "a")]
-
-
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to look at" * 100, b"\0" * 4096])
 def test_a_file_that_is_no_database_is_refused_unchanged(path: Path, content: bytes) -> None:
     """A foreign file in the ledger's place gives one clear line, and keeps every byte."""

@@ -1,0 +1,146 @@
+"""What `snapstorm history` prints: a testbed's runs, what has been proven of its snapshots, and what has not."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from snapstorm.ledger.history import AgeBucket, LiveSnapshot, Survival, SurvivalTables
+from snapstorm.ledger.ledger import Ledger
+
+_SECONDS_PER_DAY = 86_400
+
+
+def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, as_json: bool) -> Iterator[str]:
+    """The history of a testbed; of runs and of snapshots at most `limit` each, the newest and the most indebted."""
+    tables = ledger.history.survival()
+    runs = [_run(run) for run in ledger.runs(limit)]
+    snapshots = heapq.nlargest(limit, ledger.history.live_snapshots(now_utc), key=lambda live: live.unproven.debt)
+    if as_json:
+        yield json.dumps(
+            {
+                "testbed": str(directory),
+                "proven": headline(tables),
+                "survival_by_age": {
+                    age.value: _survival(tables.by_age[age]) for age in AgeBucket if age in tables.by_age
+                },
+                "survival_by_version": [
+                    {"taken_by": taken, "restored_by": restored, **_survival(found)}
+                    for (taken, restored), found in sorted(tables.by_versions.items())
+                ],
+                "runs_total": ledger.count_runs(),
+                "runs": runs,
+                "snapshots": [_snapshot(live) for live in snapshots],
+            }
+        )
+        return
+    yield headline(tables)
+    yield from _survival_lines(tables)
+    yield ""
+    yield f"{'run':>5}  {'began':20}  {'verdict':12}  {'target':24}  {'restores':>8}  {'seed':>10}"
+    for run in runs:
+        yield (
+            f"{run['number']:5}  {run['began_utc']:20}  {run['verdict'] or 'killed':12}  {run['target']:24}  "
+            f"{_or_dash(run['restores_verified']):>8}  {run['seed']:>10}"
+        )
+    yield ""
+    columns = f"{'snapshot':34}  {'client':22}  {'taken':10}  {'last restored exactly':28}"
+    yield f"{columns}  {'collections':>11}  {'debt':>6}"
+    for live in snapshots:
+        yield (
+            f"{live.snapshot or '?':34}  {live.client:22}  {_date(live.taken_days):10}  {_last_proof(live):28}  "
+            f"{live.unproven.collections:>11}  {live.unproven.debt:6.1f}"
+        )
+
+
+def headline(tables: SurvivalTables) -> str:
+    """What has been proven, in one sentence."""
+    total, versions = tables.total, tables.versions
+    if total.snapshots == 0:
+        return "no snapshot has been restored and found equal yet"
+    return (
+        f"{total.snapshots:,} snapshot(s) up to {_age(total.days_max)} old, {len(versions)} version(s), "
+        f"last restored on {total.last_utc}"
+    )
+
+
+def _survival_lines(tables: SurvivalTables) -> Iterator[str]:
+    if not tables.by_age:
+        return
+    yield ""
+    yield f"{'restored exactly when it was':46}  {'snapshots':>9}  {'oldest':>9}  last on"
+    for age in AgeBucket:
+        if age in tables.by_age:
+            yield _survival_line(f"{age.value}{' old' if age is not AgeBucket.OLDER else ''}", tables.by_age[age])
+    yield ""
+    yield f"{'taken by -> restored by':46}  {'snapshots':>9}  {'oldest':>9}  last on"
+    for (taken, restored), found in sorted(tables.by_versions.items()):
+        yield _survival_line(f"{taken} -> {restored}", found)
+
+
+def _survival_line(name: str, found: Survival) -> str:
+    return f"{name:46}  {found.snapshots:9,}  {_age(found.days_max):>9}  {found.last_utc}"
+
+
+def _survival(found: Survival) -> dict[str, Any]:
+    return {"snapshots": found.snapshots, "days_max": round(found.days_max, 3), "last_utc": found.last_utc}
+
+
+def _run(run: dict[str, Any]) -> dict[str, Any]:
+    summary = json.loads(run["summary"] or "{}")
+    target = json.loads(run["target"])
+    return {
+        **{name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")},
+        "target": " ".join((target.get("name", "?"), *target.get("versions", ()))),
+        "restores_verified": summary.get("restores_verified"),
+        "snapshots": summary.get("snapshots"),
+        "seconds": summary.get("seconds"),
+    }
+
+
+def _snapshot(live: LiveSnapshot) -> dict[str, Any]:
+    verified = None
+    if live.verified_utc is not None:
+        verified = {
+            "at_utc": live.verified_utc,
+            "run": live.verified_run,
+            "by": live.verified_versions,
+            "through": live.verified_through,
+        }
+    return {
+        "snapshot": live.snapshot,
+        "operation": live.operation,
+        "client": live.client,
+        "source": live.source,
+        "taken_run": live.taken_run,
+        "age_days": round(live.unproven.age_days, 3),
+        "last_verified": verified,
+        "collections_since": live.unproven.collections,
+        "versions_since": live.unproven.versions,
+        "restore_debt": round(live.unproven.debt, 2),
+    }
+
+
+def _last_proof(live: LiveSnapshot) -> str:
+    if live.verified_utc is None:
+        return "never"
+    return f"{live.verified_utc[:10]} by {live.verified_versions}"
+
+
+def _age(days: float) -> str:
+    if days >= 2:
+        return f"{days:.0f} days"
+    minutes = days * 24 * 60
+    return f"{minutes / 60:.0f} hours" if minutes >= 120 else f"{minutes:.0f} min"
+
+
+def _date(days: float) -> str:
+    return datetime.fromtimestamp(days * _SECONDS_PER_DAY, UTC).date().isoformat()
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)
