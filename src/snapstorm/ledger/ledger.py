@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.compaction import COMPACTED_TICK, Dropped, compact
 from snapstorm.ledger.history import History
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
@@ -65,7 +66,7 @@ class Ledger:
             " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
             " FROM expectations ORDER BY 1 DESC LIMIT 1"
         )
-        self._tick: int = row[0]
+        self._tick: int = max(row[0], int(self.fact(COMPACTED_TICK) or 0))
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -480,6 +481,16 @@ class Ledger:
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     command,
                 )
+
+    def compact(self, keep_runs: int) -> Dropped:
+        """Drop what is not needed any more of all but the last runs, and give its room back to the disk.
+
+        Raises NoSpaceError where there is not room enough for a second ledger, which that needs.
+        """
+        try:
+            return compact(self._connection, keep_runs, self._tick)
+        except sqlite3.Error as error:
+            raise translated(error, None) from error
 
     def _collect_manifests(self, column: str, operation: str) -> None:
         """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them."""

@@ -14,6 +14,7 @@ from snapstorm.ledger.history import AgeBucket
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
 from snapstorm.model.expectations import Settled, State
+from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.manifest import Entry, EntryType, Manifest
 
 CLIENT = "client-1@snapstorm"
@@ -190,3 +191,40 @@ def test_an_older_ledger_is_brought_up_to_date(tmp_path: Path) -> None:
         assert raw.execute("SELECT digest FROM manifests").fetchall() == [("m1",)]
         assert raw.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_compacting_drops_steps_of_old_runs_and_nothing_that_was_promised(ledger: Ledger) -> None:
+    """Expectations, proofs that count, collections and a run with a violation stay; the last runs stay whole."""
+    for number in range(1, 5):
+        run = begin_run(ledger, "new", OLD)
+        take(ledger, run, f"s{number}")
+        do(ledger, run, f"write-{number}", "write-random-files")
+        do(ledger, run, f"gc-{number}", "run-gc")
+        verify(ledger, run, "s1", OLD)
+        ledger.add_commands([(run, f"write-{number}", "[]", 0.0, 1.0, 0, False)])
+    delete(ledger, 1, "d", "s2")
+    ledger.add_violation(2, Violation(Guarantee.AVAILABLE, "failed"), None, "")
+    before = (debts(ledger, LATER), order(ledger, LATER), ledger.count_states(), ledger.history.survival())
+    dropped = ledger.compact(keep_runs=1)
+    assert (dropped.commands, dropped.verifications) == (2, 2)
+    assert dropped.operations == 4  # The writes of runs 1 and 3, and the restores whose proofs were superseded.
+    assert before == (debts(ledger, LATER), order(ledger, LATER), ledger.count_states(), ledger.history.survival())
+    assert [action.id for action in ledger.last_actions(2, CLIENT, 10)] == ["s2", "write-2", "gc-2", "restore-2-s1"]
+    assert [action.id for action in ledger.last_actions(3, CLIENT, 10)] == ["s3", "gc-3"]
+    assert ledger.compact(keep_runs=1).operations == 0
+
+
+def test_ticks_go_on_after_compacting(tmp_path: Path) -> None:
+    """A ledger that was compacted and opened again gives out no tick twice."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = Ledger.open(path)
+    for _ in range(3):
+        run = begin_run(ledger, "new", OLD)
+        do(ledger, run, f"write-{run}", "write-random-files")
+    begin_run(ledger, "new", OLD)
+    tick = ledger.next_tick()
+    ledger.compact(keep_runs=1)
+    ledger.close()
+    again = Ledger.open(path)
+    assert again.next_tick() >= tick
+    again.close()

@@ -28,6 +28,10 @@ _CERTIFICATE_RSA_BITS = 2048
 """Kopia's default of 4096 bits takes 0.3 to 1.1 s longer, by luck (measured)."""
 
 
+_LOGS_MB_MAX = "32"
+"""Of each of the two kinds of logs that an actor keeps. Evidence takes the latest."""
+
+
 @dataclass(frozen=True)
 class Actor:
     """Who runs a command: a configuration, a cache, logs and a password that nobody else uses."""
@@ -56,6 +60,9 @@ class Actor:
             "KOPIA_LOG_DIR": str(self.directory / "logs"),
             "KOPIA_CHECK_FOR_UPDATES": "false",
             "KOPIA_DISABLE_COLOR": "true",
+            # Kopia keeps a gigabyte of logs for each actor by default.
+            "KOPIA_LOG_DIR_MAX_SIZE_MB": _LOGS_MB_MAX,
+            "KOPIA_CONTENT_LOG_DIR_MAX_SIZE_MB": _LOGS_MB_MAX,
             # Otherwise `connect` writes the password, in base64, beside the configuration.
             "KOPIA_PERSIST_CREDENTIALS_ON_CONNECT": "false",
         }

@@ -1,0 +1,66 @@
+"""Compaction: what no later run, sweep, replay or reader needs of old runs is dropped, and its room given back.
+
+Every expectation stays, also of a deleted snapshot: that it stays gone is promised for as long as the testbed lives.
+So do all violations with the history of their runs, every proof that counts, and every collection.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+COMPACTED_TICK = "compacted_tick"
+"""The fact that holds the latest tick at the time of the last compaction."""
+
+_OLD_RUNS = """
+    CREATE TEMP TABLE old_runs AS
+    SELECT number FROM runs
+    WHERE number NOT IN (SELECT number FROM runs ORDER BY number DESC LIMIT ?)
+    AND number NOT IN (SELECT run FROM violations)
+"""
+
+_DROP_COMMANDS = "DELETE FROM commands WHERE run IN old_runs"
+
+_DROP_VERIFICATIONS = """
+    DELETE FROM verifications WHERE run IN old_runs AND is_equal
+    AND number NOT IN (SELECT last_verification FROM expectations WHERE last_verification IS NOT NULL)
+"""
+
+_DROP_OPERATIONS = """
+    DELETE FROM operations WHERE run IN old_runs AND outcome IS NOT NULL AND action != 'run-gc'
+    AND id NOT IN (SELECT operation FROM expectations)
+    AND id NOT IN (SELECT deletion_operation FROM expectations WHERE deletion_operation IS NOT NULL)
+    AND id NOT IN (SELECT operation FROM verifications WHERE operation IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """How many rows of old runs were dropped."""
+
+    commands: int
+    verifications: int
+    operations: int
+
+
+def compact(connection: sqlite3.Connection, keep_runs: int, tick: int) -> Dropped:
+    """Drop what is not needed of all but the last runs, and give the room back to the disk.
+
+    `tick` is the latest that was given out: the row that holds it may be among those that go. Raises sqlite3.Error;
+    what is dropped is dropped in one transaction, so all of it or nothing.
+    """
+    connection.execute("DROP TABLE IF EXISTS temp.old_runs")
+    connection.execute(_OLD_RUNS, (keep_runs,))
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        dropped = Dropped(
+            *(connection.execute(query).rowcount for query in (_DROP_COMMANDS, _DROP_VERIFICATIONS, _DROP_OPERATIONS))
+        )
+        connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (COMPACTED_TICK, str(tick)))
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return dropped
