@@ -6,10 +6,11 @@ BIN := $(VENV)/bin
 KOPIA := 0.23.1
 OLDER_KOPIAS := 0.22.3 0.19.0
 RUN_OPTIONS ?=
+MINUTES ?= 30
 
 SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 
-.PHONY: help setup run test test-unit test-long lint format types check tools-all lock clean
+.PHONY: help setup run test test-unit test-long soak lint format types check tools-all lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -28,6 +29,9 @@ test-unit: $(SETUP) ## run the tests that take seconds
 
 test-long: $(SETUP) tools-all ## run the tests that take minutes or much of the machine
 	$(BIN)/pytest -m long
+
+soak: $(SETUP) ## live through MINUTES (30) of runs and kills on one testbed
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
 
 lint: $(SETUP) ## check style and format
 	$(BIN)/ruff check
