@@ -28,6 +28,8 @@ from snapstorm.runtime.watchdog import owned_processes
 SNAPSTORM = [sys.executable, "-m", "snapstorm"]
 AT_WORK = re.compile(r"client\(s\) at work")
 GROWTH_MAX = 1.2
+REPOSITORY_BYTES_MAX = "6GiB"
+"""The testbed lives in memory where it can."""
 RUN_SECONDS_MAX = 1800
 LEFT_OVER_SECONDS_MAX = 10
 
@@ -102,7 +104,7 @@ def look(command: str, testbed: Path, *options: str) -> str:
 def soak(testbed: Path, minutes: float, run_seconds: int, target: str, draws: random.Random) -> list[Lap]:
     """Run after run until the time is up. Returns the runs that were not killed, but for the very first one."""
     arguments = ["run", "--testbed", str(testbed), "--target", target, "--duration", f"{run_seconds}s"]
-    arguments += ["--progress", "plain"]
+    arguments += ["--progress", "plain", "--repository-bytes-max", REPOSITORY_BYTES_MAX]
     deadline = time.monotonic() + 60 * minutes
     run_lap(arguments)
     laps: list[Lap] = []

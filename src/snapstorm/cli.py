@@ -33,6 +33,7 @@ from snapstorm.engine.together import first_failure
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
+from snapstorm.plan.quantities import read_bytes
 from snapstorm.plan.scenarios import (
     SHIPPED,
     Scenario,
@@ -85,6 +86,7 @@ def run(
     kopia: Annotated[Path | None, Parameter(group=_WHERE)] = None,
     mode: Annotated[Literal["server", "direct"] | None, Parameter(group=_WHERE)] = None,
     workdir: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    repository_bytes_max: Annotated[str | None, Parameter(group=_WHERE)] = None,
     sweep_seconds: Annotated[float | None, Parameter(group=_JUDGING)] = None,
     operation_timeout: Annotated[str, Parameter(group=_JUDGING)] = "300s",
     keep_going: Annotated[bool, Parameter(group=_JUDGING, negative="")] = False,
@@ -125,6 +127,8 @@ def run(
         server: many clients against one server; direct: one client on the repository itself.
     workdir
         Where clients' files and restores live. Default: inside the testbed.
+    repository_bytes_max
+        What the repository may hold, such as 8GiB: near it more is deleted and collected, beyond it no snapshot taken.
     sweep_seconds
         Bounds the final sweep; without it every live snapshot is restored.
     operation_timeout
@@ -146,6 +150,7 @@ def run(
         seed=seed,
         workdir=workdir,
         data_bytes_max=chosen.data_bytes_max,
+        repository_bytes_max=_bytes("--repository-bytes-max", repository_bytes_max),
         operation_seconds_max=_duration("--operation-timeout", operation_timeout),
         sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
         keep_going=keep_going,
@@ -337,6 +342,15 @@ def _whole_number(option: str, text: str) -> int:
 def _duration(option: str, text: str) -> float:
     try:
         return read_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def _bytes(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return read_bytes(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
 

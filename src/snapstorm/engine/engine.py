@@ -16,6 +16,8 @@ import anyio
 
 from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.multiclient import acting_as, current_client
+from snapstorm.engine.possible import can_act
+from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run, current_operation
 from snapstorm.engine.step import Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.testbed import disk_is_full
@@ -29,7 +31,7 @@ from snapstorm.errors import (
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
-from snapstorm.model.events import ActionBegan, ActionEnded, Noted
+from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, Manifest, path_as_text
@@ -45,8 +47,16 @@ class Engine:
     """Performs actions. One for each run; safe to use from many clients' tasks at once."""
 
     def __init__(
-        self, *, run: Run, writer: FileWriter, snapshotter: Snapshotter, server: Server, checker: Checker
+        self,
+        *,
+        run: Run,
+        writer: FileWriter,
+        snapshotter: Snapshotter,
+        server: Server,
+        checker: Checker,
+        room: Room | None = None,
     ) -> None:
+        self._room = room or Room(server, None, run.note)
         self._run = run
         self._writer = writer
         self._snapshotter = snapshotter
@@ -81,7 +91,7 @@ class Engine:
     ) -> Outcome[Any]:
         """Perform a random action as the current client, by weight, drawn from the client's own stream."""
         step = self._next_step(None)
-        action = choose(weights, options or {}, self.can_act, step.draws)
+        action = choose(self._room.weights(weights), options or {}, self.can_act, step.draws)
         if action is None:
             return NoOp("every weight is zero")
         step.action = action
@@ -100,19 +110,7 @@ class Engine:
 
     def can_act(self, action: Action) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
-        client, ledger = current_client(), self._run.ledger
-        if isinstance(action, FileAction):
-            return self._writer.can_apply(type(action))
-        if isinstance(action, actions.SnapshotSubpath):
-            return self._writer.can_apply(actions.DeleteRandomSubdirectory)
-        if isinstance(action, actions.SnapshotRoot):
-            # An empty tree is worth a snapshot, but not as the first thing.
-            return self._writer.can_apply(actions.DeleteFiles) or ledger.count_live(client) > 0
-        if isinstance(action, actions.Expire):
-            return ledger.count_live(client, path_as_text(self._writer.data_directory)) > action.keep_latest
-        if isinstance(action, _NEEDS_A_SNAPSHOT):
-            return ledger.count_live(client) > 0
-        return True
+        return can_act(action, current_client(), self._writer, self._run.ledger)
 
     # The frame around every action.
 
@@ -151,9 +149,7 @@ class Engine:
         freed = await self._writer.free_space(step.draws)
         if freed.entries_deleted == 0:
             raise error
-        words = f"{step.client}: {error}; deleted {freed.entries_deleted} of its own files and went on"
-        self._run.tally.notes.append(words)
-        self._run.emit(Noted(words))
+        self._run.note(f"{step.client}: {error}; deleted {freed.entries_deleted} of its own files and went on")
         return freed.entries_deleted
 
     async def _perform_action(self, step: Step) -> Outcome[Any]:
@@ -285,13 +281,16 @@ class Engine:
     async def _snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
         manifest = (await self._writer.scan()).below(directory)
         source = _joined(self._writer.data_directory, directory)
-        outcome, operation = await self._operate(
-            step,
-            lambda operation: self._snapshotter.create_snapshot(source, operation),
-            resolved={"source": _as_text(directory), "manifest": manifest.digest},
-            creates=(path_as_text(source), self._run.capabilities.model_dump_json(), manifest),
-            snapshot_of=lambda receipt: receipt.id,
-        )
+        async with self._room.reserved(manifest.bytes_total) as fits:
+            if not fits:
+                return NoOp("the repository is at its limit")
+            outcome, operation = await self._operate(
+                step,
+                lambda operation: self._snapshotter.create_snapshot(source, operation),
+                resolved={"source": _as_text(directory), "manifest": manifest.digest},
+                creates=(path_as_text(source), self._run.capabilities.model_dump_json(), manifest),
+                snapshot_of=lambda receipt: receipt.id,
+            )
         if not isinstance(outcome, Ok):
             return outcome
         self._run.tally.snapshots_acknowledged += 1
@@ -495,6 +494,7 @@ class Engine:
         # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
         async with self._collecting:
             outcome, _operation = await self._operate(step, lambda _: self._server.collect_garbage())
+        await self._room.measure()
         return outcome
 
     # What the harness does around the clients' actions.
@@ -531,16 +531,6 @@ class Engine:
             finally:
                 self._forget_commands(step)
         return isinstance(outcome, Ok) and outcome.value.is_equal
-
-
-_NEEDS_A_SNAPSHOT = (
-    actions.RestoreSnapshot,
-    actions.RestoreRandomSnapshot,
-    actions.RestoreSubpath,
-    actions.RestoreIntoDataDirectory,
-    actions.DeleteSnapshot,
-    actions.DeleteRandomSnapshot,
-)
 
 
 def _joined(root: Path, path: bytes) -> Path:

@@ -11,7 +11,7 @@ from snapstorm.engine.multiclient import MultiClientSnapshotter, acting_as
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import together
 from snapstorm.errors import AccessDenied, TargetError
-from snapstorm.model.events import Noted, SweepAdvanced
+from snapstorm.model.events import SweepAdvanced
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import ClientSnapshotter, Server
@@ -31,10 +31,6 @@ class Finisher:
         self._engine = engine
         self._snapshotter = snapshotter
         self._server = server
-
-    def _note(self, words: str) -> None:
-        self._run.tally.notes.append(words)
-        self._run.emit(Noted(words))
 
     async def reconcile(self, clients: Sequence[str]) -> None:
         """Hold the listing of each client against the ledger, while nothing of theirs runs."""
@@ -58,10 +54,10 @@ class Finisher:
                     break
             key = f"{suspect.client}: {suspect.action.key}"
             if isinstance(outcome, Ok):
-                self._note(f"{key} timed out once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
+                self._run.note(f"{key} timed out once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
             elif isinstance(outcome, NoOp):
                 self._run.tally.timed_out_unconfirmed += 1
-                self._note(f"{key} timed out, and could not be repeated: {outcome.reason}")
+                self._run.note(f"{key} timed out, and could not be repeated: {outcome.reason}")
 
     async def sweep(self, seconds_max: float | None) -> None:
         """Restore and compare every live snapshot, those with the greatest restore debt first."""
@@ -134,7 +130,7 @@ class Finisher:
             except AccessDenied:
                 return
             except TargetError as error:
-                self._note(f"whether {who} is refused could not be judged: {error}")
+                self._run.note(f"whether {who} is refused could not be judged: {error}")
                 return
             self._checker.report(
                 Guarantee.CLIENTS_ISOLATED,

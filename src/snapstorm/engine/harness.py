@@ -31,6 +31,7 @@ from snapstorm.engine.engine import Engine, clear_restores
 from snapstorm.engine.finish import Finisher
 from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.result import RunResult
+from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
 from snapstorm.engine.testbed import (
     Testbed,
@@ -74,6 +75,8 @@ class HarnessOptions:
     """Where clients' files and restores live; None for inside the testbed."""
     data_bytes_max: int = 1 << 30
     """What one client's data directory may hold."""
+    repository_bytes_max: int | None = None
+    """What the repository may hold: near it more is deleted and collected, beyond it nothing new is snapshotted."""
     operation_seconds_max: float = 300.0
     """After this time an operation is ended."""
     sweep_seconds: float | None = None
@@ -114,6 +117,7 @@ class Harness:
             snapshotter=self._snapshotter,
             server=server,
             checker=checker,
+            room=Room(server, options.repository_bytes_max, run.note),
         )
         self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker)
         self._result: RunResult | None = None
@@ -298,6 +302,8 @@ def _check_options(options: HarnessOptions) -> None:
         problems.append(f"the seed must be from 0 to {SEED_MAX}, not {options.seed}")
     if options.operation_seconds_max <= 0:
         problems.append("the time for an operation must be above 0")
+    if options.repository_bytes_max is not None and options.repository_bytes_max < 1:
+        problems.append(f"the repository must be allowed at least 1 byte, not {options.repository_bytes_max}")
     if problems:
         raise ConfigError(*problems)
     check_target_name(options.target)

@@ -14,7 +14,7 @@ from snapstorm.errors import HarnessError, TargetError
 from snapstorm.ledger.evidence import EvidenceKeeper
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.events import Event, Listener, PhaseBegan
+from snapstorm.model.events import Event, Listener, Noted, PhaseBegan
 from snapstorm.model.protocols import Mode, TargetPlace
 from snapstorm.model.verdict import Tally
 from snapstorm.runtime.clock import Clock
@@ -78,6 +78,11 @@ class Run:
     def emit(self, event: Event) -> None:
         """Tell those who watch."""
         self.listener(event)
+
+    def note(self, words: str) -> None:
+        """Tell those who watch, and those who read the summary."""
+        self.tally.notes.append(words)
+        self.emit(Noted(words))
 
     @contextmanager
     def part(self, name: str, words: str) -> Iterator[None]:

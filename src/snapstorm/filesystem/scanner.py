@@ -6,6 +6,7 @@ each file costs one open, stat, list of attributes, read and close, and no path 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -79,6 +80,19 @@ async def scan_if_there(root: Path) -> Manifest:
 
 def _scan_if_there(root: Path) -> Manifest:
     return scan_tree(root) if os.path.lexists(root) else Manifest(())
+
+
+def bytes_below(directory: Path) -> int:
+    """The sizes of all files below a directory, summed; of those that somebody removes meanwhile, nothing."""
+    total = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                total += bytes_below(directory / entry.name)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 class FileContent(NamedTuple):

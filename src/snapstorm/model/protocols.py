@@ -195,6 +195,10 @@ class Server(Protocol):
         repository: a cache can hide that the repository has lost something. For use while no client is at work."""
         ...
 
+    async def storage_bytes(self) -> int | None:
+        """How many bytes the repository holds where it is stored; None where that can't be told."""
+        ...
+
     async def collect_garbage(self) -> None:
         """Run full maintenance directly on the repository, safe to run beside everything else."""
         ...

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.removal import remove_files_below, remove_tree
+from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.runtime.threads import run_file_work
@@ -78,6 +79,10 @@ class DirectAccess:
         """
         actors = [self._actor(client) for client in clients]
         await run_file_work(forget_cached, self.repository.actor, actors)
+
+    async def storage_bytes(self) -> int | None:
+        """The bytes of all blobs, as the repository's directory has them."""
+        return await run_file_work(bytes_below, self.place.repository)
 
     async def collect_garbage(self) -> None:
         """Run full maintenance directly on the repository, safe to run beside everything else."""

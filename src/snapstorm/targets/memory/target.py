@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial
+from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import ListedSnapshot, Mode, Restorer, SnapshotReceipt, TargetDescription, TargetPlace
@@ -88,6 +89,9 @@ class MemoryServer:
 
     async def forget_caches(self, clients: Sequence[str]) -> None:
         """Nothing is cached."""
+
+    async def storage_bytes(self) -> int | None:
+        return bytes_below(self.place.repository)
 
     async def collect_garbage(self) -> None:
         await self.behaviour.before("gc", self.place.operation_seconds_max)

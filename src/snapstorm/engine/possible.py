@@ -1,0 +1,34 @@
+"""What a client can do now: which random actions could be more than a no-op."""
+
+from __future__ import annotations
+
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model import actions
+from snapstorm.model.actions import Action, FileAction
+from snapstorm.model.manifest import path_as_text
+from snapstorm.model.protocols import FileWriter
+
+_NEEDS_A_SNAPSHOT = (
+    actions.RestoreSnapshot,
+    actions.RestoreRandomSnapshot,
+    actions.RestoreSubpath,
+    actions.RestoreIntoDataDirectory,
+    actions.DeleteSnapshot,
+    actions.DeleteRandomSnapshot,
+)
+
+
+def can_act(action: Action, client: str, writer: FileWriter, ledger: Ledger) -> bool:
+    """Whether this action, done by this client now, could be more than a no-op."""
+    if isinstance(action, FileAction):
+        return writer.can_apply(type(action))
+    if isinstance(action, actions.SnapshotSubpath):
+        return writer.can_apply(actions.DeleteRandomSubdirectory)
+    if isinstance(action, actions.SnapshotRoot):
+        # An empty tree is worth a snapshot, but not as the first thing.
+        return writer.can_apply(actions.DeleteFiles) or ledger.count_live(client) > 0
+    if isinstance(action, actions.Expire):
+        return ledger.count_live(client, path_as_text(writer.data_directory)) > action.keep_latest
+    if isinstance(action, _NEEDS_A_SNAPSHOT):
+        return ledger.count_live(client) > 0
+    return True

@@ -1,0 +1,77 @@
+"""Room: keeps the repository under test within the bytes that it may take.
+
+Near the limit, deletions and collections get more weight, so that a testbed can go on for months; a snapshot that
+might cross it is not taken, and the run says so, instead of finding the disk full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from snapstorm.model.actions import DeleteRandomSnapshot, Expire, RunGc, SnapshotRoot, SnapshotSubpath
+from snapstorm.model.protocols import Server
+
+NEAR_SHARE = 0.8
+"""From this share of the limit on, deleting and collecting are drawn more often."""
+NEAR_FACTOR = 4
+
+_GIVES_ROOM = frozenset(action.key for action in (DeleteRandomSnapshot, Expire, RunGc))
+_TAKES_ROOM = frozenset(action.key for action in (SnapshotRoot, SnapshotSubpath))
+
+
+class Room:
+    """What one run's repository holds against what it may hold; `bytes_max` None for no limit."""
+
+    def __init__(self, server: Server, bytes_max: int | None, note: Callable[[str], None]) -> None:
+        self._server = server
+        self._bytes_max = bytes_max
+        self._note = note
+        self._used_bytes = 0
+        self._reserved_bytes = 0
+        self._was_full = False
+
+    def weights(self, weights: Mapping[str, int]) -> Mapping[str, int]:
+        """The weights as they are to be now: near the limit for more room, beyond it for no snapshots."""
+        if self._bytes_max is None or self._used_bytes < NEAR_SHARE * self._bytes_max:
+            return weights
+        is_full = self._used_bytes >= self._bytes_max
+        return {
+            key: 0 if is_full and key in _TAKES_ROOM else weight * (NEAR_FACTOR if key in _GIVES_ROOM else 1)
+            for key, weight in weights.items()
+        }
+
+    @asynccontextmanager
+    async def reserved(self, bytes_wanted: int) -> AsyncIterator[bool]:
+        """Whether a snapshot of so many bytes fits, also beside those being taken now; its bytes are kept for it
+        within the block.
+
+        Nothing is known beforehand of what deduplication saves, so a snapshot counts in full.
+        """
+        if self._bytes_max is None:
+            yield True
+            return
+        await self.measure()
+        fits = self._used_bytes + self._reserved_bytes + bytes_wanted <= self._bytes_max
+        if not fits:
+            self._say_that_it_is_full(bytes_wanted)
+            yield False
+            return
+        self._reserved_bytes += bytes_wanted
+        try:
+            yield True
+        finally:
+            self._reserved_bytes -= bytes_wanted
+
+    async def measure(self) -> None:
+        """Look how much the repository holds."""
+        if self._bytes_max is not None:
+            self._used_bytes = await self._server.storage_bytes() or 0
+
+    def _say_that_it_is_full(self, bytes_wanted: int) -> None:
+        if not self._was_full:
+            self._was_full = True
+            self._note(
+                f"the repository holds {self._used_bytes:,} of at most {self._bytes_max:,} bytes, so a snapshot of "
+                f"{bytes_wanted:,} was not taken; deletions and collections make room, or allow more"
+            )

@@ -1,0 +1,53 @@
+"""`--repository-bytes-max`: a testbed doesn't fill the disk, and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.e2e.commandline import snapstorm
+
+LIMIT_BYTES = 12_000_000
+
+
+@pytest.mark.parametrize("target", ["memory", "kopia"])
+def test_a_repository_stays_within_its_limit(scratch: Path, target: str) -> None:
+    """Fixed steps that would store far more: what does not fit is not taken, the rest is verified, a note says why."""
+    config = scratch / "grow.toml"
+    config.write_text(
+        """
+        clients = 2
+        [[steps]]
+        action = "write-random-files"
+        count = 5
+        size_bytes = 400000
+        odd_percent = 0
+        [[steps]]
+        action = "snapshot-root"
+        [[steps]]
+        action = "restore-snapshot"
+        [[steps]]
+        action = "write-random-files"
+        count = 20
+        size_bytes = 400000
+        odd_percent = 0
+        [[steps]]
+        action = "snapshot-root"
+        """.replace("\n        ", "\n")
+    )
+    bed = scratch / "bed"
+    words = ("run", "--config", config, "--target", target, "--testbed", bed, "--json")
+    ran = snapstorm(*words, "--repository-bytes-max", f"{LIMIT_BYTES}")
+    assert ran.status == 0, ran.stderr
+    assert ran.json["actions"]["snapshot-root"]["no_op"] >= 1
+    assert ran.json["sweep"]["verified"] >= 2
+    assert any("bytes, so a snapshot of" in note for note in ran.json["notes"])
+    assert sum(path.stat().st_size for path in (bed / "repository").rglob("*") if path.is_file()) < LIMIT_BYTES
+
+
+def test_what_is_no_size_is_refused(scratch: Path) -> None:
+    """Exit 2, one line, nothing made."""
+    for size in ("lots", "0", "-1"):
+        refused = snapstorm("run", "--testbed", scratch / "bed", "--target", "memory", f"--repository-bytes-max={size}")
+        assert (refused.status, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert not (scratch / "bed").exists()
