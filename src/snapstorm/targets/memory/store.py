@@ -1,14 +1,14 @@
-"""What the simulated backup system keeps: blobs by digest, one small file for each snapshot, and who may use it.
+"""What the simulated backup system keeps: blobs by digest, one row for each snapshot, and who may use it.
 
 It lives on disk although it is called memory, so that a testbed that is used again, or a snapstorm that is killed,
-finds what was acknowledged. A snapshot's file appears by a rename, after its blobs: what is listed is whole.
+finds what was acknowledged. A snapshot's row appears after its blobs: what is listed is whole.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import blake3
 import msgspec
 
-from snapstorm.errors import HarnessError, OperationFailed, TestbedError
+from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, TestbedError
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.model.manifest import EntryType
 from snapstorm.model.protocols import ListedSnapshot
@@ -40,7 +40,7 @@ class Item(msgspec.Struct, frozen=True):
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
-class Stored(msgspec.Struct, frozen=True, dict=True):
+class Stored(msgspec.Struct, frozen=True):
     """One stored snapshot."""
 
     id: str
@@ -52,40 +52,70 @@ class Stored(msgspec.Struct, frozen=True, dict=True):
     operation: str
     items: tuple[Item, ...]
 
-    @functools.cached_property
-    def listing(self) -> ListedSnapshot:
-        """The snapshot as a client is shown it."""
-        return ListedSnapshot(self.id, self.client, self.source, self.testbed, self.operation, incomplete=None)
+
+_SCHEMA = """
+    CREATE TABLE IF NOT EXISTS snapshots (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        client TEXT NOT NULL,
+        source TEXT NOT NULL,
+        testbed TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        items BLOB NOT NULL
+    );
+    CREATE INDEX IF NOT EXISTS snapshots_by_client ON snapshots (client, number);
+"""
+
+_items_encoder = msgspec.msgpack.Encoder()
+_items_decoder = msgspec.msgpack.Decoder(tuple[Item, ...])
 
 
 class Store:
-    """The repository of the simulated backup system. Each method is one step: nothing happens in the midst of it."""
+    """The repository of the simulated backup system. Each method is one step: nothing happens in the midst of it.
+
+    Snapshots are rows, read when they are asked for, so that a hundred thousand of them take no memory.
+    """
 
     def __init__(self, directory: Path, *, is_new: bool) -> None:
         self._directory = directory
-        self._snapshots: dict[str, Stored] = {}
-        self._by_client: dict[str, dict[str, Stored]] = {}
         self._pins: list[set[str]] = []
         if is_new:
             self._make()
+        self._snapshots = self._open_snapshots()
         self.id, self.users = self._load()
-        self._number = max((snapshot.number for snapshot in self), default=0)
+        self._number: int = self._snapshots.execute("SELECT coalesce(max(number), 0) FROM snapshots").fetchone()[0]
+
+    def close(self) -> None:
+        """Close the files that are kept open."""
+        self._snapshots.close()
 
     def __iter__(self) -> Iterator[Stored]:
-        """The snapshots of all clients."""
-        return iter(self._snapshots.values())
+        """The snapshots of all clients, oldest first."""
+        return self._read("ORDER BY number")
 
     def get(self, snapshot: str) -> Stored | None:
-        return self._snapshots.get(snapshot)
+        return next(self._read("WHERE id = ?", snapshot), None)
 
     def of(self, client: str, source: str | None = None) -> list[Stored]:
         """The snapshots of a client, of one source or of all, oldest first."""
-        mine = [one for one in self._by_client.get(client, {}).values() if source in (None, one.source)]
-        return sorted(mine, key=lambda snapshot: snapshot.number)
+        return list(
+            self._read("WHERE client = ? AND (? IS NULL OR source = ?) ORDER BY number", client, source, source)
+        )
+
+    def listing(self, client: str, *, is_own: bool = True) -> Iterator[ListedSnapshot]:
+        """The snapshots of this client, or of all others, as clients are shown them, oldest first."""
+        whose = "client = ?" if is_own else "client != ?"
+        rows = self._snapshots.execute(
+            f"SELECT id, client, source, testbed, operation FROM snapshots WHERE {whose} ORDER BY number", (client,)
+        )
+        return (
+            ListedSnapshot(snapshot, owner, source, testbed, operation, incomplete=None)
+            for snapshot, owner, source, testbed, operation in rows
+        )
 
     def newest(self) -> Stored | None:
         """The snapshot that was begun last, whoever asked for it."""
-        return max(self, key=lambda snapshot: snapshot.number, default=None)
+        return next(self._read("ORDER BY number DESC LIMIT 1"), None)
 
     def next_number(self) -> int:
         self._number += 1
@@ -93,14 +123,20 @@ class Store:
 
     def keep(self, snapshot: Stored) -> None:
         """Keep a snapshot: from now on it is listed."""
-        self._write(self._directory / "snapshots" / snapshot.id, msgspec.msgpack.encode(snapshot))
-        self._remember(snapshot)
+        self._change(
+            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)",
+            snapshot.number,
+            snapshot.id,
+            snapshot.client,
+            snapshot.source,
+            snapshot.testbed,
+            snapshot.operation,
+            _items_encoder.encode(snapshot.items),
+        )
 
     def drop(self, snapshot: Stored) -> None:
         """Forget a snapshot; its blobs stay until they are collected."""
-        if self._snapshots.pop(snapshot.id, None) is not None:
-            del self._by_client[snapshot.client][snapshot.id]
-            _unlink(self._directory / "snapshots" / snapshot.id)
+        self._change("DELETE FROM snapshots WHERE id = ?", snapshot.id)
 
     @contextmanager
     def pinned(self) -> Iterator[set[str]]:
@@ -152,31 +188,44 @@ class Store:
     def _make(self) -> None:
         if self._directory.exists() and any(self._directory.iterdir()):
             raise HarnessError(f"{self._directory} is not empty, so no new repository can be made there")
-        for name in ("blobs", "snapshots"):
-            (self._directory / name).mkdir(parents=True, mode=0o700)
+        (self._directory / "blobs").mkdir(parents=True, mode=0o700)
         self._write(self._directory / "id", secrets.token_hex(16).encode())
         self._write(self._directory / "users", msgspec.json.encode([]))
 
+    def _open_snapshots(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(
+                self._directory / "snapshots.sqlite3", isolation_level=None, check_same_thread=False
+            )
+            connection.execute("PRAGMA journal_mode = WAL")
+            # The process may be killed at any moment; the machine need not be.
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise TestbedError(f"the repository {self._directory} can't be opened: {error}") from error
+        return connection
+
     def _load(self) -> tuple[str, frozenset[str]]:
         try:
-            for snapshot in sorted(self._read_snapshots(), key=lambda one: one.number):
-                self._remember(snapshot)
             users = msgspec.json.decode((self._directory / "users").read_bytes(), type=frozenset[str])
             return (self._directory / "id").read_text(), users
         except (OSError, msgspec.DecodeError) as error:
             raise TestbedError(f"the repository {self._directory} can't be opened: {error}") from error
 
-    def _read_snapshots(self) -> Iterator[Stored]:
-        decoder = msgspec.msgpack.Decoder(Stored)
-        for path in (self._directory / "snapshots").iterdir():
-            if path.suffix == _UNFINISHED:  # A death between writing and renaming left it.
-                path.unlink()
-            else:
-                yield decoder.decode(path.read_bytes())
+    def _read(self, which: str, *values: object) -> Iterator[Stored]:
+        rows = self._snapshots.execute(
+            f"SELECT id, number, client, source, testbed, operation, items FROM snapshots {which}", values
+        )
+        for snapshot, number, client, source, testbed, operation, items in rows:
+            yield Stored(snapshot, number, client, source, testbed, operation, _items_decoder.decode(items))
 
-    def _remember(self, snapshot: Stored) -> None:
-        self._snapshots[snapshot.id] = snapshot
-        self._by_client.setdefault(snapshot.client, {})[snapshot.id] = snapshot
+    def _change(self, statement: str, *values: object) -> None:
+        try:
+            self._snapshots.execute(statement, values)
+        except sqlite3.Error as error:
+            if "full" in str(error):
+                raise NoSpaceError(f"the repository {self._directory} is full: free some space") from error
+            raise HarnessError(f"the repository {self._directory} can't be written: {error}") from error
 
     def _blob_path(self, digest: str) -> Path:
         return self._directory / "blobs" / digest

@@ -6,7 +6,7 @@ import functools
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial
@@ -43,10 +43,11 @@ class MemoryTarget:
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         store = Store(place.repository, is_new=place.is_new)
-        behaviour = behaviour_of(self._defect)
-        if not place.is_new:
-            behaviour.served_again(store)
-        yield MemoryServer(place, store, behaviour)
+        with closing(store):
+            behaviour = behaviour_of(self._defect)
+            if not place.is_new:
+                behaviour.served_again(store)
+            yield MemoryServer(place, store, behaviour)
 
 
 class MemoryServer:
@@ -147,8 +148,8 @@ class MemoryClient:
 
     async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
         await self._begin("list")
-        own = [snapshot.listing for snapshot in self._store.of(self._client)]
-        others = (snapshot.listing for snapshot in self._store if snapshot.client != self._client)
+        own = list(self._store.listing(self._client))
+        others = self._store.listing(self._client, is_own=False)
         return tuple(self._behaviour.listed(own, others))
 
     async def verify_snapshots(self) -> None:
