@@ -25,6 +25,7 @@ from cyclopts import App, Group, Parameter
 from rich.console import Console
 
 from snapstorm import __version__
+from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_show import register
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
@@ -63,8 +64,9 @@ register(app)
 
 _WHAT = Group("What runs", sort_key=1)
 _WHERE = Group("Where and against what", sort_key=2)
-_JUDGING = Group("Judging", sort_key=3)
-_OUTPUT = Group("Output", sort_key=4)
+_OPERATED = Group("A server that already runs", sort_key=3)
+_JUDGING = Group("Judging", sort_key=4)
+_OUTPUT = Group("Output", sort_key=5)
 
 ProgressChoice = Literal["auto", "rich", "plain", "none"]
 
@@ -85,6 +87,10 @@ def run(
     target: Annotated[str, Parameter(group=_WHERE)] = "kopia",
     kopia: Annotated[Path | None, Parameter(group=_WHERE)] = None,
     mode: Annotated[Literal["server", "direct"] | None, Parameter(group=_WHERE)] = None,
+    server: Annotated[str | None, Parameter(group=_OPERATED)] = None,
+    fingerprint: Annotated[str | None, Parameter(group=_OPERATED)] = None,
+    clients_file: Annotated[Path | None, Parameter(group=_OPERATED)] = None,
+    yes: Annotated[bool, Parameter(group=_OPERATED, negative="")] = False,
     workdir: Annotated[Path | None, Parameter(group=_WHERE)] = None,
     repository_bytes_max: Annotated[str | None, Parameter(group=_WHERE)] = None,
     sweep_seconds: Annotated[float | None, Parameter(group=_JUDGING)] = None,
@@ -125,6 +131,14 @@ def run(
         The program under test. Default: KOPIA_EXE, then PATH, then the project's own build.
     mode
         server: many clients against one server; direct: one client on the repository itself.
+    server
+        https://HOST:PORT of a Kopia server of your own. Needs a testbed, which remembers what was promised there.
+    fingerprint
+        The SHA-256 of its certificate, as `kopia server start` prints it.
+    clients_file
+        The users you made for this: a TOML file of mode 0600 with "user@host" = "password" on each line.
+    yes
+        Write there without asking first.
     workdir
         Where clients' files and restores live. Default: inside the testbed.
     repository_bytes_max
@@ -140,7 +154,9 @@ def run(
     progress_kind
         How the run is shown on stderr while it goes on.
     """
+    operator = read_operator(server, fingerprint, clients_file, testbed)
     chosen = _choose_scenario(scenario, config)
+    clients = count_clients(operator, clients, chosen.clients)
     chosen = _changed(chosen, _changes(clients, duration, actions, mode, weights, option))
     options = HarnessOptions(
         testbed=testbed,
@@ -154,8 +170,11 @@ def run(
         operation_seconds_max=_duration("--operation-timeout", operation_timeout),
         sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
         keep_going=keep_going,
+        operator=operator,
         scenario=chosen.model_dump_json(),
     )
+    if operator is not None:
+        check_consent(operator, yes=yes)
     return _run_harness(options, lambda harness: harness.run_scenario(chosen), json_output, progress_kind)
 
 
@@ -165,6 +184,9 @@ def sweep(
     testbed: Path,
     kopia: Path | None = None,
     target: str | None = None,
+    server: str | None = None,
+    fingerprint: str | None = None,
+    clients_file: Path | None = None,
     sweep_seconds: float | None = None,
     operation_timeout: str = "300s",
     workdir: Path | None = None,
@@ -181,6 +203,12 @@ def sweep(
         The program under test.
     target
         Default: the one that the testbed was made with.
+    server
+        https://HOST:PORT of the server of your own that the testbed was made with.
+    fingerprint
+        The SHA-256 of its certificate.
+    clients_file
+        Its users, as for `snapstorm run`.
     sweep_seconds
         Bounds the sweep; snapshots with the greatest restore debt come first.
     operation_timeout
@@ -205,6 +233,7 @@ def sweep(
         sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
         must_exist=True,
         is_sweep_only=True,
+        operator=read_operator(server, fingerprint, clients_file, testbed),
         scenario="sweep",
     )
     return _run_harness(options, None, json_output, progress_kind)

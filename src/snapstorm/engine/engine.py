@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import anyio
 
 from snapstorm.engine.checker import Checker, Comparison
-from snapstorm.engine.multiclient import acting_as, current_client
+from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
 from snapstorm.engine.possible import can_act
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run, current_operation
@@ -110,7 +110,9 @@ class Engine:
 
     def can_act(self, action: Action) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
-        return can_act(action, current_client(), self._writer, self._run.ledger)
+        return action.key not in self._server.refused_actions and can_act(
+            action, current_client(), self._writer, self._run.ledger
+        )
 
     # The frame around every action.
 
@@ -118,7 +120,7 @@ class Engine:
         client = current_client()
         number = self._steps.get(client, 0) + 1
         self._steps[client] = number
-        name = client.partition("@")[0]
+        name = client.removesuffix(OUR_HOST)
         draws = stream(self._run.seed, self._run.number, client, number)
         return Step(client, number, action or actions.ListSnapshots(), draws, f"r{self._run.number}-{name}-{number}")
 
@@ -158,6 +160,8 @@ class Engine:
         return await self._perform_drawn(step)
 
     async def _perform_drawn(self, step: Step) -> Outcome[Any]:
+        if step.action.key in self._server.refused_actions:
+            return NoOp("it is not possible on this server")
         if isinstance(step.action, FileAction):
             return await self._apply(step, step.action)
         return await self._perform[type(step.action)](step, step.action)
@@ -482,6 +486,7 @@ class Engine:
                 ended_tick=self._run.ledger.next_tick(),
                 is_quiescent=is_quiescent,
                 is_isolated=self._run.is_isolated,
+                is_exclusive=self._run.place.is_exclusive,
             )
             step.violations += self._checker.judge_listing(listing, operation)
         return outcome

@@ -113,6 +113,8 @@ class Finisher:
         await self._must_be_refused(impostor, client, "a wrong password", connects=True)
         try:
             await impostor.disconnect()
+            if not self._server.manages_users:
+                return
             await self._server.remove_client(client)
         except TargetError as error:
             self._run.check_machine(error)

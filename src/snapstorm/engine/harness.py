@@ -29,7 +29,7 @@ from snapstorm.engine.client import Client
 from snapstorm.engine.drive import Budget, drive_client
 from snapstorm.engine.engine import Engine, clear_restores
 from snapstorm.engine.finish import Finisher
-from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.engine.multiclient import OUR_HOST, MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
@@ -53,6 +53,7 @@ from snapstorm.plan.seeds import SEED_MAX
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
 from snapstorm.targets.choose import check_target_name, find_target
+from snapstorm.targets.kopia.operator import OperatorAccess
 
 CLOCK_BACKWARDS_MAX = timedelta(minutes=2)
 """Between machines, or after the clock was set, some difference is normal."""
@@ -68,6 +69,8 @@ class HarnessOptions:
     """`kopia`, `memory`, or `memory:DEFECT`."""
     kopia: Path | None = None
     """The program under test; None to search for it."""
+    operator: OperatorAccess | None = None
+    """A server that already runs, with users that its operator made; None for a server of our own."""
     mode: Mode = Mode.SERVER
     seed: int | None = None
     """None for a random one, which the run prints."""
@@ -93,7 +96,7 @@ class HarnessOptions:
 
 def client_name(number: int) -> str:
     """The identity of a testbed's client with this number, from 1: the same in every run, so that its history is."""
-    return f"client-{number}@snapstorm"
+    return f"client-{number}{OUR_HOST}"
 
 
 class Harness:
@@ -159,7 +162,7 @@ class Harness:
             raise ConfigError(f"the number of clients must be from 1 to {CLIENTS_MAX}, not {count}")
         if self._run.place.mode is Mode.DIRECT and count != 1:
             raise ConfigError(f"mode direct has exactly one client, not {count}")
-        names = [client_name(number) for number in range(1, count + 1)]
+        names = self._names(count)
         new_writers = [name for name in names if name not in self._writing]
         new_connections = [name for name in names if name not in self._connected]
         # A tree that an earlier run left is read while the client connects.
@@ -172,6 +175,16 @@ class Harness:
         self._writing.update(names)
         self._clients_count = max(self._clients_count, count)
         return [Client(name, self.engine) for name in names]
+
+    def _names(self, count: int) -> list[str]:
+        operator = self._options.operator
+        if operator is None:
+            return [client_name(number) for number in range(1, count + 1)]
+        if count > len(operator.users):
+            raise ConfigError(
+                f"{count} clients are asked for, but the operator's file names {len(operator.users)} user(s)"
+            )
+        return list(operator.users[:count])
 
     async def _connect(self, names: Sequence[str]) -> None:
         if not names:
@@ -258,7 +271,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
     nothing behind.
     """
     _check_options(options)
-    make_target = find_target(options.target, options.kopia)
+    make_target = find_target(options.target, options.kopia, options.operator)
     async with AsyncExitStack() as stack:
         testbed = stack.enter_context(_testbed(options))
         _check_history(testbed, options)
@@ -371,6 +384,7 @@ def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
         directory=testbed.directory,
         secrets=testbed.secrets,
         mode=options.mode,
+        is_exclusive=options.operator is None,
         is_new=testbed.ledger.fact("repository_id") is None,
         operation_seconds_max=options.operation_seconds_max,
     )

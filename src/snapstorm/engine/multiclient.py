@@ -31,6 +31,9 @@ from snapstorm.model.protocols import (
 
 Delegate = TypeVar("Delegate")
 
+OUR_HOST = "@snapstorm"
+"""What ends the identities of clients that we make."""
+
 _current_client: ContextVar[str] = ContextVar("snapstorm_current_client")
 
 

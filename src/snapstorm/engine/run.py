@@ -58,7 +58,7 @@ class Run:
     @property
     def is_isolated(self) -> bool:
         """Whether the target promises to keep clients apart."""
-        return self.place.mode is Mode.SERVER
+        return self.place.mode is Mode.SERVER and self.place.is_exclusive
 
     def check_machine(self, error: TargetError) -> None:
         """Raise HarnessError if this failure is the machine's and not the target's: a full disk, or no memory left."""

@@ -164,6 +164,16 @@ class Server(Protocol):
         """Whether clients are told apart by rights, so that isolation can be judged."""
         ...
 
+    @property
+    def manages_users(self) -> bool:
+        """Whether clients can be added and removed here."""
+        ...
+
+    @property
+    def refused_actions(self) -> frozenset[str]:
+        """Keys of the actions that are not possible here."""
+        ...
+
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
         ...
@@ -222,6 +232,8 @@ class TargetPlace:
     """The target owns `repository`, `server` and `clients` below it. All absolute."""
     secrets: SecretStore
     mode: Mode = Mode.SERVER
+    is_exclusive: bool = True
+    """The repository and its users are ours alone; otherwise others may work there, with rights that we don't know."""
     is_new: bool = True
     """Create the repository (True) or connect to the one that must be there (False)."""
     operation_seconds_max: float = 300.0

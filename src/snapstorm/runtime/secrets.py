@@ -36,6 +36,10 @@ class FileSecretStore:
             self._secret_by_name = with_new
         return self._secret_by_name[name]
 
+    def all(self) -> dict[str, str]:
+        """All secrets by name, in the order of the file."""
+        return dict(self._secret_by_name)
+
     def values(self) -> tuple[str, ...]:
         """All secrets made so far: for checks that none has leaked."""
         return tuple(self._secret_by_name.values())

@@ -10,6 +10,7 @@ from snapstorm.errors import ConfigError
 from snapstorm.model.protocols import Target
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.discovery import find_kopia
+from snapstorm.targets.kopia.operator import OperatorAccess
 from snapstorm.targets.kopia.target import KopiaTarget
 from snapstorm.targets.memory import MemoryTarget
 
@@ -28,15 +29,19 @@ def check_target_name(name: str) -> tuple[str, str | None]:
     return kind, defect or None
 
 
-def find_target(name: str, executable: Path | None) -> Callable[[ProcessRunner], Target]:
+def find_target(
+    name: str, executable: Path | None, operator: OperatorAccess | None = None
+) -> Callable[[ProcessRunner], Target]:
     """Find the target of that name, changing nothing, and return what makes it once a testbed is open.
 
-    `executable` is the program that the user named, if any. Raises HarnessError when the target's program can't be
-    found or is not what it should be.
+    `executable` is the program that the user named, if any; `operator` a server that already runs. Raises HarnessError
+    when the target's program can't be found or is not what it should be.
     """
     kind, defect = check_target_name(name)
+    if operator is not None and kind != "kopia":
+        raise ConfigError("a server that already runs can only be one of Kopia")
     if kind == "memory":
         target = MemoryTarget(defect)
         return lambda runner: target
     found = find_kopia(executable)
-    return lambda runner: KopiaTarget(found, runner)
+    return lambda runner: KopiaTarget(found, runner, operator=operator)

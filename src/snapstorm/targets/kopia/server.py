@@ -48,6 +48,16 @@ class DirectAccess:
         """Who has the repository's password is in, and sees everything."""
         return False
 
+    @property
+    def manages_users(self) -> bool:
+        """There are none: see `has_permissions`."""
+        return False
+
+    @property
+    def refused_actions(self) -> frozenset[str]:
+        """None: the repository is ours."""
+        return frozenset()
+
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Nothing to do: see `has_permissions`."""
 
@@ -124,6 +134,11 @@ class KopiaServer(DirectAccess):
     @property
     def has_permissions(self) -> bool:
         """Users see their own snapshots only."""
+        return True
+
+    @property
+    def manages_users(self) -> bool:
+        """Users are added directly to the repository."""
         return True
 
     async def add_clients(self, clients: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION, KopiaExecutable
+from snapstorm.targets.kopia.operator import OperatorAccess, use_server
 from snapstorm.targets.kopia.repository import Repository
 from snapstorm.targets.kopia.server import DirectAccess, serve
 
@@ -34,14 +35,24 @@ CAPABILITIES = Capabilities(
 class KopiaTarget:
     """Kopia, the first backup system under test. Implements `Target`."""
 
-    def __init__(self, executable: KopiaExecutable, runner: ProcessRunner, *, verify_files_percent: int = 100) -> None:
-        """`verify_files_percent`: how many of the files `verify_snapshots` reads back.
+    def __init__(
+        self,
+        executable: KopiaExecutable,
+        runner: ProcessRunner,
+        *,
+        verify_files_percent: int = 100,
+        operator: OperatorAccess | None = None,
+    ) -> None:
+        """`operator`: a server that already runs, to be used in place of one of our own.
+
+        `verify_files_percent`: how many of the files `verify_snapshots` reads back.
 
         Only 100 finds every flipped byte, and only then do Kopia's check and our restores have to tell the same story.
         """
         self._executable = executable
         self._runner = runner
         self._verify_files_percent = verify_files_percent
+        self._operator = operator
 
     @property
     def description(self) -> TargetDescription:
@@ -66,13 +77,17 @@ class KopiaTarget:
 
     @property
     def modes(self) -> frozenset[Mode]:
-        """Both."""
-        return frozenset(Mode)
+        """Both; on somebody else's server only that one."""
+        return frozenset(Mode) if self._operator is None else frozenset({Mode.SERVER})
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
         kopia = Kopia(self._executable.path, self._runner, place.operation_seconds_max)
+        if self._operator is not None:
+            async with use_server(kopia, place, self._operator) as operated:
+                yield operated
+            return
         repository = Repository(kopia, place)
         await repository.open()
         access = DirectAccess(kopia, place, repository, self._verify_files_percent)

@@ -66,6 +66,14 @@ class MemoryServer:
     def has_permissions(self) -> bool:
         return self.place.mode is Mode.SERVER
 
+    @property
+    def manages_users(self) -> bool:
+        return self.has_permissions
+
+    @property
+    def refused_actions(self) -> frozenset[str]:
+        return frozenset()
+
     async def add_clients(self, clients: Sequence[str]) -> None:
         for client in clients:
             self.place.secrets.get(_secret_name(client))
