@@ -232,12 +232,12 @@ class TargetPlace:
     """The target owns `repository`, `server` and `clients` below it. All absolute."""
     secrets: SecretStore
     mode: Mode = Mode.SERVER
-    is_exclusive: bool = True
-    """The repository and its users are ours alone; otherwise others may work there, with rights that we don't know."""
     is_new: bool = True
     """Create the repository (True) or connect to the one that must be there (False)."""
     operation_seconds_max: float = 300.0
     """After this time an operation is ended, and its outcome is unknown."""
+    is_exclusive: bool = True
+    """The repository and its users are ours alone; otherwise others may work there, with rights that we don't know."""
 
     @property
     def repository(self) -> Path:
