@@ -21,6 +21,7 @@ from typing import Any
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import COMPACTED_TICK, Dropped, compact
+from snapstorm.ledger.crash_points import CrashPoint
 from snapstorm.ledger.history import History
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
@@ -61,6 +62,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.history = History(connection)
+        self._crash_point = CrashPoint()
         row = self._one(
             "SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations"
             " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
@@ -524,7 +526,9 @@ class Ledger:
                 with suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
                 raise
+            self._crash_point.before_commit()
             self._connection.execute("COMMIT")
+            self._crash_point.after_commit()
         except sqlite3.Error as error:
             raise translated(error, None) from error
 
