@@ -10,28 +10,22 @@ Exit status: 0 pass, 1 violated, 2 bad usage or configuration, 3 environment or 
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import sqlite3
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-import anyio
 import cyclopts
 from cyclopts import App, Group, Parameter
-from rich.console import Console
 
 from snapstorm import __version__
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
+from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
 from snapstorm.cli_show import register
-from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
-from snapstorm.engine.result import RunResult
+from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
-from snapstorm.engine.together import first_failure
-from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
+from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.quantities import read_bytes
@@ -43,8 +37,6 @@ from snapstorm.plan.scenarios import (
     read_duration,
     shipped,
 )
-from snapstorm.report.progress import ProgressKind, progress
-from snapstorm.report.summary import STYLES, summary_lines
 
 EXIT_BAD_USAGE = 2
 EXIT_HARNESS = 3
@@ -68,8 +60,6 @@ _OPERATED = Group("A server that already runs", sort_key=3)
 _JUDGING = Group("Judging", sort_key=4)
 _OUTPUT = Group("Output", sort_key=5)
 
-ProgressChoice = Literal["auto", "rich", "plain", "none"]
-
 
 @app.command
 def run(
@@ -85,7 +75,8 @@ def run(
     config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
     testbed: Annotated[Path | None, Parameter(group=_WHERE)] = None,
     target: Annotated[str, Parameter(group=_WHERE)] = "kopia",
-    kopia: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    kopia: Annotated[list[Path] | None, Parameter(group=_WHERE, negative="")] = None,
+    upgrade: Annotated[bool, Parameter(group=_WHERE, negative="")] = False,
     mode: Annotated[Literal["server", "direct"] | None, Parameter(group=_WHERE)] = None,
     server: Annotated[str | None, Parameter(group=_OPERATED)] = None,
     fingerprint: Annotated[str | None, Parameter(group=_OPERATED)] = None,
@@ -128,7 +119,10 @@ def run(
     target
         kopia, memory (simulated), or memory:DEFECT (simulated, with a planted defect).
     kopia
-        The program under test. Default: KOPIA_EXE, then PATH, then the project's own build.
+        The program under test. Default: KOPIA_EXE, then PATH, then the project's own build. Given several times, each
+        process, of the server and of the clients, is one of them.
+    upgrade
+        Run the programs given by --kopia one after the other on the same testbed, with a sweep between.
     mode
         server: many clients against one server; direct: one client on the repository itself.
     server
@@ -161,7 +155,7 @@ def run(
     options = HarnessOptions(
         testbed=testbed,
         target=target,
-        kopia=kopia,
+        kopias=kopia or [],
         mode=chosen.mode,
         seed=seed,
         workdir=workdir,
@@ -173,16 +167,17 @@ def run(
         operator=operator,
         scenario=chosen.model_dump_json(),
     )
+    stages = plan_stages(options, chosen, is_upgrade=upgrade)
     if operator is not None:
         check_consent(operator, yes=yes)
-    return _run_harness(options, lambda harness: harness.run_scenario(chosen), json_output, progress_kind)
+    return run_stages(stages, progress_kind, json_output=json_output)
 
 
 @app.command
 def sweep(
     *,
     testbed: Path,
-    kopia: Path | None = None,
+    kopia: Annotated[list[Path] | None, Parameter(negative="")] = None,
     target: str | None = None,
     server: str | None = None,
     fingerprint: str | None = None,
@@ -226,7 +221,7 @@ def sweep(
     options = HarnessOptions(
         testbed=testbed,
         target=target or kind,
-        kopia=kopia,
+        kopias=kopia or [],
         mode=mode,
         workdir=workdir,
         operation_seconds_max=_duration("--operation-timeout", operation_timeout),
@@ -236,7 +231,7 @@ def sweep(
         operator=read_operator(server, fingerprint, clients_file, testbed),
         scenario="sweep",
     )
-    return _run_harness(options, None, json_output, progress_kind)
+    return run_stages([Stage(options, None)], progress_kind, json_output=json_output)
 
 
 @app.command
@@ -390,67 +385,6 @@ def _above_zero(option: str, value: float | None) -> float | None:
     return value
 
 
-def _run_harness(
-    options: HarnessOptions,
-    work: Callable[[Harness], Awaitable[object]] | None,
-    json_output: bool,
-    kind: ProgressChoice,
-) -> int:
-    """Run the harness, show what goes on and what came of it, and return the exit status."""
-    result = anyio.run(_run, options, work, ProgressKind(kind))
-    if json_output:
-        print(json.dumps(result.as_json()), flush=True)
-    _print_summary(result, options)
-    return EXIT_STATUS[result.verdict]
-
-
-async def _run(
-    options: HarnessOptions, work: Callable[[Harness], Awaitable[object]] | None, kind: ProgressKind
-) -> RunResult:
-    harness: Harness | None = None
-    with progress(kind, sys.stderr) as listener:
-        try:
-            with anyio.CancelScope() as scope:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_end_on_signal, scope)
-                    async with open_harness(options, listener) as opened:
-                        harness = opened
-                        if work is not None:
-                            await work(opened)
-                        await opened.finish()
-                    tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            error = first_failure(group)
-            # Once a run has begun, an error is a verdict of its own; before, there is nothing to report on.
-            if harness is None or not isinstance(error, (HarnessError, TargetError)):
-                raise error from group
-    if harness is None:
-        raise _Interrupted
-    return harness.result
-
-
-class _Interrupted(Exception):
-    """A signal ended the command before there was a run to report on."""
-
-
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
-    """The first signal ends the run cleanly; the second one at once (the watchdog then ends the children)."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            if scope.cancel_called:
-                os._exit(EXIT_STATUS[Verdict.INTERRUPTED])
-            print("ending the run; once more to end it at once", file=sys.stderr, flush=True)
-            scope.cancel()
-
-
-def _print_summary(result: RunResult, options: HarnessOptions) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    lines = summary_lines(result, is_testbed_kept=result.testbed.exists())
-    for line in lines[:-1]:
-        console.print(line, markup=False, style="red" if line.startswith("VIOLATED") else None)
-    console.print(lines[-1], markup=False, style=STYLES[result.verdict])
-
-
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
     try:
@@ -460,7 +394,7 @@ def main() -> NoReturn:
         status = _complain(str(error), EXIT_BAD_USAGE)
     except ConfigError as error:
         status = _complain(str(error), EXIT_BAD_USAGE)
-    except (_Interrupted, KeyboardInterrupt):
+    except (Interrupted, KeyboardInterrupt):
         status = _complain("interrupted", EXIT_STATUS[Verdict.INTERRUPTED])
     except SnapstormError as error:
         status = _complain(str(error), EXIT_HARNESS)

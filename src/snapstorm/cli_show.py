@@ -118,7 +118,7 @@ def target(
 
 
 async def _show_target(name: str, kopia: Path | None, as_json: bool) -> None:
-    make_target = find_target(name, kopia)
+    make_target = find_target(name, [kopia] if kopia else [])
     async with ProcessRunner("none") as runner:
         for line in target_lines(make_target(runner), as_json=as_json):
             print(line)

@@ -64,6 +64,10 @@ class AccessDenied(OperationFailed):
     """The target refused this client: wrong password, unknown or removed user, missing permission."""
 
 
+class VersionRefused(OperationFailed):
+    """The target refused the version that asked, by design: the repository needs a newer one. No violation."""
+
+
 class OperationUnknown(TargetError):
     """The operation may or may not have happened: its process failed, was killed, or its answer made no sense."""
 

@@ -88,7 +88,7 @@ def harness(request: pytest.FixtureRequest) -> HarnessFixture:
     defaults: dict[str, Any] = {
         "testbed": option("--snapstorm-testbed"),
         "target": option("--snapstorm-target"),
-        "kopia": option("--snapstorm-kopia"),
+        "kopias": [path] if (path := option("--snapstorm-kopia")) else [],
         "seed": option("--snapstorm-seed"),
         "mode": Mode(option("--snapstorm-mode")),
         "scenario": request.node.nodeid,

@@ -85,7 +85,7 @@ class Client:
 def find_or_fail(name: str) -> Callable[[ProcessRunner], Target]:
     """The target of that name. One that is missing fails the test: a skipped test would look like a pass."""
     try:
-        return find_target(name, None)
+        return find_target(name, [])
     except HarnessError as error:
         pytest.fail(str(error), pytrace=False)
 

@@ -24,11 +24,11 @@ def real_kopia() -> Path:
 
 
 @pytest.fixture
-def wrapper(scratch: Path, real_kopia: Path) -> Callable[[str], Path]:
+def wrapper(scratch: Path, real_kopia: Path) -> Callable[..., Path]:
     """Makes a program that stands for Kopia and misbehaves: `body` sees `argv`, `real` and `run(argv)`."""
 
-    def make(body: str) -> Path:
-        path = scratch / "kopia-wrapper"
+    def make(body: str, name: str = "kopia-wrapper") -> Path:
+        path = scratch / name
         head = f"""\
             #!{sys.executable}
             import json, os, pathlib, subprocess, sys

@@ -8,7 +8,7 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,17 +16,14 @@ import anyio
 
 from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
+from snapstorm.engine.operations import Operations
 from snapstorm.engine.possible import can_act
 from snapstorm.engine.room import Room
-from snapstorm.engine.run import Run, current_operation
+from snapstorm.engine.run import Run
 from snapstorm.engine.step import Step, StepResult, Suspect, TakenSnapshot
-from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import (
     NoSpaceError,
-    OperationFailed,
     OperationTimedOut,
-    OperationUnknown,
-    TargetError,
 )
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
 from snapstorm.model import actions
@@ -34,7 +31,7 @@ from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.manifest import EntryType, Manifest, path_as_text
+from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Restorer, Server, Snapshotter
 from snapstorm.plan.generator import choose
@@ -64,7 +61,10 @@ class Engine:
         self._checker = checker
         self._steps: dict[str, int] = {}
         self._collecting = anyio.Lock()
-        self.suspects: list[Suspect] = []
+        self._operations = Operations(run, checker, self._perform_drawn)
+        self._operate = self._operations.operate
+        self._judge_failure = self._operations.judge_failure
+        self._report = self._operations.report
         self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
             actions.SnapshotRoot: self._snapshot_root,
             actions.SnapshotSubpath: self._snapshot_subpath,
@@ -100,6 +100,10 @@ class Engine:
     async def execute_step(self, action: Action) -> StepResult:
         """Like `execute`, and tell which violations this very action has shown."""
         return await self._execute(self._next_step(action))
+
+    def take_suspects(self) -> list[Suspect]:
+        """What has timed out since the last call, to be repeated on an idle machine."""
+        return self._operations.take_suspects()
 
     async def repeat(self, suspect: Suspect) -> Outcome[Any]:
         """Do again, on a machine that is otherwise idle, what has timed out. A time-out now counts."""
@@ -170,91 +174,6 @@ class Engine:
         while step.operations_begun:
             step.operations_begun -= 1
             self._run.commands.pop(step.next_operation(), None)
-
-    async def _operate(
-        self,
-        step: Step,
-        ask: Callable[[str], Awaitable[Value]],
-        *,
-        resolved: Mapping[str, Any] | None = None,
-        creates: tuple[str, str, Manifest] | None = None,
-        deletes: Sequence[str] = (),
-        snapshot_of: Callable[[Value], str] | None = None,
-        is_judged_later: bool = False,
-        is_of_target: bool = True,
-    ) -> tuple[Outcome[Value], str]:
-        """Ask the target once, between a durable intent and a durable outcome. Returns the operation's id as well.
-
-        A failure is held against the target here, unless the caller does that later.
-        """
-        run = self._run
-        operation = step.next_operation()
-        step.operations_begun += 1
-        run.ledger.begin_operation(
-            operation=operation,
-            run_number=run.number,
-            client=step.client,
-            step=step.number,
-            action=step.action.key,
-            options=step.action.model_dump_json(exclude_unset=True),
-            began_seconds=run.now_seconds(),
-            resolved=resolved,
-            creates=creates,
-            deletes=deletes,
-        )
-        began = run.clock.monotonic_seconds()
-        outcome: Outcome[Value] = Unknown("cut off before it ended")
-        snapshot: str | None = None
-        token = current_operation.set(operation)
-        try:
-            value = await (self._ask(ask, operation) if is_of_target else ask(operation))
-            outcome = Ok(value)
-            snapshot = snapshot_of(value) if snapshot_of else None
-        except TargetError as error:
-            outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
-            self._run.check_machine(error)
-            step.last_failure = (operation, error)
-            if not is_judged_later:
-                self._judge_failure(step)
-        finally:
-            current_operation.reset(token)
-            seconds = run.clock.monotonic_seconds() - began
-            reason = "" if isinstance(outcome, Ok) else outcome.reason
-            run.ledger.end_operation(
-                operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
-            )
-        return outcome, operation
-
-    async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
-        """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
-        try:
-            return await ask(operation)
-        except NoSpaceError as error:
-            if disk_is_full(self._run.place.directory, self._run.workdir) is None:
-                raise OperationUnknown(f"the target says that there is no space, but there is: {error}") from error
-            raise
-
-    def _judge_failure(self, step: Step) -> None:
-        """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle
-        machine."""
-        if step.last_failure is None:
-            return
-        operation, error = step.last_failure
-        if isinstance(error, OperationTimedOut) and not step.is_confirming:
-            self.suspects.append(Suspect(step.client, step.action, step.redo or self._perform_drawn))
-            return
-        self._report(
-            step,
-            Guarantee.AVAILABLE,
-            f"{step.action.key} failed although no fault was active: {error}",
-            operation=operation,
-            texts={"output.txt": error.evidence},
-        )
-
-    def _report(self, step: Step, guarantee: Guarantee, detail: str, **about: Any) -> None:
-        violation = self._checker.report(guarantee, detail, client=step.client, **about)
-        if violation is not None:
-            step.violations.append(violation)
 
     # Files.
 
@@ -359,6 +278,9 @@ class Engine:
             self._judge_failure(step)
             return again
         operation, error = step.last_failure
+        if self._operations.is_refused_by_design(error):
+            self._judge_failure(step)
+            return again
         self._report(
             step,
             Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,

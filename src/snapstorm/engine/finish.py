@@ -39,13 +39,13 @@ class Finisher:
     async def settle(self, clients: Sequence[str]) -> None:
         """Settle every doubt; repeat, on a machine that is idle now, what has timed out."""
         await self.reconcile(clients)
-        if self._engine.suspects:
-            await self.repeat_suspects()
+        if await self.repeat_suspects():
             await self.reconcile(clients)
 
-    async def repeat_suspects(self) -> None:
-        """Repeat each action that timed out: a time-out counts only if it comes again on an otherwise idle machine."""
-        suspects, self._engine.suspects = self._engine.suspects, []
+    async def repeat_suspects(self) -> int:
+        """Repeat each action that timed out: a time-out counts only if it comes again on an otherwise idle machine.
+        Returns how many there were."""
+        suspects = self._engine.take_suspects()
         for suspect in suspects:
             outcome: Outcome[object] = NoOp("")
             for _ in range(TIMED_OUT_AGAIN_TRIES):
@@ -58,6 +58,7 @@ class Finisher:
             elif isinstance(outcome, NoOp):
                 self._run.tally.timed_out_unconfirmed += 1
                 self._run.note(f"{key} timed out, and could not be repeated: {outcome.reason}")
+        return len(suspects)
 
     async def sweep(self, seconds_max: float | None) -> None:
         """Restore and compare every live snapshot, those with the greatest restore debt first."""

@@ -18,7 +18,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -49,7 +49,7 @@ from snapstorm.model.events import Listener, Noted, ignore
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target, TargetPlace
 from snapstorm.model.verdict import Verdict, decide
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
-from snapstorm.plan.seeds import SEED_MAX
+from snapstorm.plan.seeds import SEED_MAX, stream
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
 from snapstorm.targets.choose import check_target_name, find_target
@@ -67,8 +67,8 @@ class HarnessOptions:
     """The testbed's directory; None for a temporary one, kept only if something is violated."""
     target: str = "kopia"
     """`kopia`, `memory`, or `memory:DEFECT`."""
-    kopia: Path | None = None
-    """The program under test; None to search for it."""
+    kopias: Sequence[Path] = ()
+    """The programs under test: of several, each process is one, drawn from the seed. Empty to search for one."""
     operator: OperatorAccess | None = None
     """A server that already runs, with users that its operator made; None for a server of our own."""
     mode: Mode = Mode.SERVER
@@ -86,6 +86,10 @@ class HarnessOptions:
     """Bounds the final sweep; None to verify every live snapshot."""
     keep_going: bool = False
     """Go on with the clients' actions after a violation."""
+    is_oldest_format: bool = False
+    """Make a new repository in the oldest format that the target can still make."""
+    upgrades_format: bool = False
+    """Bring a repository of an older format to the newest, before the clients begin."""
     must_exist: bool = False
     """Refuse to make a new testbed."""
     is_sweep_only: bool = False
@@ -271,7 +275,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
     nothing behind.
     """
     _check_options(options)
-    make_target = find_target(options.target, options.kopia, options.operator)
+    make_target = find_target(options.target, options.kopias, options.operator)
     async with AsyncExitStack() as stack:
         testbed = stack.enter_context(_testbed(options))
         _check_history(testbed, options)
@@ -290,7 +294,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         recorder.run = run
         with _recording_failure(run):
             with run.part("set_up", "starting the server"):
-                server = await stack.enter_async_context(target.serve(place))
+                server = await stack.enter_async_context(target.serve(run.place))
             _check_repository(testbed, server)
         testbed.is_new = False
         harness = Harness(run, target, server, testbed, options)
@@ -387,6 +391,8 @@ def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
         is_exclusive=options.operator is None,
         is_new=testbed.ledger.fact("repository_id") is None,
         operation_seconds_max=options.operation_seconds_max,
+        is_oldest_format=options.is_oldest_format,
+        upgrades_format=options.upgrades_format,
     )
 
 
@@ -400,7 +406,7 @@ def _begin_run(
         seed=seed,
         began_utc=clock.utc(),
         scenario=json.dumps(options.scenario),
-        target=json.dumps(asdict(target.description)),
+        target=json.dumps(target.description.as_json()),
     )
     target_versions = " ".join((target.description.name, *target.description.versions))
     listener(Noted(f"run {number}, seed {seed}, {target_versions}"))
@@ -410,7 +416,7 @@ def _begin_run(
         number=number,
         seed=seed,
         ledger=ledger,
-        place=place,
+        place=replace(place, seed=stream(seed, number, "target").getrandbits(63)),
         workdir=workdir,
         directory=directory,
         capabilities=target.capabilities,
@@ -418,6 +424,7 @@ def _begin_run(
         clock=clock,
         listener=listener,
         keep_going=options.keep_going,
+        is_across_versions=len(ledger.target_versions()) > 1,
     )
     run.tally.is_sweep_only = options.is_sweep_only
     return run

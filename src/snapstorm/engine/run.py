@@ -44,6 +44,8 @@ class Run:
     listener: Listener
     keep_going: bool = False
     """Go on with actions after a violation."""
+    is_across_versions: bool = False
+    """The target is of several versions, or the testbed has been used with others."""
     tally: Tally = field(default_factory=Tally)
     seconds_by_part: dict[str, float] = field(default_factory=dict)
     commands: dict[str, list[CompletedCommand]] = field(default_factory=dict)
@@ -83,6 +85,12 @@ class Run:
         """Tell those who watch, and those who read the summary."""
         self.tally.notes.append(words)
         self.emit(Noted(words))
+
+    def note_refusal(self, error: TargetError) -> None:
+        """Count that a version was refused by design, and note the first in words."""
+        self.tally.refused_by_design += 1
+        if self.tally.refused_by_design == 1:
+            self.note(f"refused by design, which violates nothing: {error}")
 
     @contextmanager
     def part(self, name: str, words: str) -> Iterator[None]:

@@ -117,8 +117,8 @@ class SurvivalTables:
 
     @property
     def versions(self) -> list[str]:
-        """Every target that took or restored one of them."""
-        return sorted({version for pair in self.by_versions for version in pair})
+        """Every version, with the target's name, that took or restored one of them."""
+        return sorted({one for pair in self.by_versions for versions in pair for one in _each_version(versions)})
 
 
 class History:
@@ -199,6 +199,12 @@ class History:
             found[number] = len(later - {versions})
             later.add(versions)
         return found
+
+
+def _each_version(versions: str) -> list[str]:
+    """`kopia 0.19.0 0.23.1`, of a run of several, is two versions."""
+    name, *each = versions.split(" ")
+    return [f"{name} {version}" for version in each] or [name]
 
 
 def _versions_of(target: Mapping[str, Any]) -> str:

@@ -147,6 +147,11 @@ class Ledger:
         ).fetchall()
         return [dict(zip(columns, row, strict=True)) for row in reversed(rows)]
 
+    def target_versions(self) -> set[str]:
+        """Every version of the target that a run on this testbed has had."""
+        rows = self._connection.execute("SELECT DISTINCT target FROM runs")
+        return {version for row in rows for version in json.loads(row[0]).get("versions", ())}
+
     def count_runs(self) -> int:
         """How many runs there have been."""
         return int(self._one("SELECT count(*) FROM runs")[0])

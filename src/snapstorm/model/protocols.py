@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from snapstorm.model.actions import FileAction
 from snapstorm.model.capabilities import Capabilities
@@ -238,6 +238,12 @@ class TargetPlace:
     """After this time an operation is ended, and its outcome is unknown."""
     is_exclusive: bool = True
     """The repository and its users are ours alone; otherwise others may work there, with rights that we don't know."""
+    seed: int = 0
+    """What the target draws for itself follows from it."""
+    is_oldest_format: bool = False
+    """A new repository is made in the oldest format that the target can still make."""
+    upgrades_format: bool = False
+    """A repository of an older format is brought to the newest that the target knows."""
 
     @property
     def repository(self) -> Path:
@@ -253,15 +259,43 @@ class TargetPlace:
 
 
 @dataclass(frozen=True)
+class Program:
+    """One program under test, identified. Builds of one version differ, so the file's hash counts as well."""
+
+    path: Path
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class TargetDescription:
     """What is under test, for reports."""
 
     name: str
-    versions: tuple[str, ...]
-    executable: str | None = None
-    executable_sha256: str | None = None
+    programs: tuple[Program, ...] = ()
+    """Several where each process is one of them, drawn from the seed."""
     notes: tuple[str, ...] = field(default=())
     """What a reader should know, such as a property that can't be judged here."""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions of the programs, each once, in the order in which they were given."""
+        return tuple(dict.fromkeys(program.version for program in self.programs))
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain values. Every key is present; what is absent is null."""
+        first = self.programs[0] if self.programs else None
+        return {
+            "name": self.name,
+            "version": first.version if first else None,
+            "versions": list(self.versions),
+            "executable": str(first.path) if first else None,
+            "sha256": first.sha256 if first else None,
+            "executables": [
+                {"path": str(program.path), "version": program.version, "sha256": program.sha256}
+                for program in self.programs
+            ],
+        }
 
 
 class Target(Protocol):

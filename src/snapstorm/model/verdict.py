@@ -52,6 +52,8 @@ class Tally:
     """Live snapshots that the sweep got to, and that did not come back exactly; without those known to be lost."""
     timed_out_unconfirmed: int = 0
     """Operations that timed out and could not be repeated, so that nothing is known about them."""
+    refused_by_design: int = 0
+    """Operations that the target refused to an older version of itself."""
     notes: list[str] = field(default_factory=list)
     error: str | None = None
     is_interrupted: bool = False

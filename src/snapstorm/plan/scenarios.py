@@ -11,7 +11,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -76,6 +76,13 @@ class Scenario(BaseModel):
     """Random actions of all clients together."""
     data_bytes_max: Annotated[int, Field(ge=1, le=1 << 50)] = 1 << 30
     """What one client's data directory may hold."""
+
+    versions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Versions of the target that run one after the other on the same testbed, with a sweep between. The duration, or
+    the actions, are of all together."""
+    repository_format: Literal["newest", "oldest"] = "newest"
+    """`oldest`: a new repository is made in the oldest format that its target can make, and the last of the versions
+    brings it to the newest."""
 
     @field_validator("duration_seconds", mode="before")
     @classmethod
@@ -322,6 +329,30 @@ SHIPPED: tuple[Scenario, ...] = (
                 {"action": "restore-random-snapshot"},
                 {"action": "list-snapshots"},
             ),
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "upgrade",
+            "description": "Three versions, one after the other, on a repository that begins in the oldest format.",
+            "duration": "90s",
+            "versions": ("0.19.0", "0.22.3", "0.23.1"),
+            "repository_format": "oldest",
+            "weights": {
+                "snapshot-root": 20,
+                "restore-random-snapshot": 10,
+                "delete-random-snapshot": 5,
+                "write-random-files": 20,
+                "delete-files": 5,
+                "modify-files": 10,
+                "list-snapshots": 5,
+                "restore-subpath": 3,
+                "restore-into-data-directory": 2,
+                "run-gc": 1,
+                "verify-repository": 1,
+            },
+            "options": {"write-random-files": {"count": "1..30", "size_bytes": f"0..{4 * _MiB}"}},
+            "data_bytes_max": 128 * _MiB,
         }
     ),
     Scenario.model_validate(

@@ -73,7 +73,9 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
 
 def _as_toml(document: dict[str, Any]) -> str:
     """Enough of TOML for a scenario: plain values, two levels of tables, one list of tables."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in document.items() if not isinstance(value, (dict, list))]
+    lines = [
+        f"{key} = {json.dumps(value)}" for key, value in document.items() if key not in ("steps", "weights", "options")
+    ]
     for step in document.get("steps", []):
         lines += ["", "[[steps]]", *(f"{key} = {json.dumps(value)}" for key, value in step.items())]
     if document.get("weights"):
@@ -90,10 +92,7 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     if as_json:
         yield json.dumps(
             {
-                "name": description.name,
-                "versions": list(description.versions),
-                "executable": description.executable,
-                "sha256": description.executable_sha256,
+                **description.as_json(),
                 "modes": sorted(mode.value for mode in target.modes),
                 "notes": list(description.notes),
                 "capabilities": capabilities,
@@ -101,9 +100,9 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
         )
         return
     yield f"target      {description.name} {' '.join(description.versions)}"
-    if description.executable:
-        yield f"executable  {description.executable}"
-        yield f"sha256      {description.executable_sha256}"
+    for program in description.programs:
+        yield f"executable  {program.path}"
+        yield f"sha256      {program.sha256}"
     yield f"modes       {', '.join(sorted(mode.value for mode in target.modes))}"
     for note in description.notes:
         yield f"note        {note}"

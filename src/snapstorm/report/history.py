@@ -38,8 +38,7 @@ def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, 
             }
         )
         return
-    yield headline(tables)
-    yield from _survival_lines(tables)
+    yield from proven_lines(tables)
     yield ""
     yield f"{'run':>5}  {'began':20}  {'verdict':12}  {'target':24}  {'restores':>8}  {'seed':>10}"
     for run in runs:
@@ -68,7 +67,9 @@ def headline(tables: SurvivalTables) -> str:
     )
 
 
-def _survival_lines(tables: SurvivalTables) -> Iterator[str]:
+def proven_lines(tables: SurvivalTables) -> Iterator[str]:
+    """What has been proven, in one sentence and in two tables: by age and by version."""
+    yield headline(tables)
     if not tables.by_age:
         return
     yield ""

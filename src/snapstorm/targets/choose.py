@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from snapstorm.errors import ConfigError
 from snapstorm.model.protocols import Target
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.kopia.discovery import find_kopia
+from snapstorm.targets.kopia.discovery import find_kopia, find_version
 from snapstorm.targets.kopia.operator import OperatorAccess
 from snapstorm.targets.kopia.target import KopiaTarget
 from snapstorm.targets.memory import MemoryTarget
@@ -30,12 +30,12 @@ def check_target_name(name: str) -> tuple[str, str | None]:
 
 
 def find_target(
-    name: str, executable: Path | None, operator: OperatorAccess | None = None
+    name: str, executables: Sequence[Path], operator: OperatorAccess | None = None
 ) -> Callable[[ProcessRunner], Target]:
     """Find the target of that name, changing nothing, and return what makes it once a testbed is open.
 
-    `executable` is the program that the user named, if any; `operator` a server that already runs. Raises HarnessError
-    when the target's program can't be found or is not what it should be.
+    `executables` are the programs that the user named, if any: each process will be one of them. `operator` is a server
+    that already runs. Raises HarnessError when a program can't be found or is not what it should be.
     """
     kind, defect = check_target_name(name)
     if operator is not None and kind != "kopia":
@@ -43,5 +43,14 @@ def find_target(
     if kind == "memory":
         target = MemoryTarget(defect)
         return lambda runner: target
-    found = find_kopia(executable)
+    found = [find_kopia(executable) for executable in executables] or [find_kopia()]
     return lambda runner: KopiaTarget(found, runner, operator=operator)
+
+
+def find_versions(name: str, versions: Sequence[str]) -> list[Path]:
+    """The target's programs of just these versions. Raises ConfigError for a target that has none, HarnessError when
+    one can't be found."""
+    kind, _ = check_target_name(name)
+    if kind != "kopia":
+        raise ConfigError(f"the target {kind} has no versions to run through")
+    return [find_version(version) for version in versions]

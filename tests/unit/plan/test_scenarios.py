@@ -109,7 +109,7 @@ def test_an_unknown_scenario_names_the_nearest() -> None:
 
 def test_shipped_scenarios_make_valid_actions() -> None:
     """Every step and every weighted action of every shipped scenario can be made."""
-    assert len(SHIPPED) == 6
+    assert len(SHIPPED) == 7
     for scenario in SHIPPED:
         for step in scenario.steps:
             assert step.make().key == step.action

@@ -14,6 +14,7 @@ import pytest
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import password_hash
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +29,7 @@ async def test_commands_run_in_an_environment_of_their_own(tmp_path: Path, monke
     script.chmod(0o755)
     actor = Actor(tmp_path / "place" / "actor", "the password")
     async with ProcessRunner("commands-test") as runner:
-        completed = await Kopia(script, runner, 30.0).list_snapshots(actor)
+        completed = await Kopia(Programs([script]), runner, 30.0).list_snapshots(actor)
     seen = dict(line.split("=", 1) for line in completed.stdout.decode().splitlines())
     for unasked in ("PWD", "SHLVL", "_", "OLDPWD", "SNAPSTORM_OWNER"):
         seen.pop(unasked, None)

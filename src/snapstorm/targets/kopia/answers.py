@@ -20,6 +20,7 @@ from snapstorm.errors import (
     OperationUnknown,
     SnapstormError,
     TargetError,
+    VersionRefused,
 )
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
@@ -42,6 +43,11 @@ BLOB ...`, `... BLOB not found`, `... object not found` (measured, 0.23.1; 0.19.
 _UNREACHABLE = re.compile(r"rpc error: code = |connection refused|error establishing session|\bEOF$")
 """The server could not be asked, which says nothing about the data."""
 
+_REFUSED_VERSION = re.compile(
+    r"This version of Kopia does not support feature|repository upgrade in progress", re.IGNORECASE
+)
+"""By design: `internal/feature/feature.go` and `repo/open.go`, the same from 0.19.0 to 0.23.1."""
+
 _USER_EXISTS = re.compile(r": user already exists$", re.MULTILINE)
 
 
@@ -60,6 +66,8 @@ def explain(completed: CompletedCommand, what: str, failure: type[TargetError]) 
         return NoSpaceError(f"{what} found a disk full: {last_words(words)}")
     if completed.timed_out:
         return OperationTimedOut(f"{what} was ended after {completed.seconds:.0f} s", evidence=evidence)
+    if _REFUSED_VERSION.search(words):
+        return VersionRefused(f"{what} was refused to this version: {last_words(words)}", evidence=evidence)
     if _DENIED.search(words):
         return AccessDenied(f"{what} was refused: {last_words(words)}", evidence=evidence)
     return failure(f"{what} ended with {_ending(completed)}: {last_words(words)}", evidence=evidence)
@@ -153,6 +161,15 @@ def read_repository_id(completed: CompletedCommand) -> str:
     if not isinstance(unique_id, str) or not unique_id:
         raise OperationFailed("repository status does not say the repository's id", evidence=evidence_of(completed))
     return unique_id
+
+
+def read_format_version(completed: CompletedCommand) -> int:
+    """The version of the repository's format."""
+    check(completed, "repository status", OperationFailed)
+    version = _count(_object(_read_object(completed.stdout).get("contentFormat")).get("version"))
+    if version is None:
+        raise OperationFailed("repository status does not say the format's version", evidence=evidence_of(completed))
+    return version
 
 
 def read_maintenance_schedule(completed: CompletedCommand) -> Mapping[str, Any]:

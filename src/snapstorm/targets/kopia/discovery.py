@@ -13,10 +13,10 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.errors import HarnessError
+from snapstorm.model.protocols import Program
 
 EXECUTABLE_VARIABLE = "KOPIA_EXE"
 UNKNOWN_VERSION = "unknown"
@@ -24,8 +24,9 @@ OLDEST_VERSION = (0, 18, 0)
 """The first with PBKDF2 key derivation and with encoded hashes for `server users add` (by Kopia's history, and those
 are the youngest of the features used here)."""
 
-_OWN_BUILD = Path(".tools/bin/kopia-0.23.1")
-_OWN_BUILD_MODULE = Path("tools/kopia-0.23.1")
+_OWN_BUILDS = Path(".tools/bin")
+_OWN_BUILD_MODULES = Path("tools")
+_OWN_BUILD_VERSION = "0.23.1"
 _VERSION_SECONDS_MAX = 10.0
 
 _VERSION_LINE = re.compile(r"^(\S+) build: .* from: ", re.MULTILINE)
@@ -36,16 +37,7 @@ _BUILD_INFORMATION = b"\tgithub.com/kopia/kopia\t"
 `mod MODULE VERSION HASH` or `dep MODULE VERSION HASH`, with tabs."""
 
 
-@dataclass(frozen=True)
-class KopiaExecutable:
-    """One Kopia program, identified. Builds of one version differ, so the file's hash counts as well."""
-
-    path: Path
-    version: str
-    sha256: str
-
-
-def find_kopia(named: Path | None = None) -> KopiaExecutable:
+def find_kopia(named: Path | None = None) -> Program:
     """The Kopia that the user named, or that of KOPIA_EXE, of PATH, or the project's own build, the first there is.
 
     Raises HarnessError, one line, when there is none or when it can't be used.
@@ -65,7 +57,7 @@ def _locate(named: Path | None) -> tuple[Path, str]:
         return _from_name(from_environment), f"from {EXECUTABLE_VARIABLE}"
     if on_path := shutil.which("kopia"):
         return Path(on_path).absolute(), "from PATH"
-    if own := next(_own_builds(), None):
+    if own := next(_own_builds(_OWN_BUILD_VERSION), None):
         return own, "the project's own build"
     raise HarnessError(
         f"no Kopia was found: give --kopia PATH, set {EXECUTABLE_VARIABLE}, put kopia on PATH, "
@@ -79,15 +71,29 @@ def _from_name(name: str) -> Path:
     return Path(on_path or name).absolute()
 
 
-def _own_builds() -> Iterator[Path]:
+def find_version(version: str) -> Path:
+    """The Kopia of just this version: the project's own build, or `kopia-VERSION` on PATH. Raises HarnessError."""
+    name = f"kopia-{version}"
+    found = next(_own_builds(version), None) or shutil.which(name)
+    if found is None:
+        raise HarnessError(
+            f"no Kopia {version} was found: build it with `make tools-all`, put it on PATH as {name}, or name the "
+            "versions to run through, each with --kopia"
+        )
+    return Path(found)
+
+
+def _own_builds(version: str) -> Iterator[Path]:
     """What was built in the checkout that this package runs from, or in the one that the user stands in."""
+    name = f"kopia-{version}"
     for start in (Path(__file__), Path.cwd() / "here"):
         for project in start.absolute().parents:
-            if (project / _OWN_BUILD_MODULE).is_dir() and (project / _OWN_BUILD).is_file():
-                yield project / _OWN_BUILD
+            build = project / _OWN_BUILDS / name
+            if (project / _OWN_BUILD_MODULES / name).is_dir() and build.is_file():
+                yield build
 
 
-def _identify(path: Path, origin: str) -> KopiaExecutable:
+def _identify(path: Path, origin: str) -> Program:
     answer = _ask_version(path)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -101,7 +107,7 @@ def _identify(path: Path, origin: str) -> KopiaExecutable:
             raise HarnessError(f"{path} ({origin}) is not Kopia: it does not answer --version as Kopia does")
         version = built or UNKNOWN_VERSION
     _refuse_too_old(path, version)
-    return KopiaExecutable(path, version, sha256)
+    return Program(path, version, sha256)
 
 
 def _refuse_too_old(path: Path, version: str) -> None:

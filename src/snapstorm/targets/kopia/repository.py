@@ -28,6 +28,10 @@ from snapstorm.targets.kopia.command import Actor, Kopia, make_private
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
 
+OLDEST_FORMAT_VERSION = 1
+NEWEST_FORMAT_VERSION = 3
+"""What 0.19.0 to 0.23.1 make when told to, and by themselves (measured)."""
+
 _REPOSITORY_SECRET = "repository"
 _HASH_VERSION = 2
 _HASH_ITERATIONS = 600_000
@@ -62,6 +66,8 @@ class Repository:
             await self._create()
         else:
             await self._connect()
+        if self._place.upgrades_format:
+            await self._upgrade()
 
     async def _create(self) -> None:
         path = self._place.repository
@@ -69,7 +75,13 @@ class Repository:
             raise HarnessError(f"{path} is not empty, so no new repository can be made there")
         make_private(path)
         _check_set_up(
-            await self._kopia.create_repository(self.actor, path, IDENTITY), "the repository could not be made"
+            await self._kopia.create_repository(
+                self.actor,
+                path,
+                IDENTITY,
+                format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
+            ),
+            "the repository could not be made",
         )
 
     async def _connect(self) -> None:
@@ -80,6 +92,22 @@ class Repository:
         if completed.exit_code != 0 or completed.timed_out:
             reason = answers.explain(completed, "repository connect", TargetError)
             raise TestbedError(f"the repository {path} can't be opened: {reason}")
+
+    async def _upgrade(self) -> None:
+        """Bring the repository to the newest format, and see that it got there."""
+        before = await self._format_version()
+        if before >= NEWEST_FORMAT_VERSION:
+            return
+        _check_set_up(await self._kopia.upgrade_repository(self.actor), "the repository could not be upgraded")
+        after = await self._format_version()
+        if after < NEWEST_FORMAT_VERSION:
+            raise HarnessError(
+                f"the repository {self._place.repository} is still of format version {after} after an upgrade from "
+                f"{before} that Kopia said was done"
+            )
+
+    async def _format_version(self) -> int:
+        return answers.read_format_version(await self._kopia.repository_status(self.actor))
 
     async def identify(self) -> None:
         """Learn the id of the open repository."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.protocols import Mode, Server, TargetDescription, TargetPlace
+from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.concurrency import side_by_side
-from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION, KopiaExecutable
+from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
 from snapstorm.targets.kopia.operator import OperatorAccess, use_server
+from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
 from snapstorm.targets.kopia.server import DirectAccess, serve
 
@@ -37,19 +38,21 @@ class KopiaTarget:
 
     def __init__(
         self,
-        executable: KopiaExecutable,
+        executables: Sequence[Program],
         runner: ProcessRunner,
         *,
         verify_files_percent: int = 100,
         operator: OperatorAccess | None = None,
     ) -> None:
-        """`operator`: a server that already runs, to be used in place of one of our own.
+        """`executables`: the programs under test; each process is one of them.
+
+        `operator`: a server that already runs, to be used in place of one of our own.
 
         `verify_files_percent`: how many of the files `verify_snapshots` reads back.
 
         Only 100 finds every flipped byte, and only then do Kopia's check and our restores have to tell the same story.
         """
-        self._executable = executable
+        self._executables = tuple(executables)
         self._runner = runner
         self._verify_files_percent = verify_files_percent
         self._operator = operator
@@ -58,17 +61,11 @@ class KopiaTarget:
     def description(self) -> TargetDescription:
         """Which Kopia this is, and what can't be judged here."""
         notes = []
-        if self._executable.version == UNKNOWN_VERSION:
+        if UNKNOWN_VERSION in (program.version for program in self._executables):
             notes.append("this Kopia does not say its version; its SHA-256 tells it from others")
         if not self.capabilities.owner:
             notes.append("owners of files are not compared: restoring them needs root")
-        return TargetDescription(
-            name="kopia",
-            versions=(self._executable.version,),
-            executable=str(self._executable.path),
-            executable_sha256=self._executable.sha256,
-            notes=tuple(notes),
-        )
+        return TargetDescription("kopia", self._executables, tuple(notes))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -83,7 +80,8 @@ class KopiaTarget:
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
-        kopia = Kopia(self._executable.path, self._runner, place.operation_seconds_max)
+        programs = Programs([program.path for program in self._executables], place.seed)
+        kopia = Kopia(programs, self._runner, place.operation_seconds_max)
         if self._operator is not None:
             async with use_server(kopia, place, self._operator) as operated:
                 yield operated

@@ -30,7 +30,7 @@ class MemoryTarget:
     @property
     def description(self) -> TargetDescription:
         notes = (f"planted defect: {self._defect}",) if self._defect else ()
-        return TargetDescription("memory", (), notes=notes)
+        return TargetDescription("memory", notes=notes)
 
     @property
     def capabilities(self) -> Capabilities:

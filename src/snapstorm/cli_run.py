@@ -1,0 +1,176 @@
+"""The command line's part that runs: stage after stage on one testbed, shown while it goes on and summed up after."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import anyio
+from rich.console import Console
+
+from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
+from snapstorm.engine.result import RunResult
+from snapstorm.engine.testbed import read_testbed
+from snapstorm.engine.together import first_failure
+from snapstorm.errors import ConfigError, HarnessError, TargetError
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.model.verdict import EXIT_STATUS, Verdict
+from snapstorm.plan.scenarios import Scenario
+from snapstorm.report.history import proven_lines
+from snapstorm.report.progress import ProgressKind, progress
+from snapstorm.report.summary import STYLES, summary_lines
+from snapstorm.targets.choose import find_versions
+
+ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "none"]
+
+
+class Interrupted(Exception):
+    """A signal ended the command before there was a run to report on."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of several on one testbed."""
+
+    options: HarnessOptions
+    work: Callable[[Harness], Awaitable[object]] | None
+
+
+def plan_stages(options: HarnessOptions, scenario: Scenario, *, is_upgrade: bool) -> list[Stage]:
+    """The runs that were asked for: one, or one for each version of the target.
+
+    Raises ConfigError where versions and options don't fit together, HarnessError when a version can't be found.
+    """
+    if not is_upgrade and not scenario.versions:
+        return [Stage(options, lambda harness: harness.run_scenario(scenario))]
+    if options.operator is not None:
+        raise ConfigError("a server that already runs has the version that it has; leave the versions out")
+    kopias = list(options.kopias) or find_versions(options.target, scenario.versions)
+    if len(kopias) < 2:
+        raise ConfigError("running through versions needs at least two of them, each given with --kopia")
+    part = _part(scenario, len(kopias))
+    is_oldest = scenario.repository_format == "oldest"
+    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
+    return [
+        Stage(
+            replace(
+                options,
+                kopias=[kopia],
+                seed=seed,
+                is_oldest_format=is_oldest,
+                upgrades_format=is_oldest and number == len(kopias),
+                scenario=part.model_dump_json(),
+            ),
+            lambda harness: harness.run_scenario(part),
+        )
+        for number, kopia in enumerate(kopias, start=1)
+    ]
+
+
+def _part(scenario: Scenario, parts: int) -> Scenario:
+    """The scenario with one part of its random actions."""
+    seconds, actions = scenario.random_seconds, scenario.actions
+    return scenario.model_copy(
+        update={
+            "duration_seconds": None if seconds is None else seconds / parts,
+            "actions": None if actions is None else -(-actions // parts),
+        }
+    )
+
+
+def run_stages(stages: Sequence[Stage], kind: ProgressChoice, *, json_output: bool) -> int:
+    """Run one stage after the other until one does not pass, show what comes of them, and return the exit status."""
+    results: list[RunResult] = []
+    if len(stages) == 1:
+        results.append(_run_stage(stages[0], kind))
+    else:
+        with _common_testbed(stages, results) as testbed:
+            for stage in stages:
+                results.append(_run_stage(replace(stage, options=replace(stage.options, testbed=testbed)), kind))
+                if results[-1].verdict is not Verdict.PASS:
+                    break
+            _print_proven(testbed)
+    last = results[-1]
+    if json_output:
+        stages_json: list[dict[str, Any]] = [result.as_json() for result in results] if len(stages) > 1 else []
+        print(json.dumps({**last.as_json(), "stages": stages_json}), flush=True)
+    return EXIT_STATUS[last.verdict]
+
+
+@contextmanager
+def _common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> Iterator[Path]:
+    """The testbed of all stages. One that nobody has named is temporary, and kept only if something is violated."""
+    named = stages[0].options.testbed
+    if named is not None:
+        yield named
+        return
+    parent = Path(tempfile.mkdtemp(prefix="snapstorm-"))
+    try:
+        yield parent / "testbed"
+    finally:
+        if not any(result.tally.violations for result in results):
+            remove_tree(parent)
+
+
+def _run_stage(stage: Stage, kind: ProgressChoice) -> RunResult:
+    result = anyio.run(_run, stage.options, stage.work, ProgressKind(kind))
+    _print_summary(result)
+    return result
+
+
+async def _run(
+    options: HarnessOptions, work: Callable[[Harness], Awaitable[object]] | None, kind: ProgressKind
+) -> RunResult:
+    harness: Harness | None = None
+    with progress(kind, sys.stderr) as listener:
+        try:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_end_on_signal, scope)
+                    async with open_harness(options, listener) as opened:
+                        harness = opened
+                        if work is not None:
+                            await work(opened)
+                        await opened.finish()
+                    tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            error = first_failure(group)
+            # Once a run has begun, an error is a verdict of its own; before, there is nothing to report on.
+            if harness is None or not isinstance(error, (HarnessError, TargetError)):
+                raise error from group
+    if harness is None:
+        raise Interrupted
+    return harness.result
+
+
+async def _end_on_signal(scope: anyio.CancelScope) -> None:
+    """The first signal ends the run cleanly; the second one at once (the watchdog then ends the children)."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            if scope.cancel_called:
+                os._exit(EXIT_STATUS[Verdict.INTERRUPTED])
+            print("ending the run; once more to end it at once", file=sys.stderr, flush=True)
+            scope.cancel()
+
+
+def _print_summary(result: RunResult) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    lines = summary_lines(result, is_testbed_kept=result.testbed.exists())
+    for line in lines[:-1]:
+        console.print(line, markup=False, style="red" if line.startswith("VIOLATED") else None)
+    console.print(lines[-1], markup=False, style=STYLES[result.verdict])
+
+
+def _print_proven(testbed: Path) -> None:
+    with suppress(HarnessError), read_testbed(testbed) as ledger:
+        for line in ["", *proven_lines(ledger.history.survival())]:
+            print(line, file=sys.stderr)

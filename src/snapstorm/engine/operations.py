@@ -1,0 +1,138 @@
+"""Operations: what asks the target once, between a durable intent and a durable outcome.
+
+A failure is held against the target here, unless the caller judges it later: without a fault active, no operation fails
+or hangs; but a time-out counts only when it comes again on an idle machine, and a version that the repository is too
+new for is refused by design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from snapstorm.engine.checker import Checker
+from snapstorm.engine.run import Run, current_operation
+from snapstorm.engine.step import Redo, Step, Suspect
+from snapstorm.engine.testbed import disk_is_full
+from snapstorm.errors import (
+    NoSpaceError,
+    OperationFailed,
+    OperationTimedOut,
+    OperationUnknown,
+    TargetError,
+    VersionRefused,
+)
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.outcomes import Failed, Ok, Outcome, Unknown, outcome_key
+
+Value = TypeVar("Value")
+
+
+class Operations:
+    """The operations of one run."""
+
+    def __init__(self, run: Run, checker: Checker, perform_again: Redo) -> None:
+        """`perform_again` does a step anew that does not say itself how it is done again."""
+        self._run = run
+        self._checker = checker
+        self._perform_again = perform_again
+        self._suspects: list[Suspect] = []
+
+    def take_suspects(self) -> list[Suspect]:
+        """What has timed out since the last call, to be repeated on an idle machine."""
+        suspects, self._suspects = self._suspects, []
+        return suspects
+
+    async def operate(
+        self,
+        step: Step,
+        ask: Callable[[str], Awaitable[Value]],
+        *,
+        resolved: Mapping[str, Any] | None = None,
+        creates: tuple[str, str, Manifest] | None = None,
+        deletes: Sequence[str] = (),
+        snapshot_of: Callable[[Value], str] | None = None,
+        is_judged_later: bool = False,
+        is_of_target: bool = True,
+    ) -> tuple[Outcome[Value], str]:
+        """Ask the target once, between a durable intent and a durable outcome. Returns the operation's id as well.
+
+        A failure is held against the target here, unless the caller does that later.
+        """
+        run = self._run
+        operation = step.next_operation()
+        step.operations_begun += 1
+        run.ledger.begin_operation(
+            operation=operation,
+            run_number=run.number,
+            client=step.client,
+            step=step.number,
+            action=step.action.key,
+            options=step.action.model_dump_json(exclude_unset=True),
+            began_seconds=run.now_seconds(),
+            resolved=resolved,
+            creates=creates,
+            deletes=deletes,
+        )
+        began = run.clock.monotonic_seconds()
+        outcome: Outcome[Value] = Unknown("cut off before it ended")
+        snapshot: str | None = None
+        token = current_operation.set(operation)
+        try:
+            value = await (self._ask(ask, operation) if is_of_target else ask(operation))
+            outcome = Ok(value)
+            snapshot = snapshot_of(value) if snapshot_of else None
+        except TargetError as error:
+            outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
+            self._run.check_machine(error)
+            step.last_failure = (operation, error)
+            if not is_judged_later:
+                self.judge_failure(step)
+        finally:
+            current_operation.reset(token)
+            seconds = run.clock.monotonic_seconds() - began
+            reason = "" if isinstance(outcome, Ok) else outcome.reason
+            run.ledger.end_operation(
+                operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
+            )
+        return outcome, operation
+
+    async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
+        """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
+        try:
+            return await ask(operation)
+        except NoSpaceError as error:
+            if disk_is_full(self._run.place.directory, self._run.workdir) is None:
+                raise OperationUnknown(f"the target says that there is no space, but there is: {error}") from error
+            raise
+
+    def judge_failure(self, step: Step) -> None:
+        """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle
+        machine."""
+        if step.last_failure is None:
+            return
+        operation, error = step.last_failure
+        if isinstance(error, OperationTimedOut) and not step.is_confirming:
+            self._suspects.append(Suspect(step.client, step.action, step.redo or self._perform_again))
+            return
+        if self.is_refused_by_design(error):
+            self._run.note_refusal(error)
+            return
+        self.report(
+            step,
+            Guarantee.AVAILABLE,
+            f"{step.action.key} failed although no fault was active: {error}",
+            operation=operation,
+            texts={"output.txt": error.evidence},
+        )
+
+    def is_refused_by_design(self, error: TargetError) -> bool:
+        """Whether an older version was refused what a newer one may do. With one version there is no older one."""
+        return isinstance(error, VersionRefused) and self._run.is_across_versions
+
+    def report(self, step: Step, guarantee: Guarantee, detail: str, **about: Any) -> None:
+        """Report a violation that this step has shown."""
+        violation = self._checker.report(guarantee, detail, client=step.client, **about)
+        if violation is not None:
+            step.violations.append(violation)

@@ -1,0 +1,134 @@
+"""Several versions on one testbed: mixed in one run, or one after the other; and what an old one is refused."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.e2e.commandline import SMALL, snapstorm
+
+Versioned = Callable[..., Path]
+
+REFUSED = """
+if argv[:2] == ["snapshot", "create"]:
+    print("ERROR unable to open repository: This version of Kopia does not support feature 'x'.", file=sys.stderr)
+    sys.exit(1)
+"""
+STEPS = """
+clients = 2
+versions = ["1.0.0", "2.0.0"]
+repository_format = "oldest"
+[[steps]]
+action = "write-random-files"
+count = 3
+[[steps]]
+action = "snapshot-root"
+[[steps]]
+action = "restore-snapshot"
+"""
+
+
+@pytest.fixture
+def versioned(wrapper: Callable[..., Path]) -> Versioned:
+    """Makes a program that is Kopia, but says that it is of another version, and may misbehave."""
+
+    def make(version: str, body: str = "") -> Path:
+        answer = f'if argv == ["--version"]:\n    print("{version} build: x from: y")\n    sys.exit(0)\n'
+        return wrapper(answer + body, f"kopia-{version}")
+
+    return make
+
+
+def programs_run(bed: Path) -> dict[str, set[str]]:
+    """By the file name of the program, the commands that it has run."""
+    found: dict[str, set[str]] = {}
+    with closing(sqlite3.connect(bed / "ledger.sqlite3")) as ledger:
+        for (argv,) in ledger.execute("SELECT argv FROM commands"):
+            words = json.loads(argv)
+            found.setdefault(Path(words[0]).name, set()).add(" ".join(words[1:3]))
+    return found
+
+
+def test_mixed_versions_share_a_run(scratch: Path, versioned: Versioned) -> None:
+    """Each process is one of them, and the result names both."""
+    bed = scratch / "bed"
+    kopias = ("--kopia", versioned("1.0.0"), "--kopia", versioned("2.0.0"))
+    ran = snapstorm("run", "--testbed", bed, *kopias, "--actions", "40", "--clients", "2", "--json", *SMALL)
+    assert ran.status == 0, ran.stderr
+    assert ran.json["target"]["versions"] == ["1.0.0", "2.0.0"]
+    assert [program["version"] for program in ran.json["target"]["executables"]] == ["1.0.0", "2.0.0"]
+    commands = programs_run(bed)
+    assert {"snapshot create", "snapshot list"} <= commands["kopia-1.0.0"] & commands["kopia-2.0.0"]
+
+
+def test_versions_run_one_after_the_other_and_the_last_upgrades_the_format(scratch: Path, versioned: Versioned) -> None:
+    """Each stage sweeps what those before it have promised; the table says who restored whose snapshots."""
+    bed, config = scratch / "bed", scratch / "steps.toml"
+    config.write_text(STEPS)
+    kopias = ("--kopia", versioned("1.0.0"), "--kopia", versioned("2.0.0"))
+    ran = snapstorm("run", "--config", config, "--testbed", bed, *kopias, "--json")
+    assert ran.status == 0, ran.stderr
+    stages = ran.json["stages"]
+    assert [stage["target"]["version"] for stage in stages] == ["1.0.0", "2.0.0"]
+    assert stages[1]["restores_verified_earlier_runs"] >= 2
+    assert {stage["seed"] for stage in stages} == {ran.json["seed"]}
+    assert "kopia 1.0.0 -> kopia 2.0.0" in ran.stderr
+    commands = programs_run(bed)
+    assert "repository upgrade" in commands["kopia-2.0.0"]
+    assert "repository upgrade" not in commands["kopia-1.0.0"]
+    again = snapstorm("run", "--upgrade", "--testbed", bed, *kopias, "--actions", "50", "--json", *SMALL)
+    assert again.status == 0, again.stderr
+    assert len(again.json["stages"]) == 2
+
+
+def test_a_stage_that_does_not_pass_is_the_last(scratch: Path, versioned: Versioned) -> None:
+    """What comes after it would only blur what went wrong."""
+    bad = versioned("1.0.0", 'if argv[:2] == ["snapshot", "verify"]:\n    sys.exit(3)\n')
+    config = scratch / "steps.toml"
+    config.write_text(STEPS + '[[steps]]\naction = "verify-repository"\n')
+    kopias = ("--kopia", bad, "--kopia", versioned("2.0.0"))
+    ran = snapstorm("run", "--config", config, "--testbed", scratch / "bed", *kopias, "--json")
+    assert ran.status == 1, ran.stderr
+    assert [stage["verdict"] for stage in ran.json["stages"]] == ["violated"]
+
+
+def test_what_an_old_version_is_refused_violates_nothing(scratch: Path, versioned: Versioned) -> None:
+    """But with one version only, there is no newer one whose doing it could be."""
+    old = versioned("1.0.0", REFUSED)
+    options = ("--actions", "30", "--clients", "2", "--seed", "3", "--json", *SMALL)
+    mixed = snapstorm("run", "--testbed", scratch / "mixed", "--kopia", old, "--kopia", versioned("2.0.0"), *options)
+    assert mixed.status == 0, mixed.stderr
+    assert mixed.json["refused_by_design"] > 0
+    assert "refused by design" in mixed.stderr
+    alone = snapstorm("run", "--testbed", scratch / "alone", "--kopia", old, *options)
+    assert alone.status == 1, alone.stderr
+    assert {violation["guarantee"] for violation in alone.json["violations"]} == {"available"}
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--upgrade",), "needs at least two"),
+        (("upgrade", "--target", "memory"), "no versions"),
+    ],
+)
+def test_bad_input(scratch: Path, words: tuple[str, ...], complaint: str) -> None:
+    """One line, and no testbed."""
+    ran = snapstorm("run", *words, "--testbed", scratch / "bed")
+    assert ran.status == 2
+    assert complaint in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+    assert not (scratch / "bed").exists()
+
+
+@pytest.mark.long
+def test_the_shipped_upgrade_passes(scratch: Path) -> None:
+    """Three released versions, from the oldest format to the newest."""
+    ran = snapstorm("run", "upgrade", "--testbed", scratch / "bed", "--duration", "45s", "--json")
+    assert ran.status == 0, ran.stderr
+    assert [stage["target"]["version"] for stage in ran.json["stages"]] == ["0.19.0", "0.22.3", "0.23.1"]
+    assert "kopia 0.19.0 -> kopia 0.23.1" in ran.stderr
