@@ -5,10 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 KOPIA := 0.23.1
 OLDER_KOPIAS := 0.22.3 0.19.0
+VERSITYGW := 1.8.0
 RUN_OPTIONS ?=
 MINUTES ?= 30
 
 SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
+
+S3_SERVER := .tools/bin/versitygw-$(VERSITYGW)
 
 .PHONY: help setup run test test-unit test-long soak lint format types check tools-all lock clean
 .DELETE_ON_ERROR:
@@ -21,13 +24,13 @@ setup: $(SETUP) ## make .venv with everything in it, and build Kopia
 run: $(SETUP) ## run the main job: clients against a real Kopia server, every restore verified
 	$(BIN)/snapstorm run $(RUN_OPTIONS)
 
-test: $(SETUP) ## run all tests but the long ones
+test: $(SETUP) $(S3_SERVER) ## run all tests but the long ones
 	$(BIN)/pytest
 
 test-unit: $(SETUP) ## run the tests that take seconds
 	$(BIN)/pytest tests/unit
 
-test-long: $(SETUP) tools-all ## run the tests that take minutes or much of the machine
+test-long: $(SETUP) $(S3_SERVER) tools-all ## run the tests that take minutes or much of the machine
 	$(BIN)/pytest -m long
 
 soak: $(SETUP) ## live through MINUTES (30) of runs and kills on one testbed
@@ -62,6 +65,10 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 # The binary is the target itself, so that it is built as soon as there is Go, and again if somebody removes it.
 .tools/bin/kopia-%: tools/kopia-%/go.mod tools/kopia-%/go.sum
 	@tools/build-kopia $* $@
+
+# An S3 server for the tests alone.
+.tools/bin/versitygw-%: tools/versitygw/go.mod tools/versitygw/go.sum
+	@tools/build-versitygw $@
 
 lock: ## make the locked requirements anew from requirements/*.in
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \

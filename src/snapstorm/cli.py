@@ -10,12 +10,14 @@ Exit status: 0 pass, 1 violated, 2 bad usage or configuration, 3 environment or 
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
+import anyio
 import cyclopts
 from cyclopts import App, Group, Parameter
 
@@ -23,10 +25,12 @@ from snapstorm import __version__
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
 from snapstorm.cli_show import register
+from snapstorm.engine.copies import recover as recover_copy
 from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
+from snapstorm.model.storage import Storage, read_storage
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.quantities import read_bytes
 from snapstorm.plan.scenarios import (
@@ -57,8 +61,9 @@ register(app)
 _WHAT = Group("What runs", sort_key=1)
 _WHERE = Group("Where and against what", sort_key=2)
 _OPERATED = Group("A server that already runs", sort_key=3)
-_JUDGING = Group("Judging", sort_key=4)
-_OUTPUT = Group("Output", sort_key=5)
+_COPIES = Group("Copies of the ledger", sort_key=4)
+_JUDGING = Group("Judging", sort_key=5)
+_OUTPUT = Group("Output", sort_key=6)
 
 
 @app.command
@@ -83,6 +88,12 @@ def run(
     clients_file: Annotated[Path | None, Parameter(group=_OPERATED)] = None,
     yes: Annotated[bool, Parameter(group=_OPERATED, negative="")] = False,
     workdir: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    repository: Annotated[str | None, Parameter(group=_WHERE)] = None,
+    persist: Annotated[str | None, Parameter(group=_COPIES)] = None,
+    persist_minutes: Annotated[float, Parameter(group=_COPIES)] = 10.0,
+    copied_from: Annotated[str | None, Parameter(name="--from", group=_COPIES)] = None,
+    secrets_file: Annotated[Path | None, Parameter(group=_COPIES)] = None,
+    take_over: Annotated[bool, Parameter(group=_COPIES, negative="")] = False,
     repository_bytes_max: Annotated[str | None, Parameter(group=_WHERE)] = None,
     sweep_seconds: Annotated[float | None, Parameter(group=_JUDGING)] = None,
     operation_timeout: Annotated[str, Parameter(group=_JUDGING)] = "300s",
@@ -135,6 +146,20 @@ def run(
         Write there without asking first.
     workdir
         Where clients' files and restores live. Default: inside the testbed.
+    repository
+        Where the repository is stored: a directory, or s3://BUCKET/PREFIX?endpoint=https://HOST:PORT with credentials
+        from the environment or ~/.aws. Default: inside the testbed.
+    persist
+        Copy the ledger there, now, every some minutes and at the end: to a folder, or to a second Kopia repository at
+        kopia:DIRECTORY or s3://BUCKET/PREFIX?endpoint=... Default: where it went before; "none" ends it.
+    persist_minutes
+        How far apart these copies are.
+    copied_from
+        Begin a new testbed that goes on from the copy kept there, with the repository where it is.
+    secrets_file
+        The secrets.toml of the testbed that was copied. It is never part of a copy.
+    take_over
+        Go on although another instance of the testbed holds the copy.
     repository_bytes_max
         What the repository may hold, such as 8GiB: near it more is deleted and collected, beyond it no snapshot taken.
     sweep_seconds
@@ -159,6 +184,12 @@ def run(
         mode=chosen.mode,
         seed=seed,
         workdir=workdir,
+        repository=_storage("--repository", repository),
+        persist=persist or copied_from,
+        persist_minutes=persist_minutes,
+        copied_from=copied_from,
+        secrets_file=secrets_file,
+        take_over=take_over,
         data_bytes_max=chosen.data_bytes_max,
         repository_bytes_max=_bytes("--repository-bytes-max", repository_bytes_max),
         operation_seconds_max=_duration("--operation-timeout", operation_timeout),
@@ -185,6 +216,9 @@ def sweep(
     sweep_seconds: float | None = None,
     operation_timeout: str = "300s",
     workdir: Path | None = None,
+    repository: str | None = None,
+    persist: str | None = None,
+    take_over: Annotated[bool, Parameter(negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto",
 ) -> int:
@@ -210,6 +244,12 @@ def sweep(
         After this time an operation is ended.
     workdir
         Where restores go. Default: inside the testbed.
+    repository
+        Where the repository is now, if it has been moved.
+    persist
+        Where copies of the ledger go; "none" for nowhere. Default: where they went before.
+    take_over
+        Go on although another instance of the testbed holds the copy.
     json_output
         Print one JSON object on stdout, and nothing else there.
     progress_kind
@@ -224,6 +264,9 @@ def sweep(
         kopias=kopia or [],
         mode=mode,
         workdir=workdir,
+        repository=_storage("--repository", repository),
+        persist=persist,
+        take_over=take_over,
         operation_seconds_max=_duration("--operation-timeout", operation_timeout),
         sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
         must_exist=True,
@@ -257,6 +300,42 @@ def compact(*, testbed: Path, keep_runs: int = 20) -> int:
         f"dropped {dropped.operations:,} operation(s), {dropped.commands:,} command(s) and {dropped.verifications:,} "
         f"superseded verification(s); the ledger went from {bytes_before:,} to {bytes_after:,} bytes"
     )
+    return 0
+
+
+@app.command
+def recover(
+    *,
+    testbed: Path,
+    copied_from: Annotated[str, Parameter(name="--from")],
+    kopia: Path | None = None,
+    take_over: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Put the latest copy of a testbed's ledger in the place of its own, which is damaged or lost.
+
+    The ledger that is there is kept under another name. What happened after the copy was made is not known any more:
+    snapshots of that time are not judged, and one that the copy promises and that is not listed makes the next run
+    inconclusive.
+
+    Parameters
+    ----------
+    testbed
+        The testbed.
+    copied_from
+        Where the copies are: what was given to --persist.
+    kopia
+        The program that reads them, if they are in a Kopia repository.
+    take_over
+        Take the copy although another instance of the testbed holds it.
+    """
+    executables = [kopia] if kopia else []
+    done = anyio.run(
+        functools.partial(recover_copy, copied_from, testbed.absolute(), executables=executables, take_over=take_over)
+    )
+    print(f"the ledger is that of {done.state.written_utc}, run {done.state.run}, from {copied_from}")
+    if done.damaged is not None:
+        print(f"the one that was there is kept as {done.damaged}")
+    print(f"now: snapstorm sweep --testbed {testbed}")
     return 0
 
 
@@ -375,6 +454,15 @@ def _bytes(option: str, text: str | None) -> int | None:
         return None
     try:
         return read_bytes(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def _storage(option: str, text: str | None) -> Storage | None:
+    if text is None:
+        return None
+    try:
+        return read_storage(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
 

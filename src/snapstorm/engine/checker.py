@@ -56,6 +56,7 @@ class Checker:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._has_noted_unknown_runs = False
         self._reported: set[tuple[Guarantee, str | None, str | None]] = set()
 
     def report(
@@ -253,6 +254,15 @@ class Checker:
                 )
         return [violation for violation in found if violation is not None]
 
+    def _note_of_unknown_runs(self, snapshots: Sequence[str]) -> None:
+        """Say once that there are snapshots about which nothing is known."""
+        if snapshots and not self._has_noted_unknown_runs:
+            self._has_noted_unknown_runs = True
+            self._run.note(
+                "there are snapshots of runs that this ledger does not know, because it goes on from an older copy; "
+                "they are not judged"
+            )
+
     def judge_listing(self, listing: Listing, operation: str | None) -> list[Violation]:
         """Hold a listing against what its client must see; settle the doubts that it settles."""
         ledger = self._run.ledger
@@ -264,6 +274,7 @@ class Checker:
                 concerned[expectation.operation] = expectation
         judgement: ListingJudgement = judge_listing(listing, concerned.values())
         ledger.settle(judgement.settled)
+        self._note_of_unknown_runs(judgement.of_unknown_runs)
         found = [
             self.report(
                 finding.guarantee,

@@ -61,6 +61,7 @@ class Engine:
         self._checker = checker
         self._steps: dict[str, int] = {}
         self._collecting = anyio.Lock()
+        self._unknown_runs = run.ledger.gaps.unknown_runs()
         self._operations = Operations(run, checker, self._perform_drawn)
         self._operate = self._operations.operate
         self._judge_failure = self._operations.judge_failure
@@ -409,6 +410,7 @@ class Engine:
                 is_quiescent=is_quiescent,
                 is_isolated=self._run.is_isolated,
                 is_exclusive=self._run.place.is_exclusive,
+                unknown_runs=self._unknown_runs,
             )
             step.violations += self._checker.judge_listing(listing, operation)
         return outcome

@@ -18,7 +18,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,17 +26,19 @@ import anyio
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.client import Client
+from snapstorm.engine.copies import make_from_copy, open_persistence
 from snapstorm.engine.drive import Budget, drive_client
 from snapstorm.engine.engine import Engine, clear_restores
 from snapstorm.engine.finish import Finisher
 from snapstorm.engine.multiclient import OUR_HOST, MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.engine.options import HarnessOptions, check_options
+from snapstorm.engine.persistence import REPOSITORY_FACT, Persistence, persisting
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
 from snapstorm.engine.testbed import (
     Testbed,
     check_free_space,
-    check_testbed_path,
     make_directories,
     open_testbed,
     remove_empty,
@@ -47,55 +49,20 @@ from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.events import Listener, Noted, ignore
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target, TargetPlace
+from snapstorm.model.storage import read_storage
 from snapstorm.model.verdict import Verdict, decide
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
-from snapstorm.plan.seeds import SEED_MAX, stream
+from snapstorm.plan.seeds import stream
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
 from snapstorm.targets.choose import check_target_name, find_target
-from snapstorm.targets.kopia.operator import OperatorAccess
+
+__all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
 
 CLOCK_BACKWARDS_MAX = timedelta(minutes=2)
 """Between machines, or after the clock was set, some difference is normal."""
-
-
-@dataclass(frozen=True)
-class HarnessOptions:
-    """How a run is made. Only the target's name is checked here; the rest when the harness opens."""
-
-    testbed: Path | None = None
-    """The testbed's directory; None for a temporary one, kept only if something is violated."""
-    target: str = "kopia"
-    """`kopia`, `memory`, or `memory:DEFECT`."""
-    kopias: Sequence[Path] = ()
-    """The programs under test: of several, each process is one, drawn from the seed. Empty to search for one."""
-    operator: OperatorAccess | None = None
-    """A server that already runs, with users that its operator made; None for a server of our own."""
-    mode: Mode = Mode.SERVER
-    seed: int | None = None
-    """None for a random one, which the run prints."""
-    workdir: Path | None = None
-    """Where clients' files and restores live; None for inside the testbed."""
-    data_bytes_max: int = 1 << 30
-    """What one client's data directory may hold."""
-    repository_bytes_max: int | None = None
-    """What the repository may hold: near it more is deleted and collected, beyond it nothing new is snapshotted."""
-    operation_seconds_max: float = 300.0
-    """After this time an operation is ended."""
-    sweep_seconds: float | None = None
-    """Bounds the final sweep; None to verify every live snapshot."""
-    keep_going: bool = False
-    """Go on with the clients' actions after a violation."""
-    is_oldest_format: bool = False
-    """Make a new repository in the oldest format that the target can still make."""
-    upgrades_format: bool = False
-    """Bring a repository of an older format to the newest, before the clients begin."""
-    must_exist: bool = False
-    """Refuse to make a new testbed."""
-    is_sweep_only: bool = False
-    """Nothing but a sweep is asked for, so a run without snapshots of its own can pass."""
-    scenario: str = "library"
-    """What the ledger is to remember of the scenario, as its name or JSON."""
+_UNACCOUNTED_FACT = "unaccounted_told"
+"""How many unaccounted snapshots earlier runs have told of."""
 
 
 def client_name(number: int) -> str:
@@ -209,6 +176,8 @@ class Harness:
         await self._connect([name for name in names if name not in self._connected])
         with self._run.part("reconcile", "comparing the listing with the ledger"):
             await self._finisher.reconcile(names)
+        told = int(self._run.ledger.fact(_UNACCOUNTED_FACT) or 0)
+        self._run.tally.unaccounted = self._run.ledger.gaps.count_unlisted() - told
 
     async def finish(self) -> None:
         """Judge all that is left to judge: doubts, time-outs, the final listing, every live snapshot, the locks."""
@@ -238,6 +207,7 @@ class Harness:
             verdict=self._result.verdict,
             summary=json.dumps(self._result.as_json()),
         )
+        run.ledger.set_fact(_UNACCOUNTED_FACT, str(run.ledger.gaps.count_unlisted()))
         with suppress(OSError):  # Holds evidence, if it is not empty.
             run.directory.rmdir()
 
@@ -274,10 +244,21 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
     Raises ConfigError, HarnessError or TestbedError, one line each. What goes wrong before the target serves leaves
     nothing behind.
     """
-    _check_options(options)
+    check_options(options)
     make_target = find_target(options.target, options.kopias, options.operator)
     async with AsyncExitStack() as stack:
+        if options.copied_from is not None:
+            assert options.testbed is not None
+            await make_from_copy(
+                options.copied_from,
+                options.testbed.absolute(),
+                options.secrets_file,
+                executables=options.kopias,
+                take_over=options.take_over,
+            )
         testbed = stack.enter_context(_testbed(options))
+        # Until the target serves: a testbed that was made from a copy goes again if it does not.
+        testbed.is_new |= options.copied_from is not None
         _check_history(testbed, options)
         left_over = await end_processes_of(testbed.id)
         if left_over:
@@ -290,18 +271,31 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         workdir = stack.enter_context(_workdir(options, testbed))
         is_new_testbed = testbed.is_new
         place = _place(options, testbed)
+        persistence = await stack.enter_async_context(
+            open_persistence(
+                testbed,
+                runner,
+                place=options.persist,
+                executables=options.kopias,
+                minutes=options.persist_minutes,
+                take_over=options.take_over or options.copied_from is not None,
+            )
+        )
         run = _begin_run(options, testbed, target, place, workdir, listener)
         recorder.run = run
         with _recording_failure(run):
             with run.part("set_up", "starting the server"):
                 server = await stack.enter_async_context(target.serve(run.place))
             _check_repository(testbed, server)
+        if options.repository is not None:
+            testbed.ledger.set_fact(REPOSITORY_FACT, str(options.repository))
         testbed.is_new = False
         harness = Harness(run, target, server, testbed, options)
         stack.enter_context(_kept_only_if_violated(options, testbed, harness, is_new_testbed))
         try:
-            await harness.go_on_from_history()
-            yield harness
+            async with persisting(persistence, run.note):
+                await harness.go_on_from_history()
+                yield harness
         except (HarnessError, TargetError) as error:
             harness.note_error(error)
             raise
@@ -311,23 +305,18 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         finally:
             # Before the server ends, so that a run whose ending hangs has its verdict recorded.
             harness.close()
+            if persistence is not None:
+                await _persist_the_end(persistence, harness)
 
 
-def _check_options(options: HarnessOptions) -> None:
-    problems = []
-    if options.seed is not None and not 0 <= options.seed <= SEED_MAX:
-        problems.append(f"the seed must be from 0 to {SEED_MAX}, not {options.seed}")
-    if options.operation_seconds_max <= 0:
-        problems.append("the time for an operation must be above 0")
-    if options.repository_bytes_max is not None and options.repository_bytes_max < 1:
-        problems.append(f"the repository must be allowed at least 1 byte, not {options.repository_bytes_max}")
-    if problems:
-        raise ConfigError(*problems)
-    check_target_name(options.target)
-    if options.testbed is not None:
-        check_testbed_path(options.testbed, must_exist=options.must_exist)
-    if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():
-        raise ConfigError(f"the work directory {options.workdir} is not a directory")
+async def _persist_the_end(persistence: Persistence, harness: Harness) -> None:
+    """Make the last copy, also of a run that was cancelled. One that fails is an error of the run."""
+    with anyio.CancelScope(shield=True):
+        try:
+            await persistence.write(is_final=True)
+        except HarnessError as error:
+            harness.note_error(error)
+            harness.close()
 
 
 @contextmanager
@@ -379,6 +368,7 @@ def _workdir(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
 
 
 def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
+    stored = testbed.ledger.fact(REPOSITORY_FACT)
     if testbed.ledger.fact("repository_id") is None:
         # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
         for name in ("repository", "server"):
@@ -393,6 +383,7 @@ def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
         operation_seconds_max=options.operation_seconds_max,
         is_oldest_format=options.is_oldest_format,
         upgrades_format=options.upgrades_format,
+        named_storage=options.repository or (read_storage(stored) if stored else None),
     )
 
 

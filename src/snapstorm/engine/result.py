@@ -62,6 +62,7 @@ class RunResult:
             "restores_narrowed": tally.restores_narrowed,
             "bytes_verified": tally.bytes_verified,
             "sweep": {"verified": tally.sweep_verified, "left": tally.sweep_left},
+            "unaccounted": tally.unaccounted,
             "refused_by_design": tally.refused_by_design,
             "violations": [_violation(violation) for violation in tally.violations],
             "known_violations": [_violation(violation) for violation in tally.known_violations],

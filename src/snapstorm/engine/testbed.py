@@ -109,7 +109,7 @@ def open_testbed(directory: Path, *, must_exist: bool = False) -> Iterator[Testb
         check_free_space(directory)
     made = make_directories(directory)
     try:
-        with _locked(directory):
+        with locked(directory):
             testbed = _open(directory, is_new=is_new)
             try:
                 yield testbed
@@ -171,7 +171,7 @@ def _empty(directory: Path) -> None:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Hold the testbed's lock. The kernel drops it with the process, so that a crash leaves none behind."""
     try:
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -13,20 +13,19 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import COMPACTED_TICK, Dropped, compact
-from snapstorm.ledger.crash_points import CrashPoint
+from snapstorm.ledger.findings import Findings
+from snapstorm.ledger.gaps import Gaps
 from snapstorm.ledger.history import History
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
 from snapstorm.model.expectations import Expectation, Settled, State
-from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.manifest import Manifest, decode_manifest
 
 _EXPECTATION_COLUMNS = (
@@ -56,13 +55,13 @@ class PastAction:
     outcome: str | None
 
 
-class Ledger:
+class Ledger(Findings):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self.history = History(connection)
-        self._crash_point = CrashPoint()
+        self.gaps = Gaps(connection)
         row = self._one(
             "SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations"
             " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
@@ -105,27 +104,22 @@ class Ledger:
         """Close the ledger. What was committed stays."""
         self._connection.close()
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """How far the testbed has come: its last run, and the last moment in it."""
+        return int(self._one("SELECT coalesce(max(number), 0) FROM runs")[0]), self._tick
+
     def next_tick(self) -> int:
         """The next moment in the order of events of this testbed."""
         self._tick += 1
         return self._tick
-
-    # Facts about the testbed as a whole.
-
-    def fact(self, name: str) -> str | None:
-        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
-
-    def set_fact(self, name: str, value: str) -> None:
-        with self._transaction() as run:
-            run("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
 
     # Runs and clients.
 
     def begin_run(self, *, seed: int, began_utc: str, scenario: str, target: str) -> int:
         """Record a new run and return its number. `scenario` and `target` are JSON."""
         with self._transaction() as run:
-            number = run("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()[0]
+            number = max(run("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()[0], self.gaps.next_run())
             run(
                 "INSERT INTO runs (number, seed, began_utc, scenario, target) VALUES (?, ?, ?, ?, ?)",
                 (number, seed, began_utc, scenario, target),
@@ -377,108 +371,6 @@ class Ledger:
             PastAction(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4]), row[5]) for row in reversed(rows)
         ]
 
-    # What was found.
-
-    def add_verification(
-        self,
-        *,
-        expectation: str,
-        run_number: int,
-        operation: str | None,
-        is_whole: bool,
-        is_equal: bool,
-        is_narrowed: bool,
-        bytes_verified: int,
-        at_utc: str,
-        target_versions: str,
-        through: str,
-    ) -> None:
-        """Record that a snapshot was restored and compared. `through` is the way that it was restored: `client` or
-        `auditor`."""
-        with self._transaction() as run:
-            cursor = run(
-                "INSERT INTO verifications (expectation, run, operation, is_whole, is_equal, is_narrowed, bytes,"
-                " at_utc, target_versions, through) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    expectation,
-                    run_number,
-                    operation,
-                    is_whole,
-                    is_equal,
-                    is_narrowed,
-                    bytes_verified,
-                    at_utc,
-                    target_versions,
-                    through,
-                ),
-            )
-            if is_whole and is_equal:
-                run(
-                    "UPDATE expectations SET last_verification = ? WHERE operation = ?", (cursor.lastrowid, expectation)
-                )
-
-    def verifications_count(self) -> int:
-        """How many verifications there are; those to come have greater numbers."""
-        return int(self._one("SELECT coalesce(max(number), 0) FROM verifications")[0])
-
-    def is_verified(self, expectation: str, run_number: int, after: int = 0) -> bool:
-        """Whether this run has restored the whole snapshot and found it equal, after the verification `after`."""
-        row = self._connection.execute(
-            "SELECT 1 FROM verifications WHERE expectation = ? AND run = ? AND is_whole AND is_equal AND number > ?",
-            (expectation, run_number, after),
-        ).fetchone()
-        return row is not None
-
-    def add_violation(self, run_number: int, violation: Violation, expectation: str | None, fingerprint: str) -> int:
-        """Record a violation and return its number, by which `accept` knows it. `fingerprint` tells what exactly was
-        wrong, so that accepting it accepts nothing else."""
-        with self._transaction() as run:
-            cursor = run(
-                "INSERT INTO violations (run, guarantee, client, snapshot, expectation, operation, path, detail,"
-                " evidence, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    run_number,
-                    violation.guarantee,
-                    violation.client,
-                    violation.snapshot,
-                    expectation,
-                    violation.operation,
-                    violation.path,
-                    violation.detail,
-                    violation.evidence,
-                    fingerprint,
-                ),
-            )
-        assert cursor.lastrowid is not None
-        return int(cursor.lastrowid)
-
-    def is_accepted(
-        self, guarantee: Guarantee, expectation: str | None, snapshot: str | None, fingerprint: str
-    ) -> bool:
-        """Whether a user has accepted just this loss, which is now seen again."""
-        if expectation is None and snapshot is None:
-            return False
-        row = self._connection.execute(
-            "SELECT 1 FROM violations WHERE guarantee = ? AND expectation IS ? AND snapshot IS ?"
-            " AND fingerprint = ? AND accepted_reason IS NOT NULL",
-            (guarantee, expectation, snapshot, fingerprint),
-        ).fetchone()
-        return row is not None
-
-    def accept(self, number: int, reason: str) -> bool:
-        """Mark a violation as known from now on. False if there is none of that number."""
-        with self._transaction() as run:
-            cursor = run("UPDATE violations SET accepted_reason = ? WHERE number = ?", (reason, number))
-        return bool(cursor.rowcount == 1)
-
-    def violations(self) -> list[tuple[int, int, Violation, str | None]]:
-        """All violations ever found: (number, run, violation, why it was accepted if it was)."""
-        rows = self._connection.execute(
-            "SELECT number, run, guarantee, detail, client, snapshot, path, evidence, operation, accepted_reason"
-            " FROM violations ORDER BY number"
-        )
-        return [(row[0], row[1], Violation(Guarantee(row[2]), *row[3:9]), row[9]) for row in rows]
-
     def add_commands(self, commands: Iterable[tuple[int, str | None, str, float, float, int | None, bool]]) -> None:
         """Record finished commands: (run, operation, argv as JSON, began, seconds, exit status, timed out)."""
         with self._transaction() as run:
@@ -513,29 +405,6 @@ class Ledger:
             self._connection.execute(
                 "INSERT INTO manifests VALUES (?, ?)", (manifest.digest, zlib.compress(manifest.encoded, 1))
             )
-
-    def _one(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
-        row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
-        if row is None:
-            raise TestbedError(f"the ledger is damaged: nothing found for {values}")
-        return row
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection.execute
-            except BaseException:
-                # SQLite rolls back by itself after a full disk; a second ROLLBACK would hide the reason.
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._crash_point.before_commit()
-            self._connection.execute("COMMIT")
-            self._crash_point.after_commit()
-        except sqlite3.Error as error:
-            raise translated(error, None) from error
 
 
 def _states_after(outcome: str) -> tuple[State, State]:

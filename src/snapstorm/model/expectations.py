@@ -8,6 +8,7 @@ before it began. Nothing but a deletion that the run asked for ends a live expec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,6 +35,8 @@ class State(StrEnum):
     ABSENT = "absent"
     """A creation in doubt that turned out not to have happened."""
 
+
+_OPERATION_ID = re.compile(r"r(\d+)-")
 
 IN_DOUBT = frozenset({State.CREATING, State.CREATION_IN_DOUBT, State.DELETING, State.DELETION_IN_DOUBT})
 
@@ -78,6 +81,8 @@ class Listing:
     """The target promises to show a client its own snapshots only."""
     is_exclusive: bool = True
     """The repository is ours alone: a snapshot without our tag is one that nobody asked for."""
+    unknown_runs: Sequence[range] = ()
+    """Numbers of runs that the ledger does not know: what they asked for can't be told from what nobody did."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,8 @@ class Settled:
 class ListingJudgement:
     findings: list[Finding] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
+    of_unknown_runs: list[str] = field(default_factory=list)
+    """Snapshots that can't be judged: a run that the ledger does not know may have asked for them."""
 
 
 def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> ListingJudgement:
@@ -115,6 +122,8 @@ def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> List
             judgement.findings.append(_shown_to_a_stranger(listing, entry))
         elif entry.testbed not in (None, listing.testbed) or (entry.testbed is None and not listing.is_exclusive):
             continue  # Another testbed's, or an operator's own.
+        elif entry.operation not in by_operation and _is_of_unknown_run(entry, listing):
+            judgement.of_unknown_runs.append(entry.id)
         elif entry.incomplete is not None:
             judgement.findings.extend(_judge_incomplete(listing, entry, by_operation))
         elif entry.operation is None or entry.operation not in by_operation:
@@ -126,6 +135,17 @@ def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> List
     for expectation in by_operation.values():
         _judge_expectation(listing, expectation, complete.get(expectation.operation), judgement)
     return judgement
+
+
+def run_of(operation: str) -> int | None:
+    """The number of the run that an operation's id names; None for one that is none of ours."""
+    match = _OPERATION_ID.match(operation)
+    return int(match[1]) if match else None
+
+
+def _is_of_unknown_run(entry: ListedSnapshot, listing: Listing) -> bool:
+    run = run_of(entry.operation or "")
+    return run is not None and any(run in unknown for unknown in listing.unknown_runs)
 
 
 def must_be_listed(expectation: Expectation, listing: Listing) -> bool:

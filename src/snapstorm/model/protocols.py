@@ -18,10 +18,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from snapstorm.errors import HarnessError
 from snapstorm.model.actions import FileAction
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.storage import FileStorage, Storage
 
 
 class Mode(StrEnum):
@@ -244,10 +246,20 @@ class TargetPlace:
     """A new repository is made in the oldest format that the target can still make."""
     upgrades_format: bool = False
     """A repository of an older format is brought to the newest that the target knows."""
+    named_storage: Storage | None = None
+    """Where the repository is stored, if not in the testbed."""
+
+    @property
+    def storage(self) -> Storage:
+        """Where the repository is stored."""
+        return self.named_storage or FileStorage(self.directory / "repository")
 
     @property
     def repository(self) -> Path:
-        return self.directory / "repository"
+        """The directory of a repository that is in one. Raises HarnessError for one that is not."""
+        if not isinstance(self.storage, FileStorage):
+            raise HarnessError(f"the repository is not in a directory, but in {self.storage}")
+        return self.storage.path
 
     @property
     def server(self) -> Path:

@@ -52,6 +52,9 @@ class Tally:
     """Live snapshots that the sweep got to, and that did not come back exactly; without those known to be lost."""
     timed_out_unconfirmed: int = 0
     """Operations that timed out and could not be repeated, so that nothing is known about them."""
+    unaccounted: int = 0
+    """Snapshots that a copied ledger promised, and that are not listed: whether their deletion was asked for after the
+    copy was made is not known."""
     refused_by_design: int = 0
     """Operations that the target refused to an older version of itself."""
     notes: list[str] = field(default_factory=list)
@@ -83,6 +86,11 @@ def _what_was_not_judged(tally: Tally) -> str:
         return f"{tally.sweep_unverified} live snapshot(s) could not be verified by the sweep"
     if tally.timed_out_unconfirmed:
         return f"{tally.timed_out_unconfirmed} operation(s) timed out, and could not be repeated"
+    if tally.unaccounted:
+        return (
+            f"{tally.unaccounted} snapshot(s) that the copied ledger promised are not listed: deleted after the copy "
+            "was made, or lost"
+        )
     if tally.restores_verified == 0:
         return "no restore was verified, so nothing is known about the backups"
     if tally.entries_verified == 0:

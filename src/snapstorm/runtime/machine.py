@@ -1,7 +1,8 @@
-"""What the machine did to us: things that look like a target's failure and are not."""
+"""The machine: its name, and what it did to us that looks like a target's failure and is not."""
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 
@@ -13,3 +14,8 @@ def out_of_memory_kills() -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def host_name() -> str:
+    """What this machine calls itself, for people."""
+    return platform.node() or "?"

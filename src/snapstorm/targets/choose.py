@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.errors import ConfigError
+from snapstorm.ledger.persisters import FolderPersister, Persister
 from snapstorm.model.protocols import Target
+from snapstorm.model.storage import FileStorage, Storage, read_storage
 from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.discovery import find_kopia, find_version
 from snapstorm.targets.kopia.operator import OperatorAccess
+from snapstorm.targets.kopia.persister import PERSISTER_SECRET, open_kopia_persister
+from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.target import KopiaTarget
 from snapstorm.targets.memory import MemoryTarget
 
@@ -45,6 +52,42 @@ def find_target(
         return lambda runner: target
     found = [find_kopia(executable) for executable in executables] or [find_kopia()]
     return lambda runner: KopiaTarget(found, runner, operator=operator)
+
+
+@dataclass(frozen=True)
+class PersisterPlace:
+    """Where copies of a ledger are kept, and how."""
+
+    text: str
+    storage: Storage
+    executable: Path | None
+    """The program that keeps them as snapshots; None for a plain folder."""
+
+    @asynccontextmanager
+    async def open(
+        self, runner: ProcessRunner, directory: Path, secret: Callable[[str], str], operation_seconds_max: float
+    ) -> AsyncIterator[Persister]:
+        """The persister; what it needs meanwhile goes to `directory`, which goes with the block."""
+        if self.executable is None:
+            assert isinstance(self.storage, FileStorage)
+            yield FolderPersister(self.storage.path)
+            return
+        kopia = Kopia(Programs([self.executable]), runner, operation_seconds_max)
+        async with open_kopia_persister(kopia, self.storage, secret(PERSISTER_SECRET), directory) as persister:
+            yield persister
+
+
+def find_persister(text: str, executables: Sequence[Path]) -> PersisterPlace:
+    """What keeps copies of a ledger at a folder, `kopia:DIRECTORY` or `s3://BUCKET/PREFIX?...`, changing nothing.
+
+    Raises ConfigError for a place that can't be, HarnessError when the program is missing.
+    """
+    is_kopia, words = text.startswith(("kopia:", "s3:")), text.removeprefix("kopia:")
+    try:
+        storage = read_storage(words)
+    except ValueError as error:
+        raise ConfigError(f"the place for copies of the ledger: {error}") from None
+    return PersisterPlace(text, storage, find_kopia(*executables[-1:]).path if is_kopia else None)
 
 
 def find_versions(name: str, versions: Sequence[str]) -> list[Path]:

@@ -48,6 +48,10 @@ _REFUSED_VERSION = re.compile(
 )
 """By design: `internal/feature/feature.go` and `repo/open.go`, the same from 0.19.0 to 0.23.1."""
 
+_STORAGE_IN_USE = "found existing data in storage location"
+_NO_REPOSITORY = "repository not initialized in the provided storage"
+_BLOB_TOTAL = re.compile(rb"^Total: (\d+)", re.MULTILINE)
+
 _USER_EXISTS = re.compile(r": user already exists$", re.MULTILINE)
 
 
@@ -170,6 +174,25 @@ def read_format_version(completed: CompletedCommand) -> int:
     if version is None:
         raise OperationFailed("repository status does not say the format's version", evidence=evidence_of(completed))
     return version
+
+
+def read_storage_bytes(completed: CompletedCommand) -> int:
+    """The bytes of all blobs, from `blob stats --raw`."""
+    check(completed, "blob stats", OperationFailed)
+    match = _BLOB_TOTAL.search(completed.stdout)
+    if match is None:
+        raise OperationFailed("blob stats does not say the total", evidence=evidence_of(completed))
+    return int(match[1])
+
+
+def is_storage_in_use(completed: CompletedCommand) -> bool:
+    """Whether a repository could not be made because there is data already where it was to be."""
+    return _STORAGE_IN_USE in _stderr(completed)
+
+
+def is_repository_missing(completed: CompletedCommand) -> bool:
+    """Whether a connection failed because there is no repository in this storage."""
+    return _NO_REPOSITORY in _stderr(completed)
 
 
 def read_maintenance_schedule(completed: CompletedCommand) -> Mapping[str, Any]:

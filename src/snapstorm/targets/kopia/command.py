@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snapstorm.model.storage import FileStorage, Storage
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, RunningProcess
 from snapstorm.targets.kopia.programs import Programs
 
@@ -42,6 +43,8 @@ class Actor:
     password: str = field(repr=False)
     has_cache: bool = True
     """Whether a connection keeps a cache. Kopia without one reads everything from where it really is."""
+    storage_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the storage wants to know, by the name of the environment variable that Kopia takes it from."""
 
     @property
     def name(self) -> str:
@@ -150,15 +153,14 @@ class Kopia:
     # Commands directly on the repository.
 
     async def create_repository(
-        self, actor: Actor, repository: Path, identity: str, *, format_version: int | None = None
+        self, actor: Actor, storage: Storage, identity: str, *, format_version: int | None = None
     ) -> CompletedCommand:
         """`format_version` None for what this Kopia makes by itself."""
         return await self._run(
             actor,
             "repository",
             "create",
-            "filesystem",
-            f"--path={repository}",
+            *_storage_words(storage),
             f"--format-block-key-derivation-algorithm={_FAST_DERIVATION}",
             *([] if format_version is None else [f"--format-version={format_version}"]),
             *_identity_options(identity),
@@ -184,19 +186,22 @@ class Kopia:
             program=self.programs.newest_named,
         )
 
-    async def connect_to_repository(self, actor: Actor, repository: Path, identity: str) -> CompletedCommand:
+    async def connect_to_repository(self, actor: Actor, storage: Storage, identity: str) -> CompletedCommand:
         return await self._run(
             actor,
             "repository",
             "connect",
-            "filesystem",
-            f"--path={repository}",
+            *_storage_words(storage),
             *_identity_options(identity),
             *actor.cache_options,
         )
 
     async def repository_status(self, actor: Actor) -> CompletedCommand:
         return await self._run(actor, "repository", "status", "--json")
+
+    async def blob_stats(self, actor: Actor) -> CompletedCommand:
+        """How many blobs there are, and their bytes."""
+        return await self._run(actor, "blob", "stats", "--raw")
 
     async def disable_maintenance(self, actor: Actor) -> CompletedCommand:
         return await self._run(
@@ -245,7 +250,11 @@ class Kopia:
             "--no-ui",
             *_certificate_options(certificate, key),
         ]
-        secrets = {"KOPIA_PASSWORD": actor.password, "KOPIA_SERVER_CONTROL_PASSWORD": control_password}
+        secrets = {
+            "KOPIA_PASSWORD": actor.password,
+            "KOPIA_SERVER_CONTROL_PASSWORD": control_password,
+            **actor.storage_secrets,
+        }
         make_private(actor.directory)
         async with self.runner.start(
             argv, env=actor.environment, secret_env=secrets, cwd=actor.directory, log=log
@@ -277,11 +286,21 @@ class Kopia:
         return await self.runner.run(
             [self.programs.draw(actor.name) if program is None else program, *words],
             env={**actor.environment, **(env or {})},
-            secret_env={"KOPIA_PASSWORD": actor.password, **(secrets or {})},
+            secret_env={"KOPIA_PASSWORD": actor.password, **actor.storage_secrets, **(secrets or {})},
             cwd=actor.directory,
             secret_words=secret_words,
             seconds_max=self.seconds_max if seconds_max is None else seconds_max,
         )
+
+
+def _storage_words(storage: Storage) -> list[str]:
+    """The kind of storage and where it is; credentials travel in the environment."""
+    if isinstance(storage, FileStorage):
+        return ["filesystem", f"--path={storage.path}"]
+    words = ["s3", f"--bucket={storage.bucket}", f"--prefix={storage.prefix}", f"--endpoint={storage.host}"]
+    if storage.region is not None:
+        words.append(f"--region={storage.region}")
+    return words if storage.is_encrypted else [*words, "--disable-tls"]
 
 
 def _identity_options(identity: str) -> tuple[str, str]:

@@ -13,6 +13,8 @@ import json
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,8 +22,12 @@ import anyio.to_thread
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError, TestbedError
 from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.protocols import TargetPlace
+from snapstorm.model.storage import FileStorage, S3Storage
+from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
 
@@ -50,9 +56,10 @@ class Repository:
         self._adding = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self.id = ""
         """What tells this repository from every other one; known once it was identified."""
-        self.actor = Actor(place.server, place.secrets.get(_REPOSITORY_SECRET))
+        storage_secrets = read_credentials() if isinstance(place.storage, S3Storage) else {}
+        self.actor = Actor(place.server, place.secrets.get(_REPOSITORY_SECRET), storage_secrets=storage_secrets)
         """Who works directly on the repository."""
-        self.auditor = Actor(place.server / "auditor", self.actor.password, has_cache=False)
+        self.auditor = replace(self.actor, directory=place.server / "auditor", has_cache=False)
         """Who reads the repository past the server and every cache."""
 
     async def open(self) -> None:
@@ -70,28 +77,43 @@ class Repository:
             await self._upgrade()
 
     async def _create(self) -> None:
-        path = self._place.repository
-        if path.exists() and any(path.iterdir()):
-            raise HarnessError(f"{path} is not empty, so no new repository can be made there")
-        make_private(path)
-        _check_set_up(
-            await self._kopia.create_repository(
-                self.actor,
-                path,
-                IDENTITY,
-                format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
-            ),
-            "the repository could not be made",
+        storage = self._place.storage
+        if isinstance(storage, FileStorage):
+            _prepare_directory(storage.path)
+        completed = await self._kopia.create_repository(
+            self.actor,
+            storage,
+            IDENTITY,
+            format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
         )
+        if completed.exit_code != 0 and answers.is_storage_in_use(completed):
+            await self._go_on_with_own()
+            return
+        _check_set_up(completed, f"the repository could not be made in {storage}")
+
+    async def _go_on_with_own(self) -> None:
+        """Connect to the repository that is there already: our password opens only one that we made, in a run that was
+        killed while it did. Raises HarnessError for somebody else's."""
+        storage = self._place.storage
+        completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
+        if completed.exit_code != 0 or completed.timed_out:
+            raise HarnessError(f"{storage} is not empty, so no new repository can be made there")
 
     async def _connect(self) -> None:
-        path = self._place.repository
-        if not path.is_dir():
-            raise TestbedError(f"the repository of this testbed is missing: there is no {path}")
-        completed = await self._kopia.connect_to_repository(self.actor, path, IDENTITY)
+        storage = self._place.storage
+        if isinstance(storage, FileStorage) and not storage.path.is_dir():
+            raise TestbedError(f"the repository of this testbed is missing: there is no {storage}")
+        completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
         if completed.exit_code != 0 or completed.timed_out:
             reason = answers.explain(completed, "repository connect", TargetError)
-            raise TestbedError(f"the repository {path} can't be opened: {reason}")
+            raise TestbedError(f"the repository {storage} can't be opened: {reason}")
+
+    async def storage_bytes(self) -> int:
+        """The bytes of all blobs."""
+        storage = self._place.storage
+        if isinstance(storage, FileStorage):
+            return await run_file_work(bytes_below, storage.path)
+        return answers.read_storage_bytes(await self._kopia.blob_stats(self.actor))
 
     async def _upgrade(self) -> None:
         """Bring the repository to the newest format, and see that it got there."""
@@ -102,7 +124,7 @@ class Repository:
         after = await self._format_version()
         if after < NEWEST_FORMAT_VERSION:
             raise HarnessError(
-                f"the repository {self._place.repository} is still of format version {after} after an upgrade from "
+                f"the repository {self._place.storage} is still of format version {after} after an upgrade from "
                 f"{before} that Kopia said was done"
             )
 
@@ -114,11 +136,11 @@ class Repository:
         try:
             self.id = answers.read_repository_id(await self._kopia.repository_status(self.actor))
         except TargetError as error:
-            raise TestbedError(f"the repository {self._place.repository} can't be opened: {error}") from error
+            raise TestbedError(f"the repository {self._place.storage} can't be opened: {error}") from error
 
     async def connect_auditor(self) -> None:
         """Connect to the open repository for restores that no cache may stand in for."""
-        completed = await self._kopia.connect_to_repository(self.auditor, self._place.repository, IDENTITY)
+        completed = await self._kopia.connect_to_repository(self.auditor, self._place.storage, IDENTITY)
         _check_set_up(completed, "a second connection to the repository could not be made")
 
     def preparations(self, *, has_server: bool) -> Sequence[Callable[[], Awaitable[None]]]:
@@ -168,6 +190,16 @@ class Repository:
 
     async def _maintenance_schedule(self) -> Mapping[str, Any]:
         return answers.read_maintenance_schedule(await self._kopia.maintenance_info(self.actor))
+
+
+def _prepare_directory(path: Path) -> None:
+    try:
+        names = [entry.name for entry in path.iterdir()] if path.exists() else []
+        if names and not any(name.startswith("kopia.repository") for name in names):
+            raise HarnessError(f"{path} is not empty, so no new repository can be made there")
+        make_private(path)
+    except OSError as error:
+        raise HarnessError(f"no repository can be made in {path}: {error.strerror}") from error
 
 
 def _check_set_up(completed: CompletedCommand, problem: str) -> None:

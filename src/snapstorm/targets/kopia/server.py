@@ -7,14 +7,13 @@ import hashlib
 import re
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.removal import remove_files_below, remove_tree
-from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.runtime.threads import run_file_work
@@ -91,8 +90,8 @@ class DirectAccess:
         await run_file_work(forget_cached, self.repository.actor, actors)
 
     async def storage_bytes(self) -> int | None:
-        """The bytes of all blobs, as the repository's directory has them."""
-        return await run_file_work(bytes_below, self.place.repository)
+        """The bytes of all blobs."""
+        return await self.repository.storage_bytes()
 
     async def collect_garbage(self) -> None:
         """Run full maintenance directly on the repository, safe to run beside everything else."""
@@ -111,13 +110,18 @@ class DirectAccess:
         )
 
     def _actor(self, client: str) -> Actor:
-        return Actor(self.place.client(client), self._password(client))
+        return Actor(self.place.client(client), self._password(client), storage_secrets=self._storage_secrets)
+
+    @property
+    def _storage_secrets(self) -> Mapping[str, str]:
+        """What a client needs that works directly on the repository."""
+        return self.repository.actor.storage_secrets
 
     def _password(self, client: str) -> str:
         return self.repository.actor.password
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        return await self.kopia.connect_to_repository(actor, self.place.repository, identity)
+        return await self.kopia.connect_to_repository(actor, self.place.storage, identity)
 
     def _obituary(self) -> str:
         return ""
@@ -165,6 +169,11 @@ class KopiaServer(DirectAccess):
 
     def _password(self, client: str) -> str:
         return self.place.secrets.get(f"client {client}")
+
+    @property
+    def _storage_secrets(self) -> Mapping[str, str]:
+        """The server's clients have no business with the storage."""
+        return {}
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
         return await self.kopia.connect_to_server(actor, self.address, identity)

@@ -42,6 +42,7 @@ class MemoryTarget:
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
+        """Serve the store in the repository's directory; no other storage is simulated."""
         store = Store(place.repository, is_new=place.is_new)
         with closing(store):
             behaviour = behaviour_of(self._defect)

@@ -1,0 +1,92 @@
+"""How a run is made: the options of a harness, and what can't be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapstorm.engine.testbed import check_testbed_path
+from snapstorm.errors import ConfigError
+from snapstorm.model.protocols import Mode
+from snapstorm.model.storage import S3Storage, Storage
+from snapstorm.plan.seeds import SEED_MAX
+from snapstorm.targets.choose import check_target_name
+from snapstorm.targets.kopia.operator import OperatorAccess
+
+
+@dataclass(frozen=True)
+class HarnessOptions:
+    """How a run is made. Only the target's name is checked here; the rest when the harness opens."""
+
+    testbed: Path | None = None
+    """The testbed's directory; None for a temporary one, kept only if something is violated."""
+    target: str = "kopia"
+    """`kopia`, `memory`, or `memory:DEFECT`."""
+    kopias: Sequence[Path] = ()
+    """The programs under test: of several, each process is one, drawn from the seed. Empty to search for one."""
+    operator: OperatorAccess | None = None
+    """A server that already runs, with users that its operator made; None for a server of our own."""
+    mode: Mode = Mode.SERVER
+    seed: int | None = None
+    """None for a random one, which the run prints."""
+    workdir: Path | None = None
+    """Where clients' files and restores live; None for inside the testbed."""
+    data_bytes_max: int = 1 << 30
+    """What one client's data directory may hold."""
+    repository_bytes_max: int | None = None
+    """What the repository may hold: near it more is deleted and collected, beyond it nothing new is snapshotted."""
+    operation_seconds_max: float = 300.0
+    """After this time an operation is ended."""
+    sweep_seconds: float | None = None
+    """Bounds the final sweep; None to verify every live snapshot."""
+    keep_going: bool = False
+    """Go on with the clients' actions after a violation."""
+    repository: Storage | None = None
+    """Where the repository is stored; None for where it is, in a new testbed for inside of it."""
+    persist: str | None = None
+    """Where copies of the ledger are kept: a folder, `kopia:DIRECTORY` or `s3://BUCKET/PREFIX?...`; `none` for nowhere;
+    None for where they were kept before."""
+    persist_minutes: float = 10.0
+    """A copy is made at the beginning, every so many minutes, and at the end."""
+    copied_from: str | None = None
+    """Make a new testbed that goes on from the copy that is kept there."""
+    secrets_file: Path | None = None
+    """The secrets of the testbed that was copied."""
+    take_over: bool = False
+    """Become the owner of the copies although another instance of the testbed seems to be at work."""
+    is_oldest_format: bool = False
+    """Make a new repository in the oldest format that the target can still make."""
+    upgrades_format: bool = False
+    """Bring a repository of an older format to the newest, before the clients begin."""
+    must_exist: bool = False
+    """Refuse to make a new testbed."""
+    is_sweep_only: bool = False
+    """Nothing but a sweep is asked for, so a run without snapshots of its own can pass."""
+    scenario: str = "library"
+    """What the ledger is to remember of the scenario, as its name or JSON."""
+
+
+def check_options(options: HarnessOptions) -> None:
+    """Look, before anything is changed, whether a run can be made like this. Raises ConfigError or TestbedError."""
+    problems = []
+    if options.seed is not None and not 0 <= options.seed <= SEED_MAX:
+        problems.append(f"the seed must be from 0 to {SEED_MAX}, not {options.seed}")
+    if options.operation_seconds_max <= 0:
+        problems.append("the time for an operation must be above 0")
+    if options.repository_bytes_max is not None and options.repository_bytes_max < 1:
+        problems.append(f"the repository must be allowed at least 1 byte, not {options.repository_bytes_max}")
+    if options.persist_minutes <= 0:
+        problems.append("copies of the ledger must be some minutes apart")
+    lasting = {"--repository": options.repository, "--persist": options.persist, "--from": options.copied_from}
+    if options.testbed is None:
+        problems.extend(f"{name} needs --testbed: a temporary one goes" for name, value in lasting.items() if value)
+    if problems:
+        raise ConfigError(*problems)
+    kind, _ = check_target_name(options.target)
+    if kind == "memory" and isinstance(options.repository, S3Storage):
+        raise ConfigError("the target memory keeps its repository in a directory")
+    if options.testbed is not None:
+        check_testbed_path(options.testbed, must_exist=options.must_exist)
+    if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():
+        raise ConfigError(f"the work directory {options.workdir} is not a directory")

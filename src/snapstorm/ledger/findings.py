@@ -1,0 +1,110 @@
+"""What was found: verifications, which prove, and violations, which refute."""
+
+from __future__ import annotations
+
+from snapstorm.ledger.base import LedgerBase
+from snapstorm.model.guarantees import Guarantee, Violation
+
+
+class Findings(LedgerBase):
+    """The part of the ledger that holds what was found."""
+
+    def add_verification(
+        self,
+        *,
+        expectation: str,
+        run_number: int,
+        operation: str | None,
+        is_whole: bool,
+        is_equal: bool,
+        is_narrowed: bool,
+        bytes_verified: int,
+        at_utc: str,
+        target_versions: str,
+        through: str,
+    ) -> None:
+        """Record that a snapshot was restored and compared. `through` is the way that it was restored: `client` or
+        `auditor`."""
+        with self._transaction() as run:
+            cursor = run(
+                "INSERT INTO verifications (expectation, run, operation, is_whole, is_equal, is_narrowed, bytes,"
+                " at_utc, target_versions, through) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    expectation,
+                    run_number,
+                    operation,
+                    is_whole,
+                    is_equal,
+                    is_narrowed,
+                    bytes_verified,
+                    at_utc,
+                    target_versions,
+                    through,
+                ),
+            )
+            if is_whole and is_equal:
+                run(
+                    "UPDATE expectations SET last_verification = ? WHERE operation = ?", (cursor.lastrowid, expectation)
+                )
+
+    def verifications_count(self) -> int:
+        """How many verifications there are; those to come have greater numbers."""
+        return int(self._one("SELECT coalesce(max(number), 0) FROM verifications")[0])
+
+    def is_verified(self, expectation: str, run_number: int, after: int = 0) -> bool:
+        """Whether this run has restored the whole snapshot and found it equal, after the verification `after`."""
+        row = self._connection.execute(
+            "SELECT 1 FROM verifications WHERE expectation = ? AND run = ? AND is_whole AND is_equal AND number > ?",
+            (expectation, run_number, after),
+        ).fetchone()
+        return row is not None
+
+    def add_violation(self, run_number: int, violation: Violation, expectation: str | None, fingerprint: str) -> int:
+        """Record a violation and return its number, by which `accept` knows it. `fingerprint` tells what exactly was
+        wrong, so that accepting it accepts nothing else."""
+        with self._transaction() as run:
+            cursor = run(
+                "INSERT INTO violations (run, guarantee, client, snapshot, expectation, operation, path, detail,"
+                " evidence, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run_number,
+                    violation.guarantee,
+                    violation.client,
+                    violation.snapshot,
+                    expectation,
+                    violation.operation,
+                    violation.path,
+                    violation.detail,
+                    violation.evidence,
+                    fingerprint,
+                ),
+            )
+        assert cursor.lastrowid is not None
+        return int(cursor.lastrowid)
+
+    def is_accepted(
+        self, guarantee: Guarantee, expectation: str | None, snapshot: str | None, fingerprint: str
+    ) -> bool:
+        """Whether a user has accepted just this loss, which is now seen again."""
+        if expectation is None and snapshot is None:
+            return False
+        row = self._connection.execute(
+            "SELECT 1 FROM violations WHERE guarantee = ? AND expectation IS ? AND snapshot IS ?"
+            " AND fingerprint = ? AND accepted_reason IS NOT NULL",
+            (guarantee, expectation, snapshot, fingerprint),
+        ).fetchone()
+        return row is not None
+
+    def accept(self, number: int, reason: str) -> bool:
+        """Mark a violation as known from now on. False if there is none of that number."""
+        with self._transaction() as run:
+            cursor = run("UPDATE violations SET accepted_reason = ? WHERE number = ?", (reason, number))
+        return bool(cursor.rowcount == 1)
+
+    def violations(self) -> list[tuple[int, int, Violation, str | None]]:
+        """All violations ever found: (number, run, violation, why it was accepted if it was)."""
+        rows = self._connection.execute(
+            "SELECT number, run, guarantee, detail, client, snapshot, path, evidence, operation, accepted_reason"
+            " FROM violations ORDER BY number"
+        )
+        return [(row[0], row[1], Violation(Guarantee(row[2]), *row[3:9]), row[9]) for row in rows]

@@ -1,0 +1,61 @@
+"""Gaps: runs that a testbed has had and its ledger does not know, because it is a copy made before them.
+
+After a gap, runs are numbered from the next thousand on, so that no operation has the number of an unknown one.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from snapstorm.model.expectations import State
+
+_FACT = "gaps"
+_RUNS_APART = 1000
+_OPERATION = "gap"
+"""Stands for the unknown operations that may have deleted a snapshot."""
+
+
+class Gaps:
+    """The gaps in one ledger."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def unknown_runs(self) -> Sequence[range]:
+        """The numbers of runs that are not known."""
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
+        return [range(*ends) for ends in json.loads(row[0])] if row else []
+
+    def next_run(self) -> int:
+        """The least number that a run to come may have."""
+        return max((unknown.stop for unknown in self.unknown_runs()), default=1)
+
+    def begin(self, first_run: int, tick: int, *, may_have_deleted: bool) -> None:
+        """Record that the runs from this one on are not known, or not to their end. Durable when it returns.
+
+        With `may_have_deleted`, every live snapshot is in doubt from now on, until a listing shows it.
+        """
+        stop = (first_run // _RUNS_APART + 1) * _RUNS_APART + 1
+        gaps = [(unknown.start, unknown.stop) for unknown in self.unknown_runs()] + [(first_run, stop)]
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_FACT, json.dumps(gaps)))
+            if may_have_deleted:
+                self._connection.execute(
+                    "UPDATE expectations SET state = ?, deletion_operation = ?, deletion_began_tick = ?"
+                    " WHERE state = ?",
+                    (State.DELETION_IN_DOUBT, _OPERATION, tick, State.LIVE),
+                )
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def count_unlisted(self) -> int:
+        """How many snapshots were in doubt for a gap, and are not listed any more."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM expectations WHERE deletion_operation = ? AND state = ?", (_OPERATION, State.DELETED)
+        ).fetchone()
+        return int(row[0])
