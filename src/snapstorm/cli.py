@@ -30,7 +30,7 @@ from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
-from snapstorm.model.storage import Storage, read_storage
+from snapstorm.model.storage import FileStorage, Storage, read_storage
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.quantities import read_bytes
 from snapstorm.plan.scenarios import (
@@ -462,9 +462,10 @@ def _storage(option: str, text: str | None) -> Storage | None:
     if text is None:
         return None
     try:
-        return read_storage(text)
+        found = read_storage(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
+    return FileStorage(found.path.absolute()) if isinstance(found, FileStorage) else found
 
 
 def _above_zero(option: str, value: float | None) -> float | None:

@@ -49,6 +49,7 @@ async def make_from_copy(
     place: str, testbed: Path, secrets_file: Path | None, *, executables: Sequence[Path], take_over: bool
 ) -> None:
     """Make a new testbed that goes on from the latest copy at `place`."""
+    find_persister(place, executables)
     if secrets_file is None:
         raise ConfigError(
             f"--from needs --secrets-file: the {SECRETS_NAME} of the copied testbed, which is never part of the copy"

@@ -52,5 +52,7 @@ def translated(error: sqlite3.Error, path: Path | None) -> TestbedError | NoSpac
     if "locked" in text:
         return TestbedError(f"{where} is in use by another program")
     if "not a database" in text or "malformed" in text:
-        return TestbedError(f"{where} is damaged ({text}); restore it from a copy, or choose another testbed")
+        return TestbedError(
+            f"{where} is damaged ({text}); `snapstorm recover` puts a copy in its place, if there is one"
+        )
     return TestbedError(f"{where} could not be used: {text}")

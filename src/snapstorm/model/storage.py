@@ -63,7 +63,7 @@ def read_storage(text: str) -> Storage:
     if not text.startswith("s3:"):
         if "://" in text:
             raise ValueError(f"{text!r} is neither a directory nor {_S3_EXAMPLE}")
-        return FileStorage(Path(text).absolute())
+        return FileStorage(Path(text))
     parts = urlsplit(text)
     if "@" in parts.netloc:
         raise ValueError("credentials are never part of it: they come from the environment or the usual AWS files")

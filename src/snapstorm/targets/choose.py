@@ -58,7 +58,6 @@ def find_target(
 class PersisterPlace:
     """Where copies of a ledger are kept, and how."""
 
-    text: str
     storage: Storage
     executable: Path | None
     """The program that keeps them as snapshots; None for a plain folder."""
@@ -87,7 +86,9 @@ def find_persister(text: str, executables: Sequence[Path]) -> PersisterPlace:
         storage = read_storage(words)
     except ValueError as error:
         raise ConfigError(f"the place for copies of the ledger: {error}") from None
-    return PersisterPlace(text, storage, find_kopia(*executables[-1:]).path if is_kopia else None)
+    if isinstance(storage, FileStorage):
+        storage = FileStorage(storage.path.absolute())
+    return PersisterPlace(storage, find_kopia(*executables[-1:]).path if is_kopia else None)
 
 
 def find_versions(name: str, versions: Sequence[str]) -> list[Path]:

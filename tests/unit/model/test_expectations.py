@@ -158,3 +158,17 @@ def test_only_an_asked_deletion_ends_a_live_expectation(
         assert judgement.settled == []
         if not is_listed and acknowledged is not None and acknowledged < 100 and deletion is None:
             assert judgement.findings
+
+
+def test_a_snapshot_of_a_run_that_the_ledger_does_not_know_is_not_judged() -> None:
+    """Within the gap only: of a known run, and of none, it is one that nobody asked for."""
+    entry = replace(ENTRY, operation="r7-client-1-1")
+    shown = replace(listing(entry), unknown_runs=[range(7, 1001)])
+    judgement = judge_listing(shown, [])
+    assert (judgement.findings, judgement.of_unknown_runs) == ([], [entry.id])
+    for operation in ("r6-client-1-1", "r1001-client-1-1", "other", None):
+        other = replace(shown, entries=[replace(entry, operation=operation)])
+        assert guarantees(other) == [Guarantee.NOTHING_UNREQUESTED]
+    incomplete = replace(shown, entries=[replace(entry, incomplete="canceled")])
+    assert guarantees(incomplete) == []
+    assert guarantees(replace(shown, entries=[replace(entry, client=OTHER)])) == [Guarantee.CLIENTS_ISOLATED]
