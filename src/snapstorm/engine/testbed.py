@@ -76,7 +76,7 @@ def _refuse_emptied(directory: Path, ledger: Path) -> None:
     """An empty ledger beside a repository has lost its history; going on would take the repository for rubbish."""
     if ledger.stat().st_size == 0 and any((directory / name).exists() for name in ("repository", "runs", "clients")):
         raise TestbedError(
-            f"the ledger {ledger} is empty, but there is a repository beside it; `snapstorm recover` puts a copy in its place"
+            f"the ledger {ledger} is empty, but a repository is beside it; `snapstorm recover` puts a copy in its place"
         )
 
 
