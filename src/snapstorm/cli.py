@@ -411,7 +411,7 @@ def _changes(
 def _changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
     """The scenario with what the command line changes. Raises ConfigError with every problem at once."""
     document = scenario.model_dump(by_alias=True, exclude_unset=True)
-    document["steps"] = [{"action": step.action, "repeat": step.repeat, **step.options} for step in scenario.steps]
+    document["steps"] = [step.as_document() for step in scenario.steps]
     if (changes.get("duration") or changes.get("actions") or changes["weights"]) and not scenario.is_random:
         if not changes["weights"]:
             raise ConfigError(f"scenario {scenario.name} is a fixed sequence, so --duration and --actions do not apply")

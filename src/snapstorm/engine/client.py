@@ -11,11 +11,14 @@ from snapstorm.engine.step import TakenSnapshot
 from snapstorm.errors import ActionNotDone, GuaranteeViolated
 from snapstorm.model.actions import (
     Action,
+    CheckStorage,
     DeleteRandomSnapshot,
     DeleteSnapshot,
+    DeleteSnapshots,
     Expire,
     FileAction,
     ListSnapshots,
+    MarkStorage,
     RestoreIntoDataDirectory,
     RestoreRandomSnapshot,
     RestoreSnapshot,
@@ -49,7 +52,15 @@ class Client:
     async def execute(self, action: FileAction) -> WriteReport: ...
     @overload
     async def execute(
-        self, action: DeleteSnapshot | DeleteRandomSnapshot | Expire | VerifyRepository | RunGc
+        self,
+        action: DeleteSnapshot
+        | DeleteRandomSnapshot
+        | DeleteSnapshots
+        | Expire
+        | VerifyRepository
+        | RunGc
+        | MarkStorage
+        | CheckStorage,
     ) -> None: ...
 
     async def execute(self, action: Action) -> object:

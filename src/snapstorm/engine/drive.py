@@ -1,16 +1,22 @@
-"""Driving a scenario: each client does its steps, then random actions until the budget is used up."""
+"""Driving a scenario: each client does its steps, then random actions until the budget is used up.
+
+Clients wait for one another only around a step that is to be done alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.engine.client import Client
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.multiclient import acting_as
 from snapstorm.engine.run import Run
-from snapstorm.plan.scenarios import Scenario
+from snapstorm.engine.together import together
+from snapstorm.plan.scenarios import Scenario, Step
 
 
 @dataclass
@@ -33,21 +39,92 @@ class Budget:
         return True
 
 
+class Barrier:
+    """Where all clients wait for one another, again and again. Who leaves is waited for no more."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._waiting = 0
+        self._opened = anyio.Event()
+
+    async def wait(self) -> None:
+        """Return once everybody who has not left waits here."""
+        opened = self._opened
+        self._waiting += 1
+        self._open_if_all_wait()
+        try:
+            await opened.wait()
+        except anyio.get_cancelled_exc_class():
+            if not opened.is_set():
+                self._waiting -= 1
+            raise
+
+    def leave(self) -> None:
+        """Come here no more. For each party once, when it doesn't wait."""
+        self._count -= 1
+        self._open_if_all_wait()
+
+    def _open_if_all_wait(self) -> None:
+        if self._waiting >= self._count:
+            self._waiting = 0
+            self._opened.set()
+            self._opened = anyio.Event()
+
+
 def may_go_on(run: Run) -> bool:
     """A violation ends the clients' work, so that what it left can be seen, unless the run is to keep going."""
     return run.keep_going or not run.tally.violations
 
 
-async def drive_client(client: Client, scenario: Scenario, engine: Engine, run: Run, budget: Budget) -> None:
-    """Do one client's part of a scenario. Outcomes are recorded and judged by the engine; none ends the others."""
-    with acting_as(client.name):
-        for step in scenario.steps:
-            action = step.make()
-            for _ in range(step.repeat):
-                if not may_go_on(run):
-                    return
-                await engine.execute(action)
-                await checkpoint()
-        while scenario.is_random and may_go_on(run) and budget.take():
-            await engine.execute_random(scenario.weights, scenario.options)
-            await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
+async def drive(clients: Sequence[Client], scenario: Scenario, engine: Engine, run: Run) -> None:
+    """Have all clients do a scenario, side by side."""
+    seconds = scenario.random_seconds
+    deadline = None if seconds is None else run.now_seconds() + seconds
+    budget, barrier = Budget(run, deadline, scenario.actions), Barrier(len(clients))
+    parts = [
+        ClientPart(client, scenario, engine, run, budget, barrier, is_first=client is clients[0]) for client in clients
+    ]
+    await together([part.drive for part in parts])
+
+
+@dataclass(frozen=True)
+class ClientPart:
+    """One client's part of a scenario."""
+
+    client: Client
+    scenario: Scenario
+    engine: Engine
+    run: Run
+    budget: Budget
+    barrier: Barrier
+    is_first: bool
+    """It is this client that does what is to be done alone."""
+
+    async def drive(self) -> None:
+        """Do it. Outcomes are recorded and judged by the engine; none ends the others."""
+        with acting_as(self.client.name):
+            try:
+                for step in self.scenario.steps:
+                    await self._do_alone(step) if step.alone else await self._do(step)
+            finally:
+                # However its steps ended: the others must not wait for it for ever.
+                self.barrier.leave()
+            while self.scenario.is_random and may_go_on(self.run) and self.budget.take():
+                await self.engine.execute_random(self.scenario.weights, self.scenario.options)
+                await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
+
+    async def _do(self, step: Step) -> None:
+        action = step.make()
+        for _ in range(step.repeat):
+            if not may_go_on(self.run):
+                return
+            await self.engine.execute(action)
+            await checkpoint()
+
+    async def _do_alone(self, step: Step) -> None:
+        """Do the step while every other client waits. Also a client that may not go on waits with them, so that
+        nobody begins the next step while this one is being done."""
+        await self.barrier.wait()
+        if self.is_first:
+            await self._do(step)
+        await self.barrier.wait()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
@@ -21,6 +22,7 @@ from snapstorm.engine.possible import can_act
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
 from snapstorm.engine.step import Step, StepResult, Suspect, TakenSnapshot
+from snapstorm.engine.storage import StorageMark
 from snapstorm.errors import (
     NoSpaceError,
     OperationTimedOut,
@@ -62,6 +64,7 @@ class Engine:
         self._steps: dict[str, int] = {}
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
+        self._storage_mark = StorageMark(server)
         self._operations = Operations(run, checker, self._perform_drawn)
         self._operate = self._operations.operate
         self._judge_failure = self._operations.judge_failure
@@ -79,6 +82,9 @@ class Engine:
             actions.ListSnapshots: self._list_snapshots,
             actions.VerifyRepository: self._verify_repository,
             actions.RunGc: self._run_gc,
+            actions.DeleteSnapshots: self._delete_snapshots,
+            actions.MarkStorage: self._mark_storage,
+            actions.CheckStorage: self._check_storage,
         }
 
     # What callers use.
@@ -358,6 +364,16 @@ class Engine:
         expectation = self._random_snapshot(step)
         return NoOp("there is no live snapshot") if expectation is None else await self._delete(step, expectation)
 
+    async def _delete_snapshots(self, step: Step, action: actions.DeleteSnapshots) -> Outcome[None]:
+        live = self._run.ledger.expectations(step.client, {State.LIVE})
+        excess = max(0, len(live) - action.keep_count)
+        outcome: Outcome[None] = NoOp(f"there are not more than {action.keep_count} live snapshots")
+        for expectation in live[:excess] if action.keep == "latest" else live[action.keep_count :]:
+            outcome = await self._delete(step, expectation)
+            if not isinstance(outcome, Ok):
+                break
+        return outcome
+
     async def _delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
         snapshot = expectation.snapshot or ""
         step.redo = self._delete_another
@@ -419,12 +435,42 @@ class Engine:
         outcome, _operation = await self._operate(step, lambda _: self._snapshotter.verify_snapshots())
         return outcome
 
-    async def _run_gc(self, step: Step, _: Action) -> Outcome[None]:
+    async def _run_gc(self, step: Step, action: actions.RunGc) -> Outcome[None]:
+        kind = step.draws.choice(("quick", "full")) if action.kind == "random" else action.kind
+        return await self._collect(step, kind=kind, is_safe=action.safety == "full")
+
+    async def _collect(self, step: Step, *, kind: str, is_safe: bool) -> Outcome[None]:
+        step.redo = functools.partial(self._collect, kind=kind, is_safe=is_safe)
         # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
         async with self._collecting:
-            outcome, _operation = await self._operate(step, lambda _: self._server.collect_garbage())
+            outcome, _operation = await self._operate(
+                step,
+                lambda _: self._server.collect_garbage(is_full=kind == "full", is_safe=is_safe),
+                resolved={"kind": kind},
+            )
         await self._room.measure()
         return outcome
+
+    async def _mark_storage(self, step: Step, _: Action) -> Outcome[None]:
+        held_bytes = await self._storage_mark.mark()
+        if held_bytes is None:
+            return NoOp("the target can't tell how much it holds")
+        await self._note_operation(step, {"bytes": held_bytes})
+        return Ok(None)
+
+    async def _check_storage(self, step: Step, action: actions.CheckStorage) -> Outcome[None]:
+        held = await self._storage_mark.compare(action)
+        if held is None:
+            return NoOp("nothing was marked before, or the target can't tell how much it holds")
+        operation = await self._note_operation(step, {"bytes": held.now_bytes, "marked": held.marked_bytes})
+        if held.is_leak:
+            self._report(step, Guarantee.NO_LEAK, held.describe(), operation=operation, fingerprint="storage")
+        return Ok(None)
+
+    async def _note_operation(self, step: Step, resolved: Mapping[str, Any]) -> str:
+        """Record what was done without asking the target anything."""
+        _, operation = await self._operate(step, lambda _: checkpoint(), resolved=resolved, is_of_target=False)
+        return operation
 
     # What the harness does around the clients' actions.
 

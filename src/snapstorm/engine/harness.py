@@ -27,7 +27,7 @@ import anyio
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.client import Client
 from snapstorm.engine.copies import make_from_copy, open_persistence
-from snapstorm.engine.drive import Budget, drive_client
+from snapstorm.engine.drive import drive
 from snapstorm.engine.engine import Engine, clear_restores
 from snapstorm.engine.finish import Finisher
 from snapstorm.engine.multiclient import OUR_HOST, MultiClientFileWriter, MultiClientSnapshotter
@@ -118,14 +118,8 @@ class Harness:
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
         clients = await self.connect_clients(scenario.clients)
-        run = self._run
-        with run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
-            seconds = scenario.random_seconds
-            deadline = None if seconds is None else run.now_seconds() + seconds
-            budget = Budget(run, deadline, scenario.actions)
-            await together(
-                [functools.partial(drive_client, client, scenario, self.engine, run, budget) for client in clients]
-            )
+        with self._run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
+            await drive(clients, scenario, self.engine, self._run)
 
     async def connect_clients(self, count: int) -> list[Client]:
         """The first `count` clients of the testbed, connected."""

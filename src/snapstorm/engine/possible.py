@@ -29,6 +29,8 @@ def can_act(action: Action, client: str, writer: FileWriter, ledger: Ledger) -> 
         return writer.can_apply(actions.DeleteFiles) or ledger.count_live(client) > 0
     if isinstance(action, actions.Expire):
         return ledger.count_live(client, path_as_text(writer.data_directory)) > action.keep_latest
+    if isinstance(action, actions.DeleteSnapshots):
+        return ledger.count_live(client) > action.keep_count
     if isinstance(action, _NEEDS_A_SNAPSHOT):
         return ledger.count_live(client) > 0
     return True

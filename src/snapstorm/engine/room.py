@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from snapstorm.model.actions import DeleteRandomSnapshot, Expire, RunGc, SnapshotRoot, SnapshotSubpath
+from snapstorm.model.actions import DeleteRandomSnapshot, DeleteSnapshots, Expire, RunGc, SnapshotRoot, SnapshotSubpath
 from snapstorm.model.protocols import Server
 
 NEAR_SHARE = 0.8
 """From this share of the limit on, deleting and collecting are drawn more often."""
 NEAR_FACTOR = 4
 
-_GIVES_ROOM = frozenset(action.key for action in (DeleteRandomSnapshot, Expire, RunGc))
+_GIVES_ROOM = frozenset(action.key for action in (DeleteRandomSnapshot, DeleteSnapshots, Expire, RunGc))
 _TAKES_ROOM = frozenset(action.key for action in (SnapshotRoot, SnapshotSubpath))
 
 

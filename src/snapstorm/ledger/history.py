@@ -43,6 +43,12 @@ _SURVIVALS = """
     GROUP BY o.run, v.target_versions, v.run
 """
 
+_COLLECTIONS = """
+    SELECT ended_tick FROM operations WHERE action = 'run-gc' AND outcome = 'ok'
+    AND coalesce(json_extract(resolved, '$.kind'), json_extract(options, '$.kind'), 'full') = 'full'
+    ORDER BY ended_tick
+"""
+
 _JULIAN_DAY_OF_UNIX_EPOCH = 2_440_587.5
 
 
@@ -180,11 +186,8 @@ class History:
         return tables
 
     def _collection_ticks(self) -> list[int]:
-        """When garbage was collected, in order."""
-        rows = self._connection.execute(
-            "SELECT ended_tick FROM operations WHERE action = 'run-gc' AND outcome = 'ok' ORDER BY ended_tick"
-        )
-        return [row[0] for row in rows]
+        """When garbage was collected in full, in order."""
+        return [row[0] for row in self._connection.execute(_COLLECTIONS)]
 
     def _versions_by_run(self) -> dict[int, str]:
         """Which target each run had, as its name and its versions."""

@@ -92,6 +92,11 @@ class Action(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     key: ClassVar[str]
 
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether it makes sense, or is safe, only while no other client is at work."""
+        return False
+
 
 class FileAction(Action):
     """An action on the client's own files; carried out by its `FileWriter`."""
@@ -229,6 +234,14 @@ class DeleteRandomSnapshot(TargetAction):
     key: ClassVar[str] = "delete-random-snapshot"
 
 
+class DeleteSnapshots(TargetAction):
+    """Delete all of the client's live snapshots but the latest, or the oldest, few; one by one, until one fails."""
+
+    key: ClassVar[str] = "delete-snapshots"
+    keep: Literal["latest", "oldest"] = "latest"
+    keep_count: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+
+
 class Expire(TargetAction):
     """Apply a retention policy to the client's data directory: all but its latest snapshots are deleted, no other."""
 
@@ -252,7 +265,37 @@ class RunGc(TargetAction):
     """Collect garbage directly on the repository, while the server and the other clients go on."""
 
     key: ClassVar[str] = "run-gc"
-    safety: Literal["full"] = "full"
+    kind: Literal["quick", "full", "random"] = "full"
+    """random: one of the two, drawn each time. Only a full collection looks for what no snapshot needs any more."""
+    safety: Literal["full", "none"] = "full"
+    """none: at once, without the time that shields what is being written meanwhile. Only while nobody else works."""
+
+    @property
+    def is_exclusive(self) -> bool:
+        return self.safety == "none"
+
+
+class MarkStorage(TargetAction):
+    """Remember how many bytes the repository holds now, for `check-storage` to compare with."""
+
+    key: ClassVar[str] = "mark-storage"
+
+    @property
+    def is_exclusive(self) -> bool:
+        return True
+
+
+class CheckStorage(TargetAction):
+    """Compare how many bytes the repository holds with the mark; to have grown by more than allowed is a leak."""
+
+    key: ClassVar[str] = "check-storage"
+    growth_percent_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    slack_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = 1 << 20
+    """So much more is allowed besides: indexes and logs take room, too."""
+
+    @property
+    def is_exclusive(self) -> bool:
+        return True
 
 
 ACTIONS: dict[str, type[Action]] = {
@@ -271,10 +314,13 @@ ACTIONS: dict[str, type[Action]] = {
         RestoreIntoDataDirectory,
         DeleteSnapshot,
         DeleteRandomSnapshot,
+        DeleteSnapshots,
         Expire,
         ListSnapshots,
         VerifyRepository,
         RunGc,
+        MarkStorage,
+        CheckStorage,
     )
 }
 """Every action by its key, in the order in which they are listed to people."""

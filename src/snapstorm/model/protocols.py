@@ -211,8 +211,12 @@ class Server(Protocol):
         """How many bytes the repository holds where it is stored; None where that can't be told."""
         ...
 
-    async def collect_garbage(self) -> None:
-        """Run full maintenance directly on the repository, safe to run beside everything else."""
+    async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
+        """Run maintenance directly on the repository: full, or the quick kind that looks for no garbage.
+
+        Unless `is_safe`, what is being written meanwhile may be destroyed: for use while no client is at work.
+        Raises OperationFailed also where the target claims success and nothing was done.
+        """
         ...
 
 

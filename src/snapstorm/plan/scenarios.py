@@ -46,6 +46,8 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
     action: str
     repeat: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    alone: bool = False
+    """Every client waits until all have come to this step; the first one does it; then all go on."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -54,6 +56,10 @@ class Step(BaseModel):
     def make(self) -> Action:
         """The action with its options."""
         return ACTIONS[self.action](**self.options)
+
+    def as_document(self) -> dict[str, Any]:
+        """The step as it stands in a file, defaults left out."""
+        return self.model_dump(exclude_defaults=True)
 
 
 class Scenario(BaseModel):
@@ -157,8 +163,9 @@ def _option_problems(document: dict[str, Any]) -> list[tuple[Place, str]]:
     steps = document.get("steps", [])
     for index, step in enumerate(steps if isinstance(steps, list) else []):
         if isinstance(step, dict) and isinstance(step.get("action"), str):
-            options = {name: value for name, value in step.items() if name not in ("action", "repeat")}
-            problems.extend(_action_problems(step["action"], options, ("steps", index), ("steps", index, "action")))
+            options = {name: value for name, value in step.items() if name not in Step.model_fields}
+            key_place, is_alone = ("steps", index, "action"), step.get("alone") is True
+            problems.extend(_action_problems(step["action"], options, ("steps", index), key_place, is_alone=is_alone))
     table = document.get("options", {})
     for key, options in table.items() if isinstance(table, dict) else ():
         if isinstance(options, dict):
@@ -166,20 +173,32 @@ def _option_problems(document: dict[str, Any]) -> list[tuple[Place, str]]:
     return problems
 
 
-def _action_problems(key: str, options: dict[str, Any], place: Place, key_place: Place) -> list[tuple[Place, str]]:
+def _action_problems(
+    key: str, options: dict[str, Any], place: Place, key_place: Place, *, is_alone: bool = False
+) -> list[tuple[Place, str]]:
     try:
         check_key(key)
     except ValueError as error:
         return [(key_place, str(error))]
     try:
-        ACTIONS[key](**options)
+        action = ACTIONS[key](**options)
     except ValidationError as error:
         known = ", ".join(ACTIONS[key].model_fields) or "none"
         return [
             (where, f"{words} (options of {key}: {known})" if "unknown" in words else words)
             for where, words in _problems(error, place)
         ]
-    return []
+    return _exclusive_problems(action, place, key_place) if action.is_exclusive and not is_alone else []
+
+
+def _exclusive_problems(action: Action, place: Place, key_place: Place) -> list[tuple[Place, str]]:
+    """An action that needs the others to wait stands where they don't: an option has made it such, or its nature."""
+    if ACTIONS[action.key]().is_exclusive:
+        return [(key_place, f"{action.key} is possible only in a step with alone = true")]
+    where = (*place, "safety")
+    name = ".".join(map(str, where))
+    words = f"{name}: none destroys what is being written meanwhile, so it is possible only in a step with alone = true"
+    return [(where, words)]
 
 
 def _problems(error: ValidationError, place: Place) -> list[tuple[Place, str]]:
@@ -259,14 +278,22 @@ def _fixed(name: str, description: str, write: dict[str, Any]) -> Scenario:
     return Scenario.model_validate({"name": name, "description": description, "clients": 4, "steps": steps})
 
 
-_RANDOM_WRITES = {
+_RANDOM_OPTIONS = {
     "write-random-files": {
         "count": "1..100",
         "size_bytes": f"0..{64 * _MiB}",
         "total_bytes_max": 512 * _MiB,
         "depth": "0..3",
-    }
+    },
+    "run-gc": {"kind": "random"},
 }
+
+_COLLECT_ALONE = {"action": "run-gc", "kind": "full", "safety": "none", "alone": True}
+
+_SPACE_ROUND: tuple[dict[str, Any], ...] = (
+    {"action": "write-random-files", "count": 20, "size_bytes": "16384..131072", "size_distribution": "uniform"},
+    {"action": "snapshot-root"},
+)
 
 SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
@@ -291,7 +318,7 @@ SHIPPED: tuple[Scenario, ...] = (
                 "run-gc": 1,
                 "verify-repository": 1,
             },
-            "options": _RANDOM_WRITES,
+            "options": _RANDOM_OPTIONS,
             "data_bytes_max": 512 * _MiB,
         }
     ),
@@ -328,6 +355,29 @@ SHIPPED: tuple[Scenario, ...] = (
                 {"action": "run-gc"},
                 {"action": "restore-random-snapshot"},
                 {"action": "list-snapshots"},
+            ),
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "space",
+            "description": "Four clients write and delete; collecting garbage must give the room back.",
+            "steps": (
+                *_SPACE_ROUND,
+                _COLLECT_ALONE,
+                {"action": "mark-storage", "alone": True},
+                *_SPACE_ROUND * 4,
+                {"action": "delete-snapshots", "keep": "oldest", "keep_count": 1},
+                # The tree, too, is again what it was at the mark; what is written from now on is little.
+                {"action": "restore-into-data-directory"},
+                _COLLECT_ALONE,
+                # The first collection may pack garbage together with what is not, and look at that pack again only
+                # when there is another one to join it with (measured).
+                {"action": "write-random-files", "count": 1, "size_bytes": 4096, "odd_percent": 0},
+                {"action": "snapshot-root"},
+                _COLLECT_ALONE,
+                {"action": "check-storage", "alone": True},
+                {"action": "restore-random-snapshot"},
             ),
         }
     ),

@@ -64,10 +64,7 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
     """The scenario as it stands in a TOML file, defaults left out."""
     document = scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     if scenario.steps:
-        steps = ({"action": step.action, "repeat": step.repeat, **step.options} for step in scenario.steps)
-        document["steps"] = [
-            {name: value for name, value in step.items() if (name, value) != ("repeat", 1)} for step in steps
-        ]
+        document["steps"] = [step.as_document() for step in scenario.steps]
     return document
 
 

@@ -196,9 +196,31 @@ def is_repository_missing(completed: CompletedCommand) -> bool:
 
 
 def read_maintenance_schedule(completed: CompletedCommand) -> Mapping[str, Any]:
-    """When maintenance ran and will run: it changes with every run that got to work."""
+    """When maintenance ran and will run."""
     check(completed, "maintenance info", OperationFailed)
     return _object(_read_object(completed.stdout).get("schedule"))
+
+
+def is_maintenance_done(before: Mapping[str, Any], after: Mapping[str, Any], *, is_full: bool) -> bool:
+    """Whether a maintenance run of this kind has got to work and done its part, by the schedules around it.
+
+    Both kinds move the time of the next quick run; only a full one moves that of the next full run and has the task
+    `snapshot-gc`. Which tasks a quick one has differs with the format of the repository (measured, 0.19.0 to 0.23.1).
+    """
+    due = "nextFullMaintenance" if is_full else "nextQuickMaintenance"
+    done = _tasks_done(after, "snapshot-gc" if is_full else None) - _tasks_done(before)
+    return bool(done) and after.get(due) not in (None, before.get(due))
+
+
+def _tasks_done(schedule: Mapping[str, Any], only: str | None = None) -> set[tuple[str, str]]:
+    """The maintenance tasks that have ended well, each by its name and the time at which it began."""
+    return {
+        (name, str(run.get("start")))
+        for name, runs in _object(schedule.get("runs")).items()
+        if isinstance(runs, list) and only in (None, name)
+        for run in map(_object, runs)
+        if run.get("success") is True
+    }
 
 
 def last_words(text: str) -> str:

@@ -229,8 +229,9 @@ class Kopia:
     async def delete_user(self, actor: Actor, user: str) -> CompletedCommand:
         return await self._run(actor, "server", "users", "delete", user, "--no-auto-maintenance")
 
-    async def run_full_maintenance(self, actor: Actor) -> CompletedCommand:
-        return await self._run(actor, "maintenance", "run", "--full", "--safety=full")
+    async def run_maintenance(self, actor: Actor, *, is_full: bool, is_safe: bool) -> CompletedCommand:
+        kind, safety = "--full" if is_full else "--no-full", "full" if is_safe else "none"
+        return await self._run(actor, "maintenance", "run", kind, f"--safety={safety}")
 
     async def maintenance_info(self, actor: Actor) -> CompletedCommand:
         return await self._run(actor, "maintenance", "info", "--json")

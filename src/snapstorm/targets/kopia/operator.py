@@ -144,7 +144,7 @@ class OperatorServer:
         """Not to be told from here."""
         return None
 
-    async def collect_garbage(self) -> None:
+    async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
         """Not possible: see `refused_actions`."""
         raise HarnessError("garbage can't be collected on a server that is somebody else's")
 

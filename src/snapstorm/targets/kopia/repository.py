@@ -173,17 +173,18 @@ class Repository:
         """Let a user in no more. In effect once the server was refreshed."""
         answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)
 
-    async def collect_garbage(self) -> None:
-        """Run full maintenance, in the safe way that may run beside everything else.
+    async def collect_garbage(self, *, is_full: bool, is_safe: bool) -> None:
+        """Run full or quick maintenance, in the safe way that may run beside everything else, or in the unsafe way
+        that may not.
 
         Of two runs at once, one does nothing and exits with 0 (measured), so they wait for one another here, and the
-        schedule in the repository must have changed afterwards.
+        schedule in the repository must say afterwards that just this kind was done.
         """
         async with self._maintaining:
             before = await self._maintenance_schedule()
-            completed = await self._kopia.run_full_maintenance(self.actor)
+            completed = await self._kopia.run_maintenance(self.actor, is_full=is_full, is_safe=is_safe)
             answers.check(completed, "maintenance run", OperationFailed)
-            if await self._maintenance_schedule() == before:
+            if not answers.is_maintenance_done(before, await self._maintenance_schedule(), is_full=is_full):
                 raise OperationFailed(
                     "maintenance run exited with 0 but did nothing", evidence=answers.evidence_of(completed)
                 )

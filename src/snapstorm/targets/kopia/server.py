@@ -93,9 +93,9 @@ class DirectAccess:
         """The bytes of all blobs."""
         return await self.repository.storage_bytes()
 
-    async def collect_garbage(self) -> None:
-        """Run full maintenance directly on the repository, safe to run beside everything else."""
-        await self.repository.collect_garbage()
+    async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
+        """Run maintenance directly on the repository; see `Repository.collect_garbage`."""
+        await self.repository.collect_garbage(is_full=is_full, is_safe=is_safe)
         await self.refresh()
 
     def _snapshotter(self, client: str, actor: Actor) -> KopiaClient:

@@ -43,8 +43,12 @@ class Behaviour:
         """Which snapshots of a source retention takes away."""
         return doomed
 
+    def frees_storage(self) -> bool:
+        """Whether a full collection takes what no snapshot refers to."""
+        return True
+
     def collected(self, store: Store) -> None:
-        """What a collection does besides collecting."""
+        """What a full collection does besides collecting."""
 
     def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
         """What a client is shown."""

@@ -195,6 +195,13 @@ class GcDropsContent(Behaviour):
             store.drop_blob(digest)
 
 
+class GcFreesNothing(Behaviour):
+    """No collection takes anything."""
+
+    def frees_storage(self) -> bool:
+        return False
+
+
 class ListOmits(Behaviour):
     """Each listing omits the newest snapshot."""
 
@@ -351,6 +358,9 @@ _ALL_DEFECTS: dict[str, Defect] = {
     ),
     "gc-drops-content": Defect(
         "A collection drops content that is in use.", Guarantee.RESTORED_EXACTLY, GcDropsContent
+    ),
+    "collection-frees-nothing": Defect(
+        "A collection leaves what no snapshot needs any more.", Guarantee.NO_LEAK, GcFreesNothing
     ),
     "gc-fails": _failing("gc", OperationFailed, "collection failed"),
     "gc-hangs": _hanging("gc"),

@@ -173,12 +173,20 @@ class Store:
     def drop_blob(self, digest: str) -> None:
         _unlink(self._blob_path(digest))
 
-    def collect(self) -> None:
-        """Delete the blobs that neither a snapshot refers to nor one that is being taken, and unfinished files."""
-        used = {item.digest for snapshot in self for item in snapshot.items}.union(*self._pins)
+    def collect(self, *, is_safe: bool = True) -> None:
+        """Delete the blobs that neither a snapshot refers to nor, if it is to be safe, one that is being taken."""
+        pins = self._pins if is_safe else []
+        used = {item.digest for snapshot in self for item in snapshot.items}.union(*pins)
         for name in os.listdir(self._directory / "blobs"):
             if name not in used:
                 self.drop_blob(name)
+
+    def tidy(self) -> None:
+        """Delete what a killed process was still writing, and shorten the database's log."""
+        for name in os.listdir(self._directory / "blobs"):
+            if name.endswith(_UNFINISHED):
+                self.drop_blob(name)
+        self._change("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def set_users(self, users: Iterable[str]) -> None:
         """Let these users in, and no other."""

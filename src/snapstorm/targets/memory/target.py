@@ -103,9 +103,13 @@ class MemoryServer:
     async def storage_bytes(self) -> int | None:
         return bytes_below(self.place.repository)
 
-    async def collect_garbage(self) -> None:
+    async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
         await self.behaviour.before("gc", self.place.operation_seconds_max)
-        self.store.collect()
+        self.store.tidy()
+        if not is_full:
+            return
+        if self.behaviour.frees_storage():
+            self.store.collect(is_safe=is_safe)
         self.behaviour.collected(self.store)
 
 
