@@ -155,9 +155,11 @@ async def test_collection_that_did_nothing_is_not_a_success(kopia: Bench) -> Non
         ["flock", lock, "sh", "-c", "echo locked; sleep 30"], env=environment, log=kopia.place.directory / "flock.log"
     ) as holder:
         assert await holder.line_matching(re.compile("locked"), seconds_max=10)
-        with pytest.raises(OperationFailed, match="did nothing"):
-            await server.collect_garbage()
-    await server.collect_garbage()
+        for is_full in (True, False):
+            with pytest.raises(OperationFailed, match="did nothing"):
+                await server.collect_garbage(is_full=is_full)
+    for is_full in (True, False):
+        await server.collect_garbage(is_full=is_full)
 
 
 async def test_server_that_dies_is_told_with_its_last_words(scratch: Path) -> None:

@@ -137,6 +137,27 @@ async def test_garbage_collection_keeps_live_snapshots(bench: Bench, client: Cli
     assert tree_of(restored) == expected
 
 
+@pytest.mark.parametrize("is_safe", [True, False])
+@pytest.mark.parametrize("is_full", [True, False])
+async def test_each_kind_of_collection_keeps_live_snapshots(
+    bench: Bench, client: Client, *, is_full: bool, is_safe: bool
+) -> None:
+    """Quick or full, safe or, while nobody is at work, not: what lives is whole, and the next snapshot, too."""
+    write_tree(client.data)
+    doomed, _ = await client.snapshot()
+    (client.data / "more").write_bytes(os.urandom(50_000))
+    kept = [(await client.snapshot())[0]]
+    await client.snapshotter.delete_snapshot(doomed)
+    for _ in range(2):
+        await bench.server.collect_garbage(is_full=is_full, is_safe=is_safe)
+        kept.append((await client.snapshot())[0])
+    assert await client.listed() == set(kept)
+    for snapshot in kept:
+        restored = client.free_path()
+        await client.snapshotter.restore_snapshot(snapshot, restored)
+        assert tree_of(restored) == tree_of(client.data)
+
+
 async def test_own_check_finds_nothing_wrong(client: Client) -> None:
     """The target's own check is content with what it has just taken."""
     write_tree(client.data)

@@ -14,7 +14,7 @@ import pytest
 from snapstorm.engine.harness import HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.model.verdict import Verdict
-from snapstorm.plan.scenarios import Scenario
+from snapstorm.plan.scenarios import Scenario, shipped
 from snapstorm.targets.memory import DEFECTS
 
 HONEST_SEEDS = 50
@@ -53,15 +53,19 @@ SCENARIO = Scenario.model_validate(
 )
 
 
-def run_once(testbed: Path, target: str, seed: int, *, keep_going: bool = True) -> RunResult:
+SPACE = shipped("space")
+
+SCENARIOS = {"collection-frees-nothing": SPACE}
+"""Defects that only a scenario of their own can show."""
+
+
+def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARIO) -> RunResult:
     """One short run; operations that hang are ended soon."""
 
     async def body() -> RunResult:
-        options = HarnessOptions(
-            testbed=testbed, target=target, seed=seed, operation_seconds_max=0.3, keep_going=keep_going
-        )
+        options = HarnessOptions(testbed=testbed, target=target, seed=seed, operation_seconds_max=0.3, keep_going=True)
         async with open_harness(options) as harness:
-            await harness.run_scenario(SCENARIO)
+            await harness.run_scenario(scenario)
             await harness.finish()
         return harness.result
 
@@ -74,7 +78,7 @@ def test_a_planted_defect_is_caught(defect: str, scratch: Path, caught_defects: 
     expected = DEFECTS[defect].guarantee
     named = set()
     for seed in (1, 2):
-        result = run_once(scratch / "testbed", f"memory:{defect}", seed)
+        result = run_once(scratch / "testbed", f"memory:{defect}", seed, SCENARIOS.get(defect, SCENARIO))
         named |= {violation.guarantee for violation in result.tally.violations}
         if expected in named:
             assert result.verdict is Verdict.VIOLATED
@@ -90,6 +94,15 @@ def test_an_honest_target_passes(seed: int, scratch: Path) -> None:
     assert result.verdict is Verdict.PASS, result.as_json()
     assert result.tally.restores_verified > 10
     assert result.snapshots_in_doubt == 0
+
+
+def test_an_honest_target_gives_its_room_back(scratch: Path) -> None:
+    """The scenario `space` passes twice on one testbed, and what it measured is not nothing."""
+    for seed in (1, 2):
+        result = run_once(scratch / "testbed", "memory", seed, SPACE)
+        assert result.verdict is Verdict.PASS, result.as_json()
+        assert result.tally.actions["check-storage"]["ok"] == 1
+        assert result.tally.actions["delete-snapshots"]["ok"] == SPACE.clients
 
 
 def test_an_honest_testbed_that_is_used_again_passes(scratch: Path) -> None:

@@ -52,7 +52,7 @@ JUDGED = frozenset(
         Guarantee.AVAILABLE,
     }
 )
-"""What a run without faults judges."""
+"""What every run without faults judges. Of `NO_LEAK`, a scenario that measures storage judges the part about it."""
 
 
 @dataclass(frozen=True)

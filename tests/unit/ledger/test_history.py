@@ -38,7 +38,15 @@ def begin_run(ledger: Ledger, version: str, began_utc: str) -> int:
     return ledger.begin_run(seed=7, began_utc=began_utc, scenario="{}", target=target)
 
 
-def do(ledger: Ledger, run: int, operation: str, action: str, outcome: str = "ok", **what: object) -> None:
+def do(
+    ledger: Ledger,
+    run: int,
+    operation: str,
+    action: str,
+    outcome: str = "ok",
+    options: str = "{}",
+    **what: object,
+) -> None:
     """One operation, from its intent to its outcome."""
     ledger.begin_operation(
         operation=operation,
@@ -46,9 +54,9 @@ def do(ledger: Ledger, run: int, operation: str, action: str, outcome: str = "ok
         client=CLIENT,
         step=1,
         action=action,
-        options="{}",
+        options=options,
         began_seconds=0.0,
-        **what,  # type: ignore[arg-type]  # creates or deletes
+        **what,  # type: ignore[arg-type]  # creates, deletes or resolved
     )
     snapshot = f"k-{operation}" if "creates" in what and outcome == "ok" else None
     ledger.end_operation(operation, outcome=outcome, reason="", seconds=0.0, snapshot=snapshot)
@@ -116,6 +124,26 @@ def test_debt_grows_with_collections_versions_and_days(ledger: Ledger) -> None:
     verify(ledger, run, "a", LATER)
     assert debts(ledger, LATER)["a"] == pytest.approx(0.1 * days)
     assert order(ledger, LATER) == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "resolved", "counts"),
+    [
+        ("{}", {}, True),
+        ('{"safety": "full"}', {}, True),
+        ('{"kind": "quick"}', {}, False),
+        ('{"kind": "full"}', {"kind": "full"}, True),
+        ('{"kind": "random"}', {"kind": "quick"}, False),
+        ('{"kind": "random"}', {"kind": "full"}, True),
+    ],
+)
+def test_only_full_collections_count(ledger: Ledger, options: str, resolved: dict[str, str], *, counts: bool) -> None:
+    """A quick one looks for no garbage, so it can lose nothing; older ledgers do not say which kind it was."""
+    run = begin_run(ledger, "new", OLD)
+    take(ledger, run, "a")
+    verify(ledger, run, "a", OLD)
+    do(ledger, run, "gc", "run-gc", options=options, resolved=resolved)
+    assert debts(ledger, OLD)["a"] == (2 if counts else 0)
 
 
 def test_survival_says_what_was_proven_by_age_and_by_version(ledger: Ledger) -> None:

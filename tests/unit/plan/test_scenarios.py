@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from snapstorm.errors import ConfigError
-from snapstorm.plan.scenarios import SHIPPED, parse_scenario, read_duration, shipped
+from snapstorm.plan.scenarios import SHIPPED, build_scenario, parse_scenario, read_duration, shipped
 
 BROKEN = """\
 clients = 0
@@ -86,6 +86,40 @@ def test_a_good_scenario_is_read_whole() -> None:
     assert scenario.steps[0].make().model_dump()["count"] == "1..5"
 
 
+GC = 'action = "run-gc"\nsafety = "none"\n'
+RANDOM = "[weights]\nrun-gc = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (f"[[steps]]\n{GC}", 3, "safety: none destroys"),
+        (f"[[steps]]\n{GC}alone = false", 3, "safety: none destroys"),
+        (f'{RANDOM}[options.run-gc]\nsafety = "none"', 4, "safety: none destroys"),
+        ("[weights]\nmark-storage = 1", 2, "mark-storage is possible only in a step with alone = true"),
+        ('[[steps]]\naction = "check-storage"', 2, "check-storage is possible only in a step with alone = true"),
+        (f'[[steps]]\naction = "run-gc"\nalone = "perhaps"\n{RANDOM}', 3, "alone"),
+    ],
+)
+def test_what_needs_the_others_to_wait_is_refused_elsewhere(text: str, line: int, words: str) -> None:
+    """A collection that destroys what is being written, and measuring, are possible only where nobody else works."""
+    with pytest.raises(ConfigError) as raised:
+        parse_scenario(text, "mine.toml")
+    (problem,) = raised.value.problems
+    assert problem.startswith(f"mine.toml:{line}:")
+    assert words in problem
+
+
+def test_a_step_that_is_done_alone_may_be_unsafe_and_measure() -> None:
+    """There it is accepted, and stays so when the scenario is written out and read again."""
+    steps = f"[[steps]]\n{GC}alone = true\n" + '[[steps]]\naction = "mark-storage"\nalone = true'
+    scenario = parse_scenario(steps, "mine.toml")
+    assert [step.alone for step in scenario.steps] == [True, True]
+    assert scenario.steps[0].options == {"safety": "none"}
+    again, problems = build_scenario({"name": "mine", "steps": [step.as_document() for step in scenario.steps]})
+    assert (again, problems) == (scenario, [])
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"), [("60s", 60), ("1.5h", 5400), ("2m", 120), ("250ms", 0.25), ("7", 7), (7, 7), ("1d", 86400)]
 )
@@ -109,7 +143,8 @@ def test_an_unknown_scenario_names_the_nearest() -> None:
 
 def test_shipped_scenarios_make_valid_actions() -> None:
     """Every step and every weighted action of every shipped scenario can be made."""
-    assert len(SHIPPED) == 7
+    assert len(SHIPPED) == 8
     for scenario in SHIPPED:
+        assert build_scenario(scenario.model_dump(by_alias=True, exclude_unset=True)) == (scenario, [])
         for step in scenario.steps:
             assert step.make().key == step.action

@@ -176,3 +176,49 @@ def test_evidence_is_bounded() -> None:
     evidence = answers.evidence_of(ended(1, b"o" * 100_000, "e" * 100_000))
     assert len(evidence) < 20_000
     assert "exit status 1" in evidence
+
+
+def schedule(next_full: str, next_quick: str, **runs: list[str]) -> dict[str, Any]:
+    """What `maintenance info` shows, newest runs first, as the real one does."""
+    return {
+        "nextFullMaintenance": next_full,
+        "nextQuickMaintenance": next_quick,
+        "runs": {
+            name.replace("_", "-"): [{"start": start, "end": start, "success": True} for start in starts]
+            for name, starts in runs.items()
+        }
+        or None,
+    }
+
+
+NEVER = "0001-01-01T00:00:00Z"
+NEW = schedule(NEVER, NEVER)
+QUICK = schedule(NEVER, "q1", advance_epoch=["t1"], compact_single_epoch=["t1"])
+FULL_RUN = schedule("f2", "q2", advance_epoch=["t2", "t1"], compact_single_epoch=["t2", "t1"], snapshot_gc=["t2"])
+STARTED = schedule("f2", "q2", advance_epoch=["t1"], compact_single_epoch=["t1"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_quick_done", "is_full_done"),
+    [
+        (NEW, NEW, False, False),
+        (QUICK, QUICK, False, False),
+        (NEW, QUICK, True, False),
+        (QUICK, FULL_RUN, True, True),
+        (QUICK, STARTED, False, False),
+        (QUICK, {}, False, False),
+    ],
+)
+def test_maintenance_is_done_only_if_the_schedule_says_so(
+    before: dict[str, Any], after: dict[str, Any], *, is_quick_done: bool, is_full_done: bool
+) -> None:
+    """A quick run is no full one; a run that only began, or whose task failed, is none."""
+    assert answers.is_maintenance_done(before, after, is_full=False) is is_quick_done
+    assert answers.is_maintenance_done(before, after, is_full=True) is is_full_done
+
+
+def test_a_maintenance_task_that_failed_is_not_done() -> None:
+    """Kopia records failures, too."""
+    failed = schedule("f2", "q2", snapshot_gc=["t2"])
+    failed["runs"]["snapshot-gc"][0]["success"] = False
+    assert not answers.is_maintenance_done(NEW, failed, is_full=True)

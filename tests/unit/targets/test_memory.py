@@ -394,6 +394,31 @@ async def test_collection_takes_what_is_unused_and_nothing_else(scratch: Path) -
         assert await client.restored(live) == expected
 
 
+async def test_quick_collection_takes_unfinished_files_only(scratch: Path) -> None:
+    """What a deleted snapshot has left waits for a full collection; what a killed process was writing does not."""
+    async with open_bench(scratch) as bench:
+        client = await bench.client()
+        await client.snapshotter.delete_snapshot(await client.snapshot())
+        before = blobs_of(bench)
+        unfinished = next(iter(before)).with_name("unfinished.tmp")
+        unfinished.touch()
+        await bench.server.collect_garbage(is_full=False)
+        assert blobs_of(bench) == before
+        await bench.server.collect_garbage()
+        assert blobs_of(bench) == set()
+
+
+def test_unsafe_collection_takes_what_is_being_written(scratch: Path) -> None:
+    """Without safety a pin shields nothing, as in a real backup system."""
+    store = Store(scratch / "repository", is_new=True)
+    with store.pinned() as pins:
+        digest = store.add_blob(b"being written", pins)
+        store.collect(is_safe=False)
+    with pytest.raises(OperationFailed):
+        store.blob(digest)
+    store.close()
+
+
 async def test_collections_amid_creations_take_nothing_from_them(scratch: Path) -> None:
     """Snapshots during whose taking garbage was collected again and again, with blobs in common, are whole."""
     async with open_bench(scratch) as bench:

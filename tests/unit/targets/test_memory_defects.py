@@ -344,6 +344,17 @@ async def check_gc_drops_snapshot(bench: Bench) -> None:
     assert await client.listed() == snapshots[:1]
 
 
+@shows("collection-frees-nothing")
+async def check_collection_frees_nothing(bench: Bench) -> None:
+    client = await bench.client()
+    (client.data / "large").write_bytes(bytes(100_001))
+    await client.snapshotter.delete_snapshot(await client.snapshot())
+    await bench.server.collect_garbage()
+    held_bytes = await bench.server.storage_bytes()
+    assert held_bytes is not None
+    assert held_bytes > 100_000
+
+
 @shows("gc-drops-content")
 async def check_gc_drops_content(bench: Bench) -> None:
     client = await bench.client()
