@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import RUN_SECONDS_MAX, SMALL, command, snapstorm
 
-SMALL_DISK_BYTES = 300 << 20
+SMALL_DISK_BYTES = 400 << 20
 
 
 @pytest.fixture
@@ -59,3 +62,54 @@ def test_too_little_space_is_refused(small_disk: Path, scratch: Path) -> None:
     assert ran.status == 3
     assert "too little space" in ran.stderr
     assert list(small_disk.iterdir()) == [filler]
+
+
+@pytest.mark.parametrize("target", ["memory", "kopia"])
+def test_a_full_testbed_loses_no_promise(small_disk: Path, scratch: Path, target: str) -> None:
+    """Ledger and repository find their disk full in the midst of a run: an error of the machine. With room again, every
+    promise is still there, and the testbed goes on."""
+    bed = small_disk / "bed"
+    words = ("--target", target, "--testbed", bed, "--workdir", scratch / "work", "--clients", "2", *SMALL)
+    first = snapstorm("run", *words, "--actions", "40", "--json")
+    assert first.status == 0, first.stderr
+    log = scratch / "stderr"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command("run", *words, "--duration", "60s"), stdin=subprocess.DEVNULL, stderr=stderr) as run,
+    ):
+        wait_until_at_work(log)
+        fill(small_disk)
+        status = run.wait(RUN_SECONDS_MAX)
+    said = log.read_text()
+    assert status == 3, said
+    assert "full" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert "VIOLATED" not in said
+    (small_disk / "filler").unlink()
+    with closing(sqlite3.connect(bed / "ledger.sqlite3")) as ledger:
+        promised = {row[0] for row in ledger.execute("SELECT operation FROM expectations WHERE state = 'live'")}
+    swept = snapstorm("sweep", "--testbed", bed, "--workdir", scratch / "work", "--json")
+    assert swept.status == 0, swept.stderr
+    assert swept.json["snapshots"]["in_doubt"] == 0
+    assert swept.json["sweep"]["verified"] >= len(promised)
+    assert snapstorm("run", *words, "--actions", "40", "--json").status == 0
+
+
+def wait_until_at_work(log: Path) -> None:
+    """Return some time after the clients have begun."""
+    deadline = time.monotonic() + 60
+    while "at work" not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    time.sleep(2)
+
+
+def fill(directory: Path) -> None:
+    """Take all the room there is, and what is given back in the next moments."""
+    with (directory / "filler").open("wb", buffering=0) as filler:
+        for _ in range(40):
+            try:
+                while True:
+                    filler.write(bytes(64 << 10))
+            except OSError:
+                time.sleep(0.05)

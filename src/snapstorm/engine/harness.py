@@ -191,17 +191,24 @@ class Harness:
         self._run.tally.is_interrupted = True
 
     def close(self) -> None:
-        """Record the verdict. Called when the block is left and everything has ended."""
+        """Record the verdict. Called when the block is left and everything has ended.
+
+        Where the ledger can't be written any more, the verdict says so, and is not recorded.
+        """
         run = self._run
-        run.flush_commands()
         self._result = self._make_result()
-        run.ledger.end_run(
-            run.number,
-            ended_utc=run.clock.utc(),
-            verdict=self._result.verdict,
-            summary=json.dumps(self._result.as_json()),
-        )
-        run.ledger.set_fact(_UNACCOUNTED_FACT, str(run.ledger.gaps.count_unlisted()))
+        try:
+            run.flush_commands()
+            run.ledger.end_run(
+                run.number,
+                ended_utc=run.clock.utc(),
+                verdict=self._result.verdict,
+                summary=json.dumps(self._result.as_json()),
+            )
+            run.ledger.set_fact(_UNACCOUNTED_FACT, str(run.ledger.gaps.count_unlisted()))
+        except HarnessError as error:
+            self.note_error(error)
+            self._result = self._make_result()
         with suppress(OSError):  # Holds evidence, if it is not empty.
             run.directory.rmdir()
 
