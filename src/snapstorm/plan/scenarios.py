@@ -370,15 +370,15 @@ SHIPPED: tuple[Scenario, ...] = (
                 {"action": "delete-snapshots", "keep": "oldest", "keep_count": 1},
                 # The tree, too, is again what it was at the mark; what is written from now on is little.
                 {"action": "restore-into-data-directory"},
-                # The first collection packs garbage together with what is not; a later one marks it for good, unless
-                # it comes within the same second; and that pack is looked at again when there is another one to join it
-                # with. 4.3 MB at the mark, 23.1 before the first, 23.1 after it, 21.2 after the second, 4.4 after the
-                # last (measured, 0.23.1).
+                # The first collection packs garbage together with what is not; a later one, not within a second, marks
+                # it for good; and that pack is looked at again when there is another one to join it with. 4.3 MB at the
+                # mark, 23.1 before the first, 23.1 after it, 21.2 after the second, 4.4 after the last (measured,
+                # 0.23.1).
                 _COLLECT_ALONE,
                 {"action": "verify-repository"},
                 {"action": "restore-random-snapshot"},
                 {"action": "list-snapshots"},
-                {**_COLLECT_ALONE, "repeat": 3},
+                {**_COLLECT_ALONE, "repeat": 5},
                 {"action": "write-random-files", "count": 1, "size_bytes": 4096, "odd_percent": 0},
                 {"action": "snapshot-root"},
                 _COLLECT_ALONE,
