@@ -46,7 +46,7 @@ def mark_of(bed: Path) -> str:
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(
-    "scenario", ["many-small-files", "one-large-file", "many-small-files-across-directory-tree", "maintenance"]
+    "scenario", ["many-small-files", "one-large-file", "many-small-files-across-directory-tree", "maintenance", "space"]
 )
 def test_the_original_sizes_pass_twice_on_one_testbed(scenario: str, scratch: Path) -> None:
     """A fixed scenario at full size passes on a fresh testbed and again on the one it left."""
