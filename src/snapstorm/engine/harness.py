@@ -163,15 +163,25 @@ class Harness:
             self._run.ledger.add_clients(names, self._run.number)
 
     async def go_on_from_history(self) -> None:
-        """Connect the clients of earlier runs again and hold the listing against what the ledger promises."""
+        """Connect the clients of earlier runs again and hold the listing against what the ledger promises.
+
+        Meanwhile their trees are read, because most runs go on with the same clients.
+        """
         names = self._run.ledger.clients_with_expectations()
         if not names:
             return
+        trees = [] if self._options.is_sweep_only else [name for name in names if self._data_directory(name).is_dir()]
+        await together(
+            [functools.partial(self._reconcile_history, names), functools.partial(self._writer.add_clients, trees)]
+        )
+        self._writing.update(trees)
+        told = int(self._run.ledger.fact(_UNACCOUNTED_FACT) or 0)
+        self._run.tally.unaccounted = self._run.ledger.gaps.count_unlisted() - told
+
+    async def _reconcile_history(self, names: Sequence[str]) -> None:
         await self._connect([name for name in names if name not in self._connected])
         with self._run.part("reconcile", "comparing the listing with the ledger"):
             await self._finisher.reconcile(names)
-        told = int(self._run.ledger.fact(_UNACCOUNTED_FACT) or 0)
-        self._run.tally.unaccounted = self._run.ledger.gaps.count_unlisted() - told
 
     async def finish(self) -> None:
         """Judge all that is left to judge: doubts, time-outs, the final listing, every live snapshot, the locks."""
@@ -230,9 +240,12 @@ class Harness:
             testbed=self._testbed.directory,
         )
 
+    def _data_directory(self, client: str) -> Path:
+        return self._run.workdir / client / "data"
+
     async def _make_writer(self, client: str) -> FileWriter:
         return await open_writer(
-            data_directory=self._run.workdir / client / "data",
+            data_directory=self._data_directory(client),
             capabilities=self._run.capabilities,
             total_bytes_max=self._options.data_bytes_max,
         )
