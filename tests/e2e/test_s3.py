@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,8 +59,16 @@ def test_bad_input(s3: S3Server, scratch: Path) -> None:
         (run(s3, *bed, s3.place("x"), AWS_ACCESS_KEY_ID="", HOME=str(scratch)), "no credentials for S3"),
         (run(s3, *bed, s3.place("taken")), "is not empty"),
         (run(s3, *bed, "s3://testbeds/x?endpoint=http://127.0.0.1:1"), "connection refused"),
+        (run_on_silent_server(s3, *bed), "was ended after 5 s"),
     ):
         assert ran.status == 3, ran.stderr
         assert complaint in ran.stderr
         assert len(ran.stderr.splitlines()) == 1, ran.stderr
         assert not (scratch / "bed").exists()
+
+
+def run_on_silent_server(s3: S3Server, *words: str | Path) -> Ran:
+    """A run whose repository is to be where somebody listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = f"s3://testbeds/x?endpoint=http://127.0.0.1:{silent.getsockname()[1]}"
+        return run(s3, *words, place, "--operation-timeout", "5s")

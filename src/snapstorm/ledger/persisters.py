@@ -72,7 +72,7 @@ class FolderPersister:
             for name in (state.ledger_file, STATE_NAME):
                 shutil.copyfile(self.folder / name, directory / name)
         except FileNotFoundError:
-            raise TestbedError(f"the copy in {self.folder} is half written: there is no {name}") from None
+            raise TestbedError(f"the copy in {self.folder} is half written: there is no {state.ledger_file}") from None
         except OSError as error:
             raise TestbedError(f"the copy in {self.folder} can't be read: {error.strerror}") from error
 
