@@ -233,12 +233,25 @@ async def test_repository_that_is_not_ours_is_refused(scratch: Path, mode: Mode)
             pass
     async with open_bench("kopia", scratch, mode):
         pass
+    other = FileSecretStore(scratch / "other.toml")
     with pytest.raises(HarnessError, match="not empty"):
-        async with open_bench("kopia", scratch, mode):
+        async with open_bench("kopia", scratch, mode, secrets=other):
             pass
     with pytest.raises(TestbedError, match="invalid repository password"):
-        async with open_bench("kopia", scratch, mode, is_new=False, secrets=FileSecretStore(scratch / "other.toml")):
+        async with open_bench("kopia", scratch, mode, is_new=False, secrets=other):
             pass
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_repository_that_a_killed_run_has_made_is_gone_on_with(scratch: Path, mode: Mode) -> None:
+    """What that run did not come to is done now; our password proves that nobody else made it."""
+    async with open_bench("kopia", scratch, mode) as bench:
+        made = bench.server.repository_id
+    async with open_bench("kopia", scratch, mode) as bench:
+        assert bench.server.repository_id == made
+        client = await bench.client()
+        (client.data).mkdir(exist_ok=True)
+        await client.snapshot()
 
 
 async def test_server_that_does_not_start_is_one_line(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:

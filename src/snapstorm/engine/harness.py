@@ -175,6 +175,9 @@ class Harness:
             [functools.partial(self._reconcile_history, names), functools.partial(self._writer.add_clients, trees)]
         )
         self._writing.update(trees)
+        self._count_unaccounted()
+
+    def _count_unaccounted(self) -> None:
         told = int(self._run.ledger.fact(_UNACCOUNTED_FACT) or 0)
         self._run.tally.unaccounted = self._run.ledger.gaps.count_unlisted() - told
 
@@ -187,6 +190,7 @@ class Harness:
         """Judge all that is left to judge: doubts, time-outs, the final listing, every live snapshot, the locks."""
         with self._run.part("reconcile", "settling what is in doubt"):
             await self._finisher.settle(self._connected)
+        self._count_unaccounted()
         with self._run.part("sweep", "restoring every live snapshot"):
             await self._finisher.sweep(self._options.sweep_seconds)
         with self._run.part("locks", "trying what must be refused"):

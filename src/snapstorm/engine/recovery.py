@@ -109,7 +109,8 @@ def _prepare(ledger_file: Path, state: CopyState, place: str, *, is_elsewhere: b
         if ledger.fact("testbed_id") != state.testbed:
             raise TestbedError(f"the copy in {place} is damaged: its ledger is not that of testbed {state.testbed}")
         first_unknown = state.run + 1 if state.is_final else state.run
-        ledger.gaps.begin(first_unknown, ledger.next_tick(), may_have_deleted=not state.is_final)
+        # The last moment that is known: a listing of the next run begins after it, and settles the doubts.
+        ledger.gaps.begin(first_unknown, ledger.position[1], may_have_deleted=not state.is_final)
         ledger.set_fact(PERSISTED_TO_FACT, place)
         if is_elsewhere:
             ledger.drop_fact(INSTANCE_FACT)

@@ -49,6 +49,7 @@ _REFUSED_VERSION = re.compile(
 """By design: `internal/feature/feature.go` and `repo/open.go`, the same from 0.19.0 to 0.23.1."""
 
 _STORAGE_IN_USE = "found existing data in storage location"
+_ACCESS_CONTROL_ON = "ACLs already enabled"
 _NO_REPOSITORY = "repository not initialized in the provided storage"
 _BLOB_TOTAL = re.compile(rb"^Total: (\d+)", re.MULTILINE)
 
@@ -188,6 +189,11 @@ def read_storage_bytes(completed: CompletedCommand) -> int:
 def is_storage_in_use(completed: CompletedCommand) -> bool:
     """Whether a repository could not be made because there is data already where it was to be."""
     return _STORAGE_IN_USE in _stderr(completed)
+
+
+def is_access_control_on(completed: CompletedCommand) -> bool:
+    """Whether rules could not be switched on because they are: a run that was killed has done it."""
+    return completed.exit_code != 0 and _ACCESS_CONTROL_ON in _stderr(completed)
 
 
 def is_repository_missing(completed: CompletedCommand) -> bool:
