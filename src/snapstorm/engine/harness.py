@@ -48,6 +48,7 @@ from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetEr
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.events import Listener, Noted, ignore
+from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target, TargetPlace
 from snapstorm.model.storage import read_storage
 from snapstorm.model.verdict import Verdict, decide
@@ -248,10 +249,13 @@ class Harness:
         return self._run.workdir / client / "data"
 
     async def _make_writer(self, client: str) -> FileWriter:
+        directory = self._data_directory(client)
         return await open_writer(
-            data_directory=self._data_directory(client),
+            data_directory=directory,
             capabilities=self._run.capabilities,
             total_bytes_max=self._options.data_bytes_max,
+            # So that a run does not begin with reading gigabytes. What a snapshot must be is always read anew.
+            remembered=self._run.ledger.latest_manifest(client, path_as_text(directory)),
         )
 
 

@@ -10,8 +10,9 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import blake3
@@ -39,6 +40,9 @@ _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
 assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
 
 
+NOTHING_REMEMBERED: Mapping[bytes, Entry] = MappingProxyType({})
+
+
 class TreeScan(NamedTuple):
     """A manifest, and what it leaves out: which names are the same file."""
 
@@ -61,10 +65,18 @@ def scan_tree(
 
 
 def scan_tree_and_inodes(
-    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
+    root: TreePath,
+    segments: SegmentsOf | None = None,
+    *,
+    read_segments_from_headers: bool = False,
+    remembered: Mapping[bytes, Entry] = NOTHING_REMEMBERED,
 ) -> TreeScan:
-    """`scan_tree`, with what is needed to tell hard links."""
-    scanner = _Scanner(segments, read_segments_from_headers)
+    """`scan_tree`, with what is needed to tell hard links.
+
+    A file whose size, mode and mtime are those of its entry in `remembered` is taken for that entry, and not read:
+    quick, and good enough to go on from; never to be judged by.
+    """
+    scanner = _Scanner(segments, read_segments_from_headers, remembered)
     try:
         with opened_parent(root) as (parent_fd, name):
             scanner.scan_root(parent_fd, name)
@@ -93,6 +105,12 @@ def bytes_below(directory: Path) -> int:
                 with contextlib.suppress(FileNotFoundError):
                     total += entry.stat(follow_symlinks=False).st_size
     return total
+
+
+def _is_unchanged(entry: Entry, status: os.stat_result) -> bool:
+    """Whether a file looks as it did: a write that nobody has finished leaves the present time as its mtime."""
+    looks = (entry.type, entry.size, entry.mtime_ns, entry.mode)
+    return looks == (EntryType.FILE, status.st_size, status.st_mtime_ns, status.st_mode & 0o7777)
 
 
 class FileContent(NamedTuple):
@@ -155,7 +173,13 @@ class FileReader:
 class _Scanner:
     """One scan: collects entries directory by directory."""
 
-    def __init__(self, segments: SegmentsOf | None, read_segments_from_headers: bool) -> None:
+    def __init__(
+        self,
+        segments: SegmentsOf | None,
+        read_segments_from_headers: bool,
+        remembered: Mapping[bytes, Entry] = NOTHING_REMEMBERED,
+    ) -> None:
+        self._remembered = remembered
         self.entries: list[Entry] = []
         self.inodes: dict[bytes, tuple[int, int]] = {}
         self._segments = segments
@@ -211,7 +235,10 @@ class _Scanner:
             size_bytes = status.st_size
             if not stat.S_ISREG(status.st_mode):
                 raise HarnessError("was replaced while its tree was being scanned")
-            if self._from_headers:
+            known = self._remembered.get(path)
+            if known is not None and _is_unchanged(known, status):
+                digest, segments = known.digest, known.segments
+            elif self._from_headers:
                 digest, segments = self._reader.content(fd, size_bytes)
             else:
                 digest = self._reader.digest(fd, size_bytes)

@@ -20,7 +20,7 @@ from snapstorm.filesystem.descriptors import explain_os_error, open_directory, o
 from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_inodes
+from snapstorm.filesystem.scanner import NOTHING_REMEMBERED, scan_tree, scan_tree_and_inodes
 from snapstorm.filesystem.tree_state import TreeState, tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep
 from snapstorm.model.actions import (
@@ -49,7 +49,8 @@ class TreeFileWriter:
     `total_bytes_max` bounds the content of the whole tree, holes included. `oddities` replaces the kinds of entries
     that are made by default, which are those that the target's `capabilities` keep.
 
-    An existing tree is scanned when the writer is made, which takes time: `open_writer` does that in a thread.
+    An existing tree is scanned when the writer is made, which takes time: `open_writer` does that in a thread. Files
+    that look as in `remembered`, a manifest of the same tree, are not read for that.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class TreeFileWriter:
         capabilities: Capabilities,
         total_bytes_max: int = TOTAL_BYTES_MAX,
         oddities: Collection[Oddity] | None = None,
+        remembered: Manifest | None = None,
     ) -> None:
         self._data_directory = data_directory
         self._total_bytes_max = total_bytes_max
@@ -69,7 +71,7 @@ class TreeFileWriter:
         except OSError as error:
             raise explain_os_error(os.fsencode(data_directory), error) from error
         self._tree = TreeState()
-        self._load()
+        self._load(remembered)
 
     @property
     def data_directory(self) -> Path:
@@ -175,9 +177,13 @@ class TreeFileWriter:
             self._data_directory.chmod(_ROOT_MODE)
             os.utime(self._data_directory, ns=(MTIME_MIN_NS, MTIME_MIN_NS))
 
-    def _load(self) -> Manifest:
-        """Draw the picture anew from what is on disk."""
-        scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
+    def _load(self, remembered: Manifest | None = None) -> Manifest:
+        """Draw the picture anew from what is on disk, perhaps from what is remembered of it."""
+        scan = scan_tree_and_inodes(
+            self._data_directory,
+            read_segments_from_headers=True,
+            remembered=remembered.by_path if remembered else NOTHING_REMEMBERED,
+        )
         self._tree = tree_state_of(scan)
         return scan.manifest
 
@@ -199,6 +205,7 @@ async def open_writer(
     capabilities: Capabilities,
     total_bytes_max: int = TOTAL_BYTES_MAX,
     oddities: Collection[Oddity] | None = None,
+    remembered: Manifest | None = None,
 ) -> TreeFileWriter:
     """A `TreeFileWriter`, made in a thread: the tree may exist, and then is read."""
     return await run_file_work(
@@ -207,6 +214,7 @@ async def open_writer(
             capabilities=capabilities,
             total_bytes_max=total_bytes_max,
             oddities=oddities,
+            remembered=remembered,
         )
     )
 

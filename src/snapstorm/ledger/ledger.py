@@ -360,6 +360,15 @@ class Ledger(Findings):
             raise TestbedError(f"the ledger is damaged: manifest {digest} is not what was stored")
         return manifest
 
+    def latest_manifest(self, client: str, source: str) -> Manifest | None:
+        """What a client's tree was when its latest snapshot that is still there was asked for; None without one."""
+        row = self._connection.execute(
+            "SELECT manifest FROM expectations WHERE client = ? AND source = ? AND state NOT IN (?, ?)"
+            " ORDER BY began_tick DESC LIMIT 1",
+            (client, source, State.DELETED, State.ABSENT),
+        ).fetchone()
+        return self.manifest(row[0]) if row else None
+
     def last_actions(self, run_number: int, client: str, limit: int) -> list[PastAction]:
         """The client's last actions in this run, oldest first."""
         rows = self._connection.execute(

@@ -627,3 +627,23 @@ def test_sorted_paths_are_a_sorted_set(changes: list[tuple[bytes, bool]]) -> Non
         paths.add(path)
     paths.discard(b"a")
     assert list(paths) == sorted({*expected, *crowd} - {b"a"})
+
+
+@pytest.mark.anyio
+async def test_a_remembered_tree_is_not_read_to_go_on_from_and_read_for_what_a_snapshot_must_be(tmp_path: Path) -> None:
+    """Files that look as remembered are taken as they were; others are read; a scan believes nothing."""
+    writer = new_writer(tmp_path / "d")
+    await do_all(writer, 1, [WriteRandomFiles(count=20, size_bytes=9000, depth=1, odd_percent=0)])
+    remembered = await writer.scan()
+    same, changed = (entry for entry in remembered if entry.type is EntryType.FILE and entry.segments[:1]), []
+    for entry, keeps_mtime in zip(same, (True, False), strict=False):
+        path = tmp_path / "d" / os.fsdecode(entry.path)
+        path.write_bytes(b"x" * entry.size)
+        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns + (not keeps_mtime)))
+        changed.append(entry)
+    again = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE, remembered=remembered)
+    unread, read = (again._tree.segments_of(entry.path) for entry in changed)
+    assert unread == changed[0].segments
+    assert read == ()
+    scanned = (await again.scan()).by_path
+    assert all(scanned[entry.path].digest != entry.digest for entry in changed)
