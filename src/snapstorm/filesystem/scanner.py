@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import blake3
@@ -40,9 +39,6 @@ _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
 assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
 
 
-NOTHING_REMEMBERED: Mapping[bytes, Entry] = MappingProxyType({})
-
-
 class TreeScan(NamedTuple):
     """A manifest, and what it leaves out: which names are the same file."""
 
@@ -56,8 +52,9 @@ def scan_tree(
 ) -> Manifest:
     """The manifest of the tree at `root`, which may also be a single file. Never follows a link.
 
-    Segments come from `segments`, or are recovered from the files themselves with `read_segments_from_headers`
-    (slower: each file's content is made a second time to prove them; they stay empty where they can't be proved).
+    Segments come from `segments`, or are recovered from the files themselves where that knows none, or with
+    `read_segments_from_headers` (slower: each file's content is made a second time to prove them; they stay empty where
+    they can't be proved).
 
     Raises HarnessError when something can't be read, or changes while it is read: nobody else writes there.
     """
@@ -65,18 +62,22 @@ def scan_tree(
 
 
 def scan_tree_and_inodes(
-    root: TreePath,
-    segments: SegmentsOf | None = None,
-    *,
-    read_segments_from_headers: bool = False,
-    remembered: Mapping[bytes, Entry] = NOTHING_REMEMBERED,
+    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
 ) -> TreeScan:
-    """`scan_tree`, with what is needed to tell hard links.
+    """`scan_tree`, with what is needed to tell hard links."""
+    return _scan(root, _Scanner(segments, read_segments_from_headers))
 
-    A file whose size, mode and mtime are those of its entry in `remembered` is taken for that entry, and not read:
-    quick, and good enough to go on from; never to be judged by.
+
+def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> TreeScan:
+    """What is in a tree, without reading any file: quick, and good enough to go on from; never to be judged by.
+
+    The content of a file whose size, mode and mtime are those of its entry in `remembered` is taken for that entry's;
+    of others it is left open (no digest, no segments).
     """
-    scanner = _Scanner(segments, read_segments_from_headers, remembered)
+    return _scan(root, _Looker(remembered))
+
+
+def _scan(root: TreePath, scanner: _Scanner) -> TreeScan:
     try:
         with opened_parent(root) as (parent_fd, name):
             scanner.scan_root(parent_fd, name)
@@ -105,12 +106,6 @@ def bytes_below(directory: Path) -> int:
                 with contextlib.suppress(FileNotFoundError):
                     total += entry.stat(follow_symlinks=False).st_size
     return total
-
-
-def _is_unchanged(entry: Entry, status: os.stat_result) -> bool:
-    """Whether a file looks as it did: a write that nobody has finished leaves the present time as its mtime."""
-    looks = (entry.type, entry.size, entry.mtime_ns, entry.mode)
-    return looks == (EntryType.FILE, status.st_size, status.st_mtime_ns, status.st_mode & 0o7777)
 
 
 class FileContent(NamedTuple):
@@ -173,13 +168,7 @@ class FileReader:
 class _Scanner:
     """One scan: collects entries directory by directory."""
 
-    def __init__(
-        self,
-        segments: SegmentsOf | None,
-        read_segments_from_headers: bool,
-        remembered: Mapping[bytes, Entry] = NOTHING_REMEMBERED,
-    ) -> None:
-        self._remembered = remembered
+    def __init__(self, segments: SegmentsOf | None, read_segments_from_headers: bool) -> None:
         self.entries: list[Entry] = []
         self.inodes: dict[bytes, tuple[int, int]] = {}
         self._segments = segments
@@ -235,20 +224,19 @@ class _Scanner:
             size_bytes = status.st_size
             if not stat.S_ISREG(status.st_mode):
                 raise HarnessError("was replaced while its tree was being scanned")
-            known = self._remembered.get(path)
-            if known is not None and _is_unchanged(known, status):
-                digest, segments = known.digest, known.segments
-            elif self._from_headers:
-                digest, segments = self._reader.content(fd, size_bytes)
-            else:
-                digest = self._reader.digest(fd, size_bytes)
-                segments = self._segments(path) if self._segments else ()
+            digest, segments = self._content(fd, path, status)
             xattrs = self._xattrs(fd)
         finally:
             os.close(fd)
         if status.st_nlink > 1:
             self.inodes[path] = (status.st_dev, status.st_ino)
         self._add(path, EntryType.FILE, status, size=size_bytes, digest=digest, xattrs=xattrs, segments=segments)
+
+    def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
+        known = self._segments(path) if self._segments else ()
+        if self._from_headers or (self._segments and not known and status.st_size):
+            return self._reader.content(fd, status.st_size)
+        return FileContent(self._reader.digest(fd, status.st_size), known)
 
     def _scan_other(self, dir_fd: int, name: str, path: bytes) -> None:
         status = os.lstat(name, dir_fd=dir_fd)
@@ -287,3 +275,23 @@ class _Scanner:
         if not names:
             return ()
         return tuple(sorted((os.fsencode(name), os.getxattr(fd, name)) for name in names if name.startswith("user.")))
+
+
+class _Looker(_Scanner):
+    """A scan that reads no file."""
+
+    def __init__(self, remembered: Mapping[bytes, Entry]) -> None:
+        super().__init__(None, read_segments_from_headers=False)
+        self._remembered = remembered
+
+    def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
+        known = self._remembered.get(path)
+        if known is None or not _is_unchanged(known, status):
+            return FileContent(b"", ())
+        return FileContent(known.digest, known.segments)
+
+
+def _is_unchanged(entry: Entry, status: os.stat_result) -> bool:
+    """Whether a file looks as it did: a write that nobody has finished leaves the present time as its mtime."""
+    looks = (entry.type, entry.size, entry.mtime_ns, entry.mode)
+    return looks == (EntryType.FILE, status.st_size, status.st_mtime_ns, status.st_mode & 0o7777)

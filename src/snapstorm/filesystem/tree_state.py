@@ -13,7 +13,7 @@ from typing import overload
 
 from snapstorm.filesystem.descriptors import joined, split
 from snapstorm.filesystem.scanner import TreeScan
-from snapstorm.model.manifest import ROOT, EntryType, Segment
+from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment
 
 _FEW_CHANGES = 64
 """Up to so many changes are put in place one by one; more are merged at once."""
@@ -129,6 +129,14 @@ class TreeState:
         """What is known of a file's content; empty where nothing is."""
         state = self.files.get(path)
         return state.segments if state else ()
+
+    def learn(self, manifest: Manifest) -> None:
+        """Take over what a scan has found out about the content of files of which nothing was known."""
+        for entry in manifest:
+            state = self.files.get(entry.path) if entry.segments else None
+            if state is not None and not state.segments and state.size_bytes == entry.size:
+                state.segments = entry.segments
+                state.version = max(segment.version for segment in entry.segments)
 
     def add_file(self, path: bytes, state: FileState) -> None:
         """Add a name for a file; a second name for the same state is a hard link."""

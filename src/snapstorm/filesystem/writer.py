@@ -20,8 +20,8 @@ from snapstorm.filesystem.descriptors import explain_os_error, open_directory, o
 from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import NOTHING_REMEMBERED, scan_tree, scan_tree_and_inodes
-from snapstorm.filesystem.tree_state import TreeState, tree_state_of
+from snapstorm.filesystem.scanner import look_at_tree, scan_tree, scan_tree_and_inodes
+from snapstorm.filesystem.tree_state import tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep
 from snapstorm.model.actions import (
     ChangeMetadata,
@@ -49,8 +49,9 @@ class TreeFileWriter:
     `total_bytes_max` bounds the content of the whole tree, holes included. `oddities` replaces the kinds of entries
     that are made by default, which are those that the target's `capabilities` keep.
 
-    An existing tree is scanned when the writer is made, which takes time: `open_writer` does that in a thread. Files
-    that look as in `remembered`, a manifest of the same tree, are not read for that.
+    An existing tree is looked at when the writer is made, not read: `open_writer` does that in a thread. The content of
+    files that look as in `remembered`, a manifest of the same tree, is taken for known; that of others is learned when
+    the tree is scanned next.
     """
 
     def __init__(
@@ -70,8 +71,7 @@ class TreeFileWriter:
             self._allowed: Allowances = allowances(capabilities, probe_platform(data_directory), oddities)
         except OSError as error:
             raise explain_os_error(os.fsencode(data_directory), error) from error
-        self._tree = TreeState()
-        self._load(remembered)
+        self._tree = tree_state_of(look_at_tree(data_directory, remembered.by_path if remembered else {}))
 
     @property
     def data_directory(self) -> Path:
@@ -96,7 +96,7 @@ class TreeFileWriter:
 
     async def scan(self) -> Manifest:
         """What the data directory holds, with what is known of its content."""
-        return await run_file_work(scan_tree, self._data_directory, self._tree.segments_of)
+        return await run_file_work(self._scan)
 
     async def adopt(self, tree: Path) -> Manifest:
         """Make `tree`, on the same file system, the data directory; the old content is deleted."""
@@ -177,15 +177,16 @@ class TreeFileWriter:
             self._data_directory.chmod(_ROOT_MODE)
             os.utime(self._data_directory, ns=(MTIME_MIN_NS, MTIME_MIN_NS))
 
-    def _load(self, remembered: Manifest | None = None) -> Manifest:
-        """Draw the picture anew from what is on disk, perhaps from what is remembered of it."""
-        scan = scan_tree_and_inodes(
-            self._data_directory,
-            read_segments_from_headers=True,
-            remembered=remembered.by_path if remembered else NOTHING_REMEMBERED,
-        )
+    def _load(self) -> Manifest:
+        """Draw the picture anew from what is on disk."""
+        scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
         self._tree = tree_state_of(scan)
         return scan.manifest
+
+    def _scan(self) -> Manifest:
+        manifest = scan_tree(self._data_directory, self._tree.segments_of)
+        self._tree.learn(manifest)
+        return manifest
 
     def _adopt(self, tree: Path) -> Manifest:
         try:

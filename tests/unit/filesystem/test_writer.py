@@ -630,20 +630,36 @@ def test_sorted_paths_are_a_sorted_set(changes: list[tuple[bytes, bool]]) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_remembered_tree_is_not_read_to_go_on_from_and_read_for_what_a_snapshot_must_be(tmp_path: Path) -> None:
-    """Files that look as remembered are taken as they were; others are read; a scan believes nothing."""
+async def test_a_tree_is_gone_on_from_unread_and_read_for_what_a_snapshot_must_be(tmp_path: Path) -> None:
+    """Files that look as remembered are taken as they were, of others nothing is known until a scan has read them; the
+    scan itself believes nothing."""
     writer = new_writer(tmp_path / "d")
     await do_all(writer, 1, [WriteRandomFiles(count=20, size_bytes=9000, depth=1, odd_percent=0)])
     remembered = await writer.scan()
-    same, changed = (entry for entry in remembered if entry.type is EntryType.FILE and entry.segments[:1]), []
-    for entry, keeps_mtime in zip(same, (True, False), strict=False):
+    files = [entry for entry in remembered if entry.type is EntryType.FILE]
+    secretly, openly, untouched = files[:3]
+    for entry in (secretly, openly):
         path = tmp_path / "d" / os.fsdecode(entry.path)
         path.write_bytes(b"x" * entry.size)
-        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns + (not keeps_mtime)))
-        changed.append(entry)
+        os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns + (entry is openly)))
     again = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE, remembered=remembered)
-    unread, read = (again._tree.segments_of(entry.path) for entry in changed)
-    assert unread == changed[0].segments
-    assert read == ()
+    assert again._tree.segments_of(secretly.path) == secretly.segments
+    assert again._tree.segments_of(openly.path) == ()
     scanned = (await again.scan()).by_path
-    assert all(scanned[entry.path].digest != entry.digest for entry in changed)
+    assert scanned[secretly.path].digest != secretly.digest
+    assert scanned[openly.path].digest != openly.digest
+    assert scanned[untouched.path] == untouched
+
+
+@pytest.mark.anyio
+async def test_what_is_not_remembered_is_learned_by_the_next_scan(tmp_path: Path) -> None:
+    """A writer that is made for a tree of which nothing is known knows all of it once it was scanned."""
+    writer = new_writer(tmp_path / "d")
+    await do_all(writer, 1, [WriteRandomFiles(count=20, size_bytes=9000), ModifyFiles(count=5)])
+    expected = await writer.scan()
+    again = new_writer(tmp_path / "d")
+    assert not any(again._tree.segments_of(path) for path in again._tree.file_paths)
+    assert await again.scan() == expected
+    assert_picture_is_right(again, expected)
+    await do_all(again, 2, [kind() for kind in ALL_KINDS] * 3)
+    assert_picture_is_right(again, await again.scan())
