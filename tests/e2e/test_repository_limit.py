@@ -45,6 +45,19 @@ def test_a_repository_stays_within_its_limit(scratch: Path, target: str) -> None
     assert sum(path.stat().st_size for path in (bed / "repository").rglob("*") if path.is_file()) < LIMIT_BYTES
 
 
+@pytest.mark.parametrize("target", ["memory", "kopia"])
+def test_a_testbed_at_its_limit_goes_on(scratch: Path, target: str) -> None:
+    """Run after run on a repository that is soon full: each takes snapshots, verifies, and has room made at its end."""
+    words = ("run", "--target", target, "--testbed", scratch / "bed", "--clients", "2", "--actions", "40", "--json")
+    small = ("--option", "write-random-files.size_bytes=100000..400000", "--option", "write-random-files.count=2..8")
+    weights = ("--weights", "snapshot-root=40", "--weights", "write-random-files=60", "--weights", "expire=0")
+    for seed in range(4):
+        ran = snapstorm(*words, *small, *weights, "--seed", f"{seed}", "--repository-bytes-max", "20MB")
+        assert ran.status == 0, ran.stderr
+        assert ran.json["snapshots"]["live"] > 0
+    assert ran.json["seconds_by_part"]["making_room"] > 0
+
+
 def test_what_is_no_size_is_refused(scratch: Path) -> None:
     """Exit 2, one line, nothing made."""
     for size in ("lots", "0", "-1"):

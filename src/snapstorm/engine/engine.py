@@ -41,6 +41,10 @@ from snapstorm.plan.seeds import stream
 
 Value = TypeVar("Value")
 
+COLLECTIONS_FOR_ROOM_MAX = 4
+ROOM_GAINED_SHARE_MAX = 0.98
+"""A collection that leaves more than this share of what was held is not worth another one."""
+
 
 class Engine:
     """Performs actions. One for each run; safe to use from many clients' tasks at once."""
@@ -98,7 +102,8 @@ class Engine:
     ) -> Outcome[Any]:
         """Perform a random action as the current client, by weight, drawn from the client's own stream."""
         step = self._next_step(None)
-        action = choose(self._room.weights(weights), options or {}, self.can_act, step.draws)
+        now = self._room.weights(weights, self._run.ledger.count_live(step.client))
+        action = choose(now, options or {}, self.can_act, step.draws)
         if action is None:
             return NoOp("every weight is zero")
         step.action = action
@@ -482,6 +487,23 @@ class Engine:
             outcome = await self._list(step, is_quiescent=True)
             self._forget_commands(step)
         return isinstance(outcome, Ok)
+
+    async def is_full(self) -> bool:
+        """Whether the repository holds all that it may."""
+        await self._room.measure()
+        return self._room.is_full
+
+    async def make_room(self, client: str) -> None:
+        """Collect garbage as this client while nobody works, as often as it helps, if room is short."""
+        await self._room.measure()
+        with acting_as(client):
+            for _ in range(COLLECTIONS_FOR_ROOM_MAX):
+                action, held_bytes = actions.RunGc(safety="none"), self._room.used_bytes
+                if not self._room.is_near_limit or not self.can_act(action):
+                    return
+                await self.execute(action)
+                if self._room.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
+                    return
 
     async def sweep_one(self, client: str, operation: str) -> bool:
         """Restore and compare the live snapshot that this operation created. Returns whether it came back exactly.

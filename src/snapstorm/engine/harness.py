@@ -177,6 +177,8 @@ class Harness:
         )
         self._writing.update(trees)
         self._count_unaccounted()
+        if await self.engine.is_full():
+            await self._make_room()  # A killed run has not come to it.
 
     def _count_unaccounted(self) -> None:
         told = int(self._run.ledger.fact(_UNACCOUNTED_FACT) or 0)
@@ -192,10 +194,17 @@ class Harness:
         with self._run.part("reconcile", "settling what is in doubt"):
             await self._finisher.settle(self._connected)
         self._count_unaccounted()
+        await self._make_room()
         with self._run.part("sweep", "restoring every live snapshot"):
             await self._finisher.sweep(self._options.sweep_seconds)
         with self._run.part("locks", "trying what must be refused"):
             await self._finisher.try_locks(self._connected)
+
+    async def _make_room(self) -> None:
+        """Have the next run find room; what the sweep then restores is what such collections have left."""
+        if self._options.repository_bytes_max is not None and self._connected and not self._options.is_sweep_only:
+            with self._run.part("making_room", "making room in the repository"):
+                await self.engine.make_room(self._connected[0])
 
     def note_error(self, error: HarnessError | TargetError) -> None:
         """Remember that the harness or the machine failed, for the verdict."""

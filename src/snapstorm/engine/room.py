@@ -1,7 +1,10 @@
 """Room: keeps the repository under test within the bytes that it may take.
 
 Near the limit, deletions and collections get more weight, so that a testbed can go on for months; a snapshot that
-might cross it is not taken, and the run says so, instead of finding the disk full.
+might cross it is not taken, and the run says so, instead of finding the disk full. What is deleted gives no room back
+while clients are at work, because a safe collection spares what is young (a day, for Kopia): so, when nobody is at
+work, room is made by collections without that safety. A client's last snapshots are not deleted for room's sake:
+without any, a run would have nothing to verify.
 """
 
 from __future__ import annotations
@@ -16,7 +19,11 @@ NEAR_SHARE = 0.8
 """From this share of the limit on, deleting and collecting are drawn more often."""
 NEAR_FACTOR = 4
 
-_GIVES_ROOM = frozenset(action.key for action in (DeleteRandomSnapshot, DeleteSnapshots, Expire, RunGc))
+LIVE_SNAPSHOTS_KEPT = 2
+"""So many of a client's snapshots are left, however little room there is."""
+
+_DELETES = frozenset(action.key for action in (DeleteRandomSnapshot, DeleteSnapshots, Expire))
+_GIVES_ROOM = _DELETES | {RunGc.key}
 _TAKES_ROOM = frozenset(action.key for action in (SnapshotRoot, SnapshotSubpath))
 
 
@@ -31,13 +38,29 @@ class Room:
         self._reserved_bytes = 0
         self._was_full = False
 
-    def weights(self, weights: Mapping[str, int]) -> Mapping[str, int]:
-        """The weights as they are to be now: near the limit for more room, beyond it for no snapshots."""
-        if self._bytes_max is None or self._used_bytes < NEAR_SHARE * self._bytes_max:
+    @property
+    def used_bytes(self) -> int:
+        """What the repository held when it was last measured."""
+        return self._used_bytes
+
+    @property
+    def is_near_limit(self) -> bool:
+        """Whether room is short, or soon will be."""
+        return self._bytes_max is not None and self._used_bytes >= NEAR_SHARE * self._bytes_max
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more may be stored."""
+        return self._bytes_max is not None and self._used_bytes >= self._bytes_max
+
+    def weights(self, weights: Mapping[str, int], live_snapshots: int) -> Mapping[str, int]:
+        """The weights as they are to be now for a client with so many live snapshots: near the limit for more room,
+        beyond it for no snapshots."""
+        if not self.is_near_limit:
             return weights
-        is_full = self._used_bytes >= self._bytes_max
+        none = (_TAKES_ROOM if self.is_full else set()) | (_DELETES if live_snapshots <= LIVE_SNAPSHOTS_KEPT else set())
         return {
-            key: 0 if is_full and key in _TAKES_ROOM else weight * (NEAR_FACTOR if key in _GIVES_ROOM else 1)
+            key: 0 if key in none else weight * (NEAR_FACTOR if key in _GIVES_ROOM else 1)
             for key, weight in weights.items()
         }
 

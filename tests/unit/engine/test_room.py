@@ -27,7 +27,7 @@ async def test_without_a_limit_nothing_changes() -> None:
     without, notes = room(10**9, None)
     async with without.reserved(10**12) as fits:
         assert fits
-    assert without.weights(WEIGHTS) == WEIGHTS
+    assert without.weights(WEIGHTS, 0) == WEIGHTS
     assert notes == []
 
 
@@ -36,8 +36,19 @@ async def test_weights_make_room_near_the_limit(used_bytes: int, snapshot: int, 
     """Near the limit what gives room weighs more; beyond it what takes room weighs nothing."""
     near, _ = room(used_bytes)
     await near.measure()
-    weights = near.weights(WEIGHTS)
+    weights = near.weights(WEIGHTS, 3)
     assert (weights["snapshot-root"], weights["run-gc"], weights["modify-files"]) == (snapshot, gc, modify)
+
+
+async def test_the_last_snapshots_are_not_deleted_for_room() -> None:
+    """Short of room, a client with few snapshots deletes none; with more, or with room, it does."""
+    near, _ = room(80)
+    await near.measure()
+    assert near.weights(WEIGHTS, 2)["delete-random-snapshot"] == 0
+    assert near.weights(WEIGHTS, 3)["delete-random-snapshot"] == 12
+    far, _ = room(79)
+    await far.measure()
+    assert far.weights(WEIGHTS, 1)["delete-random-snapshot"] == 3
 
 
 async def test_snapshots_at_once_share_what_is_left() -> None:
