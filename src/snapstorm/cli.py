@@ -44,6 +44,8 @@ from snapstorm.plan.scenarios import (
 
 EXIT_BAD_USAGE = 2
 EXIT_HARNESS = 3
+OPERATION_SECONDS = 300.0
+OPERATION_SECONDS_UNDER_FAULTS = 100.0
 
 app = App(
     name="snapstorm",
@@ -78,6 +80,7 @@ def run(
     weights: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
     option: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
     config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
+    faults: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
     testbed: Annotated[Path | None, Parameter(group=_WHERE)] = None,
     target: Annotated[str, Parameter(group=_WHERE)] = "kopia",
     kopia: Annotated[list[Path] | None, Parameter(group=_WHERE, negative="")] = None,
@@ -96,7 +99,7 @@ def run(
     take_over: Annotated[bool, Parameter(group=_COPIES, negative="")] = False,
     repository_bytes_max: Annotated[str | None, Parameter(group=_WHERE)] = None,
     sweep_seconds: Annotated[float | None, Parameter(group=_JUDGING)] = None,
-    operation_timeout: Annotated[str, Parameter(group=_JUDGING)] = "300s",
+    operation_timeout: Annotated[str | None, Parameter(group=_JUDGING)] = None,
     keep_going: Annotated[bool, Parameter(group=_JUDGING, negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")] = False,
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress", group=_OUTPUT)] = "auto",
@@ -124,6 +127,9 @@ def run(
         KEY.OPTION=VALUE, may be repeated: how an action is drawn; `snapstorm actions` lists them.
     config
         A scenario of your own, in TOML.
+    faults
+        What is broken on purpose while clients work, by name and separated by commas, or all: as much as is possible
+        here. `snapstorm faults` lists them.
     testbed
         The directory that holds repository, ledger and runs; made if missing, gone on with otherwise. Default: a
         temporary one, kept only if something is violated.
@@ -165,7 +171,7 @@ def run(
     sweep_seconds
         Bounds the final sweep; without it every live snapshot is restored.
     operation_timeout
-        After this time an operation is ended.
+        After this time an operation is ended. Default: 300s, with faults 100s.
     keep_going
         Go on with actions after a violation.
     json_output
@@ -192,7 +198,8 @@ def run(
         take_over=take_over,
         data_bytes_max=chosen.data_bytes_max,
         repository_bytes_max=_bytes("--repository-bytes-max", repository_bytes_max),
-        operation_seconds_max=_duration("--operation-timeout", operation_timeout),
+        operation_seconds_max=_operation_seconds(operation_timeout, has_faults=bool(faults or chosen.faults)),
+        faults=tuple(faults or chosen.faults),
         sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
         keep_going=keep_going,
         operator=operator,
@@ -447,6 +454,13 @@ def _duration(option: str, text: str) -> float:
         return read_duration(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
+
+
+def _operation_seconds(text: str | None, *, has_faults: bool) -> float:
+    """Under faults operations hang, which must not take up the run."""
+    if text is None:
+        return OPERATION_SECONDS_UNDER_FAULTS if has_faults else OPERATION_SECONDS
+    return _duration("--operation-timeout", text)
 
 
 def _bytes(option: str, text: str | None) -> int | None:

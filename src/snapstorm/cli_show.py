@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import ConfigError
 from snapstorm.plan.scenarios import shipped
-from snapstorm.report.catalogue import action_lines, scenario_lines, status_lines, target_lines
+from snapstorm.report.catalogue import action_lines, fault_lines, scenario_lines, status_lines, target_lines
 from snapstorm.report.history import history_lines
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
@@ -22,7 +22,7 @@ JsonOutput: TypeAlias = Annotated[bool, Parameter(name="--json", negative="")]
 
 def register(app: App) -> None:
     """Add these commands to the command line."""
-    for command in (status, history, actions, scenarios, target):
+    for command in (status, history, actions, scenarios, faults, target):
         app.command(command)
 
 
@@ -91,6 +91,19 @@ def scenarios(name: str | None = None, /, *, json_output: JsonOutput = False) ->
         Print one JSON object.
     """
     for line in scenario_lines(shipped(name) if name else None, as_json=json_output):
+        print(line)
+    return 0
+
+
+def faults(*, json_output: JsonOutput = False) -> int:
+    """List what `snapstorm run --faults` can break, what each fault needs, and whether this machine has it.
+
+    Parameters
+    ----------
+    json_output
+        Print one JSON object.
+    """
+    for line in fault_lines(as_json=json_output):
         print(line)
     return 0
 

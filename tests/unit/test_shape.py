@@ -43,7 +43,7 @@ TIERS: tuple[frozenset[str], ...] = (
 
 KOPIA_NAMED_IN = frozenset(
     {"cli.py", "cli_operated.py", "cli_run.py", "cli_show.py", "pytest_plugin.py", "targets/choose.py"}
-    | {"engine/harness.py", "engine/options.py"}
+    | {"engine/harness.py", "engine/options.py", "engine/set_up.py"}
 )
 """Where a target is chosen by name; everything else that knows Kopia stands under targets/kopia."""
 

@@ -130,13 +130,21 @@ class Checker:
     # Restores.
 
     async def judge_restore(
-        self, expectation: Expectation, tree: Path, *, operation: str, through: str, sub_path: bytes = b""
+        self,
+        expectation: Expectation,
+        tree: Path,
+        *,
+        operation: str,
+        through: str,
+        sub_path: bytes = b"",
+        is_damaged: bool = False,
     ) -> tuple[Comparison, list[Violation]]:
         """Compare a restored tree, or the part of a snapshot at `sub_path`, with what was promised. `through` says
-        which way it was restored."""
+        which way it was restored; `is_damaged`, whether storage was damaged on purpose then."""
         run = self._run
-        restored = await scan_if_there(tree)
+        # Read first: its client may delete the snapshot while the tree is scanned, and what is deleted has no manifest.
         wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
+        restored = await scan_if_there(tree)
         found = differences(wanted, restored, capabilities)
         comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         run.ledger.add_verification(
@@ -152,7 +160,8 @@ class Checker:
             through=through,
         )
         if found:
-            violation = self._report_restore(expectation, comparison, wanted, tree, operation, sub_path)
+            guarantee = _guarantee_of(expectation, is_damaged=is_damaged)
+            violation = self._report_restore(guarantee, expectation, comparison, wanted, tree, operation, sub_path)
             return comparison, [violation] if violation else []
         self._count_verified(expectation, comparison, is_narrowed)
         return comparison, []
@@ -183,6 +192,7 @@ class Checker:
 
     def _report_restore(
         self,
+        guarantee: Guarantee,
         expectation: Expectation,
         comparison: Comparison,
         wanted: Manifest,
@@ -194,7 +204,6 @@ class Checker:
         words = [self._explain(difference, wanted, tree) for difference in found[:1000]]
         where = f" (its part {show_path(sub_path)})" if sub_path else ""
         more = f"\nand {len(found) - DIFFERENCES_IN_DETAIL_MAX} more" if len(found) > DIFFERENCES_IN_DETAIL_MAX else ""
-        guarantee = Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY
         return self.report(
             guarantee,
             f"the restore of snapshot {comparison.snapshot}{where} differs in {len(found)} place(s) from what was "
@@ -288,6 +297,13 @@ class Checker:
             for finding in judgement.findings
         ]
         return [violation for violation in found if violation is not None]
+
+
+def _guarantee_of(expectation: Expectation, *, is_damaged: bool) -> Guarantee:
+    """Which guarantee a restore breaks that claims success and differs."""
+    if is_damaged:
+        return Guarantee.DAMAGE_IS_DETECTED
+    return Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY
 
 
 def _fingerprint(found: Sequence[Difference]) -> str:

@@ -8,7 +8,7 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,15 +19,18 @@ from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
 from snapstorm.engine.operations import Operations
 from snapstorm.engine.possible import can_act
+from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
 from snapstorm.engine.step import Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.storage import StorageMark
 from snapstorm.errors import (
     NoSpaceError,
-    OperationTimedOut,
+    OperationPartial,
 )
-from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+from snapstorm.faults.base import InFlight
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded
@@ -35,7 +38,7 @@ from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
-from snapstorm.model.protocols import FileWriter, ListedSnapshot, Restorer, Server, Snapshotter
+from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
 from snapstorm.plan.generator import choose
 from snapstorm.plan.seeds import stream
 
@@ -66,12 +69,14 @@ class Engine:
         self._server = server
         self._checker = checker
         self._steps: dict[str, int] = {}
+        self._probes = 0
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
         self._storage_mark = StorageMark(server)
         self._operations = Operations(run, checker, self._perform_drawn)
         self._operate = self._operations.operate
         self._judge_failure = self._operations.judge_failure
+        self._restore = Restores(run, self._operations, checker, writer, snapshotter).restore
         self._report = self._operations.report
         self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
             actions.SnapshotRoot: self._snapshot_root,
@@ -113,6 +118,10 @@ class Engine:
         """Like `execute`, and tell which violations this very action has shown."""
         return await self._execute(self._next_step(action))
 
+    def in_flight(self) -> Sequence[InFlight]:
+        """What clients have asked of the target and what has not been answered."""
+        return self._operations.in_flight()
+
     def take_suspects(self) -> list[Suspect]:
         """What has timed out since the last call, to be repeated on an idle machine."""
         return self._operations.take_suspects()
@@ -139,6 +148,13 @@ class Engine:
         name = client.removesuffix(OUR_HOST)
         draws = stream(self._run.seed, self._run.number, client, number)
         return Step(client, number, action or actions.ListSnapshots(), draws, f"r{self._run.number}-{name}-{number}")
+
+    def _next_probe(self, action: Action) -> Step:
+        """A step that is not the client's own: it counts apart, so that it changes none of the client's draws."""
+        client, self._probes = current_client(), self._probes + 1
+        draws = stream(self._run.seed, self._run.number, "probe", self._probes)
+        name = client.removesuffix(OUR_HOST)
+        return Step(client, 0, action, draws, f"r{self._run.number}-{name}-probe-{self._probes}")
 
     async def _execute(self, step: Step) -> StepResult:
         run, key = self._run, step.action.key
@@ -216,6 +232,7 @@ class Engine:
     async def _snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
         manifest = (await self._writer.scan()).below(directory)
         source = _joined(self._writer.data_directory, directory)
+        began_seconds = self._run.now_seconds()
         async with self._room.reserved(manifest.bytes_total) as fits:
             if not fits:
                 return NoOp("the repository is at its limit")
@@ -228,6 +245,9 @@ class Engine:
             )
         if not isinstance(outcome, Ok):
             return outcome
+        damage = self._run.weather.damage(began_seconds)
+        if damage is not None:
+            self._run.ledger.taint(operation, damage.number)
         self._run.tally.snapshots_acknowledged += 1
         receipt = outcome.value
         step.violations += self._checker.judge_receipt(receipt, manifest, client=step.client, operation=operation)
@@ -261,90 +281,6 @@ class Engine:
         if not candidates:
             return NoOp("there is no live snapshot of the data directory")
         return await self._restore(step, step.draws.choice(candidates), adopt=True)
-
-    async def _restore(
-        self,
-        step: Step,
-        expectation: Expectation,
-        *,
-        sub_path: bytes = b"",
-        adopt: bool = False,
-        through: Restorer | None = None,
-    ) -> Outcome[Comparison]:
-        """Restore into an empty directory, compare, and perhaps go on from there. A failure is tried once more, to
-        tell an operation that failed from a snapshot that is lost."""
-        step.redo = functools.partial(
-            self._restore, expectation=expectation, sub_path=sub_path, adopt=adopt, through=through
-        )
-        once = functools.partial(
-            self._restore_once, step, expectation, sub_path, adopt=adopt, through=through or self._snapshotter
-        )
-        outcome = await once()
-        if step.last_failure is None:
-            return outcome
-        if isinstance(step.last_failure[1], OperationTimedOut):
-            self._judge_failure(step)
-            return outcome
-        again = await once()
-        if isinstance(again, (Ok, NoOp)):
-            self._judge_failure(step)
-            return again
-        operation, error = step.last_failure
-        if self._operations.is_refused_by_design(error):
-            self._judge_failure(step)
-            return again
-        self._report(
-            step,
-            Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
-            f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}",
-            snapshot=expectation.snapshot,
-            expectation=expectation.operation,
-            operation=operation,
-            fingerprint="can't be restored",
-            texts={"output.txt": error.evidence},
-        )
-        return again
-
-    async def _restore_once(
-        self, step: Step, expectation: Expectation, sub_path: bytes, *, adopt: bool, through: Restorer
-    ) -> Outcome[Comparison]:
-        snapshot = expectation.snapshot or ""
-        directory = self.restores_directory(step.client) / step.next_operation()
-        directory.mkdir(parents=True, mode=0o700)
-        tree = directory / "tree"
-        try:
-            outcome, operation = await self._operate(
-                step,
-                lambda _: through.restore_snapshot(snapshot, tree, sub_path),
-                resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
-                is_judged_later=True,
-            )
-            if not self._is_still_live(expectation):
-                step.last_failure = None
-                return NoOp("its deletion began while it was being restored")
-            if not isinstance(outcome, Ok):
-                return outcome
-            comparison, found = await self._checker.judge_restore(
-                expectation,
-                tree,
-                operation=operation,
-                through="client" if through is self._snapshotter else "auditor",
-                sub_path=sub_path,
-            )
-            step.violations += found
-            if adopt and comparison.is_equal:
-                await self._writer.adopt(tree)
-            return Ok(comparison)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await remove_tree_in_thread(directory)
-
-    def _is_still_live(self, expectation: Expectation) -> bool:
-        return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
-
-    def restores_directory(self, client: str) -> Path:
-        """Where this client's restores go, on the file system of its data directory."""
-        return self._run.workdir / client / "restores"
 
     def _random_snapshot(self, step: Step) -> Expectation | None:
         count = self._run.ledger.count_live(step.client)
@@ -487,6 +423,44 @@ class Engine:
             outcome = await self._list(step, is_quiescent=True)
             self._forget_commands(step)
         return isinstance(outcome, Ok)
+
+    async def probe(self, client: str, operation: str) -> None:
+        """Restore the snapshot that this operation has created, past the server and all caches, while its client goes
+        on with something else. What comes of it is judged like any other restore."""
+        with acting_as(client):
+            found = self._run.ledger.expectations_of_operations([operation])
+            if not found or found[0].state is not State.LIVE:
+                return
+            step = self._next_probe(actions.RestoreSnapshot(id=found[0].snapshot or "?"))
+            await self._restore(step, found[0], through=self._server.auditor)
+            self._forget_commands(step)
+
+    async def try_to_snapshot(self, client: str, tree: Path) -> bool:
+        """Have a client snapshot a tree of ours beside its own work. Whether it was acknowledged."""
+        with acting_as(client):
+            step = self._next_probe(actions.SnapshotRoot())
+            manifest = await scan_if_there(tree)
+            outcome, _ = await self._operate(
+                step,
+                lambda operation: self._snapshotter.create_snapshot(tree, operation),
+                creates=(path_as_text(tree), self._run.capabilities.model_dump_json(), manifest),
+                snapshot_of=lambda receipt: receipt.id,
+            )
+            self._forget_commands(step)
+        return isinstance(outcome, Ok)
+
+    async def check_by_target(self) -> str | None:
+        """Run the target's own check as the current client: its complaint, empty if it has none; None if it could not
+        be run, which is judged."""
+        step = self._next_step(actions.VerifyRepository())
+        outcome, _ = await self._operate(step, lambda _: self._snapshotter.verify_snapshots(), is_judged_later=True)
+        self._forget_commands(step)
+        if isinstance(outcome, Ok):
+            return ""
+        if step.last_failure is not None and isinstance(step.last_failure.error, OperationPartial):
+            return outcome.reason
+        self._judge_failure(step)
+        return None
 
     async def is_full(self) -> bool:
         """Whether the repository holds all that it may."""

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.engine import Engine
-from snapstorm.engine.multiclient import MultiClientSnapshotter, acting_as
+from snapstorm.engine.locks import must_be_refused
+from snapstorm.engine.multiclient import MultiClientSnapshotter
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import together
-from snapstorm.errors import AccessDenied, TargetError
+from snapstorm.errors import TargetError
 from snapstorm.model.events import SweepAdvanced
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
@@ -87,7 +88,8 @@ class Finisher:
         tally.sweep_verified += len(unverified) - len(still)
         known_lost = {violation.snapshot for violation in tally.known_violations}
         tally.sweep_unverified = sum(
-            found.snapshot not in known_lost for found in self._run.ledger.expectations_of_operations(still)
+            found.snapshot not in known_lost and found.tainted_by is None
+            for found in self._run.ledger.expectations_of_operations(still)
         )
 
     async def _forget_caches_in_the_way(self, order: Sequence[tuple[str, str]]) -> None:
@@ -125,18 +127,4 @@ class Finisher:
         await self._must_be_refused(self._snapshotter.of(client), client, "a removed client", connects=False)
 
     async def _must_be_refused(self, snapshotter: ClientSnapshotter, client: str, who: str, *, connects: bool) -> None:
-        with acting_as(client):
-            try:
-                if connects:
-                    await snapshotter.connect()
-                listed = await snapshotter.list_snapshots()
-            except AccessDenied:
-                return
-            except TargetError as error:
-                self._run.note(f"whether {who} is refused could not be judged: {error}")
-                return
-            self._checker.report(
-                Guarantee.CLIENTS_ISOLATED,
-                f"{who} was let in as {client} and shown {len(listed)} snapshot(s)",
-                client=client,
-            )
+        await must_be_refused(self._run, self._checker, snapshotter, client, who, connects=connects)

@@ -14,54 +14,62 @@ from __future__ import annotations
 
 import functools
 import json
-import secrets
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import anyio
 
+from snapstorm.engine.aftermath import Aftermath
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.client import Client
-from snapstorm.engine.copies import make_from_copy, open_persistence
+from snapstorm.engine.copies import open_persistence
 from snapstorm.engine.drive import drive
-from snapstorm.engine.engine import Engine, clear_restores
+from snapstorm.engine.engine import Engine
 from snapstorm.engine.finish import Finisher
+from snapstorm.engine.judge import FaultJudge
+from snapstorm.engine.leaks import LeakWatch
 from snapstorm.engine.multiclient import OUR_HOST, MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.options import HarnessOptions, check_options
 from snapstorm.engine.persistence import REPOSITORY_FACT, Persistence, persisting
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
+from snapstorm.engine.set_up import (
+    CommandRecorder,
+    begin_from_copy,
+    begin_run,
+    check_history,
+    check_repository,
+    clear_after_a_kill,
+    network_path_for,
+    place_for,
+    recording_failure,
+    testbed_for,
+    workdir_for,
+)
+from snapstorm.engine.storm import Storm, blowing, split_by_possibility
 from snapstorm.engine.testbed import (
     Testbed,
-    check_free_space,
-    make_directories,
-    open_testbed,
-    remove_empty,
 )
 from snapstorm.engine.together import together
-from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError
-from snapstorm.filesystem.removal import remove_tree
+from snapstorm.errors import ConfigError, HarnessError, TargetError
+from snapstorm.faults.base import Scene
+from snapstorm.faults.catalogue import ALL, read_keys
+from snapstorm.faults.network_path import NetworkPath
 from snapstorm.filesystem.writer import open_writer
+from snapstorm.model.abilities import Routed
 from snapstorm.model.events import Listener, Noted, ignore
 from snapstorm.model.manifest import path_as_text
-from snapstorm.model.protocols import FileWriter, Mode, Server, Target, TargetPlace
-from snapstorm.model.storage import read_storage
-from snapstorm.model.verdict import Verdict, decide
+from snapstorm.model.protocols import FileWriter, Mode, Server, Target
+from snapstorm.model.verdict import decide
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
-from snapstorm.plan.seeds import stream
-from snapstorm.runtime.clock import Clock
-from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
-from snapstorm.targets.choose import check_target_name, find_target
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.choose import find_target
 
 __all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
 
-CLOCK_BACKWARDS_MAX = timedelta(minutes=2)
-"""Between machines, or after the clock was set, some difference is normal."""
 _UNACCOUNTED_FACT = "unaccounted_told"
 """How many unaccounted snapshots earlier runs have told of."""
 
@@ -95,6 +103,10 @@ class Harness:
             room=Room(server, options.repository_bytes_max, run.note),
         )
         self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker)
+        self._aftermath = Aftermath(run, self.engine, server, checker)
+        self._leaks = LeakWatch(run, server, checker)
+        self._judge = FaultJudge(run, self.engine, self._snapshotter, checker)
+        self._storm: Storm | None = None
         self._result: RunResult | None = None
 
     @property
@@ -114,13 +126,45 @@ class Harness:
         """
         clients = await self.connect_clients(count)
         with self._run.part("actions", f"{count} client(s) at work"):
-            await together([functools.partial(flow, client) for client in clients])
+            async with blowing(self._storm):
+                await together([functools.partial(flow, client) for client in clients])
 
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
         clients = await self.connect_clients(scenario.clients)
         with self._run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
-            await drive(clients, scenario, self.engine, self._run)
+            async with blowing(self._storm):
+                await drive(clients, scenario, self.engine, self._run)
+
+    def prepare_faults(self, processes: ProcessRunner, network_path: NetworkPath | None) -> None:
+        """Find out which of the faults that were asked for are possible here, and say which are not.
+
+        Raises HarnessError for one that was asked for by name, and when none is possible.
+        """
+        keys = read_keys(self._options.faults)
+        if not keys:
+            return
+        self._run.tally.faults_asked = True
+        is_routed = isinstance(self._server, Routed) and self._server.is_routed
+        scene = Scene(
+            server=self._server,
+            clients=self._connected,
+            processes=processes,
+            directory=self._testbed.directory / "faults",
+            in_flight=self.engine.in_flight,
+            judge=self._judge,
+            network_path=network_path if is_routed else None,
+        )
+        possible, reasons = split_by_possibility(keys, scene)
+        if reasons and ALL not in self._options.faults:
+            key, reason = next(iter(reasons.items()))
+            raise HarnessError(f"the fault {key} is not possible here: {reason}")
+        for reason in dict.fromkeys(reasons.values()):
+            left_out = ", ".join(key for key, other in reasons.items() if other == reason)
+            self._run.note(f"left out of the faults, because {reason}: {left_out}")
+        if not possible:
+            raise HarnessError("no fault is possible here")
+        self._storm = Storm(self._run, scene, possible, self._options.fault_pace)
 
     async def connect_clients(self, count: int) -> list[Client]:
         """The first `count` clients of the testbed, connected."""
@@ -139,6 +183,8 @@ class Harness:
             ]
         )
         self._writing.update(names)
+        if not self._clients_count:
+            await self._leaks.begin()
         self._clients_count = max(self._clients_count, count)
         return [Client(name, self.engine) for name in names]
 
@@ -191,12 +237,21 @@ class Harness:
 
     async def finish(self) -> None:
         """Judge all that is left to judge: doubts, time-outs, the final listing, every live snapshot, the locks."""
+        if self._run.tally.faults:
+            with self._run.part("recovery", "waiting until every client is on its feet again"):
+                await self._aftermath.recover(
+                    self._connected[: self._clients_count], self._options.recovery_seconds_max
+                )
         with self._run.part("reconcile", "settling what is in doubt"):
             await self._finisher.settle(self._connected)
+        await self._leaks.end()
         self._count_unaccounted()
         await self._make_room()
         with self._run.part("sweep", "restoring every live snapshot"):
             await self._finisher.sweep(self._options.sweep_seconds)
+        if self._run.tally.faults:
+            with self._run.part("own_check", "comparing the target's own check with the sweep"):
+                await self._aftermath.compare_with_own_check(self._connected)
         with self._run.part("locks", "trying what must be refused"):
             await self._finisher.try_locks(self._connected)
 
@@ -278,30 +333,21 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
     check_options(options)
     make_target = find_target(options.target, options.kopias, options.operator)
     async with AsyncExitStack() as stack:
-        if options.copied_from is not None:
-            assert options.testbed is not None
-            await make_from_copy(
-                options.copied_from,
-                options.testbed.absolute(),
-                options.secrets_file,
-                executables=options.kopias,
-                take_over=options.take_over,
-            )
-        testbed = stack.enter_context(_testbed(options))
+        await begin_from_copy(options)
+        testbed = stack.enter_context(testbed_for(options))
         # Until the target serves: a testbed that was made from a copy goes again if it does not.
         testbed.is_new |= options.copied_from is not None
-        _check_history(testbed, options)
-        left_over = await end_processes_of(testbed.id)
-        if left_over:
-            listener(Noted(f"ended {left_over} process(es) that an earlier, killed run of this testbed had left"))
-        recorder = _CommandRecorder()
+        check_history(testbed, options)
+        await clear_after_a_kill(testbed, lambda words: listener(Noted(words)))
+        recorder = CommandRecorder()
         runner = await stack.enter_async_context(ProcessRunner(testbed.id, on_command=recorder))
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
-        workdir = stack.enter_context(_workdir(options, testbed))
+        workdir = stack.enter_context(workdir_for(options, testbed))
         is_new_testbed = testbed.is_new
-        place = _place(options, testbed)
+        network_path = await stack.enter_async_context(network_path_for(options))
+        place = replace(place_for(options, testbed), route=network_path.route if network_path else None)
         persistence = await stack.enter_async_context(
             open_persistence(
                 testbed,
@@ -312,16 +358,18 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
                 take_over=options.take_over or options.copied_from is not None,
             )
         )
-        run = _begin_run(options, testbed, target, place, workdir, listener)
+        run = begin_run(options, testbed, target, place, workdir, listener)
         recorder.run = run
-        with _recording_failure(run):
+        with recording_failure(run):
             with run.part("set_up", "starting the server"):
                 server = await stack.enter_async_context(target.serve(run.place))
-            _check_repository(testbed, server)
+            check_repository(testbed, server)
         if options.repository is not None:
             testbed.ledger.set_fact(REPOSITORY_FACT, str(options.repository))
-        testbed.is_new = False
         harness = Harness(run, target, server, testbed, options)
+        with recording_failure(run):
+            harness.prepare_faults(runner, network_path)
+        testbed.is_new = False
         stack.enter_context(_kept_only_if_violated(options, testbed, harness, is_new_testbed))
         try:
             async with persisting(persistence, run.note):
@@ -351,21 +399,6 @@ async def _persist_the_end(persistence: Persistence, harness: Harness) -> None:
 
 
 @contextmanager
-def _testbed(options: HarnessOptions) -> Iterator[Testbed]:
-    if options.testbed is not None:
-        with open_testbed(options.testbed.absolute(), must_exist=options.must_exist) as testbed:
-            yield testbed
-        return
-    parent = Path(tempfile.mkdtemp(prefix="snapstorm-"))
-    try:
-        with open_testbed(parent / "testbed") as testbed:
-            yield testbed
-    finally:
-        with suppress(OSError):  # Not empty: it holds a testbed that is to stay.
-            parent.rmdir()
-
-
-@contextmanager
 def _kept_only_if_violated(
     options: HarnessOptions, testbed: Testbed, harness: Harness, is_new_testbed: bool
 ) -> Iterator[None]:
@@ -375,134 +408,3 @@ def _kept_only_if_violated(
     finally:
         if options.testbed is None and is_new_testbed and not harness.result.tally.violations:
             testbed.is_new = True
-
-
-@contextmanager
-def _workdir(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
-    """Where clients' files live. Outside the testbed, each testbed has a directory of its own, gone with it."""
-    if options.workdir is None:
-        path = testbed.directory / "clients"
-        path.mkdir(mode=0o700, exist_ok=True)
-        clear_restores(path)
-        yield path
-        return
-    path = options.workdir.absolute() / f"snapstorm-{testbed.id}"
-    check_free_space(path)
-    made = make_directories(path)
-    clear_restores(path)
-    try:
-        yield path
-    finally:
-        if testbed.is_new:
-            remove_tree(path)
-            remove_empty(made)
-
-
-def _place(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
-    stored = testbed.ledger.fact(REPOSITORY_FACT)
-    if testbed.ledger.fact("repository_id") is None:
-        # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
-        for name in ("repository", "server"):
-            remove_tree(testbed.directory / name)
-    return TargetPlace(
-        testbed=testbed.id,
-        directory=testbed.directory,
-        secrets=testbed.secrets,
-        mode=options.mode,
-        is_exclusive=options.operator is None,
-        is_new=testbed.ledger.fact("repository_id") is None,
-        operation_seconds_max=options.operation_seconds_max,
-        is_oldest_format=options.is_oldest_format,
-        upgrades_format=options.upgrades_format,
-        named_storage=options.repository or (read_storage(stored) if stored else None),
-    )
-
-
-def _begin_run(
-    options: HarnessOptions, testbed: Testbed, target: Target, place: TargetPlace, workdir: Path, listener: Listener
-) -> Run:
-    ledger, clock = testbed.ledger, Clock()
-    seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
-    ledger.interrupt_open_operations()
-    number = ledger.begin_run(
-        seed=seed,
-        began_utc=clock.utc(),
-        scenario=json.dumps(options.scenario),
-        target=json.dumps(target.description.as_json()),
-    )
-    target_versions = " ".join((target.description.name, *target.description.versions))
-    listener(Noted(f"run {number}, seed {seed}, {target_versions}"))
-    directory = testbed.run_directory(number)
-    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-    run = Run(
-        number=number,
-        seed=seed,
-        ledger=ledger,
-        place=replace(place, seed=stream(seed, number, "target").getrandbits(63)),
-        workdir=workdir,
-        directory=directory,
-        capabilities=target.capabilities,
-        target_versions=target_versions,
-        clock=clock,
-        listener=listener,
-        keep_going=options.keep_going,
-        is_across_versions=len(ledger.target_versions()) > 1,
-    )
-    run.tally.is_sweep_only = options.is_sweep_only
-    return run
-
-
-def _check_history(testbed: Testbed, options: HarnessOptions) -> None:
-    """A testbed goes on with the kind of target and the mode that it began with."""
-    kind, _ = check_target_name(options.target)
-    for name, now in (("target", kind), ("mode", options.mode.value)):
-        before = testbed.ledger.fact(name)
-        if before is None:
-            testbed.ledger.set_fact(name, now)
-        elif before != now:
-            raise ConfigError(f"this testbed was made with {name} {before}; choose that, or another testbed")
-    _check_clock(testbed)
-
-
-def _check_clock(testbed: Testbed) -> None:
-    """Ages would be wrong, and so would what the target does by the clock: retention, and what it collects."""
-    last_utc, now_utc = testbed.ledger.last_moment_utc(), Clock().utc()
-    if last_utc is None:
-        return
-    behind = datetime.fromisoformat(last_utc) - datetime.fromisoformat(now_utc)
-    if behind > CLOCK_BACKWARDS_MAX:
-        raise HarnessError(
-            f"this machine's clock says {now_utc}, but the last run on this testbed ended at {last_utc}; set the clock"
-        )
-
-
-def _check_repository(testbed: Testbed, server: Server) -> None:
-    before = testbed.ledger.fact("repository_id")
-    if before is None:
-        testbed.ledger.set_fact("repository_id", server.repository_id)
-    elif before != server.repository_id:
-        raise TestbedError(
-            f"the repository in {testbed.directory} is not the one that its ledger knows; put that one back, "
-            "or choose another testbed"
-        )
-
-
-@contextmanager
-def _recording_failure(run: Run) -> Iterator[None]:
-    """Record in the history that the target did not get going; otherwise the run would look like a killed one."""
-    try:
-        yield
-    except SnapstormError as error:
-        summary = json.dumps({"error": str(error)})
-        run.ledger.end_run(run.number, ended_utc=run.clock.utc(), verdict=Verdict.ERROR, summary=summary)
-        raise
-
-
-class _CommandRecorder:
-    """Hands finished commands to the run, once there is one."""
-
-    run: Run | None = None
-
-    def __call__(self, command: CompletedCommand) -> None:
-        if self.run is not None:
-            self.run.on_command(command)

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from snapstorm.engine.checker import Checker
-from snapstorm.engine.run import Run, current_operation
-from snapstorm.engine.step import Redo, Step, Suspect
+from snapstorm.engine.run import Run
+from snapstorm.engine.step import Failure, Redo, Step, Suspect
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import (
     NoSpaceError,
@@ -22,9 +22,11 @@ from snapstorm.errors import (
     TargetError,
     VersionRefused,
 )
+from snapstorm.faults.base import InFlight
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import Failed, Ok, Outcome, Unknown, outcome_key
+from snapstorm.runtime.process import on_behalf_of
 
 Value = TypeVar("Value")
 
@@ -38,6 +40,11 @@ class Operations:
         self._checker = checker
         self._perform_again = perform_again
         self._suspects: list[Suspect] = []
+        self._in_flight: dict[str, InFlight] = {}
+
+    def in_flight(self) -> Sequence[InFlight]:
+        """What the target has been asked and has not answered."""
+        return tuple(self._in_flight.values())
 
     def take_suspects(self) -> list[Suspect]:
         """What has timed out since the last call, to be repeated on an idle machine."""
@@ -70,7 +77,7 @@ class Operations:
             step=step.number,
             action=step.action.key,
             options=step.action.model_dump_json(exclude_unset=True),
-            began_seconds=run.now_seconds(),
+            began_seconds=(began_seconds := run.now_seconds()),
             resolved=resolved,
             creates=creates,
             deletes=deletes,
@@ -78,7 +85,9 @@ class Operations:
         began = run.clock.monotonic_seconds()
         outcome: Outcome[Value] = Unknown("cut off before it ended")
         snapshot: str | None = None
-        token = current_operation.set(operation)
+        token = on_behalf_of.set(operation)
+        if is_of_target:
+            self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
         try:
             value = await (self._ask(ask, operation) if is_of_target else ask(operation))
             outcome = Ok(value)
@@ -86,11 +95,12 @@ class Operations:
         except TargetError as error:
             outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
             self._run.check_machine(error)
-            step.last_failure = (operation, error)
+            step.last_failure = Failure(operation, error, began_seconds)
             if not is_judged_later:
                 self.judge_failure(step)
         finally:
-            current_operation.reset(token)
+            self._in_flight.pop(operation, None)
+            on_behalf_of.reset(token)
             seconds = run.clock.monotonic_seconds() - began
             reason = "" if isinstance(outcome, Ok) else outcome.reason
             run.ledger.end_operation(
@@ -110,9 +120,13 @@ class Operations:
     def judge_failure(self, step: Step) -> None:
         """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle
         machine."""
-        if step.last_failure is None:
+        failure = step.last_failure
+        if failure is None:
             return
-        operation, error = step.last_failure
+        operation, error = failure.operation, failure.error
+        if self.is_excused(step):
+            self._run.tally.failed_under_faults += 1
+            return
         if isinstance(error, OperationTimedOut) and not step.is_confirming:
             self._suspects.append(Suspect(step.client, step.action, step.redo or self._perform_again))
             return
@@ -126,6 +140,11 @@ class Operations:
             operation=operation,
             texts={"output.txt": error.evidence},
         )
+
+    def is_excused(self, step: Step) -> bool:
+        """Whether a fault is the reason for the step's last failure."""
+        failure = step.last_failure
+        return failure is not None and self._run.weather.excuses(step.client, failure.began_seconds, failure.error)
 
     def is_refused_by_design(self, error: TargetError) -> bool:
         """Whether an older version was refused what a newer one may do. With one version there is no older one."""

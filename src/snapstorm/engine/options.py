@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.engine.testbed import check_testbed_path
-from snapstorm.errors import ConfigError
+from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.model.protocols import Mode
 from snapstorm.model.storage import S3Storage, Storage
 from snapstorm.plan.seeds import SEED_MAX
@@ -55,6 +56,14 @@ class HarnessOptions:
     """The secrets of the testbed that was copied."""
     take_over: bool = False
     """Become the owner of the copies although another instance of the testbed seems to be at work."""
+    faults: Sequence[str] = ()
+    """Keys of the faults that are injected while clients work (`snapstorm faults` lists them), or `all`: as many as are
+    possible here."""
+    fault_pace: float = 1.0
+    """How many times faster faults follow each other, and heal, than they would by themselves."""
+    recovery_seconds_max: float = 120.0
+    """Once every fault has healed, each client has completed a snapshot and its restore within this time. A client of
+    Kopia gives a broken server up after 14 to 23 s (measured), and does both in a second on an idle machine."""
     is_oldest_format: bool = False
     """Make a new repository in the oldest format that the target can still make."""
     upgrades_format: bool = False
@@ -67,6 +76,18 @@ class HarnessOptions:
     """What the ledger is to remember of the scenario, as its name or JSON."""
 
 
+def check_faults(faults: Sequence[str]) -> None:
+    """Raise ConfigError for a fault that is not known, HarnessError for one that was asked for by name and is not
+    possible on this machine."""
+    keys = read_keys(faults)
+    if ALL in faults:
+        return
+    for key in keys:
+        reason = FAULTS[key].why_not_here()
+        if reason is not None:
+            raise HarnessError(f"the fault {key} is not possible here: {reason}")
+
+
 def check_options(options: HarnessOptions) -> None:
     """Look, before anything is changed, whether a run can be made like this. Raises ConfigError or TestbedError."""
     problems = []
@@ -76,6 +97,8 @@ def check_options(options: HarnessOptions) -> None:
         problems.append("the time for an operation must be above 0")
     if options.repository_bytes_max is not None and options.repository_bytes_max < 1:
         problems.append(f"the repository must be allowed at least 1 byte, not {options.repository_bytes_max}")
+    if options.fault_pace <= 0 or options.recovery_seconds_max <= 0:
+        problems.append("the pace of faults and the time to recover must be above 0")
     if options.persist_minutes <= 0:
         problems.append("copies of the ledger must be some minutes apart")
     lasting = {"--repository": options.repository, "--persist": options.persist, "--from": options.copied_from}
@@ -83,6 +106,7 @@ def check_options(options: HarnessOptions) -> None:
         problems.extend(f"{name} needs --testbed: a temporary one goes" for name, value in lasting.items() if value)
     if problems:
         raise ConfigError(*problems)
+    check_faults(options.faults)
     kind, _ = check_target_name(options.target)
     if kind == "memory" and isinstance(options.repository, S3Storage):
         raise ConfigError("the target memory keeps its repository in a directory")

@@ -5,26 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import HarnessError, TargetError
+from snapstorm.faults.weather import Weather
 from snapstorm.ledger.evidence import EvidenceKeeper
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import Event, Listener, Noted, PhaseBegan
+from snapstorm.model.expectations import Expectation
 from snapstorm.model.protocols import Mode, TargetPlace
 from snapstorm.model.verdict import Tally
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.machine import out_of_memory_kills
-from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.process import CompletedCommand, on_behalf_of
 
 COMMANDS_BUFFERED_MAX = 64
-
-current_operation: ContextVar[str | None] = ContextVar("snapstorm_current_operation", default=None)
-"""The operation on whose behalf this task runs commands."""
 
 
 @dataclass
@@ -46,15 +44,19 @@ class Run:
     """Go on with actions after a violation."""
     is_across_versions: bool = False
     """The target is of several versions, or the testbed has been used with others."""
+    fault_pace: float = 1.0
     tally: Tally = field(default_factory=Tally)
     seconds_by_part: dict[str, float] = field(default_factory=dict)
     commands: dict[str, list[CompletedCommand]] = field(default_factory=dict)
     """By operation: the commands that operations not yet judged have run, for evidence."""
+    weather: Weather = field(init=False)
+    """Which faults are active."""
     _unrecorded: list[tuple[int, str | None, str, float, float, int | None, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.evidence = EvidenceKeeper(self.directory / "evidence")
         self.began_seconds = self.clock.monotonic_seconds()
+        self.weather = Weather(self.now_seconds, self.fault_pace)
         self._out_of_memory_kills = out_of_memory_kills()
 
     @property
@@ -92,6 +94,15 @@ class Run:
         if self.tally.refused_by_design == 1:
             self.note(f"refused by design, which violates nothing: {error}")
 
+    def note_tainted(self, expectation: Expectation) -> None:
+        """Count a snapshot that was taken while storage was damaged and can't be restored, and note the first."""
+        self.tally.tainted_lost += 1
+        if self.tally.tainted_lost == 1:
+            self.note(
+                f"snapshot {expectation.snapshot}, taken while storage was damaged, can't be restored: it refers to "
+                "what was lost before it was taken; that is counted apart"
+            )
+
     @contextmanager
     def part(self, name: str, words: str) -> Iterator[None]:
         """A part of the run, named in progress and timed under `name` in the summary."""
@@ -105,7 +116,7 @@ class Run:
 
     def on_command(self, command: CompletedCommand) -> None:
         """Remember a finished command: for evidence while its operation is judged, and in the ledger for replay."""
-        operation = current_operation.get()
+        operation = on_behalf_of.get()
         if operation is not None:
             self.commands.setdefault(operation, []).append(command)
         began_seconds = command.began_seconds - self.began_seconds

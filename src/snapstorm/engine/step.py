@@ -22,6 +22,16 @@ class TakenSnapshot:
     manifest: Manifest
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An operation of a step that has failed."""
+
+    operation: str
+    error: TargetError
+    began_seconds: float
+    """On the run's clock."""
+
+
 @dataclass
 class Step:
     """One action of one client, while it is performed."""
@@ -34,8 +44,7 @@ class Step:
     is_confirming: bool = False
     """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
     violations: list[Violation] = field(default_factory=list)
-    last_failure: tuple[str, TargetError] | None = None
-    """The operation that failed last, and how."""
+    last_failure: Failure | None = None
     redo: Redo | None = None
     """Does just this again, where the step's action would draw anew."""
     operations_begun: int = 0

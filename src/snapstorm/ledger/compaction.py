@@ -33,6 +33,11 @@ _DROP_OPERATIONS = """
     AND id NOT IN (SELECT operation FROM verifications WHERE operation IS NOT NULL)
 """
 
+_DROP_FAULTS = """
+    DELETE FROM faults WHERE run IN old_runs AND outcome IS NOT NULL
+    AND number NOT IN (SELECT tainted_by FROM expectations WHERE tainted_by IS NOT NULL)
+"""
+
 
 @dataclass(frozen=True)
 class Dropped:
@@ -53,6 +58,7 @@ def compact(connection: sqlite3.Connection, keep_runs: int, tick: int) -> Droppe
     connection.execute(_OLD_RUNS, (keep_runs,))
     connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute(_DROP_FAULTS)
         dropped = Dropped(
             *(connection.execute(query).rowcount for query in (_DROP_COMMANDS, _DROP_VERIFICATIONS, _DROP_OPERATIONS))
         )

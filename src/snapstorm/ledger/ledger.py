@@ -23,6 +23,7 @@ from snapstorm.ledger.compaction import COMPACTED_TICK, Dropped, compact
 from snapstorm.ledger.findings import Findings
 from snapstorm.ledger.gaps import Gaps
 from snapstorm.ledger.history import History
+from snapstorm.ledger.injuries import Injuries
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
 from snapstorm.model.expectations import Expectation, Settled, State
@@ -30,7 +31,7 @@ from snapstorm.model.manifest import Manifest, decode_manifest
 
 _EXPECTATION_COLUMNS = (
     "operation, client, source, manifest, capabilities, state, began_tick, snapshot, acknowledged_tick, adopted, "
-    "deletion_began_tick, deletion_ended_tick"
+    "deletion_began_tick, deletion_ended_tick, tainted_by"
 )
 
 
@@ -55,7 +56,7 @@ class PastAction:
     outcome: str | None
 
 
-class Ledger(Findings):
+class Ledger(Findings, Injuries):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -65,7 +66,8 @@ class Ledger(Findings):
         row = self._one(
             "SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations"
             " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
-            " FROM expectations ORDER BY 1 DESC LIMIT 1"
+            " FROM expectations UNION ALL SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0))"
+            " FROM faults ORDER BY 1 DESC LIMIT 1"
         )
         self._tick: int = max(row[0], int(self.fact(COMPACTED_TICK) or 0))
 
@@ -309,6 +311,22 @@ class Ledger(Findings):
         )
         return int(row[0])
 
+    def live_operations(self) -> list[tuple[str, str]]:
+        """All live snapshots as (client, operation), in the order in which they were begun."""
+        rows = self._connection.execute(
+            "SELECT client, operation FROM expectations WHERE state = ? ORDER BY began_tick", (State.LIVE,)
+        )
+        return list(rows)
+
+    def count_live_unverified(self, client: str, run_number: int) -> int:
+        """How many live snapshots of a client this run has not restored exactly."""
+        row = self._one(
+            "SELECT count(*) FROM expectations WHERE client = ? AND state = ? AND operation NOT IN"
+            " (SELECT expectation FROM verifications WHERE run = ? AND is_whole AND is_equal)",
+            (client, State.LIVE, run_number),
+        )
+        return int(row[0])
+
     def live_at(self, client: str, index: int) -> Expectation:
         """A client's live snapshot at this position, in the order in which their creations began."""
         row = self._one(
@@ -439,6 +457,7 @@ def _expectation(row: Sequence[Any]) -> Expectation:
         adopted=bool(row[9]),
         deletion_began_tick=row[10],
         deletion_ended_tick=row[11],
+        tainted_by=row[12],
     )
 
 

@@ -128,6 +128,22 @@ MIGRATIONS: tuple[str, ...] = (
         SELECT manifest FROM expectations WHERE state NOT IN ('deleted', 'absent')
     );
     """,
+    """
+    CREATE TABLE faults (
+        number INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        key TEXT NOT NULL,
+        details TEXT NOT NULL DEFAULT '{}',
+        began_tick INTEGER NOT NULL,
+        began_seconds REAL NOT NULL,
+        ended_tick INTEGER,
+        ended_seconds REAL,
+        outcome TEXT
+    );
+    CREATE INDEX faults_by_run ON faults (run);
+    CREATE INDEX open_faults ON faults (number) WHERE outcome IS NULL;
+    ALTER TABLE expectations ADD COLUMN tainted_by INTEGER REFERENCES faults (number);
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -53,13 +53,38 @@ class SweepAdvanced:
 
 
 @dataclass(frozen=True)
+class FaultBegan:
+    """A fault is about to break something."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class FaultEnded:
+    """A fault has healed."""
+
+    key: str
+    outcome: str
+
+
+@dataclass(frozen=True)
 class Noted:
     """Something a reader should know that is no violation."""
 
     message: str
 
 
-Event: TypeAlias = PhaseBegan | ActionBegan | ActionEnded | RestoreVerified | ViolationFound | SweepAdvanced | Noted
+Event: TypeAlias = (
+    PhaseBegan
+    | ActionBegan
+    | ActionEnded
+    | RestoreVerified
+    | ViolationFound
+    | SweepAdvanced
+    | FaultBegan
+    | FaultEnded
+    | Noted
+)
 Listener: TypeAlias = Callable[[Event], None]
 
 

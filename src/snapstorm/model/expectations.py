@@ -64,6 +64,9 @@ class Expectation:
     """Its creation was in doubt, and a listing showed it."""
     deletion_began_tick: int | None = None
     deletion_ended_tick: int | None = None
+    tainted_by: int | None = None
+    """The fault that had damaged the storage when it was taken: what it refers to may have been damaged already, and
+    Kopia does not look (#3492)."""
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,14 @@ JUDGED = frozenset(
         Guarantee.NOTHING_UNREQUESTED,
         Guarantee.CLIENTS_ISOLATED,
         Guarantee.PARTIAL_IS_REPORTED,
+        Guarantee.NO_LEAK,
         Guarantee.AVAILABLE,
     }
 )
-"""What every run without faults judges. Of `NO_LEAK`, a scenario that measures storage judges the part about it."""
+"""What every run judges."""
+
+JUDGED_UNDER_FAULTS = frozenset({Guarantee.DAMAGE_IS_DETECTED, Guarantee.RECOVERS, Guarantee.VERIFY_AGREES})
+"""What a run with faults judges besides: `DAMAGE_IS_DETECTED` only where faults damage storage."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from snapstorm.errors import HarnessError
+from snapstorm.model.abilities import Route
 from snapstorm.model.actions import FileAction
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Manifest
@@ -252,6 +253,8 @@ class TargetPlace:
     """A repository of an older format is brought to the newest that the target knows."""
     named_storage: Storage | None = None
     """Where the repository is stored, if not in the testbed."""
+    route: Route | None = None
+    """By which way clients reach the server; None for the straight one."""
 
     @property
     def storage(self) -> Storage:

@@ -57,6 +57,15 @@ class Tally:
     copy was made is not known."""
     refused_by_design: int = 0
     """Operations that the target refused to an older version of itself."""
+    faults_asked: bool = False
+    """Faults were asked for, so that a run in which none struck has not shown what it was to show."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """How often each fault struck, by its key."""
+    failed_under_faults: int = 0
+    """Operations that failed because of a fault, which violates nothing."""
+    tainted_lost: int = 0
+    """Snapshots taken while storage was damaged that can't be restored: Kopia does not look at what they refer to
+    (#3492)."""
     notes: list[str] = field(default_factory=list)
     error: str | None = None
     is_interrupted: bool = False
@@ -64,6 +73,9 @@ class Tally:
 
     def count(self, key: str, outcome: str) -> None:
         self.actions.setdefault(key, {"ok": 0, "no_op": 0, "failed": 0, "unknown": 0})[outcome] += 1
+
+    def count_fault(self, key: str) -> None:
+        self.faults[key] = self.faults.get(key, 0) + 1
 
 
 def decide(tally: Tally) -> tuple[Verdict, str]:
@@ -95,6 +107,8 @@ def _what_was_not_judged(tally: Tally) -> str:
         return "no restore was verified, so nothing is known about the backups"
     if tally.entries_verified == 0:
         return "every restored tree was empty, so nothing is known about the backups"
+    if tally.faults_asked and not tally.faults:
+        return "no fault struck, so nothing is known about what was to be broken"
     if not tally.is_sweep_only and tally.snapshots_acknowledged == 0:
         return "no snapshot was taken, so nothing new was tested"
     return ""

@@ -83,6 +83,8 @@ class Scenario(BaseModel):
     data_bytes_max: Annotated[int, Field(ge=1, le=1 << 50)] = 1 << 30
     """What one client's data directory may hold."""
 
+    faults: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Keys of the faults that are injected while clients work, or `all`."""
     versions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Versions of the target that run one after the other on the same testbed, with a sweep between. The duration, or
     the actions, are of all together."""

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from snapstorm.faults.base import FaultKind
+from snapstorm.faults.catalogue import FAULTS
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import ACTIONS, Action, Span
 from snapstorm.model.capabilities import Capabilities
@@ -32,8 +34,33 @@ def action_lines(*, as_json: bool) -> Iterator[str]:
             yield f"      {name} = {default}"
 
 
-def _described(action: type[Action]) -> str:
-    return " ".join((inspect.getdoc(action) or "").split())
+def fault_lines(*, as_json: bool) -> Iterator[str]:
+    """Every fault, what it needs, and why it is not possible on this machine, if it is not."""
+    reasons = {key: fault.why_not_here() for key, fault in FAULTS.items()}
+    if as_json:
+        table = {
+            key: {
+                "description": _described(fault),
+                "kind": fault.kind.value,
+                "needs": fault.needs,
+                "is_available": reasons[key] is None,
+                "reason": reasons[key],
+            }
+            for key, fault in FAULTS.items()
+        }
+        yield json.dumps(table)
+        return
+    for kind in FaultKind:
+        yield f"{kind.value}"
+        for key, fault in FAULTS.items():
+            if fault.kind is kind:
+                missing = f"; NOT POSSIBLE HERE: {reasons[key]}" if reasons[key] else ""
+                words = f"{_described(fault)} Needs {fault.needs}{missing}."
+                yield from textwrap.wrap(words, 110, initial_indent=f"  {key:20} ", subsequent_indent=" " * 23)
+
+
+def _described(documented: type[object]) -> str:
+    return " ".join((inspect.getdoc(documented) or "").split())
 
 
 def _options(action: type[Action]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from snapstorm.model.events import (
     ActionBegan,
     ActionEnded,
     Event,
+    FaultBegan,
+    FaultEnded,
     Listener,
     Noted,
     PhaseBegan,
@@ -51,6 +53,8 @@ class Picture:
     bytes_verified: int = 0
     violations: int = 0
     sweep: tuple[int, int] | None = None
+    fault: str | None = None
+    """The one that is active."""
 
     def take(self, event: Event) -> None:
         match event:
@@ -69,6 +73,10 @@ class Picture:
                 self.violations += 1
             case SweepAdvanced(restored, total):
                 self.sweep = (restored, total)
+            case FaultBegan(key):
+                self.fault = key
+            case FaultEnded():
+                self.fault = None
             case Noted():
                 pass
 
@@ -79,6 +87,7 @@ class Picture:
         return (
             f"{self.phase}{sweep} · {done} actions · {self.restores_verified} restores verified "
             f"({show_bytes(self.bytes_verified)}) · {self.violations} violation(s)"
+            + (f" · fault: {self.fault}" if self.fault else "")
         )
 
 
@@ -167,5 +176,7 @@ def _lines_worth_keeping(event: Event) -> Iterator[str]:
         yield f"VIOLATED {event.violation.guarantee.value}: {detail}"
     elif isinstance(event, Noted):
         yield event.message
+    elif isinstance(event, FaultBegan):
+        yield f"fault {event.key}"
     elif isinstance(event, ActionEnded) and event.outcome in ("failed", "unknown"):
         yield f"{event.client.partition('@')[0]}: {event.key} {event.outcome}: {event.reason}"

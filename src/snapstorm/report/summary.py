@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from snapstorm.engine.result import RunResult
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
-from snapstorm.model.verdict import Verdict
+from snapstorm.model.verdict import Tally, Verdict
 
 STYLES = {
     Verdict.PASS: "bold green",
@@ -47,6 +47,8 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
     ]
     if tally.restores_narrowed:
         lines.append(f"narrowed   {tally.restores_narrowed} restores compared by fewer properties than promised")
+    if tally.faults:
+        lines.append(f"faults     {_show_faults(tally)}")
     lines += [f"note       {note}" for note in tally.notes[:VIOLATIONS_SHOWN_MAX]]
     if tally.known_violations:
         lines.append(f"known      {len(tally.known_violations)} accepted loss(es) seen again")
@@ -58,6 +60,11 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
         lines.append(f"testbed    {result.testbed}")
     lines.append(f"{result.verdict.value.upper()}: {result.reason}")
     return lines
+
+
+def _show_faults(tally: Tally) -> str:
+    struck = ", ".join(f"{key} {count}" if count > 1 else key for key, count in sorted(tally.faults.items()))
+    return f"{sum(tally.faults.values())} struck, {tally.failed_under_faults} operations failed of them: {struck}"
 
 
 def _show_actions(result: RunResult) -> str:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -45,6 +46,10 @@ _SECRET_LENGTH_MIN = 16
 """Shorter values are no secrets of ours, and would be found by chance."""
 
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+
+
+on_behalf_of: ContextVar[str | None] = ContextVar("snapstorm_on_behalf_of", default=None)
+"""The operation on whose behalf this task starts processes."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,11 @@ class ProcessRunner:
             self._on_command(completed)
         return completed
 
+    def signal_children_of(self, operation: str, number: int) -> int:
+        """Send a signal to what runs on behalf of an operation, each with its whole group. Returns how many got it."""
+        found = [child for child in self._children if child.operation == operation and not child.has_exited]
+        return sum(child.signal_group(number) for child in found)
+
     @asynccontextmanager
     async def start(
         self,
@@ -156,6 +166,7 @@ class ProcessRunner:
         with _append_to(log) as file:
             log_offset = file.tell()
             child = self._start(argv, env, secret_env, cwd, _Streams(subprocess.DEVNULL, file, file))
+            child.operation = None  # It outlives whatever it was started for.
         try:
             yield RunningProcess(child, log, log_offset)
         finally:
@@ -247,6 +258,10 @@ class RunningProcess:
         """Wait until it has ended by itself."""
         await self._child.exited()
 
+    def signal(self, number: int) -> bool:
+        """Send a signal to its whole group; whether anybody was left to get it."""
+        return self._child.signal_group(number)
+
     def log_tail(self, bytes_max: int = 4096) -> str:
         """The last that this process has written to its log."""
         return self._written()[-bytes_max:].decode("utf-8", "replace")
@@ -299,6 +314,7 @@ class _Child:
     began_seconds: float
     timed_out: bool = False
     ended_seconds: float | None = field(default=None, init=False)
+    operation: str | None = field(default_factory=on_behalf_of.get, init=False)
 
     @property
     def group(self) -> int:

@@ -433,3 +433,67 @@ async def check_restart_forgets(bench: Bench) -> None:
     defect = description.notes[0].partition(": ")[2] if description.notes else None
     async with open_bench(bench.place.directory, defect, is_new=False) as again:
         assert await (await again.client()).listed() == snapshots[:1]
+
+
+# Under faults.
+
+
+@shows("kill-forgets-a-snapshot")
+async def check_kill_forgets(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(3)]
+    for is_asked, expected in ((True, snapshots), (False, snapshots[:2])):
+        await bench.server.end_server(is_asked=is_asked)
+        with pytest.raises(OperationUnknown):
+            await client.listed()
+        await bench.server.start_server()
+        assert await client.listed() == expected
+
+
+@shows("restart-takes-no-snapshots")
+async def check_never_recovers(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot = await client.snapshot()
+    await bench.server.end_server(is_asked=True)
+    await bench.server.start_server()
+    assert await client.listed() == [snapshot]
+    with pytest.raises(OperationUnknown):
+        await client.snapshot()
+
+
+@shows("damage-is-not-noticed")
+async def check_damage_unnoticed(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot, expected = await client.snapshot(), tree_of(client.data)
+    for blob in await bench.server.content_blobs():
+        blob.path.write_bytes(b"?" * blob.size_bytes)
+    try:
+        restored = await client.restored(snapshot)
+    except OperationFailed as error:
+        pytest.fail(str(error))
+    assert {"content"} in changes(expected, restored).values()
+
+
+@shows("verify-says-nothing")
+async def check_silent_verify(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot = await client.snapshot()
+    await bench.server.collect_garbage()
+    with pytest.raises(OperationFailed):
+        await client.restored(snapshot)
+    await client.snapshotter.verify_snapshots()
+
+
+@shows("old-password-still-good")
+async def check_old_password(bench: Bench) -> None:
+    client = await bench.client()
+    await bench.server.change_password(client.name)
+    await let_in(client)
+
+
+@shows("reader-may-write")
+async def check_reader_writes(bench: Bench) -> None:
+    client = await bench.client()
+    await bench.server.narrow_rights(client.name)
+    await client.listed()
+    await let_in(client)

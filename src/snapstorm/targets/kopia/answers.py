@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from snapstorm.errors import (
@@ -157,6 +158,34 @@ def check_verified(completed: CompletedCommand) -> None:
             evidence=evidence_of(completed),
         )
     check(completed, "snapshot verify", OperationFailed)
+
+
+EVERYBODY = "*@*"
+"""The user of a rule that is for everybody."""
+
+
+@dataclass(frozen=True)
+class AccessRule:
+    """A rule about snapshots: who may do what with whose."""
+
+    id: str
+    is_everybodys: bool
+    """It is the one that lets each user do everything with its own snapshots."""
+
+
+def read_snapshot_rules(completed: CompletedCommand) -> list[AccessRule]:
+    """The rules about snapshots."""
+    check(completed, "server acl list", OperationFailed)
+    try:
+        return [
+            AccessRule(entry["id"], entry["user"] == EVERYBODY)
+            for entry in json.loads(completed.stdout)
+            if entry["target"].get("type") == "snapshot"
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OperationFailed(
+            f"server acl list exited with 0 but its JSON can't be read: {error!r}", evidence=evidence_of(completed)
+        ) from error
 
 
 def read_repository_id(completed: CompletedCommand) -> str:

@@ -226,6 +226,28 @@ class Kopia:
             secret_words={hashed},
         )
 
+    async def set_user_password(self, actor: Actor, user: str, password_hash: str) -> CompletedCommand:
+        return await self._run(
+            actor,
+            "server",
+            "users",
+            "set",
+            user,
+            hashed := f"--user-password-hash={password_hash}",
+            "--no-auto-maintenance",
+            secret_words={hashed},
+        )
+
+    async def list_access_rules(self, actor: Actor) -> CompletedCommand:
+        return await self._run(actor, "server", "acl", "list", "--json", "--no-auto-maintenance")
+
+    async def add_access_rule(self, actor: Actor, user: str, target: str, access: str) -> CompletedCommand:
+        words = (f"--user={user}", f"--target={target}", f"--access={access}")
+        return await self._run(actor, "server", "acl", "add", *words, "--no-auto-maintenance")
+
+    async def delete_access_rule(self, actor: Actor, rule: str) -> CompletedCommand:
+        return await self._run(actor, "server", "acl", "delete", rule, "--delete", "--no-auto-maintenance")
+
     async def delete_user(self, actor: Actor, user: str) -> CompletedCommand:
         return await self._run(actor, "server", "users", "delete", user, "--no-auto-maintenance")
 
@@ -240,14 +262,14 @@ class Kopia:
 
     @asynccontextmanager
     async def serve(
-        self, actor: Actor, certificate: Path, key: Path, *, control_password: str, log: Path
+        self, actor: Actor, address: str, certificate: Path, key: Path, *, control_password: str, log: Path
     ) -> AsyncIterator[RunningProcess]:
-        """The server process, on a free port of the loopback interface; it makes the certificate if there is none."""
+        """The server process, at `HOST:PORT` (0 for a free port); it makes the certificate if there is none."""
         argv = [
             str(self.programs.draw(actor.name)),
             "server",
             "start",
-            "--address=127.0.0.1:0",
+            f"--address={address}",
             "--no-ui",
             *_certificate_options(certificate, key),
         ]

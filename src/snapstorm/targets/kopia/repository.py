@@ -30,6 +30,7 @@ from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
+from snapstorm.targets.kopia.concurrency import side_by_side
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
@@ -175,6 +176,45 @@ class Repository:
         """Let a user in no more. In effect once the server was refreshed."""
         answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)
 
+    async def set_password(self, user: str, password: str) -> None:
+        """Give a user another password. In effect once the server was refreshed."""
+        hashed = await anyio.to_thread.run_sync(password_hash, password)
+        completed = await self._kopia.set_user_password(self.actor, user, hashed)
+        answers.check(completed, f"setting the password of {user}", OperationUnknown)
+
+    async def narrow_rights(self, client: str, others: Sequence[str]) -> None:
+        """Let one client only read its snapshots; the others keep all rights. In effect once the server was refreshed.
+
+        Of all rules that match, Kopia takes the one that gives most. So the rule for everybody has to go, after each
+        has got one of its own.
+        """
+        await side_by_side(
+            functools.partial(self._add_rule, client, _snapshots_of(client), "READ"),
+            *(functools.partial(self._add_rule, other, _snapshots_of(other), "FULL") for other in others),
+        )
+        for rule in await self._snapshot_rules():
+            if rule.is_everybodys:
+                await self._delete_rule(rule.id)
+
+    async def widen_rights(self) -> None:
+        """Give every client all rights back. In effect once the server was refreshed."""
+        rules = await self._snapshot_rules()
+        if not any(rule.is_everybodys for rule in rules):
+            await self._add_rule(answers.EVERYBODY, _snapshots_of("OWN_USER@OWN_HOST"), "FULL")
+        for rule in rules:
+            if not rule.is_everybodys:
+                await self._delete_rule(rule.id)
+
+    async def _snapshot_rules(self) -> Sequence[answers.AccessRule]:
+        return answers.read_snapshot_rules(await self._kopia.list_access_rules(self.actor))
+
+    async def _add_rule(self, user: str, target: str, access: str) -> None:
+        completed = await self._kopia.add_access_rule(self.actor, user, target, access)
+        answers.check(completed, f"adding a rule for {user}", OperationUnknown)
+
+    async def _delete_rule(self, rule: str) -> None:
+        answers.check(await self._kopia.delete_access_rule(self.actor, rule), "deleting a rule", OperationUnknown)
+
     async def collect_garbage(self, *, is_full: bool, is_safe: bool) -> None:
         """Run full or quick maintenance, in the safe way that may run beside everything else, or in the unsafe way
         that may not.
@@ -193,6 +233,12 @@ class Repository:
 
     async def _maintenance_schedule(self) -> Mapping[str, Any]:
         return answers.read_maintenance_schedule(await self._kopia.maintenance_info(self.actor))
+
+
+def _snapshots_of(client: str) -> str:
+    """What a rule is about: the snapshots of a client."""
+    user, _, host = client.partition("@")
+    return f"type=snapshot,username={user},hostname={host}"
 
 
 def _prepare_directory(path: Path) -> None:

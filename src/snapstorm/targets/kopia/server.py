@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 import secrets
+import signal
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.removal import remove_files_below, remove_tree
+from snapstorm.model.abilities import Blob
 from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
+from snapstorm.model.storage import FileStorage
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia.blobs import find_packs
 from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
 from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.repository import IDENTITY, Repository
+from snapstorm.targets.kopia.server_process import ServerProcess
 
 _CONTROL_SECRET = "server-control"
-_START_SECONDS_MAX = 60.0
-_LISTENING = re.compile(r"^SERVER ADDRESS: (https://\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,42 @@ class DirectAccess:
     def _obituary(self) -> str:
         return ""
 
+    # Abilities: what can be broken.
+
+    @property
+    def runs_commands(self) -> bool:
+        """Each operation is a process."""
+        return True
+
+    def client_cache(self, client: str) -> Path:
+        """The directory of this client's cache."""
+        return self._actor(client).cache
+
+    @property
+    def storage_directory(self) -> Path | None:
+        """The repository's directory, if it is in one."""
+        storage = self.place.storage
+        return storage.path if isinstance(storage, FileStorage) else None
+
+    @property
+    def unfinished_suffix(self) -> str:
+        """Kopia writes a file under its name with this, and a random number, behind it."""
+        return ".tmp."
+
+    async def content_blobs(self) -> Sequence[Blob]:
+        """Packs: of files' contents (`p`) and of directories and manifests (`q`)."""
+        directory = self.storage_directory
+        return [] if directory is None else await run_file_work(find_packs, directory)
+
 
 @dataclass(frozen=True)
 class KopiaServer(DirectAccess):
     """A Kopia server before the repository, with a user for each client. Made by `serve`. Implements `Server`."""
 
     address: ServerAddress
-    process: RunningProcess
-    """The server itself, for those who count what it holds open, or break it."""
+    process: ServerProcess
+    known: set[str] = field(default_factory=set)
+    """Clients that have been let in."""
 
     @property
     def has_permissions(self) -> bool:
@@ -148,6 +179,7 @@ class KopiaServer(DirectAccess):
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
         password_by_client = {client: self._password(client) for client in clients}
+        self.known.update(clients)
         await side_by_side(*(functools.partial(self.repository.add_user, *pair) for pair in password_by_client.items()))
         await self.refresh()
 
@@ -176,13 +208,60 @@ class KopiaServer(DirectAccess):
         return {}
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        return await self.kopia.connect_to_server(actor, self.address, identity)
+        return await self.kopia.connect_to_server(actor, await self._address_for(identity), identity)
+
+    async def _address_for(self, identity: str) -> ServerAddress:
+        """Where a client finds the server: at its address, or at the end of the client's own way there."""
+        if self.place.route is None:
+            return self.address
+        parts = urlsplit(self.address.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        host, port = await self.place.route(identity, parts.hostname, parts.port)
+        return replace(self.address, url=f"https://{host}:{port}")
 
     def _obituary(self) -> str:
-        exit_code = self.process.exit_code
-        if exit_code is None:
-            return ""
-        return f"\nthe server has ended, with {exit_code}; its last words:\n{self.process.log_tail()}"
+        return self.process.obituary
+
+    # Abilities: what can be broken.
+
+    @property
+    def server_pid(self) -> int | None:
+        """The server's process id; None while it is ended."""
+        return self.process.pid
+
+    async def end_server(self, *, is_asked: bool) -> None:
+        """End the server: TERM, or KILL."""
+        await self.process.end(signal.SIGTERM if is_asked else signal.SIGKILL)
+
+    async def start_server(self) -> None:
+        """Start it again at the same address."""
+        await self.process.start()
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether clients take ways of their own to the server."""
+        return self.place.route is not None
+
+    async def change_password(self, client: str) -> None:
+        """Give the client's user a password that nobody knows."""
+        await self.repository.set_password(client, secrets.token_urlsafe())
+        await self.refresh()
+
+    async def restore_password(self, client: str) -> None:
+        """Give the user the password back that the client has."""
+        await self.repository.set_password(client, self._password(client))
+        await self.refresh()
+
+    async def narrow_rights(self, client: str) -> None:
+        """Let the client only read its own snapshots; others keep all their rights."""
+        await self.repository.narrow_rights(client, [other for other in self.known if other != client])
+        await self.refresh()
+
+    async def widen_rights(self, client: str) -> None:
+        """Give the client all rights back that clients have."""
+        await self.repository.widen_rights()
+        await self.refresh()
 
 
 def forget_cached(server: Actor, clients: Sequence[Actor] = ()) -> None:
@@ -205,18 +284,23 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
         # Kopia makes both or none; what a crash left of them is of no use.
         certificate.unlink(missing_ok=True)
         key.unlink(missing_ok=True)
-    async with access.kopia.serve(
-        repository.actor,
-        certificate,
-        key,
-        control_password=place.secrets.get(_CONTROL_SECRET),
-        log=place.server / "server.log",
-    ) as process:
+
+    def launch(address: str) -> AbstractAsyncContextManager[RunningProcess]:
+        return access.kopia.serve(
+            repository.actor,
+            address,
+            certificate,
+            key,
+            control_password=place.secrets.get(_CONTROL_SECRET),
+            log=place.server / "server.log",
+        )
+
+    async with ServerProcess(launch) as process:
         url = ""
 
         async def wait() -> None:
             nonlocal url
-            url = await _listening_url(process)
+            url = await process.url()
 
         # Maintenance and rules are read from the repository when they are needed, and `add_clients` refreshes.
         await side_by_side(
@@ -230,15 +314,6 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
             address=ServerAddress(url, _fingerprint(certificate)),
             process=process,
         )
-
-
-async def _listening_url(process: RunningProcess) -> str:
-    match = await process.line_matching(_LISTENING, seconds_max=_START_SECONDS_MAX)
-    if match is not None:
-        return match[1]
-    if process.exit_code is None:
-        raise HarnessError(f"Kopia's server did not start within {_START_SECONDS_MAX:.0f} s; see {process.log}")
-    raise HarnessError(f"Kopia's server did not start: {answers.last_words(process.log_tail())}")
 
 
 def _fingerprint(certificate: Path) -> str:

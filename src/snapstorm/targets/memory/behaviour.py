@@ -60,3 +60,22 @@ class Behaviour:
 
     def served_again(self, store: Store) -> None:
         """What happens when a repository that exists is served again."""
+
+    def restarted(self, store: Store, *, was_asked: bool) -> None:
+        """What happens when the server starts again after it was ended, asked to or killed."""
+
+    def checks_blobs(self) -> bool:
+        """Whether what is read is held against its digest."""
+        return True
+
+    def complains(self) -> bool:
+        """Whether the target's own check says what it has found."""
+        return True
+
+    def narrows(self) -> bool:
+        """Whether rights that were narrowed count."""
+        return True
+
+    def password_changes(self) -> bool:
+        """Whether a changed password counts."""
+        return True

@@ -11,7 +11,7 @@ import difflib
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 import msgspec
@@ -29,6 +29,8 @@ from snapstorm.model.manifest import EntryType
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.targets.memory import damage
 from snapstorm.targets.memory.behaviour import Behaviour
+from snapstorm.targets.memory.defect import Defect
+from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 from snapstorm.targets.memory.store import Item, Store, Stored
 from snapstorm.targets.memory.trees import Tree
 
@@ -188,11 +190,7 @@ class GcDropsContent(Behaviour):
     """Each collection drops the content of one file of the newest snapshot that has any."""
 
     def collected(self, store: Store) -> None:
-        newest_first = sorted(store, key=lambda snapshot: snapshot.number, reverse=True)
-        in_use = (item.digest for snapshot in newest_first for item in snapshot.items if item.digest)
-        digest = next(in_use, None)
-        if digest is not None:
-            store.drop_blob(digest)
+        store.drop_newest_content()
 
 
 class GcFreesNothing(Behaviour):
@@ -269,17 +267,6 @@ def receipt_of(snapshot: Stored) -> SnapshotReceipt:
         directories=sum(item.type is EntryType.DIRECTORY for item in snapshot.items),
         size_bytes=sum(item.size for item in snapshot.items),
     )
-
-
-@dataclass(frozen=True)
-class Defect:
-    """A planted defect: what it does, and which guarantee it breaks."""
-
-    sentence: str
-    guarantee: Guarantee
-    make: Callable[[], Behaviour]
-    needs_root: bool = False
-    """Whether only root can see the damage."""
 
 
 def _restore(sentence: str, damaged: damage.Damage, *, needs_root: bool = False) -> Defect:
@@ -390,6 +377,8 @@ _ALL_DEFECTS: dict[str, Defect] = {
         RestartForgets,
     ),
 }
+
+_ALL_DEFECTS |= UNDER_FAULTS
 
 DEFECTS: dict[str, Defect] = {
     name: defect for name, defect in _ALL_DEFECTS.items() if os.geteuid() == 0 or not defect.needs_root

@@ -18,10 +18,11 @@ import msgspec
 
 from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, TestbedError
 from snapstorm.filesystem.descriptors import explain_os_error
+from snapstorm.model.abilities import Blob
 from snapstorm.model.manifest import EntryType
 from snapstorm.model.protocols import ListedSnapshot
 
-_UNFINISHED = ".tmp"
+UNFINISHED = ".tmp"
 """How the names of files end that are being written."""
 
 
@@ -76,8 +77,9 @@ class Store:
     Snapshots are rows, read when they are asked for, so that a hundred thousand of them take no memory.
     """
 
-    def __init__(self, directory: Path, *, is_new: bool) -> None:
+    def __init__(self, directory: Path, *, is_new: bool, checks_blobs: bool = True) -> None:
         self._directory = directory
+        self._checks_blobs = checks_blobs
         self._pins: list[set[str]] = []
         if is_new:
             self._make()
@@ -166,12 +168,26 @@ class Store:
             raise OperationFailed(f"blob {digest} is not there") from error
         except OSError as error:
             raise explain_os_error(os.fsencode(self._blob_path(digest)), error) from error
-        if blake3.blake3(content).hexdigest() != digest:
+        if self._checks_blobs and blake3.blake3(content).hexdigest() != digest:
             raise OperationFailed(f"blob {digest} is damaged")
         return content
 
+    def blobs(self) -> list[Blob]:
+        """All blobs, in the order of their digests."""
+        directory = self._directory / "blobs"
+        names = sorted(name for name in os.listdir(directory) if name.isalnum())
+        return [Blob(name, directory / name, (directory / name).stat().st_size) for name in names]
+
     def drop_blob(self, digest: str) -> None:
         _unlink(self._blob_path(digest))
+
+    def drop_newest_content(self) -> None:
+        """Lose the content of one file of the newest snapshot that has any."""
+        newest_first = sorted(self, key=lambda snapshot: snapshot.number, reverse=True)
+        in_use = (item.digest for snapshot in newest_first for item in snapshot.items if item.digest)
+        digest = next(in_use, None)
+        if digest is not None:
+            self.drop_blob(digest)
 
     def collect(self, *, is_safe: bool = True) -> None:
         """Delete the blobs that neither a snapshot refers to nor, if it is to be safe, one that is being taken."""
@@ -184,7 +200,7 @@ class Store:
     def tidy(self) -> None:
         """Delete what a killed process was still writing, and shorten the database's log."""
         for name in os.listdir(self._directory / "blobs"):
-            if name.endswith(_UNFINISHED):
+            if name.endswith(UNFINISHED):
                 self.drop_blob(name)
         self._change("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -239,7 +255,7 @@ class Store:
         return self._directory / "blobs" / digest
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(path.name + _UNFINISHED)
+        temporary = path.with_name(path.name + UNFINISHED)
         try:
             temporary.write_bytes(content)
             temporary.rename(path)

@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial
+from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial, OperationUnknown
 from snapstorm.filesystem.scanner import bytes_below
+from snapstorm.model.abilities import Blob
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import ListedSnapshot, Mode, Restorer, SnapshotReceipt, TargetDescription, TargetPlace
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of
-from snapstorm.targets.memory.store import Store, Stored
+from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 
 
@@ -43,9 +44,9 @@ class MemoryTarget:
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         """Serve the store in the repository's directory; no other storage is simulated."""
-        store = Store(place.repository, is_new=place.is_new)
+        behaviour = behaviour_of(self._defect)
+        store = Store(place.repository, is_new=place.is_new, checks_blobs=behaviour.checks_blobs())
         with closing(store):
-            behaviour = behaviour_of(self._defect)
             if not place.is_new:
                 behaviour.served_again(store)
             yield MemoryServer(place, store, behaviour)
@@ -58,6 +59,12 @@ class MemoryServer:
         self.place = place
         self.store = store
         self.behaviour = behaviour
+        self.is_ended = False
+        self._was_asked = False
+        self.locked_out: set[str] = set()
+        """Clients whose password was changed."""
+        self.readers: set[str] = set()
+        """Clients that may only read."""
 
     @property
     def repository_id(self) -> str:
@@ -100,10 +107,47 @@ class MemoryServer:
     async def forget_caches(self, clients: Sequence[str]) -> None:
         """Nothing is cached."""
 
+    # Abilities: what can be broken.
+
+    async def end_server(self, *, is_asked: bool) -> None:
+        """From now on nobody is answered."""
+        self.is_ended, self._was_asked = True, is_asked
+
+    async def start_server(self) -> None:
+        """Answer again."""
+        if self.is_ended:
+            self.is_ended = False
+            self.behaviour.restarted(self.store, was_asked=self._was_asked)
+
+    @property
+    def storage_directory(self) -> Path | None:
+        return self.place.repository
+
+    @property
+    def unfinished_suffix(self) -> str:
+        return UNFINISHED
+
+    async def content_blobs(self) -> Sequence[Blob]:
+        return self.store.blobs()
+
+    async def change_password(self, client: str) -> None:
+        self.locked_out.add(client)
+
+    async def restore_password(self, client: str) -> None:
+        self.locked_out.discard(client)
+
+    async def narrow_rights(self, client: str) -> None:
+        self.readers.add(client)
+
+    async def widen_rights(self, client: str) -> None:
+        self.readers.discard(client)
+
     async def storage_bytes(self) -> int | None:
         return bytes_below(self.place.repository)
 
     async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
+        if self.is_ended:
+            raise OperationFailed("the server has ended")
         await self.behaviour.before("gc", self.place.operation_seconds_max)
         self.store.tidy()
         if not is_full:
@@ -131,9 +175,11 @@ class MemoryClient:
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
         await self._begin("create")
+        self._check_may_write()
         # Pinned until it is kept: a collection may run at any turn of the reading.
         with self._store.pinned() as pins:
             snapshot = self._behaviour.taken(await self._take(source, operation, pins), self._store)
+            self._check_answered()
             if self._behaviour.is_kept(snapshot):
                 self._store.keep(snapshot)
         return self._behaviour.acknowledged(receipt_of(snapshot), self._store)
@@ -146,14 +192,17 @@ class MemoryClient:
             raise OperationFailed(f"there is no {sub_path!r} in snapshot {snapshot}")
         tree = self._behaviour.restored(tree, stored, self._store)
         await in_turns(write_tree(tree, os.fsencode(destination)))
+        self._check_answered()
 
     async def delete_snapshot(self, snapshot: str) -> None:
         await self._begin("delete")
+        self._check_may_write()
         for doomed in self._behaviour.deleted(self._find(snapshot), self._store):
             self._store.drop(doomed)
 
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
         await self._begin("expire")
+        self._check_may_write()
         snapshots = self._store.of(self._client, path_as_text(source))
         doomed, kept = snapshots[:-keep_latest], snapshots[-keep_latest:]
         for snapshot in self._behaviour.expired(doomed, kept):
@@ -171,7 +220,8 @@ class MemoryClient:
         try:
             await in_turns(self._check_blobs(sorted(digests)))
         except OperationFailed as error:
-            raise OperationPartial(f"verify found damage: {error}") from error
+            if self._behaviour.complains():
+                raise OperationPartial(f"verify found damage: {error}") from error
 
     def _check_blobs(self, digests: Iterable[str]) -> Iterator[None]:
         for digest in digests:
@@ -192,12 +242,23 @@ class MemoryClient:
             items=tuple(items),
         )
 
+    def _check_answered(self) -> None:
+        if self._server.is_ended:
+            raise OperationUnknown("the server has ended")
+
+    def _check_may_write(self) -> None:
+        if self._client in self._server.readers and self._behaviour.narrows():
+            raise AccessDenied(f"{self._client} may only read")
+
     async def _begin(self, operation: str) -> None:
+        self._check_answered()
         self._check_access()
         await self._behaviour.before(operation, self._server.place.operation_seconds_max)
 
     def _check_access(self) -> None:
         is_right = self._password == self._server.place.secrets.get(_secret_name(self._client))
+        if self._client in self._server.locked_out and self._behaviour.password_changes():
+            is_right = False
         is_known = self._client in self._store.users
         if self._server.has_permissions and not self._behaviour.lets_in(is_known=is_known, is_password_right=is_right):
             raise AccessDenied(f"{self._client} is not let in")

@@ -1,0 +1,125 @@
+"""Restores: into an empty directory, compared, and perhaps gone on from."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import anyio
+
+from snapstorm.engine.checker import Checker, Comparison
+from snapstorm.engine.operations import Operations
+from snapstorm.engine.run import Run
+from snapstorm.engine.step import Step
+from snapstorm.errors import OperationTimedOut
+from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.model.expectations import Expectation, State
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.outcomes import NoOp, Ok, Outcome
+from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
+
+
+class Restores:
+    """The restores of one run."""
+
+    def __init__(
+        self, run: Run, operations: Operations, checker: Checker, writer: FileWriter, snapshotter: Snapshotter
+    ) -> None:
+        self._run = run
+        self._operations = operations
+        self._checker = checker
+        self._writer = writer
+        self._snapshotter = snapshotter
+
+    async def restore(
+        self,
+        step: Step,
+        expectation: Expectation,
+        *,
+        sub_path: bytes = b"",
+        adopt: bool = False,
+        through: Restorer | None = None,
+    ) -> Outcome[Comparison]:
+        """Restore into an empty directory, compare, and perhaps go on from there. A failure is tried once more, to
+        tell an operation that failed from a snapshot that is lost."""
+        step.redo = functools.partial(
+            self.restore, expectation=expectation, sub_path=sub_path, adopt=adopt, through=through
+        )
+        once = functools.partial(
+            self._restore_once, step, expectation, sub_path, adopt=adopt, through=through or self._snapshotter
+        )
+        outcome = await once()
+        if step.last_failure is None:
+            return outcome
+        if isinstance(step.last_failure.error, OperationTimedOut) or self._operations.is_excused(step):
+            self._operations.judge_failure(step)
+            return outcome
+        again = await once()
+        if isinstance(again, (Ok, NoOp)):
+            self._operations.judge_failure(step)
+            return again
+        operation, error = step.last_failure.operation, step.last_failure.error
+        if self._operations.is_excused(step) or self._operations.is_refused_by_design(error):
+            self._operations.judge_failure(step)
+            return again
+        if expectation.tainted_by is not None:
+            self._run.note_tainted(expectation)
+            return again
+        self._operations.report(
+            step,
+            Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
+            f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}",
+            snapshot=expectation.snapshot,
+            expectation=expectation.operation,
+            operation=operation,
+            fingerprint="can't be restored",
+            texts={"output.txt": error.evidence},
+        )
+        return again
+
+    async def _restore_once(
+        self, step: Step, expectation: Expectation, sub_path: bytes, *, adopt: bool, through: Restorer
+    ) -> Outcome[Comparison]:
+        snapshot = expectation.snapshot or ""
+        began_seconds = self._run.now_seconds()
+        directory = self._directory_of(step.client) / step.next_operation()
+        directory.mkdir(parents=True, mode=0o700)
+        tree = directory / "tree"
+        try:
+            outcome, operation = await self._operations.operate(
+                step,
+                lambda _: through.restore_snapshot(snapshot, tree, sub_path),
+                resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
+                is_judged_later=True,
+            )
+            if not self._is_still_live(expectation):
+                step.last_failure = None
+                return NoOp("its deletion began while it was being restored")
+            if not isinstance(outcome, Ok):
+                return outcome
+            comparison, found = await self._checker.judge_restore(
+                expectation,
+                tree,
+                operation=operation,
+                through="client" if through is self._snapshotter else "auditor",
+                sub_path=sub_path,
+                is_damaged=self._run.weather.damage(began_seconds) is not None,
+            )
+            step.violations += found
+            if adopt and comparison.is_equal:
+                await self._writer.adopt(tree)
+            return Ok(comparison)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await remove_tree_in_thread(directory)
+
+    def _is_still_live(self, expectation: Expectation) -> bool:
+        return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
+
+    def _directory_of(self, client: str) -> Path:
+        """Where this client's restores go, on the file system of its data directory."""
+        return self._run.workdir / client / "restores"
+
+
+def _as_text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

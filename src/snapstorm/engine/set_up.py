@@ -1,0 +1,219 @@
+"""Setting a run up: its testbed, its work directory, its place, its record, and what must fit before it begins."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from snapstorm.engine.copies import make_from_copy
+from snapstorm.engine.engine import clear_restores
+from snapstorm.engine.options import HarnessOptions
+from snapstorm.engine.persistence import REPOSITORY_FACT
+from snapstorm.engine.run import Run
+from snapstorm.engine.storm import heal_what_is_left
+from snapstorm.engine.testbed import Testbed, check_free_space, make_directories, open_testbed, remove_empty
+from snapstorm.engine.together import first_failure
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TestbedError
+from snapstorm.faults.base import FaultKind
+from snapstorm.faults.catalogue import FAULTS, read_keys
+from snapstorm.faults.network_path import NetworkPath, open_network_path
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.model.events import Listener, Noted
+from snapstorm.model.protocols import Server, Target, TargetPlace
+from snapstorm.model.storage import read_storage
+from snapstorm.model.verdict import Verdict
+from snapstorm.plan.seeds import stream
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.process import CompletedCommand, end_processes_of
+from snapstorm.targets.choose import check_target_name
+
+CLOCK_BACKWARDS_MAX = timedelta(minutes=2)
+"""Between machines, or after the clock was set, some difference is normal."""
+
+
+async def begin_from_copy(options: HarnessOptions) -> None:
+    """Make the testbed from a copy of a ledger, if that is asked for."""
+    if options.copied_from is None:
+        return
+    assert options.testbed is not None
+    await make_from_copy(
+        options.copied_from,
+        options.testbed.absolute(),
+        options.secrets_file,
+        executables=options.kopias,
+        take_over=options.take_over,
+    )
+
+
+async def clear_after_a_kill(testbed: Testbed, note: Callable[[str], None]) -> None:
+    """End the processes and heal the faults that an earlier, killed run of this testbed has left."""
+    left_over = await end_processes_of(testbed.id)
+    if left_over:
+        note(f"ended {left_over} process(es) that an earlier, killed run of this testbed had left")
+    heal_what_is_left(testbed.ledger, note)
+
+
+@asynccontextmanager
+async def network_path_for(options: HarnessOptions) -> AsyncIterator[NetworkPath | None]:
+    """Ways of the clients' own to the server, if the network is to be disturbed."""
+    if not any(FAULTS[key].kind is FaultKind.NETWORK for key in read_keys(options.faults)):
+        yield None
+        return
+    try:
+        async with open_network_path() as path:
+            yield path
+    except BaseExceptionGroup as group:
+        raise first_failure(group) from group
+
+
+@contextmanager
+def testbed_for(options: HarnessOptions) -> Iterator[Testbed]:
+    if options.testbed is not None:
+        with open_testbed(options.testbed.absolute(), must_exist=options.must_exist) as testbed:
+            yield testbed
+        return
+    parent = Path(tempfile.mkdtemp(prefix="snapstorm-"))
+    try:
+        with open_testbed(parent / "testbed") as testbed:
+            yield testbed
+    finally:
+        with suppress(OSError):  # Not empty: it holds a testbed that is to stay.
+            parent.rmdir()
+
+
+@contextmanager
+def workdir_for(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
+    """Where clients' files live. Outside the testbed, each testbed has a directory of its own, gone with it."""
+    if options.workdir is None:
+        path = testbed.directory / "clients"
+        path.mkdir(mode=0o700, exist_ok=True)
+        clear_restores(path)
+        yield path
+        return
+    path = options.workdir.absolute() / f"snapstorm-{testbed.id}"
+    check_free_space(path)
+    made = make_directories(path)
+    clear_restores(path)
+    try:
+        yield path
+    finally:
+        if testbed.is_new:
+            remove_tree(path)
+            remove_empty(made)
+
+
+def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
+    stored = testbed.ledger.fact(REPOSITORY_FACT)
+    if testbed.ledger.fact("repository_id") is None:
+        # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
+        for name in ("repository", "server"):
+            remove_tree(testbed.directory / name)
+    return TargetPlace(
+        testbed=testbed.id,
+        directory=testbed.directory,
+        secrets=testbed.secrets,
+        mode=options.mode,
+        is_exclusive=options.operator is None,
+        is_new=testbed.ledger.fact("repository_id") is None,
+        operation_seconds_max=options.operation_seconds_max,
+        is_oldest_format=options.is_oldest_format,
+        upgrades_format=options.upgrades_format,
+        named_storage=options.repository or (read_storage(stored) if stored else None),
+    )
+
+
+def begin_run(
+    options: HarnessOptions, testbed: Testbed, target: Target, place: TargetPlace, workdir: Path, listener: Listener
+) -> Run:
+    ledger, clock = testbed.ledger, Clock()
+    seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
+    ledger.interrupt_open_operations()
+    number = ledger.begin_run(
+        seed=seed,
+        began_utc=clock.utc(),
+        scenario=json.dumps(options.scenario),
+        target=json.dumps(target.description.as_json()),
+    )
+    target_versions = " ".join((target.description.name, *target.description.versions))
+    listener(Noted(f"run {number}, seed {seed}, {target_versions}"))
+    directory = testbed.run_directory(number)
+    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    run = Run(
+        number=number,
+        seed=seed,
+        ledger=ledger,
+        place=replace(place, seed=stream(seed, number, "target").getrandbits(63)),
+        workdir=workdir,
+        directory=directory,
+        capabilities=target.capabilities,
+        target_versions=target_versions,
+        clock=clock,
+        listener=listener,
+        keep_going=options.keep_going,
+        fault_pace=options.fault_pace,
+        is_across_versions=len(ledger.target_versions()) > 1,
+    )
+    run.tally.is_sweep_only = options.is_sweep_only
+    return run
+
+
+def check_history(testbed: Testbed, options: HarnessOptions) -> None:
+    """A testbed goes on with the kind of target and the mode that it began with."""
+    kind, _ = check_target_name(options.target)
+    for name, now in (("target", kind), ("mode", options.mode.value)):
+        before = testbed.ledger.fact(name)
+        if before is None:
+            testbed.ledger.set_fact(name, now)
+        elif before != now:
+            raise ConfigError(f"this testbed was made with {name} {before}; choose that, or another testbed")
+    _check_clock(testbed)
+
+
+def _check_clock(testbed: Testbed) -> None:
+    """Ages would be wrong, and so would what the target does by the clock: retention, and what it collects."""
+    last_utc, now_utc = testbed.ledger.last_moment_utc(), Clock().utc()
+    if last_utc is None:
+        return
+    behind = datetime.fromisoformat(last_utc) - datetime.fromisoformat(now_utc)
+    if behind > CLOCK_BACKWARDS_MAX:
+        raise HarnessError(
+            f"this machine's clock says {now_utc}, but the last run on this testbed ended at {last_utc}; set the clock"
+        )
+
+
+def check_repository(testbed: Testbed, server: Server) -> None:
+    before = testbed.ledger.fact("repository_id")
+    if before is None:
+        testbed.ledger.set_fact("repository_id", server.repository_id)
+    elif before != server.repository_id:
+        raise TestbedError(
+            f"the repository in {testbed.directory} is not the one that its ledger knows; put that one back, "
+            "or choose another testbed"
+        )
+
+
+@contextmanager
+def recording_failure(run: Run) -> Iterator[None]:
+    """Record in the history that the target did not get going; otherwise the run would look like a killed one."""
+    try:
+        yield
+    except SnapstormError as error:
+        summary = json.dumps({"error": str(error)})
+        run.ledger.end_run(run.number, ended_utc=run.clock.utc(), verdict=Verdict.ERROR, summary=summary)
+        raise
+
+
+class CommandRecorder:
+    """Hands finished commands to the run, once there is one."""
+
+    run: Run | None = None
+
+    def __call__(self, command: CompletedCommand) -> None:
+        if self.run is not None:
+            self.run.on_command(command)

@@ -1,0 +1,162 @@
+"""The storm: injects fault after fault while clients work, holds each for a while, and heals it.
+
+Which fault comes next, when, and what it strikes follows from the seed. All that are possible come once, in a drawn
+order, before any comes again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from snapstorm.engine.run import Run
+from snapstorm.engine.together import first_failure
+from snapstorm.errors import HarnessError, TargetError
+from snapstorm.faults.base import Fault, NothingToBreak, Scene
+from snapstorm.faults.catalogue import FAULTS, in_weighted_order
+from snapstorm.faults.weather import Injury
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.events import FaultBegan, FaultEnded
+from snapstorm.plan.seeds import stream
+from snapstorm.runtime.clock import Clock
+
+CALM_SECONDS = (0.5, 3.0)
+"""Between two faults: drawn from this range."""
+HEAL_SECONDS_MAX = 120.0
+HEAL_AGAIN_SECONDS = 1.0
+
+HEALED = "healed"
+
+
+def split_by_possibility(keys: Sequence[str], scene: Scene) -> tuple[list[str], dict[str, str]]:
+    """Of these faults, those that are possible here, and why the others are not."""
+    reasons = {key: FAULTS[key].why_not_here() or FAULTS[key].why_not(scene) for key in keys}
+    return [key for key, reason in reasons.items() if reason is None], {
+        key: reason for key, reason in reasons.items() if reason is not None
+    }
+
+
+class Storm:
+    """The faults of one run, one after the other."""
+
+    def __init__(self, run: Run, scene: Scene, keys: Sequence[str], pace: float) -> None:
+        self._run = run
+        self._pace = pace
+        self._scene = scene
+        self._keys = list(keys)
+        self._struck = 0
+
+    async def blow(self) -> None:
+        """Inject and heal until cancelled. A fault that is active then heals first."""
+        order = stream(self._run.seed, self._run.number, "storm")
+        deck = self._shuffled(self._keys, order)
+        while True:
+            await anyio.sleep(order.uniform(*CALM_SECONDS) / self._pace)
+            if not deck:
+                deck = self._shuffled(in_weighted_order(self._keys), order)
+            self._struck += 1
+            key, draws = deck.pop(), stream(self._run.seed, self._run.number, "fault", self._struck)
+            if not await self.strike(key, draws) and key not in deck and len(self._keys) > 1:
+                deck.insert(0, key)  # It found nothing to break: later it may.
+
+    @staticmethod
+    def _shuffled(keys: Sequence[str], draws: random.Random) -> list[str]:
+        deck = list(keys)
+        draws.shuffle(deck)
+        return deck
+
+    async def strike(self, key: str, draws: random.Random) -> bool:
+        """Inject one fault, hold it, heal it. Returns whether it broke anything."""
+        number = self._run.ledger.begin_fault(
+            self._run.number, key, tick=self._run.ledger.next_tick(), began_seconds=self._run.now_seconds()
+        )
+        fault = FAULTS[key](self._scene, draws)
+        active = _Active(self._run, fault, number)
+        outcome = "cut off"
+        try:
+            try:
+                await fault.inject(active.begin)
+                await fault.judge()
+                await anyio.sleep(draws.uniform(*fault.hold_seconds) / self._pace)
+                outcome = HEALED
+            except NothingToBreak as error:
+                outcome = f"nothing: {error}"
+            except TargetError as error:
+                outcome = f"failed: {error}"
+        finally:
+            with anyio.CancelScope(shield=True):
+                if active.injury is not None:
+                    await self._heal(fault)
+                    outcome = HEALED if outcome == "cut off" else outcome
+                active.end(outcome)
+        return outcome == HEALED
+
+    async def _heal(self, fault: Fault) -> None:
+        """Heal, again and again if need be: what a fault has broken may also be in the way of its healing."""
+        deadline = anyio.current_time() + HEAL_SECONDS_MAX
+        while True:
+            try:
+                await fault.heal()
+            except TargetError as error:
+                if anyio.current_time() > deadline:
+                    raise HarnessError(f"the fault {fault.key} could not be healed: {error}") from error
+                await anyio.sleep(HEAL_AGAIN_SECONDS)
+            else:
+                return
+
+
+class _Active:
+    """One fault as the run knows it: active from the moment at which it is recorded until it has healed."""
+
+    def __init__(self, run: Run, fault: Fault, number: int) -> None:
+        self._run = run
+        self._fault = fault
+        self._number = number
+        self.injury: Injury | None = None
+
+    def begin(self, details: Mapping[str, Any]) -> None:
+        """Called by the fault right before it breaks something."""
+        self._run.ledger.detail_fault(self._number, details)
+        if self.injury is None:
+            self.injury = self._run.weather.begin(self._number, self._fault)
+            self._run.tally.count_fault(self._fault.key)
+            self._run.emit(FaultBegan(self._fault.key))
+
+    def end(self, outcome: str) -> None:
+        run = self._run
+        run.ledger.end_fault(self._number, outcome, tick=run.ledger.next_tick(), ended_seconds=run.now_seconds())
+        if self.injury is not None:
+            run.weather.end(self.injury)
+            run.emit(FaultEnded(self._fault.key, outcome))
+
+
+@asynccontextmanager
+async def blowing(storm: Storm | None) -> AsyncIterator[None]:
+    """A storm while the block lasts; with None, none. All has healed when the block is left."""
+    if storm is None:
+        yield
+        return
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(storm.blow)
+            yield
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first_failure(group) from group
+
+
+def heal_what_is_left(ledger: Ledger, note: Callable[[str], None]) -> None:
+    """Heal what a killed run has left broken, before anything else runs on the testbed. Raises HarnessError."""
+    now_utc = Clock().utc()
+    for left in ledger.open_faults():
+        fault = FAULTS.get(left.key)
+        done = fault.heal_left_over(left.details) if fault is not None else None
+        if done is not None:
+            note(f"{done}, which the fault {left.key} of the killed run {left.run} had left")
+        ledger.end_fault(
+            left.number, f"healed at {now_utc}, after a kill", tick=ledger.next_tick(), ended_seconds=left.began_seconds
+        )

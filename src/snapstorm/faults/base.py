@@ -1,0 +1,141 @@
+"""Faults: what is broken on purpose, each a small class beside the others.
+
+A fault says beforehand whether it is possible here, is made for one injury, breaks one thing, and heals it. What it
+needs for healing it records before it breaks anything, so that the next run can heal what a kill left broken.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+from snapstorm.errors import TargetError
+from snapstorm.faults.network_path import NetworkPath
+from snapstorm.model.protocols import Server
+from snapstorm.runtime.process import ProcessRunner
+
+
+class FaultKind(StrEnum):
+    """Where a fault strikes."""
+
+    PROCESS = "process"
+    NETWORK = "network"
+    STORAGE = "storage"
+    RIGHTS = "rights"
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """An operation that a client has asked for and that has not ended."""
+
+    operation: str
+    client: str
+    action: str
+
+
+class Judge(Protocol):
+    """What a fault may have judged while it lasts."""
+
+    async def must_be_refused(self, client: str, who: str) -> None:
+        """A client that has just lost its rights must get in nowhere."""
+        ...
+
+    async def must_not_write(self, client: str) -> None:
+        """A client that may only read must not get a snapshot acknowledged."""
+        ...
+
+    async def probe_damage(self) -> None:
+        """Restore some snapshots while storage is damaged: wrong bytes must never come with success."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a fault may act on."""
+
+    server: Server
+    clients: Sequence[str]
+    processes: ProcessRunner
+    directory: Path
+    """Where faults put aside what they take away. On a disk that outlives this process."""
+    in_flight: Callable[[], Sequence[InFlight]]
+    judge: Judge
+    network_path: NetworkPath | None = None
+    """The ways of the clients to the server, where these can be disturbed."""
+
+
+Record: TypeAlias = Callable[[Mapping[str, Any]], None]
+"""Makes durable what a fault is about to do, and has it count as active."""
+
+
+class NothingToBreak(Exception):
+    """The fault found nothing to strike at this time. It has changed nothing."""
+
+
+class Fault(ABC):
+    """One kind of fault; an instance is one injury.
+
+    The docstring of each kind is the sentence that `snapstorm faults` prints.
+    """
+
+    key: ClassVar[str]
+    kind: ClassVar[FaultKind]
+    needs: ClassVar[str] = "nothing"
+    """What it takes to inject it, for people."""
+    hold_seconds: ClassVar[tuple[float, float]] = (0.5, 4.0)
+    """For how long it lasts: drawn from this range."""
+    aftermath_seconds: ClassVar[float] = 5.0
+    """For how long after it has healed operations may still fail because of it."""
+    is_damage: ClassVar[bool] = False
+    """It damages what is stored: what is restored meanwhile is judged by `damage-is-detected`."""
+    disturbs_process: ClassVar[bool] = False
+    """What the server's process holds open afterwards says nothing about leaks."""
+
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        self.scene = scene
+        self.draws = draws
+        self.clients: frozenset[str] | None = None
+        """Whom it strikes; None for everybody."""
+
+    @classmethod
+    def why_not_here(cls) -> str | None:
+        """Why it is not possible on this machine, or for this user, in a few words; None if it is."""
+        return None
+
+    @classmethod
+    def why_not(cls, scene: Scene) -> str | None:
+        """Why it is not possible with this server, in a few words; None if it is."""
+        return None
+
+    @abstractmethod
+    async def inject(self, record: Record) -> None:
+        """Break it, once `record` was told what, whom (`clients`) and all that is needed to heal it.
+
+        From that moment on it counts as active. Raises NothingToBreak when there is nothing to break now.
+        """
+
+    async def judge(self) -> None:  # noqa: B027 - not every fault gives something to judge
+        """Have judged what can be while it lasts."""
+
+    async def heal(self) -> None:  # noqa: B027 - what is broken for a moment only heals by itself
+        """Make it whole again. Called if `record` was; must not mind what is whole already."""
+
+    def excuses(self, error: TargetError) -> bool:
+        """Whether it can be the reason for this failure of an operation that it has touched."""
+        return True
+
+    @classmethod
+    def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
+        """Heal what a killed run has left of it, before anything else runs on the testbed. Returns what was done, for
+        people; None if there was nothing to do, as for all that ends with the processes of a run."""
+        return None
+
+
+def clients_with_operations(scene: Scene, actions: Sequence[str]) -> list[InFlight]:
+    """What is in flight of these kinds, in a fixed order."""
+    return sorted((found for found in scene.in_flight() if found.action in actions), key=lambda found: found.operation)

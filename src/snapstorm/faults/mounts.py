@@ -1,0 +1,182 @@
+"""Faults of storage that need mounting: a full disk, and a disk that can only be read.
+
+Each mounts something over the repository's directory, which whoever opens files there from then on sees instead.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from snapstorm.errors import HarnessError
+from snapstorm.faults.base import Record, Scene
+from snapstorm.faults.storage import StorageFault
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.runtime.threads import run_file_work
+
+_SECONDS_MAX = 30.0
+_MOUNT = "mount"
+_IN_USE = "in-use"
+"""Stands in the work directory of a small disk once something may have been written there."""
+
+
+class _Mounts(StorageFault):
+    needs = "root, and a repository in a directory"
+    hold_seconds = (1.0, 5.0)
+    disturbs_process = True
+
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        super().__init__(scene, draws)
+        self._details: Mapping[str, Any] = {}
+
+    @classmethod
+    def why_not_here(cls) -> str | None:
+        if os.geteuid() != 0:
+            return "only root can mount"
+        return None if can_mount() else "mounting is not allowed here"
+
+    async def heal(self) -> None:
+        if self._details:
+            await run_file_work(self.heal_left_over, self._details)
+
+
+class ReadOnlyStorage(_Mounts):
+    """The repository can be read, and not written, for some seconds."""
+
+    key = "read-only-storage"
+
+    async def inject(self, record: Record) -> None:
+        details = {"directory": str(self.directory)}
+        record(details)
+        self._details = details
+        await run_file_work(self._mount)
+
+    def _mount(self) -> None:
+        directory = str(self.directory)
+        run([_MOUNT, "--bind", directory, directory])
+        run([_MOUNT, "-o", "remount,bind,ro", directory])
+
+    @classmethod
+    def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
+        if not details or not unmount(Path(details["directory"])):
+            return None
+        return f"made {details['directory']} writable again"
+
+
+class DiskFull(_Mounts):
+    """The repository's disk has only room for a little more, for some seconds."""
+
+    key = "disk-full"
+    needs = "root, loop devices, mkfs.ext4, and a repository in a directory"
+
+    @classmethod
+    def why_not_here(cls) -> str | None:
+        if not shutil.which("mkfs.ext4"):
+            return "mkfs.ext4 is not installed"
+        return super().why_not_here() or (None if Path("/dev/loop-control").exists() else "there are no loop devices")
+
+    async def inject(self, record: Record) -> None:
+        """A small file system takes what is written; what is there already shows through it."""
+        size_bytes = self.draws.choice((1, 2, 4, 8, 16)) << 20
+        work = self.scene.directory / f"disk-{self.draws.getrandbits(32):08x}"
+        details = {"directory": str(self.directory), "work": str(work), "room_bytes": size_bytes}
+        record(details)
+        self._details = details
+        await run_file_work(self._mount, work, size_bytes)
+
+    def _mount(self, work: Path, room_bytes: int) -> None:
+        # The disk is on the testbed's own, not in memory: what is written there has to outlive this machine.
+        disk, image, below = work / "disk", work / "image", work / "below"
+        for directory in (work, disk, below):
+            directory.mkdir(mode=0o700, parents=True)
+        with image.open("wb") as file:
+            file.truncate(room_bytes + (1 << 20))
+        run(["mkfs.ext4", "-q", "-m", "0", "-b", "1024", "-O", "^has_journal", "-N", "1024", str(image)])
+        run([_MOUNT, "-o", "loop", str(image), str(disk)])
+        for name in ("upper", "scratch"):
+            (disk / name).mkdir(mode=0o700)
+        mounted_over = str(self.directory)
+        run([_MOUNT, "--bind", mounted_over, str(below)])
+        (work / _IN_USE).touch()
+        options = f"lowerdir={below},upperdir={disk / 'upper'},workdir={disk / 'scratch'}"
+        run([_MOUNT, "-t", "overlay", "snapstorm-full", "-o", options, mounted_over])
+
+    @classmethod
+    def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
+        if not details:
+            return None
+        work, directory = Path(details["work"]), Path(details["directory"])
+        if not work.exists():
+            return None
+        disk, below = work / "disk", work / "below"
+        if (work / _IN_USE).exists():
+            if not is_mounted(disk):
+                # The machine has been started anew since: what was written is in the image.
+                run([_MOUNT, "-o", "loop", str(work / "image"), str(disk)])
+            # First to where it belongs, then the way is cleared, then what was written meanwhile.
+            move_down(disk / "upper", below if is_mounted(below) else directory)
+            unmount(directory)
+            move_down(disk / "upper", directory)
+        unmount(below)
+        unmount(disk)
+        remove_tree(work)
+        return f"gave {directory} its room back"
+
+
+def move_down(upper: Path, lower: Path) -> None:
+    """Do below an overlay what was done on top of it: files written and replaced, and files deleted."""
+    for entry in sorted(upper.rglob("*")):
+        place = lower / entry.relative_to(upper)
+        status = entry.lstat()
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            place.unlink(missing_ok=True)  # A whiteout: this was deleted.
+        elif stat.S_ISDIR(status.st_mode):
+            place.mkdir(mode=stat.S_IMODE(status.st_mode), exist_ok=True)
+        elif stat.S_ISREG(status.st_mode):
+            new = place.with_name(f".{place.name}.moved")
+            shutil.copy2(entry, new)
+            new.replace(place)
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted just here."""
+    return any(line.split()[4] == str(path) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def unmount(path: Path) -> bool:
+    """Unmount what is mounted just here, now from the tree, and for good once nobody uses it. Whether there was any."""
+    was_mounted = False
+    while is_mounted(path):
+        was_mounted = True
+        run(["umount", "--lazy", str(path)])
+    return was_mounted
+
+
+def can_mount() -> bool:
+    """Whether mounting is allowed here, tried on an empty directory."""
+    with tempfile.TemporaryDirectory(prefix="snapstorm-") as directory:
+        try:
+            run([_MOUNT, "-t", "tmpfs", "-o", "size=4096", "tmpfs", directory])
+        except HarnessError:
+            return False
+        run(["umount", directory])
+    return True
+
+
+def run(argv: Sequence[str]) -> None:
+    """Run a command of the system. Raises HarnessError with its words."""
+    try:
+        done = subprocess.run(
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS_MAX, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HarnessError(f"{argv[0]}: {error}") from error
+    if done.returncode != 0:
+        raise HarnessError(f"{' '.join(argv)}: {done.stderr.strip()}")

@@ -1,0 +1,274 @@
+"""Faults of processes: of the server, of a client in the midst of its work, of maintenance; and of clients' caches."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+
+import anyio
+
+from snapstorm.errors import HarnessError, TargetError
+from snapstorm.faults.base import (
+    Fault,
+    FaultKind,
+    InFlight,
+    NothingToBreak,
+    Record,
+    Scene,
+    clients_with_operations,
+)
+from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.model.abilities import CachesOfClients, InProcess, Restartable, RunsCommands
+from snapstorm.model.actions import (
+    DeleteRandomSnapshot,
+    DeleteSnapshot,
+    DeleteSnapshots,
+    Expire,
+    RestoreIntoDataDirectory,
+    RestoreRandomSnapshot,
+    RestoreSnapshot,
+    RestoreSubpath,
+    RunGc,
+    SnapshotRoot,
+    SnapshotSubpath,
+)
+from snapstorm.runtime.process import on_behalf_of
+
+_CLIENTS_WORK = tuple(
+    action.key
+    for action in (
+        SnapshotRoot,
+        SnapshotSubpath,
+        RestoreSnapshot,
+        RestoreRandomSnapshot,
+        RestoreSubpath,
+        RestoreIntoDataDirectory,
+        DeleteSnapshot,
+        DeleteRandomSnapshot,
+        DeleteSnapshots,
+        Expire,
+    )
+)
+_WAIT_FOR_WORK_SECONDS_MAX = 15.0
+_POLL_SECONDS = 0.02
+
+
+class _EndsServer(Fault):
+    kind = FaultKind.PROCESS
+    needs = "a server of our own"
+    hold_seconds = (0.0, 3.0)
+    disturbs_process = True
+    is_asked: bool
+
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        super().__init__(scene, draws)
+        assert isinstance(scene.server, Restartable)
+        self._server: Restartable = scene.server
+
+    @classmethod
+    def why_not(cls, scene: Scene) -> str | None:
+        return None if isinstance(scene.server, Restartable) else "there is no server of our own"
+
+    async def inject(self, record: Record) -> None:
+        record({})
+        await self._server.end_server(is_asked=self.is_asked)
+
+    async def heal(self) -> None:
+        await self._server.start_server()
+
+
+class KillServer(_EndsServer):
+    """The server is killed (KILL), and started again on the same address."""
+
+    key = "kill-server"
+    is_asked = False
+
+
+class TerminateServer(_EndsServer):
+    """The server is asked to end (TERM), and started again on the same address."""
+
+    key = "terminate-server"
+    is_asked = True
+
+
+class PauseServer(Fault):
+    """The server stands still (STOP) for some seconds, and goes on (CONT)."""
+
+    key = "pause-server"
+    kind = FaultKind.PROCESS
+    needs = "a server process of our own"
+    hold_seconds = (1.0, 8.0)
+
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        super().__init__(scene, draws)
+        self._pid: int | None = None
+
+    @classmethod
+    def why_not(cls, scene: Scene) -> str | None:
+        return None if isinstance(scene.server, InProcess) else "there is no server process of our own"
+
+    async def inject(self, record: Record) -> None:
+        self._pid = server_pid(self.scene)
+        record({})
+        os.killpg(self._pid, signal.SIGSTOP)
+
+    async def heal(self) -> None:
+        if self._pid is not None:
+            os.killpg(self._pid, signal.SIGCONT)
+
+
+def server_pid(scene: Scene) -> int:
+    """The process id of the server, which leads a group of its own. Raises NothingToBreak while there is none."""
+    pid = scene.server.server_pid if isinstance(scene.server, InProcess) else None
+    if pid is None:
+        raise NothingToBreak("the server is not running")
+    return pid
+
+
+class _StrikesClient(Fault):
+    """Strikes the processes of one client in the midst of a snapshot, a restore or a deletion."""
+
+    kind = FaultKind.PROCESS
+    needs = "clients that are processes"
+    number: signal.Signals
+    struck: InFlight | None = None
+
+    @classmethod
+    def why_not(cls, scene: Scene) -> str | None:
+        return None if isinstance(scene.server, RunsCommands) else "clients are no processes of their own"
+
+    async def inject(self, record: Record) -> None:
+        with anyio.move_on_after(_WAIT_FOR_WORK_SECONDS_MAX):
+            while True:
+                victim = await self._next_victim()
+                self.clients = frozenset({victim.client})
+                await anyio.sleep(self.draws.uniform(0.05, 0.6))
+                if not self.scene.processes.signal_children_of(victim.operation, 0):
+                    continue
+                self.struck = victim
+                record({"client": victim.client, "operation": victim.operation, "action": victim.action})
+                self.scene.processes.signal_children_of(victim.operation, self.number)
+                return
+        raise NothingToBreak("no client was in the midst of anything")
+
+    async def _next_victim(self) -> InFlight:
+        while True:
+            found = clients_with_operations(self.scene, _CLIENTS_WORK)
+            if found:
+                return self.draws.choice(found)
+            await anyio.sleep(_POLL_SECONDS)
+
+
+class KillClient(_StrikesClient):
+    """A client is killed (KILL) in the midst of a snapshot, a restore or a deletion."""
+
+    key = "kill-client"
+    number = signal.SIGKILL
+    hold_seconds = (0.0, 0.2)
+
+
+class TerminateClient(_StrikesClient):
+    """A client is asked to end (TERM) in the midst of a snapshot, a restore or a deletion."""
+
+    key = "terminate-client"
+    number = signal.SIGTERM
+    hold_seconds = (0.0, 0.2)
+
+
+class PauseClient(_StrikesClient):
+    """A client stands still (STOP) in the midst of its work for some seconds, and goes on (CONT)."""
+
+    key = "pause-client"
+    number = signal.SIGSTOP
+    hold_seconds = (1.0, 8.0)
+
+    async def heal(self) -> None:
+        if self.struck is not None:
+            self.scene.processes.signal_children_of(self.struck.operation, signal.SIGCONT)
+
+
+class _StrikesMaintenance(Fault):
+    """Strikes a full collection of garbage that it has begun itself."""
+
+    kind = FaultKind.PROCESS
+    needs = "a repository of our own"
+    number: signal.Signals
+
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        super().__init__(scene, draws)
+        self._struck = 0
+        self._ended = anyio.Event()
+        self._operation = f"{self.key}-{draws.getrandbits(48):x}"
+
+    @classmethod
+    def why_not(cls, scene: Scene) -> str | None:
+        if RunGc.key in scene.server.refused_actions:
+            return "maintenance is not ours to run"
+        return None if isinstance(scene.server, RunsCommands) else "maintenance is no process of its own"
+
+    async def inject(self, record: Record) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._collect)
+            delay_seconds = self.draws.uniform(0.3, 1.5)
+            self.clients = frozenset()
+            record({"after_seconds": delay_seconds})
+            with anyio.move_on_after(delay_seconds):
+                await self._ended.wait()
+            self._struck = self.scene.processes.signal_children_of(self._operation, self.number)
+            if self._struck and self.number is signal.SIGSTOP:
+                await anyio.sleep(self.draws.uniform(0.5, 3.0))
+                self.scene.processes.signal_children_of(self._operation, signal.SIGCONT)
+        if not self._struck:
+            raise NothingToBreak("maintenance had ended before it could be struck")
+
+    async def _collect(self) -> None:
+        token = on_behalf_of.set(self._operation)
+        try:
+            await self.scene.server.collect_garbage()
+        except TargetError:
+            return  # It was struck; what it left is judged by what clients restore.
+        finally:
+            on_behalf_of.reset(token)
+            self._ended.set()
+
+
+class KillMaintenance(_StrikesMaintenance):
+    """A full collection of garbage is killed (KILL) in its midst."""
+
+    key = "kill-maintenance"
+    number = signal.SIGKILL
+    hold_seconds = (0.0, 0.1)
+
+
+class PauseMaintenance(_StrikesMaintenance):
+    """A full collection of garbage stands still (STOP) in its midst while clients work, and goes on (CONT)."""
+
+    key = "pause-maintenance"
+    number = signal.SIGSTOP
+    hold_seconds = (0.0, 0.1)
+
+
+class DropClientCache(Fault):
+    """A client's cache is deleted while the client works."""
+
+    key = "drop-client-cache"
+    kind = FaultKind.PROCESS
+    needs = "clients with caches"
+    hold_seconds = (0.0, 0.1)
+
+    @classmethod
+    def why_not(cls, scene: Scene) -> str | None:
+        return None if isinstance(scene.server, CachesOfClients) else "clients keep no caches"
+
+    async def inject(self, record: Record) -> None:
+        assert isinstance(self.scene.server, CachesOfClients)
+        at_work = [found.client for found in clients_with_operations(self.scene, _CLIENTS_WORK)]
+        client = self.draws.choice(at_work or sorted(self.scene.clients))
+        self.clients = frozenset({client})
+        record({"client": client})
+        try:
+            await remove_tree_in_thread(self.scene.server.client_cache(client))
+        except HarnessError as error:
+            # The client writes there while it goes, so that a directory may not be empty in the end.
+            raise NothingToBreak(f"the cache is being written: {error}") from error

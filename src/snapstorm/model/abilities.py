@@ -1,0 +1,115 @@
+"""Abilities: what of a target can be broken, beside what every `Server` does.
+
+A server that has one implements its protocol as well; a fault looks before it acts, and one that finds no such ability
+is not available there. All that is done here is undone by the method beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
+
+Route: TypeAlias = Callable[[str, str, int], Awaitable[tuple[str, int]]]
+"""From a client, and the host and port that it wants to reach, to those that it has to connect to."""
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """The server can be ended, and started again as it was: same address, same certificate."""
+
+    async def end_server(self, *, is_asked: bool) -> None:
+        """End it: asked to (TERM), or at once (KILL). Returns once it is gone."""
+        ...
+
+    async def start_server(self) -> None:
+        """Start it again; returns once it answers. Does nothing while it runs."""
+        ...
+
+
+@runtime_checkable
+class InProcess(Protocol):
+    """The server is a process of its own on this machine."""
+
+    @property
+    def server_pid(self) -> int | None:
+        """Its process id; None while it is ended."""
+        ...
+
+
+@runtime_checkable
+class RunsCommands(Protocol):
+    """Clients' operations, and maintenance, are processes of their own on this machine."""
+
+    @property
+    def runs_commands(self) -> bool: ...
+
+
+@runtime_checkable
+class Routed(Protocol):
+    """Clients reach the server over the network, by the way that `TargetPlace.route` tells them."""
+
+    @property
+    def is_routed(self) -> bool: ...
+
+
+@runtime_checkable
+class CachesOfClients(Protocol):
+    """Clients keep caches."""
+
+    def client_cache(self, client: str) -> Path:
+        """The directory of this client's cache. It may be deleted at any time."""
+        ...
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file of the repository that holds what clients have backed up."""
+
+    id: str
+    """How the target calls it when it complains about it."""
+    path: Path
+    size_bytes: int
+    holds_files: bool = True
+    """What is in clients' files, rather than what is known about them: directories, snapshots."""
+
+
+@runtime_checkable
+class StoredInFiles(Protocol):
+    """The repository is a directory on this machine."""
+
+    @property
+    def storage_directory(self) -> Path | None:
+        """None where it is somewhere else this time."""
+        ...
+
+    async def content_blobs(self) -> Sequence[Blob]:
+        """The files that hold clients' files and directories, in the order of their ids."""
+        ...
+
+    @property
+    def unfinished_suffix(self) -> str:
+        """How the names of files end that the target has not finished writing."""
+        ...
+
+
+@runtime_checkable
+class NarrowsRights(Protocol):
+    """Clients' rights can be taken away and given back while they work. All in effect on return."""
+
+    async def change_password(self, client: str) -> None:
+        """Give the client's user another password, which the client does not learn."""
+        ...
+
+    async def restore_password(self, client: str) -> None:
+        """Give the user the password back that the client knows."""
+        ...
+
+    async def narrow_rights(self, client: str) -> None:
+        """Let the client read its snapshots only, not take or delete any."""
+        ...
+
+    async def widen_rights(self, client: str) -> None:
+        """Give the client back what every client may."""
+        ...

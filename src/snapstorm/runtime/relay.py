@@ -1,0 +1,185 @@
+"""A relay: the way of one client to a server, which can be slowed down, cut and blocked.
+
+It listens on a port of the loopback interface and passes bytes on, so it needs no rights, and what is encrypted stays
+so. A network that loses packets looks like one that is slow or stands still to whoever speaks TCP over it.
+
+Written on asyncio's streams, because only they can break a connection off with a reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskStatus
+
+_CHUNK_BYTES = 65_536
+_LOOPBACK = "127.0.0.1"
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER with no time: closing sends a reset instead of a farewell."""
+_CONNECT_SECONDS_MAX = 10.0
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How a relay passes bytes on. The default is a network at its best."""
+
+    delay_seconds: float = 0.0
+    """Each piece of at most 64 KiB waits so long."""
+    bytes_per_second: float | None = None
+    is_blocked: bool = False
+    """Nothing gets through, and nobody is told: what was sent waits."""
+
+
+CLEAR = Conditions()
+
+
+class _End:
+    """One end of a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def reset(self) -> None:
+        """Close at once, with a reset."""
+        if not self.writer.transport.is_closing():
+            self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.writer.transport.abort()
+
+
+@dataclass(eq=False)
+class _Connection:
+    near: _End
+    """The client's."""
+    far: _End | None = None
+    is_half_open: bool = False
+    """The server's end is gone, and the client is not to learn of it."""
+
+
+class Relay:
+    """One client's way to a server. Run `serve` in a task; `host` and `port` are where the client connects to."""
+
+    def __init__(self, server_host: str, server_port: int) -> None:
+        self._server = (server_host, server_port)
+        self._conditions = CLEAR
+        self._changed = asyncio.Event()
+        self._connections: set[_Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.host = _LOOPBACK
+        self.port = 0
+
+    @property
+    def connections_count(self) -> int:
+        """How many connections there are now."""
+        return len(self._connections)
+
+    async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Pass bytes on until cancelled; the task has started once the port is known."""
+        listener = await asyncio.start_server(self._accept, _LOOPBACK, 0)
+        try:
+            self.port = listener.sockets[0].getsockname()[1]
+            task_status.started()
+            await anyio.sleep_forever()
+        finally:
+            listener.close()
+            self.reset()
+            for task in self._tasks:
+                task.cancel()
+            with anyio.CancelScope(shield=True):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def set(self, conditions: Conditions) -> None:
+        """Have bytes pass like this from now on."""
+        self._conditions = conditions
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def reset(self) -> int:
+        """Break off all connections, telling both ends. Returns how many there were."""
+        broken = list(self._connections)
+        for connection in broken:
+            connection.near.reset()
+            if connection.far is not None:
+                connection.far.reset()
+        return len(broken)
+
+    def lose_server_ends(self) -> int:
+        """Break off the server's ends of all connections; the clients' ends stay open, and nothing more comes from
+        them. Returns how many there were."""
+        count = 0
+        for connection in self._connections:
+            if connection.far is not None:
+                count += 1
+                connection.is_half_open = True
+                connection.far.reset()
+        return count
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        connection = _Connection(_End(reader, writer))
+        self._connections.add(connection)
+        try:
+            await self._relay(connection)
+        except* OSError:
+            pass  # An end broke off, or the server is not there: the resets below tell whoever is left.
+        finally:
+            self._connections.discard(connection)
+            self._tasks.discard(task)
+            connection.near.reset()
+            if connection.far is not None:
+                connection.far.reset()
+
+    async def _relay(self, connection: _Connection) -> None:
+        await self._passage(0)
+        async with asyncio.timeout(_CONNECT_SECONDS_MAX):  # TimeoutError is an OSError.
+            connection.far = far = _End(*await asyncio.open_connection(*self._server))
+        async with asyncio.TaskGroup() as ways:
+            ways.create_task(self._send_up(connection, far))
+            ways.create_task(self._send_down(connection, far))
+
+    async def _send_up(self, connection: _Connection, far: _End) -> None:
+        while chunk := await connection.near.reader.read(_CHUNK_BYTES):
+            await self._passage(len(chunk))
+            if not connection.is_half_open:
+                await self._send(connection, far, chunk)
+        if far.writer.can_write_eof() and not far.writer.transport.is_closing():
+            far.writer.write_eof()
+
+    async def _send(self, connection: _Connection, far: _End, chunk: bytes) -> None:
+        try:
+            far.writer.write(chunk)
+            await far.writer.drain()
+        except OSError:
+            if not connection.is_half_open:
+                raise
+
+    async def _send_down(self, connection: _Connection, far: _End) -> None:
+        near = connection.near
+        try:
+            while chunk := await far.reader.read(_CHUNK_BYTES):
+                await self._passage(len(chunk))
+                near.writer.write(chunk)
+                await near.writer.drain()
+        except OSError:
+            if not connection.is_half_open:
+                raise
+        if not connection.is_half_open:
+            near.writer.write_eof()
+            await near.writer.drain()
+
+    async def _passage(self, bytes_count: int) -> None:
+        """Wait as a piece of so many bytes has to."""
+        conditions = self._conditions
+        if conditions.delay_seconds:
+            await asyncio.sleep(conditions.delay_seconds)
+        if conditions.bytes_per_second:
+            await asyncio.sleep(bytes_count / conditions.bytes_per_second)
+        while self._conditions.is_blocked:
+            await self._changed.wait()

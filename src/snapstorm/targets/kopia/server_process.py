@@ -1,0 +1,109 @@
+"""The server's process, which can be ended and started again on the same address."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from snapstorm.errors import HarnessError
+from snapstorm.runtime.process import RunningProcess
+from snapstorm.targets.kopia import answers
+
+_START_SECONDS_MAX = 60.0
+_START_AGAIN_TRIES = 5
+_START_AGAIN_PAUSE_SECONDS = 1.0
+_END_SECONDS_MAX = 15.0
+_LISTENING = re.compile(r"^SERVER ADDRESS: https://(\S+):(\d+)$", re.MULTILINE)
+_LOOPBACK = "127.0.0.1"
+
+Launch = Callable[[str], AbstractAsyncContextManager[RunningProcess]]
+"""Starts the server for a block, to listen at this `HOST:PORT`."""
+
+
+class ServerProcess:
+    """One server after the other, always at the same address. The last one ends with the block."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._block = AsyncExitStack()
+        self._process: RunningProcess | None = None
+        self._changing = anyio.Lock()
+        self._port = 0
+        """0 until a free one was found."""
+
+    async def __aenter__(self) -> Self:
+        self._process = await self._block.enter_async_context(self._launch(f"{_LOOPBACK}:0"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._block.aclose()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None while it is ended."""
+        process = self._process
+        return process.pid if process is not None and process.exit_code is None else None
+
+    @property
+    def obituary(self) -> str:
+        """How the server ended, and its last words; empty while it lives."""
+        process = self._process
+        if process is None:
+            return "\nthe server had been ended"
+        exit_code = process.exit_code
+        if exit_code is None:
+            return ""
+        return f"\nthe server has ended, with {exit_code}; its last words:\n{process.log_tail()}"
+
+    async def url(self) -> str:
+        """Where it listens; waits until it does. Raises HarnessError, one line, when it does not start."""
+        process = self._process
+        assert process is not None
+        match = await process.line_matching(_LISTENING, seconds_max=_START_SECONDS_MAX)
+        if match is not None:
+            self._port = int(match[2])
+            return f"https://{match[1]}:{match[2]}"
+        if process.exit_code is None:
+            raise HarnessError(f"Kopia's server did not start within {_START_SECONDS_MAX:.0f} s; see {process.log}")
+        raise HarnessError(f"Kopia's server did not start: {answers.last_words(process.log_tail())}")
+
+    async def end(self, number: signal.Signals) -> None:
+        """End it by this signal, and wait until it has gone; killed if the signal does not do."""
+        async with self._changing:
+            if self._process is not None:
+                self._process.signal(number)
+                with anyio.move_on_after(_END_SECONDS_MAX):
+                    await self._process.exited()
+                await self._forget()
+
+    async def start(self) -> None:
+        """Start it again, where it was; returns once it listens. Does nothing while it runs."""
+        async with self._changing:
+            if self.pid is not None:
+                return
+            await self._forget()
+            for tries_left in reversed(range(_START_AGAIN_TRIES)):
+                self._process = await self._block.enter_async_context(self._launch(f"{_LOOPBACK}:{self._port}"))
+                try:
+                    await self.url()
+                except HarnessError:
+                    # Somebody else may have the port for a moment, as the near end of a connection.
+                    await self._forget()
+                    if tries_left == 0:
+                        raise
+                    await anyio.sleep(_START_AGAIN_PAUSE_SECONDS)
+                else:
+                    return
+
+    async def _forget(self) -> None:
+        """Leave the block of the process that has ended, or must."""
+        self._process = None
+        await self._block.aclose()

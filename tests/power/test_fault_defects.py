@@ -1,0 +1,118 @@
+"""The power of the judge under faults: what breaks only then is found, and honest runs stay green."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.power.test_memory_defects import SCENARIO
+
+from snapstorm.engine.harness import HarnessOptions, open_harness
+from snapstorm.engine.result import RunResult
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.verdict import Verdict
+from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
+
+HONEST_SEEDS = 12
+PACE = 30.0
+SECONDS = 2.5
+
+SIMULATED = (
+    "kill-server", "terminate-server", "lose-blob", "flip-byte", "truncate-blob", "unfinished-files", "remove-user",
+    "change-password", "narrow-rights",
+)  # fmt: skip
+"""What the simulated target can suffer without root."""
+
+SHOWN_BY = {
+    "kill-forgets-a-snapshot": "kill-server",
+    "restart-takes-no-snapshots": "terminate-server",
+    "damage-is-not-noticed": "flip-byte",
+    "verify-says-nothing": "unfinished-files",
+    "old-password-still-good": "change-password",
+    "reader-may-write": "narrow-rights",
+}
+UNDER_STORM = SCENARIO.model_copy(update={"duration_seconds": SECONDS, "actions": None})
+
+
+def run_once(testbed: Path, target: str, seed: int, *faults: str) -> RunResult:
+    """One short run in a quick storm."""
+
+    async def body() -> RunResult:
+        options = HarnessOptions(
+            testbed=testbed,
+            target=target,
+            seed=seed,
+            operation_seconds_max=0.3,
+            keep_going=True,
+            faults=faults,
+            fault_pace=PACE,
+            recovery_seconds_max=1.5,
+        )
+        async with open_harness(options) as harness:
+            await harness.run_scenario(UNDER_STORM)
+            await harness.finish()
+        return harness.result
+
+    return anyio.run(body)
+
+
+@pytest.mark.parametrize("defect", sorted(UNDER_FAULTS))
+def test_a_defect_under_faults_is_caught(defect: str, scratch: Path, caught_defects: set[str]) -> None:
+    """A storm of the fault that the defect is about ends violated, and names the guarantee that the defect breaks."""
+    result = run_once(scratch / "testbed", f"memory:{defect}", 1, SHOWN_BY[defect])
+    named = {violation.guarantee for violation in result.tally.violations}
+    assert result.verdict is Verdict.VIOLATED
+    assert UNDER_FAULTS[defect].guarantee in named
+    caught_defects.add(defect)
+
+
+@pytest.mark.parametrize("seed", range(HONEST_SEEDS))
+def test_an_honest_target_passes_in_a_storm(seed: int, scratch: Path) -> None:
+    """Whatever the seed: faults strike, operations fail of them, nothing is violated, all is verified at the end."""
+    result = run_once(scratch / "testbed", "memory", seed, *SIMULATED)
+    assert result.verdict is Verdict.PASS, result.as_json()
+    assert sum(result.tally.faults.values()) >= 3
+    assert result.tally.sweep_left == 0
+    assert result.snapshots_in_doubt == 0
+
+
+@pytest.mark.parametrize("fault", SIMULATED)
+def test_each_fault_strikes_and_heals(fault: str, scratch: Path) -> None:
+    """Alone, on a testbed that goes on: it strikes, is recorded as healed, and the next run without it passes."""
+    result = run_once(scratch / "testbed", "memory", 1, fault)
+    assert result.verdict is Verdict.PASS, result.as_json()
+    assert set(result.tally.faults) == {fault}
+    calm = run_once(scratch / "testbed", "memory", 2)
+    assert calm.verdict is Verdict.PASS, calm.as_json()
+    assert calm.tally.failed_under_faults == 0
+    assert calm.tally.restores_verified_earlier_runs > 0
+
+
+def test_what_fails_without_a_fault_is_still_found_in_a_storm(scratch: Path) -> None:
+    """Faults excuse what they touch, not what goes wrong beside them: restores that come back wrong, and a damaged
+    snapshot that no fault has touched."""
+    for defect, guarantee in (
+        ("restore-flips-a-byte", Guarantee.RESTORED_EXACTLY),
+        ("delete-takes-another-too", Guarantee.ACKNOWLEDGED_STAYS_LISTED),
+        ("gc-drops-content", Guarantee.RESTORED_EXACTLY),
+    ):
+        result = run_once(scratch / defect, f"memory:{defect}", 3, "remove-user", "unfinished-files")
+        assert guarantee in {violation.guarantee for violation in result.tally.violations}, defect
+
+
+def test_a_storm_without_a_fault_is_inconclusive(scratch: Path) -> None:
+    """A run that was asked for faults of which none struck has not shown what it was to show."""
+
+    async def body() -> RunResult:
+        options = HarnessOptions(
+            testbed=scratch / "testbed", target="memory", seed=1, faults=("kill-server",), fault_pace=1e-6
+        )
+        async with open_harness(options) as harness:
+            await harness.run_scenario(SCENARIO)
+            await harness.finish()
+        return harness.result
+
+    result = anyio.run(body)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "no fault struck" in result.reason
