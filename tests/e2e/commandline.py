@@ -45,14 +45,19 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "snapstorm", *map(str, arguments)]
 
 
-def snapstorm(*arguments: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> Ran:
+def snapstorm(
+    *arguments: str | Path,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds_max: float = RUN_SECONDS_MAX,
+) -> Ran:
     """Run the command line to its end."""
     done = subprocess.run(
         command(*arguments),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=RUN_SECONDS_MAX,
+        timeout=seconds_max,
         check=False,
         env={**os.environ, **(env or {})},
         cwd=cwd,

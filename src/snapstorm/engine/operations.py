@@ -114,7 +114,9 @@ class Operations:
             return await ask(operation)
         except NoSpaceError as error:
             if disk_is_full(self._run.place.directory, self._run.workdir) is None:
-                raise OperationUnknown(f"the target says that there is no space, but there is: {error}") from error
+                raise OperationUnknown(
+                    f"the target ran out of space, though the testbed's disk has some: {error}"
+                ) from error
             raise
 
     def judge_failure(self, step: Step) -> None:

@@ -379,11 +379,11 @@ class Ledger(Findings, Injuries):
         return manifest
 
     def latest_manifest(self, client: str, source: str) -> Manifest | None:
-        """What a client's tree was when its latest snapshot that is still there was asked for; None without one."""
+        """What a client's tree was when its latest live snapshot was taken; None without one."""
         row = self._connection.execute(
-            "SELECT manifest FROM expectations WHERE client = ? AND source = ? AND state NOT IN (?, ?)"
+            "SELECT manifest FROM expectations WHERE client = ? AND state = ? AND source = ?"
             " ORDER BY began_tick DESC LIMIT 1",
-            (client, source, State.DELETED, State.ABSENT),
+            (client, State.LIVE, source),
         ).fetchone()
         return self.manifest(row[0]) if row else None
 

@@ -1,0 +1,165 @@
+"""Faults on the real Kopia: each strikes, heals, and is judged; what a kill leaves broken, the next run heals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.e2e.commandline import RUN_SECONDS_MAX, SMALL, command, snapstorm
+
+from snapstorm.faults.catalogue import FAULTS
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+AT_WORK_SECONDS_MAX = 90
+
+
+def faults_of(bed: Path) -> list[tuple[str, str | None]]:
+    """Each fault that the ledger knows, with its outcome."""
+    with closing(sqlite3.connect(bed / "ledger.sqlite3")) as ledger:
+        return ledger.execute("SELECT key, outcome FROM faults ORDER BY number").fetchall()
+
+
+def mounts_below(directory: Path) -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if line.split()[4].startswith(str(directory))]
+
+
+def test_a_short_storm_passes(scratch: Path) -> None:
+    """Processes, rights and the network are broken under working clients; all recover, and everything is restored."""
+    bed = scratch / "bed"
+    ran = snapstorm(
+        "run", "--testbed", bed, "--clients", "3", "--duration", "14s", "--seed", "4", "--json", *SMALL,
+        "--faults", "kill-server,kill-client,network-reset", "--faults", "remove-user,kill-maintenance",
+    )  # fmt: skip
+    assert ran.status == 0, ran.stderr
+    assert sum(ran.json["faults"].values()) >= 2
+    assert {outcome for _, outcome in faults_of(bed)} <= {"healed"} | {
+        outcome for _, outcome in faults_of(bed) if outcome and outcome.startswith("nothing")
+    }
+    assert ran.json["sweep"]["left"] == 0
+    assert ran.json["snapshots"]["in_doubt"] == 0
+    assert {"recovery", "own_check"} <= ran.json["seconds_by_part"].keys()
+
+
+def test_damage_is_found_and_undone(scratch: Path) -> None:
+    """Restores fail while a blob is missing, name it, and succeed once it is back."""
+    bed = scratch / "bed"
+    ran = snapstorm(
+        "run", "--testbed", bed, "--clients", "2", "--duration", "12s", "--seed", "5", "--json", *SMALL,
+        "--faults", "lose-blob,truncate-blob",
+    )  # fmt: skip
+    assert ran.status == 0, ran.stderr
+    assert sum(ran.json["faults"].values()) >= 1
+    assert not list((bed / "faults").iterdir())
+    swept = snapstorm("sweep", "--testbed", bed, "--json")
+    assert swept.status == 0, swept.stderr
+
+
+@contextmanager
+def struck_by(fault: str, bed: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in which this fault has just struck. Killed when the block is left, if it has not ended."""
+    log = bed.with_name("stderr")
+    words: Sequence[str | Path] = (
+        "run", "--testbed", bed, "--clients", "2", "--duration", "120s", "--faults", fault, "--progress", "plain",
+        *SMALL,
+    )  # fmt: skip
+    with log.open("wb") as stderr, subprocess.Popen(command(*words), stdin=subprocess.DEVNULL, stderr=stderr) as run:
+        try:
+            deadline = time.monotonic() + AT_WORK_SECONDS_MAX
+            while f"fault {fault}" not in log.read_text():
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.02)
+            yield run
+        finally:
+            run.kill()
+
+
+@pytest.mark.parametrize("fault", ["disk-full", "read-only-storage", "lose-blob"])
+def test_what_a_kill_leaves_broken_is_healed(fault: str, scratch: Path) -> None:
+    """snapstorm is killed while storage is broken: the next start makes it whole, says so, and nothing is lost."""
+    if FAULTS[fault].why_not_here():
+        pytest.skip(f"{fault} is not possible here: {FAULTS[fault].why_not_here()}")
+    bed = scratch / "bed"
+    with struck_by(fault, bed) as run:
+        time.sleep(0.3)
+        run.kill()
+    assert [key for key, outcome in faults_of(bed) if outcome is None] == [fault]
+    swept = snapstorm("sweep", "--testbed", bed, "--json", "--progress", "plain")
+    assert f"the fault {fault} of the killed run 1 had left" in swept.stderr
+    # Nothing may have been acknowledged before the fault struck; then there is nothing to restore.
+    assert swept.status == 0 or swept.json["snapshots"]["live"] == 0, swept.stderr
+    assert not mounts_below(scratch)
+    assert [outcome for _, outcome in faults_of(bed) if outcome is None] == []
+    again = snapstorm("run", "--testbed", bed, "--clients", "2", "--actions", "30", "--json", *SMALL)
+    assert again.status == 0, again.stderr
+    assert again.json["snapshots"]["in_doubt"] == 0
+
+
+def test_a_signal_heals_what_is_broken(scratch: Path) -> None:
+    """Ctrl-C in the midst of a fault: it heals before the run ends."""
+    bed = scratch / "bed"
+    with struck_by("pause-server", bed) as run:
+        run.send_signal(signal.SIGINT)
+        assert run.wait(RUN_SECONDS_MAX) == 130
+    assert [outcome for _, outcome in faults_of(bed) if outcome is None] == []
+    assert snapstorm("run", "--testbed", bed, "--clients", "2", "--actions", "20", *SMALL).status == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (("--faults", "kill-servr"), 2, "did you mean 'kill-server'"),
+        (("--faults", ""), 2, "needs names of faults"),
+        (("--faults", "partition", "--target", "memory"), 3, "partition is not possible here"),
+        (("--faults", "kill-server", "--mode", "direct"), 3, "kill-server is not possible here"),
+    ],
+)
+def test_bad_input(scratch: Path, words: tuple[str, ...], status: int, complaint: str) -> None:
+    """One line, before anything is kept."""
+    ran = snapstorm("run", *words, "--testbed", scratch / "bed", "--progress", "none")
+    assert ran.status == status, ran.stderr
+    assert complaint in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1, ran.stderr
+    assert not (scratch / "bed").exists()
+
+
+def test_faults_are_listed_with_what_they_need() -> None:
+    """Each by name, and as JSON with whether this machine has what it takes."""
+    listed = snapstorm("faults")
+    assert listed.status == 0
+    table = json.loads(snapstorm("faults", "--json").stdout)
+    assert table.keys() == FAULTS.keys()
+    for key, fault in table.items():
+        assert key in listed.stdout
+        assert fault["is_available"] == (fault["reason"] is None)
+    assert os.geteuid() != 0 or table["kill-server"]["is_available"]
+
+
+def test_all_leaves_out_what_is_not_possible_and_says_so(scratch: Path) -> None:
+    """On the simulated target there are no processes to kill; the rest strikes."""
+    ran = snapstorm(
+        "run", "--target", "memory", "--testbed", scratch / "bed", "--duration", "4s", "--faults", "all", "--json",
+        *SMALL,
+    )  # fmt: skip
+    assert ran.status == 0, ran.stderr
+    assert any("left out of the faults" in note and "kill-client" in note for note in ran.json["notes"])
+    assert sum(ran.json["faults"].values()) >= 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_storm_of_everything(scratch: Path, seed: int) -> None:
+    """Each fault that is possible here strikes at least once in five minutes."""
+    ran = snapstorm("run", "--testbed", scratch / "bed", "--duration", "5m", "--seed", str(seed), "--faults", "all",
+                    "--json", seconds_max=900)  # fmt: skip
+    possible = {key for key, fault in FAULTS.items() if not fault.why_not_here()}
+    assert ran.json["faults"].keys() == possible
+    assert ran.status == 0, ran.stderr
