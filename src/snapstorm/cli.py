@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import functools
 import os
+import secrets
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import anyio
 import cyclopts
@@ -25,27 +26,26 @@ from snapstorm import __version__
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
 from snapstorm.cli_show import register
+from snapstorm.cli_swarm import draw_configuration
+from snapstorm.cli_words import (
+    above_zero,
+    changed,
+    changes_of,
+    choose_scenario,
+    operation_seconds,
+    read_place,
+    read_seconds,
+    read_size,
+)
 from snapstorm.engine.copies import recover as recover_copy
 from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
-from snapstorm.model.storage import FileStorage, Storage, read_storage
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
-from snapstorm.plan.quantities import read_bytes
-from snapstorm.plan.scenarios import (
-    SHIPPED,
-    Scenario,
-    build_scenario,
-    parse_scenario,
-    read_duration,
-    shipped,
-)
 
 EXIT_BAD_USAGE = 2
 EXIT_HARNESS = 3
-OPERATION_SECONDS = 300.0
-OPERATION_SECONDS_UNDER_FAULTS = 100.0
 
 app = App(
     name="snapstorm",
@@ -81,6 +81,7 @@ def run(
     option: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
     config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
     faults: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
+    swarm: Annotated[bool, Parameter(group=_WHAT, negative="")] = False,
     testbed: Annotated[Path | None, Parameter(group=_WHERE)] = None,
     target: Annotated[str, Parameter(group=_WHERE)] = "kopia",
     kopia: Annotated[list[Path] | None, Parameter(group=_WHERE, negative="")] = None,
@@ -130,6 +131,9 @@ def run(
     faults
         What is broken on purpose while clients work, by name and separated by commas, or all: as much as is possible
         here. `snapstorm faults` lists them.
+    swarm
+        Draw the whole configuration from the seed: actions, faults, trees, number of clients, the target's own
+        settings. It is printed as a scenario; the same seed draws the same.
     testbed
         The directory that holds repository, ledger and runs; made if missing, gone on with otherwise. Default: a
         temporary one, kept only if something is violated.
@@ -180,9 +184,13 @@ def run(
         How the run is shown on stderr while it goes on.
     """
     operator = read_operator(server, fingerprint, clients_file, testbed)
-    chosen = _choose_scenario(scenario, config)
+    if swarm:
+        seed = secrets.randbelow(1 << 32) if seed is None else seed
+        chosen = draw_configuration(seed, target, has_operator=operator is not None, is_alone=not (scenario or config))
+    else:
+        chosen = choose_scenario(scenario, config)
     clients = count_clients(operator, clients, chosen.clients)
-    chosen = _changed(chosen, _changes(clients, duration, actions, mode, weights, option))
+    chosen = changed(chosen, changes_of(clients, duration, actions, mode, weights, option))
     options = HarnessOptions(
         testbed=testbed,
         target=target,
@@ -190,17 +198,19 @@ def run(
         mode=chosen.mode,
         seed=seed,
         workdir=workdir,
-        repository=_storage("--repository", repository),
+        repository=read_place("--repository", repository),
         persist=persist or copied_from,
         persist_minutes=persist_minutes,
         copied_from=copied_from,
         secrets_file=secrets_file,
         take_over=take_over,
         data_bytes_max=chosen.data_bytes_max,
-        repository_bytes_max=_bytes("--repository-bytes-max", repository_bytes_max),
-        operation_seconds_max=_operation_seconds(operation_timeout, has_faults=bool(faults or chosen.faults)),
+        repository_bytes_max=read_size("--repository-bytes-max", repository_bytes_max),
+        operation_seconds_max=operation_seconds(operation_timeout, has_faults=bool(faults or chosen.faults)),
         faults=tuple(faults or chosen.faults),
-        sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
+        are_faults_optional=swarm and not faults,
+        parameters=chosen.parameters,
+        sweep_seconds=above_zero("--sweep-seconds", sweep_seconds),
         keep_going=keep_going,
         operator=operator,
         scenario=chosen.model_dump_json(),
@@ -271,11 +281,11 @@ def sweep(
         kopias=kopia or [],
         mode=mode,
         workdir=workdir,
-        repository=_storage("--repository", repository),
+        repository=read_place("--repository", repository),
         persist=persist,
         take_over=take_over,
-        operation_seconds_max=_duration("--operation-timeout", operation_timeout),
-        sweep_seconds=_above_zero("--sweep-seconds", sweep_seconds),
+        operation_seconds_max=read_seconds("--operation-timeout", operation_timeout),
+        sweep_seconds=above_zero("--sweep-seconds", sweep_seconds),
         must_exist=True,
         is_sweep_only=True,
         operator=read_operator(server, fingerprint, clients_file, testbed),
@@ -367,125 +377,6 @@ def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
             raise ConfigError(f"this testbed has no violation {violation}; `snapstorm status` lists them")
     print(f"violation {violation} is accepted: {reason.strip()}")
     return 0
-
-
-def _choose_scenario(name: str | None, config: Path | None) -> Scenario:
-    if config is None:
-        return shipped(name or SHIPPED[0].name)
-    if name is not None:
-        raise ConfigError("a scenario is either shipped and given by name, or your own and given by --config, not both")
-    try:
-        text = config.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file {config}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{config} can't be read: {error}") from error
-    return parse_scenario(text, str(config))
-
-
-def _changes(
-    clients: int | None,
-    duration: str | None,
-    actions: int | None,
-    mode: str | None,
-    weights: list[str] | None,
-    options: list[str] | None,
-) -> dict[str, Any]:
-    """What the command line changes in the scenario, as a document like the scenario's own."""
-    if duration is not None and actions is not None:
-        raise ConfigError("give either --duration or --actions, not both")
-    changes: dict[str, Any] = {"clients": clients, "mode": mode}
-    if duration is not None:
-        changes |= {"duration": duration, "actions": None}
-    if actions is not None:
-        changes |= {"duration": None, "actions": actions}
-    if mode == "direct" and clients is None:
-        changes["clients"] = 1
-    pairs = [_pair("--weights", text) for text in weights or ()]
-    changes["weights"] = {key: _whole_number(f"--weights {key}", value) for key, value in pairs}
-    table: dict[str, dict[str, Any]] = {}
-    for name, value in (_pair("--option", text) for text in options or ()):
-        key, dot, field = name.partition(".")
-        if not dot:
-            raise ConfigError(
-                f"--option {name}={value}: write it as KEY.OPTION=VALUE, such as write-random-files.count=5"
-            )
-        table.setdefault(key, {})[field] = value
-    changes["options"] = table
-    return changes
-
-
-def _changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
-    """The scenario with what the command line changes. Raises ConfigError with every problem at once."""
-    document = scenario.model_dump(by_alias=True, exclude_unset=True)
-    document["steps"] = [step.as_document() for step in scenario.steps]
-    if (changes.get("duration") or changes.get("actions") or changes["weights"]) and not scenario.is_random:
-        if not changes["weights"]:
-            raise ConfigError(f"scenario {scenario.name} is a fixed sequence, so --duration and --actions do not apply")
-        document.setdefault("duration", "60s")
-    document["weights"] = {**document.get("weights", {}), **changes.pop("weights")}
-    for key, options in changes.pop("options").items():
-        document.setdefault("options", {}).setdefault(key, {}).update(options)
-    for name, value in changes.items():
-        if value is not None or name in ("duration", "actions"):
-            document[name] = value
-    changed, problems = build_scenario(document)
-    if changed is None:
-        raise ConfigError(*(words for _, words in problems))
-    return changed
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(f"{option} {text}: write it as NAME=VALUE")
-    return name.strip(), value.strip()
-
-
-def _whole_number(option: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigError(f"{option}: {text!r} is not a whole number") from None
-
-
-def _duration(option: str, text: str) -> float:
-    try:
-        return read_duration(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
-
-
-def _operation_seconds(text: str | None, *, has_faults: bool) -> float:
-    """Under faults operations hang, which must not take up the run."""
-    if text is None:
-        return OPERATION_SECONDS_UNDER_FAULTS if has_faults else OPERATION_SECONDS
-    return _duration("--operation-timeout", text)
-
-
-def _bytes(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return read_bytes(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
-
-
-def _storage(option: str, text: str | None) -> Storage | None:
-    if text is None:
-        return None
-    try:
-        found = read_storage(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
-    return FileStorage(found.path.absolute()) if isinstance(found, FileStorage) else found
-
-
-def _above_zero(option: str, value: float | None) -> float | None:
-    if value is not None and not 0 < value < float("inf"):
-        raise ConfigError(f"{option} must be above 0, not {value}")
-    return value
 
 
 def main() -> NoReturn:

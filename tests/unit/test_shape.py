@@ -27,7 +27,7 @@ LONGER = {"engine/engine.py": 580, "ledger/ledger.py": 570}
 TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli", "pytest_plugin"}),
-    frozenset({"cli_show", "cli_operated", "cli_run"}),
+    frozenset({"cli_show", "cli_operated", "cli_run", "cli_swarm", "cli_words"}),
     frozenset({"report"}),
     frozenset({"engine"}),
     frozenset({"faults"}),

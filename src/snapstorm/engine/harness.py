@@ -29,6 +29,7 @@ from snapstorm.engine.drive import drive
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.finish import Finisher
 from snapstorm.engine.judge import FaultJudge
+from snapstorm.engine.layout import LayoutCheck
 from snapstorm.engine.leaks import LeakWatch
 from snapstorm.engine.multiclient import OUR_HOST, MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.options import HarnessOptions, check_options
@@ -41,6 +42,7 @@ from snapstorm.engine.set_up import (
     begin_from_copy,
     begin_run,
     check_history,
+    check_parameters,
     check_repository,
     clear_after_a_kill,
     network_path_for,
@@ -105,6 +107,7 @@ class Harness:
         self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker)
         self._aftermath = Aftermath(run, self.engine, server, checker)
         self._leaks = LeakWatch(run, server, checker)
+        self._layout = LayoutCheck(run, server, checker)
         self._judge = FaultJudge(run, self.engine, self._snapshotter, checker)
         self._storm: Storm | None = None
         self._result: RunResult | None = None
@@ -156,12 +159,15 @@ class Harness:
             network_path=network_path if is_routed else None,
         )
         possible, reasons = split_by_possibility(keys, scene)
-        if reasons and ALL not in self._options.faults:
+        if reasons and ALL not in self._options.faults and not self._options.are_faults_optional:
             key, reason = next(iter(reasons.items()))
             raise HarnessError(f"the fault {key} is not possible here: {reason}")
         for reason in dict.fromkeys(reasons.values()):
             left_out = ", ".join(key for key, other in reasons.items() if other == reason)
             self._run.note(f"left out of the faults, because {reason}: {left_out}")
+        if not possible and self._options.are_faults_optional:
+            self._run.tally.faults_asked = False
+            return
         if not possible:
             raise HarnessError("no fault is possible here")
         self._storm = Storm(self._run, scene, possible, self._options.fault_pace)
@@ -244,7 +250,9 @@ class Harness:
                 )
         with self._run.part("reconcile", "settling what is in doubt"):
             await self._finisher.settle(self._connected)
-        await self._leaks.end()
+        with self._run.part("layout", "looking at what is stored"):
+            await self._leaks.end()
+            await self._layout.check()
         self._count_unaccounted()
         await self._make_room()
         with self._run.part("sweep", "restoring every live snapshot"):
@@ -344,6 +352,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
+        check_parameters(options, target, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
         is_new_testbed = testbed.is_new
         network_path = await stack.enter_async_context(network_path_for(options))

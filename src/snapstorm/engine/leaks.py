@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.run import Run
-from snapstorm.model.abilities import InProcess, StoredInFiles
+from snapstorm.model.abilities import InProcess, ShowsLayout, StoredInFiles
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Server
 from snapstorm.runtime.threads import run_file_work
@@ -20,6 +20,8 @@ OPEN_FILES_GROWTH_MAX = 64
 (#4866) holds one more for each snapshot."""
 MEMORY_BYTES_GROWTH_MAX = 2 << 30
 """Caches are meant to grow. More than this is no cache."""
+SESSIONS_GROWTH_MAX = 8
+"""The server itself may hold one; a killed one leaves it behind, and is not judged."""
 _RESIDENT = re.compile(r"^VmRSS:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -32,6 +34,8 @@ class Held:
     memory_bytes: int
     unfinished_files: int
     """Files of the repository that are not finished, though nobody writes."""
+    sessions: int
+    """Writers that seem to be at work, though nobody is."""
 
 
 class LeakWatch:
@@ -56,6 +60,7 @@ class LeakWatch:
             ("open files of the server", first.open_files, last.open_files, OPEN_FILES_GROWTH_MAX),
             ("bytes of memory of the server", first.memory_bytes, last.memory_bytes, MEMORY_BYTES_GROWTH_MAX),
             ("unfinished files in the repository", first.unfinished_files, last.unfinished_files, 0),
+            ("sessions of writers", first.sessions, last.sessions, SESSIONS_GROWTH_MAX),
         ):
             if now - before > growth_max:
                 self._checker.report(
@@ -78,7 +83,8 @@ class LeakWatch:
             unfinished = await run_file_work(
                 count_unfinished, self._server.storage_directory, self._server.unfinished_suffix
             )
-        return Held(pid, open_files, memory_bytes, unfinished)
+        sessions = await self._server.open_sessions() if isinstance(self._server, ShowsLayout) else None
+        return Held(pid, open_files, memory_bytes, unfinished, sessions or 0)
 
 
 def look_at_process(pid: int) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from snapstorm.engine.testbed import check_testbed_path
@@ -59,6 +59,10 @@ class HarnessOptions:
     faults: Sequence[str] = ()
     """Keys of the faults that are injected while clients work (`snapstorm faults` lists them), or `all`: as many as are
     possible here."""
+    are_faults_optional: bool = False
+    """Faults that are not possible here are left out, as with `all`, although they are named."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """The target's own settings for a new testbed; one that exists keeps those that it was made with."""
     fault_pace: float = 1.0
     """How many times faster faults follow each other, and heal, than they would by themselves."""
     recovery_seconds_max: float = 120.0
@@ -76,11 +80,11 @@ class HarnessOptions:
     """What the ledger is to remember of the scenario, as its name or JSON."""
 
 
-def check_faults(faults: Sequence[str]) -> None:
+def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
     """Raise ConfigError for a fault that is not known, HarnessError for one that was asked for by name and is not
     possible on this machine."""
     keys = read_keys(faults)
-    if ALL in faults:
+    if ALL in faults or are_optional:
         return
     for key in keys:
         reason = FAULTS[key].why_not_here()
@@ -106,7 +110,7 @@ def check_options(options: HarnessOptions) -> None:
         problems.extend(f"{name} needs --testbed: a temporary one goes" for name, value in lasting.items() if value)
     if problems:
         raise ConfigError(*problems)
-    check_faults(options.faults)
+    check_faults(options.faults, are_optional=options.are_faults_optional)
     kind, _ = check_target_name(options.target)
     if kind == "memory" and isinstance(options.repository, S3Storage):
         raise ConfigError("the target memory keeps its repository in a directory")

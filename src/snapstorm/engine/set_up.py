@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import secrets
 import tempfile
@@ -33,6 +34,7 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import CompletedCommand, end_processes_of
 from snapstorm.targets.choose import check_target_name
 
+PARAMETERS_FACT = "parameters"
 CLOCK_BACKWARDS_MAX = timedelta(minutes=2)
 """Between machines, or after the clock was set, some difference is normal."""
 
@@ -124,6 +126,7 @@ def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
         operation_seconds_max=options.operation_seconds_max,
         is_oldest_format=options.is_oldest_format,
         upgrades_format=options.upgrades_format,
+        parameters=json.loads(testbed.ledger.fact(PARAMETERS_FACT) or "{}"),
         named_storage=options.repository or (read_storage(stored) if stored else None),
     )
 
@@ -161,6 +164,26 @@ def begin_run(
     )
     run.tally.is_sweep_only = options.is_sweep_only
     return run
+
+
+def check_parameters(options: HarnessOptions, target: Target, testbed: Testbed, note: Callable[[str], None]) -> None:
+    """Refuse settings that the target does not have (ConfigError). A testbed keeps those that it was made with."""
+    offered = target.parameters
+    for name, value in options.parameters.items():
+        if name not in offered:
+            near = difflib.get_close_matches(name, offered, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = ", ".join(offered) or "none"
+            raise ConfigError(f"the target {options.target} has no parameter {name!r}; {hint}there are: {known}")
+        if value not in offered[name]:
+            raise ConfigError(f"the parameter {name} must be one of {', '.join(offered[name])}, not {value!r}")
+    before = testbed.ledger.fact(PARAMETERS_FACT)
+    if before is None and testbed.ledger.fact("repository_id") is not None:
+        before = "{}"  # Made before there was a choice.
+    if before is None:
+        testbed.ledger.set_fact(PARAMETERS_FACT, json.dumps(dict(options.parameters)))
+    elif options.parameters and json.loads(before) != dict(options.parameters):
+        note(f"the testbed keeps the parameters that it was made with: {before}")
 
 
 def check_history(testbed: Testbed, options: HarnessOptions) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -317,6 +317,23 @@ class Ledger(Findings, Injuries):
             "SELECT client, operation FROM expectations WHERE state = ? ORDER BY began_tick", (State.LIVE,)
         )
         return list(rows)
+
+    def live_snapshots(self) -> Iterator[tuple[str, str, str]]:
+        """All live snapshots as (operation, client, id)."""
+        return self._connection.execute(
+            "SELECT operation, client, snapshot FROM expectations WHERE state = ?", (State.LIVE,)
+        )
+
+    def deleted_of(self, snapshots: Iterable[str]) -> list[tuple[str, str, str]]:
+        """Of these ids, the snapshots whose deletion was acknowledged, as (operation, client, id)."""
+        found = (
+            self._connection.execute(
+                "SELECT operation, client, snapshot FROM expectations WHERE snapshot = ? AND state = ?",
+                (snapshot, State.DELETED),
+            ).fetchone()
+            for snapshot in snapshots
+        )
+        return [row for row in found if row is not None]
 
     def count_live_unverified(self, client: str, run_number: int) -> int:
         """How many live snapshots of a client this run has not restored exactly."""

@@ -95,6 +95,23 @@ class StoredInFiles(Protocol):
 
 
 @runtime_checkable
+class ShowsLayout(Protocol):
+    """What is stored can be looked at past the server, in the target's own terms. Nobody is at work meanwhile."""
+
+    async def irregularities(self) -> Sequence[str]:
+        """In words, what breaks the rules of the target's own layout."""
+        ...
+
+    async def stored_snapshots(self) -> frozenset[str] | None:
+        """The ids of all snapshots that are stored, whoever is shown them; None where that can't be told."""
+        ...
+
+    async def open_sessions(self) -> int | None:
+        """How many writers seem to be at work; None where that can't be told."""
+        ...
+
+
+@runtime_checkable
 class NarrowsRights(Protocol):
     """Clients' rights can be taken away and given back while they work. All in effect on return."""
 

@@ -36,6 +36,8 @@ class Guarantee(StrEnum):
     """The target's own check and our restores tell the same story."""
     NO_LEAK = "no-leak"
     """Open files, memory, temporary files, and storage after delete-all and collection stay bounded."""
+    LAYOUT_IS_SOUND = "layout-is-sound"
+    """What is stored follows the rules of the target's own layout."""
     AVAILABLE = "available"
     """Without a fault active, no operation fails or hangs."""
 
@@ -50,6 +52,7 @@ JUDGED = frozenset(
         Guarantee.CLIENTS_ISOLATED,
         Guarantee.PARTIAL_IS_REPORTED,
         Guarantee.NO_LEAK,
+        Guarantee.LAYOUT_IS_SOUND,
         Guarantee.AVAILABLE,
     }
 )

@@ -11,7 +11,7 @@ could not do our part; they return only on an acknowledged success.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -253,6 +253,8 @@ class TargetPlace:
     """A repository of an older format is brought to the newest that the target knows."""
     named_storage: Storage | None = None
     """Where the repository is stored, if not in the testbed."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """The target's own settings, of those that its `parameters` offer."""
     route: Route | None = None
     """By which way clients reach the server; None for the straight one."""
 
@@ -331,6 +333,11 @@ class Target(Protocol):
     @property
     def modes(self) -> frozenset[Mode]:
         """The modes that this target can be driven in."""
+        ...
+
+    @property
+    def parameters(self) -> Mapping[str, Sequence[str]]:
+        """The target's own settings that a scenario may choose, each with its values, the default first."""
         ...
 
     def serve(self, place: TargetPlace) -> AbstractAsyncContextManager[Server]:

@@ -85,6 +85,8 @@ class Scenario(BaseModel):
 
     faults: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Keys of the faults that are injected while clients work, or `all`."""
+    parameters: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """The target's own settings (`snapstorm target` lists them), for a new testbed."""
     versions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Versions of the target that run one after the other on the same testbed, with a sweep between. The duration, or
     the actions, are of all together."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +95,24 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
     return document
 
 
+_TABLES = ("steps", "weights", "parameters", "options")
+
+
 def _as_toml(document: dict[str, Any]) -> str:
     """Enough of TOML for a scenario: plain values, two levels of tables, one list of tables."""
-    lines = [
-        f"{key} = {json.dumps(value)}" for key, value in document.items() if key not in ("steps", "weights", "options")
-    ]
+    lines = _as_toml_lines({key: value for key, value in document.items() if key not in _TABLES})
     for step in document.get("steps", []):
-        lines += ["", "[[steps]]", *(f"{key} = {json.dumps(value)}" for key, value in step.items())]
-    if document.get("weights"):
-        lines += ["", "[weights]", *(f"{key} = {json.dumps(value)}" for key, value in document["weights"].items())]
+        lines += ["", "[[steps]]", *_as_toml_lines(step)]
+    for table in ("weights", "parameters"):
+        if document.get(table):
+            lines += ["", f"[{table}]", *_as_toml_lines(document[table])]
     for key, options in document.get("options", {}).items():
-        lines += ["", f"[options.{key}]", *(f"{name} = {json.dumps(value)}" for name, value in options.items())]
+        lines += ["", f"[options.{key}]", *_as_toml_lines(options)]
     return "\n".join(lines)
+
+
+def _as_toml_lines(table: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
 
 def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
@@ -120,6 +126,7 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
                 "modes": sorted(mode.value for mode in target.modes),
                 "notes": list(description.notes),
                 "capabilities": capabilities,
+                "parameters": {name: list(choices) for name, choices in target.parameters.items()},
             }
         )
         return
@@ -134,6 +141,10 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     for name, value in capabilities.items():
         shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _show_value(value)
         yield f"  {name:24} {shown:14} {Capabilities.model_fields[name].description}"
+    if target.parameters:
+        yield "its own settings, for the table [parameters] of a scenario (the default first):"
+    for name, choices in target.parameters.items():
+        yield f"  {name:28} {', '.join(choices)}"
 
 
 def _show_value(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from snapstorm.ledger.persisters import FolderPersister, Persister
 from snapstorm.model.protocols import Target
 from snapstorm.model.storage import FileStorage, Storage, read_storage
 from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.kopia import parameters as kopia_parameters
 from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.discovery import find_kopia, find_version
 from snapstorm.targets.kopia.operator import OperatorAccess
@@ -34,6 +35,12 @@ def check_target_name(name: str) -> tuple[str, str | None]:
     if kind == "kopia" and defect:
         raise ConfigError("only the target memory has planted defects")
     return kind, defect or None
+
+
+def parameters_of(name: str) -> Mapping[str, Sequence[str]]:
+    """The target's own settings that a scenario may choose, each with its values. Raises ConfigError."""
+    kind, _ = check_target_name(name)
+    return kopia_parameters.choices() if kind == "kopia" else {}
 
 
 def find_target(

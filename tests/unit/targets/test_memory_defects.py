@@ -435,6 +435,25 @@ async def check_restart_forgets(bench: Bench) -> None:
         assert await (await again.client()).listed() == snapshots[:1]
 
 
+# In what is stored.
+
+
+@shows("deletion-only-hides")
+async def check_only_hidden(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(2)]
+    await client.snapshotter.delete_snapshot(snapshots[0])
+    assert await client.listed() == snapshots[1:]
+    assert await bench.server.stored_snapshots() == set(snapshots)
+
+
+@shows("collection-breaks-the-layout")
+async def check_layout_broken(bench: Bench) -> None:
+    assert not await bench.server.irregularities()
+    await bench.server.collect_garbage()
+    assert await bench.server.irregularities()
+
+
 # Under faults.
 
 

@@ -160,6 +160,17 @@ def check_verified(completed: CompletedCommand) -> None:
     check(completed, "snapshot verify", OperationFailed)
 
 
+def read_manifest_ids(completed: CompletedCommand) -> frozenset[str]:
+    """The ids in a listing of manifests."""
+    check(completed, "manifest list", OperationFailed)
+    try:
+        return frozenset(entry["id"] for entry in json.loads(completed.stdout) or ())
+    except (ValueError, KeyError, TypeError) as error:
+        raise OperationFailed(
+            f"manifest list exited with 0 but its JSON can't be read: {error!r}", evidence=evidence_of(completed)
+        ) from error
+
+
 EVERYBODY = "*@*"
 """The user of a rule that is for everybody."""
 

@@ -1,8 +1,11 @@
-"""The files of a Kopia repository in a directory: which they are, and what they hold."""
+"""The files of a Kopia repository in a directory: which they are, what they hold, and which rules they follow."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from snapstorm.model.abilities import Blob
@@ -10,24 +13,62 @@ from snapstorm.model.abilities import Blob
 _ENDING = ".f"
 _FILES, _REST = "p", "q"
 """Packs of what is in files; packs of directories, and of manifests, most of which are soon out of date."""
+_SESSIONS = "s"
+_COMPACTED = re.compile(r"xs(\d+)_[0-9a-f]+-(s[0-9a-f]+)-c(\d+)")
+"""One of the COUNT index blobs into which a session has compacted an epoch (Kopia's `internal/completeset`)."""
 
 
 def find_packs(directory: Path) -> list[Blob]:
-    """The packs of a repository, in the order of their ids.
+    """The packs of a repository, in the order of their ids."""
+    return [
+        Blob(blob_id, path, path.stat().st_size, holds_files=prefix == _FILES)
+        for prefix in (_FILES, _REST)
+        for blob_id, path in sorted(_blobs(directory, prefix))
+        if path.exists()
+    ]
+
+
+def count_sessions(directory: Path) -> int:
+    """How many writers have said that they are at work, and not that they have ended."""
+    return sum(1 for _ in _blobs(directory, _SESSIONS))
+
+
+def epochs_compacted_twice(directory: Path) -> list[str]:
+    """In words, each epoch that has more than one complete set of compacted indexes."""
+    return describe_double_compactions(blob_id for blob_id, _ in _blobs(directory, "x"))
+
+
+def describe_double_compactions(blob_ids: Iterable[str]) -> list[str]:
+    """Of these blobs, in words, the epochs with more than one complete set: with two, contents were lost (#5371).
+
+    A set is complete once it has as many blobs as each of their names says; what a killed writer leaves is not.
+    """
+    found: dict[int, dict[tuple[str, int], int]] = defaultdict(lambda: defaultdict(int))
+    for blob_id in blob_ids:
+        match = _COMPACTED.fullmatch(blob_id)
+        if match is not None:
+            found[int(match[1])][match[2], int(match[3])] += 1
+    return [
+        f"epoch {epoch} has {len(complete)} complete sets of compacted indexes, of sessions {', '.join(complete)}"
+        for epoch, blobs_by_set in sorted(found.items())
+        if len(complete := sorted(session for (session, count), blobs in blobs_by_set.items() if blobs == count)) > 1
+    ]
+
+
+def _blobs(directory: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    """The id and the file of each blob with this prefix.
 
     A blob's file lies in directories named for the beginning of its id: `p12/3ab/4567...-s89.f`.
     """
-    found = [
-        Blob(blob_id, path, size_bytes, holds_files=prefix == _FILES)
-        for prefix in (_FILES, _REST)
-        for top in directory.glob(f"{prefix}*")
-        for blob_id, path, size_bytes in _blobs_below(top, top.name)
-    ]
-    return sorted(found, key=lambda blob: blob.id)
+    for top in directory.glob(f"{prefix}*"):
+        for blob_id, path in _below(top, top.name):
+            if blob_id.endswith(_ENDING):
+                yield blob_id.removesuffix(_ENDING), path
 
 
-def _blobs_below(path: Path, id_so_far: str) -> list[tuple[str, Path, int]]:
+def _below(path: Path, id_so_far: str) -> Iterator[tuple[str, Path]]:
     if not path.is_dir():
-        size_bytes = path.stat().st_size if path.exists() else 0
-        return [(id_so_far.removesuffix(_ENDING), path, size_bytes)] if id_so_far.endswith(_ENDING) else []
-    return [found for name in sorted(os.listdir(path)) for found in _blobs_below(path / name, id_so_far + name)]
+        yield id_so_far, path
+        return
+    for name in os.listdir(path):
+        yield from _below(path / name, id_so_far + name)

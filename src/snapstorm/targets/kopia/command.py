@@ -7,7 +7,7 @@ first in every command, options after them. No password is ever among them: they
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,9 @@ class Kopia:
 
     # Commands of clients, through a server or directly.
 
-    async def connect_to_server(self, actor: Actor, server: ServerAddress, identity: str) -> CompletedCommand:
+    async def connect_to_server(
+        self, actor: Actor, server: ServerAddress, identity: str, options: Sequence[str] = ()
+    ) -> CompletedCommand:
         return await self._run(
             actor,
             "repository",
@@ -114,6 +116,7 @@ class Kopia:
             f"--server-cert-fingerprint={server.fingerprint}",
             f"--local-cache-key-derivation-algorithm={_FAST_DERIVATION}",
             *_identity_options(identity),
+            *options,
         )
 
     async def disconnect(self, actor: Actor) -> CompletedCommand:
@@ -140,11 +143,17 @@ class Kopia:
         return await self._run(actor, "snapshot", "verify", f"--verify-files-percent={files_percent}")
 
     async def set_retention(
-        self, actor: Actor, policy: str, keep_latest: int, *, seconds_max: float | None = None
+        self,
+        actor: Actor,
+        policy: str,
+        keep_latest: int,
+        *,
+        more_options: Sequence[str] = (),
+        seconds_max: float | None = None,
     ) -> CompletedCommand:
         """`policy` is `--global` or `USER@HOST:PATH`. Only the latest count: no snapshot is kept for its date."""
         periods = ("hourly", "daily", "weekly", "monthly", "annual")
-        options = [f"--keep-latest={keep_latest}", *(f"--keep-{period}=0" for period in periods)]
+        options = [f"--keep-latest={keep_latest}", *(f"--keep-{period}=0" for period in periods), *more_options]
         return await self._run(actor, "policy", "set", policy, *options, seconds_max=seconds_max)
 
     async def expire(self, actor: Actor, source: str) -> CompletedCommand:
@@ -153,7 +162,13 @@ class Kopia:
     # Commands directly on the repository.
 
     async def create_repository(
-        self, actor: Actor, storage: Storage, identity: str, *, format_version: int | None = None
+        self,
+        actor: Actor,
+        storage: Storage,
+        identity: str,
+        *,
+        format_version: int | None = None,
+        options: Sequence[str] = (),
     ) -> CompletedCommand:
         """`format_version` None for what this Kopia makes by itself."""
         return await self._run(
@@ -164,7 +179,11 @@ class Kopia:
             f"--format-block-key-derivation-algorithm={_FAST_DERIVATION}",
             *([] if format_version is None else [f"--format-version={format_version}"]),
             *_identity_options(identity),
+            *options,
         )
+
+    async def set_repository_parameters(self, actor: Actor, options: Sequence[str]) -> CompletedCommand:
+        return await self._run(actor, "repository", "set-parameters", *options, "--no-auto-maintenance")
 
     async def upgrade_repository(self, actor: Actor) -> CompletedCommand:
         """Bring the repository to the newest format, which the version that was named last must know.
@@ -203,13 +222,17 @@ class Kopia:
         """How many blobs there are, and their bytes."""
         return await self._run(actor, "blob", "stats", "--raw")
 
+    async def list_snapshot_manifests(self, actor: Actor) -> CompletedCommand:
+        return await self._run(actor, "manifest", "list", "--filter=type:snapshot", "--json", "--no-auto-maintenance")
+
     async def disable_maintenance(self, actor: Actor) -> CompletedCommand:
         return await self._run(
             actor, "maintenance", "set", "--enable-quick=false", "--enable-full=false", "--no-auto-maintenance"
         )
 
-    async def keep_all_snapshots(self, actor: Actor) -> CompletedCommand:
-        return await self.set_retention(actor, "--global", KEEP_ALL)
+    async def set_global_policy(self, actor: Actor, options: Sequence[str]) -> CompletedCommand:
+        """Keep all snapshots, and whatever else is to be set: two commands at once would not see each other's."""
+        return await self.set_retention(actor, "--global", KEEP_ALL, more_options=options)
 
     async def enable_access_control(self, actor: Actor) -> CompletedCommand:
         return await self._run(actor, "server", "acl", "enable", "--no-auto-maintenance")

@@ -31,6 +31,7 @@ from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
 from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.parameters import Command, options_for
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
@@ -86,11 +87,16 @@ class Repository:
             storage,
             IDENTITY,
             format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
+            options=options_for(Command.CREATE, self._place.parameters),
         )
         if completed.exit_code != 0 and answers.is_storage_in_use(completed):
             await self._go_on_with_own()
             return
         _check_set_up(completed, f"the repository could not be made in {storage}")
+        settings = options_for(Command.FORMAT, self._place.parameters)
+        if settings:
+            completed = await self._kopia.set_repository_parameters(self.actor, settings)
+            _check_set_up(completed, "the parameters of the repository could not be set")
 
     async def _go_on_with_own(self) -> None:
         """Connect to the repository that is there already: our password opens only one that we made, in a run that was
@@ -153,9 +159,12 @@ class Repository:
         """
         if not self._place.is_new:
             return ()
-        steps = [
+        policy = functools.partial(
+            self._kopia.set_global_policy, options=options_for(Command.POLICY, self._place.parameters)
+        )
+        steps: list[tuple[str, Callable[[Actor], Awaitable[CompletedCommand]]]] = [
             ("maintenance could not be switched off", self._kopia.disable_maintenance),
-            ("retention could not be switched off", self._kopia.keep_all_snapshots),
+            ("retention could not be switched off", policy),
         ]
         if has_server:
             steps.append(("access control could not be switched on", self._kopia.enable_access_control))
@@ -175,6 +184,10 @@ class Repository:
     async def delete_user(self, user: str) -> None:
         """Let a user in no more. In effect once the server was refreshed."""
         answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)
+
+    async def snapshot_ids(self) -> frozenset[str]:
+        """The ids of all snapshots, read past the server and every cache."""
+        return answers.read_manifest_ids(await self._kopia.list_snapshot_manifests(self.auditor))
 
     async def set_password(self, user: str, password: str) -> None:
         """Give a user another password. In effect once the server was refreshed."""

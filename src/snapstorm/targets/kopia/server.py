@@ -21,10 +21,11 @@ from snapstorm.model.storage import FileStorage
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
-from snapstorm.targets.kopia.blobs import find_packs
+from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice, find_packs
 from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
 from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, Repository
 from snapstorm.targets.kopia.server_process import ServerProcess
 
@@ -129,7 +130,21 @@ class DirectAccess:
     def _obituary(self) -> str:
         return ""
 
-    # Abilities: what can be broken.
+    # Abilities: what can be looked at, and broken.
+
+    async def irregularities(self) -> Sequence[str]:
+        """Epochs that were compacted twice, if the repository is in a directory."""
+        directory = self.storage_directory
+        return [] if directory is None else await run_file_work(epochs_compacted_twice, directory)
+
+    async def stored_snapshots(self) -> frozenset[str] | None:
+        """From the manifests in the repository."""
+        return await self.repository.snapshot_ids()
+
+    async def open_sessions(self) -> int | None:
+        """Markers of sessions, if the repository is in a directory."""
+        directory = self.storage_directory
+        return None if directory is None else await run_file_work(count_sessions, directory)
 
     @property
     def runs_commands(self) -> bool:
@@ -208,7 +223,9 @@ class KopiaServer(DirectAccess):
         return {}
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        return await self.kopia.connect_to_server(actor, await self._address_for(identity), identity)
+        return await self.kopia.connect_to_server(
+            actor, await self._address_for(identity), identity, options_for(Command.CONNECT, self.place.parameters)
+        )
 
     async def _address_for(self, identity: str) -> ServerAddress:
         """Where a client finds the server: at its address, or at the end of the client's own way there."""

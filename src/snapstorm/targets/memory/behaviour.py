@@ -72,6 +72,10 @@ class Behaviour:
         """Whether the target's own check says what it has found."""
         return True
 
+    def irregularities(self) -> Sequence[str]:
+        """What of the layout breaks its rules."""
+        return ()
+
     def narrows(self) -> bool:
         """Whether rights that were narrowed count."""
         return True

@@ -31,6 +31,7 @@ from snapstorm.targets.memory import damage
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defect import Defect
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
+from snapstorm.targets.memory.layout_defects import IN_WHAT_IS_STORED
 from snapstorm.targets.memory.store import Item, Store, Stored
 from snapstorm.targets.memory.trees import Tree
 
@@ -378,7 +379,7 @@ _ALL_DEFECTS: dict[str, Defect] = {
     ),
 }
 
-_ALL_DEFECTS |= UNDER_FAULTS
+_ALL_DEFECTS |= IN_WHAT_IS_STORED | UNDER_FAULTS
 
 DEFECTS: dict[str, Defect] = {
     name: defect for name, defect in _ALL_DEFECTS.items() if os.geteuid() == 0 or not defect.needs_root

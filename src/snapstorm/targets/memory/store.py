@@ -115,6 +115,10 @@ class Store:
             for snapshot, owner, source, testbed, operation in rows
         )
 
+    def ids(self) -> frozenset[str]:
+        """The ids of all snapshots."""
+        return frozenset(row[0] for row in self._snapshots.execute("SELECT id FROM snapshots"))
+
     def newest(self) -> Stored | None:
         """The snapshot that was begun last, whoever asked for it."""
         return next(self._read("ORDER BY number DESC LIMIT 1"), None)

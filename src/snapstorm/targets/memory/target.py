@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -40,6 +40,11 @@ class MemoryTarget:
     @property
     def modes(self) -> frozenset[Mode]:
         return frozenset(Mode)
+
+    @property
+    def parameters(self) -> Mapping[str, Sequence[str]]:
+        """None."""
+        return {}
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
@@ -107,7 +112,17 @@ class MemoryServer:
     async def forget_caches(self, clients: Sequence[str]) -> None:
         """Nothing is cached."""
 
-    # Abilities: what can be broken.
+    # Abilities: what can be looked at, and broken.
+
+    async def irregularities(self) -> Sequence[str]:
+        """Blobs that belong to nobody's layout."""
+        return self.behaviour.irregularities()
+
+    async def stored_snapshots(self) -> frozenset[str] | None:
+        return self.store.ids()
+
+    async def open_sessions(self) -> int | None:
+        return 0
 
     async def end_server(self, *, is_asked: bool) -> None:
         """From now on nobody is answered."""

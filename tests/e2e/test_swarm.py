@@ -1,0 +1,66 @@
+"""`--swarm`: a configuration drawn from the seed runs on the real Kopia, and can be run again from what was printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.e2e.commandline import SMALL, snapstorm
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+def printed_scenario(stderr: str) -> str:
+    """What was drawn, as it was shown."""
+    lines = stderr.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("swarm: seed"))
+    shown = []
+    for line in lines[first + 1 :]:
+        if (line and not line.startswith("    ")) or " s  run 1" in line:
+            break
+        shown.append(line.removeprefix("    "))
+    return "\n".join(shown)
+
+
+def test_a_swarm_runs_and_can_be_replayed(scratch: Path) -> None:
+    """With Kopia's own settings, and faults; the printed scenario is a file that runs."""
+    words = ("--duration", "10s", "--json", *SMALL)
+    ran = snapstorm("run", "--swarm", "--seed", "3", "--testbed", scratch / "bed", "--progress", "none", *words)
+    assert ran.status == 0, ran.stderr
+    config = scratch / "drawn.toml"
+    config.write_text(printed_scenario(ran.stderr))
+    assert "[parameters]" in config.read_text()
+    again = snapstorm("run", "--config", config, "--seed", "3", "--testbed", scratch / "again", *words)
+    assert again.status == 0, again.stderr
+    assert again.json["clients"] == ran.json["clients"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [('splitterr = "FIXED-1M"', "did you mean 'splitter'"), ('splitter = "FIXED-3M"', "must be one of")],
+)
+def test_bad_parameters(scratch: Path, parameters: str, complaint: str) -> None:
+    """One line, and no testbed."""
+    config = scratch / "own.toml"
+    config.write_text(f"[weights]\nsnapshot-root = 1\n[parameters]\n{parameters}\n")
+    ran = snapstorm("run", "--config", config, "--testbed", scratch / "bed", "--progress", "none")
+    assert (ran.status, len(ran.stderr.splitlines())) == (2, 1), ran.stderr
+    assert complaint in ran.stderr
+    assert not (scratch / "bed").exists()
+
+
+def test_a_swarm_is_no_other_scenario(scratch: Path) -> None:
+    """Named or given as a file: one or the other."""
+    ran = snapstorm("run", "space", "--swarm", "--testbed", scratch / "bed")
+    assert (ran.status, len(ran.stderr.splitlines())) == (2, 1), ran.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(6))
+def test_swarms_pass(seed: int, scratch: Path) -> None:
+    """Whatever the seed draws for half a minute: no false alarm."""
+    ran = snapstorm(
+        "run", "--swarm", "--seed", str(seed), "--testbed", scratch / "bed", "--duration", "30s", "--json",
+        seconds_max=900,
+    )  # fmt: skip
+    assert ran.status == 0, ran.stderr
