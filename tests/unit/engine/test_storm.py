@@ -1,0 +1,153 @@
+"""The storm deals its faults, records each before it breaks anything, and heals whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+
+from snapstorm.engine import storm as storm_module
+from snapstorm.engine.storm import Storm, blowing, heal_what_is_left
+from snapstorm.errors import HarnessError, OperationUnknown
+from snapstorm.faults.base import Fault, FaultKind, NothingToBreak, Record
+from snapstorm.faults.weather import Weather
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.verdict import Tally
+
+pytestmark = pytest.mark.anyio
+PACE = 500.0
+
+
+class Recorded(Fault):
+    """Notes what is done with it."""
+
+    kind = FaultKind.PROCESS
+    hold_seconds = (0.0, 0.1)
+    done: list[str] = []  # noqa: RUF012 - shared on purpose, cleared for each test
+
+    async def inject(self, record: Record) -> None:
+        record({"what": self.key})
+        self.done.append(f"inject {self.key}")
+
+    async def heal(self) -> None:
+        self.done.append(f"heal {self.key}")
+
+
+def kind_of(key: str, **methods: Any) -> type[Fault]:
+    return type(key, (Recorded,), {"key": key, **methods})
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(tmp_path / "ledger.sqlite3")
+    opened.begin_run(seed=7, began_utc="2026-01-01T00:00:00Z", scenario="{}", target="{}")
+    yield opened
+    opened.close()
+
+
+def new_storm(
+    monkeypatch: pytest.MonkeyPatch, ledger: Ledger, kinds: list[type[Fault]], seed: int = 7
+) -> tuple[Storm, Any]:
+    Recorded.done.clear()
+    table = {kind.key: kind for kind in kinds}
+    monkeypatch.setattr(storm_module, "FAULTS", table)
+    monkeypatch.setattr(storm_module, "in_weighted_order", list)
+    monkeypatch.setattr(storm_module, "HEAL_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(storm_module, "HEAL_AGAIN_SECONDS", 0.01)
+    run: Any = SimpleNamespace(
+        seed=seed,
+        number=1,
+        ledger=ledger,
+        tally=Tally(),
+        weather=Weather(anyio.current_time),
+        now_seconds=anyio.current_time,
+        emit=lambda event: None,
+    )
+    scene: Any = SimpleNamespace()
+    return Storm(run, scene, list(table), PACE), run
+
+
+async def blow_for(storm: Storm, seconds: float) -> None:
+    async with blowing(storm):
+        await anyio.sleep(seconds)
+
+
+async def test_each_fault_comes_once_before_any_comes_again(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """In an order that the seed draws; each heals before the next."""
+    orders = []
+    for seed in (1, 1, 2, 3):
+        storm, run = new_storm(monkeypatch, ledger, [kind_of(key) for key in "abcdef"], seed)
+        await blow_for(storm, 0.3)
+        injected = [words.split()[1] for words in Recorded.done if words.startswith("inject")]
+        assert sorted(injected[:6]) == list("abcdef")
+        assert Recorded.done[::2] == [f"inject {key}" for key in injected]
+        assert Recorded.done[1::2] == [f"heal {key}" for key in injected]
+        assert sum(run.tally.faults.values()) == len(injected)
+        orders.append(injected[:6])
+    assert orders[0] == orders[1]
+    assert len({tuple(order) for order in orders}) > 1
+
+
+async def test_what_finds_nothing_to_break_counts_for_nothing(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """It is recorded as such, not healed, and no failure is excused by it."""
+
+    async def inject(self: Fault, record: Record) -> None:
+        raise NothingToBreak("nobody is there")
+
+    storm, run = new_storm(monkeypatch, ledger, [kind_of("idle", inject=inject)])
+    await blow_for(storm, 0.05)
+    assert run.tally.faults == {}
+    assert {fault.outcome for fault in ledger.faults_of(1)} == {"nothing: nobody is there"}
+    assert not run.weather.excuses("ada", 0.0, OperationUnknown("x"))
+
+
+async def test_a_fault_that_is_cut_off_heals_first(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """The storm ends while it lasts: it is healed and recorded before anything goes on."""
+    storm, _ = new_storm(monkeypatch, ledger, [kind_of("long", hold_seconds=(1e6, 1e6))])
+    await blow_for(storm, 0.05)
+    assert Recorded.done == ["inject long", "heal long"]
+    assert [(fault.outcome, fault.details) for fault in ledger.faults_of(1)] == [("healed", {"what": "long"})]
+    assert ledger.open_faults() == []
+
+
+async def test_healing_is_tried_again_and_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """What was broken may be in the way of its healing for a while; for ever is an error of ours."""
+    tries = 0
+
+    async def heal(self: Fault) -> None:
+        nonlocal tries
+        tries += 1
+        if tries != 3:
+            raise OperationUnknown("the server does not answer")
+
+    storm, _ = new_storm(monkeypatch, ledger, [kind_of("stubborn", heal=heal, hold_seconds=(1e6, 1e6))])
+    await blow_for(storm, 0.03)
+    assert tries == 3
+    with pytest.raises(HarnessError, match="stubborn could not be healed"):
+        await blow_for(storm, 0.03)
+
+
+async def test_what_a_killed_run_left_is_healed_latest_first(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """Each once; what is not known any more is only closed."""
+    healed: list[str] = []
+
+    def heal_left_over(cls: type[Fault], details: dict[str, str]) -> str:
+        healed.append(details["file"])
+        return f"put {details['file']} back"
+
+    new_storm(monkeypatch, ledger, [kind_of("lost", heal_left_over=classmethod(heal_left_over))])
+    for file in ("first", "second"):
+        number = ledger.begin_fault(1, "lost", tick=ledger.next_tick(), began_seconds=0.0)
+        ledger.detail_fault(number, {"file": file})
+    ledger.begin_fault(1, "of a newer snapstorm", tick=ledger.next_tick(), began_seconds=0.0)
+    notes: list[str] = []
+    heal_what_is_left(ledger, notes.append)
+    assert healed == ["second", "first"]
+    assert notes[0] == "put second back, which the fault lost of the killed run 1 had left"
+    assert ledger.open_faults() == []
+    heal_what_is_left(ledger, notes.append)
+    assert len(notes) == 2

@@ -1,0 +1,112 @@
+"""What a fault excuses: failures that it has touched, and nothing after everybody has recovered."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from snapstorm.errors import OperationFailed, TargetError
+from snapstorm.faults.base import Fault, FaultKind, Record
+from snapstorm.faults.weather import Weather
+
+ERROR = OperationFailed("restore failed: blob p12 is gone", evidence="and q7 too")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class OnlyBlob(Fault):
+    """Excuses what names its blob."""
+
+    key = "only-blob"
+    kind = FaultKind.STORAGE
+    is_damage = True
+    aftermath_seconds = 5.0
+    blob = "p12"
+
+    async def inject(self, record: Record) -> None:
+        record({})
+
+    def excuses(self, error: TargetError) -> bool:
+        return self.blob in str(error) or self.blob in error.evidence
+
+
+def fault(clients: frozenset[str] | None = None, blob: str = "") -> OnlyBlob:
+    scene: Any = None
+    made = OnlyBlob(scene, random.Random(1))
+    made.clients, made.blob = clients, blob
+    return made
+
+
+@pytest.mark.parametrize(
+    ("began", "is_excused"),
+    [(0.0, True), (12.0, True), (19.0, True), (24.9, True), (25.1, False)],
+)
+def test_a_fault_excuses_what_overlaps_it_or_comes_soon_after(began: float, is_excused: bool) -> None:
+    """It lasts from 10 to 20; its aftermath until 25. An operation counts from its beginning to its failure."""
+    clock = Clock()
+    weather = Weather(clock)
+    clock.now = 10.0
+    injury = weather.begin(1, fault())
+    clock.now = 20.0
+    weather.end(injury)
+    clock.now = 30.0
+    assert weather.excuses("ada", began, ERROR) == is_excused
+
+
+def test_calm_weather_excuses_nothing() -> None:
+    """Before the first fault, a failure is a failure."""
+    assert not Weather(Clock()).excuses("ada", 0.0, ERROR)
+
+
+def test_a_fault_excuses_only_those_that_it_strikes() -> None:
+    """One client's misfortune is no excuse for another's failure."""
+    weather = Weather(Clock())
+    weather.begin(1, fault(frozenset({"ada"})))
+    assert weather.excuses("ada", 0.0, ERROR)
+    assert not weather.excuses("bob", 0.0, ERROR)
+
+
+@pytest.mark.parametrize(("blob", "is_excused"), [("p12", True), ("q7", True), ("p13", False)])
+def test_damage_excuses_what_names_it(blob: str, is_excused: bool) -> None:
+    """In the message or in what the target printed; another blob is no reason."""
+    weather = Weather(Clock())
+    weather.begin(1, fault(blob=blob))
+    assert weather.excuses("ada", 0.0, ERROR) == is_excused
+
+
+def test_recovery_excuses_all_and_then_nothing() -> None:
+    """While clients get on their feet, failures are the faults'; afterwards none that begins is."""
+    clock = Clock()
+    weather = Weather(clock)
+    weather.end(weather.begin(1, fault()))
+    clock.now = 60.0
+    weather.begin_recovery()
+    assert weather.excuses("ada", 60.0, ERROR)
+    clock.now = 61.0
+    weather.end(weather.begin(2, fault()))
+    weather.begin_recovery()
+    weather.end_recovery()
+    assert not weather.excuses("ada", 61.0, ERROR)
+    weather.begin(3, fault())
+    assert weather.excuses("ada", 61.0, ERROR)
+
+
+def test_damage_stands_while_it_lasts() -> None:
+    """What began before it was healed may have met it; what began after did not."""
+    clock = Clock()
+    weather = Weather(clock)
+    assert weather.damage(0.0) is None
+    clock.now = 10.0
+    injury = weather.begin(4, fault())
+    assert weather.damage(11.0) is injury
+    clock.now = 12.0
+    weather.end(injury)
+    assert weather.damage(11.9) is injury
+    assert weather.damage(12.1) is None
