@@ -9,6 +9,9 @@ VERSITYGW := 1.8.0
 RUN_OPTIONS ?=
 MINUTES ?= 30
 
+# Whole files side by side: much of the time tests wait for programs, which wait for each other.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 
 S3_SERVER := .tools/bin/versitygw-$(VERSITYGW)
@@ -25,7 +28,7 @@ run: $(SETUP) ## run the main job: clients against a real Kopia server, every re
 	$(BIN)/snapstorm run $(RUN_OPTIONS)
 
 test: $(SETUP) $(S3_SERVER) ## run all tests but the long ones
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-unit: $(SETUP) ## run the tests that take seconds
 	$(BIN)/pytest tests/unit

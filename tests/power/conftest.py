@@ -1,20 +1,24 @@
-"""Counts the defects that were caught, and says so at the end."""
+"""Counts the defects that were caught, and says so at the end; also if other processes caught them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
 from snapstorm.targets.memory import DEFECTS
 
-_caught: set[str] = set()
+_PROPERTY = "caught defect"
 
 
 @pytest.fixture
-def caught_defects() -> set[str]:
-    """Where a test notes the defect that it has seen caught."""
-    return _caught
+def note_caught(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Notes a defect that a test has seen caught."""
+    return lambda defect: record_property(_PROPERTY, defect)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _caught:
-        terminalreporter.write_line(f"tests/power: {len(_caught)} of {len(DEFECTS)} planted defects were caught")
+    passed = terminalreporter.stats.get("passed", [])
+    caught = {value for report in passed for name, value in report.user_properties if name == _PROPERTY}
+    if caught:
+        terminalreporter.write_line(f"tests/power: {len(caught)} of {len(DEFECTS)} planted defects were caught")

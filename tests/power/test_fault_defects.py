@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -58,13 +59,13 @@ def run_once(testbed: Path, target: str, seed: int, *faults: str) -> RunResult:
 
 
 @pytest.mark.parametrize("defect", sorted(UNDER_FAULTS))
-def test_a_defect_under_faults_is_caught(defect: str, scratch: Path, caught_defects: set[str]) -> None:
+def test_a_defect_under_faults_is_caught(defect: str, scratch: Path, note_caught: Callable[[str], None]) -> None:
     """A storm of the fault that the defect is about ends violated, and names the guarantee that the defect breaks."""
     result = run_once(scratch / "testbed", f"memory:{defect}", 1, SHOWN_BY[defect])
     named = {violation.guarantee for violation in result.tally.violations}
     assert result.verdict is Verdict.VIOLATED
     assert UNDER_FAULTS[defect].guarantee in named
-    caught_defects.add(defect)
+    note_caught(defect)
 
 
 @pytest.mark.parametrize("seed", range(HONEST_SEEDS))

@@ -6,6 +6,7 @@ simulated target breaks one promise on purpose; a short random run must end *vio
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -74,7 +75,7 @@ def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARI
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS.keys() - UNDER_FAULTS.keys()))
-def test_a_planted_defect_is_caught(defect: str, scratch: Path, caught_defects: set[str]) -> None:
+def test_a_planted_defect_is_caught(defect: str, scratch: Path, note_caught: Callable[[str], None]) -> None:
     """Two short runs on one testbed end violated, and name the guarantee that the defect breaks."""
     expected = DEFECTS[defect].guarantee
     named = set()
@@ -83,7 +84,7 @@ def test_a_planted_defect_is_caught(defect: str, scratch: Path, caught_defects: 
         named |= {violation.guarantee for violation in result.tally.violations}
         if expected in named:
             assert result.verdict is Verdict.VIOLATED
-            caught_defects.add(defect)
+            note_caught(defect)
             return
     pytest.fail(f"{defect} should have broken {expected.value}, but the runs named {sorted(named)}")
 

@@ -81,7 +81,7 @@ class Storm:
             try:
                 await fault.inject(active.begin)
                 await fault.judge()
-                await anyio.sleep(draws.uniform(*fault.hold_seconds) / self._pace)
+                await fault.hold(draws.uniform(*fault.hold_seconds) / self._pace)
                 outcome = HEALED
             except NothingToBreak as error:
                 outcome = f"nothing: {error}"

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
+import anyio
+
 from snapstorm.errors import TargetError
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.model.protocols import Server
@@ -121,6 +123,10 @@ class Fault(ABC):
 
     async def judge(self) -> None:  # noqa: B027 - not every fault gives something to judge
         """Have judged what can be while it lasts."""
+
+    async def hold(self, seconds: float) -> None:
+        """Let it last."""
+        await anyio.sleep(seconds)
 
     async def heal(self) -> None:  # noqa: B027 - what is broken for a moment only heals by itself
         """Make it whole again. Called if `record` was; must not mind what is whole already."""

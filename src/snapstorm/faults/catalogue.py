@@ -24,6 +24,7 @@ from snapstorm.faults.processes import (
     PauseClient,
     PauseMaintenance,
     PauseServer,
+    SlowServer,
     TerminateClient,
     TerminateServer,
 )
@@ -34,6 +35,7 @@ WEIGHTS: dict[type[Fault], int] = {
     KillServer: 4,
     TerminateServer: 2,
     PauseServer: 2,
+    SlowServer: 2,
     KillClient: 6,
     TerminateClient: 3,
     PauseClient: 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+from contextlib import suppress
 
 import anyio
 
@@ -52,6 +53,7 @@ _CLIENTS_WORK = tuple(
 )
 _WAIT_FOR_WORK_SECONDS_MAX = 15.0
 _POLL_SECONDS = 0.02
+_SLICE_SECONDS = 0.1
 
 
 class _EndsServer(Fault):
@@ -115,7 +117,25 @@ class PauseServer(Fault):
 
     async def heal(self) -> None:
         if self._pid is not None:
-            os.killpg(self._pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGCONT)
+
+
+class SlowServer(PauseServer):
+    """The server runs only a part of the time, many times a second, as on a slow machine or disk."""
+
+    key = "slow-server"
+    hold_seconds = (3.0, 10.0)
+
+    async def hold(self, seconds: float) -> None:
+        assert self._pid is not None
+        stopped_share, deadline = self.draws.uniform(0.5, 0.95), anyio.current_time() + seconds
+        with suppress(ProcessLookupError):  # Should it end meanwhile, clients tell.
+            while anyio.current_time() < deadline:
+                await anyio.sleep(_SLICE_SECONDS * stopped_share)
+                os.killpg(self._pid, signal.SIGCONT)
+                await anyio.sleep(_SLICE_SECONDS * (1 - stopped_share))
+                os.killpg(self._pid, signal.SIGSTOP)
 
 
 def server_pid(scene: Scene) -> int:
@@ -267,8 +287,5 @@ class DropClientCache(Fault):
         client = self.draws.choice(at_work or sorted(self.scene.clients))
         self.clients = frozenset({client})
         record({"client": client})
-        try:
+        with suppress(HarnessError):  # The client writes there meanwhile, so that a directory may not be empty at last.
             await remove_tree_in_thread(self.scene.server.client_cache(client))
-        except HarnessError as error:
-            # The client writes there while it goes, so that a directory may not be empty in the end.
-            raise NothingToBreak(f"the cache is being written: {error}") from error
