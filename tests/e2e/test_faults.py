@@ -82,14 +82,14 @@ def struck_by(fault: str, bed: Path) -> Iterator[subprocess.Popen[bytes]]:
             run.kill()
 
 
-@pytest.mark.parametrize("fault", ["disk-full", "read-only-storage", "lose-blob"])
+@pytest.mark.parametrize("fault", ["disk-full", "read-only-storage", "lose-blob", "change-password", "narrow-rights"])
 def test_what_a_kill_leaves_broken_is_healed(fault: str, scratch: Path) -> None:
-    """snapstorm is killed while storage is broken: the next start makes it whole, says so, and nothing is lost."""
+    """snapstorm is killed while something is broken: the next start makes it whole, says so, and nothing is lost."""
     if FAULTS[fault].why_not_here():
         pytest.skip(f"{fault} is not possible here: {FAULTS[fault].why_not_here()}")
     bed = scratch / "bed"
     with struck_by(fault, bed) as run:
-        time.sleep(0.3)
+        time.sleep(1.0)
         run.kill()
     assert [key for key, outcome in faults_of(bed) if outcome is None] == [fault]
     swept = snapstorm("sweep", "--testbed", bed, "--json", "--progress", "plain")

@@ -45,6 +45,7 @@ from snapstorm.engine.set_up import (
     check_parameters,
     check_repository,
     clear_after_a_kill,
+    heal_rights,
     network_path_for,
     place_for,
     recording_failure,
@@ -373,6 +374,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
             with run.part("set_up", "starting the server"):
                 server = await stack.enter_async_context(target.serve(run.place))
             check_repository(testbed, server)
+            await heal_rights(testbed, server, run.note)
         if options.repository is not None:
             testbed.ledger.set_fact(REPOSITORY_FACT, str(options.repository))
         harness = Harness(run, target, server, testbed, options)

@@ -17,10 +17,10 @@ from snapstorm.engine.engine import clear_restores
 from snapstorm.engine.options import HarnessOptions
 from snapstorm.engine.persistence import REPOSITORY_FACT
 from snapstorm.engine.run import Run
-from snapstorm.engine.storm import heal_what_is_left
+from snapstorm.engine.storm import heal_what_is_left, heal_with_server
 from snapstorm.engine.testbed import Testbed, check_free_space, make_directories, open_testbed, remove_empty
 from snapstorm.engine.together import first_failure
-from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TestbedError
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError
 from snapstorm.faults.base import FaultKind
 from snapstorm.faults.catalogue import FAULTS, read_keys
 from snapstorm.faults.network_path import NetworkPath, open_network_path
@@ -59,6 +59,14 @@ async def clear_after_a_kill(testbed: Testbed, note: Callable[[str], None]) -> N
     if left_over:
         note(f"ended {left_over} process(es) that an earlier, killed run of this testbed had left")
     heal_what_is_left(testbed.ledger, note)
+
+
+async def heal_rights(testbed: Testbed, server: Server, note: Callable[[str], None]) -> None:
+    """Give clients back what a fault of a killed run had taken from them. Raises HarnessError."""
+    try:
+        await heal_with_server(testbed.ledger, server, note)
+    except TargetError as error:
+        raise HarnessError(f"what a fault of a killed run has left could not be healed: {error}") from error
 
 
 @asynccontextmanager

@@ -19,8 +19,10 @@ from snapstorm.errors import HarnessError, TargetError
 from snapstorm.faults.base import Fault, NothingToBreak, Scene
 from snapstorm.faults.catalogue import FAULTS, in_weighted_order
 from snapstorm.faults.weather import Injury
+from snapstorm.ledger.injuries import FaultRecord
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.events import FaultBegan, FaultEnded
+from snapstorm.model.protocols import Server
 from snapstorm.plan.seeds import stream
 from snapstorm.runtime.clock import Clock
 
@@ -150,13 +152,28 @@ async def blowing(storm: Storm | None) -> AsyncIterator[None]:
 
 
 def heal_what_is_left(ledger: Ledger, note: Callable[[str], None]) -> None:
-    """Heal what a killed run has left broken, before anything else runs on the testbed. Raises HarnessError."""
-    now_utc = Clock().utc()
+    """Heal what a killed run has left broken, before anything else runs on the testbed. Raises HarnessError.
+
+    What takes a server to heal is left for `heal_with_server`.
+    """
     for left in ledger.open_faults():
         fault = FAULTS.get(left.key)
-        done = fault.heal_left_over(left.details) if fault is not None else None
-        if done is not None:
-            note(f"{done}, which the fault {left.key} of the killed run {left.run} had left")
-        ledger.end_fault(
-            left.number, f"healed at {now_utc}, after a kill", tick=ledger.next_tick(), ended_seconds=left.began_seconds
-        )
+        if fault is None or not fault.heals_with_server:
+            _close(ledger, left, fault.heal_left_over(left.details) if fault else None, note)
+
+
+async def heal_with_server(ledger: Ledger, server: Server, note: Callable[[str], None]) -> None:
+    """Heal what is still left, before clients connect. Raises TargetError."""
+    for left in ledger.open_faults():
+        _close(ledger, left, await FAULTS[left.key].heal_left_over_with(server, left.details), note)
+
+
+def _close(ledger: Ledger, left: FaultRecord, done: str | None, note: Callable[[str], None]) -> None:
+    if done is not None:
+        note(f"{done}, which the fault {left.key} of the killed run {left.run} had left")
+    ledger.end_fault(
+        left.number,
+        f"{HEALED} at {Clock().utc()}, after a kill",
+        tick=ledger.next_tick(),
+        ended_seconds=left.began_seconds,
+    )

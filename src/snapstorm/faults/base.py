@@ -95,6 +95,8 @@ class Fault(ABC):
     """For how long after it has healed operations may still fail because of it."""
     is_damage: ClassVar[bool] = False
     """It damages what is stored: what is restored meanwhile is judged by `damage-is-detected`."""
+    heals_with_server: ClassVar[bool] = False
+    """What a killed run has left of it can be healed only once the server is there, before clients connect."""
     disturbs_process: ClassVar[bool] = False
     """What the server's process holds open afterwards says nothing about leaks."""
 
@@ -139,6 +141,11 @@ class Fault(ABC):
     def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
         """Heal what a killed run has left of it, before anything else runs on the testbed. Returns what was done, for
         people; None if there was nothing to do, as for all that ends with the processes of a run."""
+        return None
+
+    @classmethod
+    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
+        """The same for what `heals_with_server`."""
         return None
 
 

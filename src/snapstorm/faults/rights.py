@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from snapstorm.faults.base import Fault, FaultKind, Record, Scene
 from snapstorm.model.abilities import NarrowsRights
+from snapstorm.model.protocols import Server
 
 
 class _TakesRights(Fault):
@@ -13,6 +17,7 @@ class _TakesRights(Fault):
     needs = "a server of our own that tells clients apart"
     hold_seconds = (0.5, 3.0)
     is_injected = False
+    heals_with_server = True
 
     @classmethod
     def why_not(cls, scene: Scene) -> str | None:
@@ -47,6 +52,13 @@ class RemoveUser(_TakesRights):
         if self.is_injected:
             await self.scene.server.add_clients([self.client])
 
+    @classmethod
+    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
+        if not details:
+            return None
+        await server.add_clients([details["client"]])
+        return f"added {details['client']} again"
+
 
 class ChangePassword(_TakesRights):
     """The password of a client's user is changed while the client works, and changed back."""
@@ -71,6 +83,13 @@ class ChangePassword(_TakesRights):
             assert isinstance(self.scene.server, NarrowsRights)
             await self.scene.server.restore_password(self.client)
 
+    @classmethod
+    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
+        if not details or not isinstance(server, NarrowsRights):
+            return None
+        await server.restore_password(details["client"])
+        return f"gave {details['client']} its password back"
+
 
 class NarrowRights(_TakesRights):
     """A client may only read its snapshots, not take or delete any, for some seconds."""
@@ -94,3 +113,10 @@ class NarrowRights(_TakesRights):
         if self.is_injected:
             assert isinstance(self.scene.server, NarrowsRights)
             await self.scene.server.widen_rights(self.client)
+
+    @classmethod
+    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
+        if not details or not isinstance(server, NarrowsRights):
+            return None
+        await server.widen_rights(details["client"])
+        return f"gave {details['client']} its rights back"
