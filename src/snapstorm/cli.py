@@ -23,6 +23,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from snapstorm import __version__
+from snapstorm.cli_bugs import register as register_bugs
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
 from snapstorm.cli_show import register
@@ -59,6 +60,7 @@ app = App(
 )
 app.register_install_completion_command()
 register(app)
+register_bugs(app)
 
 _WHAT = Group("What runs", sort_key=1)
 _WHERE = Group("Where and against what", sort_key=2)

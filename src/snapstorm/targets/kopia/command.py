@@ -281,6 +281,12 @@ class Kopia:
     async def maintenance_info(self, actor: Actor) -> CompletedCommand:
         return await self._run(actor, "maintenance", "info", "--json")
 
+    async def ask(
+        self, actor: Actor, *words: str, stdin: int | None = None, seconds_max: float | None = None
+    ) -> CompletedCommand:
+        """Any other command, for what is asked in one place only. `stdin` is an open descriptor that it reads from."""
+        return await self._run(actor, *words, stdin=stdin, seconds_max=seconds_max)
+
     # The server.
 
     @asynccontextmanager
@@ -324,6 +330,7 @@ class Kopia:
         *words: str,
         secrets: Mapping[str, str] | None = None,
         secret_words: Collection[str] = (),
+        stdin: int | None = None,
         seconds_max: float | None = None,
         env: Mapping[str, str] | None = None,
         program: Path | None = None,
@@ -334,6 +341,7 @@ class Kopia:
             env={**actor.environment, **(env or {})},
             secret_env={"KOPIA_PASSWORD": actor.password, **actor.storage_secrets, **(secrets or {})},
             cwd=actor.directory,
+            stdin=stdin,
             secret_words=secret_words,
             seconds_max=self.seconds_max if seconds_max is None else seconds_max,
         )

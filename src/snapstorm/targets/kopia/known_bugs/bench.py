@@ -1,0 +1,209 @@
+"""The bench on which known bugs are provoked: one Kopia, directories that go with it, trees, and what is restored."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import secrets
+import shlex
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+
+from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.filesystem.writer import open_writer
+from snapstorm.model.actions import WriteRandomFiles
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.manifest import Manifest, differences
+from snapstorm.model.protocols import Program
+from snapstorm.model.storage import FileStorage
+from snapstorm.plan.seeds import stream
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
+from snapstorm.runtime.threads import run_file_work
+from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia.command import Actor, Kopia
+from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.programs import Programs
+from snapstorm.targets.kopia.repository import IDENTITY
+from snapstorm.targets.kopia.target import CAPABILITIES
+
+COMMAND_SECONDS_MAX = 120.0
+_POLL_SECONDS = 0.002
+_TREE_BYTES_MAX = 1 << 30
+_PASSWORD_BYTES = 24
+_DIFFERENCES_SHOWN = 3
+
+Signal = Callable[[int], None]
+"""Sends a signal to a running command, with its group."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree on disk, and what is in it."""
+
+    directory: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Everything below `directory` is this bench's own. Made by `open_bench`."""
+
+    program: Program
+    directory: Path
+    runner: ProcessRunner
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(_PASSWORD_BYTES), repr=False)
+    prefix: tuple[str, ...] = ()
+    """Words before the program: what it is run through."""
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    @functools.cached_property
+    def kopia(self) -> Kopia:
+        """The program, behind the words that it is run through."""
+        path = self.program.path
+        if self.prefix:
+            path = self.directory / f"kopia-{next(self.numbers)}"
+            path.write_text(f'#!/bin/sh\nexec {shlex.join((*self.prefix, str(self.program.path)))} "$@"\n')
+            path.chmod(0o755)
+        return Kopia(Programs([path]), self.runner, COMMAND_SECONDS_MAX)
+
+    def through(self, *words: str) -> Bench:
+        """The same bench, with every command run through another one, which must become what it starts (`exec`)."""
+        return replace(self, prefix=words)
+
+    @property
+    def repository(self) -> Path:
+        return self.directory / "repository"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What survives a snapshot and a restore, for the user that this process runs as."""
+        return CAPABILITIES.model_copy(update={"owner": os.geteuid() == 0})
+
+    def actor(self, name: str, *, has_cache: bool = True) -> Actor:
+        return Actor(self.directory / "actors" / name, self.password, has_cache=has_cache)
+
+    async def create_repository(self, name: str = "first") -> Actor:
+        """Make the repository, without maintenance that runs by itself, and return who has made it."""
+        actor = self.actor(name)
+        made = await self.kopia.create_repository(actor, FileStorage(self.repository), IDENTITY)
+        answers.check(made, "repository create", OperationFailed)
+        answers.check(await self.kopia.disable_maintenance(actor), "maintenance set", OperationFailed)
+        return actor
+
+    async def connect(self, name: str, *, has_cache: bool = True) -> Actor:
+        """Another connection to the repository, under the same identity."""
+        actor = self.actor(name, has_cache=has_cache)
+        done = await self.kopia.connect_to_repository(actor, FileStorage(self.repository), IDENTITY)
+        answers.check(done, "repository connect", OperationFailed)
+        return actor
+
+    async def ask(self, actor: Actor, *words: str) -> CompletedCommand:
+        """A command that must succeed for anything to be found out."""
+        completed = await self.kopia.ask(actor, *words)
+        answers.check(completed, " ".join(words[:2]), OperationFailed)
+        return completed
+
+    async def write_tree(self, name: str, *, count: int, size_bytes: int) -> Tree:
+        """A new tree of plain files whose content can't be compressed."""
+        directory = self.directory / name
+        writer = await open_writer(
+            data_directory=directory, capabilities=self.capabilities, total_bytes_max=_TREE_BYTES_MAX
+        )
+        action = WriteRandomFiles(
+            count=count, size_bytes=size_bytes, depth=0, duplicate_percent=0, compressible_percent=0, odd_percent=0
+        )
+        await writer.apply(action, stream("known-bugs", name, next(self.numbers)))
+        return Tree(directory, await writer.scan())
+
+    async def take_snapshot(self, actor: Actor, tree: Path, *options: str) -> str:
+        """The id of a snapshot that was acknowledged."""
+        completed = await self.kopia.ask(actor, "snapshot", "create", "--json", *options, str(tree))
+        return answers.read_receipt(completed).id
+
+    async def restore(self, snapshot: str) -> tuple[CompletedCommand, Path]:
+        """Restore straight from the repository, with nothing cached."""
+        number = next(self.numbers)
+        actor = await self.connect(f"auditor-{number}", has_cache=False)
+        destination = self.directory / f"restored-{number}"
+        return await self.kopia.restore(actor, snapshot, b"", destination), destination
+
+    async def what_is_wrong_with(self, snapshot: str, expected: Manifest) -> str | None:
+        """In words, how a restore of a snapshot differs from what it must be; None if it does not."""
+        completed, destination = await self.restore(snapshot)
+        if completed.exit_code != 0:
+            return f"its restore ends with status {completed.exit_code}: {words_of(completed)}"
+        return await self.difference(expected, destination)
+
+    async def difference(self, expected: Manifest, restored: Path) -> str | None:
+        """In words, how a restored tree or file differs, byte for byte, from what it must be; None if it does not."""
+        found = differences(expected, await run_file_work(scan_tree, restored), self.capabilities)
+        return "; ".join(map(str, found[:_DIFFERENCES_SHOWN])) or None
+
+    async def beside(
+        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Awaitable[None]]
+    ) -> CompletedCommand:
+        """Run one command, and meanwhile act: on that command by signals, and otherwise as one pleases."""
+        name = f"known-bug-{next(self.numbers)}"
+        results: list[CompletedCommand] = []
+
+        async def run() -> None:
+            on_behalf_of.set(name)
+            results.append(await command())
+
+        async def meddle() -> None:
+            await act(lambda number: self._signal(name, number))
+
+        await side_by_side(run, meddle)
+        return results[0]
+
+    def _signal(self, name: str, number: int) -> None:
+        if not self.runner.signal_children_of(name, number):
+            raise HarnessError("the command ended before anything could be done to it")
+
+    def blob_ids(self) -> list[str]:
+        """The blobs in the repository's directory, unfinished ones left out."""
+        return blob_ids(self.repository)
+
+
+@asynccontextmanager
+async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[Bench]:
+    """A bench in a temporary directory, which goes with the block."""
+    directory = Path(tempfile.mkdtemp(prefix="snapstorm-known-bug-"))
+    try:
+        yield Bench(program, directory, runner)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await remove_tree_in_thread(directory)
+
+
+def blob_ids(repository: Path) -> list[str]:
+    """The ids of blobs from their files, which lie in directories named for the beginning of the id."""
+    paths = (Path(top, name).relative_to(repository) for top, _, names in os.walk(repository) for name in names)
+    return sorted("".join(path.parts).removesuffix(".f") for path in paths if path.suffix == ".f")
+
+
+def words_of(completed: CompletedCommand) -> str:
+    """The last that a command said."""
+    return answers.last_words(completed.stderr.decode("utf-8", "replace"))
+
+
+async def until(condition: Callable[[], bool], what: str, *, seconds_max: float = 30.0) -> None:
+    """Wait until something in the repository has become true. Raises HarnessError when it does not."""
+    with anyio.move_on_after(seconds_max):
+        while not condition():  # noqa: ASYNC110
+            await anyio.sleep(_POLL_SECONDS)
+        return
+    raise HarnessError(f"waited for {seconds_max:.0f} s in vain until {what}")
+
+
+def new_since(before: Sequence[str], now: Sequence[str], prefix: str) -> list[str]:
+    """The blobs of a kind that were not there before."""
+    return [blob for blob in now if blob.startswith(prefix) and blob not in set(before)]

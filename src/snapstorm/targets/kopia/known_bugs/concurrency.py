@@ -1,0 +1,134 @@
+"""Known bugs of several at work at once: a server's open files, and manifests that two compact at the same time."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+
+import anyio
+
+from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.model.abilities import InProcess
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
+from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia.command import Actor
+from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding, KnownBug
+from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, new_since, until
+from snapstorm.targets.kopia.target import KopiaTarget
+
+_CLIENTS = 3
+_SNAPSHOTS_EACH = 24
+_OPEN_FILES_GROWTH_MAX = 64
+"""As every run judges it. A healthy server stays at 10."""
+
+_COMPACTED_AT = 16
+"""So many manifest contents, and whoever reads them replaces them by one (0.19.0 to 0.23.1)."""
+_ROUNDS = 2
+_SETTLE_SECONDS = 0.3
+
+
+async def _take_many_through_a_server(bench: Bench) -> Finding | None:
+    place = TargetPlace(
+        testbed="known-bug", directory=bench.directory / "bed", secrets=FileSecretStore(bench.directory / "secrets")
+    )
+    tree = await bench.write_tree("source", count=1, size_bytes=1000)
+    names = [f"client-{number}@known-bug" for number in range(1, _CLIENTS + 1)]
+    async with KopiaTarget([bench.program], bench.runner).serve(place) as server:
+        assert isinstance(server, InProcess)
+        await server.add_clients(names)
+        clients = [server.client(name) for name in names]
+        await side_by_side(*(client.connect for client in clients))
+        pid = server.server_pid
+        before = len(os.listdir(f"/proc/{pid}/fd"))
+
+        async def take(client: ClientSnapshotter) -> None:
+            for number in range(_SNAPSHOTS_EACH):
+                await client.create_snapshot(tree.directory, str(number))
+
+        await side_by_side(*(functools.partial(take, client) for client in clients))
+        after = len(os.listdir(f"/proc/{pid}/fd"))
+    if after - before <= _OPEN_FILES_GROWTH_MAX:
+        return None
+    return Finding(
+        Guarantee.NO_LEAK,
+        f"the server holds {after} open files when nobody works, {before} before {_CLIENTS * _SNAPSHOTS_EACH} "
+        "snapshots of clients",
+    )
+
+
+async def _compact_beside_a_deletion(bench: Bench) -> Finding | None:
+    """The 16th manifest content makes its writer replace all 16; before it has, a snapshot is deleted, and the others
+    compact as well, which drops the mark of the deletion."""
+    first = await bench.create_repository()
+    slow = await bench.connect("slow")
+    tree = await bench.write_tree("source", count=1, size_bytes=1000)
+    # A write a second, so that it is stopped in the midst, and not before or after.
+    await bench.ask(slow, "repository", "throttle", "set", "--write-requests-per-second=1")
+    for _ in range(_ROUNDS):
+        doomed = await bench.take_snapshot(first, tree.directory)
+        await _compact_around_deletion(bench, first, slow, doomed)
+        if doomed in await _listed(bench, first):
+            return Finding(
+                Guarantee.DELETED_STAYS_GONE,
+                f"snapshot {doomed} is listed again: its deletion was acknowledged, and it was listed no more, until a "
+                "`policy set` that had been suspended meanwhile went on",
+            )
+    return None
+
+
+async def _compact_around_deletion(bench: Bench, first: Actor, slow: Actor, doomed: str) -> None:
+    await _fill_up(bench, first)
+    before = bench.blob_ids()
+
+    async def delete(send: Signal) -> None:
+        await until(lambda: bool(new_since(before, bench.blob_ids(), "x")), "the 16th was written")
+        await anyio.sleep(_SETTLE_SECONDS)
+        send(signal.SIGSTOP)
+        answers.check(await bench.kopia.delete_snapshot(first, doomed), "snapshot delete", OperationFailed)
+        if doomed in await _listed(bench, first):
+            raise HarnessError("the deletion had no effect, not even at first")
+        await _fill_up(bench, first)
+        await _write_manifest(bench, first)
+        send(signal.SIGCONT)
+
+    answers.check(await bench.beside(lambda: _write_manifest(bench, slow), delete), "policy set", OperationFailed)
+
+
+async def _fill_up(bench: Bench, actor: Actor) -> None:
+    """Write manifests until the next one is that at which all are compacted."""
+    while len((await bench.ask(actor, "content", "list", "--prefix=m")).stdout.splitlines()) < _COMPACTED_AT - 1:
+        await _write_manifest(bench, actor)
+
+
+async def _write_manifest(bench: Bench, actor: Actor) -> CompletedCommand:
+    return await bench.ask(actor, "policy", "set", "/anywhere", f"--keep-latest={next(bench.numbers) + 1}")
+
+
+async def _listed(bench: Bench, actor: Actor) -> set[str]:
+    return {entry.id for entry in answers.read_listing(await bench.kopia.list_snapshots(actor))}
+
+
+BUGS = (
+    KnownBug(
+        key="4866",
+        title="a server's open files grow with every snapshot",
+        provoked=f"{_CLIENTS} clients take {_SNAPSHOTS_EACH} snapshots each through one server.",
+        guarantee=Guarantee.NO_LEAK,
+        bad=frozenset({"0.19.0"}),
+        provoke=_take_many_through_a_server,
+    ),
+    KnownBug(
+        key="deleted-comes-back",
+        title="an acknowledged deletion is undone by a compaction of manifests",
+        provoked="`policy set` is suspended while it replaces 16 manifest contents by one; meanwhile a snapshot is "
+        "deleted and 16 more manifests are written; then it goes on.",
+        guarantee=Guarantee.DELETED_STAYS_GONE,
+        bad=frozenset(MEASURED),
+        provoke=_compact_beside_a_deletion,
+    ),
+)
