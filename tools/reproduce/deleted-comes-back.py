@@ -4,10 +4,11 @@
     deleted-comes-back.py KOPIA [ROUNDS]            one process is suspended for some seconds in each round
     deleted-comes-back.py KOPIA [ROUNDS] --natural  nobody is suspended: two commands are started together
 
-A process that opens a repository and finds 16 or more manifest contents (or writes the 16th) replaces them by one, which holds what is live
-as it has read it, and no tombstones (repo/manifest/committed_manifest_manager.go, compactLocked). If between its
-reading and its index blob somebody deletes a snapshot and somebody else compacts, tombstone and all, then the first
-one's content is what is left, and in it the snapshot lives.
+A process that reads or writes the 16th manifest content replaces all 16 by one, which holds what is live as it has
+read it, and no tombstones (repo/manifest/committed_manifest_manager.go, compactLocked). If between its reading and its
+index blob somebody deletes a snapshot and somebody else compacts, tombstone and all, then the first one's content is
+what is left, and in it the snapshot lives. The deleting process is such a somebody itself, when its tombstone is in the
+16th content.
 """
 
 import glob

@@ -8,7 +8,7 @@ import os
 import secrets
 import shlex
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,10 +35,11 @@ from snapstorm.targets.kopia.repository import IDENTITY
 from snapstorm.targets.kopia.target import CAPABILITIES
 
 COMMAND_SECONDS_MAX = 120.0
-_POLL_SECONDS = 0.002
+_POLL_SECONDS = 0.001
 _TREE_BYTES_MAX = 1 << 30
 _PASSWORD_BYTES = 24
 _DIFFERENCES_SHOWN = 3
+_ENDING = ".f"
 
 Signal = Callable[[int], None]
 """Sends a signal to a running command, with its group."""
@@ -128,16 +129,19 @@ class Bench:
         completed = await self.kopia.ask(actor, "snapshot", "create", "--json", *options, str(tree))
         return answers.read_receipt(completed).id
 
-    async def restore(self, snapshot: str) -> tuple[CompletedCommand, Path]:
-        """Restore straight from the repository, with nothing cached."""
-        number = next(self.numbers)
-        actor = await self.connect(f"auditor-{number}", has_cache=False)
-        destination = self.directory / f"restored-{number}"
+    async def connect_auditor(self) -> Actor:
+        """A connection that reads straight from the repository, with nothing cached."""
+        return await self.connect(f"auditor-{next(self.numbers)}", has_cache=False)
+
+    async def restore(self, snapshot: str, auditor: Actor | None = None) -> tuple[CompletedCommand, Path]:
+        """Restore straight from the repository, to a new place."""
+        destination = self.directory / f"restored-{next(self.numbers)}"
+        actor = auditor or await self.connect_auditor()
         return await self.kopia.restore(actor, snapshot, b"", destination), destination
 
-    async def what_is_wrong_with(self, snapshot: str, expected: Manifest) -> str | None:
+    async def what_is_wrong_with(self, snapshot: str, expected: Manifest, auditor: Actor | None = None) -> str | None:
         """In words, how a restore of a snapshot differs from what it must be; None if it does not."""
-        completed, destination = await self.restore(snapshot)
+        completed, destination = await self.restore(snapshot, auditor)
         if completed.exit_code != 0:
             return f"its restore ends with status {completed.exit_code}: {words_of(completed)}"
         return await self.difference(expected, destination)
@@ -168,9 +172,9 @@ class Bench:
         if not self.runner.signal_children_of(name, number):
             raise HarnessError("the command ended before anything could be done to it")
 
-    def blob_ids(self) -> list[str]:
-        """The blobs in the repository's directory, unfinished ones left out."""
-        return blob_ids(self.repository)
+    def blob_ids(self, prefix: str = "") -> list[str]:
+        """The blobs in the repository's directory that begin so, unfinished ones left out."""
+        return blob_ids(self.repository, prefix)
 
 
 @asynccontextmanager
@@ -184,10 +188,26 @@ async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[B
             await remove_tree_in_thread(directory)
 
 
-def blob_ids(repository: Path) -> list[str]:
-    """The ids of blobs from their files, which lie in directories named for the beginning of the id."""
-    paths = (Path(top, name).relative_to(repository) for top, _, names in os.walk(repository) for name in names)
-    return sorted("".join(path.parts).removesuffix(".f") for path in paths if path.suffix == ".f")
+def blob_ids(directory: Path, prefix: str = "", id_so_far: str = "") -> list[str]:
+    """The ids of blobs that begin so, from their files, which lie in directories named for the beginning of the id.
+
+    Looks only where such blobs can be, because somebody may be waiting for one with a signal at hand.
+    """
+    found: list[str] = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                blob = id_so_far + entry.name
+                length = min(len(blob), len(prefix))
+                if blob[:length] != prefix[:length]:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    found += blob_ids(directory / entry.name, prefix, blob)
+                elif blob.endswith(_ENDING) and blob.startswith(prefix):
+                    found.append(blob.removesuffix(_ENDING))
+    except FileNotFoundError:
+        pass  # Its last blob was just deleted.
+    return sorted(found)
 
 
 def words_of(completed: CompletedCommand) -> str:
@@ -202,8 +222,3 @@ async def until(condition: Callable[[], bool], what: str, *, seconds_max: float 
             await anyio.sleep(_POLL_SECONDS)
         return
     raise HarnessError(f"waited for {seconds_max:.0f} s in vain until {what}")
-
-
-def new_since(before: Sequence[str], now: Sequence[str], prefix: str) -> list[str]:
-    """The blobs of a kind that were not there before."""
-    return [blob for blob in now if blob.startswith(prefix) and blob not in set(before)]

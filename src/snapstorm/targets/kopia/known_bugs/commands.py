@@ -15,7 +15,7 @@ from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding, KnownBug, needs_root
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, new_since, until, words_of
+from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words_of
 
 _NOBODY = 65534
 _STREAM_BYTES = 8_000_000
@@ -56,7 +56,7 @@ async def _restore_by_path(bench: Bench) -> Finding | None:
 async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> Finding | None:
     """A stream is held open until a checkpoint was made, and ends long before the next one is due."""
     actor = await bench.create_repository()
-    before = bench.blob_ids()
+    before = bench.blob_ids("x")
     reading, writing = os.pipe()
     options = ("--json", "--stdin-file=stream", f"--checkpoint-interval={_CHECKPOINT_SECONDS}s")
 
@@ -70,7 +70,7 @@ async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> Finding | None:
         try:
             with os.fdopen(writing, "wb", buffering=0) as stream:
                 await anyio.to_thread.run_sync(_write_all, stream.fileno())
-                await until(lambda: bool(new_since(before, bench.blob_ids(), "x")), "a checkpoint was made")
+                await until(lambda: bench.blob_ids("x") != before, "a checkpoint was made")
         except BrokenPipeError:
             raise HarnessError("`snapshot create` did not read its input to the end") from None
 

@@ -18,7 +18,7 @@ from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor
 from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding, KnownBug
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, new_since, until
+from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until
 from snapstorm.targets.kopia.target import KopiaTarget
 
 _CLIENTS = 3
@@ -83,10 +83,11 @@ async def _compact_beside_a_deletion(bench: Bench) -> Finding | None:
 
 async def _compact_around_deletion(bench: Bench, first: Actor, slow: Actor, doomed: str) -> None:
     await _fill_up(bench, first)
-    before = bench.blob_ids()
+    before = meanwhile = bench.blob_ids("x")
 
     async def delete(send: Signal) -> None:
-        await until(lambda: bool(new_since(before, bench.blob_ids(), "x")), "the 16th was written")
+        nonlocal meanwhile
+        await until(lambda: bench.blob_ids("x") != before, "the 16th was written")
         await anyio.sleep(_SETTLE_SECONDS)
         send(signal.SIGSTOP)
         answers.check(await bench.kopia.delete_snapshot(first, doomed), "snapshot delete", OperationFailed)
@@ -94,9 +95,12 @@ async def _compact_around_deletion(bench: Bench, first: Actor, slow: Actor, doom
             raise HarnessError("the deletion had no effect, not even at first")
         await _fill_up(bench, first)
         await _write_manifest(bench, first)
+        meanwhile = bench.blob_ids("x")
         send(signal.SIGCONT)
 
     answers.check(await bench.beside(lambda: _write_manifest(bench, slow), delete), "policy set", OperationFailed)
+    if bench.blob_ids("x") == meanwhile:
+        raise HarnessError("`policy set` was not suspended in the midst of its work")
 
 
 async def _fill_up(bench: Bench, actor: Actor) -> None:

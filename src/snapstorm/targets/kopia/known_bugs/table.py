@@ -11,13 +11,13 @@ from typing import Any
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Program
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.kopia.known_bugs import commands, concurrency, storage
+from snapstorm.targets.kopia.known_bugs import commands, concurrency, epochs, storage
 from snapstorm.targets.kopia.known_bugs.base import Finding, KnownBug
 from snapstorm.targets.kopia.known_bugs.bench import open_bench
 
 PASS = "pass"
 
-BUGS: dict[str, KnownBug] = {bug.key: bug for bug in (*storage.BUGS, *commands.BUGS, *concurrency.BUGS)}
+BUGS: dict[str, KnownBug] = {bug.key: bug for bug in (*storage.BUGS, *commands.BUGS, *concurrency.BUGS, *epochs.BUGS)}
 """Every known bug by its key, in the order in which they are provoked."""
 
 
