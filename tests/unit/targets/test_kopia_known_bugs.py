@@ -1,0 +1,149 @@
+"""The table of known bugs, what is held against it, and what the layout of a repository's indexes says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from snapstorm import cli_bugs
+from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.targets.kopia import discovery
+from snapstorm.targets.kopia.known_bugs import epochs
+from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding
+from snapstorm.targets.kopia.known_bugs.bench import blob_ids
+from snapstorm.targets.kopia.known_bugs.table import BUGS, Row, choose, is_different
+
+LEAK = Finding(Guarantee.NO_LEAK, "open files")
+SET = "f07131cb8f8f49a22636315d60ec59e2"
+
+
+def row(key: str, version: str, finding: Finding | None = None, problem: str | None = None) -> Row:
+    return Row(BUGS[key], version, finding, 1.0, problem)
+
+
+def test_every_row_is_complete() -> None:
+    """Each bug says how it is provoked, and is bad in at least one of the versions that were measured."""
+    for key, bug in BUGS.items():
+        assert key == bug.key
+        assert bug.title
+        assert bug.provoked.endswith(".")
+        assert bug.bad
+        assert bug.bad <= set(MEASURED)
+        assert bug.bad | bug.good == set(MEASURED)
+
+
+@pytest.mark.parametrize("name", ["5371", "#5371"])
+def test_a_bug_is_chosen_by_its_number(name: str) -> None:
+    """With the sign or without."""
+    assert [bug.key for bug in choose(name)] == ["5371"]
+
+
+def test_all_are_chosen_by_default() -> None:
+    """In the order of the table."""
+    assert [bug.key for bug in choose(None)] == list(BUGS)
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("5731", "5371"), ("positiv-control", "positive-control")])
+def test_an_unknown_name_is_refused_with_the_nearest(typo: str, meant: str) -> None:
+    """One line, which lists the others too."""
+    with pytest.raises(ConfigError, match=f"did you mean '{meant}'") as refused:
+        choose(typo)
+    assert len(refused.value.problems) == 1
+    assert "deleted-comes-back" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("tried", "expected", "seen", "is_as_expected", "differs"),
+    [
+        (row("4866", "0.19.0", LEAK), "no-leak", "no-leak", True, False),
+        (row("4866", "0.19.0"), "no-leak", "pass", False, True),
+        (row("4866", "0.22.3"), "pass", "pass", True, False),
+        (row("4866", "0.23.1", LEAK), "pass", "no-leak", False, True),
+        (row("4866", "0.19.0", Finding(Guarantee.AVAILABLE, "x")), "no-leak", "available", False, True),
+        (row("4866", "1.0.0"), None, "pass", None, False),
+        (row("4866", "1.0.0", LEAK), None, "no-leak", None, True),
+        (row("4866", "0.19.0", problem="no disk"), "no-leak", None, None, False),
+        (row("positive-control", "1.0.0"), "restored-exactly", "pass", False, True),
+    ],
+)
+def test_what_is_seen_is_held_against_what_is_expected(
+    tried: Row, expected: str | None, seen: str | None, is_as_expected: bool | None, differs: bool
+) -> None:
+    """A missed bug differs, and so does another guarantee than the known one; of an unknown version, any does."""
+    assert (tried.expected, tried.seen, tried.is_as_expected) == (expected, seen, is_as_expected)
+    assert is_different(tried) is differs
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"),
+    [
+        ([row("4866", "0.22.3")], 0),
+        ([row("4866", "0.22.3"), row("4866", "0.19.0")], 1),
+        ([row("4866", "0.22.3", problem="x")], 3),
+        ([row("4866", "0.22.3", problem="x"), row("4866", "0.19.0")], 1),
+    ],
+)
+def test_exit_status(rows: list[Row], status: int) -> None:
+    """A difference outweighs what could not be found out, which is no success either."""
+    assert cli_bugs.exit_status(rows) == status
+
+
+def test_a_row_as_json_has_every_key() -> None:
+    """What is absent is null."""
+    assert row("4866", "1.0.0").as_json() == {
+        "bug": "4866",
+        "version": "1.0.0",
+        "expected": None,
+        "seen": "pass",
+        "is_as_expected": None,
+        "detail": None,
+        "seconds": 1.0,
+    }
+
+
+def test_a_missing_version_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's fault, before anything starts."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(discovery, "__file__", str(tmp_path / "discovery.py"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HarnessError, match="make tools-all"):
+        cli_bugs.known_bugs()
+
+
+def test_layout_of_a_healthy_repository() -> None:
+    """An epoch each has one set, and the next one to be compacted is behind the range."""
+    blobs = ["xe1", "xe3", "xn3_aa-s1-c1", f"xr0_1_{SET}-s9-c1", *(f"xs{n}_{SET}-s{n}-c1" for n in range(2))]
+    assert epochs.write_epoch(blobs) == 3
+    assert epochs.compacted_sets(blobs) == {0: {"s0"}, 1: {"s1"}}
+    assert epochs.last_in_ranges(blobs) == 1
+    assert not epochs.has_gap(blobs)
+    assert epochs.stuck_epoch(blobs) is None
+
+
+def test_layout_in_which_an_epoch_is_stuck() -> None:
+    """The range has taken in epoch 1 without a set of its own; epoch 2 has two."""
+    gap = [f"xr0_1_{SET}-s9-c1", f"xs0_{SET}-s0-c1"]
+    assert epochs.has_gap(gap)
+    assert epochs.stuck_epoch(gap) is None
+    stuck = [*gap, f"xs2_{SET}-s2-c2", f"xs2_{SET}-s2-c2", f"xs2_{SET}-s5-c1"]
+    assert epochs.stuck_epoch(stuck) == 2
+    assert epochs.compacted_sets(stuck)[2] == {"s2", "s5"}
+
+
+def test_layout_of_a_new_repository() -> None:
+    """Nothing is there yet."""
+    assert (epochs.write_epoch([]), epochs.last_in_ranges([]), epochs.stuck_epoch([])) == (0, -1, None)
+
+
+def test_blobs_are_found_by_the_beginning_of_their_ids(tmp_path: Path) -> None:
+    """Directories are part of the id; files that are not finished are not blobs."""
+    for name in ("x/n0_/f07-s1-c1.f", "x/e1.f", "q/b8e/7d5-s2.f", "q/b8e/7d6-s2.f.tmp.1", "kopia.repository.f"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert blob_ids(tmp_path) == ["kopia.repository", "qb8e7d5-s2", "xe1", "xn0_f07-s1-c1"]
+    assert blob_ids(tmp_path, "x") == ["xe1", "xn0_f07-s1-c1"]
+    assert blob_ids(tmp_path, "xn0_f") == ["xn0_f07-s1-c1"]
+    assert blob_ids(tmp_path / "missing") == []
