@@ -14,6 +14,7 @@ from typing import Annotated
 import anyio
 from cyclopts import App, Parameter
 
+from snapstorm.engine.together import first_failure
 from snapstorm.model.protocols import Program
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.discovery import find_kopia, find_version
@@ -73,14 +74,17 @@ def exit_status(rows: Sequence[Row]) -> int:
 async def _try_all(bugs: Sequence[KnownBug], programs: Sequence[Program], show: Callable[[Row], None]) -> list[Row]:
     rows: list[Row] = []
     with anyio.CancelScope() as scope:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_end_on_signal, scope)
-            async with ProcessRunner("known-bugs") as runner:
-                for bug in bugs:
-                    for program in programs:
-                        rows.append(await try_out(bug, program, runner))
-                        show(rows[-1])
-            tasks.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_end_on_signal, scope)
+                async with ProcessRunner("known-bugs") as runner:
+                    for bug in bugs:
+                        for program in programs:
+                            rows.append(await try_out(bug, program, runner))
+                            show(rows[-1])
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise first_failure(group) from group
     if scope.cancel_called:
         raise KeyboardInterrupt
     return rows

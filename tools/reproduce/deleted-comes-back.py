@@ -4,6 +4,8 @@
     deleted-comes-back.py KOPIA [ROUNDS]            one process is suspended for some seconds in each round
     deleted-comes-back.py KOPIA [ROUNDS] --natural  nobody is suspended: two commands are started together
 
+With --server, the snapshots are taken and deleted by a client through a server; the others work on the repository.
+
 A process that reads or writes the 16th manifest content replaces all 16 by one, which holds what is live as it has
 read it, and no tombstones (repo/manifest/committed_manifest_manager.go, compactLocked). If between its reading and its
 index blob somebody deletes a snapshot and somebody else compacts, tombstone and all, then the first one's content is
@@ -22,19 +24,29 @@ import time
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     words = [word for word in sys.argv[1:] if not word.startswith("--")]
     kopia, rounds = words[0], int(words[1]) if len(words) > 1 else 5
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as top:
         test = Test(kopia, top)
-        (natural if "--natural" in sys.argv else suspended)(test, rounds)
+        try:
+            test.prepare()
+            if "--server" in sys.argv:
+                test.serve()
+            (natural if "--natural" in sys.argv else suspended)(test, rounds)
+        finally:
+            test.end()
 
 
 class Test:
     def __init__(self, kopia, top):
         self.kopia, self.top, self.repository = kopia, top, os.path.join(top, "repository")
         self.written = 0
-        os.makedirs(os.path.join(top, "source"))
-        open(os.path.join(top, "source", "file"), "w").write("x")
+        self.processes = []
+
+    def prepare(self):
+        os.makedirs(os.path.join(self.top, "source"))
+        open(os.path.join(self.top, "source", "file"), "w").write("x")
         self.run(
             "a",
             "repository",
@@ -44,11 +56,11 @@ class Test:
             self.repository,
             "--format-block-key-derivation-algorithm=pbkdf2-sha256-600000",
         )
-        for actor in "bcd":
+        for actor in "bcde":
             self.run(actor, "repository", "connect", "filesystem", "--path", self.repository)
         self.run("a", "maintenance", "set", "--enable-quick=false", "--enable-full=false")
 
-    def start(self, actor, *command):
+    def start(self, actor, *command, stderr=subprocess.PIPE):
         home = os.path.join(self.top, actor)
         os.makedirs(home, exist_ok=True)
         environment = {
@@ -60,7 +72,9 @@ class Test:
             "KOPIA_PASSWORD": "secret",
             "KOPIA_CHECK_FOR_UPDATES": "false",
         }
-        return subprocess.Popen([self.kopia, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen([self.kopia, *command], env=environment, stdout=subprocess.PIPE, stderr=stderr)
+        self.processes.append(process)
+        return process
 
     def run(self, actor, *command):
         process = self.start(actor, *command)
@@ -68,6 +82,40 @@ class Test:
         if process.returncode:
             raise SystemExit(f"{command}: {err.decode()}")
         return out
+
+    def serve(self):
+        """From now on the actor "b" is a client of a server."""
+        self.run("a", "server", "acl", "enable")
+        self.run("a", "server", "users", "add", "u@h", "--user-password=secret")
+        log = os.path.join(self.top, "server.log")
+        files = [f"--tls-cert-file={self.top}/cert", f"--tls-key-file={self.top}/key"]
+        control = ["--server-control-username=control", "--server-control-password=control"]
+        words = ["server", "start", "--address=127.0.0.1:0", "--no-ui", "--tls-generate-cert", *files, *control]
+        with open(log, "wb") as file:
+            self.start("server", *words, "--config-file", f"{self.top}/a/config", stderr=file)
+        for _ in range(300):
+            text = open(log).read()
+            if "SERVER ADDRESS: " in text:
+                break
+            time.sleep(0.1)
+        url = text.split("SERVER ADDRESS: ")[1].split()[0]
+        fingerprint = text.split("SERVER CERT SHA256: ")[1].split()[0]
+        self.run(
+            "b",
+            "repository",
+            "connect",
+            "server",
+            f"--url={url}",
+            f"--server-cert-fingerprint={fingerprint}",
+            "--override-username=u",
+            "--override-hostname=h",
+        )
+
+    def end(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
     def snapshot(self, actor):
         return json.loads(self.run(actor, "snapshot", "create", "--json", os.path.join(self.top, "source")))["id"]
@@ -90,13 +138,12 @@ class Test:
 
 def suspended(test, rounds):
     back = 0
-    test.run(
-        "a", "repository", "throttle", "set", "--write-requests-per-second=1"
-    )  # So that it is caught in the midst.
+    # So that it is caught in the midst.
+    test.run("a", "repository", "throttle", "set", "--write-requests-per-second=1")
     for round_number in range(rounds):
         began = time.monotonic()
         doomed = test.snapshot("b")
-        fill(test, "b")
+        fill(test, "e")
         indexes = test.blobs("x")
         process = test.start("a", "policy", "set", "/p0", f"--keep-latest={round_number + 1}")
         while process.poll() is None and not test.blobs("x") - indexes:
@@ -104,9 +151,9 @@ def suspended(test, rounds):
         time.sleep(0.3)  # The 16th is written; now it waits for its turn to write what replaces all 16.
         process.send_signal(signal.SIGSTOP)
         test.run("b", "snapshot", "delete", doomed, "--delete")
-        after = test.listed("b")
-        fill(test, "b")
-        test.write_manifest("b")
+        after = test.listed("c")
+        fill(test, "e")
+        test.write_manifest("e")
         process.send_signal(signal.SIGCONT)
         process.communicate()
         now = test.listed("c")
@@ -126,7 +173,7 @@ def natural(test, rounds):
     began = time.monotonic()
     for round_number in range(rounds):
         doomed = test.snapshot("b")
-        fill(test, "b")
+        fill(test, "e")
         policy = test.start("a", "policy", "set", "/p0", f"--keep-latest={round_number + 1}")
         test.run("b", "snapshot", "delete", doomed, "--delete")
         policy.communicate()
