@@ -17,10 +17,9 @@ from pathlib import Path
 
 import anyio
 
-from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.errors import HarnessError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor
 from snapstorm.targets.kopia.known_bugs.base import Finding, KnownBug
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, Tree, until
@@ -123,7 +122,8 @@ class _Run:
             await anyio.sleep(_STOPPED_SECONDS)
             send(signal.SIGCONT)
 
-        answers.check(await self._bench.beside(self.maintain, stop), "maintenance run", OperationFailed)
+        # It may give up, stopped where what it knows must be fresh (seen once); then the next one is stopped.
+        await self._bench.beside(self.maintain, stop)
 
     async def interrupt_deletion(self, epoch: int) -> None:
         """Kill maintenance when it has deleted one of an epoch's indexes, if it does."""
