@@ -188,6 +188,8 @@ class Checker:
         tally.restores_verified_earlier_runs += not expectation.operation.startswith(f"r{self._run.number}-")
         tally.entries_verified += max(comparison.entries - 1, comparison.bytes_compared > 0)
         tally.bytes_verified += comparison.bytes_compared
+        tally.links_verified += comparison.restored.count(EntryType.SYMLINK) > 0
+        tally.empty_directories_verified += comparison.restored.has_empty_directory
         self._run.emit(RestoreVerified(expectation.client, comparison.snapshot, comparison.bytes_compared))
 
     def _report_restore(

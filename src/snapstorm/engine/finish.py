@@ -16,6 +16,7 @@ from snapstorm.model.events import SweepAdvanced
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import ClientSnapshotter, Server
+from snapstorm.model.work import Work
 
 TIMED_OUT_AGAIN_TRIES = 3
 SWEEP_AT_ONCE = 4
@@ -113,7 +114,7 @@ class Finisher:
 
     async def _try_locks_of(self, client: str) -> None:
         impostor = self._server.impostor(client)
-        await self._must_be_refused(impostor, client, "a wrong password", connects=True)
+        await self._must_be_refused(impostor, client, Work.WRONG_PASSWORD, connects=True)
         try:
             await impostor.disconnect()
             if not self._server.manages_users:
@@ -124,7 +125,7 @@ class Finisher:
             words = f"{client} could not be removed although no fault was active: {error}"
             self._checker.report(Guarantee.AVAILABLE, words, client=client, texts={"output.txt": error.evidence})
             return
-        await self._must_be_refused(self._snapshotter.of(client), client, "a removed client", connects=False)
+        await self._must_be_refused(self._snapshotter.of(client), client, Work.REMOVED_CLIENT, connects=False)
 
     async def _must_be_refused(self, snapshotter: ClientSnapshotter, client: str, who: str, *, connects: bool) -> None:
         await must_be_refused(self._run, self._checker, snapshotter, client, who, connects=connects)

@@ -20,6 +20,7 @@ async def must_be_refused(
                 await snapshotter.connect()
             listed = await snapshotter.list_snapshots()
         except AccessDenied:
+            run.tally.refused[who] = run.tally.refused.get(who, 0) + 1
             return
         except TargetError as error:
             run.note(f"whether {who} is refused could not be judged: {error}")

@@ -95,6 +95,12 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
     def count(self, kind: EntryType) -> int:
         return sum(entry.type is kind for entry in self.entries)
 
+    @property
+    def has_empty_directory(self) -> bool:
+        """Whether a directory below the root holds nothing."""
+        holding = {entry.path.rpartition(b"/")[0] for entry in self.entries}
+        return any(entry.type is EntryType.DIRECTORY and entry.path not in holding for entry in self.entries[1:])
+
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
 

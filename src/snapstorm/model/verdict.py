@@ -43,6 +43,12 @@ class Tally:
     entries_verified: int = 0
     """Entries other than roots that were compared in them."""
     bytes_verified: int = 0
+    links_verified: int = 0
+    """Restores in which a link was compared."""
+    empty_directories_verified: int = 0
+    """Restores in which an empty directory below the root was compared."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """By who tried to get in and must not: how often the target refused them."""
     restores_narrowed: int = 0
     """Restores compared by fewer properties than their snapshots promised, for lack of rights here and now."""
     sweep_verified: int = 0

@@ -134,3 +134,10 @@ def test_a_narrower_table_promises_only_what_both_promise() -> None:
     assert (both.owner, both.xattrs, both.mode) == (False, False, True)
     assert both.directory_mtime is DirectoryTimes.NOT_KEPT
     assert both == second.narrowed_to(first)
+
+
+def test_an_empty_directory_is_seen() -> None:
+    """Only one below the root counts, and only if it holds nothing."""
+    assert not TREE.has_empty_directory
+    assert not Manifest.of([directory(b"")]).has_empty_directory
+    assert Manifest.of([directory(b""), directory(b"d"), directory(b"d/e")]).has_empty_directory

@@ -1,0 +1,67 @@
+"""Work: how much of each kind a run has done, by which its power can be told.
+
+A defect of a restore shows only to who restores, one of a deletion only to who deletes. So what a run would have caught
+is a matter of how often it did which kind of work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from snapstorm.model.verdict import Tally
+
+
+class Work(StrEnum):
+    """A kind of work, by which defects show."""
+
+    CREATE = "create"
+    RESTORE = "restore"
+    RESTORE_LINK = "restore a link"
+    RESTORE_EMPTY_DIRECTORY = "restore an empty directory"
+    RESTORE_EARLIER = "restore of an earlier run"
+    LIST = "list"
+    LIST_AMONG_OTHERS = "list among others"
+    DELETE = "delete"
+    EXPIRE = "expire"
+    COLLECT = "collect"
+    MEASURE = "measure storage"
+    VERIFY = "verify"
+    WRONG_PASSWORD = "a wrong password"
+    REMOVED_CLIENT = "a removed client"
+
+
+_BY_ACTION = {
+    Work.CREATE: ("snapshot-root", "snapshot-subpath"),
+    Work.LIST: ("list-snapshots",),
+    Work.DELETE: ("delete-snapshot", "delete-random-snapshot", "delete-snapshots"),
+    Work.EXPIRE: ("expire",),
+    Work.COLLECT: ("run-gc",),
+    Work.MEASURE: ("check-storage",),
+    Work.VERIFY: ("verify-repository",),
+}
+
+
+def under_fault(key: str) -> str:
+    """The kind of work that a fault is."""
+    return f"fault {key}"
+
+
+def work_done(tally: Tally, *, is_among_others: bool) -> Mapping[str, int]:
+    """How much of each kind of work was done and judged. `is_among_others`: several clients share a target that
+    promises to keep them apart."""
+    done: dict[str, int] = {
+        kind: sum(count for key in keys for outcome, count in tally.actions.get(key, {}).items() if outcome != "no_op")
+        for kind, keys in _BY_ACTION.items()
+    }
+    return {
+        **done,
+        Work.RESTORE: tally.restores_verified,
+        Work.RESTORE_LINK: tally.links_verified,
+        Work.RESTORE_EMPTY_DIRECTORY: tally.empty_directories_verified,
+        Work.RESTORE_EARLIER: tally.restores_verified_earlier_runs,
+        Work.LIST_AMONG_OTHERS: done[Work.LIST] if is_among_others else 0,
+        Work.WRONG_PASSWORD: tally.refused.get(Work.WRONG_PASSWORD, 0),
+        Work.REMOVED_CLIENT: tally.refused.get(Work.REMOVED_CLIENT, 0),
+        **{under_fault(key): count for key, count in tally.faults.items()},
+    }

@@ -1,0 +1,29 @@
+"""Work: counted by kind, from what a run has tallied."""
+
+from __future__ import annotations
+
+from snapstorm.model.actions import ACTIONS
+from snapstorm.model.verdict import Tally
+from snapstorm.model.work import _BY_ACTION, Work, under_fault, work_done
+
+
+def test_actions_of_a_kind_are_summed_and_no_ops_left_out() -> None:
+    """Whether they ended well or not, they would have shown a defect."""
+    tally = Tally()
+    for key, outcome in (("snapshot-root", "ok"), ("snapshot-subpath", "unknown"), ("snapshot-root", "no_op")):
+        tally.count(key, outcome)
+    assert work_done(tally, is_among_others=False)[Work.CREATE] == 2
+
+
+def test_every_kind_of_work_is_told() -> None:
+    """Also what was not done; faults by their key."""
+    tally = Tally()
+    tally.count_fault("kill-server")
+    done = work_done(tally, is_among_others=True)
+    assert done.keys() == {*Work, under_fault("kill-server")}
+    assert done[under_fault("kill-server")] == 1
+
+
+def test_kinds_are_made_of_actions_that_there_are() -> None:
+    """A key that is renamed is renamed here, too."""
+    assert {key for keys in _BY_ACTION.values() for key in keys} <= ACTIONS.keys()
