@@ -13,7 +13,7 @@ from snapstorm.engine.harness import HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
-from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
+from snapstorm.targets.memory.fault_defects import SHOWN_BY, UNDER_FAULTS
 
 HONEST_SEEDS = 12
 PACE = 30.0
@@ -25,14 +25,6 @@ SIMULATED = (
 )  # fmt: skip
 """What the simulated target can suffer without root."""
 
-SHOWN_BY = {
-    "kill-forgets-a-snapshot": "kill-server",
-    "restart-takes-no-snapshots": "terminate-server",
-    "damage-is-not-noticed": "flip-byte",
-    "verify-says-nothing": "unfinished-files",
-    "old-password-still-good": "change-password",
-    "reader-may-write": "narrow-rights",
-}
 UNDER_STORM = SCENARIO.model_copy(update={"duration_seconds": SECONDS, "actions": None})
 
 

@@ -15,45 +15,12 @@ import pytest
 from snapstorm.engine.harness import HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.model.verdict import Verdict
+from snapstorm.plan.calibration import SIMULATED as SCENARIO
 from snapstorm.plan.scenarios import Scenario, shipped
 from snapstorm.targets.memory import DEFECTS
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 
 HONEST_SEEDS = 50
-
-SCENARIO = Scenario.model_validate(
-    {
-        "name": "power",
-        "clients": 3,
-        "actions": 120,
-        "steps": [
-            {"action": "write-random-files", "count": 12, "size_bytes": "1..20000"},
-            {"action": "snapshot-root"},
-        ],
-        "weights": {
-            "snapshot-root": 20,
-            "snapshot-subpath": 4,
-            "restore-random-snapshot": 20,
-            "restore-subpath": 6,
-            "restore-into-data-directory": 4,
-            "delete-random-snapshot": 8,
-            "expire": 4,
-            "write-random-files": 15,
-            "modify-files": 15,
-            "change-metadata": 6,
-            "delete-files": 4,
-            "delete-random-subdirectory": 4,
-            "list-snapshots": 8,
-            "run-gc": 6,
-            "verify-repository": 3,
-        },
-        "options": {
-            "write-random-files": {"count": "1..6", "size_bytes": "0..20000", "odd_percent": 40},
-            "expire": {"keep_latest": 3},
-        },
-    }
-)
-
 
 SPACE = shipped("space")
 

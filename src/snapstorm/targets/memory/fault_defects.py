@@ -82,3 +82,13 @@ UNDER_FAULTS: dict[str, Defect] = {
     "reader-may-write": Defect("A client that may only read may write.", Guarantee.CLIENTS_ISOLATED, ReadersWrite),
 }
 """These show only under the fault that they are about."""
+
+SHOWN_BY = {
+    "kill-forgets-a-snapshot": "kill-server",
+    "restart-takes-no-snapshots": "terminate-server",
+    "damage-is-not-noticed": "flip-byte",
+    "verify-says-nothing": "unfinished-files",
+    "old-password-still-good": "change-password",
+    "reader-may-write": "narrow-rights",
+}
+"""For each of them, the fault under which it shows."""
