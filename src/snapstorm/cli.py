@@ -22,11 +22,9 @@ import anyio
 import cyclopts
 from cyclopts import App, Group, Parameter
 
-from snapstorm import __version__
-from snapstorm.cli_bugs import register as register_bugs
+from snapstorm import __version__, cli_bugs, cli_calibrate, cli_show
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
-from snapstorm.cli_show import register
 from snapstorm.cli_swarm import draw_configuration
 from snapstorm.cli_words import (
     above_zero,
@@ -59,8 +57,8 @@ app = App(
     help_format="markdown",
 )
 app.register_install_completion_command()
-register(app)
-register_bugs(app)
+for part in (cli_show, cli_bugs, cli_calibrate):
+    part.register(app)
 
 _WHAT = Group("What runs", sort_key=1)
 _WHERE = Group("Where and against what", sort_key=2)

@@ -135,7 +135,7 @@ async def _run(
         try:
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(_end_on_signal, scope)
+                    tasks.start_soon(end_on_signal, scope)
                     async with open_harness(options, listener) as opened:
                         harness = opened
                         if work is not None:
@@ -152,7 +152,7 @@ async def _run(
     return harness.result
 
 
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
+async def end_on_signal(scope: anyio.CancelScope) -> None:
     """The first signal ends the run cleanly; the second one at once (the watchdog then ends the children)."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for _ in signals:

@@ -27,7 +27,8 @@ LONGER = {"engine/engine.py": 580, "ledger/ledger.py": 570}
 TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli", "pytest_plugin"}),
-    frozenset({"cli_bugs", "cli_operated", "cli_run", "cli_show", "cli_swarm", "cli_words"}),
+    frozenset({"cli_bugs", "cli_calibrate", "cli_operated", "cli_show", "cli_swarm"}),
+    frozenset({"cli_run", "cli_words"}),
     frozenset({"report"}),
     frozenset({"engine"}),
     frozenset({"faults"}),
@@ -42,7 +43,19 @@ TIERS: tuple[frozenset[str], ...] = (
 `runtime`, which raises them."""
 
 KOPIA_NAMED_IN = frozenset(
+<<<<<<< HEAD
     {"cli.py", "cli_bugs.py", "cli_operated.py", "cli_run.py", "cli_show.py", "pytest_plugin.py", "targets/choose.py"}
+=======
+    {
+        "cli.py",
+        "cli_calibrate.py",
+        "cli_operated.py",
+        "cli_run.py",
+        "cli_show.py",
+        "pytest_plugin.py",
+        "targets/choose.py",
+    }
+>>>>>>> 9f8922d (engine: calibrate measures, blind, what the judge catches)
     | {"engine/harness.py", "engine/options.py", "engine/set_up.py"}
 )
 """Where a target is chosen by name; everything else that knows Kopia stands under targets/kopia."""
