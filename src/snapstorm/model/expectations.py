@@ -8,6 +8,7 @@ before it began. Nothing but a deletion that the run asked for ends a live expec
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -197,6 +198,24 @@ def _judge_expectation(
                 expectation.operation,
             )
         )
+    elif _is_elsewhere(entry, expectation) and must_be_listed(expectation, listing):
+        judgement.findings.append(
+            Finding(
+                Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+                f"snapshot {entry.id} of {expectation.source} is listed as one of {entry.source}",
+                entry.id,
+                expectation.operation,
+            )
+        )
+
+
+def _is_elsewhere(entry: ListedSnapshot, expectation: Expectation) -> bool:
+    """Whether a snapshot is listed under another source: who looks for it there does not find it, and retention counts
+    it among others. Targets tidy paths up, and show one that is not UTF-8 as they like."""
+    shown, wanted = entry.source, expectation.source
+    if any(mark in path for mark in ("\\", "\ufffd") for path in (shown, wanted)):
+        return False
+    return posixpath.normpath(shown) != posixpath.normpath(wanted)
 
 
 def _judge_unlisted(listing: Listing, expectation: Expectation, judgement: ListingJudgement) -> None:

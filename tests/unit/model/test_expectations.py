@@ -40,6 +40,19 @@ def test_a_lost_snapshot_is_found() -> None:
     assert not judgement.settled
 
 
+def test_a_snapshot_that_is_listed_under_another_source_is_found() -> None:
+    """Who looks for it where it was taken does not find it; a path that was tidied up is the same one."""
+    moved = replace(ENTRY, source=f"{LIVE.source}/elsewhere")
+    assert guarantees(listing(moved), LIVE) == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+    assert guarantees(listing(moved), replace(LIVE, acknowledged_tick=105)) == []
+    assert guarantees(listing(ENTRY), replace(LIVE, source=f"{LIVE.source}/./x/..")) == []
+
+
+def test_a_source_that_can_not_be_shown_is_not_judged() -> None:
+    """Bytes that are not UTF-8 are shown by each in its own way."""
+    assert guarantees(listing(replace(ENTRY, source="/a\ufffd")), replace(LIVE, source="/a\\xff")) == []
+
+
 def test_a_snapshot_acknowledged_while_the_listing_ran_may_be_missing() -> None:
     """A listing proves presence only of what was acknowledged before it began."""
     assert guarantees(listing(), replace(LIVE, acknowledged_tick=105)) == []
