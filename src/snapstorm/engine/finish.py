@@ -103,14 +103,17 @@ class Finisher:
             await self._server.forget_caches(sorted(clients))
 
     async def try_locks(self, clients: Sequence[str]) -> None:
-        """A wrong password and a removed client must get in nowhere. Clients' caches go meanwhile.
+        """A wrong password and a removed client must get in nowhere, and one who stays must still get in. Clients'
+        caches go meanwhile.
 
         They would only take room: the next run begins without them.
         """
-        tried, idle = clients[-1:], clients[:-1]
+        tried, staying, idle = clients[-1:], clients[:-1][:1], clients[:-1][1:]
         locks = [functools.partial(self._try_locks_of, client) for client in tried if self._server.has_permissions]
         await together([*locks, functools.partial(self._server.forget_caches, idle)])
-        await self._server.forget_caches(tried)
+        if locks and self._server.manages_users:
+            await self.reconcile(staying)
+        await self._server.forget_caches([*staying, *tried])
 
     async def _try_locks_of(self, client: str) -> None:
         impostor = self._server.impostor(client)
