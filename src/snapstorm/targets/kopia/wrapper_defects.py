@@ -51,7 +51,17 @@ def _create(sentence: str, guarantee: Guarantee, body: str, *, number: int = 3) 
 
 
 def _list(sentence: str, guarantee: Guarantee, body: str, *, shown_by: Work = Work.LIST) -> WrapperDefect:
-    return _before("snapshot list", shown_by, guarantee, sentence, body, number=2)
+    """Every second listing that shows anything shows `listed`, as the body has changed it."""
+    block = f"""
+if asks_for("snapshot", "list"):
+    done = run(argv)
+    listed = sorted(shown_by(done) or [], key=lambda entry: entry["startTime"])
+    if listed and every(2, "list"):
+{textwrap.indent(textwrap.dedent(body).strip(), " " * 8)}
+        end(done, listed)
+    end(done)
+"""
+    return WrapperDefect(sentence, guarantee, shown_by, block)
 
 
 def _delete(sentence: str, guarantee: Guarantee, body: str) -> WrapperDefect:
@@ -369,54 +379,29 @@ if asks_for("snapshot", "create"):
         "argv = [word for word in argv if not word.startswith('--tags')]",
     ),
     # Listings.
-    "list-omits-the-newest": _list(
-        "A listing leaves the newest snapshot out.",
-        _STAYS,
-        "done = run(argv)\nend(done, sorted(shown_by(done), key=lambda entry: entry['startTime'])[:-1])",
-    ),
-    "list-is-empty": _list("A listing shows nothing.", _STAYS, "print('[]')\nsys.exit(0)"),
+    "list-omits-the-newest": _list("A listing leaves the newest snapshot out.", _STAYS, "del listed[-1]"),
+    "list-is-empty": _list("A listing shows nothing.", _STAYS, "listed = []"),
     "list-shows-a-ghost": _list(
         "A listing shows a snapshot that nobody asked for.",
         _UNREQUESTED,
-        """
-        done = run(argv)
-        listed = shown_by(done)
-        end(done, [*listed, *({**entry, "id": "1" * 32, "tags": {}} for entry in listed[:1])])
-        """,
+        "listed.append({**listed[0], 'id': '1' * 32, 'tags': {}})",
     ),
     "list-shows-duplicates": _list(
-        "A listing shows the newest snapshot twice.",
-        _UNREQUESTED,
-        "done = run(argv)\nlisted = shown_by(done)\nend(done, listed + listed[-1:])",
+        "A listing shows the newest snapshot twice.", _UNREQUESTED, "listed.append(listed[-1])"
     ),
-    "list-changes-an-id": _list(
-        "A listing has a snapshot under another id.",
-        _STAYS,
-        """
-        done = run(argv)
-        listed = shown_by(done)
-        for entry in listed[-1:]:
-            entry["id"] = "2" * 32
-        end(done, listed)
-        """,
+    "list-changes-an-id": _list("A listing has a snapshot under another id.", _STAYS, "listed[-1]['id'] = '2' * 32"),
+    "list-moves-a-snapshot": _list(
+        "A listing has a snapshot under another source.", _STAYS, "listed[-1]['source']['path'] += '/elsewhere'"
     ),
     "list-calls-it-incomplete": _list(
-        "A listing shows a complete snapshot as incomplete.",
-        _STAYS,
-        """
-        done = run(argv)
-        listed = shown_by(done)
-        for entry in listed[-1:]:
-            entry["incomplete"] = "checkpoint"
-        end(done, listed)
-        """,
+        "A listing shows a complete snapshot as incomplete.", _STAYS, "listed[-1]['incomplete'] = 'checkpoint'"
     ),
     "list-shows-others": _list(
         "A client is shown the snapshots of others.",
         _ISOLATED,
         """
-        server = {"KOPIA_CONFIG_PATH": str(bed() / "server" / "repository.config")}
-        end(run(argv, **server, KOPIA_PASSWORD=secret("repository")))
+        server = str(bed() / "server" / "repository.config")
+        end(run(argv, KOPIA_CONFIG_PATH=server, KOPIA_PASSWORD=secret("repository")))
         """,
         shown_by=Work.LIST_AMONG_OTHERS,
     ),
@@ -432,6 +417,14 @@ if asks_for("snapshot", "create"):
             run(["snapshot", "delete", other, "--delete"])
         """,
     ),
+    "delete-takes-another-instead": _delete(
+        "A deletion takes another snapshot of the client instead.",
+        _GONE,
+        """
+        for other in [entry["id"] for entry in snapshots() if entry["id"] != argv[2]][:1]:
+            argv[2] = other
+        """,
+    ),
     "delete-comes-back": WrapperDefect("A deleted snapshot is listed again.", _GONE, Work.DELETE, _COMES_BACK),
     "delete-fails": _delete("A deletion fails.", _A, "sys.exit('ERROR delete failed')"),
     "delete-fails-though-done": _delete(
@@ -444,6 +437,11 @@ if asks_for("snapshot", "create"):
     "expire-fails": _expire("Retention fails.", _A, "sys.exit('ERROR expire failed')"),
     # Collections and checks.
     "maintenance-does-nothing": _collect("A collection is acknowledged and not done.", _A, "sys.exit(0)"),
+    "maintenance-is-only-quick": _collect(
+        "A full collection is acknowledged, and only a quick one done.",
+        _A,
+        "argv = [{'--full': '--no-full'}.get(word, word) for word in argv]",
+    ),
     "maintenance-deletes-a-snapshot": _collect(
         "A collection deletes the newest snapshot.",
         _STAYS,
@@ -475,6 +473,17 @@ if asks_for("snapshot", "create"):
         _ISOLATED,
         "A client that was removed is still let in.",
         "sys.exit(0)",
+    ),
+    "server-removes-others-too": _before(
+        "server users delete",
+        Work.REMOVED_CLIENT,
+        _A,
+        "With a client that is removed, others are shut out too.",
+        """
+        for number in (1, 2):
+            run(["server", "users", "delete", f"client-{number}@snapstorm", "--no-auto-maintenance"])
+        sys.exit(0)
+        """,
     ),
     "server-does-not-refresh": WrapperDefect(
         "A server that was told to look again does not see that a client was removed.",
