@@ -7,7 +7,6 @@ ones of both.
 from __future__ import annotations
 
 import difflib
-import functools
 import json
 import secrets
 import sys
@@ -200,24 +199,29 @@ def real_specimen(real: Path, name: str, defect: WrapperDefect | None) -> Specim
 
 
 def calibrate_with(specimens: Sequence[Specimen], seed: int, *, json_output: bool) -> int:
-    """Try these specimens, tell what comes of it, and return the exit status. Leaves nothing behind."""
+    """Try these specimens, tell what comes of it, and return the exit status. Leaves nothing behind.
+
+    Raises Interrupted, when what was tried until then has been told, if a signal has ended it.
+    """
     print(f"calibration with seed {seed}: {len(specimens)} runs", file=sys.stderr, flush=True)
     directory = Path(tempfile.mkdtemp(prefix="snapstorm-calibrate-"))
+    trials: list[Trial] = []
     try:
-        trials = anyio.run(functools.partial(_try_all, specimens, directory, seed))
+        anyio.run(_try_all, specimens, directory, seed, trials)
     finally:
         remove_tree(directory)
     calibration = Calibration(seed, trials)
     for line in calibration_lines(calibration):
         print(line, file=sys.stderr if json_output else sys.stdout)
+    if len(trials) < len(specimens):
+        raise Interrupted
     if json_output:
         print(json.dumps(calibration.as_json(), indent=1), flush=True)
     return 0 if calibration.is_perfect else 1
 
 
-async def _try_all(specimens: Sequence[Specimen], directory: Path, seed: int) -> list[Trial]:
-    """All trials. Raises Interrupted when a signal has ended them."""
-    trials: list[Trial] = []
+async def _try_all(specimens: Sequence[Specimen], directory: Path, seed: int, trials: list[Trial]) -> None:
+    """Try one after the other, until all are tried or a signal ends it; each trial that has ended is added."""
     try:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as tasks:
@@ -229,6 +233,3 @@ async def _try_all(specimens: Sequence[Specimen], directory: Path, seed: int) ->
                 tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise first_failure(group) from group
-    if len(trials) < len(specimens):
-        raise Interrupted
-    return trials
