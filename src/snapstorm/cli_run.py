@@ -26,6 +26,7 @@ from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.report.history import proven_lines
+from snapstorm.report.power import would_have_caught
 from snapstorm.report.progress import ProgressKind, progress
 from snapstorm.report.summary import STYLES, summary_lines
 from snapstorm.targets.choose import find_versions
@@ -101,8 +102,8 @@ def run_stages(stages: Sequence[Stage], kind: ProgressChoice, *, json_output: bo
             _print_proven(testbed)
     last = results[-1]
     if json_output:
-        stages_json: list[dict[str, Any]] = [result.as_json() for result in results] if len(stages) > 1 else []
-        print(json.dumps({**last.as_json(), "stages": stages_json}), flush=True)
+        shown = [_as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
+        print(json.dumps({**shown[-1], "stages": shown if len(stages) > 1 else []}), flush=True)
     return EXIT_STATUS[last.verdict]
 
 
@@ -123,8 +124,17 @@ def _common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> It
 
 def _run_stage(stage: Stage, kind: ProgressChoice) -> RunResult:
     result = anyio.run(_run, stage.options, stage.work, ProgressKind(kind))
-    _print_summary(result)
+    _print_summary(result, is_exclusive=_is_exclusive(stage))
     return result
+
+
+def _is_exclusive(stage: Stage) -> bool:
+    return stage.options.operator is None
+
+
+def _as_json(result: RunResult, stage: Stage) -> dict[str, Any]:
+    caught = would_have_caught(result, is_exclusive=_is_exclusive(stage))
+    return {**result.as_json(), "would_have_caught": caught}
 
 
 async def _run(
@@ -162,9 +172,9 @@ async def end_on_signal(scope: anyio.CancelScope) -> None:
             scope.cancel()
 
 
-def _print_summary(result: RunResult) -> None:
+def _print_summary(result: RunResult, *, is_exclusive: bool) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    lines = summary_lines(result, is_testbed_kept=result.testbed.exists())
+    lines = summary_lines(result, is_testbed_kept=result.testbed.exists(), is_exclusive=is_exclusive)
     for line in lines[:-1]:
         console.print(line, markup=False, style="red" if line.startswith("VIOLATED") else None)
     console.print(lines[-1], markup=False, style=STYLES[result.verdict])

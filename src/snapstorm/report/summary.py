@@ -9,6 +9,7 @@ from snapstorm.engine.result import RunResult
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.verdict import Tally, Verdict
+from snapstorm.report.power import power_line
 
 STYLES = {
     Verdict.PASS: "bold green",
@@ -30,8 +31,9 @@ def show_bytes(count: int) -> str:
     return f"{count} bytes" if unit == 0 else f"{amount:.1f} {units[unit]}"
 
 
-def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
-    """The summary as plain lines, the verdict last, so that it stands above the prompt."""
+def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: bool = True) -> list[str]:
+    """The summary as plain lines, the verdict last, so that it stands above the prompt. `is_exclusive`: the target
+    served this run alone."""
     tally = result.tally
     target = " ".join((result.target.name, *result.target.versions))
     earlier = tally.restores_verified_earlier_runs
@@ -56,6 +58,8 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
         lines += _show_violation(violation)
     if len(tally.violations) > VIOLATIONS_SHOWN_MAX:
         lines.append(f"           and {len(tally.violations) - VIOLATIONS_SHOWN_MAX} more violation(s)")
+    if (power := power_line(result, is_exclusive=is_exclusive)) is not None:
+        lines.append(power)
     if is_testbed_kept:
         lines.append(f"testbed    {result.testbed}")
     lines.append(f"{result.verdict.value.upper()}: {result.reason}")

@@ -1,0 +1,58 @@
+"""What a run that passed would have caught: its work, held against what the shipped calibration needed.
+
+`calibrated.json` has the shape of what `snapstorm calibrate --json` prints, and may be replaced by it. Its `needed` is
+an upper bound: all work of that kind that had been begun when the defect was caught.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+
+from snapstorm.engine.result import RunResult
+from snapstorm.model.protocols import Mode
+from snapstorm.model.verdict import Verdict
+from snapstorm.model.work import work_done
+
+
+@dataclass(frozen=True)
+class CalibratedClass:
+    """A kind of planted defect, and what it took to catch it."""
+
+    name: str
+    work: str
+    needed: int
+
+
+@functools.cache
+def calibrated(kind: str) -> tuple[CalibratedClass, ...]:
+    """The defects of this kind of target that the shipped calibration caught each time; none for others."""
+    document = json.loads(files("snapstorm.report").joinpath("calibrated.json").read_text(encoding="utf-8"))
+    return tuple(
+        CalibratedClass(found["name"], found["work"], found["needed"])
+        for found in document["classes"]
+        if found["kind"] == kind and found["caught"] == found["runs"]
+    )
+
+
+def would_have_caught(result: RunResult, *, is_exclusive: bool) -> list[str] | None:
+    """The kinds of planted defects that a run like this one would have caught: those of which it did as much of the
+    work that shows them as the calibration needed. None unless the run passed.
+
+    `is_exclusive`: the target serves this run alone, so that it was judged what clients see of each other.
+    """
+    if result.verdict is not Verdict.PASS:
+        return None
+    is_among_others = is_exclusive and result.clients > 1 and result.mode is Mode.SERVER
+    done = work_done(result.tally, is_among_others=is_among_others)
+    return [found.name for found in calibrated(result.target.name) if done.get(found.work, 0) >= found.needed]
+
+
+def power_line(result: RunResult, *, is_exclusive: bool) -> str | None:
+    """The same in a line of the summary; None where there is nothing to tell."""
+    caught, there_are = would_have_caught(result, is_exclusive=is_exclusive), len(calibrated(result.target.name))
+    if caught is None or not there_are:
+        return None
+    return f"power      would have caught {len(caught)} of {there_are} kinds of planted defects"

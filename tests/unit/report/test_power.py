@@ -1,0 +1,103 @@
+"""What a run that passed would have caught: no more than its work allows to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from snapstorm.engine.result import RunResult
+from snapstorm.model.expectations import State
+from snapstorm.model.protocols import Mode, TargetDescription
+from snapstorm.model.verdict import Tally, Verdict
+from snapstorm.model.work import Work
+from snapstorm.report import power
+from snapstorm.report.power import CalibratedClass, calibrated, power_line, would_have_caught
+from snapstorm.report.summary import summary_lines
+from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
+from snapstorm.targets.memory import DEFECTS
+
+CLASSES = (
+    CalibratedClass("flips", Work.RESTORE, 3),
+    CalibratedClass("link", Work.RESTORE_LINK, 1),
+    CalibratedClass("others", Work.LIST_AMONG_OTHERS, 1),
+    CalibratedClass("removed", Work.REMOVED_CLIENT, 1),
+    CalibratedClass("killed", "fault kill-server", 2),
+)
+
+
+@pytest.fixture(autouse=True)
+def classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "calibrated", lambda _: CLASSES)
+
+
+def result(tally: Tally, *, verdict: Verdict = Verdict.PASS, clients: int = 2) -> RunResult:
+    return RunResult(
+        1,
+        1,
+        verdict,
+        "",
+        TargetDescription("kopia"),
+        Mode.SERVER,
+        clients,
+        1.0,
+        {},
+        tally,
+        dict.fromkeys(State, 0),
+        Path(),
+    )
+
+
+def caught(tally: Tally, *, is_exclusive: bool = True, clients: int = 2) -> list[str] | None:
+    return would_have_caught(result(tally, clients=clients), is_exclusive=is_exclusive)
+
+
+def test_a_kind_counts_only_with_as_much_work_as_it_took() -> None:
+    """One restore less, and it does not count."""
+    assert caught(Tally(restores_verified=2)) == []
+    assert caught(Tally(restores_verified=3)) == ["flips"]
+    assert caught(Tally(restores_verified=3, links_verified=1)) == ["flips", "link"]
+
+
+def test_listings_among_others_need_others() -> None:
+    """A single client, or somebody else's server, shows nothing of who sees whose snapshots."""
+    tally = Tally()
+    tally.count("list-snapshots", "ok")
+    assert caught(tally) == ["others"]
+    assert caught(tally, clients=1) == []
+    assert caught(tally, is_exclusive=False) == []
+
+
+def test_what_was_not_done_does_not_count() -> None:
+    """A no-op is no work."""
+    tally = Tally()
+    tally.count("list-snapshots", "no_op")
+    assert caught(tally) == []
+
+
+def test_locks_and_faults_count_as_work() -> None:
+    """Who was refused, and what was broken."""
+    assert caught(Tally(refused={Work.REMOVED_CLIENT: 1}, faults={"kill-server": 2})) == ["removed", "killed"]
+
+
+def test_only_a_pass_tells_its_power() -> None:
+    """A run that found something, or judged nothing, claims nothing."""
+    for verdict in Verdict:
+        line = power_line(result(Tally(restores_verified=3), verdict=verdict), is_exclusive=True)
+        assert (line is not None) == (verdict is Verdict.PASS)
+
+
+def test_the_summary_has_it_in_one_line() -> None:
+    """Above the verdict."""
+    lines = summary_lines(result(Tally(restores_verified=3)), is_testbed_kept=False)
+    assert lines[-2] == "power      would have caught 1 of 5 kinds of planted defects"
+
+
+def test_the_shipped_table_is_of_defects_that_there_are() -> None:
+    """Each shipped kind is in the tables, takes some work, and enough of them are there."""
+    for kind, table in (("kopia", WRAPPER_DEFECTS), ("memory", DEFECTS)):
+        shipped = calibrated.__wrapped__(kind)
+        assert {found.name for found in shipped} <= table.keys() | {"restore-changes-an-owner"}
+        assert len(shipped) >= 40
+        assert all(found.needed >= 1 for found in shipped)
+    assert calibrated.__wrapped__("another") == ()
