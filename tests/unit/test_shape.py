@@ -43,19 +43,8 @@ TIERS: tuple[frozenset[str], ...] = (
 `runtime`, which raises them."""
 
 KOPIA_NAMED_IN = frozenset(
-<<<<<<< HEAD
-    {"cli.py", "cli_bugs.py", "cli_operated.py", "cli_run.py", "cli_show.py", "pytest_plugin.py", "targets/choose.py"}
-=======
-    {
-        "cli.py",
-        "cli_calibrate.py",
-        "cli_operated.py",
-        "cli_run.py",
-        "cli_show.py",
-        "pytest_plugin.py",
-        "targets/choose.py",
-    }
->>>>>>> 9f8922d (engine: calibrate measures, blind, what the judge catches)
+    {"cli.py", "cli_bugs.py", "cli_calibrate.py", "cli_operated.py", "cli_run.py", "cli_show.py", "pytest_plugin.py"}
+    | {"targets/choose.py"}
     | {"engine/harness.py", "engine/options.py", "engine/set_up.py"}
 )
 """Where a target is chosen by name; everything else that knows Kopia stands under targets/kopia."""
