@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import RUN_SECONDS_MAX, SMALL, command, snapstorm
+from tests.e2e.commandline import NO_DELETIONS, RUN_SECONDS_MAX, SMALL, command, snapstorm
 
 from snapstorm.faults.catalogue import FAULTS
 
@@ -36,7 +36,7 @@ def test_a_short_storm_passes(scratch: Path) -> None:
     """Processes, rights and the network are broken under working clients; all recover, and everything is restored."""
     bed = scratch / "bed"
     ran = snapstorm(
-        "run", "--testbed", bed, "--clients", "3", "--duration", "14s", "--seed", "4", "--json", *SMALL,
+        "run", "--testbed", bed, "--clients", "3", "--duration", "14s", "--seed", "4", "--json", *SMALL, *NO_DELETIONS,
         "--faults", "kill-server,kill-client,network-reset", "--faults", "remove-user,kill-maintenance",
     )  # fmt: skip
     assert ran.status == 0, ran.stderr
