@@ -7,6 +7,7 @@ import itertools
 import os
 import secrets
 import shlex
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -41,8 +42,8 @@ _PASSWORD_BYTES = 24
 _DIFFERENCES_SHOWN = 3
 _ENDING = ".f"
 
-Signal = Callable[[int], None]
-"""Sends a signal to a running command, with its group."""
+Signal = Callable[[int], bool]
+"""Sends a signal to a running command, with its group; whether it still ran."""
 
 
 @dataclass(frozen=True)
@@ -163,14 +164,10 @@ class Bench:
             results.append(await command())
 
         async def meddle() -> None:
-            await act(lambda number: self._signal(name, number))
+            await act(lambda number: self.runner.signal_children_of(name, number) > 0)
 
         await side_by_side(run, meddle)
         return results[0]
-
-    def _signal(self, name: str, number: int) -> None:
-        if not self.runner.signal_children_of(name, number):
-            raise HarnessError("the command ended before anything could be done to it")
 
     def blob_ids(self, prefix: str = "") -> list[str]:
         """The blobs in the repository's directory that begin so, unfinished ones left out."""
@@ -213,6 +210,12 @@ def blob_ids(directory: Path, prefix: str = "", id_so_far: str = "") -> list[str
 def words_of(completed: CompletedCommand) -> str:
     """The last that a command said."""
     return answers.last_words(completed.stderr.decode("utf-8", "replace"))
+
+
+def stop(send: Signal) -> None:
+    """Stop a command in the midst of its work. Raises HarnessError when it has ended already."""
+    if not send(signal.SIGSTOP):
+        raise HarnessError("the command ended before it could be stopped")
 
 
 async def until(condition: Callable[[], bool], what: str, *, seconds_max: float = 30.0) -> None:

@@ -18,7 +18,7 @@ from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor
 from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding, KnownBug
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until
+from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
 from snapstorm.targets.kopia.target import KopiaTarget
 
 _CLIENTS = 3
@@ -89,7 +89,7 @@ async def _compact_around_deletion(bench: Bench, first: Actor, slow: Actor, doom
         nonlocal meanwhile
         await until(lambda: bench.blob_ids("x") != before, "the 16th was written")
         await anyio.sleep(_SETTLE_SECONDS)
-        send(signal.SIGSTOP)
+        stop(send)
         answers.check(await bench.kopia.delete_snapshot(first, doomed), "snapshot delete", OperationFailed)
         if doomed in await _listed(bench, first):
             raise HarnessError("the deletion had no effect, not even at first")

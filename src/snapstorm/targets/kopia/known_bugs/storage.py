@@ -15,7 +15,7 @@ from snapstorm.model.storage import FileStorage
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.blobs import find_packs
 from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding, KnownBug, needs_root
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until
+from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
 from snapstorm.targets.kopia.repository import IDENTITY
 
 _MEGABYTE = 1_000_000
@@ -34,7 +34,7 @@ async def _collect_in_the_midst(bench: Bench) -> Finding | None:
 
     async def collect(send: Signal) -> None:
         await until(lambda: _packs_of_files(bench) >= 2, "two packs were written")
-        send(signal.SIGSTOP)
+        stop(send)
         collected = await bench.kopia.run_maintenance(keeper, is_full=True, is_safe=False)
         answers.check(collected, "maintenance run", OperationFailed)
         send(signal.SIGCONT)
