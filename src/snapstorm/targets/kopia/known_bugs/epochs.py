@@ -122,8 +122,8 @@ class _Run:
             await anyio.sleep(_STOPPED_SECONDS)
             send(signal.SIGCONT)
 
-        # It may be stopped too late, or give up, stopped where what it knows must be fresh (both seen once); then the next
-        # one is stopped.
+        # It may be stopped too late, or give up where what it knows must be fresh (both seen once): then the next one
+        # is stopped.
         await self._bench.beside(self.maintain, stop)
 
     async def interrupt_deletion(self, epoch: int) -> None:
