@@ -9,8 +9,8 @@ VERSITYGW := 1.8.0
 RUN_OPTIONS ?=
 MINUTES ?= 30
 
-# Whole files side by side: much of the time tests wait for programs, which wait for each other.
-SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Side by side: much of the time tests wait for programs, which wait for each other.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist worksteal
 
 SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 

@@ -7,9 +7,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from snapstorm.filesystem.removal import remove_tree
+
+hypothesis.settings.register_profile("snapstorm", deadline=None)
+hypothesis.settings.load_profile("snapstorm")  # A busy machine is no failure of a property.
 
 FOLDERS = ("unit", "contract", "power", "e2e")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import SMALL, snapstorm
 
-BED = ("--target", "memory", "--clients", "2", "--actions", "30")
+BED = ("--target", "memory", "--clients", "2", "--actions", "30", *SMALL)
 
 
 def test_a_compacted_testbed_goes_on(scratch: Path) -> None:

@@ -52,7 +52,7 @@ def copied(scratch: Path) -> tuple[Path, Path]:
     return bed, copies
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [pytest.param("copies", marks=pytest.mark.long), "kopia:copies"])
 def test_a_real_testbed_goes_on_elsewhere(scratch: Path, place: str) -> None:
     """With the repository where it is: every snapshot is swept, and the old testbed is told."""
     bed, other = scratch / "bed", scratch / "other"

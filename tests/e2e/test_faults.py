@@ -82,7 +82,17 @@ def struck_by(fault: str, bed: Path) -> Iterator[subprocess.Popen[bytes]]:
             run.kill()
 
 
-@pytest.mark.parametrize("fault", ["disk-full", "read-only-storage", "lose-blob", "change-password", "narrow-rights"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "disk-full",
+        "narrow-rights",
+        *(
+            pytest.param(fault, marks=pytest.mark.long)
+            for fault in ("read-only-storage", "lose-blob", "change-password")
+        ),
+    ],
+)
 def test_what_a_kill_leaves_broken_is_healed(fault: str, scratch: Path) -> None:
     """snapstorm is killed while something is broken: the next start makes it whole, says so, and nothing is lost."""
     if FAULTS[fault].why_not_here():

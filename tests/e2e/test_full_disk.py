@@ -64,7 +64,7 @@ def test_too_little_space_is_refused(small_disk: Path, scratch: Path) -> None:
     assert list(small_disk.iterdir()) == [filler]
 
 
-@pytest.mark.parametrize("target", ["memory", "kopia"])
+@pytest.mark.parametrize("target", ["memory", pytest.param("kopia", marks=pytest.mark.long)])
 def test_a_full_testbed_loses_no_promise(small_disk: Path, scratch: Path, target: str) -> None:
     """Ledger and repository find their disk full in the midst of a run: an error of the machine. With room again, every
     promise is still there, and the testbed goes on."""

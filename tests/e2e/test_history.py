@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import SMALL, snapstorm
 
-BED = ("--target", "memory", "--clients", "2", "--actions", "30", "--seed", "5")
+BED = ("--target", "memory", "--clients", "2", "--actions", "30", "--seed", "5", *SMALL)
 
 
 def test_history_tells_runs_survival_and_debt(scratch: Path) -> None:

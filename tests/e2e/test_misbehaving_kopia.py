@@ -189,11 +189,16 @@ def test_a_kopia_that_does_not_get_going_is_an_error(
 def test_a_server_that_dies_is_reported(wrapper: Callable[[str], Path], scratch: Path) -> None:
     """A server that goes away by itself while clients are at work breaks `available`, and nothing hangs."""
     body = """
+if argv[:2] == ["snapshot", "create"]:
+    counter.touch()
 if argv[:2] == ["server", "start"]:
     import time
 
     server = subprocess.Popen([real, *argv])
-    time.sleep(3.5)
+    deadline = time.monotonic() + 100
+    while not counter.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
     server.kill()
     sys.exit(9)
 """

@@ -24,7 +24,7 @@ def printed_scenario(stderr: str) -> str:
 
 def test_a_swarm_runs_and_can_be_replayed(scratch: Path) -> None:
     """With Kopia's own settings, and faults; the printed scenario is a file that runs."""
-    words = ("--duration", "10s", "--json", *SMALL, *NO_DELETIONS)
+    words = ("--actions", "16", "--json", *SMALL, *NO_DELETIONS)
     ran = snapstorm("run", "--swarm", "--seed", "3", "--testbed", scratch / "bed", "--progress", "none", *words)
     assert ran.status == 0, ran.stderr
     config = scratch / "drawn.toml"

@@ -78,7 +78,7 @@ class Storm:
         )
         fault = FAULTS[key](self._scene, draws)
         active = _Active(self._run, fault, number)
-        outcome = "cut off"
+        outcome = "nothing: the storm was over before"
         try:
             try:
                 await fault.inject(active.begin)
@@ -93,7 +93,7 @@ class Storm:
             with anyio.CancelScope(shield=True):
                 if active.injury is not None:
                     await self._heal(fault)
-                    outcome = HEALED if outcome == "cut off" else outcome
+                    outcome = outcome if outcome.startswith("failed") else HEALED
                 active.end(outcome)
         return outcome == HEALED
 

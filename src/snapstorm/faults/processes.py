@@ -231,11 +231,12 @@ class _StrikesMaintenance(Fault):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._collect)
             delay_seconds = self.draws.uniform(0.3, 1.5)
-            self.clients = frozenset()
-            record({"after_seconds": delay_seconds})
             with anyio.move_on_after(delay_seconds):
                 await self._ended.wait()
-            self._struck = self.scene.processes.signal_children_of(self._operation, self.number)
+            if self.scene.processes.signal_children_of(self._operation, 0):
+                self.clients = frozenset()
+                record({"after_seconds": delay_seconds})
+                self._struck = self.scene.processes.signal_children_of(self._operation, self.number)
             if self._struck and self.number is signal.SIGSTOP:
                 await anyio.sleep(self.draws.uniform(0.5, 3.0))
                 self.scene.processes.signal_children_of(self._operation, signal.SIGCONT)

@@ -63,13 +63,17 @@ class Ledger(Findings, Injuries):
         super().__init__(connection)
         self.history = History(connection)
         self.gaps = Gaps(connection)
+        self._tick = self._recorded_tick()
+
+    def _recorded_tick(self) -> int:
+        """The latest tick of all that is recorded."""
         row = self._one(
             "SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations"
             " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
             " FROM expectations UNION ALL SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0))"
             " FROM faults ORDER BY 1 DESC LIMIT 1"
         )
-        self._tick: int = max(row[0], int(self.fact(COMPACTED_TICK) or 0))
+        return max(int(row[0]), int(self.fact(COMPACTED_TICK) or 0))
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -108,8 +112,8 @@ class Ledger(Findings, Injuries):
 
     @property
     def position(self) -> tuple[int, int]:
-        """How far the testbed has come: its last run, and the last moment in it."""
-        return int(self._one("SELECT coalesce(max(number), 0) FROM runs")[0]), self._tick
+        """How far the testbed has come: its last run, and the last moment in it that is recorded."""
+        return int(self._one("SELECT coalesce(max(number), 0) FROM runs")[0]), self._recorded_tick()
 
     def next_tick(self) -> int:
         """The next moment in the order of events of this testbed."""
