@@ -17,7 +17,7 @@ from snapstorm.targets.memory.fault_defects import SHOWN_BY, UNDER_FAULTS
 
 HONEST_SEEDS = 12
 PACE = 30.0
-SECONDS = 2.5
+SECONDS = 4.0
 
 SIMULATED = (
     "kill-server", "terminate-server", "lose-blob", "flip-byte", "truncate-blob", "unfinished-files", "remove-user",

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 import anyio
 
 from snapstorm.engine.testbed import LEDGER_NAME, Testbed
-from snapstorm.engine.together import first_failure
+from snapstorm.engine.together import beside
 from snapstorm.errors import HarnessError, TestbedError
 from snapstorm.ledger.copies import CopyState
 from snapstorm.ledger.persisters import Persister
@@ -141,10 +141,5 @@ async def persisting(persistence: Persistence | None, note: Callable[[str], None
         yield
         return
     persistence.note = note
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(persistence.keep_writing)
-            yield
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first_failure(group) from group
+    async with beside(persistence.keep_writing):
+        yield

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 
 from snapstorm.engine.run import Run
-from snapstorm.engine.together import first_failure
+from snapstorm.engine.together import beside
 from snapstorm.errors import HarnessError, TargetError
 from snapstorm.faults.base import Fault, NothingToBreak, Scene
 from snapstorm.faults.catalogue import FAULTS, in_weighted_order
@@ -142,13 +142,8 @@ async def blowing(storm: Storm | None) -> AsyncIterator[None]:
     if storm is None:
         yield
         return
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(storm.blow)
-            yield
-            tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first_failure(group) from group
+    async with beside(storm.blow):
+        yield
 
 
 def heal_what_is_left(ledger: Ledger, note: Callable[[str], None]) -> None:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 
 import anyio
 
 
 async def together(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
     """Run all side by side; the first failure cancels the rest, and is raised by itself rather than in a group."""
-
-    async def run(task: Callable[[], Awaitable[object]]) -> None:
-        await task()
-
     try:
         async with anyio.create_task_group() as group:
             for task in tasks:
-                group.start_soon(run, task)
+                group.start_soon(_run, task)
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from failures
+
+
+@asynccontextmanager
+async def beside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Run a task beside the block, and end it with the block; the first failure of either is raised by itself."""
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_run, task)
+            yield
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from failures
+
+
+async def _run(task: Callable[[], Awaitable[object]]) -> None:
+    await task()
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:

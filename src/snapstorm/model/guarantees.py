@@ -58,9 +58,6 @@ JUDGED = frozenset(
 )
 """What every run judges."""
 
-JUDGED_UNDER_FAULTS = frozenset({Guarantee.DAMAGE_IS_DETECTED, Guarantee.RECOVERS, Guarantee.VERIFY_AGREES})
-"""What a run with faults judges besides: `DAMAGE_IS_DETECTED` only where faults damage storage."""
-
 
 @dataclass(frozen=True)
 class Violation:
