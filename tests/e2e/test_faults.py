@@ -87,9 +87,10 @@ def struck_by(fault: str, bed: Path) -> Iterator[subprocess.Popen[bytes]]:
     [
         "disk-full",
         "narrow-rights",
+        "slow-storage",
         *(
             pytest.param(fault, marks=pytest.mark.long)
-            for fault in ("read-only-storage", "lose-blob", "change-password")
+            for fault in ("read-only-storage", "lose-blob", "change-password", "failing-storage")
         ),
     ],
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from snapstorm.errors import ConfigError
 from snapstorm.faults.base import Fault
-from snapstorm.faults.mounts import DiskFull, ReadOnlyStorage
+from snapstorm.faults.mounts import DiskFull, FailingStorage, ReadOnlyStorage, SlowStorage
 from snapstorm.faults.network import (
     NetworkBandwidth,
     NetworkBlackHole,
@@ -56,6 +56,8 @@ WEIGHTS: dict[type[Fault], int] = {
     FewOpenFiles: 2,
     ReadOnlyStorage: 2,
     DiskFull: 4,
+    SlowStorage: 2,
+    FailingStorage: 3,
     RemoveUser: 1,
     ChangePassword: 1,
     NarrowRights: 1,

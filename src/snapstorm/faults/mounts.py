@@ -1,4 +1,4 @@
-"""Faults of storage that need mounting: a full disk, and a disk that can only be read.
+"""Faults of storage that need mounting: a full disk, one that can only be read, a slow one, one with errors.
 
 Each mounts something over the repository's directory, which whoever opens files there from then on sees instead.
 """
@@ -8,21 +8,31 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from snapstorm.errors import HarnessError
+import anyio
+
+from snapstorm.errors import HarnessError, OperationTimedOut, TargetError
+from snapstorm.faults import troubled_disk
 from snapstorm.faults.base import Record, Scene
 from snapstorm.faults.storage import StorageFault
 from snapstorm.filesystem.removal import remove_tree
+from snapstorm.runtime.process import RunningProcess
 from snapstorm.runtime.threads import run_file_work
 
 _SECONDS_MAX = 30.0
 _MOUNT = "mount"
+_LAST_USE_SECONDS_MAX = 10.0
+"""How long those who still have files open on a disk that was unmounted may take to close them."""
+_FUSE = Path("/dev/fuse")
 _IN_USE = "in-use"
 """Stands in the work directory of a small disk once something may have been written there."""
 
@@ -128,6 +138,83 @@ class DiskFull(_Mounts):
         unmount(disk)
         remove_tree(work)
         return f"gave {directory} its room back"
+
+
+class _TroubledDisk(_Mounts):
+    """The repository is seen through a disk in trouble."""
+
+    needs = "root, FUSE, and a repository in a directory"
+    delays_seconds_max: tuple[float, ...] = (0.0,)
+    """The longest time that an operation on a file takes: one of these is drawn."""
+    failing_shares: tuple[float, ...] = (0.0,)
+    """How many of the operations fail with an input/output error: one of these is drawn."""
+
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        super().__init__(scene, draws)
+        self._processes = AsyncExitStack()
+        self._disk: RunningProcess | None = None
+
+    @classmethod
+    def why_not_here(cls) -> str | None:
+        if not os.access(_FUSE, os.R_OK | os.W_OK):
+            return f"there is no {_FUSE}" if not _FUSE.exists() else f"{_FUSE} can't be opened"
+        return super().why_not_here()
+
+    async def inject(self, record: Record) -> None:
+        delay_seconds_max = self.draws.choice(self.delays_seconds_max)
+        failing_share = self.draws.choice(self.failing_shares)
+        log = self.scene.directory / f"disk-{self.draws.getrandbits(32):08x}.log"
+        self._details = {
+            "directory": str(self.directory),
+            "log": str(log),
+            "delay_seconds_max": delay_seconds_max,
+            "failing_share": failing_share,
+        }
+        record(self._details)
+        argv = [sys.executable, "-I", "-S", troubled_disk.__file__, str(self.directory)]
+        argv += ["--delay-seconds-max", str(delay_seconds_max), "--failing-share", str(failing_share)]
+        argv += ["--seed", str(self.draws.getrandbits(32))]
+        disk = await self._processes.enter_async_context(self.scene.processes.start(argv, env={}, log=log))
+        if await disk.line_matching(troubled_disk.READY, seconds_max=_SECONDS_MAX) is None:
+            raise HarnessError(f"a FUSE disk could not be mounted over {self.directory}: {disk.log_tail().strip()}")
+        self._disk = disk
+
+    async def heal(self) -> None:
+        if self._disk is not None:
+            self._disk.signal(signal.SIGUSR1)
+        await super().heal()
+        if self._disk is not None:
+            with anyio.move_on_after(_LAST_USE_SECONDS_MAX):
+                await self._disk.exited()
+        await self._processes.aclose()
+
+    @classmethod
+    def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
+        if not details:
+            return None
+        was_mounted = unmount(Path(details["directory"]))
+        Path(details["log"]).unlink(missing_ok=True)
+        return f"took the disk in trouble away from {details['directory']}" if was_mounted else None
+
+
+class SlowStorage(_TroubledDisk):
+    """Each access to the repository's disk takes up to some tenths of a second (through FUSE)."""
+
+    key = "slow-storage"
+    hold_seconds = (3.0, 10.0)
+    delays_seconds_max = (0.01, 0.05, 0.2, 0.5)
+
+    def excuses(self, error: TargetError) -> bool:
+        """What is slow takes longer, and does not fail."""
+        return isinstance(error, OperationTimedOut)
+
+
+class FailingStorage(_TroubledDisk):
+    """Some of the accesses to the repository's disk, or all, fail with an input/output error (through FUSE)."""
+
+    key = "failing-storage"
+    delays_seconds_max = (0.0, 0.01)
+    failing_shares = (0.02, 0.2, 1.0)
 
 
 def move_down(upper: Path, lower: Path) -> None:
