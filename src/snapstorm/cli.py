@@ -209,6 +209,7 @@ def run(
         operation_seconds_max=operation_seconds(operation_timeout, has_faults=bool(faults or chosen.faults)),
         faults=tuple(faults or chosen.faults),
         are_faults_optional=swarm and not faults,
+        fault_weights=chosen.fault_weights,
         parameters=chosen.parameters,
         sweep_seconds=above_zero("--sweep-seconds", sweep_seconds),
         keep_going=keep_going,

@@ -56,7 +56,7 @@ from snapstorm.engine.storm import Storm, blowing, split_by_possibility
 from snapstorm.engine.testbed import (
     Testbed,
 )
-from snapstorm.engine.together import together
+from snapstorm.engine.together import beside, together
 from snapstorm.errors import ConfigError, HarnessError, TargetError
 from snapstorm.faults.base import Scene
 from snapstorm.faults.catalogue import ALL, read_keys
@@ -130,14 +130,14 @@ class Harness:
         """
         clients = await self.connect_clients(count)
         with self._run.part("actions", f"{count} client(s) at work"):
-            async with blowing(self._storm):
+            async with beside(self._leaks.watch), blowing(self._storm):
                 await together([functools.partial(flow, client) for client in clients])
 
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
         clients = await self.connect_clients(scenario.clients)
         with self._run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
-            async with blowing(self._storm):
+            async with beside(self._leaks.watch), blowing(self._storm):
                 await drive(clients, scenario, self.engine, self._run)
 
     def prepare_faults(self, processes: ProcessRunner, network_path: NetworkPath | None) -> None:
@@ -171,7 +171,7 @@ class Harness:
             return
         if not possible:
             raise HarnessError("no fault is possible here")
-        self._storm = Storm(self._run, scene, possible, self._options.fault_pace)
+        self._storm = Storm(self._run, scene, possible, self._options.fault_pace, self._options.fault_weights)
 
     async def connect_clients(self, count: int) -> list[Client]:
         """The first `count` clients of the testbed, connected."""

@@ -59,6 +59,8 @@ class HarnessOptions:
     faults: Sequence[str] = ()
     """Keys of the faults that are injected while clients work (`snapstorm faults` lists them), or `all`: as many as are
     possible here."""
+    fault_weights: Mapping[str, int] = field(default_factory=dict)
+    """How often each fault is drawn against the others, where that is not what the table of faults says."""
     are_faults_optional: bool = False
     """Faults that are not possible here are left out, as with `all`, although they are named."""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +105,10 @@ def check_options(options: HarnessOptions) -> None:
         problems.append(f"the repository must be allowed at least 1 byte, not {options.repository_bytes_max}")
     if options.fault_pace <= 0 or options.recovery_seconds_max <= 0:
         problems.append("the pace of faults and the time to recover must be above 0")
+    if unknown := sorted(options.fault_weights.keys() - FAULTS.keys()):
+        problems.append(f"fault weights name {', '.join(map(repr, unknown))}, which no fault is called")
+    if any(weight < 1 for weight in options.fault_weights.values()):
+        problems.append("the weight of a fault must be at least 1; one that is not to strike is not to be named")
     if options.persist_minutes <= 0:
         problems.append("copies of the ledger must be some minutes apart")
     lasting = {"--repository": options.repository, "--persist": options.persist, "--from": options.copied_from}

@@ -67,6 +67,10 @@ class RunResult:
             "faults": dict(tally.faults),
             "failed_under_faults": tally.failed_under_faults,
             "tainted_lost": tally.tainted_lost,
+            "server": {
+                "open_files_max": tally.server_max[0] or None,
+                "memory_bytes_max": tally.server_max[1] or None,
+            },
             "violations": [_violation(violation) for violation in tally.violations],
             "known_violations": [_violation(violation) for violation in tally.known_violations],
             "notes": list(tally.notes),

@@ -17,7 +17,7 @@ from snapstorm.engine.run import Run
 from snapstorm.engine.together import beside
 from snapstorm.errors import HarnessError, TargetError
 from snapstorm.faults.base import Fault, NothingToBreak, Scene
-from snapstorm.faults.catalogue import FAULTS, in_weighted_order
+from snapstorm.faults.catalogue import FAULTS, weighted_deck
 from snapstorm.faults.weather import Injury
 from snapstorm.ledger.injuries import FaultRecord
 from snapstorm.ledger.ledger import Ledger
@@ -45,11 +45,12 @@ def split_by_possibility(keys: Sequence[str], scene: Scene) -> tuple[list[str], 
 class Storm:
     """The faults of one run, one after the other."""
 
-    def __init__(self, run: Run, scene: Scene, keys: Sequence[str], pace: float) -> None:
+    def __init__(self, run: Run, scene: Scene, keys: Sequence[str], pace: float, weights: Mapping[str, int]) -> None:
         self._run = run
         self._pace = pace
         self._scene = scene
         self._keys = list(keys)
+        self._weights = weights
         self._struck = 0
 
     async def blow(self) -> None:
@@ -59,7 +60,7 @@ class Storm:
         while True:
             await anyio.sleep(order.uniform(*CALM_SECONDS) / self._pace)
             if not deck:
-                deck = self._shuffled(in_weighted_order(self._keys), order)
+                deck = self._shuffled(weighted_deck(self._keys, self._weights), order)
             self._struck += 1
             key, draws = deck.pop(), stream(self._run.seed, self._run.number, "fault", self._struck)
             if not await self.strike(key, draws) and key not in deck and len(self._keys) > 1:

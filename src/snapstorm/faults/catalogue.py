@@ -84,6 +84,7 @@ def read_keys(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(keys))
 
 
-def in_weighted_order(keys: Iterable[str]) -> list[str]:
-    """Each key as often as its weight says: the deck that is shuffled and dealt, so that none is left out for long."""
-    return [key for key in keys for _ in range(WEIGHTS[FAULTS[key]])]
+def weighted_deck(keys: Iterable[str], weights: Mapping[str, int]) -> list[str]:
+    """Each key as often as its weight says, here or else in the table: a deck to be shuffled and dealt, so that none
+    is left out for long."""
+    return [key for key in keys for _ in range(weights.get(key) or WEIGHTS[FAULTS[key]])]

@@ -85,6 +85,8 @@ class Scenario(BaseModel):
 
     faults: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Keys of the faults that are injected while clients work, or `all`."""
+    fault_weights: dict[str, Annotated[int, Field(ge=1, le=1_000)]] = Field(default_factory=dict)
+    """How often each fault is drawn, against the others, where that is not what `snapstorm faults --json` says."""
     parameters: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """The target's own settings (`snapstorm target` lists them), for a new testbed."""
     versions: tuple[Annotated[str, Field(min_length=1)], ...] = ()

@@ -48,23 +48,23 @@ def draw_swarm(seed: int, faults: Sequence[str], parameters: Mapping[str, Sequen
         weights[DeleteFiles.key] = _weight(draws)
     # Collections and listings are costly beside the rest, and a few of them go a long way.
     weights |= {key: min(weights[key], 4) for key in (RunGc.key, ListSnapshots.key) if key in weights}
-    return Scenario.model_validate(
-        {
-            "name": f"swarm-{seed}",
-            "description": f"The configuration that seed {seed} draws.",
-            "clients": draws.choice(CLIENTS),
-            "mode": Mode.SERVER,
-            "weights": weights,
-            "options": _options(draws, weights),
-            "data_bytes_max": draws.choice((8, 64, 256, 512)) * _MiB,
-            "faults": [key for key in faults if draws.random() < FAULT_SHARE],
-            "parameters": {
-                name: draws.choice(list(choices))
-                for name, choices in parameters.items()
-                if draws.random() < PARAMETER_SHARE
-            },
-        }
-    )
+    drawn: dict[str, Any] = {
+        "name": f"swarm-{seed}",
+        "description": f"The configuration that seed {seed} draws.",
+        "clients": draws.choice(CLIENTS),
+        "mode": Mode.SERVER,
+        "weights": weights,
+        "options": _options(draws, weights),
+        "data_bytes_max": draws.choice((8, 64, 256, 512)) * _MiB,
+        "faults": [key for key in faults if draws.random() < FAULT_SHARE],
+        "parameters": {
+            name: draws.choice(list(choices))
+            for name, choices in parameters.items()
+            if draws.random() < PARAMETER_SHARE
+        },
+    }
+    drawn["fault_weights"] = {key: _weight(draws) for key in drawn["faults"]}
+    return Scenario.model_validate(drawn)
 
 
 def _weight(draws: random.Random) -> int:

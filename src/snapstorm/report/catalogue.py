@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from snapstorm.faults.base import FaultKind
-from snapstorm.faults.catalogue import FAULTS
+from snapstorm.faults.catalogue import FAULTS, WEIGHTS
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import ACTIONS, Action, Span
 from snapstorm.model.capabilities import Capabilities
@@ -43,6 +43,7 @@ def fault_lines(*, as_json: bool) -> Iterator[str]:
                 "description": _described(fault),
                 "kind": fault.kind.value,
                 "needs": fault.needs,
+                "weight": WEIGHTS[fault],
                 "is_available": reasons[key] is None,
                 "reason": reasons[key],
             }
@@ -95,7 +96,8 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
     return document
 
 
-_TABLES = ("steps", "weights", "parameters", "options")
+_PLAIN_TABLES = ("weights", "fault_weights", "parameters")
+_TABLES = ("steps", *_PLAIN_TABLES, "options")
 
 
 def _as_toml(document: dict[str, Any]) -> str:
@@ -103,7 +105,7 @@ def _as_toml(document: dict[str, Any]) -> str:
     lines = _as_toml_lines({key: value for key, value in document.items() if key not in _TABLES})
     for step in document.get("steps", []):
         lines += ["", "[[steps]]", *_as_toml_lines(step)]
-    for table in ("weights", "parameters"):
+    for table in _PLAIN_TABLES:
         if document.get(table):
             lines += ["", f"[{table}]", *_as_toml_lines(document[table])]
     for key, options in document.get("options", {}).items():

@@ -55,7 +55,7 @@ def new_storm(
     Recorded.done.clear()
     table = {kind.key: kind for kind in kinds}
     monkeypatch.setattr(storm_module, "FAULTS", table)
-    monkeypatch.setattr(storm_module, "in_weighted_order", list)
+    monkeypatch.setattr(storm_module, "weighted_deck", lambda keys, weights: list(keys))
     monkeypatch.setattr(storm_module, "HEAL_SECONDS_MAX", 0.2)
     monkeypatch.setattr(storm_module, "HEAL_AGAIN_SECONDS", 0.01)
     run: Any = SimpleNamespace(
@@ -68,7 +68,7 @@ def new_storm(
         emit=lambda event: None,
     )
     scene: Any = SimpleNamespace()
-    return Storm(run, scene, list(table), PACE), run
+    return Storm(run, scene, list(table), PACE, {}), run
 
 
 async def blow_for(storm: Storm, seconds: float) -> None:

@@ -27,6 +27,7 @@ def test_every_draw_tests_something(seed: int) -> None:
     assert scenario.weights.keys() <= ACTIONS.keys()
     assert scenario.options.keys() <= scenario.weights.keys()
     assert set(scenario.faults) <= set(FAULTS)
+    assert scenario.fault_weights.keys() == set(scenario.faults)
     assert all(value in PARAMETERS[name].choices for name, value in scenario.parameters.items())
 
 
@@ -35,6 +36,8 @@ def test_all_is_drawn_sometimes_and_left_out_sometimes() -> None:
     drawn = [draw_swarm(seed, list(FAULTS), choices()) for seed in SEEDS]
     for key in FAULTS:
         assert 0 < sum(key in scenario.faults for scenario in drawn) < len(SEEDS)
+        weights = {scenario.fault_weights[key] for scenario in drawn if key in scenario.faults}
+        assert min(weights) <= 3 < 15 <= max(weights), "a fault is drawn rarely in one swarm, and often in another"
     for name, values in choices().items():
         assert {scenario.parameters.get(name) for scenario in drawn} == {None, *values}
     for key in set().union(*(scenario.weights for scenario in drawn)) - set(ALWAYS):
