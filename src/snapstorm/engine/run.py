@@ -12,10 +12,11 @@ from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import HarnessError, TargetError
 from snapstorm.faults.weather import Weather
 from snapstorm.ledger.evidence import EvidenceKeeper
-from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.ledger import CommandRow, Ledger
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import Event, Listener, Noted, PhaseBegan
 from snapstorm.model.expectations import Expectation
+from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import Mode, TargetPlace
 from snapstorm.model.verdict import Tally
 from snapstorm.runtime.clock import Clock
@@ -51,7 +52,7 @@ class Run:
     """By operation: the commands that operations not yet judged have run, for evidence."""
     weather: Weather = field(init=False)
     """Which faults are active."""
-    _unrecorded: list[tuple[int, str | None, str, float, float, int | None, bool]] = field(default_factory=list)
+    _unrecorded: list[CommandRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.evidence = EvidenceKeeper(self.directory / "evidence")
@@ -119,10 +120,17 @@ class Run:
         operation = on_behalf_of.get()
         if operation is not None:
             self.commands.setdefault(operation, []).append(command)
-        began_seconds = command.began_seconds - self.began_seconds
-        argv = json.dumps(command.argv)
         self._unrecorded.append(
-            (self.number, operation, argv, began_seconds, command.seconds, command.exit_code, command.timed_out)
+            CommandRow(
+                run=self.number,
+                operation=operation,
+                argv=json.dumps(command.argv),
+                began_seconds=command.began_seconds - self.began_seconds,
+                seconds=command.seconds,
+                exit_code=command.exit_code,
+                timed_out=command.timed_out,
+                directory=None if command.cwd is None else path_as_text(command.cwd),
+            )
         )
         if len(self._unrecorded) >= COMMANDS_BUFFERED_MAX:
             self.flush_commands()

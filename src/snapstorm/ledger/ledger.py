@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import COMPACTED_TICK, Dropped, compact
@@ -55,6 +55,23 @@ class PastAction:
     options: dict[str, Any]
     resolved: dict[str, Any]
     outcome: str | None
+
+
+class CommandRow(NamedTuple):
+    """A finished command, for benchmarks and replay; no verdict rests on it."""
+
+    run: int
+    operation: str | None
+    """For which it ran; None for the target's own set-up."""
+    argv: str
+    """As JSON. Holds no secret."""
+    began_seconds: float
+    """From the beginning of the run."""
+    seconds: float
+    exit_code: int | None
+    timed_out: bool
+    directory: str | None = None
+    """In which it ran: whose configuration it used."""
 
 
 class Ledger(Findings, Injuries):
@@ -420,13 +437,13 @@ class Ledger(Findings, Injuries):
             PastAction(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4]), row[5]) for row in reversed(rows)
         ]
 
-    def add_commands(self, commands: Iterable[tuple[int, str | None, str, float, float, int | None, bool]]) -> None:
-        """Record finished commands: (run, operation, argv as JSON, began, seconds, exit status, timed out)."""
+    def add_commands(self, commands: Iterable[CommandRow]) -> None:
+        """Record finished commands."""
         with self._transaction() as run:
             for command in commands:
                 run(
-                    "INSERT INTO commands (run, operation, argv, began_seconds, seconds, exit_code, timed_out)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO commands (run, operation, argv, began_seconds, seconds, exit_code, timed_out,"
+                    " directory) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     command,
                 )
 

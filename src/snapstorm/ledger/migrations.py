@@ -144,6 +144,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX open_faults ON faults (number) WHERE outcome IS NULL;
     ALTER TABLE expectations ADD COLUMN tainted_by INTEGER REFERENCES faults (number);
     """,
+    # Where a command ran tells whose configuration it used, without which it can't be replayed.
+    "ALTER TABLE commands ADD COLUMN directory TEXT",
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -31,19 +31,17 @@ import anyio.to_thread
 
 from snapstorm.errors import HarnessError
 from snapstorm.runtime import watchdog
+from snapstorm.runtime.output import BoundedOutput, read_all, without_secrets
 
 # A listing of many thousand snapshots as JSON is tens of megabytes, and useless if cut.
 _STDOUT_HEAD_BYTES_MAX = 256 << 20
 _STDERR_HEAD_BYTES_MAX = 256 << 10
-_TAIL_BYTES_MAX = 256 << 10
 
 _KILL_SECONDS_MAX = 10.0
 """How long a killed process may take to go; only one that hangs in the kernel takes longer."""
 _DRAIN_SECONDS_MAX = 1.0
 """How long to read on after a command has ended: a grandchild that left the group may hold the pipe open."""
 _POLL_SECONDS = 0.01
-_SECRET_LENGTH_MIN = 16
-"""Shorter values are no secrets of ours, and would be found by chance."""
 
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
@@ -72,6 +70,8 @@ class CompletedCommand:
     """How long it ran, until its whole group was gone."""
     timed_out: bool = False
     """Whether we ended it because its time was up."""
+    cwd: Path | None = None
+    """The directory in which it ran; None for ours."""
 
 
 Listener: TypeAlias = Callable[[CompletedCommand], None]
@@ -130,7 +130,7 @@ class ProcessRunner:
         command line that are in `secret_words` only the option's name. `stdin` is what it reads,
         or an open descriptor that it reads from; nothing by default. Raises HarnessError if it can't be started.
         """
-        outputs = _BoundedOutput(_STDOUT_HEAD_BYTES_MAX), _BoundedOutput(_STDERR_HEAD_BYTES_MAX)
+        outputs = BoundedOutput(_STDOUT_HEAD_BYTES_MAX), BoundedOutput(_STDERR_HEAD_BYTES_MAX)
         with _open_input(stdin) as source:
             child = self._start(argv, env, secret_env, cwd, _Streams(source, subprocess.PIPE, subprocess.PIPE))
         try:
@@ -139,7 +139,9 @@ class ProcessRunner:
             child.close_pipes()
             completed = child.completed(*(output.value() for output in outputs))
             shown = (f"{word.partition('=')[0]}=..." if word in secret_words else word for word in completed.argv)
-            stdout, stderr = (_without(secret_env.values(), text) for text in (completed.stdout, completed.stderr))
+            stdout, stderr = (
+                without_secrets(secret_env.values(), text) for text in (completed.stdout, completed.stderr)
+            )
             completed = replace(completed, argv=tuple(shown), stdout=stdout, stderr=stderr)
             self._on_command(completed)
         return completed
@@ -200,7 +202,7 @@ class ProcessRunner:
             )
         except OSError as error:
             raise HarnessError(f"can't start {words[0]}: {error.strerror or error}") from error
-        child = _Child(popen, words, dict(env), began_seconds)
+        child = _Child(popen, words, dict(env), began_seconds, cwd)
         self._children.add(child)
         try:
             self._lifeline.announce(child.group)
@@ -210,12 +212,12 @@ class ProcessRunner:
             raise
         return child
 
-    async def _attend(self, child: _Child, outputs: tuple[_BoundedOutput, _BoundedOutput], seconds_max: float) -> None:
+    async def _attend(self, child: _Child, outputs: tuple[BoundedOutput, BoundedOutput], seconds_max: float) -> None:
         """Read what the child writes until it has ended; end it when its time is up or ours is."""
         async with anyio.create_task_group() as readers:
             for stream, output in zip((child.popen.stdout, child.popen.stderr), outputs, strict=True):
                 assert stream is not None
-                readers.start_soon(_read_all, stream.fileno(), output)
+                readers.start_soon(read_all, stream.fileno(), output)
             try:
                 with anyio.move_on_after(seconds_max) as limit:
                     await child.exited()
@@ -312,6 +314,7 @@ class _Child:
     argv: tuple[str, ...]
     env: Mapping[str, str]
     began_seconds: float
+    cwd: Path | None
     timed_out: bool = False
     ended_seconds: float | None = field(default=None, init=False)
     operation: str | None = field(default_factory=on_behalf_of.get, init=False)
@@ -394,6 +397,7 @@ class _Child:
             began_seconds=self.began_seconds,
             seconds=self.ended_seconds - self.began_seconds,
             timed_out=self.timed_out,
+            cwd=self.cwd,
         )
 
 
@@ -443,57 +447,10 @@ class _Lifeline:
             self._watchdog.wait()
 
 
-class _BoundedOutput:
-    """Keeps the beginning and the end of a stream of any length."""
-
-    def __init__(self, head_bytes_max: int, tail_bytes_max: int = _TAIL_BYTES_MAX) -> None:
-        self._head_bytes_max = head_bytes_max
-        self._tail_bytes_max = tail_bytes_max
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._left_out_bytes = 0
-
-    def add(self, chunk: bytes) -> None:
-        room = self._head_bytes_max - len(self._head)
-        self._head += chunk[:room]
-        self._tail += chunk[room:]
-        excess = len(self._tail) - self._tail_bytes_max
-        if excess > 0:
-            del self._tail[:excess]
-            self._left_out_bytes += excess
-
-    def value(self) -> bytes:
-        if not self._left_out_bytes:
-            return bytes(self._head + self._tail)
-        notice = f"\n[{self._left_out_bytes} bytes left out]\n".encode()
-        return bytes(self._head + notice + self._tail)
-
-
-def _without(secrets: Iterable[str], text: bytes) -> bytes:
-    """What a command printed, should it print a secret that it was given: outputs become evidence."""
-    for secret in secrets:
-        if len(secret) >= _SECRET_LENGTH_MIN:
-            text = text.replace(secret.encode(), b"(secret)")
-    return text
-
-
 async def _until(condition: Callable[[], bool]) -> None:
     """Wait until something outside this process has become true, of which no event tells."""
     while not condition():  # noqa: ASYNC110
         await anyio.sleep(_POLL_SECONDS)
-
-
-async def _read_all(descriptor: int, output: _BoundedOutput) -> None:
-    os.set_blocking(descriptor, False)
-    while True:
-        await anyio.wait_readable(descriptor)
-        try:
-            chunk = os.read(descriptor, 1 << 20)
-        except BlockingIOError:
-            continue
-        if not chunk:
-            return
-        output.add(chunk)
 
 
 @contextlib.contextmanager

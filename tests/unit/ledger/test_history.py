@@ -11,7 +11,7 @@ import pytest
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.history import AgeBucket
-from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.ledger import CommandRow, Ledger
 from snapstorm.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
 from snapstorm.model.expectations import Settled, State
 from snapstorm.model.guarantees import Guarantee, Violation
@@ -229,7 +229,7 @@ def test_compacting_drops_steps_of_old_runs_and_nothing_that_was_promised(ledger
         do(ledger, run, f"write-{number}", "write-random-files")
         do(ledger, run, f"gc-{number}", "run-gc")
         verify(ledger, run, "s1", OLD)
-        ledger.add_commands([(run, f"write-{number}", "[]", 0.0, 1.0, 0, False)])
+        ledger.add_commands([CommandRow(run, f"write-{number}", "[]", 0.0, 1.0, 0, False)])
     delete(ledger, 1, "d", "s2")
     ledger.add_violation(2, Violation(Guarantee.AVAILABLE, "failed"), None, "")
     before = (debts(ledger, LATER), order(ledger, LATER), ledger.count_states(), ledger.history.survival())
