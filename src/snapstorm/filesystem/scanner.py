@@ -25,6 +25,7 @@ from snapstorm.filesystem.descriptors import (
     opened_parent,
     walk_tree,
 )
+from snapstorm.filesystem.file_memory import FileMemory
 from snapstorm.model.content import BLOCK_BYTES, BlockId, claimed_blocks, content_digest, segments_of
 from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, Segment, show_path
 from snapstorm.runtime.threads import run_file_work
@@ -33,6 +34,8 @@ SegmentsOf: TypeAlias = Callable[[bytes], tuple[Segment, ...]]
 """From a file's path in the tree to what its writer knows of its content."""
 
 _BUFFER_BYTES = 1 << 20
+_SMALL_BYTES_MAX = 64 << 10
+"""Read at once, which takes a third less time than through the buffer."""
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
 
@@ -66,6 +69,14 @@ def scan_tree_and_inodes(
 ) -> TreeScan:
     """`scan_tree`, with what is needed to tell hard links."""
     return _scan(root, _Scanner(segments, read_segments_from_headers))
+
+
+def scan_changes(root: TreePath, segments: SegmentsOf, memory: FileMemory) -> Manifest:
+    """`scan_tree` that reads only the files that have changed since the last scan with this memory."""
+    memory.begin_scan()
+    manifest = _scan(root, _RememberingScanner(segments, memory)).manifest
+    memory.end_scan()
+    return manifest
 
 
 def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> TreeScan:
@@ -123,6 +134,12 @@ class FileReader:
 
     def digest(self, fd: int, size_bytes: int) -> bytes:
         """The digest of an open file. Raises HarnessError if it does not have this size when read."""
+        if size_bytes <= _SMALL_BYTES_MAX:
+            # Nearly every file. One byte more is asked for, so that one that has grown is noticed.
+            content = os.read(fd, size_bytes + 1)
+            if len(content) == size_bytes:
+                return blake3.blake3(content).digest()
+            os.lseek(fd, 0, os.SEEK_SET)
         return self._read(fd, size_bytes, None)
 
     def content(self, fd: int, size_bytes: int) -> FileContent:
@@ -230,7 +247,26 @@ class _Scanner:
             os.close(fd)
         if status.st_nlink > 1:
             self.inodes[path] = (status.st_dev, status.st_ino)
-        self._add(path, EntryType.FILE, status, size=size_bytes, digest=digest, xattrs=xattrs, segments=segments)
+        self._add_file(
+            path,
+            status,
+            Entry(
+                path,
+                EntryType.FILE,
+                status.st_mode & 0o7777,
+                status.st_uid,
+                status.st_gid,
+                status.st_mtime_ns,
+                size_bytes,
+                digest,
+                b"",
+                xattrs,
+                segments,
+            ),
+        )
+
+    def _add_file(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
+        self.entries.append(entry)
 
     def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
         known = self._segments(path) if self._segments else ()
@@ -251,15 +287,12 @@ class _Scanner:
         path: bytes,
         kind: EntryType,
         status: os.stat_result,
-        size: int = 0,
-        digest: bytes = b"",
         target: bytes = b"",
         xattrs: tuple[tuple[bytes, bytes], ...] = (),
-        segments: tuple[Segment, ...] = (),
     ) -> None:
         mode = status.st_mode & 0o7777
         owner, group, mtime_ns = status.st_uid, status.st_gid, status.st_mtime_ns
-        self.entries.append(Entry(path, kind, mode, owner, group, mtime_ns, size, digest, target, xattrs, segments))
+        self.entries.append(Entry(path, kind, mode, owner, group, mtime_ns, target=target, xattrs=xattrs))
 
     def _xattrs(self, fd: int) -> tuple[tuple[bytes, bytes], ...]:
         """Extended attributes of the `user.` namespace: the others belong to the system."""
@@ -275,6 +308,26 @@ class _Scanner:
         if not names:
             return ()
         return tuple(sorted((os.fsencode(name), os.getxattr(fd, name)) for name in names if name.startswith("user.")))
+
+
+class _RememberingScanner(_Scanner):
+    """A scan that reads no file again that has not changed."""
+
+    def __init__(self, segments: SegmentsOf, memory: FileMemory) -> None:
+        super().__init__(segments, read_segments_from_headers=False)
+        self._memory = memory
+
+    def _scan_file(self, dir_fd: int, name: str, path: bytes) -> None:
+        status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        entry = self._memory.recall(path, status)
+        if entry is None:
+            super()._scan_file(dir_fd, name, path)
+        else:
+            self.entries.append(entry)
+
+    def _add_file(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
+        self._memory.learn(path, status, entry)
+        super()._add_file(path, status, entry)
 
 
 class _Looker(_Scanner):

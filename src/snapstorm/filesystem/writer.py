@@ -17,10 +17,11 @@ from typing import Any
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
 from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
+from snapstorm.filesystem.file_memory import FileMemory
 from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import look_at_tree, scan_tree, scan_tree_and_inodes
+from snapstorm.filesystem.scanner import look_at_tree, scan_changes, scan_tree_and_inodes
 from snapstorm.filesystem.tree_state import tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep
 from snapstorm.model.actions import (
@@ -65,6 +66,7 @@ class TreeFileWriter:
     ) -> None:
         self._data_directory = data_directory
         self._total_bytes_max = total_bytes_max
+        self._memory = FileMemory()
         self._discarded = data_directory.with_name(data_directory.name + _DISCARDED_SUFFIX)
         try:
             self._prepare_directory()
@@ -95,7 +97,8 @@ class TreeFileWriter:
         return await run_file_work(self._run, lambda step: perform(step, action), draws)
 
     async def scan(self) -> Manifest:
-        """What the data directory holds, with what is known of its content."""
+        """What the data directory holds, with what is known of its content. Reads what has changed since the last
+        time; from time to time everything."""
         return await run_file_work(self._scan)
 
     async def adopt(self, tree: Path) -> Manifest:
@@ -184,7 +187,7 @@ class TreeFileWriter:
         return scan.manifest
 
     def _scan(self) -> Manifest:
-        manifest = scan_tree(self._data_directory, self._tree.segments_of)
+        manifest = scan_changes(self._data_directory, self._tree.segments_of, self._memory)
         self._tree.learn(manifest)
         return manifest
 

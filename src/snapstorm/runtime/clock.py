@@ -15,6 +15,10 @@ class Clock:
         """Seconds since an arbitrary moment; never goes back. For durations."""
         return time.monotonic()
 
+    def wall_ns(self) -> int:
+        """The moment as file systems stamp it. For comparing with their stamps, never for durations."""
+        return time.time_ns()
+
     def utc(self) -> str:
         """The moment as people and databases read it: `2026-01-31T12:00:00Z`."""
         return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

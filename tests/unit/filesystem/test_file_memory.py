@@ -1,0 +1,143 @@
+"""A scan that remembers gives what a scan that reads everything gives, and reads only what has changed."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+
+from snapstorm.errors import HarnessError
+from snapstorm.filesystem import writer as writer_module
+from snapstorm.filesystem.file_memory import PROVED_EVERY, TICK_NS_MAX, FileMemory
+from snapstorm.filesystem.scanner import FileReader, scan_changes, scan_tree
+from snapstorm.filesystem.writer import open_writer
+from snapstorm.model.actions import ChangeMetadata, DeleteFiles, ModifyFiles, Span, WriteRandomFiles
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.manifest import Entry, Manifest, Segment
+from snapstorm.runtime.clock import Clock
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True)
+class LaterClock(Clock):
+    """A clock by which everything on the disk is old, as it is some moments later."""
+
+    later_ns: int = 10 * TICK_NS_MAX
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + self.later_ns
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The sizes of the files that have been read."""
+    sizes: list[int] = []
+    digest = FileReader.digest
+
+    def counting(self: FileReader, fd: int, size_bytes: int) -> bytes:
+        sizes.append(size_bytes)
+        return digest(self, fd, size_bytes)
+
+    monkeypatch.setattr(FileReader, "digest", counting)
+    return sizes
+
+
+def known(path: bytes) -> tuple[Segment, ...]:
+    return (Segment(1, 1, 0, 1),)
+
+
+def scanned(tree: Path, memory: FileMemory) -> Manifest:
+    return scan_changes(tree, known, memory)
+
+
+def test_only_what_has_changed_is_read_again(tmp_path: Path, read: list[int]) -> None:
+    """However the change hides: same size, same time of modification, another file in its place, another mode."""
+    for number in range(6):
+        (tmp_path / f"f{number}").write_bytes(b"%d" % number * (10 + number))
+    os.link(tmp_path / "f5", tmp_path / "f6")
+    memory = FileMemory(LaterClock())
+    assert scanned(tmp_path, memory) == scan_tree(tmp_path, known)
+    read.clear()
+    before = (tmp_path / "f0").stat()
+    (tmp_path / "f0").write_bytes(b"x" * 10)
+    os.utime(tmp_path / "f0", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (tmp_path / "new").write_bytes(b"y" * 11)
+    os.utime(tmp_path / "new", ns=(before.st_atime_ns, (tmp_path / "f1").stat().st_mtime_ns))
+    (tmp_path / "new").replace(tmp_path / "f1")
+    (tmp_path / "f2").chmod(0o600)
+    (tmp_path / "f5").write_bytes(b"z" * 15)
+    found = scanned(tmp_path, memory)
+    assert sorted(read) == [10, 11, 12, 15, 15], "f0, f1, f2, and f5 by both its names"
+    assert found == scan_tree(tmp_path, known)
+
+
+def test_what_may_change_within_the_same_tick_is_read_again(tmp_path: Path, read: list[int]) -> None:
+    """A file that has just been written could be written once more and keep its stamp."""
+    (tmp_path / "f").write_bytes(b"just now")
+    memory = FileMemory()
+    for _ in range(2):
+        scanned(tmp_path, memory)
+    assert len(read) == 2
+
+
+def test_what_is_remembered_is_proved_from_time_to_time(tmp_path: Path, read: list[int]) -> None:
+    """One scan of many reads everything."""
+    (tmp_path / "f").write_bytes(b"content")
+    memory = FileMemory(LaterClock())
+    for _ in range(2 * PROVED_EVERY):
+        scanned(tmp_path, memory)
+    assert len(read) == 1 + 2
+
+
+def test_a_file_that_changes_without_a_stamp_is_an_error(tmp_path: Path) -> None:
+    """What was remembered was wrong: nothing more may rest on it."""
+    (tmp_path / "f").write_bytes(b"content")
+    memory = FileMemory(LaterClock())
+    scanned(tmp_path, memory)
+    remembered = memory._known[b"f"]
+    memory._known[b"f"] = remembered._replace(entry=_other_content(remembered.entry))
+    for _ in range(PROVED_EVERY - 2):
+        scanned(tmp_path, memory)
+    with pytest.raises(HarnessError, match="f: its content is not what was read before"):
+        scanned(tmp_path, memory)
+
+
+def _other_content(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, digest=b"\0" * 32)
+
+
+async def test_a_writer_knows_its_tree_as_well_as_by_reading_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[int]
+) -> None:
+    """After each of many steps of every kind; and it reads far less."""
+    monkeypatch.setattr(writer_module, "FileMemory", lambda: FileMemory(LaterClock(later_ns=TICK_NS_MAX)))
+    writer = await open_writer(data_directory=tmp_path / "data", capabilities=Capabilities())
+    draws, read_by_memory, read_by_all = random.Random(11), 0, 0
+    actions = (
+        WriteRandomFiles(count=Span(low=1, high=20), size_bytes=Span(low=0, high=9000), odd_percent=40),
+        ModifyFiles(count=Span(low=1, high=3)),
+        ChangeMetadata(count=Span(low=1, high=3)),
+        DeleteFiles(percent=20),
+    )
+    for _ in range(60):
+        await anyio.sleep(0.012)  # Longer than a tick.
+        await writer.apply(draws.choice(actions), draws)
+        read.clear()
+        remembered = await writer.scan()
+        read_by_memory += len(read)
+        read.clear()
+        whole = scan_tree(tmp_path / "data")
+        read_by_all += len(read)
+        assert _without_segments(remembered) == _without_segments(whole)
+    assert 0 < read_by_memory < read_by_all / 2
+
+
+def _without_segments(manifest: Manifest) -> list[Entry]:
+    return [msgspec.structs.replace(entry, segments=()) for entry in manifest]
