@@ -31,6 +31,7 @@ from snapstorm.model.manifest import (
     show_path,
 )
 from snapstorm.model.protocols import SnapshotReceipt
+from snapstorm.runtime.meter import Work
 
 DIFFERENCES_IN_DETAIL_MAX = 3
 LAST_ACTIONS_SHOWN = 30
@@ -144,7 +145,8 @@ class Checker:
         run = self._run
         # Read first: its client may delete the snapshot while the tree is scanned, and what is deleted has no manifest.
         wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
-        restored = await scan_if_there(tree)
+        with run.meter.busy(Work.SCANNING):
+            restored = await scan_if_there(tree)
         found = differences(wanted, restored, capabilities)
         comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         run.ledger.add_verification(

@@ -41,6 +41,7 @@ from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
 from snapstorm.plan.generator import choose
 from snapstorm.plan.seeds import stream
+from snapstorm.runtime.meter import Work
 
 Value = TypeVar("Value")
 
@@ -212,7 +213,8 @@ class Engine:
 
         async def write(_: str) -> object:
             nonlocal result
-            result = await self._writer.apply(action, step.draws)
+            with self._run.meter.busy(Work.WRITING):
+                result = await self._writer.apply(action, step.draws)
             return result
 
         await self._operate(step, write, is_of_target=False)
@@ -230,7 +232,8 @@ class Engine:
         return await self._snapshot(step, directory)
 
     async def _snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
-        manifest = (await self._writer.scan()).below(directory)
+        with self._run.meter.busy(Work.SCANNING):
+            manifest = (await self._writer.scan()).below(directory)
         source = _joined(self._writer.data_directory, directory)
         began_seconds = self._run.now_seconds()
         async with self._room.reserved(manifest.bytes_total) as fits:

@@ -62,12 +62,14 @@ from snapstorm.faults.base import Scene
 from snapstorm.faults.catalogue import ALL, read_keys
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.filesystem.writer import open_writer
-from snapstorm.model.abilities import Routed
+from snapstorm.model.abilities import Routed, RunsCommands
 from snapstorm.model.events import Listener, Noted, ignore
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target
 from snapstorm.model.verdict import decide
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
+from snapstorm.runtime.machine import own_usage
+from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.choose import find_target
 
@@ -87,6 +89,7 @@ class Harness:
 
     def __init__(self, run: Run, target: Target, server: Server, testbed: Testbed, options: HarnessOptions) -> None:
         self._run = run
+        run.meters_operations = not (isinstance(server, RunsCommands) and server.runs_commands)
         self._target = target
         self._server = server
         self._testbed = testbed
@@ -301,7 +304,7 @@ class Harness:
             run.directory.rmdir()
 
     def _make_result(self) -> RunResult:
-        run = self._run
+        run, own = self._run, own_usage()
         verdict, reason = decide(run.tally)
         return RunResult(
             run=run.number,
@@ -313,6 +316,9 @@ class Harness:
             clients=self._clients_count,
             seconds=run.now_seconds(),
             seconds_by_part=dict(run.seconds_by_part),
+            seconds_by_work={work.value: seconds for work, seconds in run.meter.seconds_by_work.items()},
+            own_cpu_seconds=own.cpu_seconds,
+            own_memory_bytes_max=own.memory_bytes_max,
             tally=run.tally,
             states=run.ledger.count_states(),
             testbed=self._testbed.directory,
@@ -349,7 +355,9 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         check_history(testbed, options)
         await clear_after_a_kill(testbed, lambda words: listener(Noted(words)))
         recorder = CommandRecorder()
-        runner = await stack.enter_async_context(ProcessRunner(testbed.id, on_command=recorder))
+        runner = await stack.enter_async_context(
+            ProcessRunner(testbed.id, on_command=recorder, around_command=recorder.around_command)
+        )
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
@@ -369,9 +377,9 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
             )
         )
         run = begin_run(options, testbed, target, place, workdir, listener)
-        recorder.run = run
+        stack.callback(recorder.record_for(run))
         with recording_failure(run):
-            with run.part("set_up", "starting the server"):
+            with run.part("set_up", "starting the server"), run.meter.busy(Work.TARGET):
                 server = await stack.enter_async_context(target.serve(run.place))
             check_repository(testbed, server)
             await heal_rights(testbed, server, run.note)

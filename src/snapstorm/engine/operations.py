@@ -8,6 +8,7 @@ new for is refused by design.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from snapstorm.engine.checker import Checker
@@ -26,6 +27,7 @@ from snapstorm.faults.base import InFlight
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import Failed, Ok, Outcome, Unknown, outcome_key
+from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
 
 Value = TypeVar("Value")
@@ -111,7 +113,8 @@ class Operations:
     async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
         """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
         try:
-            return await ask(operation)
+            with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
+                return await ask(operation)
         except NoSpaceError as error:
             if disk_is_full(self._run.place.directory, self._run.workdir) is None:
                 raise OperationUnknown(

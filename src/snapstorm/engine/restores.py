@@ -17,6 +17,7 @@ from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
+from snapstorm.runtime.meter import Work
 
 
 class Restores:
@@ -111,7 +112,8 @@ class Restores:
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
-                await remove_tree_in_thread(directory)
+                with self._run.meter.busy(Work.REMOVING):
+                    await remove_tree_in_thread(directory)
 
     def _is_still_live(self, expectation: Expectation) -> bool:
         return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE

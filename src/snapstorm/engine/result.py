@@ -29,6 +29,12 @@ class RunResult:
     clients: int
     seconds: float
     seconds_by_part: dict[str, float]
+    """By part of the run, one after the other."""
+    seconds_by_work: dict[str, float]
+    """By what was done, see `Meter`: the target's own seconds apart from snapstorm's."""
+    own_cpu_seconds: float
+    own_memory_bytes_max: int
+    """Of snapstorm's own process, without the target's."""
     tally: Tally
     states: dict[State, int]
     testbed: Path
@@ -51,6 +57,8 @@ class RunResult:
             "clients": self.clients,
             "seconds": round(self.seconds, 3),
             "seconds_by_part": {part: round(seconds, 3) for part, seconds in self.seconds_by_part.items()},
+            "seconds_by_work": {work: round(seconds, 3) for work, seconds in self.seconds_by_work.items()},
+            "own": {"cpu_seconds": round(self.own_cpu_seconds, 3), "memory_bytes_max": self.own_memory_bytes_max},
             "actions": {key: dict(tally.actions.get(key, none)) for key in ACTIONS},
             "snapshots": {
                 "live": self.states[State.LIVE],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from snapstorm.model.protocols import Mode, TargetPlace
 from snapstorm.model.verdict import Tally
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.machine import out_of_memory_kills
+from snapstorm.runtime.meter import Meter, Work
 from snapstorm.runtime.process import CompletedCommand, on_behalf_of
 
 COMMANDS_BUFFERED_MAX = 64
@@ -46,18 +48,24 @@ class Run:
     is_across_versions: bool = False
     """The target is of several versions, or the testbed has been used with others."""
     fault_pace: float = 1.0
+    meters_operations: bool = False
+    """The target runs no processes, so that its time is that of its operations."""
     tally: Tally = field(default_factory=Tally)
     seconds_by_part: dict[str, float] = field(default_factory=dict)
     commands: dict[str, list[CompletedCommand]] = field(default_factory=dict)
     """By operation: the commands that operations not yet judged have run, for evidence."""
     weather: Weather = field(init=False)
     """Which faults are active."""
+    meter: Meter = field(init=False)
+    """Where the time goes."""
     _unrecorded: list[CommandRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.evidence = EvidenceKeeper(self.directory / "evidence")
         self.began_seconds = self.clock.monotonic_seconds()
         self.weather = Weather(self.now_seconds, self.fault_pace)
+        self.meter = Meter(self.clock.monotonic_seconds)
+        self.ledger.around_transaction = functools.partial(self.meter.busy, Work.LEDGER)
         self._out_of_memory_kills = out_of_memory_kills()
 
     @property

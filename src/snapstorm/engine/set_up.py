@@ -7,7 +7,7 @@ import json
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ from snapstorm.model.storage import read_storage
 from snapstorm.model.verdict import Verdict
 from snapstorm.plan.seeds import stream
 from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import CompletedCommand, end_processes_of
 from snapstorm.targets.choose import check_target_name
 
@@ -241,9 +242,24 @@ def recording_failure(run: Run) -> Iterator[None]:
 
 
 class CommandRecorder:
-    """Hands finished commands to the run, once there is one."""
+    """Hands finished commands to the run, and the time in which they run, once there is one."""
 
     run: Run | None = None
+
+    def around_command(self) -> AbstractContextManager[None]:
+        """In which a command runs."""
+        return nullcontext() if self.run is None else self.run.meter.busy(Work.TARGET)
+
+    def record_for(self, run: Run) -> Callable[[], None]:
+        """From now on commands belong to this run. What is returned is to be called once the last one has ended, which
+        is after the verdict: a server's."""
+        self.run = run
+
+        def record_last_commands() -> None:
+            with suppress(HarnessError):  # No verdict rests on it, and the ledger may have no room left.
+                run.flush_commands()
+
+        return record_last_commands
 
     def __call__(self, command: CompletedCommand) -> None:
         if self.run is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from snapstorm.errors import TestbedError
@@ -18,6 +18,8 @@ class LedgerBase:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._crash_point = CrashPoint()
+        self.around_transaction: Callable[[], AbstractContextManager[object]] = nullcontext
+        """In which each transaction is made, for whom measures it."""
 
     def fact(self, name: str) -> str | None:
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
@@ -46,10 +48,15 @@ class LedgerBase:
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
+        with self.around_transaction(), self._committed():
+            yield self._connection.execute
+
+    @contextmanager
+    def _committed(self) -> Iterator[None]:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection.execute
+                yield
             except BaseException:
                 # SQLite rolls back by itself after a full disk; a second ROLLBACK would hide the reason.
                 with suppress(sqlite3.Error):

@@ -10,6 +10,7 @@ from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.verdict import Tally, Verdict
 from snapstorm.report.power import power_line
+from snapstorm.runtime.meter import Work
 
 STYLES = {
     Verdict.PASS: "bold green",
@@ -20,6 +21,7 @@ STYLES = {
 }
 
 VIOLATIONS_SHOWN_MAX = 10
+SECONDS_SHOWN_MIN = 0.05
 
 
 def show_bytes(count: int) -> str:
@@ -47,6 +49,8 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: boo
         + (f" ({earlier} of earlier runs)" if earlier else "")
         + f", {show_bytes(tally.bytes_verified)}; sweep: {tally.sweep_verified} verified, {tally.sweep_left} left",
     ]
+    if result.seconds_by_work:
+        lines.append(f"time       {_show_time(result)}")
     if tally.restores_narrowed:
         lines.append(f"narrowed   {tally.restores_narrowed} restores compared by fewer properties than promised")
     if tally.faults:
@@ -69,6 +73,15 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: boo
 def _show_faults(tally: Tally) -> str:
     struck = ", ".join(f"{key} {count}" if count > 1 else key for key, count in sorted(tally.faults.items()))
     return f"{sum(tally.faults.values())} struck, {tally.failed_under_faults} operations failed of them: {struck}"
+
+
+def _show_time(result: RunResult) -> str:
+    """How much of the run was the target's own, and what took the rest."""
+    rest = dict(result.seconds_by_work)
+    target_seconds = rest.pop(Work.TARGET, 0.0)
+    share = target_seconds / sum(result.seconds_by_work.values(), 1e-9)
+    words = ", ".join(f"{work} {seconds:.1f}" for work, seconds in rest.items() if seconds >= SECONDS_SHOWN_MIN)
+    return f"{target_seconds:.1f} s ({share:.0%}) {result.target.name} itself" + (f"; {words} s" if words else "")
 
 
 def _show_actions(result: RunResult) -> str:

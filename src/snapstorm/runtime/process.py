@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -85,14 +85,22 @@ class ProcessRunner:
     """Starts all child processes of one run on one testbed, and sees to it that none is left.
 
     Use as an async context manager. `on_command` is told of every command that has ended, long-lived and cancelled
-    ones included, in the order in which they ended.
+    ones included, in the order in which they ended. Each command that is not long-lived runs in an `around_command()`.
     """
 
-    def __init__(self, testbed: str, *, grace_seconds: float = 2.0, on_command: Listener = _ignore) -> None:
+    def __init__(
+        self,
+        testbed: str,
+        *,
+        grace_seconds: float = 2.0,
+        on_command: Listener = _ignore,
+        around_command: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> None:
         self.owner = f"{testbed}/{secrets.token_hex(8)}"
         """Marks our processes, in their environment: the testbed's id and a token of this runner."""
         self._grace_seconds = grace_seconds
         self._on_command = on_command
+        self._around_command = around_command
         self._lifeline: _Lifeline | None = None
         self._children: set[_Child] = set()
 
@@ -134,7 +142,8 @@ class ProcessRunner:
         with _open_input(stdin) as source:
             child = self._start(argv, env, secret_env, cwd, _Streams(source, subprocess.PIPE, subprocess.PIPE))
         try:
-            await self._attend(child, outputs, seconds_max)
+            with self._around_command():
+                await self._attend(child, outputs, seconds_max)
         finally:
             child.close_pipes()
             completed = child.completed(*(output.value() for output in outputs))
