@@ -146,7 +146,7 @@ class Checker:
         # Read first: its client may delete the snapshot while the tree is scanned, and what is deleted has no manifest.
         wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
         with run.meter.busy(Work.SCANNING):
-            restored = await scan_if_there(tree)
+            restored = await scan_if_there(tree, is_small=wanted.is_small)
         found = differences(wanted, restored, capabilities)
         comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         run.ledger.add_verification(

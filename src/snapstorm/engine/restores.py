@@ -85,7 +85,7 @@ class Restores:
         began_seconds = self._run.now_seconds()
         directory = self._directory_of(step.client) / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
-        tree = directory / "tree"
+        tree, is_small = directory / "tree", False
         try:
             outcome, operation = await self._operations.operate(
                 step,
@@ -107,13 +107,14 @@ class Restores:
                 is_damaged=self._run.weather.damage(began_seconds) is not None,
             )
             step.violations += found
+            is_small = comparison.restored.is_small
             if adopt and comparison.is_equal:
                 await self._writer.adopt(tree)
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
                 with self._run.meter.busy(Work.REMOVING):
-                    await remove_tree_in_thread(directory)
+                    await remove_tree_in_thread(directory, is_small=is_small)
 
     def _is_still_live(self, expectation: Expectation) -> bool:
         return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE

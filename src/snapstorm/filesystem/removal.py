@@ -36,9 +36,9 @@ def remove_tree(path: TreePath) -> None:
         raise explain_os_error(os.fsencode(path), error) from error
 
 
-async def remove_tree_in_thread(path: TreePath) -> None:
-    """`remove_tree` without keeping the event loop waiting."""
-    await run_file_work(remove_tree, path)
+async def remove_tree_in_thread(path: TreePath, *, is_small: bool = False) -> None:
+    """`remove_tree` without keeping the event loop waiting. For `is_small`, see `run_file_work`."""
+    await run_file_work(remove_tree, path, is_small=is_small)
 
 
 def remove_files_below(path: TreePath) -> None:

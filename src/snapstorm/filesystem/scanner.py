@@ -97,9 +97,9 @@ def _scan(root: TreePath, scanner: _Scanner) -> TreeScan:
     return TreeScan(Manifest.of(scanner.entries), scanner.inodes)
 
 
-async def scan_if_there(root: Path) -> Manifest:
-    """`scan_tree` in a thread; the empty manifest if there is nothing at `root`."""
-    return await run_file_work(_scan_if_there, root)
+async def scan_if_there(root: Path, *, is_small: bool = False) -> Manifest:
+    """`scan_tree` in a thread; the empty manifest if nothing is there. For `is_small`, see `run_file_work`."""
+    return await run_file_work(_scan_if_there, root, is_small=is_small)
 
 
 def _scan_if_there(root: Path) -> Manifest:

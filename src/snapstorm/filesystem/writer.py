@@ -99,7 +99,7 @@ class TreeFileWriter:
     async def scan(self) -> Manifest:
         """What the data directory holds, with what is known of its content. Reads what has changed since the last
         time; from time to time everything."""
-        return await run_file_work(self._scan)
+        return await run_file_work(self._scan, is_small=self._tree.is_small)
 
     async def adopt(self, tree: Path) -> Manifest:
         """Make `tree`, on the same file system, the data directory; the old content is deleted."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from snapstorm.model.expectations import State
 
@@ -20,8 +20,9 @@ _OPERATION = "gap"
 class Gaps:
     """The gaps in one ledger."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, on_change: Callable[[], None] = lambda: None) -> None:
         self._connection = connection
+        self._on_change = on_change
 
     def unknown_runs(self) -> Sequence[range]:
         """The numbers of runs that are not known."""
@@ -39,6 +40,7 @@ class Gaps:
         """
         stop = (first_run // _RUNS_APART + 1) * _RUNS_APART + 1
         gaps = [(unknown.start, unknown.stop) for unknown in self.unknown_runs()] + [(first_run, stop)]
+        self._on_change()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_FACT, json.dumps(gaps)))

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import COMPACTED_TICK, Dropped, compact
+from snapstorm.ledger.effects import Effect, Effects
 from snapstorm.ledger.findings import Findings
 from snapstorm.ledger.gaps import Gaps
 from snapstorm.ledger.history import History
@@ -79,8 +80,10 @@ class Ledger(Findings, Injuries):
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
+        self._effects = Effects()
+        self._is_only_writer = False
         self.history = History(connection)
-        self.gaps = Gaps(connection)
+        self.gaps = Gaps(connection, on_change=self._effects.forget_counts)
         self._tick = self._recorded_tick()
 
     def _recorded_tick(self) -> int:
@@ -108,9 +111,11 @@ class Ledger(Findings, Injuries):
             connection.execute("PRAGMA synchronous = FULL")
             migrate(connection)
             connection.execute("PRAGMA foreign_keys = ON")
-            return cls(connection)
+            ledger = cls(connection)
         except sqlite3.Error as error:
             raise translated(error, path) from error
+        ledger._is_only_writer = True
+        return ledger
 
     @classmethod
     def open_to_read(cls, path: Path) -> Ledger:
@@ -211,6 +216,7 @@ class Ledger(Findings, Injuries):
         expectations (by operation) whose deletion it asks for.
         """
         tick = self.next_tick()
+        self._effects.begin(operation, Effect(client, creates[0] if creates else None, bool(deletes)))
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds)"
@@ -253,28 +259,28 @@ class Ledger(Findings, Injuries):
         """
         tick = self.next_tick()
         created, deleted = _states_after(outcome)
+        effect = self._effects.end(operation, is_ok=outcome == "ok")
         with self._transaction() as run:
             run(
                 "UPDATE operations SET outcome = ?, reason = ?, seconds = ?, ended_tick = ? WHERE id = ?",
                 (outcome, reason, seconds, tick, operation),
             )
-            run(
-                "UPDATE expectations SET state = ?, snapshot = ?, acknowledged_tick = ? WHERE operation = ?",
-                (created, snapshot, tick if created is State.LIVE else None, operation),
-            )
-            run(
-                "UPDATE expectations SET state = ?, deletion_ended_tick = ?,"
-                " deletion_began_tick = CASE WHEN ? THEN NULL ELSE deletion_began_tick END"
-                " WHERE deletion_operation = ? AND state = ?",
-                (
-                    deleted,
-                    tick if deleted is State.DELETED else None,
-                    deleted is State.LIVE,
-                    operation,
-                    State.DELETING,
-                ),
-            )
-            self._collect_manifests("deletion_operation", operation)
+            if effect.creates:
+                run(
+                    "UPDATE expectations SET state = ?, snapshot = ?, acknowledged_tick = ? WHERE operation = ?",
+                    (created, snapshot, tick if created is State.LIVE else None, operation),
+                )
+            if effect.deletes:
+                self._end_deletion(operation, deleted, tick)
+
+    def _end_deletion(self, operation: str, deleted: State, tick: int) -> None:
+        self._connection.execute(
+            "UPDATE expectations SET state = ?, deletion_ended_tick = ?,"
+            " deletion_began_tick = CASE WHEN ? THEN NULL ELSE deletion_began_tick END"
+            " WHERE deletion_operation = ? AND state = ?",
+            (deleted, tick if deleted is State.DELETED else None, deleted is State.LIVE, operation, State.DELETING),
+        )
+        self._collect_manifests("deletion_operation", operation)
 
     def interrupt_open_operations(self) -> list[OpenOperation]:
         """Turn what a killed run left open into doubt, and say what it was. For use when no process of it is left."""
@@ -285,6 +291,7 @@ class Ledger(Findings, Injuries):
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Record what a listing settled."""
+        self._effects.forget_counts()
         with self._transaction() as run:
             for doubt in settled:
                 tick = self.next_tick()
@@ -327,10 +334,15 @@ class Ledger(Findings, Injuries):
 
     def count_live(self, client: str, source: str | None = None) -> int:
         """How many live snapshots a client has, of one source or of all."""
+        known = self._effects.live(client, source)
+        if known is not None:
+            return known
         clause, values = ("AND source = ?", [source]) if source is not None else ("", [])
         row = self._one(
             f"SELECT count(*) FROM expectations WHERE client = ? AND state = ? {clause}", [client, State.LIVE, *values]
         )
+        if self._is_only_writer:
+            self._effects.keep_live(client, source, int(row[0]))
         return int(row[0])
 
     def live_operations(self) -> list[tuple[str, str]]:

@@ -60,6 +60,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """How the content describes itself, where known. Explains a difference; never decides whether there is one."""
 
 
+SMALL_ENTRIES_MAX = 16
+SMALL_BYTES_MAX = 64 << 10
+
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -91,6 +94,11 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
     def bytes_total(self) -> int:
         """Bytes of content in all files."""
         return sum(entry.size for entry in self.entries)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a tree like this is read or removed in a moment."""
+        return len(self.entries) <= SMALL_ENTRIES_MAX and self.bytes_total <= SMALL_BYTES_MAX
 
     def count(self, kind: EntryType) -> int:
         return sum(entry.type is kind for entry in self.entries)

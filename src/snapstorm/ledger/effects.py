@@ -1,0 +1,62 @@
+"""What the open operations of this process may change: so that the others need not look, and counts can be kept."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Effect(NamedTuple):
+    """What an open operation may change."""
+
+    client: str
+    source: str | None
+    """Of the snapshot that it creates; None if it creates none."""
+    deletes: bool
+
+    @property
+    def creates(self) -> bool:
+        return self.source is not None
+
+
+UNKNOWN = Effect("", "", deletes=True)
+"""Of an operation that another process has begun."""
+
+
+class Effects:
+    """Kept in memory by whoever writes the ledger; a reader of somebody else's has none, and counts each time."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Effect] = {}
+        self._live: dict[str, dict[str | None, int]] = {}
+
+    def begin(self, operation: str, effect: Effect) -> None:
+        """An operation begins."""
+        self._open[operation] = effect
+        if effect.deletes:
+            self._live.pop(effect.client, None)
+
+    def end(self, operation: str, *, is_ok: bool) -> Effect:
+        """It ends; what it may have changed."""
+        effect = self._open.pop(operation, UNKNOWN)
+        if effect is UNKNOWN:
+            self.forget_counts()
+        elif effect.deletes:
+            self._live.pop(effect.client, None)
+        elif effect.creates and is_ok:
+            counts = self._live.get(effect.client, {})
+            for source in (None, effect.source):
+                if source in counts:
+                    counts[source] += 1
+        return effect
+
+    def forget_counts(self) -> None:
+        """Anything may have changed."""
+        self._live.clear()
+
+    def live(self, client: str, source: str | None) -> int | None:
+        """How many live snapshots a client has, if that is known."""
+        return self._live.get(client, {}).get(source)
+
+    def keep_live(self, client: str, source: str | None, count: int) -> None:
+        """So many live snapshots were counted."""
+        self._live.setdefault(client, {})[source] = count
