@@ -74,7 +74,12 @@ class _DamagesBlob(StorageFault):
             raise NothingToBreak("the file was deleted before it could be damaged") from error
         self.blob, self._details = blob, details
         record(details)
-        await run_file_work(self.damage, blob.path)
+        try:
+            await run_file_work(self.damage, blob.path)
+        except FileNotFoundError as error:
+            self._details = {}  # Nobody wants it back.
+            aside.unlink(missing_ok=True)
+            raise NothingToBreak("the file was deleted before it could be damaged") from error
         # What a cache holds would hide it. Clients are at work, so theirs stay; the probe has none.
         await self.scene.server.forget_caches([])
 

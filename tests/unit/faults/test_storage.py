@@ -43,6 +43,19 @@ def scene(tmp_path: Path) -> Any:
 
 
 @pytest.mark.parametrize("kind", [LoseBlob, FlipByte, TruncateBlob])
+async def test_what_the_target_deletes_meanwhile_is_not_brought_back(kind: type[LoseBlob], scene: Any) -> None:
+    """A collection may be faster than the fault: it has broken nothing then, and leaves nothing."""
+    path = scene.server.storage_directory / "p1"
+    path.write_bytes(CONTENT)
+    fault = kind(scene, random.Random(3))
+    with pytest.raises(NothingToBreak):
+        await fault.inject(lambda details: path.unlink())
+    await fault.heal()
+    assert list(scene.server.storage_directory.iterdir()) == []
+    assert list(scene.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [LoseBlob, FlipByte, TruncateBlob])
 async def test_damage_is_undone_to_the_byte(kind: type[LoseBlob], scene: Any) -> None:
     """The file is not what it was while it lasts, and is then, with its times; also if the next run heals it."""
     path = scene.server.storage_directory / "p1"
