@@ -22,7 +22,7 @@ import anyio
 import cyclopts
 from cyclopts import App, Group, Parameter
 
-from snapstorm import __version__, cli_bugs, cli_calibrate, cli_show
+from snapstorm import __version__, cli_show
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
 from snapstorm.cli_swarm import draw_configuration
@@ -57,8 +57,10 @@ app = App(
     help_format="markdown",
 )
 app.register_install_completion_command()
-for part in (cli_show, cli_bugs, cli_calibrate):
-    part.register(app)
+cli_show.register(app)
+# By name, because what they need takes a tenth of a second to load, which each run would pay for.
+app.command("snapstorm.cli_bugs:known_bugs", name="known-bugs")
+app.command("snapstorm.cli_calibrate:calibrate_judge", name="calibrate")
 
 _WHAT = Group("What runs", sort_key=1)
 _WHERE = Group("Where and against what", sort_key=2)
@@ -204,6 +206,7 @@ def run(
         copied_from=copied_from,
         secrets_file=secrets_file,
         take_over=take_over,
+        clients_ahead=chosen.clients,
         data_bytes_max=chosen.data_bytes_max,
         repository_bytes_max=read_size("--repository-bytes-max", repository_bytes_max),
         operation_seconds_max=operation_seconds(operation_timeout, has_faults=bool(faults or chosen.faults)),

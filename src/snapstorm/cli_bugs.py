@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from snapstorm.engine.together import first_failure
 from snapstorm.model.protocols import Program
@@ -25,11 +25,6 @@ EXIT_DIFFERENT = 1
 EXIT_NOT_JUDGED = 3
 EXIT_INTERRUPTED = 130
 _LINE = "{:<18}  {:<8}  {:<19}  {:<19}  {:<15}  {:>7}"
-
-
-def register(app: App) -> None:
-    """Add this command to the command line."""
-    app.command(known_bugs)
 
 
 def known_bugs(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import anyio
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from snapstorm.cli_run import Interrupted, end_on_signal
 from snapstorm.engine.calibration import Calibration, Setup, Specimen, Trial, calibrate
@@ -79,11 +79,6 @@ _WORK_BY_FIRST_WORD = {
     "verify": Work.VERIFY,
 }
 """By what a defect of the simulated target is shown, unless its name stands above."""
-
-
-def register(app: App) -> None:
-    """Add the command to the command line."""
-    app.command(calibrate_judge, name="calibrate")
 
 
 def calibrate_judge(

@@ -77,7 +77,8 @@ class Engine:
         self._operations = Operations(run, checker, self._perform_drawn)
         self._operate = self._operations.operate
         self._judge_failure = self._operations.judge_failure
-        self._restore = Restores(run, self._operations, checker, writer, snapshotter).restore
+        self.restores = Restores(run, self._operations, checker, writer, snapshotter)
+        self._restore = self.restores.restore
         self._report = self._operations.report
         self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
             actions.SnapshotRoot: self._snapshot_root,

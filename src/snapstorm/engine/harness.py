@@ -23,6 +23,7 @@ import anyio
 
 from snapstorm.engine.aftermath import Aftermath
 from snapstorm.engine.checker import Checker
+from snapstorm.engine.cleaner import cleaning
 from snapstorm.engine.client import Client
 from snapstorm.engine.copies import open_persistence
 from snapstorm.engine.drive import drive
@@ -31,7 +32,7 @@ from snapstorm.engine.finish import Finisher
 from snapstorm.engine.judge import FaultJudge
 from snapstorm.engine.layout import LayoutCheck
 from snapstorm.engine.leaks import LeakWatch
-from snapstorm.engine.multiclient import OUR_HOST, MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.options import HarnessOptions, check_options
 from snapstorm.engine.persistence import REPOSITORY_FACT, Persistence, persisting
 from snapstorm.engine.result import RunResult
@@ -45,6 +46,7 @@ from snapstorm.engine.set_up import (
     check_parameters,
     check_repository,
     clear_after_a_kill,
+    client_name,
     heal_rights,
     network_path_for,
     place_for,
@@ -77,11 +79,6 @@ __all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
 
 _UNACCOUNTED_FACT = "unaccounted_told"
 """How many unaccounted snapshots earlier runs have told of."""
-
-
-def client_name(number: int) -> str:
-    """The identity of a testbed's client with this number, from 1: the same in every run, so that its history is."""
-    return f"client-{number}{OUR_HOST}"
 
 
 class Harness:
@@ -391,7 +388,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
         testbed.is_new = False
         stack.enter_context(_kept_only_if_violated(options, testbed, harness, is_new_testbed))
         try:
-            async with persisting(persistence, run.note):
+            async with persisting(persistence, run.note), cleaning(run, harness.engine.restores):
                 await harness.go_on_from_history()
                 yield harness
         except (HarnessError, TargetError) as error:

@@ -8,16 +8,15 @@ from pathlib import Path
 import anyio
 
 from snapstorm.engine.checker import Checker, Comparison
+from snapstorm.engine.cleaner import Cleaner, remove
 from snapstorm.engine.operations import Operations
 from snapstorm.engine.run import Run
 from snapstorm.engine.step import Step
 from snapstorm.errors import OperationTimedOut
-from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
-from snapstorm.runtime.meter import Work
 
 
 class Restores:
@@ -31,6 +30,8 @@ class Restores:
         self._checker = checker
         self._writer = writer
         self._snapshotter = snapshotter
+        self.cleaner: Cleaner | None = None
+        """Removes restored trees later; None to have each removed at once."""
 
     async def restore(
         self,
@@ -113,8 +114,10 @@ class Restores:
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
-                with self._run.meter.busy(Work.REMOVING):
-                    await remove_tree_in_thread(directory, is_small=is_small)
+                if self.cleaner is None:
+                    await remove(self._run, directory, is_small=is_small)
+                else:
+                    await self.cleaner.remove(directory, is_small=is_small)
 
     def _is_still_live(self, expectation: Expectation) -> bool:
         return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from snapstorm.engine.copies import make_from_copy
 from snapstorm.engine.engine import clear_restores
+from snapstorm.engine.multiclient import OUR_HOST
 from snapstorm.engine.options import HarnessOptions
 from snapstorm.engine.persistence import REPOSITORY_FACT
 from snapstorm.engine.run import Run
@@ -119,6 +120,11 @@ def workdir_for(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
             remove_empty(made)
 
 
+def client_name(number: int) -> str:
+    """The identity of a testbed's client with this number, from 1: the same in every run, so that its history is."""
+    return f"client-{number}{OUR_HOST}"
+
+
 def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
     stored = testbed.ledger.fact(REPOSITORY_FACT)
     if testbed.ledger.fact("repository_id") is None:
@@ -130,6 +136,7 @@ def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
         directory=testbed.directory,
         secrets=testbed.secrets,
         mode=options.mode,
+        clients_ahead=[client_name(number) for number in range(1, options.clients_ahead + 1)],
         is_exclusive=options.operator is None,
         is_new=testbed.ledger.fact("repository_id") is None,
         operation_seconds_max=options.operation_seconds_max,

@@ -17,7 +17,7 @@ from snapstorm.filesystem.descriptors import (
     walk_tree,
 )
 from snapstorm.model.manifest import show_path
-from snapstorm.runtime.threads import run_file_work
+from snapstorm.runtime.threads import Urgency, run_file_work
 
 _USABLE = stat.S_IRWXU
 
@@ -36,9 +36,9 @@ def remove_tree(path: TreePath) -> None:
         raise explain_os_error(os.fsencode(path), error) from error
 
 
-async def remove_tree_in_thread(path: TreePath, *, is_small: bool = False) -> None:
-    """`remove_tree` without keeping the event loop waiting. For `is_small`, see `run_file_work`."""
-    await run_file_work(remove_tree, path, is_small=is_small)
+async def remove_tree_in_thread(path: TreePath, *, is_small: bool = False, urgency: Urgency = Urgency.NORMAL) -> None:
+    """`remove_tree` without keeping the event loop waiting. For `is_small` and `urgency`, see `run_file_work`."""
+    await run_file_work(remove_tree, path, is_small=is_small, urgency=urgency)
 
 
 def remove_files_below(path: TreePath) -> None:

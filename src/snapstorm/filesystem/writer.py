@@ -37,7 +37,7 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.protocols import WriteReport
-from snapstorm.runtime.threads import run_file_work
+from snapstorm.runtime.threads import Urgency, run_file_work
 
 TOTAL_BYTES_MAX = 4 << 30
 _ROOT_MODE = 0o755
@@ -99,7 +99,7 @@ class TreeFileWriter:
     async def scan(self) -> Manifest:
         """What the data directory holds, with what is known of its content. Reads what has changed since the last
         time; from time to time everything."""
-        return await run_file_work(self._scan, is_small=self._tree.is_small)
+        return await run_file_work(self._scan, urgency=Urgency.TARGET_WAITS, is_small=self._tree.is_small)
 
     async def adopt(self, tree: Path) -> Manifest:
         """Make `tree`, on the same file system, the data directory; the old content is deleted."""

@@ -243,6 +243,8 @@ class TargetPlace:
     """Create the repository (True) or connect to the one that must be there (False)."""
     operation_seconds_max: float = 300.0
     """After this time an operation is ended, and its outcome is unknown."""
+    clients_ahead: Sequence[str] = ()
+    """Clients that will soon be let in: what that takes may begin beside the rest."""
     is_exclusive: bool = True
     """The repository and its users are ours alone; otherwise others may work there, with rights that we don't know."""
     seed: int = 0

@@ -215,7 +215,7 @@ class KopiaServer(DirectAccess):
             raise
 
     def _password(self, client: str) -> str:
-        return self.place.secrets.get(f"client {client}")
+        return self.place.secrets.get(client_secret(client))
 
     @property
     def _storage_secrets(self) -> Mapping[str, str]:
@@ -279,6 +279,11 @@ class KopiaServer(DirectAccess):
         """Give the client all rights back that clients have."""
         await self.repository.widen_rights()
         await self.refresh()
+
+
+def client_secret(client: str) -> str:
+    """The name of the secret that is this client's password."""
+    return f"client {client}"
 
 
 def forget_cached(server: Actor, clients: Sequence[Actor] = ()) -> None:

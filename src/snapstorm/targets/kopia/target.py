@@ -16,7 +16,7 @@ from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
 from snapstorm.targets.kopia.operator import OperatorAccess, use_server
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
-from snapstorm.targets.kopia.server import DirectAccess, serve
+from snapstorm.targets.kopia.server import DirectAccess, client_secret, serve
 
 CAPABILITIES = Capabilities(
     # Another directory than the root gets the newest mtime below it. Every entry counts: files, links, and
@@ -93,6 +93,8 @@ class KopiaTarget:
                 yield operated
             return
         repository = Repository(kopia, place)
+        if place.mode is Mode.SERVER and place.is_new:
+            repository.hash_ahead({client: place.secrets.get(client_secret(client)) for client in place.clients_ahead})
         await repository.open()
         access = DirectAccess(kopia, place, repository, self._verify_files_percent)
         if place.mode is Mode.DIRECT:

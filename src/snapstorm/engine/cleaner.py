@@ -1,0 +1,65 @@
+"""The cleaner: removes restored trees while their clients go on, as long as there are not too many of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from snapstorm.engine.run import Run
+from snapstorm.engine.together import first_failure
+from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.runtime.meter import Work
+from snapstorm.runtime.threads import Urgency
+
+BACKLOG_MAX = 8
+"""So many trees may wait to be removed; each takes room on the disk."""
+
+
+class Cleaner:
+    """Removes trees of one run that nobody needs any more."""
+
+    def __init__(self, run: Run, group: TaskGroup) -> None:
+        self._run = run
+        self._group = group
+        self._waiting: set[Path] = set()
+
+    async def remove(self, directory: Path, *, is_small: bool) -> None:
+        """Have a tree removed, soon. Raises HarnessError for one that can't be, here or at the end of the block."""
+        if is_small or len(self._waiting) >= BACKLOG_MAX:
+            await remove(self._run, directory, is_small=is_small)
+            return
+        self._waiting.add(directory)
+        self._group.start_soon(self._remove_later, directory)
+
+    async def _remove_later(self, directory: Path) -> None:
+        with anyio.CancelScope(shield=True):
+            await remove(self._run, directory, urgency=Urgency.NOBODY_WAITS)
+        self._waiting.discard(directory)
+
+
+class UsesCleaner(Protocol):
+    """Who has trees to remove."""
+
+    cleaner: Cleaner | None
+
+
+async def remove(run: Run, directory: Path, *, is_small: bool = False, urgency: Urgency = Urgency.TARGET_WAITS) -> None:
+    """Remove a tree now. Raises HarnessError."""
+    with run.meter.busy(Work.REMOVING):
+        await remove_tree_in_thread(directory, is_small=is_small, urgency=urgency)
+
+
+@asynccontextmanager
+async def cleaning(run: Run, user: UsesCleaner) -> AsyncIterator[None]:
+    """Give it a cleaner, until the block is left; then all that this was given is gone."""
+    try:
+        async with anyio.create_task_group() as group:
+            user.cleaner = Cleaner(run, group)
+            yield
+    except BaseExceptionGroup as failures:
+        raise first_failure(failures) from failures
