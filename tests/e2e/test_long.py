@@ -64,7 +64,10 @@ def test_older_versions_pass(version: str, scratch: Path, real_kopia: Path) -> N
     older = real_kopia.with_name(f"kopia-{version}")
     assert older.exists(), "make tools-all builds it"
     ran = snapstorm("run", "--kopia", older, "--duration", "20s", *SMALL, "--testbed", scratch / "bed", "--json")
-    assert ran.status == 0, ran.stderr
+    # 0.19.0 leaves a file open for each snapshot (#4866), which a run with many of them rightly finds.
+    allowed = {"no-leak"} if version == "0.19.0" else set()
+    assert {violation["guarantee"] for violation in ran.json["violations"]} <= allowed, ran.stderr
+    assert ran.status == (1 if ran.json["violations"] else 0), ran.stderr
     assert ran.json["target"]["version"] == version
 
 

@@ -58,6 +58,7 @@ class Checker:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._has_noted_unknown_runs = False
+        self._has_noted_partial = False
         self._reported: set[tuple[Guarantee, str | None, str | None]] = set()
 
     def report(
@@ -148,6 +149,9 @@ class Checker:
         with run.meter.busy(Work.SCANNING):
             restored = await scan_if_there(tree, is_small=wanted.is_small)
         found = differences(wanted, restored, capabilities)
+        if expectation.failed_entries:
+            self._note_partial(expectation)
+            is_narrowed, found = True, [difference for difference in found if _is_of_what_is_there(difference, wanted)]
         comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         run.ledger.add_verification(
             expectation=expectation.operation,
@@ -167,6 +171,15 @@ class Checker:
             return comparison, [violation] if violation else []
         self._count_verified(expectation, comparison, is_narrowed)
         return comparison, []
+
+    def _note_partial(self, expectation: Expectation) -> None:
+        """Say once that of some snapshot only what was taken is compared."""
+        if not self._has_noted_partial:
+            self._has_noted_partial = True
+            self._run.note(
+                f"snapshot {expectation.snapshot} is listed although its creation failed: {expectation.failed_entries} "
+                "entries were left out, as the target says itself; only what is there is compared"
+            )
 
     def _promised(self, expectation: Expectation, sub_path: bytes) -> tuple[Manifest, Capabilities, bool]:
         """The manifest to compare with, the table to compare under, and whether that is less than was promised."""
@@ -308,6 +321,15 @@ def _guarantee_of(expectation: Expectation, *, is_damaged: bool) -> Guarantee:
     if is_damaged:
         return Guarantee.DAMAGE_IS_DETECTED
     return Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY
+
+
+def _is_of_what_is_there(difference: Difference, wanted: Manifest) -> bool:
+    """Whether a difference counts where entries may be missing, and with them the times of their directories."""
+    if difference.kind is DifferenceKind.MISSING:
+        return False
+    entry = wanted.by_path.get(difference.path)
+    is_of_directory = entry is not None and entry.type is EntryType.DIRECTORY
+    return not (is_of_directory and difference.kind is DifferenceKind.MTIME)
 
 
 def _fingerprint(found: Sequence[Difference]) -> str:

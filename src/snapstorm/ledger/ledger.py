@@ -33,7 +33,7 @@ from snapstorm.model.manifest import Manifest, decode_manifest
 
 _EXPECTATION_COLUMNS = (
     "operation, client, source, manifest, capabilities, state, began_tick, snapshot, acknowledged_tick, adopted, "
-    "deletion_began_tick, deletion_ended_tick, tainted_by"
+    "deletion_began_tick, deletion_ended_tick, tainted_by, failed_entries"
 )
 
 
@@ -300,10 +300,10 @@ class Ledger(Findings, Injuries):
                     run(
                         "UPDATE expectations SET state = ?, snapshot = coalesce(snapshot, ?),"
                         " adopted = (adopted OR acknowledged_tick IS NULL),"
-                        " acknowledged_tick = coalesce(acknowledged_tick, ?),"
+                        " acknowledged_tick = coalesce(acknowledged_tick, ?), failed_entries = ?,"
                         " deletion_operation = NULL, deletion_began_tick = NULL, deletion_ended_tick = NULL"
                         " WHERE operation = ?",
-                        (State.LIVE, doubt.snapshot, tick, doubt.operation),
+                        (State.LIVE, doubt.snapshot, tick, doubt.failed_entries, doubt.operation),
                     )
                 else:
                     run(
@@ -513,6 +513,7 @@ def _expectation(row: Sequence[Any]) -> Expectation:
         deletion_began_tick=row[10],
         deletion_ended_tick=row[11],
         tainted_by=row[12],
+        failed_entries=row[13],
     )
 
 

@@ -146,6 +146,7 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     # Where a command ran tells whose configuration it used, without which it can't be replayed.
     "ALTER TABLE commands ADD COLUMN directory TEXT",
+    "ALTER TABLE expectations ADD COLUMN failed_entries INTEGER NOT NULL DEFAULT 0",
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

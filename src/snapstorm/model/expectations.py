@@ -68,6 +68,9 @@ class Expectation:
     tainted_by: int | None = None
     """The fault that had damaged the storage when it was taken: what it refers to may have been damaged already, and
     Kopia does not look (#3492)."""
+    failed_entries: int = 0
+    """Of one whose creation failed, and that is listed all the same: how many entries the target says it left out. They
+    are not promised; the others are."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Settled:
     operation: str
     state: State
     snapshot: str | None = None
+    failed_entries: int = 0
 
 
 @dataclass
@@ -185,10 +189,12 @@ def _judge_expectation(
                 expectation.operation,
             )
         )
-    elif expectation.state in (State.CREATION_IN_DOUBT, State.ABSENT) or (
-        expectation.state is State.DELETION_IN_DOUBT and listing.is_quiescent
-    ):
-        judgement.settled.append(Settled(expectation.operation, State.LIVE, entry.id))
+    elif expectation.state in (State.CREATION_IN_DOUBT, State.ABSENT):
+        judgement.settled.append(Settled(expectation.operation, State.LIVE, entry.id, entry.failed_entries))
+    elif expectation.state is State.DELETION_IN_DOUBT and listing.is_quiescent:
+        judgement.settled.append(
+            Settled(expectation.operation, State.LIVE, entry.id, failed_entries=expectation.failed_entries)
+        )
     elif expectation.snapshot not in (None, entry.id) and must_be_listed(expectation, listing):
         judgement.findings.append(
             Finding(

@@ -105,6 +105,8 @@ class ListedSnapshot:
     """The id of the operation whose tag the snapshot carries."""
     incomplete: str | None
     """Why the entry is not a complete snapshot; None for complete ones."""
+    failed_entries: int = 0
+    """How many entries the target itself says that it could not take."""
 
 
 class Restorer(Protocol):

@@ -116,6 +116,17 @@ def test_a_creation_in_doubt_is_adopted_when_listed() -> None:
     assert not judgement.findings
 
 
+def test_a_creation_that_left_entries_out_is_adopted_as_such() -> None:
+    """The target says itself how many: what is missing was not promised. What was acknowledged stays promised whole."""
+    partial = replace(ENTRY, failed_entries=3)
+    for state in (State.CREATION_IN_DOUBT, State.ABSENT):
+        judgement = judge_listing(listing(partial), [replace(IN_DOUBT_CREATION, state=state)])
+        assert judgement.settled == [Settled(LIVE.operation, State.LIVE, "k1", failed_entries=3)]
+    doubted = replace(LIVE, state=State.DELETION_IN_DOUBT, deletion_began_tick=30)
+    judgement = judge_listing(listing(partial, is_quiescent=True), [doubted])
+    assert judgement.settled == [Settled(LIVE.operation, State.LIVE, "k1")]
+
+
 def test_an_incomplete_entry_is_never_adopted() -> None:
     """A canceled creation's entry neither settles the doubt as live nor is a violation by itself."""
     judgement = judge_listing(listing(replace(ENTRY, incomplete="canceled")), [IN_DOUBT_CREATION])

@@ -130,10 +130,12 @@ def test_listing_is_read_with_tags_and_incomplete_entries() -> None:
     """Entries of ours carry both tags; an operator's own have none; a canceled one says so."""
     other = created(id="2", tags=None)
     canceled = created(id="3", incomplete="canceled")
-    listed = answers.read_listing(ended(stdout=[CREATED, other, canceled]))
+    partial = created(id="4", rootEntry={"summ": {"numFailed": 2, "numIgnoredErrors": 1}})
+    listed = answers.read_listing(ended(stdout=[CREATED, other, canceled, partial]))
     assert listed[0] == ListedSnapshot(CREATED["id"], "u1@h1", "/src", "ab", "7", incomplete=None)
     assert (listed[1].testbed, listed[1].operation) == (None, None)
     assert listed[2].incomplete == "canceled"
+    assert [entry.failed_entries for entry in listed] == [0, 0, 0, 3]
     assert answers.read_listing(ended(stdout=b"[\n]")) == ()
 
 

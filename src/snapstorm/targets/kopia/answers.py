@@ -117,10 +117,14 @@ def _what_was_left_out(manifest: Mapping[str, Any], summary: Mapping[str, Any]) 
         return f"incomplete ({reason})"
     errors = summary.get("errors")
     first = _object(errors[0]) if isinstance(errors, list) and errors else {}
-    failed = (_count(summary.get("numFailed")) or 0) + (_count(summary.get("numIgnoredErrors")) or 0)
+    failed = _failed_entries(summary)
     if not failed and not errors:
         return ""
     return f"{failed} entries, the first {first.get('path')!r} ({first.get('error')})"
+
+
+def _failed_entries(summary: Mapping[str, Any]) -> int:
+    return (_count(summary.get("numFailed")) or 0) + (_count(summary.get("numIgnoredErrors")) or 0)
 
 
 def read_listing(completed: CompletedCommand) -> tuple[ListedSnapshot, ...]:
@@ -145,6 +149,7 @@ def _listed(entry: Mapping[str, Any]) -> ListedSnapshot:
         testbed=tags.get(f"tag:{TESTBED_TAG}"),
         operation=tags.get(f"tag:{OPERATION_TAG}"),
         incomplete=entry.get("incomplete"),
+        failed_entries=_failed_entries(_object(_object(entry.get("rootEntry")).get("summ"))),
     )
 
 
