@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import NO_DELETIONS, SMALL, snapstorm
+
+from snapstorm.faults.catalogue import FAULTS
+from snapstorm.plan.swarm import draw_swarm
+from snapstorm.targets.kopia.parameters import choices
+
+PARALLEL_UPLOAD, OFF = "parallel-upload-above-mib", "2048"
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -56,8 +63,15 @@ def test_a_swarm_is_no_other_scenario(scratch: Path) -> None:
     assert (ran.status, len(ran.stderr.splitlines())) == (2, 1), ran.stderr
 
 
+def uploads_in_parts(seed: int) -> bool:
+    """Whether a seed draws parallel uploads, by which every Kopia leaves files out (`parallel-upload` in
+    docs/known-bugs.md), so that the run rightly ends red."""
+    drawn = draw_swarm(seed, list(FAULTS), choices())
+    return drawn.parameters.get(PARALLEL_UPLOAD, OFF) != OFF
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", list(itertools.islice((seed for seed in range(100) if not uploads_in_parts(seed)), 6)))
 def test_swarms_pass(seed: int, scratch: Path) -> None:
     """Whatever the seed draws for half a minute: no false alarm."""
     ran = snapstorm(

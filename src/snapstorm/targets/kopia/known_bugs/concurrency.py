@@ -8,7 +8,7 @@ import signal
 
 import anyio
 
-from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.errors import HarnessError, OperationFailed, OperationPartial
 from snapstorm.model.abilities import InProcess
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
@@ -23,6 +23,10 @@ from snapstorm.targets.kopia.target import KopiaTarget
 
 _CLIENTS = 3
 _SNAPSHOTS_EACH = 24
+_UPLOADER = "client-1@known-bug"
+_UPLOADS_MAX = 40
+"""Each fails about every second time (measured)."""
+_SIZE_OF_TWO_PARTS = (1 << 20) + 1000
 _OPEN_FILES_GROWTH_MAX = 64
 """As every run judges it. A healthy server stays at 10."""
 
@@ -30,6 +34,26 @@ _COMPACTED_AT = 16
 """So many manifest contents, and whoever reads them replaces them by one (0.19.0 to 0.23.1)."""
 _ROUNDS = 2
 _SETTLE_SECONDS = 0.3
+
+
+async def _upload_in_parts_through_a_server(bench: Bench) -> Finding | None:
+    place = TargetPlace(
+        testbed="known-bug",
+        directory=bench.directory / "bed",
+        secrets=FileSecretStore(bench.directory / "secrets"),
+        parameters={"parallel-upload-above-mib": "1"},
+    )
+    async with KopiaTarget([bench.program], bench.runner).serve(place) as server:
+        await server.add_clients([_UPLOADER])
+        client = server.client(_UPLOADER)
+        await client.connect()
+        for number in range(_UPLOADS_MAX):
+            tree = await bench.write_tree(f"source-{number}", count=1, size_bytes=_SIZE_OF_TWO_PARTS)
+            try:
+                await client.create_snapshot(tree.directory, str(number))
+            except OperationPartial as error:
+                return Finding(Guarantee.AVAILABLE, f"snapshot {number + 1} of one file of two parts: {error}")
+    return None
 
 
 async def _take_many_through_a_server(bench: Bench) -> Finding | None:
@@ -125,6 +149,15 @@ BUGS = (
         guarantee=Guarantee.NO_LEAK,
         bad=frozenset({"0.19.0"}),
         provoke=_take_many_through_a_server,
+    ),
+    KnownBug(
+        key="parallel-upload",
+        title="files uploaded in parts through a server are left out",
+        provoked=f"A client with --parallel-upload-above-size-mib=1 takes up to {_UPLOADS_MAX} snapshots of one file "
+        "that is uploaded in two parts.",
+        guarantee=Guarantee.AVAILABLE,
+        bad=frozenset(MEASURED),
+        provoke=_upload_in_parts_through_a_server,
     ),
     KnownBug(
         key="deleted-comes-back",
