@@ -16,7 +16,7 @@ SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 
 S3_SERVER := .tools/bin/versitygw-$(VERSITYGW)
 
-.PHONY: help setup run test test-unit test-long soak lint format types check tools-all lock clean
+.PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check tools-all lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -35,6 +35,18 @@ test-unit: $(SETUP) ## run the tests that take seconds
 
 test-long: $(SETUP) $(S3_SERVER) tools-all ## run the tests that take minutes or much of the machine
 	$(BIN)/pytest -m long
+
+bench: $(SETUP) ## measure everything against its goal and its peers, about ten minutes on an idle machine
+	$(BIN)/python benchmarks/bench.py --write
+
+bench-quick: $(SETUP) ## the same with less of everything, about two minutes
+	$(BIN)/python benchmarks/bench.py --quick
+
+bench-growth: $(SETUP) ## measure how costs grow, and draw benchmarks/growth.svg
+	$(BIN)/python benchmarks/growth.py
+
+bench-many: $(SETUP) ## 64 clients with real Kopia for ten minutes
+	$(BIN)/python benchmarks/bench.py --only many --many-clients 10m
 
 soak: $(SETUP) ## live through MINUTES (30) of runs and kills on one testbed
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)

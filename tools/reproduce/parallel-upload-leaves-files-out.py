@@ -5,7 +5,7 @@
 
 With `--parallel-upload-above-size-mib=1`, a larger file is uploaded in parts, whose objects are then concatenated.
 For that the client opens each part's object. But a client of a server writes contents without waiting for the answer
-(`doWriteAsync` in repo/grpc_repository_client.go): the server may not know the last part's content yet, and says that it
+(`doWriteAsync` in repo/grpc_repository_client.go): the server may not know the last part yet, and says that its content
 is not found. `snapshot create` ends with exit status 1; the snapshot is kept, without the file.
 """
 
