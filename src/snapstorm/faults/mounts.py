@@ -25,6 +25,7 @@ from snapstorm.faults import troubled_disk
 from snapstorm.faults.base import Record, Scene
 from snapstorm.faults.storage import StorageFault
 from snapstorm.filesystem.removal import remove_tree
+from snapstorm.model.abilities import RunsCommands
 from snapstorm.runtime.process import RunningProcess
 from snapstorm.runtime.threads import run_file_work
 
@@ -143,7 +144,7 @@ class DiskFull(_Mounts):
 class _TroubledDisk(_Mounts):
     """The repository is seen through a disk in trouble."""
 
-    needs = "root, FUSE, and a repository in a directory"
+    needs = "root, FUSE, and a repository in a directory that other processes than snapstorm use"
     delays_seconds_max: tuple[float, ...] = (0.0,)
     """The longest time that an operation on a file takes: one of these is drawn."""
     failing_shares: tuple[float, ...] = (0.0,)
@@ -159,6 +160,11 @@ class _TroubledDisk(_Mounts):
         if not os.access(_FUSE, os.R_OK | os.W_OK):
             return f"there is no {_FUSE}" if not _FUSE.exists() else f"{_FUSE} can't be opened"
         return super().why_not_here()
+
+    @classmethod
+    def why_not(cls, scene: Scene) -> str | None:
+        reads_itself = not (isinstance(scene.server, RunsCommands) and scene.server.runs_commands)
+        return super().why_not(scene) or ("snapstorm itself reads the repository here" if reads_itself else None)
 
     async def inject(self, record: Record) -> None:
         delay_seconds_max = self.draws.choice(self.delays_seconds_max)

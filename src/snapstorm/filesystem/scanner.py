@@ -215,12 +215,15 @@ class _Scanner:
         except OSError as error:
             raise explain_os_error(path, error) from error
         subdirectories: list[bytes] = []
+        prefix = joined(path, b"")
         for item in found:
             name = os.fsencode(item.name)
-            if item.is_dir(follow_symlinks=False):
+            if item.is_file(follow_symlinks=False):
+                self._scan_entry(fd, item.name, prefix + name, True)
+            elif item.is_dir(follow_symlinks=False):
                 subdirectories.append(name)
             else:
-                self._scan_entry(fd, item.name, joined(path, name), item.is_file(follow_symlinks=False))
+                self._scan_entry(fd, item.name, prefix + name, False)
         return subdirectories
 
     def _scan_entry(self, dir_fd: int, name: str, path: bytes, is_file: bool) -> None:
@@ -268,7 +271,9 @@ class _Scanner:
     def _add_file(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
         self.entries.append(entry)
 
-    def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
+    def _content(self, fd: int, path: bytes, status: os.stat_result) -> tuple[bytes, tuple[Segment, ...]]:
+        if self._segments is None and not self._from_headers:
+            return self._reader.digest(fd, status.st_size), ()
         known = self._segments(path) if self._segments else ()
         if self._from_headers or (self._segments and not known and status.st_size):
             return self._reader.content(fd, status.st_size)
@@ -337,7 +342,7 @@ class _Looker(_Scanner):
         super().__init__(None, read_segments_from_headers=False)
         self._remembered = remembered
 
-    def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
+    def _content(self, fd: int, path: bytes, status: os.stat_result) -> tuple[bytes, tuple[Segment, ...]]:
         known = self._remembered.get(path)
         if known is None or not _is_unchanged(known, status):
             return FileContent(b"", ())

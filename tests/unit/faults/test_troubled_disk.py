@@ -197,6 +197,12 @@ async def test_the_fault_is_recorded_first_and_leaves_nothing(kind: type[SlowSto
         assert kind.heal_left_over(recorded[0]) is None
 
 
+def test_a_repository_that_snapstorm_reads_itself_is_spared(tmp_path: Path) -> None:
+    """As of the simulated target: its errors would be ours."""
+    scene: Any = SimpleNamespace(server=Stored(tmp_path))
+    assert FailingStorage.why_not(scene) == "snapstorm itself reads the repository here"
+
+
 def test_what_is_slow_excuses_no_failure() -> None:
     """Only that something took too long."""
     fault = SlowStorage(SimpleNamespace(), random.Random(1))  # type: ignore[arg-type] # the scene is not looked at

@@ -17,11 +17,13 @@ import snapstorm
 from snapstorm.runtime.watchdog import end_owned_processes, owned_processes
 
 PROGRAM = """
-import os, sys, anyio
+import os, signal, sys, anyio
 from pathlib import Path
 from snapstorm.runtime.process import ProcessRunner
 
 ENV = {"PATH": os.environ["PATH"]}
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Ignored where the tests themselves run under nohup.
+
 SCRIPTS = {
     "child": "exec sleep 60",
     "grandchild": "sleep 60 & wait",
