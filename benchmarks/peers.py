@@ -105,6 +105,7 @@ def make_files(tree: Path, files: int, size_bytes: int) -> None:
 def in_alternation(
     rounds: int, ours: Callable[[], float], peer: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
-    """Both once a round, in turn; the first round warms the caches and does not count."""
-    pairs = [(ours(), peer()) for _ in range(rounds + 1)][1:]
+    """Both once a round, in turn; the first of several rounds warms the caches and does not count."""
+    pairs = [(ours(), peer()) for _ in range(rounds + 1 if rounds > 1 else 1)]
+    pairs = pairs[1:] or pairs
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
