@@ -28,7 +28,8 @@ GOALS = "goals: status under 1 s, first action within 2 s, memory under 150 MiB"
 def fill(testbed: Path, operations: int, live: int) -> None:
     """Multiply what one run of each client has left."""
     run = [*SNAPSTORM, "run", "--target", "memory", "--clients", str(CLIENTS), "--testbed", str(testbed)]
-    run += ["--actions", "40", "--option", "write-random-files.count=1..3", "--progress", "none"]
+    run += ["--actions", "40", "--seed", "1", "--option", "write-random-files.count=1..3", "--progress", "none"]
+    run += ["--option", "write-random-files.size_bytes=0..4096"]
     subprocess.run(run, check=True, capture_output=True, timeout=300)
     ledger = sqlite3.connect(testbed / "ledger.sqlite3", isolation_level=None)
     ledger.execute("PRAGMA synchronous = OFF")

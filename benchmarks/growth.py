@@ -27,6 +27,11 @@ STEADY = """
 name = "growth"
 clients = {clients}
 actions = {actions}
+[[steps]]
+action = "write-random-files"
+count = 3
+size_bytes = 1000
+odd_percent = 0
 [weights]
 snapshot-root = 10
 restore-random-snapshot = 10
