@@ -106,18 +106,25 @@ class LeakWatch:
 
     def sample(self) -> None:
         """Look once, while clients work."""
-        pid = self._server.server_pid if isinstance(self._server, InProcess) else None
-        if pid is None:
+        seen = self._look_at_server()
+        if seen is None:
             return
-        try:
-            footprint = look_at_process(pid)
-        except OSError:
-            return  # Ended, or no /proc here.
+        pid, footprint = seen
         if self._life is None or self._life.pid != pid:
             self._judge_life()
             self._life = Life(pid)
         self._life.add(footprint)
         self._run.tally.server_max = _each_of(max, [Footprint(*self._run.tally.server_max), footprint])
+
+    def _look_at_server(self) -> tuple[int, Footprint] | None:
+        """The server's process and what it holds; None if there is none of ours, or no way to look."""
+        pid = self._server.server_pid if isinstance(self._server, InProcess) else None
+        if pid is None:
+            return None
+        try:
+            return pid, look_at_process(pid)
+        except OSError:
+            return None  # Ended, or no /proc here.
 
     def _judge_life(self) -> None:
         for what, before, now, growth_max in self._life.growth() if self._life else ():
@@ -155,13 +162,10 @@ class LeakWatch:
                 )
 
     async def _look(self) -> Held | None:
-        pid = self._server.server_pid if isinstance(self._server, InProcess) else None
-        if pid is None:
+        seen = self._look_at_server()
+        if seen is None:
             return None
-        try:
-            footprint = look_at_process(pid)
-        except OSError:
-            return None  # Ended, or no /proc here.
+        pid, footprint = seen
         unfinished = 0
         if isinstance(self._server, StoredInFiles) and self._server.storage_directory is not None:
             unfinished = await run_file_work(
