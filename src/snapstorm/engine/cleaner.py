@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from snapstorm.engine.run import Run
-from snapstorm.engine.together import first_failure
+from snapstorm.engine.together import plain_task_group
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.threads import Urgency
@@ -57,9 +57,6 @@ async def remove(run: Run, directory: Path, *, is_small: bool = False, urgency: 
 @asynccontextmanager
 async def cleaning(run: Run, user: UsesCleaner) -> AsyncIterator[None]:
     """Give it a cleaner, until the block is left; then all that this was given is gone."""
-    try:
-        async with anyio.create_task_group() as group:
-            user.cleaner = Cleaner(run, group)
-            yield
-    except BaseExceptionGroup as failures:
-        raise first_failure(failures) from failures
+    async with plain_task_group() as group:
+        user.cleaner = Cleaner(run, group)
+        yield

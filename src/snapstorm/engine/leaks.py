@@ -64,7 +64,6 @@ class Life:
     """The samples of one process, of which only the least of the first and of the last stretch are kept."""
 
     pid: int
-    samples: int = 0
     first: Footprint | None = None
     """The floor of its first stretch, once that is over."""
     last: Footprint | None = None
@@ -73,7 +72,6 @@ class Life:
 
     def add(self, sample: Footprint) -> None:
         """Take one more sample."""
-        self.samples += 1
         self._stretch.append(sample)
         if len(self._stretch) == STRETCH_SAMPLES:
             self.last = _each_of(min, self._stretch)

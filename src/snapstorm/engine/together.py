@@ -6,26 +6,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
+from anyio.abc import TaskGroup
 
 
 async def together(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
     """Run all side by side; the first failure cancels the rest, and is raised by itself rather than in a group."""
-    try:
-        async with anyio.create_task_group() as group:
-            for task in tasks:
-                group.start_soon(_run, task)
-    except BaseExceptionGroup as failures:
-        raise first_failure(failures) from failures
+    async with plain_task_group() as group:
+        for task in tasks:
+            group.start_soon(_run, task)
 
 
 @asynccontextmanager
 async def beside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
     """Run a task beside the block, and end it with the block; the first failure of either is raised by itself."""
+    async with plain_task_group() as group:
+        group.start_soon(_run, task)
+        yield
+        group.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def plain_task_group() -> AsyncIterator[TaskGroup]:
+    """A task group of which the first failure is raised by itself rather than in a group."""
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_run, task)
-            yield
-            group.cancel_scope.cancel()
+            yield group
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from failures
 

@@ -13,7 +13,7 @@ from typing import overload
 
 from snapstorm.filesystem.descriptors import joined, split
 from snapstorm.filesystem.scanner import TreeScan
-from snapstorm.model.manifest import ROOT, SMALL_BYTES_MAX, SMALL_ENTRIES_MAX, EntryType, Manifest, Segment
+from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment, is_small_tree
 
 _FEW_CHANGES = 64
 """Up to so many changes are put in place one by one; more are merged at once."""
@@ -125,7 +125,7 @@ class TreeState:
     def is_small(self) -> bool:
         """Whether it is read in a moment."""
         entries = len(self.files) + len(self.directories) + len(self.other_paths)
-        return entries <= SMALL_ENTRIES_MAX and self.bytes_total <= SMALL_BYTES_MAX
+        return is_small_tree(entries, self.bytes_total)
 
     def has_content(self, path: bytes) -> bool:
         """Whether an entry is a file or a directory, not a link."""

@@ -60,8 +60,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """How the content describes itself, where known. Explains a difference; never decides whether there is one."""
 
 
-SMALL_ENTRIES_MAX = 16
-SMALL_BYTES_MAX = 64 << 10
+_SMALL_ENTRIES_MAX = 16
+_SMALL_BYTES_MAX = 64 << 10
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -98,7 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
     @property
     def is_small(self) -> bool:
         """Whether a tree like this is read or removed in a moment."""
-        return len(self.entries) <= SMALL_ENTRIES_MAX and self.bytes_total <= SMALL_BYTES_MAX
+        return is_small_tree(len(self.entries), self.bytes_total)
 
     def count(self, kind: EntryType) -> int:
         return sum(entry.type is kind for entry in self.entries)
@@ -125,6 +125,11 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
             for entry in self.entries
             if entry.path == path or entry.path.startswith(prefix)
         )
+
+
+def is_small_tree(entries: int, bytes_total: int) -> bool:
+    """Whether a tree of so much is read or removed in a moment."""
+    return entries <= _SMALL_ENTRIES_MAX and bytes_total <= _SMALL_BYTES_MAX
 
 
 def decode_manifest(encoded: bytes) -> Manifest:
