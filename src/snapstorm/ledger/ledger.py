@@ -26,6 +26,7 @@ from snapstorm.ledger.findings import Findings
 from snapstorm.ledger.gaps import Gaps
 from snapstorm.ledger.history import History
 from snapstorm.ledger.injuries import Injuries
+from snapstorm.ledger.manifests import ManifestCache
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
 from snapstorm.model.expectations import Expectation, Settled, State
@@ -81,6 +82,7 @@ class Ledger(Findings, Injuries):
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._effects = Effects()
+        self._manifests = ManifestCache()
         self._is_only_writer = False
         self.history = History(connection)
         self.gaps = Gaps(connection, on_change=self._effects.forget_counts)
@@ -420,6 +422,9 @@ class Ledger(Findings, Injuries):
 
     def manifest(self, digest: str) -> Manifest:
         """A stored manifest."""
+        remembered = self._manifests.get(digest)
+        if remembered is not None:
+            return remembered
         row = self._one("SELECT encoded FROM manifests WHERE digest = ?", (digest,))
         try:
             manifest = decode_manifest(zlib.decompress(row[0]))
@@ -427,6 +432,7 @@ class Ledger(Findings, Injuries):
             raise TestbedError(f"the ledger is damaged: manifest {digest} can't be read ({error})") from error
         if manifest.digest != digest:
             raise TestbedError(f"the ledger is damaged: manifest {digest} is not what was stored")
+        self._manifests.add(manifest)
         return manifest
 
     def latest_manifest(self, client: str, source: str) -> Manifest | None:
@@ -471,13 +477,16 @@ class Ledger(Findings, Injuries):
 
     def _collect_manifests(self, column: str, operation: str) -> None:
         """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them."""
-        self._connection.execute(
+        gone = self._connection.execute(
             f"DELETE FROM manifests WHERE digest IN (SELECT manifest FROM expectations WHERE {column} = ?)"
-            " AND NOT EXISTS (SELECT 1 FROM expectations WHERE manifest = digest AND state != ?)",
+            " AND NOT EXISTS (SELECT 1 FROM expectations WHERE manifest = digest AND state != ?) RETURNING digest",
             (operation, State.DELETED),
-        )
+        ).fetchall()
+        for (digest,) in gone:
+            self._manifests.discard(digest)
 
     def _store_manifest(self, manifest: Manifest) -> None:
+        self._manifests.add(manifest)
         known = self._connection.execute("SELECT 1 FROM manifests WHERE digest = ?", (manifest.digest,)).fetchone()
         if known is None:
             self._connection.execute(

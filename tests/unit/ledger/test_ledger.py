@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -247,5 +248,5 @@ def test_a_damaged_manifest_is_never_judged_by(ledger: Ledger, path: Path) -> No
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE manifests SET encoded = x'789c030000000001'")
     connection.close()
-    with pytest.raises(TestbedError, match="damaged"):
-        ledger.manifest(TREE.digest)
+    with contextlib.closing(Ledger.open(path)) as reopened, pytest.raises(TestbedError, match="damaged"):
+        reopened.manifest(TREE.digest)
