@@ -59,6 +59,7 @@ class Checker:
         self._run = run
         self._has_noted_unknown_runs = False
         self._has_noted_partial = False
+        self._tables: dict[str, tuple[Capabilities, bool]] = {}
         self._reported: set[tuple[Guarantee, str | None, str | None]] = set()
 
     def report(
@@ -153,18 +154,20 @@ class Checker:
             self._note_partial(expectation)
             is_narrowed, found = True, [difference for difference in found if _is_of_what_is_there(difference, wanted)]
         comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
-        run.ledger.add_verification(
-            expectation=expectation.operation,
-            run_number=run.number,
-            operation=operation,
-            is_whole=sub_path == b"",
-            is_equal=not found,
-            is_narrowed=is_narrowed,
-            bytes_verified=restored.bytes_total,
-            at_utc=run.clock.utc(),
-            target_versions=run.target_versions,
-            through=through,
-        )
+        with run.ledger.committing_later():
+            run.ledger.add_verification(
+                expectation=expectation.operation,
+                run_number=run.number,
+                operation=operation,
+                is_whole=sub_path == b"",
+                is_equal=not found,
+                is_narrowed=is_narrowed,
+                bytes_verified=restored.bytes_total,
+                at_utc=run.clock.utc(),
+                target_versions=run.target_versions,
+                through=through,
+            )
+        await run.ledger.committed()
         if found:
             guarantee = _guarantee_of(expectation, is_damaged=is_damaged)
             violation = self._report_restore(guarantee, expectation, comparison, wanted, tree, operation, sub_path)
@@ -183,8 +186,7 @@ class Checker:
 
     def _promised(self, expectation: Expectation, sub_path: bytes) -> tuple[Manifest, Capabilities, bool]:
         """The manifest to compare with, the table to compare under, and whether that is less than was promised."""
-        promised = Capabilities.model_validate_json(expectation.capabilities)
-        capabilities = promised.narrowed_to(self._run.capabilities)
+        capabilities, is_narrowed = self._table_for(expectation)
         whole = self._run.ledger.manifest(expectation.manifest)
         # Times that the target computes depend on where the root is, so compute them before cutting out a part.
         wanted = as_restored(whole, capabilities)
@@ -193,8 +195,16 @@ class Checker:
         if capabilities.directory_mtime is DirectoryTimes.NEWEST_BELOW:
             # They are computed now; comparing must not compute them again.
             capabilities = capabilities.model_copy(update={"directory_mtime": DirectoryTimes.EXACT})
-        is_narrowed = promised.narrowed_to(self._run.capabilities) != promised
         return wanted, capabilities, is_narrowed
+
+    def _table_for(self, expectation: Expectation) -> tuple[Capabilities, bool]:
+        """The table to compare under, and whether that is less than was promised. Many snapshots share one promise."""
+        known = self._tables.get(expectation.capabilities)
+        if known is None:
+            promised = Capabilities.model_validate_json(expectation.capabilities)
+            capabilities = promised.narrowed_to(self._run.capabilities)
+            known = self._tables[expectation.capabilities] = (capabilities, capabilities != promised)
+        return known
 
     def _count_verified(self, expectation: Expectation, comparison: Comparison, is_narrowed: bool) -> None:
         tally = self._run.tally

@@ -72,18 +72,19 @@ class Operations:
         run = self._run
         operation = step.next_operation()
         step.operations_begun += 1
-        run.ledger.begin_operation(
-            operation=operation,
-            run_number=run.number,
-            client=step.client,
-            step=step.number,
-            action=step.action.key,
-            options=step.action.model_dump_json(exclude_unset=True),
-            began_seconds=(began_seconds := run.now_seconds()),
-            resolved=resolved,
-            creates=creates,
-            deletes=deletes,
-        )
+        with run.ledger.committing_later():
+            run.ledger.begin_operation(
+                operation=operation,
+                run_number=run.number,
+                client=step.client,
+                step=step.number,
+                action=step.action.key,
+                options=step.action.options_json,
+                began_seconds=(began_seconds := run.now_seconds()),
+                resolved=resolved,
+                creates=creates,
+                deletes=deletes,
+            )
         began = run.clock.monotonic_seconds()
         outcome: Outcome[Value] = Unknown("cut off before it ended")
         snapshot: str | None = None
@@ -91,6 +92,7 @@ class Operations:
         if is_of_target:
             self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
         try:
+            await run.ledger.committed()
             value = await (self._ask(ask, operation) if is_of_target else ask(operation))
             outcome = Ok(value)
             snapshot = snapshot_of(value) if snapshot_of else None
@@ -105,9 +107,11 @@ class Operations:
             on_behalf_of.reset(token)
             seconds = run.clock.monotonic_seconds() - began
             reason = "" if isinstance(outcome, Ok) else outcome.reason
-            run.ledger.end_operation(
-                operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
-            )
+            with run.ledger.committing_later():
+                run.ledger.end_operation(
+                    operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
+                )
+            await run.ledger.committed()
         return outcome, operation
 
     async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import Any
+
+from anyio.lowlevel import checkpoint
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.crash_points import CrashPoint
 from snapstorm.ledger.opening import translated
+
+
+@dataclass
+class _Batch:
+    """Changes that become durable together."""
+
+    error: sqlite3.Error | None = None
+    """Why they did not."""
 
 
 class LedgerBase:
@@ -18,6 +29,8 @@ class LedgerBase:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._crash_point = CrashPoint()
+        self._batch: _Batch | None = None
+        self._is_committing_later = False
         self.around_transaction: Callable[[], AbstractContextManager[object]] = nullcontext
         """In which each transaction is made, for whom measures it."""
 
@@ -47,23 +60,68 @@ class LedgerBase:
         return row
 
     @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        with self.around_transaction(), self._committed():
-            yield self._connection.execute
+    def committing_later(self) -> Iterator[None]:
+        """What is changed in this block is durable once `committed` has returned, which must follow at once."""
+        self._is_committing_later = True
+        try:
+            yield
+        finally:
+            self._is_committing_later = False
+
+    async def committed(self) -> None:
+        """Return when all that was changed so far is durable: one commit for all who wait for one in this moment.
+
+        Raises TestbedError, for all of them, if it can't be. Also when cancelled, nothing is left uncommitted.
+        """
+        batch = self._batch
+        if batch is None:
+            return
+        try:
+            await checkpoint()
+        finally:
+            if batch is self._batch:
+                with self._explained(), self.around_transaction():
+                    self._commit(batch)
+            if batch.error is not None:
+                raise translated(batch.error, None)
 
     @contextmanager
-    def _committed(self) -> Iterator[None]:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self) -> Iterator[Any]:
+        with self._explained(), self.around_transaction():
+            batch = self._batch
+            if batch is None:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._batch = batch = _Batch()
             try:
-                yield
-            except BaseException:
-                # SQLite rolls back by itself after a full disk; a second ROLLBACK would hide the reason.
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
+                yield self._connection.execute
+            except BaseException as error:
+                self._fail(batch, error)
                 raise
+            if not self._is_committing_later:
+                self._commit(batch)
+
+    def _commit(self, batch: _Batch) -> None:
+        try:
             self._crash_point.before_commit()
             self._connection.execute("COMMIT")
             self._crash_point.after_commit()
+        except BaseException as error:
+            self._fail(batch, error)
+            raise
+        self._batch = None
+
+    def _fail(self, batch: _Batch, error: BaseException) -> None:
+        """None of the changes since the last commit has happened; who waits for one of them is told."""
+        batch.error = error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(f"rolled back: {error}")
+        self._batch = None
+        # SQLite rolls back by itself after a full disk; a second ROLLBACK would hide the reason.
+        with suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
+
+    @staticmethod
+    @contextmanager
+    def _explained() -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
             raise translated(error, None) from error
