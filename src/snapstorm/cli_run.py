@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import anyio
-from rich.console import Console
 
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
@@ -27,8 +26,8 @@ from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.report.history import proven_lines
 from snapstorm.report.power import would_have_caught
-from snapstorm.report.progress import ProgressKind, progress
-from snapstorm.report.summary import STYLES, summary_lines
+from snapstorm.report.progress import ProgressKind, may_be_terminal, progress
+from snapstorm.report.summary import summary_lines
 from snapstorm.targets.choose import find_versions
 
 ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "none"]
@@ -173,11 +172,13 @@ async def end_on_signal(scope: anyio.CancelScope) -> None:
 
 
 def _print_summary(result: RunResult, *, is_exclusive: bool) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     lines = summary_lines(result, is_testbed_kept=result.testbed.exists(), is_exclusive=is_exclusive)
-    for line in lines[:-1]:
-        console.print(line, markup=False, style="red" if line.startswith("VIOLATED") else None)
-    console.print(lines[-1], markup=False, style=STYLES[result.verdict])
+    if may_be_terminal(sys.stderr):
+        from snapstorm.report.terminal import print_summary  # noqa: PLC0415 - rich is slow to import
+
+        print_summary(lines, result.verdict, sys.stderr)
+    else:
+        print("\n".join(lines), file=sys.stderr)
 
 
 def _print_proven(testbed: Path) -> None:
