@@ -39,7 +39,7 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
-from snapstorm.plan.generator import choose
+from snapstorm.plan.generator import MadeActions, choose
 from snapstorm.plan.seeds import stream
 from snapstorm.runtime.meter import Work
 
@@ -70,6 +70,7 @@ class Engine:
         self._server = server
         self._checker = checker
         self._steps: dict[str, int] = {}
+        self._made = MadeActions({})
         self._probes = 0
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
@@ -109,8 +110,10 @@ class Engine:
     ) -> Outcome[Any]:
         """Perform a random action as the current client, by weight, drawn from the client's own stream."""
         step = self._next_step(None)
+        if options is not self._made.options:
+            self._made = MadeActions(options or {})
         now = self._room.weights(weights, self._run.ledger.count_live(step.client))
-        action = choose(now, options or {}, self.can_act, step.draws)
+        action = choose(now, self._made, self.can_act, step.draws)
         if action is None:
             return NoOp("every weight is zero")
         step.action = action
@@ -244,7 +247,7 @@ class Engine:
                 step,
                 lambda operation: self._snapshotter.create_snapshot(source, operation),
                 resolved={"source": _as_text(directory), "manifest": manifest.digest},
-                creates=(path_as_text(source), self._run.capabilities.model_dump_json(), manifest),
+                creates=(path_as_text(source), self._run.capabilities.as_json, manifest),
                 snapshot_of=lambda receipt: receipt.id,
             )
         if not isinstance(outcome, Ok):
@@ -447,7 +450,7 @@ class Engine:
             outcome, _ = await self._operate(
                 step,
                 lambda operation: self._snapshotter.create_snapshot(tree, operation),
-                creates=(path_as_text(tree), self._run.capabilities.model_dump_json(), manifest),
+                creates=(path_as_text(tree), self._run.capabilities.as_json, manifest),
                 snapshot_of=lambda receipt: receipt.id,
             )
             self._forget_commands(step)

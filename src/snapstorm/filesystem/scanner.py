@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -129,8 +130,10 @@ class FileContent(NamedTuple):
 class FileReader:
     """Reads files through one buffer that is used again and again."""
 
-    def __init__(self) -> None:
-        self._view = memoryview(bytearray(_BUFFER_BYTES))
+    @functools.cached_property
+    def _view(self) -> memoryview:
+        """Made when a file needs it: nearly all are smaller, and clearing it takes as long as scanning ten of those."""
+        return memoryview(bytearray(_BUFFER_BYTES))
 
     def digest(self, fd: int, size_bytes: int) -> bytes:
         """The digest of an open file. Raises HarnessError if it does not have this size when read."""

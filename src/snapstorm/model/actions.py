@@ -7,6 +7,7 @@ what `snapstorm actions` prints; its fields are its options. An action says *wha
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from enum import StrEnum
@@ -91,6 +92,11 @@ class Action(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     key: ClassVar[str]
+
+    @functools.cached_property
+    def options_json(self) -> str:
+        """The options that it was given, as JSON."""
+        return self.model_dump_json(exclude_unset=True)
 
     @property
     def is_exclusive(self) -> bool:

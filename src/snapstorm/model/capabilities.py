@@ -7,6 +7,7 @@ printed, and erases nothing.
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from typing import Any
 
@@ -43,6 +44,11 @@ class Capabilities(BaseModel):
     sparse: bool = Field(default=True, description="holes stay holes (their content is compared in any case)")
     name_bytes_max: int = Field(default=255, description="longest file name, in bytes")
     forbidden_name_suffixes: tuple[str, ...] = Field(default=(), description="file names that the target reserves")
+
+    @functools.cached_property
+    def as_json(self) -> str:
+        """The table as it is kept beside each snapshot."""
+        return self.model_dump_json()
 
     def narrowed_to(self, other: Capabilities) -> Capabilities:
         """What both tables promise: the widest comparison that is fair under either."""

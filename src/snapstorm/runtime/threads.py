@@ -15,7 +15,7 @@ from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import RunVar, checkpoint
+from anyio.lowlevel import RunVar
 
 Arguments = TypeVarTuple("Arguments")
 Value = TypeVar("Value")
@@ -42,7 +42,6 @@ async def run_file_work(
     files of a few kilobytes, is done at once: going to a thread and back takes longer (0.1 ms).
     """
     if is_small:
-        await checkpoint()
         return function(*arguments)
     try:
         queue = _queue.get()
