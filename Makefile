@@ -37,7 +37,7 @@ test-long: $(SETUP) $(S3_SERVER) tools-all ## run the tests that take minutes or
 	$(BIN)/pytest -m long
 
 bench: $(SETUP) ## measure everything against its goal and its peers, about ten minutes on an idle machine
-	$(BIN)/python benchmarks/bench.py --write
+	$(BIN)/python benchmarks/bench.py --write $(if $(ORIGINAL),--original $(ORIGINAL))
 
 bench-quick: $(SETUP) ## the same with less of everything, about two minutes
 	$(BIN)/python benchmarks/bench.py --quick

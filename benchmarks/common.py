@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +42,17 @@ class Timed:
     stderr: str
 
 
-def run(argv: Sequence[str | Path], seconds_max: float = 900.0, *, may_fail: bool = False) -> Timed:
+def run(
+    argv: Sequence[str | Path],
+    seconds_max: float = 900.0,
+    *,
+    may_fail: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> Timed:
     """Run a command to its end. Raises RuntimeError with its words if it fails."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
-        [str(word) for word in argv], capture_output=True, text=True, timeout=seconds_max, check=False
+        [str(word) for word in argv], capture_output=True, text=True, timeout=seconds_max, check=False, env=env
     )
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode != 0 and not may_fail:
