@@ -88,7 +88,9 @@ class Checker:
         directory = self._run.evidence.new_directory(guarantee)
         violation = Violation(guarantee, detail, client, snapshot, path, str(directory), operation)
         is_known = self._run.ledger.is_accepted(guarantee, expectation, snapshot, fingerprint)
-        number = self._run.ledger.add_violation(self._run.number, violation, expectation, fingerprint)
+        number = self._run.ledger.add_violation(
+            self._run.number, violation, expectation, fingerprint, at_seconds=self._run.now_seconds()
+        )
         self._keep_evidence(directory, violation, number, texts or {}, tree)
         if is_known:
             self._run.tally.known_violations.append(violation)

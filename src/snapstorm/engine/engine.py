@@ -134,7 +134,7 @@ class Engine:
     async def repeat(self, suspect: Suspect) -> Outcome[Any]:
         """Do again, on a machine that is otherwise idle, what has timed out. A time-out now counts."""
         with acting_as(suspect.client):
-            step = self._next_step(suspect.action)
+            step = self._next_step(suspect.action, is_own=True)
             step.is_confirming, step.redo = True, suspect.redo
             return (await self._execute(step)).outcome
 
@@ -146,20 +146,22 @@ class Engine:
 
     # The frame around every action.
 
-    def _next_step(self, action: Action | None) -> Step:
+    def _next_step(self, action: Action | None, *, is_own: bool = False) -> Step:
         client = current_client()
         number = self._steps.get(client, 0) + 1
         self._steps[client] = number
         name = client.removesuffix(OUR_HOST)
         draws = stream(self._run.seed, self._run.number, client, number)
-        return Step(client, number, action or actions.ListSnapshots(), draws, f"r{self._run.number}-{name}-{number}")
+        operation = f"r{self._run.number}-{name}-{number}"
+        return Step(client, number, action or actions.ListSnapshots(), draws, operation, is_own=is_own)
 
     def _next_probe(self, action: Action) -> Step:
         """A step that is not the client's own: it counts apart, so that it changes none of the client's draws."""
         client, self._probes = current_client(), self._probes + 1
         draws = stream(self._run.seed, self._run.number, "probe", self._probes)
         name = client.removesuffix(OUR_HOST)
-        return Step(client, 0, action, draws, f"r{self._run.number}-{name}-probe-{self._probes}")
+        operation = f"r{self._run.number}-{name}-probe-{self._probes}"
+        return Step(client, 0, action, draws, operation, is_own=True)
 
     async def _execute(self, step: Step) -> StepResult:
         run, key = self._run, step.action.key
@@ -426,7 +428,7 @@ class Engine:
         """List as this client while nothing else of it runs, judge, and settle every doubt. Returns whether it
         could."""
         with acting_as(client):
-            step = self._next_step(actions.ListSnapshots())
+            step = self._next_step(actions.ListSnapshots(), is_own=True)
             outcome = await self._list(step, is_quiescent=True)
             self._forget_commands(step)
         return isinstance(outcome, Ok)
@@ -459,7 +461,7 @@ class Engine:
     async def check_by_target(self) -> str | None:
         """Run the target's own check as the current client: its complaint, empty if it has none; None if it could not
         be run, which is judged."""
-        step = self._next_step(actions.VerifyRepository())
+        step = self._next_step(actions.VerifyRepository(), is_own=True)
         outcome, _ = await self._operate(step, lambda _: self._snapshotter.verify_snapshots(), is_judged_later=True)
         self._forget_commands(step)
         if isinstance(outcome, Ok):
@@ -482,7 +484,7 @@ class Engine:
                 action, held_bytes = actions.RunGc(safety="none"), self._room.used_bytes
                 if not self._room.is_near_limit or not self.can_act(action):
                     return
-                await self.execute(action)
+                await self._execute(self._next_step(action, is_own=True))
                 if self._room.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
                     return
 
@@ -496,7 +498,7 @@ class Engine:
             found = self._run.ledger.expectations_of_operations([operation])
             if not found or found[0].state is not State.LIVE:
                 return False
-            step = self._next_step(actions.RestoreSnapshot(id=found[0].snapshot or "?"))
+            step = self._next_step(actions.RestoreSnapshot(id=found[0].snapshot or "?"), is_own=True)
             is_restored = self._run.ledger.is_verified(operation, self._run.number)
             through = self._server.auditor if is_restored else None
             try:

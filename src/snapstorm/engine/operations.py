@@ -84,6 +84,7 @@ class Operations:
                 resolved=resolved,
                 creates=creates,
                 deletes=deletes,
+                is_own=step.is_own,
             )
         began = run.clock.monotonic_seconds()
         outcome: Outcome[Value] = Unknown("cut off before it ended")

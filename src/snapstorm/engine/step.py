@@ -48,6 +48,8 @@ class Step:
     redo: Redo | None = None
     """Does just this again, where the step's action would draw anew."""
     operations_begun: int = 0
+    is_own: bool = False
+    """Snapstorm itself asks for it, to judge, and not a client's work."""
 
     def next_operation(self) -> str:
         """The id of the operation that this step begins next: the first has the step's name, later ones a number."""

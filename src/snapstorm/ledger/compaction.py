@@ -33,6 +33,12 @@ _DROP_OPERATIONS = """
     AND id NOT IN (SELECT operation FROM verifications WHERE operation IS NOT NULL)
 """
 
+_DROP_SAMPLES = "DELETE FROM samples WHERE run IN old_runs"
+
+_DROP_OBSERVATIONS = """
+    DELETE FROM observations WHERE operation IN (SELECT id FROM operations WHERE run IN old_runs)
+"""
+
 _DROP_FAULTS = """
     DELETE FROM faults WHERE run IN old_runs AND outcome IS NOT NULL
     AND number NOT IN (SELECT tainted_by FROM expectations WHERE tainted_by IS NOT NULL)
@@ -58,7 +64,8 @@ def compact(connection: sqlite3.Connection, keep_runs: int, tick: int) -> Droppe
     connection.execute(_OLD_RUNS, (keep_runs,))
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute(_DROP_FAULTS)
+        for query in (_DROP_FAULTS, _DROP_SAMPLES, _DROP_OBSERVATIONS):
+            connection.execute(query)
         dropped = Dropped(
             *(connection.execute(query).rowcount for query in (_DROP_COMMANDS, _DROP_VERIFICATIONS, _DROP_OPERATIONS))
         )

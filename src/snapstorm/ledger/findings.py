@@ -59,13 +59,20 @@ class Findings(LedgerBase):
         ).fetchone()
         return row is not None
 
-    def add_violation(self, run_number: int, violation: Violation, expectation: str | None, fingerprint: str) -> int:
+    def add_violation(
+        self,
+        run_number: int,
+        violation: Violation,
+        expectation: str | None,
+        fingerprint: str,
+        at_seconds: float | None = None,
+    ) -> int:
         """Record a violation and return its number, by which `accept` knows it. `fingerprint` tells what exactly was
-        wrong, so that accepting it accepts nothing else."""
+        wrong, so that accepting it accepts nothing else; `at_seconds` when it was found, on the clock of its run."""
         with self._transaction() as run:
             cursor = run(
                 "INSERT INTO violations (run, guarantee, client, snapshot, expectation, operation, path, detail,"
-                " evidence, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " evidence, fingerprint, at_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run_number,
                     violation.guarantee,
@@ -77,6 +84,7 @@ class Findings(LedgerBase):
                     violation.detail,
                     violation.evidence,
                     fingerprint,
+                    at_seconds,
                 ),
             )
         assert cursor.lastrowid is not None

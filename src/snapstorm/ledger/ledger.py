@@ -211,18 +211,19 @@ class Ledger(Findings, Injuries):
         resolved: Mapping[str, Any] | None = None,
         creates: tuple[str, str, Manifest] | None = None,
         deletes: Sequence[str] = (),
+        is_own: bool = False,
     ) -> int:
         """Make the intent of an operation durable, with all that it may change; return the tick at which it begins.
 
         `creates` is (source, capabilities as JSON, manifest) of the snapshot that it asks for; `deletes` are the
-        expectations (by operation) whose deletion it asks for.
+        expectations (by operation) whose deletion it asks for. `is_own`: snapstorm itself asks for it, not a client.
         """
         tick = self.next_tick()
         self._effects.begin(operation, Effect(client, creates[0] if creates else None, bool(deletes)))
         with self._transaction() as run:
             run(
-                "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
+                " is_own) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     operation,
                     run_number,
@@ -233,6 +234,7 @@ class Ledger(Findings, Injuries):
                     json.dumps(resolved or {}),
                     tick,
                     began_seconds,
+                    is_own,
                 ),
             )
             if creates is not None:

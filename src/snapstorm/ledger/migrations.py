@@ -147,6 +147,24 @@ MIGRATIONS: tuple[str, ...] = (
     # Where a command ran tells whose configuration it used, without which it can't be replayed.
     "ALTER TABLE commands ADD COLUMN directory TEXT",
     "ALTER TABLE expectations ADD COLUMN failed_entries INTEGER NOT NULL DEFAULT 0",
+    # For reports, replay and judging again. `is_own`: asked for by snapstorm itself, not as a step of a client.
+    # Samples are measurements through a run; observations are what the target showed and judging rests on.
+    """
+    ALTER TABLE operations ADD COLUMN is_own INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE violations ADD COLUMN at_seconds REAL;
+    CREATE TABLE samples (
+        run INTEGER NOT NULL REFERENCES runs,
+        at_seconds REAL NOT NULL,
+        name TEXT NOT NULL,
+        value REAL NOT NULL
+    );
+    CREATE INDEX samples_by_run ON samples (run, at_seconds);
+    CREATE TABLE observations (
+        operation TEXT PRIMARY KEY REFERENCES operations (id),
+        kind TEXT NOT NULL,
+        encoded BLOB NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)
