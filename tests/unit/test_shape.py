@@ -28,7 +28,7 @@ TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli", "pytest_plugin"}),
     frozenset({"cli_bugs", "cli_calibrate", "cli_operated", "cli_show", "cli_swarm"}),
-    frozenset({"cli_run", "cli_words"}),
+    frozenset({"cli_run", "cli_which", "cli_words"}),
     frozenset({"report"}),
     frozenset({"engine"}),
     frozenset({"faults"}),

@@ -172,6 +172,11 @@ class Ledger(Findings, Injuries):
         ).fetchall()
         return [dict(zip(columns, row, strict=True)) for row in reversed(rows)]
 
+    def has_run(self, number: int) -> bool:
+        """Whether there has been a run of this number."""
+        found = self._connection.execute("SELECT 1 FROM runs WHERE CAST(number AS TEXT) = ?", (str(number),))
+        return found.fetchone() is not None  # As text, because a number that was typed may be any.
+
     def target_versions(self) -> set[str]:
         """Every version of the target that a run on this testbed has had."""
         rows = self._connection.execute("SELECT DISTINCT target FROM runs")
