@@ -32,9 +32,11 @@ from snapstorm.engine.finish import Finisher
 from snapstorm.engine.judge import FaultJudge
 from snapstorm.engine.layout import LayoutCheck
 from snapstorm.engine.leaks import LeakWatch
+from snapstorm.engine.measure import Measurements
 from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.options import HarnessOptions, check_options
 from snapstorm.engine.persistence import REPOSITORY_FACT, Persistence, persisting
+from snapstorm.engine.replay import Board, drive_recorded
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
@@ -58,7 +60,7 @@ from snapstorm.engine.storm import Storm, blowing, split_by_possibility
 from snapstorm.engine.testbed import (
     Testbed,
 )
-from snapstorm.engine.together import beside, together
+from snapstorm.engine.together import beside, beside_if, together
 from snapstorm.errors import ConfigError, HarnessError, TargetError
 from snapstorm.faults.base import Scene
 from snapstorm.faults.catalogue import ALL, read_keys
@@ -69,6 +71,7 @@ from snapstorm.model.events import Listener, Noted, ignore
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target
 from snapstorm.model.verdict import decide
+from snapstorm.plan.recording import Recording
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
 from snapstorm.runtime.machine import own_usage
 from snapstorm.runtime.meter import Work
@@ -108,6 +111,7 @@ class Harness:
         self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker)
         self._aftermath = Aftermath(run, self.engine, server, checker)
         self._leaks = LeakWatch(run, server, checker)
+        self._measurements = Measurements(run, server, self._connected)
         self._layout = LayoutCheck(run, server, checker)
         self._judge = FaultJudge(run, self.engine, self._snapshotter, checker)
         self._storm: Storm | None = None
@@ -130,15 +134,26 @@ class Harness:
         """
         clients = await self.connect_clients(count)
         with self._run.part("actions", f"{count} client(s) at work"):
-            async with beside(self._leaks.watch), blowing(self._storm):
+            async with beside(self._leaks.watch), beside(self._measurements.record), blowing(self._storm):
                 await together([functools.partial(flow, client) for client in clients])
 
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
         clients = await self.connect_clients(scenario.clients)
         with self._run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
-            async with beside(self._leaks.watch), blowing(self._storm):
+            if scenario.recorded is not None:
+                await self._replay(clients, scenario.recorded)
+                return
+            async with beside(self._leaks.watch), beside(self._measurements.record), blowing(self._storm):
                 await drive(clients, scenario, self.engine, self._run)
+
+    async def _replay(self, clients: Sequence[Client], recording: Recording) -> None:
+        board, storm = Board(recording), self._storm
+        async with (
+            beside(self._leaks.watch),
+            beside_if(storm and functools.partial(storm.replay, recording, board.wait)),
+        ):
+            await drive_recorded(clients, recording, self.engine, self._run, board)
 
     def prepare_faults(self, processes: ProcessRunner, network_path: NetworkPath | None) -> None:
         """Find out which of the faults that were asked for are possible here, and say which are not.

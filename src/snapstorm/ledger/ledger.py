@@ -29,6 +29,7 @@ from snapstorm.ledger.injuries import Injuries
 from snapstorm.ledger.manifests import ManifestCache
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
+from snapstorm.ledger.samples import Samples
 from snapstorm.model.expectations import Expectation, Settled, State
 from snapstorm.model.manifest import Manifest, decode_manifest
 
@@ -76,7 +77,7 @@ class CommandRow(NamedTuple):
     """In which it ran: whose configuration it used."""
 
 
-class Ledger(Findings, Injuries):
+class Ledger(Findings, Injuries, Samples):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
