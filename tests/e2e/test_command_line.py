@@ -225,7 +225,7 @@ def test_a_temporary_testbed_is_kept_only_if_violated(scratch: Path) -> None:
     assert broken.status == 1, broken.stderr
     evidence = Path(broken.json["violations"][0]["evidence"])
     assert evidence.is_relative_to(scratch)
-    assert (evidence / "violation.txt").exists()
+    assert (evidence / "README.md").exists()
     assert broken.json["testbed"] in broken.stderr
 
 

@@ -151,7 +151,7 @@ def test_a_lying_kopia_is_found_out(body: str, guarantee: str, wrapper: Callable
     violations = [found for found in ran.json["violations"] if found["guarantee"] == guarantee]
     assert violations, ran.json["violations"]
     evidence = Path(violations[0]["evidence"])
-    assert (evidence / "violation.txt").stat().st_size > 0
+    assert (evidence / "README.md").stat().st_size > 0
     assert "client.execute(" in (evidence / "program.py").read_text()
     if body == FLIPS_A_BYTE:
         check_flipped_byte(violations[0], evidence)

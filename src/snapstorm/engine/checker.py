@@ -13,10 +13,10 @@ from pathlib import Path
 import blake3
 import msgspec
 
+from snapstorm.engine.evidence import Evidence, RestoredTree
+from snapstorm.engine.explained import as_document, explain
 from snapstorm.engine.run import Run
-from snapstorm.filesystem.explain import explain_difference
 from snapstorm.filesystem.scanner import scan_if_there
-from snapstorm.ledger.evidence import as_program, copy_recent_logs, keep_tree, write_texts
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.events import RestoreVerified, ViolationFound
 from snapstorm.model.expectations import Expectation, Listing, ListingJudgement, State, judge_listing
@@ -30,11 +30,10 @@ from snapstorm.model.manifest import (
     differences,
     show_path,
 )
-from snapstorm.model.protocols import SnapshotReceipt
+from snapstorm.model.protocols import Server, SnapshotReceipt
 from snapstorm.runtime.meter import Work
 
 DIFFERENCES_IN_DETAIL_MAX = 3
-LAST_ACTIONS_SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,10 @@ class Comparison:
 class Checker:
     """Judges one run."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, server: Server | None = None) -> None:
+        """`server`: who is asked what is stored of a file that came back wrong."""
         self._run = run
+        self.evidence = Evidence(run, server)
         self._has_noted_unknown_runs = False
         self._has_noted_partial = False
         self._tables: dict[str, tuple[Capabilities, bool]] = {}
@@ -74,63 +75,31 @@ class Checker:
         path: str | None = None,
         fingerprint: str = "",
         texts: Mapping[str, str] | None = None,
-        tree: tuple[Path, Sequence[bytes], int] | None = None,
+        tree: RestoredTree | None = None,
     ) -> Violation | None:
         """Report a violation with its evidence. None if this run has reported the same already.
 
         `fingerprint` tells what exactly is wrong from other things that could be, for those who accept it as known.
-        `tree` is what was restored, the paths that differ in it, and how many bytes it holds.
         """
         key = (guarantee, expectation or operation, snapshot)
         if key in self._reported:
             return None
         self._reported.add(key)
-        directory = self._run.evidence.new_directory(guarantee)
-        violation = Violation(guarantee, detail, client, snapshot, path, str(directory), operation)
+        directory = self.evidence.begin(guarantee)
+        kept = None if directory is None else str(directory)
+        violation = Violation(guarantee, detail, client, snapshot, path, kept, operation)
         is_known = self._run.ledger.is_accepted(guarantee, expectation, snapshot, fingerprint)
         number = self._run.ledger.add_violation(
             self._run.number, violation, expectation, fingerprint, at_seconds=self._run.now_seconds()
         )
-        self._keep_evidence(directory, violation, number, texts or {}, tree)
+        if directory is not None:
+            self.evidence.keep(directory, violation, number, texts or {}, tree)
         if is_known:
             self._run.tally.known_violations.append(violation)
             return None
         self._run.tally.violations.append(violation)
         self._run.emit(ViolationFound(violation))
         return violation
-
-    def _keep_evidence(
-        self,
-        directory: Path,
-        violation: Violation,
-        number: int,
-        texts: Mapping[str, str],
-        tree: tuple[Path, Sequence[bytes], int] | None,
-    ) -> None:
-        run = self._run
-        described = {
-            "violation.txt": f"violation {number} of {violation.guarantee}: {violation.detail}\n"
-            f"client {violation.client}, snapshot {violation.snapshot}, operation {violation.operation}\n"
-            f"run {run.number}, seed {run.seed}, target {run.target_versions}",
-            "commands.txt": self._show_commands(violation.operation),
-        }
-        if violation.client is not None:
-            history = run.ledger.last_actions(run.number, violation.client, LAST_ACTIONS_SHOWN)
-            described["program.py"] = as_program(run.seed, violation.client, history)
-            copy_recent_logs(run.place.client(violation.client) / "logs", directory / "client-logs")
-        copy_recent_logs(run.place.server / "logs", directory / "server-logs")
-        write_texts(directory, {**described, **texts})
-        if tree is not None:
-            restored, paths, tree_bytes = tree
-            keep_tree(restored, directory / "restored", paths, tree_bytes)
-
-    def _show_commands(self, operation: str | None) -> str:
-        return "\n\n".join(
-            f"$ {' '.join(command.argv)}\nexit status {command.exit_code} after {command.seconds:.3f} s\n"
-            f"{command.stdout[:65536].decode(errors='backslashreplace')}\n"
-            f"{command.stderr[-65536:].decode(errors='backslashreplace')}"
-            for command in self._run.commands.get(operation or "", [])
-        )
 
     # Restores.
 
@@ -173,6 +142,8 @@ class Checker:
         if found:
             guarantee = _guarantee_of(expectation, is_damaged=is_damaged)
             violation = self._report_restore(guarantee, expectation, comparison, wanted, tree, operation, sub_path)
+            damaged = [_below(sub_path, one.path) for one in found if one.kind is not DifferenceKind.EXTRA]
+            await self.evidence.name_objects(violation, comparison.snapshot, damaged)
             return comparison, [violation] if violation else []
         self._count_verified(expectation, comparison, is_narrowed)
         return comparison, []
@@ -230,7 +201,8 @@ class Checker:
         sub_path: bytes,
     ) -> Violation | None:
         found = comparison.differences
-        words = [self._explain(difference, wanted, tree) for difference in found[:1000]]
+        explained = explain(found, wanted, comparison.restored, tree)
+        words = [str(one) for one in explained]
         where = f" (its part {show_path(sub_path)})" if sub_path else ""
         more = f"\nand {len(found) - DIFFERENCES_IN_DETAIL_MAX} more" if len(found) > DIFFERENCES_IN_DETAIL_MAX else ""
         return self.report(
@@ -243,18 +215,20 @@ class Checker:
             operation=operation,
             path=show_path(found[0].path),
             fingerprint=_fingerprint(found),
-            texts={"differences.txt": "\n".join(words), "expected-manifest.txt": _show_manifest(wanted)},
-            tree=(tree, [difference.path for difference in found], comparison.bytes_compared),
+            texts={
+                "differences.txt": "\n".join(words),
+                "differences.json": as_document(
+                    explained,
+                    len(found),
+                    snapshot=comparison.snapshot,
+                    client=expectation.client,
+                    operation=operation,
+                    sub_path=sub_path,
+                ),
+                "expected-manifest.txt": _show_manifest(wanted),
+            },
+            tree=RestoredTree(tree, [difference.path for difference in found], comparison.bytes_compared),
         )
-
-    def _explain(self, difference: Difference, wanted: Manifest, tree: Path) -> str:
-        """A difference in words; of content, which bytes differ and what they are instead."""
-        expected = wanted.by_path.get(difference.path)
-        is_content = difference.kind in (DifferenceKind.CONTENT, DifferenceKind.SIZE)
-        if expected is None or not is_content or expected.type is not EntryType.FILE:
-            return str(difference)
-        blocks = explain_difference(expected, _join(tree, difference.path))
-        return f"{difference}: " + ", ".join(str(block) for block in blocks)
 
     # Snapshots and listings.
 
@@ -344,6 +318,11 @@ def _is_of_what_is_there(difference: Difference, wanted: Manifest) -> bool:
     return not (is_of_directory and difference.kind is DifferenceKind.MTIME)
 
 
+def _below(sub_path: bytes, path: bytes) -> bytes:
+    """The path in the whole snapshot of what is at `path` in the part of it at `sub_path`."""
+    return b"/".join(part for part in (sub_path, path) if part)
+
+
 def _fingerprint(found: Sequence[Difference]) -> str:
     """Names a set of differences: the same entries, each wrong in the same way."""
     words = sorted(f"{difference.path!r} {difference.kind}" for difference in found)
@@ -356,7 +335,3 @@ def _show_manifest(manifest: Manifest) -> str:
         f"{entry.digest.hex()[:16]:16} {show_path(entry.path)}"
         for entry in manifest.entries[:100_000]
     )
-
-
-def _join(tree: Path, path: bytes) -> Path:
-    return tree / path.decode("utf-8", "surrogateescape") if path else tree

@@ -52,16 +52,6 @@ def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -
             shutil.copyfile(source, into / f"{number:03}-{name}")
 
 
-def copy_recent_logs(logs: Path, into: Path, newest: int = 4) -> None:
-    """Copy the newest log files below `logs`, most of which are from the operation that just ended."""
-    if not logs.is_dir():
-        return
-    files = sorted((path for path in logs.rglob("*.log") if path.is_file()), key=lambda path: path.stat().st_mtime)
-    for path in files[-newest:]:
-        into.mkdir(exist_ok=True)
-        shutil.copyfile(path, into / path.name)
-
-
 def as_program(seed: int, client: str, history: Iterable[PastAction]) -> str:
     """A client's last actions as a small program: what one would type to do the same with the library."""
     name = re.sub(r"\W", "_", client.partition("@")[0])

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 from snapstorm.ledger.base import LedgerBase
+from snapstorm.ledger.record import Record
 from snapstorm.model.guarantees import Guarantee, Violation
 
 
 class Findings(LedgerBase):
     """The part of the ledger that holds what was found."""
+
+    @functools.cached_property
+    def record(self) -> Record:
+        """What was done, operation by operation."""
+        return Record(self._connection)
 
     def add_verification(
         self,

@@ -112,6 +112,18 @@ class ShowsLayout(Protocol):
 
 
 @runtime_checkable
+class NamesObjects(Protocol):
+    """What is stored of a file can be named in the target's own terms, for those who look for a cause."""
+
+    async def describe_objects(self, snapshot: str, paths: Sequence[bytes]) -> str:
+        """In words, how the target keeps these files of a snapshot: objects, contents, blobs. Read past all caches.
+
+        What can't be found out stands in the words; raises TargetError only where nothing could be.
+        """
+        ...
+
+
+@runtime_checkable
 class NarrowsRights(Protocol):
     """Clients' rights can be taken away and given back while they work. All in effect on return."""
 

@@ -17,7 +17,7 @@ class Guarantee(StrEnum):
 
     sentence: str
 
-    def __new__(cls, identity: str, sentence: str) -> Self:
+    def __new__(cls, identity: str, sentence: str = "") -> Self:
         """A member is its id; the sentence is beside it."""
         member = str.__new__(cls, identity)
         member._value_ = identity

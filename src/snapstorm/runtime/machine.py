@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -37,3 +39,42 @@ def own_usage() -> OwnUsage:
 def host_name() -> str:
     """What this machine calls itself, for people."""
     return platform.node() or "?"
+
+
+def describe_machine(directory: Path) -> dict[str, str]:
+    """What of this machine can matter to whoever looks for a cause, by name; `directory` is where the work is done.
+    Without its name, which is nobody's business."""
+    memory = _lines_of("/proc/meminfo")
+    models = _lines_of("/proc/cpuinfo")
+    return {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "distribution": _lines_of("/etc/os-release", "=").get("PRETTY_NAME", "?").strip('"'),
+        "python": platform.python_version(),
+        "processors": f"{os.cpu_count()} ({models.get('model name', '?')})",
+        "memory": f"{memory.get('MemTotal', '?')}, {memory.get('MemAvailable', '?')} available",
+        "user": "root" if os.geteuid() == 0 else "not root",
+        "file system": f"{_file_system_of(directory)}, {shutil.disk_usage(directory).free:,} bytes free",
+    }
+
+
+def _lines_of(path: str, separator: str = ":") -> dict[str, str]:
+    """The first value of each name in a file of lines `NAME SEPARATOR VALUE`; nothing where there is no such file."""
+    found: dict[str, str] = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    for line in lines:
+        name, _, value = line.partition(separator)
+        found.setdefault(name.strip(), value.strip())
+    return found
+
+
+def _file_system_of(directory: Path) -> str:
+    """The kind of file system that holds a directory; `?` where the system does not say."""
+    try:
+        mounts = [line.split()[:3] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return "?"
+    holding = [(len(place), kind) for _, place, kind in mounts if directory.resolve().is_relative_to(place)]
+    return max(holding, default=(0, "?"))[1]

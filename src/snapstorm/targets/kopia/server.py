@@ -25,6 +25,7 @@ from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice
 from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
 from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.objects import ObjectNames
 from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, Repository
 from snapstorm.targets.kopia.server_process import ServerProcess
@@ -145,6 +146,10 @@ class DirectAccess:
         """Markers of sessions, if the repository is in a directory."""
         directory = self.storage_directory
         return None if directory is None else await run_file_work(count_sessions, directory)
+
+    async def describe_objects(self, snapshot: str, paths: Sequence[bytes]) -> str:
+        """As the repository has them, past the server and every cache."""
+        return await ObjectNames(self.kopia, self.repository.auditor).describe(snapshot, paths)
 
     @property
     def runs_commands(self) -> bool:

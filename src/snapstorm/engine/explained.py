@@ -1,0 +1,131 @@
+"""Differences, explained: what differs between a restored tree and what was promised, and in content which bytes.
+
+As `differences.json` in the evidence:
+
+    {
+      "schema": 1,
+      "snapshot": "...", "client": "...", "operation": "...",
+      "part": "",                     the directory or file of the snapshot that was restored; empty for all of it
+      "differences_total": 3,         how many there are; so many are listed:
+      "differences": [
+        {
+          "path": "a/b",              relative to `part`; bytes that are not UTF-8 stand as \\xNN
+          "kind": "content",          a `DifferenceKind`: missing, extra, type, size, content, link target, mode, ...
+          "expected": "...", "actual": "...",        in words; empty for what is missing or extra
+          "expected_bytes": 9000, "actual_bytes": 9000,      sizes of files; null where there is none
+          "blocks": [                 what is wrong in the content, in order; of a whole difference only
+            {"offset_bytes": 4500, "length_bytes": 1, "kind": "changed bytes", "words": "..."}
+          ]
+        }
+      ]
+    }
+
+Each `kind` of a block is a `BlockDifferenceKind`. Fields are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snapstorm.errors import HarnessError
+from snapstorm.filesystem.explain import BlockDifference, explain_difference
+from snapstorm.model.manifest import Difference, DifferenceKind, Entry, EntryType, Manifest
+
+SCHEMA = 1
+EXPLAINED_MAX = 1000
+"""So many differences are explained; more are counted."""
+
+
+@dataclass(frozen=True)
+class ExplainedDifference:
+    """One difference, and in content the stretches that are wrong."""
+
+    difference: Difference
+    blocks: tuple[BlockDifference, ...] = ()
+    expected_bytes: int | None = None
+    """The size of the file that was promised; None for what is none."""
+    actual_bytes: int | None = None
+    problem: str = ""
+    """Why the content could not be explained."""
+
+    def __str__(self) -> str:
+        more = ", ".join(map(str, self.blocks)) or self.problem
+        return f"{self.difference}: {more}" if more else str(self.difference)
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in `differences.json`."""
+        return {
+            "path": _as_text(self.difference.path),
+            "kind": self.difference.kind.value,
+            "expected": self.difference.expected,
+            "actual": self.difference.actual,
+            "expected_bytes": self.expected_bytes,
+            "actual_bytes": self.actual_bytes,
+            "blocks": [
+                {
+                    "offset_bytes": block.offset_bytes,
+                    "length_bytes": block.length_bytes,
+                    "kind": block.kind.value,
+                    "words": block.words,
+                }
+                for block in self.blocks
+            ],
+        }
+
+
+def explain(
+    found: Sequence[Difference], wanted: Manifest, restored: Manifest, tree: Path
+) -> tuple[ExplainedDifference, ...]:
+    """The differences between `wanted` and `restored`, which is what was found at `tree`, explained."""
+    return tuple(_explain(difference, wanted, restored, tree) for difference in found[:EXPLAINED_MAX])
+
+
+def _explain(difference: Difference, wanted: Manifest, restored: Manifest, tree: Path) -> ExplainedDifference:
+    expected, actual = wanted.by_path.get(difference.path), restored.by_path.get(difference.path)
+    sizes = _file_bytes(expected), _file_bytes(actual)
+    is_content = difference.kind in (DifferenceKind.CONTENT, DifferenceKind.SIZE)
+    if expected is None or not is_content or expected.type is not EntryType.FILE:
+        return ExplainedDifference(difference, (), *sizes)
+    try:
+        blocks = explain_difference(expected, _join(tree, difference.path))
+        return ExplainedDifference(difference, tuple(blocks), *sizes)
+    except HarnessError as error:  # An explanation decides nothing, so neither does its failure.
+        return ExplainedDifference(difference, (), *sizes, problem=f"it can't be explained: {error}")
+
+
+def as_document(
+    explained: Sequence[ExplainedDifference],
+    total: int,
+    *,
+    snapshot: str,
+    client: str,
+    operation: str,
+    sub_path: bytes,
+) -> str:
+    """`differences.json`."""
+    document = {
+        "schema": SCHEMA,
+        "snapshot": snapshot,
+        "client": client,
+        "operation": operation,
+        "part": _as_text(sub_path),
+        "differences_total": total,
+        "differences": [one.as_json() for one in explained],
+    }
+    return json.dumps(document, indent=1)
+
+
+def _file_bytes(entry: Entry | None) -> int | None:
+    return entry.size if entry is not None and entry.type is EntryType.FILE else None
+
+
+def _as_text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _join(tree: Path, path: bytes) -> Path:
+    return tree / path.decode("utf-8", "surrogateescape") if path else tree

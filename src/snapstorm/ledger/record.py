@@ -1,0 +1,107 @@
+"""The record of a run: which operations there were, when, and what became of them. For evidence, and for judging again.
+
+Read only; nothing that a run decides rests on it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_COLUMNS = (
+    "id", "client", "step", "action", "options", "resolved", "began_tick", "began_seconds", "ended_tick", "seconds",
+    "outcome", "reason", "is_own",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RecordedOperation:
+    """One operation as the ledger has it."""
+
+    id: str
+    client: str
+    step: int
+    action: str
+    options: dict[str, Any]
+    resolved: dict[str, Any]
+    """What the action left open."""
+    began_tick: int
+    began_seconds: float
+    """On the clock of its run."""
+    ended_tick: int | None
+    seconds: float | None
+    """How long it took; None while it runs, and for one that a killed run left."""
+    outcome: str | None
+    reason: str
+    is_own: bool
+    """Asked for by snapstorm itself, not as a step of a client."""
+
+    @property
+    def ended_seconds(self) -> float | None:
+        """When it ended, on the clock of its run."""
+        return None if self.seconds is None else self.began_seconds + self.seconds
+
+
+class Record:
+    """Reads the operations of a ledger."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def run(self, number: int) -> dict[str, Any] | None:
+        """A run's own row: seed, times, verdict, and scenario, target and summary as values; None if there is none."""
+        columns = ("number", "seed", "began_utc", "ended_utc", "verdict", "scenario", "target", "summary")
+        row = self._connection.execute(f"SELECT {', '.join(columns)} FROM runs WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            return None
+        values = dict(zip(columns, row, strict=True))
+        return values | {name: _value(values[name]) for name in ("scenario", "target", "summary")}
+
+    def operation(self, operation: str) -> RecordedOperation | None:
+        return next(self._operations("WHERE id = ?", operation), None)
+
+    def operations(self, run_number: int) -> Iterator[RecordedOperation]:
+        """All operations of a run, in the order in which they began."""
+        return self._operations("WHERE run = ? ORDER BY began_tick", run_number)
+
+    def last_operations(self, run_number: int, limit: int) -> list[RecordedOperation]:
+        """The last operations of a run, those of all clients, in the order in which they began."""
+        found = self._operations("WHERE run = ? ORDER BY began_tick DESC LIMIT ?", run_number, limit)
+        return list(found)[::-1]
+
+    def operations_between(self, run_number: int, seconds: tuple[float, float], limit: int) -> list[RecordedOperation]:
+        """Operations at work at some time from the one moment to the other, on the run's clock; of too many the last
+        ones."""
+        found = self._operations(
+            "WHERE run = ? AND began_seconds <= ? AND (outcome IS NULL OR began_seconds + seconds >= ?)"
+            " ORDER BY began_tick DESC LIMIT ?",
+            run_number,
+            seconds[1],
+            seconds[0],
+            limit,
+        )
+        return list(found)[::-1]
+
+    def count_operations(self, run_number: int) -> int:
+        row = self._connection.execute("SELECT count(*) FROM operations WHERE run = ?", (run_number,)).fetchone()
+        return int(row[0])
+
+    def _operations(self, which: str, *values: object) -> Iterator[RecordedOperation]:
+        query = f"SELECT {', '.join(_COLUMNS)} FROM operations {which}"
+        for row in self._connection.execute(query, values):
+            found: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+            found["options"], found["resolved"] = json.loads(found["options"]), json.loads(found["resolved"])
+            found["is_own"] = bool(found["is_own"])
+            yield RecordedOperation(**found)
+
+
+def _value(text: str | None) -> Any:
+    """What a column holds as JSON; as it is where it is none. A scenario is JSON in JSON."""
+    try:
+        found = json.loads(text or "null")
+        return _value(found) if isinstance(found, str) else found
+    except ValueError:
+        return text
