@@ -61,6 +61,7 @@ app.register_install_completion_command()
 cli_show.register(app)
 # By name, because what they need takes a tenth of a second to load, which each run would pay for.
 app.command("snapstorm.cli_bugs:known_bugs", name="known-bugs")
+app.command("snapstorm.cli_bundle:bundle", name="bundle")
 app.command("snapstorm.cli_calibrate:calibrate_judge", name="calibrate")
 
 _WHAT = Group("What runs", sort_key=1)

@@ -27,7 +27,7 @@ LONGER = {"engine/engine.py": 580, "ledger/ledger.py": 570}
 TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli", "pytest_plugin"}),
-    frozenset({"cli_bugs", "cli_calibrate", "cli_operated", "cli_show", "cli_swarm"}),
+    frozenset({"cli_bugs", "cli_bundle", "cli_calibrate", "cli_operated", "cli_show", "cli_swarm"}),
     frozenset({"cli_run", "cli_which", "cli_words"}),
     frozenset({"report"}),
     frozenset({"engine"}),

@@ -20,6 +20,7 @@ from snapstorm.engine.run import Run
 from snapstorm.errors import SnapstormError
 from snapstorm.ledger.evidence import as_program, keep_tree, write_texts
 from snapstorm.ledger.injuries import FaultRecord
+from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.log_extracts import Window, extract_logs
 from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.abilities import NamesObjects
@@ -99,11 +100,12 @@ class Evidence:
         with self._collecting("the run's history"):
             scene = self._scene(violation.operation)
             write_texts(directory, {"commands.txt": self._show_commands(violation.operation)})
-            write_texts(directory, {"history.json": self._history()})
+            history = history_of(run.ledger, run.number, HISTORY_OPERATIONS_MAX)
+            write_texts(directory, {"history.json": json.dumps(history, indent=1)})
         if violation.client is not None:
             with self._collecting("the client's actions"):
-                history = run.ledger.last_actions(run.number, violation.client, LAST_ACTIONS_SHOWN)
-                write_texts(directory, {"program.py": as_program(run.seed, violation.client, history)})
+                actions = run.ledger.last_actions(run.number, violation.client, LAST_ACTIONS_SHOWN)
+                write_texts(directory, {"program.py": as_program(run.seed, violation.client, actions)})
         with self._collecting("logs"):
             self._extract_logs(directory, violation.client, scene)
         with self._collecting("the environment"):
@@ -148,21 +150,6 @@ class Evidence:
         ]
         return Scene(found, began, ended, tuple(around), tuple(active))
 
-    def _history(self) -> str:
-        run = self._run
-        operations = run.ledger.record.last_operations(run.number, HISTORY_OPERATIONS_MAX)
-        document = {
-            "schema": 1,
-            "run": run.number,
-            "seed": run.seed,
-            "target": run.target_versions,
-            "until_seconds": round(run.now_seconds(), 3),
-            "operations_left_out": max(0, run.ledger.record.count_operations(run.number) - len(operations)),
-            "operations": [asdict(operation) for operation in operations],
-            "faults": [asdict(fault) for fault in run.ledger.faults_of(run.number)],
-        }
-        return json.dumps(document, indent=1)
-
     def _show_commands(self, operation: str | None) -> str:
         return "\n\n".join(
             f"$ {' '.join(command.argv)}\nexit status {command.exit_code} after {command.seconds:.3f} s\n"
@@ -203,6 +190,19 @@ class Evidence:
         }
         scenario = json.dumps(row.get("scenario"), indent=1)
         return "\n".join([*(f"{name + ':':22} {value}" for name, value in values.items()), "", f"scenario: {scenario}"])
+
+
+def history_of(ledger: Ledger, run_number: int, operations_max: int) -> dict[str, Any]:
+    """The resolved history of a run, as `history.json` has it: its last operations, and its faults."""
+    operations = ledger.record.last_operations(run_number, operations_max)
+    return {
+        "schema": 1,
+        "run": run_number,
+        "seed": (ledger.record.run(run_number) or {}).get("seed"),
+        "operations_left_out": ledger.record.count_operations(run_number) - len(operations),
+        "operations": [asdict(operation) for operation in operations],
+        "faults": [asdict(fault) for fault in ledger.faults_of(run_number)],
+    }
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,12 @@ class Testbed:
 
     def run_directory(self, number: int) -> Path:
         """Where a run keeps its evidence and its logs."""
-        return self.directory / "runs" / f"{number:04}"
+        return run_directory_of(self.directory, number)
+
+
+def run_directory_of(testbed: Path, number: int) -> Path:
+    """Where a run of a testbed keeps its evidence."""
+    return testbed / "runs" / f"{number:04}"
 
 
 def check_testbed_path(directory: Path, *, must_exist: bool) -> bool:
