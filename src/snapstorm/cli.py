@@ -25,6 +25,7 @@ from cyclopts import App, Group, Parameter
 
 from snapstorm import __version__, cli_show
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
+from snapstorm.cli_repeat import check_repetition, run_until_violation
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
 from snapstorm.cli_swarm import draw_configuration
 from snapstorm.cli_words import (
@@ -63,6 +64,8 @@ cli_show.register(app)
 app.command("snapstorm.cli_bugs:known_bugs", name="known-bugs")
 app.command("snapstorm.cli_bundle:bundle", name="bundle")
 app.command("snapstorm.cli_calibrate:calibrate_judge", name="calibrate")
+app.command("snapstorm.cli_report:report", name="report")
+app.command("snapstorm.cli_replay:replay", name="replay")
 
 _WHAT = Group("What runs", sort_key=1)
 _WHERE = Group("Where and against what", sort_key=2)
@@ -86,6 +89,8 @@ def run(
     config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
     faults: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
     swarm: Annotated[bool, Parameter(group=_WHAT, negative="")] = False,
+    until_violation: Annotated[bool, Parameter(group=_WHAT, negative="")] = False,
+    minutes: Annotated[float | None, Parameter(group=_WHAT)] = None,
     testbed: Annotated[Path | None, Parameter(group=_WHERE)] = None,
     target: Annotated[str, Parameter(group=_WHERE)] = "kopia",
     kopia: Annotated[list[Path] | None, Parameter(group=_WHERE, negative="")] = None,
@@ -138,6 +143,10 @@ def run(
     swarm
         Draw the whole configuration from the seed: actions, faults, trees, number of clients, the target's own
         settings. It is printed as a scenario; the same seed draws the same.
+    until_violation
+        Run again and again on the same testbed, with a fresh seed each time, until something is violated.
+    minutes
+        With --until-violation: no run is begun that would take longer than so many minutes in all.
     testbed
         The directory that holds repository, ledger and runs; made if missing, gone on with otherwise. Default: a
         temporary one, kept only if something is violated.
@@ -222,8 +231,13 @@ def run(
         scenario=chosen.model_dump_json(),
     )
     stages = plan_stages(options, chosen, is_upgrade=upgrade)
+    is_repeated = until_violation or minutes is not None
+    if is_repeated:
+        check_repetition(minutes, chosen, is_wanted=until_violation, is_upgrade=upgrade)
     if operator is not None:
         check_consent(operator, yes=yes)
+    if is_repeated:
+        return run_until_violation(stages[0], progress_kind, minutes, json_output=json_output)
     return run_stages(stages, progress_kind, json_output=json_output)
 
 

@@ -27,8 +27,9 @@ LONGER = {"engine/engine.py": 580, "ledger/ledger.py": 570}
 TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli", "pytest_plugin"}),
-    frozenset({"cli_bugs", "cli_bundle", "cli_calibrate", "cli_operated", "cli_show", "cli_swarm"}),
-    frozenset({"cli_run", "cli_which", "cli_words"}),
+    frozenset({"cli_bugs", "cli_bundle", "cli_calibrate", "cli_operated", "cli_repeat", "cli_report", "cli_show", "cli_swarm"})
+    | {"cli_replay", "cli_shrink"},
+    frozenset({"cli_recorded", "cli_run", "cli_which", "cli_words"}),
     frozenset({"report"}),
     frozenset({"engine"}),
     frozenset({"faults"}),
@@ -44,7 +45,7 @@ TIERS: tuple[frozenset[str], ...] = (
 
 KOPIA_NAMED_IN = frozenset(
     {"cli.py", "cli_bugs.py", "cli_calibrate.py", "cli_operated.py", "cli_run.py", "cli_show.py", "pytest_plugin.py"}
-    | {"targets/choose.py"}
+    | {"cli_recorded.py", "cli_replay.py", "targets/choose.py"}
     | {"engine/harness.py", "engine/options.py", "engine/set_up.py"}
 )
 """Where a target is chosen by name; everything else that knows Kopia stands under targets/kopia."""

@@ -22,7 +22,7 @@ from snapstorm.engine.possible import can_act
 from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
-from snapstorm.engine.step import Step, StepResult, Suspect, TakenSnapshot
+from snapstorm.engine.step import Choice, Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.storage import StorageMark
 from snapstorm.errors import (
     NoSpaceError,
@@ -40,6 +40,7 @@ from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
 from snapstorm.plan.generator import MadeActions, choose
+from snapstorm.plan.recording import RecordedStep, Recording
 from snapstorm.plan.seeds import stream
 from snapstorm.runtime.meter import Work
 
@@ -113,7 +114,9 @@ class Engine:
         if options is not self._made.options:
             self._made = MadeActions(options or {})
         now = self._room.weights(weights, self._run.ledger.count_live(step.client))
-        action = choose(now, self._made, self.can_act, step.draws)
+        # From a stream of its own, so that an action that is done again without having been chosen draws the same.
+        draws = stream(self._run.seed, self._run.number, step.client, step.number, "choice")
+        action = choose(now, self._made, self.can_act, draws)
         if action is None:
             return NoOp("every weight is zero")
         step.action = action
@@ -122,6 +125,15 @@ class Engine:
     async def execute_step(self, action: Action) -> StepResult:
         """Like `execute`, and tell which violations this very action has shown."""
         return await self._execute(self._next_step(action))
+
+    async def execute_recorded(self, recorded: RecordedStep, recording: Recording, of: str | None) -> str:
+        """Do a recorded step again as the current client, with its own draws; `of` is the operation of this run that
+        took the snapshot it acts on. Returns the operation that it was."""
+        step = self._next_step(recorded.make())
+        step.draws = recording.draws_of(recorded, step.client, step.number)
+        step.choice = Choice(of, recorded.part) if recorded.of is not None else None
+        await self._execute(step)
+        return step.operation
 
     def in_flight(self) -> Sequence[InFlight]:
         """What clients have asked of the target and what has not been answered."""
@@ -282,20 +294,34 @@ class Engine:
         parts = [entry.path for entry in entries if entry.path and entry.type in (EntryType.FILE, EntryType.DIRECTORY)]
         if not parts:
             return NoOp("the snapshot is empty")
-        return await self._restore(step, expectation, sub_path=step.draws.choice(parts))
+        chosen = step.choice.part if step.choice else None
+        part = next((part for part in parts if _as_text(part) == chosen), None)
+        return await self._restore(step, expectation, sub_path=step.draws.choice(parts) if part is None else part)
 
     async def _restore_into_data_directory(self, step: Step, _: Action) -> Outcome[Comparison]:
         root = path_as_text(self._writer.data_directory)
         candidates = self._run.ledger.expectations(step.client, {State.LIVE}, source=root)
+        if step.choice is not None:
+            candidates = [found for found in candidates if found.operation == step.choice.of]
         if not candidates:
             return NoOp("there is no live snapshot of the data directory")
         return await self._restore(step, step.draws.choice(candidates), adopt=True)
 
     def _random_snapshot(self, step: Step) -> Expectation | None:
+        if step.choice is not None:
+            return self._chosen_snapshot(step, step.choice)
         count = self._run.ledger.count_live(step.client)
         return self._run.ledger.live_at(step.client, step.draws.randrange(count)) if count else None
 
+    def _chosen_snapshot(self, step: Step, choice: Choice) -> Expectation | None:
+        """The snapshot that a recorded step acted on, if it is live in this run, too."""
+        found = self._run.ledger.expectations_of_operations([choice.of or ""])
+        is_there = bool(found) and found[0].client == step.client and found[0].state is State.LIVE
+        return found[0] if is_there else None
+
     def _named_snapshot(self, step: Step, name: str) -> Expectation | None:
+        if step.choice is not None:
+            return self._chosen_snapshot(step, step.choice)
         if name == actions.LATEST:
             count = self._run.ledger.count_live(step.client)
             return self._run.ledger.live_at(step.client, count - 1) if count else None

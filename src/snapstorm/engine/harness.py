@@ -99,7 +99,7 @@ class Harness:
         self._connected: list[str] = []
         self._writing: set[str] = set()
         self._clients_count = 0
-        checker = Checker(run)
+        checker = Checker(run, server)
         self.engine = Engine(
             run=run,
             writer=self._writer,
@@ -149,10 +149,8 @@ class Harness:
 
     async def _replay(self, clients: Sequence[Client], recording: Recording) -> None:
         board, storm = Board(recording), self._storm
-        async with (
-            beside(self._leaks.watch),
-            beside_if(storm and functools.partial(storm.replay, recording, board.wait)),
-        ):
+        faults = functools.partial(storm.replay, recording, board.wait) if storm is not None else None
+        async with beside(self._leaks.watch), beside_if(faults):
             await drive_recorded(clients, recording, self.engine, self._run, board)
 
     def prepare_faults(self, processes: ProcessRunner, network_path: NetworkPath | None) -> None:

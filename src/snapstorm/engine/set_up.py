@@ -157,10 +157,10 @@ def begin_run(
         seed=seed,
         began_utc=clock.utc(),
         scenario=json.dumps(options.scenario),
-        target=json.dumps(target.description.as_json()),
+        target=json.dumps({**target.description.as_json(), "asked": options.target}),
     )
     target_versions = " ".join((target.description.name, *target.description.versions))
-    listener(Noted(f"run {number}, seed {seed}, {target_versions}"))
+    listener(Noted(f"run {number}, seed {seed}, {target_versions}", is_warning=False))
     directory = testbed.run_directory(number)
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
     run = Run(

@@ -32,6 +32,16 @@ class Failure:
     """On the run's clock."""
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a recorded step chose, to be chosen again."""
+
+    of: str | None
+    """The operation that took the snapshot; None if it is not there any more."""
+    part: str | None
+    """The part of the snapshot, as text."""
+
+
 @dataclass
 class Step:
     """One action of one client, while it is performed."""
@@ -48,6 +58,8 @@ class Step:
     redo: Redo | None = None
     """Does just this again, where the step's action would draw anew."""
     operations_begun: int = 0
+    choice: Choice | None = None
+    """What it acts on, where that was recorded and is not to be drawn."""
     is_own: bool = False
     """Snapstorm itself asks for it, to judge, and not a client's work."""
 

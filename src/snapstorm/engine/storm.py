@@ -7,14 +7,14 @@ order, before any comes again.
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 
 from snapstorm.engine.run import Run
-from snapstorm.engine.together import beside
+from snapstorm.engine.together import beside_if
 from snapstorm.errors import HarnessError, TargetError
 from snapstorm.faults.base import Fault, NothingToBreak, Scene
 from snapstorm.faults.catalogue import FAULTS, weighted_deck
@@ -23,6 +23,7 @@ from snapstorm.ledger.injuries import FaultRecord
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.events import FaultBegan, FaultEnded
 from snapstorm.model.protocols import Server
+from snapstorm.plan.recording import Recording
 from snapstorm.plan.seeds import stream
 from snapstorm.runtime.clock import Clock
 
@@ -65,6 +66,13 @@ class Storm:
             key, draws = deck.pop(), stream(self._run.seed, self._run.number, "fault", self._struck)
             if not await self.strike(key, draws) and key not in deck and len(self._keys) > 1:
                 deck.insert(0, key)  # It found nothing to break: later it may.
+
+    async def replay(self, recording: Recording, wait: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Inject the faults of a recording, each when the steps have ended after which it struck, until cancelled."""
+        for fault in recording.faults:
+            await wait(fault.after)
+            if fault.key in self._keys:
+                await self.strike(fault.key, recording.fault_draws(fault))
 
     @staticmethod
     def _shuffled(keys: Sequence[str], draws: random.Random) -> list[str]:
@@ -140,10 +148,7 @@ class _Active:
 @asynccontextmanager
 async def blowing(storm: Storm | None) -> AsyncIterator[None]:
     """A storm while the block lasts; with None, none. All has healed when the block is left."""
-    if storm is None:
-        yield
-        return
-    async with beside(storm.blow):
+    async with beside_if(storm.blow if storm is not None else None):
         yield
 
 

@@ -26,6 +26,16 @@ async def beside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def beside_if(task: Callable[[], Awaitable[object]] | None) -> AsyncIterator[None]:
+    """`beside`, or nothing beside the block where there is no task."""
+    if task is None:
+        yield
+        return
+    async with beside(task):
+        yield
+
+
+@asynccontextmanager
 async def plain_task_group() -> AsyncIterator[TaskGroup]:
     """A task group of which the first failure is raised by itself rather than in a group."""
     try:

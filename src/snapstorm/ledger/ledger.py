@@ -29,6 +29,8 @@ from snapstorm.ledger.injuries import Injuries
 from snapstorm.ledger.manifests import ManifestCache
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
+from snapstorm.ledger.past import Past
+from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples
 from snapstorm.model.expectations import Expectation, Settled, State
 from snapstorm.model.manifest import Manifest, decode_manifest
@@ -77,7 +79,7 @@ class CommandRow(NamedTuple):
     """In which it ran: whose configuration it used."""
 
 
-class Ledger(Findings, Injuries, Samples):
+class Ledger(Findings, Injuries, Samples, RunRows):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -86,6 +88,7 @@ class Ledger(Findings, Injuries, Samples):
         self._manifests = ManifestCache()
         self._is_only_writer = False
         self.history = History(connection)
+        self.past = Past(connection)
         self.gaps = Gaps(connection, on_change=self._effects.forget_counts)
         self._tick = self._recorded_tick()
 

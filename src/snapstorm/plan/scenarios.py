@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, Action
 from snapstorm.model.protocols import Mode
+from snapstorm.plan.recording import Recording
 
 CLIENTS_MAX = 1024
 SECONDS_MAX = 366 * 24 * 3600.0
@@ -96,6 +97,9 @@ class Scenario(BaseModel):
     """`oldest`: a new repository is made in the oldest format that its target can make, and the last of the versions
     brings it to the newest."""
 
+    recorded: Recording | None = None
+    """What the clients of an earlier run did, to be done again; in place of steps and weights."""
+
     @field_validator("duration_seconds", mode="before")
     @classmethod
     def _duration(cls, value: Any) -> Any:
@@ -103,11 +107,21 @@ class Scenario(BaseModel):
 
     @model_validator(mode="after")
     def _does_something(self) -> Scenario:
-        if not self.steps and not any(self.weights.values()):
+        if self.recorded is not None:
+            self._check_recorded(self.recorded)
+        elif not self.steps and not any(self.weights.values()):
             raise ValueError("has neither steps nor weights above 0, so it would do nothing")
         if self.mode is Mode.DIRECT and self.clients != 1:
             raise ValueError(f"mode direct has exactly one client, not {self.clients}")
         return self
+
+    def _check_recorded(self, recorded: Recording) -> None:
+        if self.steps or any(self.weights.values()):
+            raise ValueError("has a recording, so it can have no steps and no weights")
+        if recorded.clients > self.clients:
+            raise ValueError(f"has {self.clients} client(s), and a recording of {recorded.clients}")
+        if problems := recorded.problems():
+            raise ValueError("; ".join(problems[:5]))
 
     @property
     def is_random(self) -> bool:

@@ -1,0 +1,190 @@
+"""From the ledger to a recording: what a run's clients did, as a scenario that does it again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from snapstorm.engine.multiclient import OUR_HOST
+from snapstorm.errors import ConfigError
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.past import PastOperation, PastRun
+from snapstorm.model.protocols import Mode
+from snapstorm.plan.recording import RecordedFault, RecordedStep, Recording
+from snapstorm.plan.scenarios import Scenario
+
+_KEPT = ("data_bytes_max", "parameters")
+_RUN_PREFIX = re.compile(r"r(\d+)-")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run as it can be done again."""
+
+    scenario: Scenario
+    """Holds the recording."""
+    target: str | None
+    """As for `--target`; None where that was not recorded."""
+    executables: tuple[str, ...]
+    """The programs that it ran against."""
+    guarantees: tuple[str, ...]
+    """What it found violated, the first first."""
+    cut: str | None
+    """The last step that may have to do with the violation; None for all of them."""
+    notes: tuple[str, ...]
+    """In what it can't be done again as it was."""
+
+
+@dataclass
+class _Span:
+    """A client's step, from its first operation to the end of its last."""
+
+    first: PastOperation
+    began: int
+    ended: int | None
+    of: str | None = None
+    part: str | None = None
+    is_of_earlier_run: bool = False
+
+
+@dataclass
+class _Reader:
+    """Puts the operations of one run together to steps."""
+
+    run: int
+    spans: dict[tuple[str, int], _Span] = field(default_factory=dict)
+
+    def read(self, operations: Iterable[PastOperation]) -> None:
+        for operation in operations:
+            span = self.spans.get((operation.client, operation.step))
+            if span is None:
+                span = self.spans[operation.client, operation.step] = _Span(
+                    operation, operation.began_tick, operation.ended_tick
+                )
+            else:
+                span.ended = None if None in (span.ended, operation.ended_tick) else operation.ended_tick
+            creator = operation.resolved.get("of")
+            if creator is not None and span.of is None:
+                span.of, span.part = creator, operation.resolved.get("sub_path") or None
+                span.is_of_earlier_run = not creator.startswith(f"r{self.run}-")
+
+    def steps(self) -> tuple[list[RecordedStep], int]:
+        """The steps in order, and how many act on snapshots of earlier runs, which are left out."""
+        spans = [span for span in self.spans.values() if not span.is_of_earlier_run]
+        clients = sorted({span.first.client for span in spans}, key=lambda name: (len(name), name))
+        ended: dict[str, list[tuple[int, str]]] = {client: [] for client in clients}
+        for span in spans:
+            if span.ended is not None:
+                ended[span.first.client].append((span.ended, _step_name(span.first.id)))
+        steps = [
+            RecordedStep(
+                name=_step_name(span.first.id),
+                client=clients.index(span.first.client) + 1,
+                action=span.first.action,
+                of=_step_name(span.of) if span.of else None,
+                part=span.part,
+                after=tuple(_last_before(span.began, ended, span.first.client)),
+                draws=(span.first.client, span.first.step),
+                **span.first.options,
+            )
+            for span in spans
+        ]
+        return steps, len(self.spans) - len(spans)
+
+    def ended_before(self, tick: int) -> tuple[str, ...]:
+        """The last step of each client that had ended then."""
+        ended: dict[str, list[tuple[int, str]]] = {}
+        for span in self.spans.values():
+            if span.ended is not None and not span.is_of_earlier_run:
+                ended.setdefault(span.first.client, []).append((span.ended, _step_name(span.first.id)))
+        return tuple(_last_before(tick, ended, ""))
+
+
+def _last_before(tick: int, ended: dict[str, list[tuple[int, str]]], but: str) -> list[str]:
+    """Of each other client the last step that had ended before."""
+    found = [max((one for one in those if one[0] < tick), default=None) for who, those in ended.items() if who != but]
+    return [one[1] for one in found if one is not None]
+
+
+def _step_name(operation: str) -> str:
+    """The id of an operation's step, without its run: `r3-client-1-7.2` is of `client-1-7`."""
+    return _RUN_PREFIX.sub("", operation, count=1).partition(".")[0]
+
+
+def read_recorded(ledger: Ledger, number: int) -> Recorded:
+    """What a run did, as a scenario. Raises TestbedError for a run that there is not, ConfigError where nothing of it
+    can be done again."""
+    run = ledger.past.run(number)
+    reader = _Reader(number)
+    reader.read(ledger.past.client_operations(number))
+    steps, left_out = reader.steps()
+    if not steps:
+        raise ConfigError(f"run {number} has no recorded steps that could be done again")
+    faults = [
+        RecordedFault(key=fault.key, number=fault.number, after=reader.ended_before(fault.began_tick))
+        for fault in ledger.past.faults(number)
+    ]
+    violated = ledger.past.violated_guarantees(number)
+    recording = Recording(seed=run.seed, run=number, steps=tuple(steps), faults=tuple(faults))
+    mode = ledger.fact("mode") or Mode.SERVER
+    return Recorded(
+        scenario=_scenario(run, recording, mode),
+        target=run.target.get("asked") or ledger.fact("target"),
+        executables=tuple(found["path"] for found in run.target.get("executables", ()) if found.get("path")),
+        guarantees=tuple(violated),
+        cut=_cut(reader, violated),
+        notes=tuple(_notes(number, left_out, steps)),
+    )
+
+
+def _scenario(run: PastRun, recording: Recording, mode: str) -> Scenario:
+    """The recording with what else the run's scenario said that matters."""
+    kept = {name: value for name, value in _document(run.scenario).items() if name in _KEPT}
+    try:
+        return Scenario.model_validate(
+            {
+                "name": f"replay of run {run.number}",
+                "clients": recording.clients,
+                "mode": mode,
+                "recorded": recording,
+                "faults": tuple(dict.fromkeys(fault.key for fault in recording.faults)),
+                **kept,
+            }
+        )
+    except ValidationError as error:
+        raise ConfigError(f"the recording of run {run.number} can't be used: {error.errors()[0]['msg']}") from error
+
+
+def _document(text: str) -> dict[str, Any]:
+    """A run's scenario; nothing for a run of the library, which has only a name."""
+    try:
+        found = json.loads(text)
+        document = json.loads(found) if isinstance(found, str) else found
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _cut(reader: _Reader, violated: dict[str, int | None]) -> str | None:
+    """The last step that had begun when the first violation was found, if a client's step has shown it."""
+    ticks = list(violated.values())
+    if not ticks or ticks[0] is None:
+        return None
+    showing = [span for span in reader.spans.values() if span.began <= ticks[0] and not span.is_of_earlier_run]
+    return _step_name(max(showing, key=lambda span: span.began).first.id) if showing else None
+
+
+def _notes(number: int, left_out: int, steps: Sequence[RecordedStep]) -> list[str]:
+    notes = []
+    if number > 1:
+        notes.append("it went on from earlier runs, and is done again on an empty testbed")
+    if left_out:
+        notes.append(f"{left_out} of its steps act on snapshots of earlier runs, and are left out")
+    if any(not step.draws or not step.draws[0].endswith(OUR_HOST) for step in steps):
+        notes.append("its clients were users of an operator's server; they are ours now")
+    return notes
