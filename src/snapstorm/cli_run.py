@@ -24,13 +24,14 @@ from snapstorm.errors import ConfigError, HarnessError, TargetError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import Scenario
+from snapstorm.report.github import verdict_annotation, without_commands
 from snapstorm.report.history import proven_lines
 from snapstorm.report.power import would_have_caught
 from snapstorm.report.progress import ProgressKind, may_be_terminal, progress
 from snapstorm.report.summary import summary_lines
 from snapstorm.targets.choose import find_versions
 
-ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "none"]
+ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "github", "none"]
 
 
 class Interrupted(Exception):
@@ -93,7 +94,7 @@ def run_stages(stages: Sequence[Stage], kind: ProgressChoice, *, json_output: bo
     if len(stages) == 1:
         results.append(_run_stage(stages[0], kind))
     else:
-        with _common_testbed(stages, results) as testbed:
+        with common_testbed(stages, results) as testbed:
             for stage in stages:
                 results.append(_run_stage(replace(stage, options=replace(stage.options, testbed=testbed)), kind))
                 if results[-1].verdict is not Verdict.PASS:
@@ -101,13 +102,13 @@ def run_stages(stages: Sequence[Stage], kind: ProgressChoice, *, json_output: bo
             _print_proven(testbed)
     last = results[-1]
     if json_output:
-        shown = [_as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
-        print(json.dumps({**shown[-1], "stages": shown if len(stages) > 1 else []}), flush=True)
+        shown = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
+        print(json.dumps({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
     return EXIT_STATUS[last.verdict]
 
 
 @contextmanager
-def _common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> Iterator[Path]:
+def common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> Iterator[Path]:
     """The testbed of all stages. One that nobody has named is temporary, and kept only if something is violated."""
     named = stages[0].options.testbed
     if named is not None:
@@ -122,17 +123,35 @@ def _common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> It
 
 
 def _run_stage(stage: Stage, kind: ProgressChoice) -> RunResult:
-    result = anyio.run(_run, stage.options, stage.work, ProgressKind(kind))
-    _print_summary(result, is_exclusive=_is_exclusive(stage))
+    result = perform_stage(stage, kind)
+    show_result(result, kind, is_exclusive=is_exclusive(stage), is_testbed_kept=result.testbed.exists())
     return result
 
 
-def _is_exclusive(stage: Stage) -> bool:
+def perform_stage(stage: Stage, kind: ProgressChoice) -> RunResult:
+    """Run a stage to its end, with progress and without a summary."""
+    return anyio.run(_run, stage.options, stage.work, ProgressKind(kind))
+
+
+def show_result(result: RunResult, kind: ProgressChoice, *, is_exclusive: bool, is_testbed_kept: bool) -> None:
+    """Sum a run up for people."""
+    if kind != "github":
+        _print_summary(result, is_exclusive=is_exclusive, is_testbed_kept=is_testbed_kept)
+        return
+    with without_commands(sys.stderr):
+        _print_summary(result, is_exclusive=is_exclusive, is_testbed_kept=is_testbed_kept)
+    if (line := verdict_annotation(result)) is not None:
+        print(line, file=sys.stderr, flush=True)
+
+
+def is_exclusive(stage: Stage) -> bool:
+    """Whether the target serves the run alone."""
     return stage.options.operator is None
 
 
-def _as_json(result: RunResult, stage: Stage) -> dict[str, Any]:
-    caught = would_have_caught(result, is_exclusive=_is_exclusive(stage))
+def as_json(result: RunResult, stage: Stage) -> dict[str, Any]:
+    """What `--json` says of one run."""
+    caught = would_have_caught(result, is_exclusive=is_exclusive(stage))
     return {**result.as_json(), "would_have_caught": caught}
 
 
@@ -171,8 +190,8 @@ async def end_on_signal(scope: anyio.CancelScope) -> None:
             scope.cancel()
 
 
-def _print_summary(result: RunResult, *, is_exclusive: bool) -> None:
-    lines = summary_lines(result, is_testbed_kept=result.testbed.exists(), is_exclusive=is_exclusive)
+def _print_summary(result: RunResult, *, is_exclusive: bool, is_testbed_kept: bool) -> None:
+    lines = summary_lines(result, is_testbed_kept=is_testbed_kept, is_exclusive=is_exclusive)
     if may_be_terminal(sys.stderr):
         from snapstorm.report.terminal import print_summary  # noqa: PLC0415 - rich is slow to import
 

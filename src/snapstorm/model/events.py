@@ -72,6 +72,8 @@ class Noted:
     """Something a reader should know that is no violation."""
 
     message: str
+    is_warning: bool = True
+    """False for what each run has, such as its seed."""
 
 
 Event: TypeAlias = (

@@ -25,6 +25,7 @@ from snapstorm.model.events import (
     ViolationFound,
     ignore,
 )
+from snapstorm.report.github import github_progress
 from snapstorm.report.summary import show_bytes
 
 PLAIN_SECONDS_BETWEEN_LINES = 5.0
@@ -34,6 +35,7 @@ class ProgressKind(StrEnum):
     AUTO = "auto"
     RICH = "rich"
     PLAIN = "plain"
+    GITHUB = "github"
     NONE = "none"
 
 
@@ -95,6 +97,9 @@ def progress(kind: ProgressKind, stream: TextIO) -> Iterator[Listener]:
         yield ignore
     elif kind is ProgressKind.PLAIN:
         yield _PlainProgress(stream)
+    elif kind is ProgressKind.GITHUB:
+        with github_progress(stream) as listen:
+            yield listen
     else:
         # Only where it is needed: it takes a tenth of the time in which the command starts.
         from snapstorm.report.terminal import live_progress  # noqa: PLC0415

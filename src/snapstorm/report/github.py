@@ -1,0 +1,111 @@
+"""Progress for GitHub Actions: violations as annotations, phases as groups, by commands that stand in the output.
+
+Whatever is shown is escaped, or goes on a line that does not begin with `::`: what a target says must not become a
+command (https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TextIO
+
+from snapstorm.engine.result import RunResult
+from snapstorm.model.events import ActionEnded, Event, FaultBegan, Listener, Noted, PhaseBegan, ViolationFound
+from snapstorm.model.guarantees import Violation
+from snapstorm.model.verdict import Verdict
+
+_IN_TEXT = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+_IN_PROPERTIES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+
+_ANNOTATED = {
+    Verdict.INCONCLUSIVE: "error",
+    Verdict.ERROR: "error",
+    Verdict.INTERRUPTED: "warning",
+}
+"""Verdicts that no violation speaks for."""
+
+
+def annotation(level: str, text: str, properties: Mapping[str, str] | None = None) -> str:
+    """A line that GitHub shows beside the workflow's run; `level` is error, warning or notice."""
+    shown = ",".join(f"{name}={value.translate(_IN_PROPERTIES)}" for name, value in (properties or {}).items())
+    return f"::{level}{' ' if shown else ''}{shown}::{text.translate(_IN_TEXT)}"
+
+
+@contextmanager
+def github_progress(stream: TextIO) -> Iterator[Listener]:
+    """A listener that writes groups, annotations and plain lines until the block ends."""
+    shown = _GithubProgress(stream)
+    try:
+        yield shown
+    finally:
+        shown.end_group()
+
+
+class _GithubProgress:
+    """A group for each phase, an error for each violation, a warning for each note that is worth one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._began = time.monotonic()
+        self._has_group = False
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case PhaseBegan(name):
+                self.end_group()
+                self._print(f"::group::{name.translate(_IN_TEXT)}")
+                self._has_group = True
+            case ViolationFound(violation):
+                self._print(annotation("error", _violation_text(violation), {"title": _violation_title(violation)}))
+            case Noted(message, is_warning):
+                self._print(annotation("warning" if is_warning else "notice", message, {"title": "snapstorm"}))
+            case FaultBegan(key):
+                self._print_plain(f"fault {key}")
+            case ActionEnded(client, key, outcome, _, reason) if outcome in ("failed", "unknown"):
+                self._print_plain(f"{client.partition('@')[0]}: {key} {outcome}: {reason}")
+            case _:
+                pass
+
+    def end_group(self) -> None:
+        """End the group of the last phase, if there is one."""
+        if self._has_group:
+            self._has_group = False
+            self._print("::endgroup::")
+
+    def _print_plain(self, words: str) -> None:
+        """On one line, which begins with the time: GitHub takes a line for a command in spite of spaces before it."""
+        self._print(f"{time.monotonic() - self._began:.1f} s  {' '.join(words.split())}")
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+def _violation_title(violation: Violation) -> str:
+    who = ", ".join(part for part in (violation.client, violation.snapshot) if part)
+    return f"{violation.guarantee.value} violated" + (f" ({who})" if who else "")
+
+
+def _violation_text(violation: Violation) -> str:
+    return violation.detail + (f"\nevidence: {violation.evidence}" if violation.evidence else "")
+
+
+def verdict_annotation(result: RunResult) -> str | None:
+    """The annotation for a run that neither passed nor has violations to speak for it; None for one that did."""
+    level = _ANNOTATED.get(result.verdict)
+    if level is None:
+        return None
+    return annotation(level, result.reason, {"title": f"snapstorm: run {result.run} {result.verdict.value}"})
+
+
+@contextmanager
+def without_commands(stream: TextIO) -> Iterator[None]:
+    """What is printed in this block is text, whatever it looks like."""
+    token = secrets.token_hex(16)
+    print(f"::stop-commands::{token}", file=stream, flush=True)
+    try:
+        yield
+    finally:
+        print(f"::{token}::", file=stream, flush=True)
