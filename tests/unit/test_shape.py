@@ -27,8 +27,8 @@ LONGER = {"engine/engine.py": 580, "ledger/ledger.py": 570}
 TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli", "pytest_plugin"}),
-    frozenset({"cli_bugs", "cli_bundle", "cli_calibrate", "cli_operated", "cli_repeat", "cli_report", "cli_show", "cli_swarm"})
-    | {"cli_replay", "cli_shrink"},
+    frozenset({"cli_bugs", "cli_bundle", "cli_calibrate", "cli_operated", "cli_repeat", "cli_show", "cli_swarm"})
+    | {"cli_replay", "cli_report", "cli_shrink"},
     frozenset({"cli_recorded", "cli_run", "cli_which", "cli_words"}),
     frozenset({"report"}),
     frozenset({"engine"}),

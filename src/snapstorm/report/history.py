@@ -26,10 +26,10 @@ def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, 
                 "testbed": str(directory),
                 "proven": headline(tables),
                 "survival_by_age": {
-                    age.value: _survival(tables.by_age[age]) for age in AgeBucket if age in tables.by_age
+                    age.value: survival_as_json(tables.by_age[age]) for age in AgeBucket if age in tables.by_age
                 },
                 "survival_by_version": [
-                    {"taken_by": taken, "restored_by": restored, **_survival(found)}
+                    {"taken_by": taken, "restored_by": restored, **survival_as_json(found)}
                     for (taken, restored), found in sorted(tables.by_versions.items())
                 ],
                 "runs_total": ledger.count_runs(),
@@ -62,7 +62,7 @@ def headline(tables: SurvivalTables) -> str:
     if total.snapshots == 0:
         return "no snapshot has been restored and found equal yet"
     return (
-        f"{total.snapshots:,} snapshot(s) up to {_age(total.days_max)} old, {len(versions)} version(s), "
+        f"{total.snapshots:,} snapshot(s) up to {show_age(total.days_max)} old, {len(versions)} version(s), "
         f"last restored on {total.last_utc}"
     )
 
@@ -84,10 +84,11 @@ def proven_lines(tables: SurvivalTables) -> Iterator[str]:
 
 
 def _survival_line(name: str, found: Survival) -> str:
-    return f"{name:46}  {found.snapshots:9,}  {_age(found.days_max):>9}  {found.last_utc}"
+    return f"{name:46}  {found.snapshots:9,}  {show_age(found.days_max):>9}  {found.last_utc}"
 
 
-def _survival(found: Survival) -> dict[str, Any]:
+def survival_as_json(found: Survival) -> dict[str, Any]:
+    """One line of the tables as plain values."""
     return {"snapshots": found.snapshots, "days_max": round(found.days_max, 3), "last_utc": found.last_utc}
 
 
@@ -132,7 +133,8 @@ def _last_proof(live: LiveSnapshot) -> str:
     return f"{live.verified_utc[:10]} by {live.verified_versions}"
 
 
-def _age(days: float) -> str:
+def show_age(days: float) -> str:
+    """An age for people: `37 min`, `5 hours`, `12 days`."""
     if days >= 2:
         return f"{days:.0f} days"
     minutes = days * 24 * 60

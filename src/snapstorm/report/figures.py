@@ -1,0 +1,109 @@
+"""Figures of a run: what its operations add up to. Pure; the work grows with the number of operations, once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from snapstorm.ledger.run_rows import OperationRow
+from snapstorm.report.run_data import RunData
+
+BINS_MAX = 60
+"""Over so many stretches of time charts are drawn."""
+PERCENTILES = (50, 90, 99)
+OUTCOMES = ("ok", "no_op", "failed", "unknown", "open")
+"""How an operation ended, from the least to the most remarkable; `open` has not."""
+
+
+def outcome_of(operation: OperationRow) -> str:
+    return operation.outcome or "open"
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The value of which so many percent are not greater, of values in order: one that was really measured."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+@dataclass
+class ActionFigures:
+    """One kind of action: how its operations ended, and how long those took that did something."""
+
+    action: str
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    seconds: list[float] = field(default_factory=list)
+    """In order."""
+    by_bin: dict[int, list[float]] = field(default_factory=dict)
+    """By the stretch of time in which they began, in order."""
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def percentiles(self) -> dict[str, float | None]:
+        """By name, in seconds; None where nothing was measured."""
+        if not self.seconds:
+            return {**{f"p{percent}": None for percent in PERCENTILES}, "max": None}
+        return {
+            **{f"p{percent}": percentile(self.seconds, percent) for percent in PERCENTILES},
+            "max": self.seconds[-1],
+        }
+
+    def over_time(self, percent: float) -> dict[int, float]:
+        """One percentile for each stretch of time in which there was something to measure."""
+        return {number: percentile(seconds, percent) for number, seconds in sorted(self.by_bin.items())}
+
+
+@dataclass
+class Figures:
+    """What a run's operations add up to."""
+
+    bin_seconds: float
+    actions: list[ActionFigures]
+    """The most frequent first."""
+    ended_by_bin: dict[str, list[int]]
+    """By outcome: how many operations ended in each stretch of time."""
+
+    @property
+    def bins(self) -> int:
+        return len(self.ended_by_bin["ok"])
+
+
+def figures_of(run: RunData) -> Figures:
+    """Add a run's operations up."""
+    end_seconds = max(run.seconds, 1e-3)
+    bin_seconds = _bin_seconds(end_seconds)
+    bins = max(1, math.ceil(end_seconds / bin_seconds))
+    actions: dict[str, ActionFigures] = {}
+    ended = {outcome: [0] * bins for outcome in OUTCOMES if outcome != "open"}
+    for operation in run.operations:
+        found = actions.get(operation.action)
+        if found is None:
+            found = actions[operation.action] = ActionFigures(operation.action)
+        outcome = outcome_of(operation)
+        found.counts[outcome] += 1
+        if operation.seconds is None or outcome == "open":
+            continue
+        ended_bin = min(bins - 1, int((operation.began_seconds + operation.seconds) / bin_seconds))
+        ended[outcome][ended_bin] += 1
+        if outcome != "no_op":
+            found.seconds.append(operation.seconds)
+            began_bin = min(bins - 1, int(operation.began_seconds / bin_seconds))
+            found.by_bin.setdefault(began_bin, []).append(operation.seconds)
+    _sort(actions.values())
+    return Figures(bin_seconds, sorted(actions.values(), key=lambda found: (-found.total, found.action)), ended)
+
+
+def _bin_seconds(seconds: float) -> float:
+    """A round length, so that there are at most BINS_MAX of them."""
+    for length in (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200):
+        if seconds / length <= BINS_MAX:
+            return float(length)
+    return seconds / BINS_MAX
+
+
+def _sort(actions: Iterable[ActionFigures]) -> None:
+    for found in actions:
+        found.seconds.sort()
+        for seconds in found.by_bin.values():
+            seconds.sort()

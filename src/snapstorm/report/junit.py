@@ -1,0 +1,107 @@
+"""A run as JUnit XML, for what shows test results: a test case for each guarantee, and for each kind of action.
+
+A guarantee that was found broken is a failure with its violations. A run without a verdict on the guarantees (an error,
+an interruption, one that was killed) has an error in the test case `verdict`: nothing that reads it can take it for a
+pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from xml.etree import ElementTree as ET
+
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.verdict import Verdict
+from snapstorm.report.figures import ActionFigures, figures_of
+from snapstorm.report.run_data import FoundViolation, RunData
+from snapstorm.report.text import printable
+from snapstorm.version import __version__
+
+VIOLATIONS_SHOWN_MAX = 20
+_WITH_VERDICT = (Verdict.PASS, Verdict.VIOLATED)
+
+
+def run_as_junit(run: RunData) -> str:
+    """The whole file."""
+    suite = ET.Element("testsuite", name="snapstorm", timestamp=run.began_utc.rstrip("Z"), hostname="localhost")
+    properties = ET.SubElement(suite, "properties")
+    for name, value in _properties(run):
+        ET.SubElement(properties, "property", name=name, value=printable(value))
+    cases = [*_guarantees(run), *_actions(run), _verdict(run)]
+    suite.extend(cases)
+    suite.set("tests", str(len(cases)))
+    for kind, words in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(kind, str(sum(case.find(words) is not None for case in cases)))
+    suite.set("time", f"{run.seconds:.3f}")
+    lines = [*(_action_words(found) for found in figures_of(run).actions), *run.notes]
+    ET.SubElement(suite, "system-out").text = printable("\n".join(lines))
+    ET.SubElement(suite, "system-err")
+    ET.indent(suite)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suite, encoding="unicode")}\n'
+
+
+def _properties(run: RunData) -> Iterator[tuple[str, str]]:
+    yield "verdict", run.verdict
+    yield "reason", run.reason
+    yield "snapstorm", __version__
+    yield "target", run.target_name
+    yield "mode", run.mode
+    yield "scenario", run.scenario
+    yield "seed", str(run.seed)
+    yield "run", str(run.number)
+    yield "testbed", str(run.testbed)
+    yield "restores_verified", str(run.proven.restores)
+    yield "bytes_verified", str(run.proven.bytes_verified)
+
+
+def _case(kind: str, name: str, seconds: float = 0.0) -> ET.Element:
+    return ET.Element("testcase", classname=f"snapstorm.{kind}", name=printable(name), time=f"{seconds:.3f}")
+
+
+def _guarantees(run: RunData) -> Iterator[ET.Element]:
+    """Also those that this run did not judge stand there, skipped if the run came to no verdict."""
+    for guarantee in Guarantee:
+        case = _case("guarantee", guarantee.value)
+        found = [one for one in run.violations if one.row.guarantee == guarantee and one.row.accepted_reason is None]
+        if found:
+            _fail(case, guarantee, found)
+        elif run.verdict not in _WITH_VERDICT:
+            ET.SubElement(case, "skipped", message="the run came to no verdict on it")
+        yield case
+
+
+def _fail(case: ET.Element, guarantee: Guarantee, found: Sequence[FoundViolation]) -> None:
+    failure = ET.SubElement(
+        case, "failure", type=guarantee.value, message=printable(f"{len(found)} violation(s): {guarantee.sentence}")
+    )
+    lines = [_violation_words(one) for one in found[:VIOLATIONS_SHOWN_MAX]]
+    if len(found) > VIOLATIONS_SHOWN_MAX:
+        lines.append(f"and {len(found) - VIOLATIONS_SHOWN_MAX} more")
+    failure.text = printable("\n\n".join(lines))
+
+
+def _violation_words(found: FoundViolation) -> str:
+    row = found.row
+    who = ", ".join(part for part in (row.client, row.snapshot, row.operation) if part)
+    return f"{row.number}. {row.detail}\n({who})\nevidence: {row.evidence or 'none'}"
+
+
+def _actions(run: RunData) -> Iterator[ET.Element]:
+    """One for each kind. What failed under a fault is excused, so that it fails no test case of its own."""
+    for found in figures_of(run).actions:
+        yield _case("action", found.action, sum(found.seconds))
+
+
+def _action_words(found: ActionFigures) -> str:
+    """How operations of a kind ended, and how long they took."""
+    percentiles = ", ".join(f"{name} {value:.3f} s" for name, value in found.percentiles().items() if value is not None)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in found.counts.items())
+    return f"{found.action}: {counts}" + (f"; {percentiles}" if percentiles else "")
+
+
+def _verdict(run: RunData) -> ET.Element:
+    case = _case("run", "verdict", run.seconds)
+    if run.verdict not in _WITH_VERDICT:
+        error = ET.SubElement(case, "error", type=run.verdict, message=printable(run.reason))
+        error.text = printable(f"{run.verdict}: {run.reason}")
+    return case

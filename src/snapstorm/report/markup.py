@@ -1,0 +1,123 @@
+"""Making HTML: every text is escaped where it enters, so that a file's name or a program's output is never markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import NewType
+
+from snapstorm.report.text import printable
+
+Markup = NewType("Markup", str)
+"""Text that is HTML already."""
+
+
+def escaped(text: object) -> Markup:
+    """Any text, to stand in an element or an attribute."""
+    return Markup(html.escape(printable(str(text))))
+
+
+_WITHOUT_CONTENT = frozenset({"input"})
+
+
+def element(name: str, *content: Markup, **attributes: str | bool) -> Markup:
+    """An element. What stands in it is markup already: texts come by way of `escaped`.
+
+    Attributes are named as in Python: `class_` for class, `aria_label` for aria-label; False leaves one out.
+    """
+    shown = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escaped(value)}"')
+        for key, value in attributes.items()
+        if value is not False
+    )
+    end = "" if name in _WITHOUT_CONTENT else f"</{name}>"
+    return Markup(f"<{name}{shown}>{''.join(content)}{end}")
+
+
+def joined(parts: Iterable[Markup]) -> Markup:
+    return Markup("".join(parts))
+
+
+def section(anchor: str, title: str, *content: Markup) -> Markup:
+    """A part of the page with a heading."""
+    heading = element("h2", escaped(title), id=f"{anchor}-title")
+    return element("section", heading, *content, id=anchor, aria_labelledby=f"{anchor}-title")
+
+
+def scrolled(label: str, content: Markup) -> Markup:
+    """What may be wider than the window: scrolls by itself, also by keys."""
+    return element("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
+
+
+def definitions(rows: Iterable[tuple[str, Markup]], style: str = "facts") -> Markup:
+    """Names and values."""
+    shown = (element("dt", escaped(name)) + element("dd", value) for name, value in rows)
+    return element("dl", joined(Markup(row) for row in shown), class_=style)
+
+
+def tiles(rows: Iterable[tuple[str, str, str]]) -> Markup:
+    """Names, great figures, and a small word on each."""
+    shown = (
+        element(
+            "div",
+            element("dt", escaped(name)),
+            element("dd", escaped(value), element("small", escaped(note)) if note else Markup("")),
+        )
+        for name, value, note in rows
+    )
+    return element("dl", joined(shown), class_="tiles")
+
+
+def table(label: str, columns: Sequence[str], rows: Iterable[Sequence[Markup]], numbers_from: int = 1) -> Markup:
+    """A table; from the column `numbers_from` on its cells are figures."""
+
+    def style(number: int) -> str | bool:
+        return "number" if number >= numbers_from else False
+
+    head = joined(
+        element("th", escaped(name), scope="col", class_=style(number)) for number, name in enumerate(columns)
+    )
+    body = joined(
+        element("tr", joined(_cell(cell, number, style(number)) for number, cell in enumerate(row))) for row in rows
+    )
+    return scrolled(label, element("table", element("thead", element("tr", head)), element("tbody", body)))
+
+
+def _cell(cell: Markup, number: int, style: str | bool) -> Markup:
+    return element("td", cell, class_=style) if number else element("th", cell, scope="row")
+
+
+def legend(entries: Iterable[tuple[str, str]]) -> Markup:
+    """What the colours mean: (class of the sample, words)."""
+    shown = (element("li", element("i", class_=style), escaped(words)) for style, words in entries)
+    return element("ul", joined(shown), class_="legend")
+
+
+def page(title: str, body: Markup, *, script: str = "") -> str:
+    """The whole file. What it may load and run is fixed in it: its own style and script, and nothing else."""
+    style = page_file("page.css")
+    policy = f"default-src 'none'; style-src {_hash_of(style)}; base-uri 'none'; form-action 'none'"
+    if script:
+        policy += f"; script-src {_hash_of(script)}"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
+        f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
+        + (f"<script>{script}</script>\n" if script else "")
+        + "</body>\n</html>\n"
+    )
+
+
+def page_file(name: str) -> str:
+    """A file of the page, as it is shipped."""
+    return files("snapstorm.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _hash_of(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

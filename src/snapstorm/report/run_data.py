@@ -1,0 +1,322 @@
+"""What a report tells of: one run, read from its testbed into plain values. Nothing is changed there.
+
+A run that was killed, or that is going on, is read as far as it came. What renders a report sees only what is here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from snapstorm.engine.testbed import read_testbed
+from snapstorm.errors import TestbedError
+from snapstorm.ledger.history import SurvivalTables
+from snapstorm.ledger.injuries import FaultRecord
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.run_rows import OperationRow, RanCommand, ViolationRow
+from snapstorm.ledger.samples import Sample
+from snapstorm.model.expectations import IN_DOUBT, State
+from snapstorm.report.text import printable
+
+NOT_ENDED = "not ended"
+"""Stands for the verdict of a run that was killed, or that is going on."""
+
+EVIDENCE_READ_MAX = 100
+"""Of so many violations the evidence is read; of the others, the page says where it is."""
+
+_TEXTS = {
+    "README.md": 12_000,
+    "differences.txt": 24_000,
+    "expected-manifest.txt": 12_000,
+    "listing.json": 8_000,
+    "output.txt": 8_000,
+    "objects.txt": 8_000,
+    "commands.txt": 12_000,
+    "program.py": 12_000,
+    "environment.txt": 4_000,
+    "violation.txt": 4_000,
+}
+"""The texts of a violation that are shown, in this order, and how many characters of each."""
+
+DIFFERENCES_MAX = 200
+"""Of a violation; more are counted."""
+
+
+class WrongBlock(msgspec.Struct, frozen=True):
+    """A stretch of a file in which one thing is wrong."""
+
+    offset_bytes: int = 0
+    length_bytes: int = 0
+    kind: str = ""
+    words: str = ""
+
+
+class ContentDifference(msgspec.Struct, frozen=True):
+    """One way in which a restored entry is not what it must be."""
+
+    path: str = ""
+    kind: str = ""
+    expected: str = ""
+    actual: str = ""
+    expected_bytes: int | None = None
+    actual_bytes: int | None = None
+    blocks: list[WrongBlock] = []
+
+
+class _Differences(msgspec.Struct, frozen=True):
+    """`differences.json`, see `engine.explained`."""
+
+    differences: list[ContentDifference] = []
+    differences_total: int = 0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was kept of a violation."""
+
+    directory: Path
+    is_there: bool
+    """False if somebody has removed it."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By file name, shortened."""
+    differences: Sequence[ContentDifference] = ()
+    """What differs, where that was kept as values (`differences.json`)."""
+    differences_total: int = 0
+    """How many there are."""
+    files: Sequence[str] = ()
+    """What else is in the directory."""
+
+
+@dataclass(frozen=True)
+class FoundViolation:
+    """A violation and its evidence; None where it has none, or where it was not read."""
+
+    row: ViolationRow
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True)
+class Proven:
+    """What a run has shown."""
+
+    restores: int
+    restores_earlier_runs: int
+    bytes_verified: int
+    sweep_verified: int
+    sweep_left: int
+    snapshots_live: int
+    snapshots_deleted: int
+    snapshots_in_doubt: int
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run."""
+
+    testbed: Path
+    testbed_id: str
+    number: int
+    seed: int
+    began_utc: str
+    ended_utc: str | None
+    verdict: str
+    """One of `Verdict`, or NOT_ENDED."""
+    reason: str
+    target: Mapping[str, Any]
+    mode: str
+    scenario: str
+    clients: Sequence[str]
+    """In the order of their lanes."""
+    seconds: float
+    proven: Proven
+    operations: Sequence[OperationRow]
+    operations_dropped: int
+    """How many a compaction has dropped."""
+    commands: Mapping[str, Sequence[RanCommand]]
+    """By operation."""
+    faults: Sequence[FaultRecord]
+    samples: Mapping[str, Sequence[Sample]]
+    """By quantity."""
+    violations: Sequence[FoundViolation]
+    survival: SurvivalTables
+    """Of the whole testbed, up to now."""
+    summary: Mapping[str, Any]
+    """What `--json` printed when the run ended; empty for one that has not."""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.verdict != NOT_ENDED
+
+    @property
+    def target_name(self) -> str:
+        """With its versions."""
+        return " ".join((self.target.get("name", "?"), *self.target.get("versions", ())))
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return [*self.summary.get("notes", ())]
+
+
+def read_run(testbed: Path, number: int) -> RunData:
+    """Read one run. Raises ConfigError or TestbedError, one line each."""
+    with read_testbed(testbed) as ledger:
+        return _read(testbed, ledger, number)
+
+
+def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
+    row = next((found for found in ledger.runs() if found["number"] == number), None)
+    if row is None:
+        raise TestbedError(f"the testbed {testbed} has no run {number}")
+    summary = _object(row["summary"])
+    operations = ledger.operations_of(number)
+    verdict = row["verdict"] or NOT_ENDED
+    return RunData(
+        testbed=testbed,
+        testbed_id=ledger.fact("testbed_id") or "?",
+        number=number,
+        seed=row["seed"],
+        began_utc=row["began_utc"],
+        ended_utc=row["ended_utc"],
+        verdict=verdict,
+        reason=summary.get("reason") or _why_there_is_no_verdict(verdict),
+        target=_object(row["target"]),
+        mode=ledger.fact("mode") or "?",
+        scenario=_scenario_name(row["scenario"]),
+        clients=sorted({found.client for found in operations}, key=_natural),
+        seconds=summary.get("seconds") or ledger.latest_seconds(number),
+        proven=_proven(ledger, number, summary),
+        operations=operations,
+        operations_dropped=_count_dropped(summary, operations),
+        commands=_by_operation(ledger.commands_of(number)),
+        faults=ledger.faults_of(number),
+        samples=_by_quantity(ledger.samples(number)),
+        violations=_violations(testbed, number, ledger.violations_of(number)),
+        survival=ledger.history.survival(),
+        summary=summary,
+    )
+
+
+def _why_there_is_no_verdict(verdict: str) -> str:
+    if verdict == NOT_ENDED:
+        return "the run was killed, or is still going on: what follows is how far it came"
+    return ""
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """A JSON object; empty for what is none. The scenario is stored as JSON in JSON."""
+    try:
+        value = json.loads(text or "{}")
+        value = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _scenario_name(text: str) -> str:
+    """Its name; `sweep` and the like are stored as words."""
+    name = _object(text).get("name")
+    return str(name) if name else text.strip('"')[:100]
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """client-2 before client-10."""
+    return len(name), name
+
+
+def _proven(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven:
+    """As the run counted it; of one that has not ended, what its verifications add up to."""
+    if not summary:
+        verified, states = ledger.verified_by(number), ledger.count_states()
+        doubt = sum(states[state] for state in IN_DOUBT)
+        return Proven(
+            verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], states[State.DELETED], doubt
+        )
+    sweep, snapshots = summary.get("sweep", {}), summary.get("snapshots", {})
+    return Proven(
+        summary.get("restores_verified", 0),
+        summary.get("restores_verified_earlier_runs", 0),
+        summary.get("bytes_verified", 0),
+        sweep.get("verified", 0),
+        sweep.get("left", 0),
+        snapshots.get("live", 0),
+        snapshots.get("deleted", 0),
+        snapshots.get("in_doubt", 0),
+    )
+
+
+def _count_dropped(summary: Mapping[str, Any], operations: Sequence[OperationRow]) -> int:
+    counted = sum(sum(counts.values()) for counts in summary.get("actions", {}).values())
+    return max(0, counted - len(operations))
+
+
+def _by_operation(commands: Sequence[RanCommand]) -> dict[str, list[RanCommand]]:
+    found: dict[str, list[RanCommand]] = {}
+    for command in commands:
+        found.setdefault(command.operation, []).append(command)
+    return found
+
+
+def _by_quantity(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+def _violations(testbed: Path, number: int, rows: Sequence[ViolationRow]) -> list[FoundViolation]:
+    return [
+        FoundViolation(row, read_evidence(testbed, number, row.evidence) if nth < EVIDENCE_READ_MAX else None)
+        for nth, row in enumerate(rows)
+    ]
+
+
+def read_evidence(testbed: Path, number: int, recorded: str | None) -> Evidence | None:
+    """What was kept of a violation. A testbed that was moved has it where it is now."""
+    if recorded is None:
+        return None
+    directory = Path(recorded)
+    moved = testbed / "runs" / f"{number:04}" / "evidence" / directory.name
+    found = next((path for path in (moved, directory) if os.path.isdir(path)), None)
+    if found is None:
+        return Evidence(directory, is_there=False)
+    try:
+        files = sorted(os.listdir(found))
+    except OSError:
+        return Evidence(found, is_there=False)
+    texts = {name: _read_text(found / name, length_max) for name, length_max in _TEXTS.items() if name in files}
+    differences, total = _read_differences(found / "differences.json")
+    return Evidence(
+        found,
+        is_there=True,
+        texts={name: text for name, text in texts.items() if text},
+        differences=differences,
+        differences_total=total,
+        files=[printable(name) for name in files],
+    )
+
+
+def _read_text(path: Path, length_max: int) -> str:
+    """The beginning of a text. It is whatever the disk holds by now, so that nothing is expected of it."""
+    try:
+        with open(path, encoding="utf-8", errors="backslashreplace") as file:
+            text = file.read(length_max + 1)
+            is_longer, size_bytes = len(text) > length_max, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        return f"[can't be read: {error.strerror}]"
+    more = f"\n[the beginning of {size_bytes:,} bytes; the rest is in the evidence]" if is_longer else ""
+    return printable(text[:length_max]) + more
+
+
+def _read_differences(path: Path) -> tuple[list[ContentDifference], int]:
+    """The differences as values, and how many there are in all; none of a file that can't be read as such."""
+    try:
+        document = msgspec.json.decode(path.read_bytes(), type=_Differences)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return [], 0
+    return document.differences[:DIFFERENCES_MAX], max(document.differences_total, len(document.differences))

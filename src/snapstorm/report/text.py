@@ -1,0 +1,35 @@
+"""Text for people: what comes from a run is shown as it is, and can do nothing to the page, the file or the terminal
+that shows it."""
+
+from __future__ import annotations
+
+import re
+
+# Controls but for tab and line feed, surrogates, and what turns the direction of writing round, by which a file's name
+# could pretend to be another.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def printable(text: str) -> str:
+    """The text with every character that is not meant to be seen written as an escape."""
+    return _UNPRINTABLE.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def show_seconds(seconds: float) -> str:
+    """A duration for people, with as much of it as one can tell apart: `0.4 ms`, `12 ms`, `1.53 s`, `4 min 10 s`."""
+    if seconds < 0.001:
+        return f"{seconds * 1000:.2f} ms"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,191 @@
+"""The data of the timeline, as the page's script reads it: an overview at once, each operation when it is asked for.
+
+The overview (clients, kinds of actions, faults, and of a long run what each client did in each stretch of time) is
+plain JSON. All operations follow as columns, compressed; what is only shown of single ones (choices, reasons, commands)
+follows in blocks, each decompressed when one of its operations is looked at. So a page with 100,000 operations opens
+as quickly as one with a hundred.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from snapstorm.ledger.run_rows import OperationRow, RanCommand
+from snapstorm.report.figures import OUTCOMES, outcome_of
+from snapstorm.report.run_data import RunData
+from snapstorm.report.text import printable
+
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "snapshot": ("snapshot-root", "snapshot-subpath"),
+    "restore": ("restore-snapshot", "restore-random-snapshot", "restore-subpath", "restore-into-data-directory"),
+    "delete": ("delete-snapshot", "delete-random-snapshot", "delete-snapshots", "expire"),
+    "look": ("list-snapshots", "verify-repository", "mark-storage", "check-storage"),
+    "files": ("write-random-files", "modify-files", "change-metadata", "delete-files", "delete-random-subdirectory"),
+    "upkeep": ("run-gc",),
+}
+"""Kinds of actions that share a colour."""
+
+FAMILY_WORDS = {
+    "snapshot": "take a snapshot",
+    "restore": "restore",
+    "delete": "delete snapshots",
+    "look": "list or check",
+    "files": "change files",
+    "upkeep": "collect garbage",
+}
+
+OUTCOME_WORDS = {
+    "ok": "done",
+    "no_op": "nothing to do",
+    "failed": "failed",
+    "unknown": "outcome unknown",
+    "open": "did not end",
+}
+
+OVERVIEW_FROM = 10_000
+"""With more operations than this the page first draws an overview."""
+OVERVIEW_BINS = 600
+DETAILS_PER_BLOCK = 1_000
+COMMANDS_ALL_MAX = 20_000
+"""With more operations than this, commands are kept only of those that did not end well."""
+COMMANDS_SHOWN_MAX = 8
+ARGUMENT_LENGTH_MAX = 200
+
+_PER_SECOND = 10_000
+"""Moments are whole numbers of tenths of a millisecond."""
+_LONG_DIGEST = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
+"""Of no use to people, and what compresses least."""
+
+
+def family_of(action: str) -> str:
+    """The family of an action; one that is not known (of another version) changes files at most."""
+    return next((family for family, actions in FAMILIES.items() if action in actions), "files")
+
+
+def as_json(value: object) -> str:
+    """JSON that can stand inside a script element: nothing in it ends the element or begins a comment."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def packed(value: object) -> str:
+    """JSON, compressed, in letters that can stand anywhere."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
+    return base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
+
+
+def overview(run: RunData) -> dict[str, Any]:
+    """What the script needs before anything else."""
+    actions = sorted({operation.action for operation in run.operations})
+    lanes = {client: number for number, client in enumerate(run.clients)}
+    return {
+        "clients": [printable(client) for client in run.clients],
+        "actions": [printable(action) for action in actions],
+        "families": [family_of(action) for action in actions],
+        "familyWords": FAMILY_WORDS,
+        "outcomes": list(OUTCOMES),
+        "outcomeWords": OUTCOME_WORDS,
+        "seconds": max(run.seconds, 1e-3),
+        "count": len(run.operations),
+        "perBlock": DETAILS_PER_BLOCK,
+        "faults": [
+            {"key": fault.key, "began": began, "ended": ended, "outcome": printable(fault.outcome or "not healed")}
+            for fault, (began, ended) in zip(run.faults, fault_stretches(run), strict=True)
+        ],
+        "violations": [
+            {
+                "number": found.row.number,
+                "at": found.row.at_seconds,
+                "lane": lanes.get(found.row.client or ""),
+                "guarantee": found.row.guarantee,
+            }
+            for found in run.violations
+        ],
+        "bins": _bins(run, lanes) if len(run.operations) > OVERVIEW_FROM else None,
+    }
+
+
+def fault_stretches(run: RunData) -> list[tuple[float, float]]:
+    """From when to when each fault lasted; one that never healed, to the end of the run."""
+    return [
+        (fault.began_seconds, run.seconds if fault.ended_seconds is None else fault.ended_seconds)
+        for fault in run.faults
+    ]
+
+
+def _bins(run: RunData, lanes: dict[str, int]) -> list[list[list[int]]]:
+    """For each lane and stretch of time in which something began: its number, the family that did most, the worst
+    outcome."""
+    families = list(FAMILIES)
+    family_numbers = {action: families.index(family_of(action)) for action in {one.action for one in run.operations}}
+    width = max(run.seconds, 1e-3) / OVERVIEW_BINS
+    found: list[dict[int, list[float]]] = [{} for _ in lanes]
+    for operation in run.operations:
+        lane = found[lanes[operation.client]]
+        number = min(OVERVIEW_BINS - 1, int(operation.began_seconds / width))
+        cell = lane.setdefault(number, [0.0] * (len(families) + 1))
+        cell[family_numbers[operation.action]] += (operation.seconds or 0.0) + 1e-6
+        cell[-1] = max(cell[-1], OUTCOMES.index(outcome_of(operation)))
+    return [
+        [[number, cell.index(max(cell[:-1])), int(cell[-1])] for number, cell in sorted(lane.items())] for lane in found
+    ]
+
+
+def columns(run: RunData) -> dict[str, list[Any]]:
+    """All operations in the order in which they began: moments (each after the one before), durations (-1: did not
+    end), and the numbers of client, action and outcome."""
+    clients = {client: number for number, client in enumerate(run.clients)}
+    actions = {action: number for number, action in enumerate(sorted({one.action for one in run.operations}))}
+    outcomes = {outcome: number for number, outcome in enumerate(OUTCOMES)}
+    found: dict[str, list[Any]] = {name: [] for name in ("id", "began", "took", "client", "action", "outcome", "own")}
+    before = 0
+    for operation in run.operations:
+        began = round(operation.began_seconds * _PER_SECOND)
+        found["id"].append(printable(operation.id))
+        found["began"].append(began - before)
+        found["took"].append(-1 if operation.outcome is None else round((operation.seconds or 0) * _PER_SECOND))
+        found["client"].append(clients[operation.client])
+        found["action"].append(actions[operation.action])
+        found["outcome"].append(outcomes.get(outcome_of(operation), outcomes["unknown"]))
+        found["own"].append(int(operation.is_own))
+        before = began
+    return found
+
+
+def detail_blocks(run: RunData) -> Iterator[list[list[Any]]]:
+    """What is only shown of single operations: step, reason, options, choices, commands."""
+    keeps_all = len(run.operations) <= COMMANDS_ALL_MAX
+    for first in range(0, len(run.operations), DETAILS_PER_BLOCK):
+        yield [_details(run, one, keeps_all) for one in run.operations[first : first + DETAILS_PER_BLOCK]]
+
+
+def _details(run: RunData, operation: OperationRow, keeps_all: bool) -> list[Any]:
+    commands: Sequence[RanCommand] = run.commands.get(operation.id, ())
+    is_shown = keeps_all or operation.outcome not in ("ok", "no_op")
+    return [
+        operation.step,
+        printable(operation.reason)[:2_000],
+        _short(operation.options),
+        _short(operation.resolved),
+        [_command(command) for command in commands[:COMMANDS_SHOWN_MAX]] if is_shown else [],
+        len(commands),
+    ]
+
+
+def _short(text: str) -> str:
+    """JSON for people: braces of an empty object say nothing."""
+    return "" if text in ("{}", "") else printable(_LONG_DIGEST.sub(r"\1…", text))[:2_000]
+
+
+def _command(command: RanCommand) -> list[Any]:
+    try:
+        words = [str(word) for word in json.loads(command.argv)]
+    except (ValueError, TypeError):
+        words = [command.argv]
+    shown = " ".join(word if len(word) <= ARGUMENT_LENGTH_MAX else f"{word[:ARGUMENT_LENGTH_MAX]}…" for word in words)
+    return [printable(shown), round(command.seconds, 3), command.exit_code, int(command.timed_out)]

@@ -1,0 +1,147 @@
+"""The trend of a testbed: its runs over time. Read into plain values; what renders it sees only what is here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from snapstorm.engine.testbed import read_testbed
+from snapstorm.errors import ConfigError
+from snapstorm.ledger.history import SurvivalTables
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.samples import Quantity
+from snapstorm.report.document import survival_document
+from snapstorm.report.figures import percentile
+from snapstorm.report.run_data import NOT_ENDED
+from snapstorm.report.timeline import FAMILIES
+from snapstorm.version import __version__
+
+SCHEMA = 1
+TIMED_FAMILIES = ("snapshot", "restore")
+"""Of these, latency is followed from run to run."""
+
+
+@dataclass(frozen=True)
+class TrendRun:
+    """One run among others."""
+
+    number: int
+    began_utc: str
+    verdict: str
+    target: str
+    scenario: str
+    seconds: float
+    operations: int
+    restores_verified: int
+    restores_earlier_runs: int
+    bytes_verified: int
+    violations: int
+    faults: int
+    latency: Mapping[str, tuple[float, float]]
+    """By family of actions: p50 and p99 in seconds. Without those that did nothing."""
+    repository_bytes: float | None
+    """When clients had worked, as far as it was measured."""
+    server_memory_bytes_max: float | None
+    server_open_files_max: float | None
+
+
+@dataclass(frozen=True)
+class Trend:
+    """All runs of a testbed, the oldest first."""
+
+    testbed: Path
+    testbed_id: str
+    runs: Sequence[TrendRun]
+    survival: SurvivalTables
+
+
+def read_trend(testbed: Path) -> Trend:
+    """Read a testbed's runs. Raises ConfigError or TestbedError, one line each."""
+    with read_testbed(testbed) as ledger:
+        runs = list(_runs(ledger))
+        if not runs:
+            raise ConfigError(f"there has been no run on the testbed {testbed}")
+        return Trend(testbed, ledger.fact("testbed_id") or "?", runs, ledger.history.survival())
+
+
+def _runs(ledger: Ledger) -> Iterator[TrendRun]:
+    for row in ledger.runs():
+        yield _run(ledger, row)
+
+
+def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
+    number, summary = int(row["number"]), _object(row["summary"])
+    target, samples = _object(row["target"]), ledger.samples(number)
+    verified = ledger.verified_by(number)
+    sizes = {quantity: [one.value for one in samples if one.name == quantity] for quantity in Quantity}
+    return TrendRun(
+        number=number,
+        began_utc=row["began_utc"],
+        verdict=row["verdict"] or NOT_ENDED,
+        target=" ".join((target.get("name", "?"), *target.get("versions", ()))),
+        scenario=str(_object(row["scenario"]).get("name") or row["scenario"].strip('"')[:100]),
+        seconds=summary.get("seconds") or ledger.latest_seconds(number),
+        operations=ledger.count_operations_of(number),
+        restores_verified=summary.get("restores_verified", verified.restores),
+        restores_earlier_runs=summary.get("restores_verified_earlier_runs", 0),
+        bytes_verified=summary.get("bytes_verified", verified.bytes_verified),
+        violations=len(ledger.violations_of(number)),
+        faults=sum(summary.get("faults", {}).values()),
+        latency=_latency(ledger, number),
+        repository_bytes=next(iter(sizes[Quantity.REPOSITORY_BYTES][::-1]), None),
+        server_memory_bytes_max=max(sizes[Quantity.SERVER_MEMORY_BYTES], default=None),
+        server_open_files_max=max(sizes[Quantity.SERVER_OPEN_FILES], default=None),
+    )
+
+
+def _latency(ledger: Ledger, number: int) -> dict[str, tuple[float, float]]:
+    found = {family: ledger.durations_of(number, FAMILIES[family]) for family in TIMED_FAMILIES}
+    return {family: (percentile(each, 50), percentile(each, 99)) for family, each in found.items() if each}
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+        value = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def trend_document(trend: Trend) -> dict[str, Any]:
+    """The trend as one JSON object. Every key is present; what is absent is null."""
+    return {
+        "schema": SCHEMA,
+        "snapstorm": __version__,
+        "testbed": str(trend.testbed),
+        "testbed_id": trend.testbed_id,
+        "runs": [_run_document(run) for run in trend.runs],
+        "survival": survival_document(trend.survival),
+    }
+
+
+def _run_document(run: TrendRun) -> dict[str, Any]:
+    latency = {
+        family: {"p50": round(found[0], 6), "p99": round(found[1], 6)} if (found := run.latency.get(family)) else None
+        for family in TIMED_FAMILIES
+    }
+    return {
+        "run": run.number,
+        "began_utc": run.began_utc,
+        "verdict": None if run.verdict == NOT_ENDED else run.verdict,
+        "target": run.target,
+        "scenario": run.scenario,
+        "seconds": round(run.seconds, 3),
+        "operations": run.operations,
+        "restores_verified": run.restores_verified,
+        "restores_verified_earlier_runs": run.restores_earlier_runs,
+        "bytes_verified": run.bytes_verified,
+        "violations": run.violations,
+        "faults": run.faults,
+        "latency_seconds": latency,
+        "repository_bytes": run.repository_bytes,
+        "server": {"memory_bytes_max": run.server_memory_bytes_max, "open_files_max": run.server_open_files_max},
+    }

@@ -1,0 +1,122 @@
+"""Writing reports: what can't be written is told before anything is read, and no file is left half written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from snapstorm.errors import ConfigError, HarnessError, NoSpaceError
+from snapstorm.report.document import run_document
+from snapstorm.report.html import run_page
+from snapstorm.report.junit import run_as_junit
+from snapstorm.report.markdown import run_as_markdown
+from snapstorm.report.run_data import RunData, read_run
+from snapstorm.report.trend import Trend, read_trend, trend_document
+from snapstorm.report.trend_pages import trend_as_markdown, trend_page
+
+RUN_FORMATS: dict[str, Callable[[RunData], str]] = {
+    "html": run_page,
+    "junit": run_as_junit,
+    "json": lambda run: _json_text(run_document(run)),
+    "markdown": run_as_markdown,
+}
+TREND_FORMATS: dict[str, Callable[[Trend], str]] = {
+    "html": trend_page,
+    "json": lambda trend: _json_text(trend_document(trend)),
+    "markdown": trend_as_markdown,
+}
+FILE_NAMES = {"html": "report.html", "junit": "junit.xml", "json": "report.json", "markdown": "report.md"}
+"""What a directory of reports holds."""
+
+
+def _json_text(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1) + "\n"
+
+
+def write_run_report(testbed: Path, number: int, files: Mapping[str, Path]) -> None:
+    """Write reports of a run, each format to its file.
+
+    Raises ConfigError for a file that can't be written, TestbedError for a testbed that can't be read.
+    """
+    with opened(files) as write:
+        run = read_run(testbed, number)
+        write({name: RUN_FORMATS[name](run) for name in files})
+
+
+def write_trend_report(testbed: Path, files: Mapping[str, Path]) -> None:
+    """Write the trend of a testbed, each format to its file. Raises as `write_run_report` does."""
+    with opened(files) as write:
+        trend = read_trend(testbed)
+        write({name: TREND_FORMATS[name](trend) for name in files})
+
+
+@contextmanager
+def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], None]]:
+    """Makes sure that all of these files can be written, and gives what writes them: all at the end, each at once."""
+    if len({path.absolute() for path in files.values()}) < len(files):
+        raise ConfigError("two reports can't be written to the same file")
+    drafts: dict[str, Path] = {}
+
+    def write(texts: Mapping[str, str]) -> None:
+        for name, text in texts.items():
+            _write(drafts.get(name, files[name]), text)
+        for name, draft in drafts.items():
+            os.replace(draft, files[name])
+
+    try:
+        for name, path in files.items():
+            draft = _draft_for(path)
+            if draft is not None:
+                drafts[name] = draft
+        yield write
+    finally:
+        for draft in drafts.values():
+            with suppress(OSError):
+                draft.unlink()
+
+
+def _draft_for(path: Path) -> Path | None:
+    """An empty file beside `path` that is to take its place; None for what is no file, such as a pipe, which is written
+    as it is."""
+    try:
+        if path.is_dir():
+            raise ConfigError(f"the report {path} can't be written: it is a directory")
+        if path.exists() and not path.is_file():
+            return None
+        if not path.parent.is_dir():
+            raise ConfigError(f"the report {path} can't be written: {path.parent} is not a directory")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise ConfigError(f"the report {path} can't be written: it is write-protected")
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:100]}-", dir=path.parent)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"the report {path} can't be written: {reason}") from error
+    os.fchmod(handle, 0o666 & ~_umask())
+    os.close(handle)
+    return Path(name)
+
+
+def _umask() -> int:
+    """Which rights new files don't get. It can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        kind = NoSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else HarnessError
+        raise kind(f"a report could not be written to {path.parent}: {error.strerror}") from error
+
+
+def files_in(directory: Path) -> dict[str, Path]:
+    """Where a directory of reports has each format."""
+    return {name: directory / file_name for name, file_name in FILE_NAMES.items()}

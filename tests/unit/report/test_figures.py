@@ -1,0 +1,106 @@
+"""Figures are what was measured, and charts are drawn to scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.report.runs import Bed, busy_bed
+
+from snapstorm.model.actions import ACTIONS
+from snapstorm.report.charts import Axes, Line, Stack, line_chart, scale_for, stacked_bars, time_scale
+from snapstorm.report.figures import BINS_MAX, figures_of, percentile
+from snapstorm.report.run_data import read_run
+from snapstorm.report.text import printable, show_seconds
+from snapstorm.report.timeline import FAMILIES, FAMILY_WORDS
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [([1.0], 50, 1.0), ([1.0, 2.0], 50, 1.0), ([1.0, 2.0, 3.0], 50, 2.0), ([*map(float, range(1, 101))], 99, 99.0)],
+)
+def test_a_percentile_is_a_value_that_was_measured(values: list[float], percent: float, expected: float) -> None:
+    """The nearest rank: nothing between two values is made up."""
+    assert percentile(values, percent) == expected
+
+
+def test_every_operation_is_counted_once(tmp_path: Path) -> None:
+    """By outcome and over time."""
+    busy_bed(tmp_path / "bed").close()
+    figures = figures_of(read_run(tmp_path / "bed", 1))
+    assert sum(found.total for found in figures.actions) == 120
+    assert sum(map(sum, figures.ended_by_bin.values())) == 120
+    assert figures.bins <= BINS_MAX
+    assert figures.actions[0].percentiles()["p50"] == 0.9
+
+
+def test_what_did_nothing_has_no_latency(tmp_path: Path) -> None:
+    """A no-op takes no time, and one that has not ended has none."""
+    bed = Bed(tmp_path / "bed")
+    run = bed.begin()
+    bed.operation(run, 1, outcome="no_op", seconds=0.0)
+    bed.operation(run, 2, outcome=None)
+    bed.close()
+    (found,) = figures_of(read_run(tmp_path / "bed", 1)).actions
+    assert found.seconds == []
+    assert found.percentiles() == {"p50": None, "p90": None, "p99": None, "max": None}
+    assert (found.counts["no_op"], found.counts["open"]) == (1, 1)
+
+
+@given(st.floats(min_value=1e-6, max_value=1e15), st.sampled_from([10, 1024]))
+def test_a_scale_holds_the_greatest_value_and_few_ticks(value: float, base: int) -> None:
+    """Whatever it is."""
+    scale = scale_for(value, base=base)
+    assert scale.end >= value * (1 - 1e-9)
+    assert 2 <= len(scale.ticks()) <= 6
+
+
+@given(st.floats(min_value=1e-3, max_value=1e8))
+def test_a_time_axis_has_few_ticks(seconds: float) -> None:
+    """From a millisecond to years."""
+    assert 1 <= len(time_scale(seconds).ticks()) <= 8
+
+
+def test_charts_are_well_formed_and_inside_their_frame() -> None:
+    """A title with markup in it stays a title."""
+    axes = Axes('a <b> & "c"', time_scale(60), scale_for(3), lambda value: f"<{value}>", shaded=[(10, 20)])
+    line = ET.fromstring(
+        line_chart(axes, [Line("x", "line-1", [(0, 0), (60, 3), (90, 9)]), Line("y", "line-2", [(1, 1)])])
+    )
+    bars = ET.fromstring(
+        stacked_bars(axes, 20, [Stack("ok", "bar-ok", [1, 2, 0]), Stack("bad", "bar-failed", [1, 1, 0])])
+    )
+    assert line.get("aria-label") == 'a <b> & "c"'
+    numbers = [float(part.get(name, 0)) for part in bars.iter() for name in ("x", "y", "width", "height")]
+    assert all(0 <= number <= 360 for number in numbers)
+
+
+def test_every_action_has_a_colour_of_its_own_family() -> None:
+    """One that is added must be put into a family."""
+    known = [action for family in FAMILIES.values() for action in family]
+    assert sorted(known) == sorted(ACTIONS)
+    assert FAMILIES.keys() == FAMILY_WORDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "0.00 ms"),
+        (0.0004, "0.40 ms"),
+        (0.0123, "12.3 ms"),
+        (1.534, "1.53 s"),
+        (250, "4 min 10 s"),
+        (7260, "2 h 1 min"),
+    ],
+)
+def test_durations_are_shown_for_people(seconds: float, words: str) -> None:
+    """With as much as one can tell apart."""
+    assert show_seconds(seconds) == words
+
+
+def test_what_can_not_be_seen_is_escaped() -> None:
+    """Controls, lone surrogates and what turns the direction of writing round; line feeds and tabs stay."""
+    assert printable("a\x00\x1b\u202e\u2028\ud800\tb\nc") == "a\\x00\\x1b\\u202e\\u2028\\ud800\tb\nc"

@@ -1,0 +1,137 @@
+"""A run is read as it was recorded, also one that was killed, moved, compacted, or whose evidence is gone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.unit.report.runs import BEGAN, CLIENTS, DIFFERENCES, NASTY, Bed, busy_bed
+
+from snapstorm.errors import TestbedError
+from snapstorm.ledger.samples import Quantity
+from snapstorm.report.run_data import NOT_ENDED, read_run
+
+
+def test_a_run_is_read_with_all_that_it_holds(tmp_path: Path) -> None:
+    """What the run told at its end, and what the ledger holds of it."""
+    busy_bed(tmp_path / "bed").close()
+    run = read_run(tmp_path / "bed", 1)
+    assert (run.verdict, run.seconds, run.seed, run.began_utc) == ("violated", 60.0, 7, BEGAN)
+    assert run.clients == list(CLIENTS)  # client-10 after client-2
+    assert len(run.operations) == 120
+    assert run.proven.restores == 7
+    assert run.proven.sweep_verified == 5
+    assert set(run.samples) == set(Quantity)
+    assert len(run.samples[Quantity.SERVER_OPEN_FILES]) == 60
+    assert [fault.key for fault in run.faults] == ["kill-server"]
+    assert run.commands["r1-client-1-1"][0].exit_code == 1
+    assert run.target_name == "kopia 0.23.1"
+    assert run.scenario == "randomized"
+    (found,) = run.violations
+    assert found.evidence is not None
+    assert [one.kind for one in found.evidence.differences] == ["content", "missing"]
+    assert found.evidence.differences[0].blocks[0].offset_bytes == 4500
+    assert found.evidence.differences_total == 2
+
+
+def test_a_run_that_was_killed_is_read_as_far_as_it_came(tmp_path: Path) -> None:
+    """It has no verdict of its own; how long it went on is the last moment that is recorded."""
+    bed = Bed(tmp_path / "bed")
+    run = bed.begin()
+    bed.operation(run, 1, began=3.0, seconds=1.5)
+    bed.operation(run, 2, began=5.0, outcome=None)
+    bed.fault(run, 4.0, None)
+    bed.close()
+    found = read_run(tmp_path / "bed", 1)
+    assert found.verdict == NOT_ENDED
+    assert not found.has_ended
+    assert found.seconds == 5.0
+    assert "killed" in found.reason
+    assert found.operations[1].outcome is None
+
+
+def test_a_run_that_did_nothing_is_read(tmp_path: Path) -> None:
+    """Killed right at its beginning."""
+    bed = Bed(tmp_path / "bed")
+    bed.begin("sweep")
+    bed.close()
+    found = read_run(tmp_path / "bed", 1)
+    assert (found.seconds, list(found.operations), found.scenario) == (0.0, [], "sweep")
+
+
+def test_evidence_that_was_removed_is_told(tmp_path: Path) -> None:
+    """Where it was is still known."""
+    bed = busy_bed(tmp_path / "bed")
+    bed.close()
+    shutil.rmtree(tmp_path / "bed" / "runs")
+    (found,) = read_run(tmp_path / "bed", 1).violations
+    assert found.evidence is not None
+    assert not found.evidence.is_there
+    assert found.evidence.directory.name == "001-restored-exactly"
+
+
+def test_evidence_of_a_testbed_that_was_moved_is_found(tmp_path: Path) -> None:
+    """Its path is recorded as it was, and looked for where the testbed is now."""
+    busy_bed(tmp_path / "bed").close()
+    (tmp_path / "bed").rename(tmp_path / "moved")
+    (found,) = read_run(tmp_path / "moved", 1).violations
+    assert found.evidence is not None
+    assert found.evidence.is_there
+    assert found.evidence.directory.is_relative_to(tmp_path / "moved")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "[1]", '{"differences": 3}', '{"differences": [{"blocks": "x"}]}', "\xff"]
+)
+def test_differences_that_are_not_what_we_know_are_left_out(tmp_path: Path, text: str) -> None:
+    """The words are shown instead; nothing on the disk can stop a report."""
+    bed = Bed(tmp_path / "bed")
+    run = bed.begin()
+    bed.violation(run, "x", {"differences.json": text, "differences.txt": "words"})
+    bed.close()
+    (found,) = read_run(tmp_path / "bed", 1).violations
+    assert found.evidence is not None
+    assert list(found.evidence.differences) == []
+    assert found.evidence.texts == {"differences.txt": "words"}
+
+
+def test_a_long_text_is_shown_in_part(tmp_path: Path) -> None:
+    """Of how much it is the beginning is said."""
+    bed = Bed(tmp_path / "bed")
+    run = bed.begin()
+    bed.violation(run, "x", {"differences.txt": "x" * 1_000_000, "differences.json": DIFFERENCES})
+    bed.close()
+    (found,) = read_run(tmp_path / "bed", 1).violations
+    assert found.evidence is not None
+    text = found.evidence.texts["differences.txt"]
+    assert len(text) < 25_000
+    assert "1,000,000 bytes" in text
+
+
+def test_compacted_operations_are_counted(tmp_path: Path) -> None:
+    """What the run counted and the ledger does not hold any more was dropped."""
+    bed = Bed(tmp_path / "bed")
+    run = bed.begin()
+    bed.operation(run, 1)
+    bed.end(run, actions={"snapshot-root": {"ok": 4, "no_op": 0, "failed": 1, "unknown": 0}})
+    bed.close()
+    assert read_run(tmp_path / "bed", 1).operations_dropped == 4
+
+
+def test_an_unknown_run_is_one_clear_line(tmp_path: Path) -> None:
+    """Not a traceback."""
+    bed = Bed(tmp_path / "bed")
+    bed.close()
+    with pytest.raises(TestbedError, match="no run 3"):
+        read_run(tmp_path / "bed", 3)
+
+
+def test_nothing_unprintable_reaches_a_renderer_from_evidence(tmp_path: Path) -> None:
+    """Texts of evidence are made printable where they are read."""
+    busy_bed(tmp_path / "bed").close()
+    (found,) = read_run(tmp_path / "bed", 1).violations
+    assert found.evidence is not None
+    assert found.evidence.texts["README.md"].startswith(NASTY[:20])
+    assert "\x1b" not in found.evidence.texts["README.md"]
+    assert "\u202e" not in found.evidence.texts["README.md"]

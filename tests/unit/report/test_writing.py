@@ -1,0 +1,119 @@
+"""Reports are written whole or not at all, and what can't be written is told first."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from tests.unit.report.runs import busy_bed
+
+from snapstorm.cli_report import report
+from snapstorm.engine.testbed import LEDGER_NAME
+from snapstorm.errors import ConfigError, TestbedError
+from snapstorm.report import writing
+from snapstorm.report.writing import FILE_NAMES, files_in, write_run_report, write_trend_report
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Path:
+    busy_bed(tmp_path / "bed").close()
+    return tmp_path / "bed"
+
+
+def test_each_format_is_written_to_its_file(bed: Path, tmp_path: Path) -> None:
+    """And nothing is left beside them."""
+    out = tmp_path / "out"
+    out.mkdir()
+    write_run_report(bed, 1, files_in(out))
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILE_NAMES.values())
+    assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (out / "report.html").stat().st_mode & 0o777 == 0o666 & ~writing._umask()
+
+
+def test_a_file_that_is_there_is_replaced(bed: Path, tmp_path: Path) -> None:
+    """Whole, or it stays as it was."""
+    (tmp_path / "a").write_text("old")
+    write_trend_report(bed, {"markdown": tmp_path / "a"})
+    assert "old" not in (tmp_path / "a").read_text()
+
+
+def test_a_pipe_is_written_as_it_is(bed: Path) -> None:
+    """A device is never replaced by a file."""
+    write_run_report(bed, 1, {"json": Path("/dev/null")})
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("bed", "it is a directory"),
+        ("gone/a.html", "is not a directory"),
+        ("bed/ledger.sqlite3/a.html", "is not a directory"),
+        ("x" * 300, "too long"),
+    ],
+)
+def test_what_can_not_be_written_is_told_before_anything_is(
+    bed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, words: str
+) -> None:
+    """One clear line, and no other report was begun."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ConfigError, match=words) as raised:
+        report(str(bed), html=Path("first.html"), markdown=Path(place))
+    assert "\n" not in str(raised.value)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_an_unknown_run_writes_nothing(bed: Path, tmp_path: Path) -> None:
+    """The run is looked for first."""
+    with pytest.raises(ConfigError, match="no run 9"):
+        report(f"{bed}:9", html=tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_a_newer_ledger_writes_nothing(bed: Path, tmp_path: Path) -> None:
+    """Of a schema that is not known nothing is guessed."""
+    connection = sqlite3.connect(bed / LEDGER_NAME)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(TestbedError, match="newer snapstorm"):
+        report(str(bed), html=tmp_path / "a.html")
+    with pytest.raises(TestbedError, match="newer snapstorm"):
+        report(testbed=bed, html=tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, "say what to write"),
+        ({"run": "bed"}, "say what to write"),
+        ({"html": Path("a")}, "give a run"),
+        ({"run": "bed", "testbed": Path("bed"), "html": Path("a")}, "give a run"),
+        ({"testbed": Path("bed"), "junit": Path("a")}, "--junit is the report of a run"),
+        ({"run": "bed", "html": Path("a"), "json_file": Path("./a")}, "the same file"),
+        ({"testbed": Path("gone"), "html": Path("a")}, "there is no testbed"),
+        ({"run": "gone", "html": Path("a")}, "there is no testbed"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(
+    bed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, object], words: str
+) -> None:
+    """In one line, before anything is written."""
+    monkeypatch.chdir(tmp_path)
+    options = dict(arguments)
+    run = options.pop("run", None)
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ConfigError, match=words):
+        report(run, **options)  # type: ignore[arg-type]
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_the_testbed_is_not_changed(bed: Path, tmp_path: Path) -> None:
+    """Not even its ledger's journal."""
+    before = {path: path.stat().st_mtime_ns for path in bed.rglob("*") if path.is_file()}
+    report(str(bed), html=tmp_path / "a.html", json_file=tmp_path / "a.json")
+    after = {path: path.stat().st_mtime_ns for path in bed.rglob("*") if path.is_file()}
+    assert {path: after[path] for path in before} == before
