@@ -10,26 +10,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import blake3
 import msgspec
 
 from snapstorm.engine.evidence import Evidence, RestoredTree
 from snapstorm.engine.explained import as_document, explain
 from snapstorm.engine.run import Run
 from snapstorm.filesystem.scanner import scan_if_there
-from snapstorm.model.capabilities import Capabilities, DirectoryTimes
+from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import RestoreVerified, ViolationFound
-from snapstorm.model.expectations import Expectation, Listing, ListingJudgement, State, judge_listing
+from snapstorm.model.expectations import Expectation, Listing, ListingJudgement, judge_listing
 from snapstorm.model.guarantees import Guarantee, Violation
-from snapstorm.model.manifest import (
-    Difference,
-    DifferenceKind,
-    EntryType,
-    Manifest,
-    as_restored,
-    differences,
-    show_path,
+from snapstorm.model.judging import (
+    OPEN_STATES,
+    concerned,
+    describe_restore,
+    digest_of,
+    fingerprint_of,
+    guarantee_of,
+    judge_receipt,
+    judge_restored,
+    promise_of,
+    tagged_operations,
 )
+from snapstorm.model.manifest import Difference, DifferenceKind, EntryType, Manifest, show_path
+from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
 from snapstorm.model.protocols import Server, SnapshotReceipt
 from snapstorm.runtime.meter import Work
 
@@ -117,13 +121,27 @@ class Checker:
         which way it was restored; `is_damaged`, whether storage was damaged on purpose then."""
         run = self._run
         # Read first: its client may delete the snapshot while the tree is scanned, and what is deleted has no manifest.
-        wanted, capabilities, is_narrowed = self._promised(expectation, sub_path)
+        whole = run.ledger.manifest(expectation.manifest)
+        capabilities, is_narrowed = self._table_for(expectation)
+        promise = promise_of(whole, capabilities, sub_path)
         with run.meter.busy(Work.SCANNING):
-            restored = await scan_if_there(tree, is_small=wanted.is_small)
-        found = differences(wanted, restored, capabilities)
-        if expectation.failed_entries:
+            restored = await scan_if_there(tree, is_small=promise.wanted.is_small)
+        is_partial = expectation.failed_entries > 0
+        found = judge_restored(promise, restored, is_partial=is_partial)
+        if is_partial:
             self._note_partial(expectation)
-            is_narrowed, found = True, [difference for difference in found if _is_of_what_is_there(difference, wanted)]
+        observed = RestoreObservation(
+            of=expectation.operation,
+            snapshot=expectation.snapshot or "",
+            sub_path=sub_path,
+            is_damaged=is_damaged,
+            is_adopted=expectation.adopted,
+            is_partial=is_partial,
+            capabilities=capabilities.as_json if is_narrowed else None,
+            digest=b"" if found or is_partial else digest_of(restored, promise.capabilities),
+            promised=whole.encoded if found or is_partial else b"",
+            restored=restored.encoded if found or is_partial else b"",
+        )
         comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         with run.ledger.committing_later():
             run.ledger.add_verification(
@@ -132,20 +150,23 @@ class Checker:
                 operation=operation,
                 is_whole=sub_path == b"",
                 is_equal=not found,
-                is_narrowed=is_narrowed,
+                is_narrowed=is_narrowed or is_partial,
                 bytes_verified=restored.bytes_total,
                 at_utc=run.clock.utc(),
                 target_versions=run.target_versions,
                 through=through,
             )
+            run.ledger.observe(operation, ObservationKind.RESTORE, encode_restore(observed))
         await run.ledger.committed()
         if found:
-            guarantee = _guarantee_of(expectation, is_damaged=is_damaged)
-            violation = self._report_restore(guarantee, expectation, comparison, wanted, tree, operation, sub_path)
+            guarantee = guarantee_of(is_adopted=expectation.adopted, is_damaged=is_damaged)
+            violation = self._report_restore(
+                guarantee, expectation, comparison, promise.wanted, tree, operation, sub_path
+            )
             damaged = [_below(sub_path, one.path) for one in found if one.kind is not DifferenceKind.EXTRA]
             await self.evidence.name_objects(violation, comparison.snapshot, damaged)
             return comparison, [violation] if violation else []
-        self._count_verified(expectation, comparison, is_narrowed)
+        self._count_verified(expectation, comparison, is_narrowed or is_partial)
         return comparison, []
 
     def _note_partial(self, expectation: Expectation) -> None:
@@ -156,19 +177,6 @@ class Checker:
                 f"snapshot {expectation.snapshot} is listed although its creation failed: {expectation.failed_entries} "
                 "entries were left out, as the target says itself; only what is there is compared"
             )
-
-    def _promised(self, expectation: Expectation, sub_path: bytes) -> tuple[Manifest, Capabilities, bool]:
-        """The manifest to compare with, the table to compare under, and whether that is less than was promised."""
-        capabilities, is_narrowed = self._table_for(expectation)
-        whole = self._run.ledger.manifest(expectation.manifest)
-        # Times that the target computes depend on where the root is, so compute them before cutting out a part.
-        wanted = as_restored(whole, capabilities)
-        if sub_path:
-            wanted = wanted.below(sub_path)
-        if capabilities.directory_mtime is DirectoryTimes.NEWEST_BELOW:
-            # They are computed now; comparing must not compute them again.
-            capabilities = capabilities.model_copy(update={"directory_mtime": DirectoryTimes.EXACT})
-        return wanted, capabilities, is_narrowed
 
     def _table_for(self, expectation: Expectation) -> tuple[Capabilities, bool]:
         """The table to compare under, and whether that is less than was promised. Many snapshots share one promise."""
@@ -207,14 +215,13 @@ class Checker:
         more = f"\nand {len(found) - DIFFERENCES_IN_DETAIL_MAX} more" if len(found) > DIFFERENCES_IN_DETAIL_MAX else ""
         return self.report(
             guarantee,
-            f"the restore of snapshot {comparison.snapshot}{where} differs in {len(found)} place(s) from what was "
-            f"written: " + "; ".join(words[:DIFFERENCES_IN_DETAIL_MAX]) + more,
+            describe_restore(comparison.snapshot, where, len(found), words[:DIFFERENCES_IN_DETAIL_MAX]) + more,
             client=expectation.client,
             snapshot=comparison.snapshot,
             expectation=expectation.operation,
             operation=operation,
             path=show_path(found[0].path),
-            fingerprint=_fingerprint(found),
+            fingerprint=fingerprint_of(found),
             texts={
                 "differences.txt": "\n".join(words),
                 "differences.json": as_document(
@@ -236,34 +243,18 @@ class Checker:
         self, receipt: SnapshotReceipt, manifest: Manifest, *, client: str, operation: str
     ) -> list[Violation]:
         """Hold what the target says that it took against what was there."""
-        found = list[Violation | None]()
-        if self._run.ledger.is_id_of_another(receipt.id, operation):
-            found.append(
-                self.report(
-                    Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-                    f"a new snapshot was acknowledged under the id {receipt.id}, which is that of an earlier one",
-                    client=client,
-                    snapshot=receipt.id,
-                    expectation=operation,
-                    operation=operation,
-                )
+        is_id_of_another = self._run.ledger.is_id_of_another(receipt.id, operation)
+        found = [
+            self.report(
+                finding.guarantee,
+                finding.detail,
+                client=client,
+                snapshot=finding.snapshot,
+                expectation=operation,
+                operation=operation,
             )
-        for what, taken, there in (
-            ("files", receipt.files, manifest.count(EntryType.FILE)),
-            ("directories", receipt.directories, manifest.count(EntryType.DIRECTORY)),
-            ("bytes", receipt.size_bytes, manifest.bytes_total),
-        ):
-            if taken is not None and taken != there:
-                found.append(
-                    self.report(
-                        Guarantee.PARTIAL_IS_REPORTED,
-                        f"snapshot {receipt.id} was acknowledged with {taken:,} {what} where there were {there:,}",
-                        client=client,
-                        snapshot=receipt.id,
-                        expectation=operation,
-                        operation=operation,
-                    )
-                )
+            for finding in judge_receipt(receipt, manifest, operation, is_id_of_another=is_id_of_another)
+        ]
         return [violation for violation in found if violation is not None]
 
     def _note_of_unknown_runs(self, snapshots: Sequence[str]) -> None:
@@ -278,13 +269,12 @@ class Checker:
     def judge_listing(self, listing: Listing, operation: str | None) -> list[Violation]:
         """Hold a listing against what its client must see; settle the doubts that it settles."""
         ledger = self._run.ledger
-        open_states = {state for state in State if state not in (State.DELETED, State.ABSENT)}
-        concerned = {found.operation: found for found in ledger.expectations(listing.client, open_states)}
-        tagged = {entry.operation for entry in listing.entries if entry.operation}
-        for expectation in ledger.expectations_of_operations(sorted(tagged - concerned.keys())):
-            if expectation.client == listing.client:
-                concerned[expectation.operation] = expectation
-        judgement: ListingJudgement = judge_listing(listing, concerned.values())
+        of_client = {found.operation: found for found in ledger.expectations(listing.client, OPEN_STATES)}
+        tagged = ledger.expectations_of_operations(sorted(tagged_operations(listing) - of_client.keys()))
+        judgement: ListingJudgement = judge_listing(listing, concerned(listing, of_client, tagged))
+        if operation is not None:
+            with ledger.committing_later():  # Settling commits both.
+                ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))
         ledger.settle(judgement.settled)
         self._note_of_unknown_runs(judgement.of_unknown_runs)
         found = [
@@ -302,31 +292,9 @@ class Checker:
         return [violation for violation in found if violation is not None]
 
 
-def _guarantee_of(expectation: Expectation, *, is_damaged: bool) -> Guarantee:
-    """Which guarantee a restore breaks that claims success and differs."""
-    if is_damaged:
-        return Guarantee.DAMAGE_IS_DETECTED
-    return Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY
-
-
-def _is_of_what_is_there(difference: Difference, wanted: Manifest) -> bool:
-    """Whether a difference counts where entries may be missing, and with them the times of their directories."""
-    if difference.kind is DifferenceKind.MISSING:
-        return False
-    entry = wanted.by_path.get(difference.path)
-    is_of_directory = entry is not None and entry.type is EntryType.DIRECTORY
-    return not (is_of_directory and difference.kind is DifferenceKind.MTIME)
-
-
 def _below(sub_path: bytes, path: bytes) -> bytes:
     """The path in the whole snapshot of what is at `path` in the part of it at `sub_path`."""
     return b"/".join(part for part in (sub_path, path) if part)
-
-
-def _fingerprint(found: Sequence[Difference]) -> str:
-    """Names a set of differences: the same entries, each wrong in the same way."""
-    words = sorted(f"{difference.path!r} {difference.kind}" for difference in found)
-    return blake3.blake3("\n".join(words).encode()).hexdigest()
 
 
 def _show_manifest(manifest: Manifest) -> str:

@@ -26,7 +26,9 @@ from snapstorm.errors import (
 from snapstorm.faults.base import InFlight
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
+from snapstorm.model.observations import ObservationKind, encode_receipt
 from snapstorm.model.outcomes import Failed, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.protocols import SnapshotReceipt
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
 
@@ -112,6 +114,8 @@ class Operations:
                 run.ledger.end_operation(
                     operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
                 )
+                if isinstance(outcome, Ok) and isinstance(outcome.value, SnapshotReceipt):
+                    run.ledger.observe(operation, ObservationKind.RECEIPT, encode_receipt(outcome.value))
             await run.ledger.committed()
         return outcome, operation
 

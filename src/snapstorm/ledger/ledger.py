@@ -28,11 +28,12 @@ from snapstorm.ledger.history import History
 from snapstorm.ledger.injuries import Injuries
 from snapstorm.ledger.manifests import ManifestCache
 from snapstorm.ledger.migrations import SCHEMA_VERSION
+from snapstorm.ledger.observations import Observations
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
 from snapstorm.ledger.past import Past
 from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples
-from snapstorm.model.expectations import Expectation, Settled, State
+from snapstorm.model.expectations import Expectation, Settled, State, states_after
 from snapstorm.model.manifest import Manifest, decode_manifest
 
 _EXPECTATION_COLUMNS = (
@@ -79,7 +80,7 @@ class CommandRow(NamedTuple):
     """In which it ran: whose configuration it used."""
 
 
-class Ledger(Findings, Injuries, Samples, RunRows):
+class Ledger(Findings, Injuries, Observations, Samples, RunRows):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -271,7 +272,7 @@ class Ledger(Findings, Injuries, Samples, RunRows):
         leaves both in doubt, except `failed`, by which the target says that nothing happened.
         """
         tick = self.next_tick()
-        created, deleted = _states_after(outcome)
+        created, deleted = states_after(outcome)
         effect = self._effects.end(operation, is_ok=outcome == "ok")
         with self._transaction() as run:
             run(
@@ -503,15 +504,6 @@ class Ledger(Findings, Injuries, Samples, RunRows):
             self._connection.execute(
                 "INSERT INTO manifests VALUES (?, ?)", (manifest.digest, zlib.compress(manifest.encoded, 1))
             )
-
-
-def _states_after(outcome: str) -> tuple[State, State]:
-    """What becomes of a snapshot that the operation was to create, and of those it was to delete."""
-    if outcome == "ok":
-        return State.LIVE, State.DELETED
-    if outcome == "failed":
-        return State.ABSENT, State.LIVE
-    return State.CREATION_IN_DOUBT, State.DELETION_IN_DOUBT
 
 
 _STATES = {state.value: state for state in State}

@@ -145,6 +145,15 @@ def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> List
     return judgement
 
 
+def states_after(outcome: str) -> tuple[State, State]:
+    """What becomes of a snapshot that an operation of this outcome was to create, and of those it was to delete."""
+    if outcome == "ok":
+        return State.LIVE, State.DELETED
+    if outcome == "failed":
+        return State.ABSENT, State.LIVE
+    return State.CREATION_IN_DOUBT, State.DELETION_IN_DOUBT
+
+
 def run_of(operation: str) -> int | None:
     """The number of the run that an operation's id names; None for one that is none of ours."""
     match = _OPERATION_ID.match(operation)

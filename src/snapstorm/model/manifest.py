@@ -283,6 +283,31 @@ def _entry_differences(want: Entry, have: Entry, capabilities: Capabilities) -> 
         yield differs(DifferenceKind.XATTRS, want.xattrs, have.xattrs)
 
 
+def comparable(manifest: Manifest, capabilities: Capabilities) -> Manifest:
+    """The tree with all blanked that `differences` does not look at: two trees in which nothing differs become equal.
+
+    The expected one must have gone through `as_restored` before.
+    """
+    return Manifest(tuple(_comparable(entry, capabilities) for entry in manifest.entries))
+
+
+def _comparable(entry: Entry, capabilities: Capabilities) -> Entry:
+    has_mode = capabilities.mode and entry.type is not EntryType.SYMLINK
+    has_mtime = _keeps_mtime(entry, capabilities)
+    has_xattrs = capabilities.xattrs or not entry.xattrs
+    if has_mode and has_mtime and has_xattrs and capabilities.owner and not entry.segments:
+        return entry
+    return msgspec.structs.replace(
+        entry,
+        mode=entry.mode if has_mode else 0,
+        uid=entry.uid if capabilities.owner else 0,
+        gid=entry.gid if capabilities.owner else 0,
+        mtime_ns=entry.mtime_ns if has_mtime else 0,
+        xattrs=entry.xattrs if capabilities.xattrs else (),
+        segments=(),
+    )
+
+
 def _keeps_mtime(entry: Entry, capabilities: Capabilities) -> bool:
     if entry.type is EntryType.DIRECTORY:
         return capabilities.directory_mtime is not DirectoryTimes.NOT_KEPT

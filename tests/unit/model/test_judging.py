@@ -1,0 +1,141 @@
+"""Judging again comes to the same: a digest stands for a comparison, and observations come back as they were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapstorm.model.capabilities import Capabilities, DirectoryTimes
+from snapstorm.model.expectations import Listing
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.judging import digest_of, judge_receipt, judge_restored, promise_of
+from snapstorm.model.manifest import Entry, EntryType, Manifest, Segment
+from snapstorm.model.observations import (
+    LISTED_MAX,
+    RestoreObservation,
+    decode_listing,
+    decode_receipt,
+    decode_restore,
+    encode_listing,
+    encode_receipt,
+    encode_restore,
+)
+from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
+
+PATHS = (b"", b"a", b"a/b", b"c", b"l")
+
+entries = st.builds(
+    Entry,
+    path=st.just(b""),
+    type=st.sampled_from([EntryType.FILE, EntryType.DIRECTORY, EntryType.SYMLINK]),
+    mode=st.sampled_from([0o644, 0o755]),
+    uid=st.integers(0, 1),
+    gid=st.integers(0, 1),
+    mtime_ns=st.integers(1, 3),
+    size=st.integers(0, 1),
+    digest=st.sampled_from([b"x", b"y"]),
+    target=st.sampled_from([b"", b"t"]),
+    xattrs=st.sampled_from([(), ((b"user.a", b"1"),)]),
+    segments=st.sampled_from([(), (Segment(1, 1, 0, 1),)]),
+)
+trees = st.lists(entries, min_size=1, max_size=len(PATHS)).map(
+    lambda found: Manifest.of(
+        msgspec.structs.replace(entry, path=path) for entry, path in zip(found, PATHS, strict=False)
+    )
+)
+tables = st.builds(
+    Capabilities,
+    mode=st.booleans(),
+    owner=st.booleans(),
+    file_mtime=st.booleans(),
+    directory_mtime=st.sampled_from(list(DirectoryTimes)),
+    symlink_mtime=st.booleans(),
+    symlinks=st.booleans(),
+    xattrs=st.booleans(),
+)
+
+
+@given(trees, trees, tables, st.booleans())
+def test_digests_are_equal_just_where_nothing_differs(
+    whole: Manifest, other: Manifest, table: Capabilities, is_same: bool
+) -> None:
+    """Whatever the table compares: a restore can be judged again by its digest alone."""
+    promise = promise_of(whole, table)
+    restored = promise.wanted if is_same else other
+    found = judge_restored(promise, restored, is_partial=False)
+    digests = [digest_of(tree, promise.capabilities) for tree in (promise.wanted, restored)]
+    same_types = [entry.type for entry in promise.wanted] == [entry.type for entry in restored]
+    # Of an entry of another type nothing but the type is told, so that its other fields may be equal by chance.
+    assert (digests[0] == digests[1]) == (not found and same_types)
+
+
+LISTED = ListedSnapshot("k1", "c@s", "/data", "bed", "r1-c-1", None, 0)
+
+
+@given(
+    st.lists(
+        st.builds(
+            ListedSnapshot,
+            st.text(),
+            st.text(),
+            st.text(),
+            st.none() | st.text(),
+            st.none() | st.text(),
+            st.none() | st.text(),
+            st.integers(0, 9),
+        ),
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_a_listing_comes_back(listed: list[ListedSnapshot], is_quiescent: bool) -> None:
+    """With everything that judging it needs."""
+    listing = Listing("c@s", "bed", tuple(listed), 3, 9, is_quiescent, False, False, (range(2, 5),))
+    encoded = encode_listing(listing)
+    assert encoded is not None
+    assert decode_listing(encoded) == listing
+
+
+def test_a_listing_that_is_too_long_is_not_kept() -> None:
+    """It would not fit."""
+    listing = Listing("c@s", "bed", (LISTED,) * (LISTED_MAX + 1), 3, 9)
+    assert encode_listing(listing) is None
+    assert encode_listing(replace(listing, entries=(LISTED,) * LISTED_MAX)) is not None
+
+
+def test_receipts_and_restores_come_back() -> None:
+    """As they were, both trees included."""
+    receipt = SnapshotReceipt("k1", 3, None, 9)
+    assert decode_receipt(encode_receipt(receipt)) == receipt
+    tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 1)])
+    restore = RestoreObservation("r1-c-1", "k1", b"a\xff", True, False, True, "{}", b"", tree.encoded, tree.encoded)
+    back = decode_restore(encode_restore(restore))
+    assert back == restore
+    assert back.trees == (tree, tree)
+
+
+@pytest.mark.parametrize("decode", [decode_listing, decode_receipt, decode_restore])
+@pytest.mark.parametrize("damaged", [b"", b"\xc1", b"\x91\xa1x", b"text"])
+def test_what_is_damaged_is_told(decode: object, damaged: bytes) -> None:
+    """As an error that is caught, whatever stands there."""
+    assert callable(decode)
+    with pytest.raises(msgspec.MsgspecError):
+        decode(damaged)
+
+
+def test_a_receipt_is_held_against_what_was_there() -> None:
+    """Counts that differ, and an id of another; without the tree only the id."""
+    tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 1), Entry(b"f", EntryType.FILE, 0, 0, 0, 1, 5)])
+    honest = SnapshotReceipt("k1", 1, 1, 5)
+    assert not list(judge_receipt(honest, tree, "r1-c-1", is_id_of_another=False))
+    found = list(judge_receipt(SnapshotReceipt("k1", 2, 1, 4), tree, "r1-c-1", is_id_of_another=True))
+    assert [finding.guarantee for finding in found] == [
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        Guarantee.PARTIAL_IS_REPORTED,
+        Guarantee.PARTIAL_IS_REPORTED,
+    ]
+    assert len(list(judge_receipt(honest, None, "r1-c-1", is_id_of_another=True))) == 1
