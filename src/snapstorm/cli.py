@@ -64,6 +64,7 @@ cli_show.register(app)
 app.command("snapstorm.cli_bugs:known_bugs", name="known-bugs")
 app.command("snapstorm.cli_bundle:bundle", name="bundle")
 app.command("snapstorm.cli_calibrate:calibrate_judge", name="calibrate")
+app.command("snapstorm.cli_recheck:recheck_run", name="recheck")
 app.command("snapstorm.cli_report:report", name="report")
 app.command("snapstorm.cli_replay:replay", name="replay")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.power.rechecked import check_rechecked
 
 from snapstorm.engine.harness import HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
@@ -29,7 +30,7 @@ SCENARIOS = {"collection-frees-nothing": SPACE}
 
 
 def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARIO) -> RunResult:
-    """One short run; operations that hang are ended soon."""
+    """One short run, which comes to the same when it is judged again; operations that hang are ended soon."""
 
     async def body() -> RunResult:
         options = HarnessOptions(testbed=testbed, target=target, seed=seed, operation_seconds_max=0.3, keep_going=True)
@@ -38,7 +39,9 @@ def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARI
             await harness.finish()
         return harness.result
 
-    return anyio.run(body)
+    result = anyio.run(body)
+    check_rechecked(testbed, result)
+    return result
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS.keys() - UNDER_FAULTS.keys()))

@@ -28,7 +28,7 @@ TIERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli", "pytest_plugin"}),
     frozenset({"cli_bugs", "cli_bundle", "cli_calibrate", "cli_operated", "cli_repeat", "cli_show", "cli_swarm"})
-    | {"cli_replay", "cli_report", "cli_shrink"},
+    | {"cli_recheck", "cli_replay", "cli_report", "cli_shrink"},
     frozenset({"cli_recorded", "cli_run", "cli_which", "cli_words"}),
     frozenset({"report"}),
     frozenset({"engine"}),

@@ -253,7 +253,7 @@ class Checker:
                 expectation=operation,
                 operation=operation,
             )
-            for finding in judge_receipt(receipt, manifest, operation, is_id_of_another=is_id_of_another)
+            for finding in judge_receipt(receipt, manifest.counts, operation, is_id_of_another=is_id_of_another)
         ]
         return [violation for violation in found if violation is not None]
 

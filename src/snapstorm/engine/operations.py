@@ -114,8 +114,9 @@ class Operations:
                 run.ledger.end_operation(
                     operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
                 )
-                if isinstance(outcome, Ok) and isinstance(outcome.value, SnapshotReceipt):
-                    run.ledger.observe(operation, ObservationKind.RECEIPT, encode_receipt(outcome.value))
+                if creates is not None and isinstance(outcome, Ok) and isinstance(outcome.value, SnapshotReceipt):
+                    encoded = encode_receipt(outcome.value, creates[2].counts)
+                    run.ledger.observe(operation, ObservationKind.RECEIPT, encoded)
             await run.ledger.committed()
         return outcome, operation
 

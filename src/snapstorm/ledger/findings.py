@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 from snapstorm.ledger.base import LedgerBase
 from snapstorm.ledger.record import Record
 from snapstorm.model.guarantees import Guarantee, Violation
+
+
+@dataclass(frozen=True)
+class RecordedViolation:
+    """A violation as the ledger has it."""
+
+    number: int
+    """By which `accept` knows it."""
+    violation: Violation
+    expectation: str | None
+    """The operation that asked for the snapshot that it is about."""
+    fingerprint: str
+    """Tells what exactly was wrong."""
+    accepted_reason: str | None
 
 
 class Findings(LedgerBase):
@@ -116,6 +131,15 @@ class Findings(LedgerBase):
         with self._transaction() as run:
             cursor = run("UPDATE violations SET accepted_reason = ? WHERE number = ?", (reason, number))
         return bool(cursor.rowcount == 1)
+
+    def recorded_violations(self, run_number: int) -> list[RecordedViolation]:
+        """What a run has found, in order."""
+        rows = self._connection.execute(
+            "SELECT number, guarantee, detail, client, snapshot, path, evidence, operation, expectation,"
+            " fingerprint, accepted_reason FROM violations WHERE run = ? ORDER BY number",
+            (run_number,),
+        )
+        return [RecordedViolation(row[0], Violation(Guarantee(row[1]), *row[2:8]), *row[8:11]) for row in rows]
 
     def violations(self) -> list[tuple[int, int, Violation, str | None]]:
         """All violations ever found: (number, run, violation, why it was accepted if it was)."""

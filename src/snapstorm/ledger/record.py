@@ -89,6 +89,11 @@ class Record:
         row = self._connection.execute("SELECT count(*) FROM operations WHERE run = ?", (run_number,)).fetchone()
         return int(row[0])
 
+    def has_manifest(self, digest: str) -> bool:
+        """Whether a manifest is still there: those of deleted snapshots are dropped."""
+        found = self._connection.execute("SELECT 1 FROM manifests WHERE digest = ?", (digest,)).fetchone()
+        return found is not None
+
     def _operations(self, which: str, *values: object) -> Iterator[RecordedOperation]:
         query = f"SELECT {', '.join(_COLUMNS)} FROM operations {which}"
         for row in self._connection.execute(query, values):

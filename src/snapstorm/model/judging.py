@@ -15,6 +15,7 @@ from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.expectations import Expectation, Finding, Listing, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import (
+    Counts,
     Difference,
     DifferenceKind,
     EntryType,
@@ -93,9 +94,9 @@ def fingerprint_of(found: Iterable[Difference]) -> str:
 
 
 def judge_receipt(
-    receipt: SnapshotReceipt, manifest: Manifest | None, operation: str, *, is_id_of_another: bool
+    receipt: SnapshotReceipt, there: Counts, operation: str, *, is_id_of_another: bool
 ) -> Iterator[Finding]:
-    """Hold what the target says that it took against what was there; without the manifest, only the id."""
+    """Hold what the target says that it took against what was there."""
     if is_id_of_another:
         yield Finding(
             Guarantee.ACKNOWLEDGED_STAYS_LISTED,
@@ -103,17 +104,15 @@ def judge_receipt(
             receipt.id,
             operation,
         )
-    if manifest is None:
-        return
-    for what, taken, there in (
-        ("files", receipt.files, manifest.count(EntryType.FILE)),
-        ("directories", receipt.directories, manifest.count(EntryType.DIRECTORY)),
-        ("bytes", receipt.size_bytes, manifest.bytes_total),
+    for what, taken, present in (
+        ("files", receipt.files, there.files),
+        ("directories", receipt.directories, there.directories),
+        ("bytes", receipt.size_bytes, there.size_bytes),
     ):
-        if taken is not None and taken != there:
+        if taken is not None and taken != present:
             yield Finding(
                 Guarantee.PARTIAL_IS_REPORTED,
-                f"snapshot {receipt.id} was acknowledged with {taken:,} {what} where there were {there:,}",
+                f"snapshot {receipt.id} was acknowledged with {taken:,} {what} where there were {present:,}",
                 receipt.id,
                 operation,
             )

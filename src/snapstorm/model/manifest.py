@@ -64,6 +64,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How the content describes itself, where known. Explains a difference; never decides whether there is one."""
 
 
+class Counts(NamedTuple):
+    """How much there is in a tree."""
+
+    files: int
+    directories: int
+    """The root included."""
+    size_bytes: int
+
+
 _SMALL_ENTRIES_MAX = 16
 _SMALL_BYTES_MAX = 64 << 10
 
@@ -98,6 +107,11 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
     def bytes_total(self) -> int:
         """Bytes of content in all files."""
         return sum(entry.size for entry in self.entries)
+
+    @functools.cached_property
+    def counts(self) -> Counts:
+        """How much there is in it."""
+        return Counts(self.count(EntryType.FILE), self.count(EntryType.DIRECTORY), self.bytes_total)
 
     @property
     def is_small(self) -> bool:

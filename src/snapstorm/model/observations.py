@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from snapstorm.model.expectations import Listing
-from snapstorm.model.manifest import Manifest, decode_manifest
+from snapstorm.model.manifest import Counts, Manifest, decode_manifest
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 
 LISTED_MAX = 8192
@@ -71,6 +71,7 @@ class _Receipt(msgspec.Struct, frozen=True, array_like=True):
     files: int | None
     directories: int | None
     size_bytes: int | None
+    there: Counts
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -117,14 +118,15 @@ def decode_listing(encoded: bytes) -> Listing:
     )
 
 
-def encode_receipt(receipt: SnapshotReceipt) -> bytes:
-    return _encoder.encode(_Receipt(receipt.id, receipt.files, receipt.directories, receipt.size_bytes))
+def encode_receipt(receipt: SnapshotReceipt, there: Counts) -> bytes:
+    """What the target says that it took, and how much there was."""
+    return _encoder.encode(_Receipt(receipt.id, receipt.files, receipt.directories, receipt.size_bytes, there))
 
 
-def decode_receipt(encoded: bytes) -> SnapshotReceipt:
+def decode_receipt(encoded: bytes) -> tuple[SnapshotReceipt, Counts]:
     """Raises ValueError for what is none."""
     found = _receipts.decode(encoded)
-    return SnapshotReceipt(found.id, found.files, found.directories, found.size_bytes)
+    return SnapshotReceipt(found.id, found.files, found.directories, found.size_bytes), found.there
 
 
 def encode_restore(restore: RestoreObservation) -> bytes:

@@ -1,0 +1,213 @@
+"""The power of judging again: what was recorded and is wrong by today's rules is found, what is right is not.
+
+That it finds again what a run has found, for every defect, `test_memory_defects` and `test_fault_defects` show.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.e2e.commandline import snapstorm
+from tests.power.test_memory_defects import run_once
+
+from snapstorm.engine.recheck import Recheck, Today, recheck
+from snapstorm.engine.testbed import open_testbed, read_testbed
+from snapstorm.errors import TestbedError
+from snapstorm.ledger.observations import STORED_BYTES_MAX, Observed
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import decode_manifest
+from snapstorm.model.observations import (
+    ObservationKind,
+    decode_listing,
+    decode_receipt,
+    decode_restore,
+    encode_listing,
+    encode_receipt,
+    encode_restore,
+)
+from snapstorm.model.verdict import Verdict
+
+
+def recheck_of(testbed: Path, number: int = 1) -> Recheck:
+    with read_testbed(testbed) as ledger:
+        return recheck(ledger, number)
+
+
+def tamper(testbed: Path, kind: ObservationKind, change: Callable[[Observed], bytes | None]) -> str:
+    """Change the last recorded observation of a kind that can be changed; the operation that it is of."""
+    with open_testbed(testbed, must_exist=True) as opened:
+        opened.is_new = False
+        # The last first: of snapshots that are deleted later, restores can't be judged again.
+        for observed in reversed(list(opened.ledger.observations(1))):
+            changed = change(observed) if observed.kind == kind else None
+            if changed is not None:
+                opened.ledger.observe(observed.operation, kind, changed)
+                return observed.operation
+    raise AssertionError("nothing to tamper with")
+
+
+def with_another_digest(observed: Observed) -> bytes | None:
+    restore = decode_restore(observed.encoded)
+    is_whole = bool(restore.digest) and not restore.sub_path
+    return encode_restore(msgspec.structs.replace(restore, digest=bytes(32))) if is_whole else None
+
+
+def with_more_files(observed: Observed) -> bytes:
+    receipt, there = decode_receipt(observed.encoded)
+    return encode_receipt(receipt, there._replace(files=there.files + 1))
+
+
+def without_a_snapshot(observed: Observed) -> bytes | None:
+    listing = decode_listing(observed.encoded)
+    return encode_listing(replace(listing, entries=listing.entries[:-1])) if listing.entries else None
+
+
+def with_a_ghost(observed: Observed) -> bytes | None:
+    listing = decode_listing(observed.encoded)
+    ghost = [replace(entry, id="ghost", operation="r1-nobody-1") for entry in listing.entries[:1]]
+    return encode_listing(replace(listing, entries=(*listing.entries, *ghost))) if ghost else None
+
+
+def with_a_stranger(observed: Observed) -> bytes | None:
+    listing = decode_listing(observed.encoded)
+    entries = [replace(entry, client="stranger@s") for entry in listing.entries[:1]]
+    return encode_listing(replace(listing, entries=(*listing.entries, *entries))) if entries else None
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "guarantee"),
+    [
+        (ObservationKind.RESTORE, with_another_digest, Guarantee.RESTORED_EXACTLY),
+        (ObservationKind.RECEIPT, with_more_files, Guarantee.PARTIAL_IS_REPORTED),
+        (ObservationKind.LISTING, without_a_snapshot, Guarantee.ACKNOWLEDGED_STAYS_LISTED),
+        (ObservationKind.LISTING, with_a_ghost, Guarantee.NOTHING_UNREQUESTED),
+        (ObservationKind.LISTING, with_a_stranger, Guarantee.CLIENTS_ISOLATED),
+    ],
+)
+def test_what_is_wrong_by_todays_rules_is_new(
+    kind: ObservationKind, change: Callable[[Observed], bytes | None], guarantee: Guarantee, scratch: Path
+) -> None:
+    """A record of an honest run with one defect planted in it: found, under its guarantee and its operation."""
+    run_once(scratch / "bed", "memory", 1)
+    assert recheck_of(scratch / "bed").verdict[0] is Verdict.PASS
+    operation = tamper(scratch / "bed", kind, change)
+    again = recheck_of(scratch / "bed")
+    assert again.verdict[0] is Verdict.VIOLATED
+    assert {(one.today, one.guarantee, one.operation) for one in again.violations} == {
+        (Today.NEW, guarantee, operation)
+    }
+
+
+def test_what_is_right_by_todays_rules_is_no_longer_found(scratch: Path) -> None:
+    """Restores that differed, and would not by other rules: told, and no reason for a red verdict any more."""
+    found = run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    with open_testbed(scratch / "bed", must_exist=True) as opened:
+        opened.is_new = False
+        for observed in list(opened.ledger.observations(1)):
+            restore = decode_restore(observed.encoded) if observed.kind == ObservationKind.RESTORE else None
+            if restore is not None and restore.trees is not None:
+                repaired = encode_restore(msgspec.structs.replace(restore, restored=restore.promised))
+                opened.ledger.observe(observed.operation, observed.kind, repaired)
+    again = recheck_of(scratch / "bed")
+    assert [one.today for one in again.violations] == [Today.NO_LONGER] * len(found.tally.violations)
+    assert again.verdict[0] is Verdict.PASS
+
+
+def test_what_is_not_recorded_stands(scratch: Path) -> None:
+    """A failure rests on what is not recorded; the verdict keeps it."""
+    found = run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    database = sqlite3.connect(scratch / "bed" / "ledger.sqlite3")
+    with database:
+        database.execute("DELETE FROM observations")
+    database.close()
+    again = recheck_of(scratch / "bed")
+    assert [one.today for one in again.violations] == [Today.STANDS] * len(found.tally.violations)
+    assert again.verdict[0] is Verdict.VIOLATED
+    assert again.unrecorded > 0
+
+
+def test_a_compacted_run_is_inconclusive(scratch: Path) -> None:
+    """Nothing to judge is never a pass."""
+    for seed in (1, 2):
+        run_once(scratch / "bed", "memory", seed)
+    with open_testbed(scratch / "bed", must_exist=True) as opened:
+        opened.is_new = False
+        opened.ledger.compact(1)
+    assert recheck_of(scratch / "bed", 1).verdict[0] is Verdict.INCONCLUSIVE
+    assert recheck_of(scratch / "bed", 2).verdict[0] is Verdict.PASS
+
+
+def test_an_earlier_run_is_judged_by_what_was_expected_then(scratch: Path) -> None:
+    """Later runs have deleted what it promised."""
+    for seed in (1, 2, 3):
+        run_once(scratch / "bed", "memory", seed)
+    for number in (1, 2, 3):
+        again = recheck_of(scratch / "bed", number)
+        assert again.violations == []
+        assert again.verdict[0] is Verdict.PASS
+
+
+def test_an_accepted_loss_counts_no_more(scratch: Path) -> None:
+    """It is shown, and the verdict is that of the rest."""
+    run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    with open_testbed(scratch / "bed", must_exist=True) as opened:
+        opened.is_new = False
+        for row in opened.ledger.recorded_violations(1):
+            opened.ledger.accept(row.number, "known")
+    again = recheck_of(scratch / "bed")
+    assert all(one.is_accepted for one in again.violations)
+    assert again.verdict[0] is Verdict.PASS
+
+
+def test_what_is_damaged_is_one_line(scratch: Path) -> None:
+    """Rubbish in the record is the ledger's fault, not the target's."""
+    run_once(scratch / "bed", "memory", 1)
+    tamper(scratch / "bed", ObservationKind.LISTING, lambda _: b"\xc1rubbish")
+    with pytest.raises(TestbedError, match="damaged"):
+        recheck_of(scratch / "bed")
+
+
+def test_what_is_too_large_is_not_kept(scratch: Path) -> None:
+    """The ledger stays small; judging again says that one is missing."""
+    run_once(scratch / "bed", "memory", 1)
+    with open_testbed(scratch / "bed", must_exist=True) as opened:
+        opened.is_new = False
+        before = list(opened.ledger.observations(1))
+        opened.ledger.observe(before[0].operation, before[0].kind, None)
+        opened.ledger.observe(before[0].operation, before[0].kind, os.urandom(STORED_BYTES_MAX + 1))
+        opened.ledger.observe(before[0].operation, before[0].kind, bytes(64 << 20))
+        assert list(opened.ledger.observations(1)) == before
+
+
+def test_both_trees_are_kept_where_they_differ(scratch: Path) -> None:
+    """So that a later look needs neither the target nor the evidence."""
+    run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    with read_testbed(scratch / "bed") as ledger:
+        kept = [decode_restore(one.encoded) for one in ledger.observations(1) if one.kind == ObservationKind.RESTORE]
+    differing = [restore for restore in kept if not restore.digest]
+    assert differing
+    assert all(decode_manifest(one.promised) != decode_manifest(one.restored) for one in differing)
+    assert all(not one.promised and len(one.digest) == 32 for one in kept if one.digest)
+
+
+def test_the_command_line(scratch: Path) -> None:
+    """Exit status as of a run, one JSON object, and not a byte of the testbed changed."""
+    run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    before = {path: path.read_bytes() for path in (scratch / "bed").glob("ledger.sqlite3")}
+    ran = snapstorm("recheck", scratch / "bed", "--json")
+    assert ran.status == 1, ran.stderr
+    assert ran.json["verdict"] == "violated"
+    assert {violation["today"] for violation in ran.json["violations"]} == {"still"}
+    words = snapstorm("recheck", f"{scratch / 'bed'}:1")
+    assert words.status == 1
+    assert "violated, today as then" in words.stdout
+    assert {path: path.read_bytes() for path in (scratch / "bed").glob("ledger.sqlite3")} == before
+    missing = snapstorm("recheck", f"{scratch / 'bed'}:7")
+    assert missing.status == 2
+    assert missing.stderr.count("\n") == 1
