@@ -63,25 +63,39 @@ class ObjectNames:
 
     async def _describe(self, snapshot: str, path: bytes, lines: list[str]) -> None:
         """Add what can be found out, until something can't."""
-        names = path.decode("utf-8", "replace").split("/") if path else []
-        entry: dict[str, Any] = {"type": "d", "obj": snapshot}
-        for name in names:
+        entry = {"name": ".", **await self._root(snapshot)}
+        found = [entry]
+        for name in path.decode("utf-8", "replace").split("/") if path else ():
             entries = await self._directory(entry["obj"])
-            found = next((one for one in entries if one.get("name") == name), None)
-            if found is None:
+            inner = next((one for one in entries if one.get("name") == name), None)
+            if inner is None:
                 raise _Unknown(f"{name!r} is in no directory of the snapshot")
-            entry = found
+            entry = inner
+            found.append(entry)
             lines.append(f"  {_kind(entry)} {name!r}: object {entry.get('obj')}, {entry.get('size', '?')} bytes")
-        if entry.get("type") != "f":
-            return
         parts = await self._parts(_Part(0, entry.get("size"), entry["obj"]), 0)
-        places = await self._places([part.content for part in parts[:_PARTS_MAX]])
+        directories = [_Part(0, None, one["obj"]) for one in found[:-1]]
+        places = await self._places([part.content for part in (*directories, *parts[:_PARTS_MAX])])
+        lines.append("  its directories, from the root:")
+        for part in directories:
+            lines += _part_lines(part, places)
+        lines.append("  itself:")
         for part in parts[:_PARTS_MAX]:
-            length = "" if part.length_bytes is None else f", {part.length_bytes:,} bytes"
-            lines.append(f"  from byte {part.offset_bytes:,}{length}: content {part.content}")
-            lines += [f"    {place}" for place in places.get(part.content, ["in no active index"])]
+            lines += _part_lines(part, places)
         if len(parts) > _PARTS_MAX:
             lines.append(f"  and {len(parts) - _PARTS_MAX} more")
+
+    async def _root(self, snapshot: str) -> dict[str, Any]:
+        """The entry of the snapshot's root. `show` knows it by its object's id only."""
+        text = await self._ask("manifest", "show", snapshot)
+        try:
+            manifest = json.loads("".join(line for line in text.splitlines() if not line.startswith("//")))
+            root = manifest["rootEntry"]
+        except (ValueError, LookupError, TypeError):
+            raise _Unknown("the snapshot's manifest names no root") from None
+        if not isinstance(root, dict) or "obj" not in root:
+            raise _Unknown("the snapshot's manifest names no root")
+        return root
 
     async def _directory(self, object_id: str) -> list[dict[str, Any]]:
         found = await self._json("show", object_id)
@@ -134,6 +148,13 @@ class ObjectNames:
         if completed.exit_code != 0 or completed.timed_out:
             raise _Unknown(str(answers.explain(completed, f"kopia {words[0]}", OperationFailed)))
         return completed.stdout.decode(errors="replace")
+
+
+def _part_lines(part: _Part, places: dict[str, list[str]]) -> list[str]:
+    """A content, and where it is."""
+    length = "" if part.length_bytes is None else f", {part.length_bytes:,} bytes"
+    where = places.get(part.content, ["in no active index"])
+    return [f"    from byte {part.offset_bytes:,}{length}: content {part.content}", *(f"      {one}" for one in where)]
 
 
 def _kind(entry: dict[str, Any]) -> str:
