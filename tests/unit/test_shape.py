@@ -45,7 +45,7 @@ TIERS: tuple[frozenset[str], ...] = (
 
 KOPIA_NAMED_IN = frozenset(
     {"cli.py", "cli_bugs.py", "cli_calibrate.py", "cli_operated.py", "cli_run.py", "cli_show.py", "pytest_plugin.py"}
-    | {"cli_recorded.py", "cli_replay.py", "targets/choose.py"}
+    | {"cli_recorded.py", "cli_replay.py", "cli_shrink.py", "targets/choose.py"}
     | {"engine/harness.py", "engine/options.py", "engine/set_up.py"}
 )
 """Where a target is chosen by name; everything else that knows Kopia stands under targets/kopia."""

@@ -46,6 +46,19 @@ class PastFault(NamedTuple):
     began_tick: int
 
 
+class PastCommand(NamedTuple):
+    """A command that the target's programs were given."""
+
+    argv: list[str]
+    directory: str | None
+    operation: str | None
+    snapshot: str | None
+    """Of the operation, if it was to take one: its id."""
+    manifest: str | None
+    source: str | None
+    exit_code: int | None
+
+
 class Past:
     """Reads single runs from an open ledger's connection."""
 
@@ -89,3 +102,27 @@ class Past:
             (run_number,),
         )
         return {guarantee: None if by_own else tick for guarantee, tick, by_own in rows}
+
+    def restores(self, run_number: int) -> int:
+        """How many restores a run made, snapstorm's own included."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM operations WHERE run = ? AND action LIKE 'restore-%'", (run_number,)
+        ).fetchone()
+        return int(row[0])
+
+    def commands(self, run_number: int) -> Iterator[PastCommand]:
+        """The commands of a run in the order in which they began, each with the snapshot that it took."""
+        rows = self._connection.execute(
+            "SELECT c.argv, c.directory, c.operation, e.snapshot, e.manifest, e.source, c.exit_code FROM commands c"
+            " LEFT JOIN expectations e ON e.operation = c.operation WHERE c.run = ? ORDER BY c.began_seconds, c.number",
+            (run_number,),
+        )
+        for argv, *rest in rows:
+            yield PastCommand(json.loads(argv), *rest)
+
+    def violating_operations(self, run_number: int) -> set[str]:
+        """The operations that have shown a violation."""
+        rows = self._connection.execute(
+            "SELECT operation FROM violations WHERE run = ? AND operation IS NOT NULL", (run_number,)
+        )
+        return {row[0] for row in rows}

@@ -85,6 +85,13 @@ class Recording(BaseModel):
     def fault_draws(self, fault: RecordedFault) -> random.Random:
         return stream(self.seed, self.run, "fault", fault.number)
 
+    def as_document(self) -> dict[str, Any]:
+        """The recording as it stands in a file, defaults left out."""
+        document = self.model_dump(mode="json", exclude_defaults=True)
+        if self.steps:
+            document["steps"] = [step.as_document() for step in self.steps]
+        return document
+
     @property
     def clients(self) -> int:
         """How many clients it takes."""

@@ -93,11 +93,13 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
     document = scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     if scenario.steps:
         document["steps"] = [step.as_document() for step in scenario.steps]
+    if scenario.recorded:
+        document["recorded"] = scenario.recorded.as_document()
     return document
 
 
 _PLAIN_TABLES = ("weights", "fault_weights", "parameters")
-_TABLES = ("steps", *_PLAIN_TABLES, "options")
+_TABLES = ("steps", "recorded", *_PLAIN_TABLES, "options")
 
 
 def _as_toml(document: dict[str, Any]) -> str:
@@ -110,6 +112,13 @@ def _as_toml(document: dict[str, Any]) -> str:
             lines += ["", f"[{table}]", *_as_toml_lines(document[table])]
     for key, options in document.get("options", {}).items():
         lines += ["", f"[options.{key}]", *_as_toml_lines(options)]
+    recorded = document.get("recorded", {})
+    if recorded:
+        lists = ("steps", "faults")
+        lines += ["", "[recorded]", *_as_toml_lines({k: v for k, v in recorded.items() if k not in lists})]
+        for name in lists:
+            for row in recorded.get(name, []):
+                lines += ["", f"[[recorded.{name}]]", *_as_toml_lines(row)]
     return "\n".join(lines)
 
 

@@ -1,0 +1,115 @@
+"""A recording as a program for pytest."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from snapstorm.model import actions
+from snapstorm.model.actions import Action, describe
+from snapstorm.plan.recording import RecordedStep, Recording
+
+
+def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
+    """The recording as a test that fails for as long as the violation is there.
+
+    Steps that draw as others did can't be written as calls; then the program does the recorded scenario itself.
+    """
+    if any(step.draws is not None for step in recording.steps):
+        return _as_scenario_program(scenario_toml, shows)
+    bodies = _one_flow(recording) if _is_sequence(recording) else _a_flow_each(recording)
+    used = sorted({type(_as_written(step)).__name__ for step in recording.steps})
+    marks = [f"seed={recording.seed}"]
+    if recording.faults:
+        keys = ", ".join(repr(key) for key in dict.fromkeys(fault.key for fault in recording.faults))
+        marks.append(f"faults=({keys},)")
+    lines = [
+        f'"""Shows a violation of {shows}. Run it with: pytest FILE"""',
+        "",
+        *(["import anyio"] if not _is_sequence(recording) else []),
+        "import pytest",
+        "",
+        f"from snapstorm.model.actions import {', '.join(used)}",
+        "",
+        "",
+        f"@pytest.mark.snapstorm({', '.join(marks)})",
+        f"async def test_{_function_name(shows)}(harness):",
+        *(f"    {line}".rstrip() for line in bodies),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _as_scenario_program(scenario_toml: str, shows: str) -> str:
+    return f'''"""Shows a violation of {shows}. Run it with: pytest FILE"""
+
+from snapstorm.plan.scenarios import parse_scenario
+
+SCENARIO = r"""
+{scenario_toml}"""
+
+
+async def test_{_function_name(shows)}(harness):
+    await harness.run_scenario(parse_scenario(SCENARIO, "SCENARIO"))
+'''
+
+
+def _function_name(shows: str) -> str:
+    return re.sub("[^a-z]+", "_", shows)
+
+
+def _is_sequence(recording: Recording) -> bool:
+    steps = recording.steps
+    return recording.clients == 1 or all(step.after == (before.name,) for before, step in itertools.pairwise(steps))
+
+
+def _one_flow(recording: Recording) -> Iterator[str]:
+    clients = ", ".join(f"client_{number}" for number in range(1, recording.clients + 1))
+    yield f"{clients}, = await harness.connect_clients({recording.clients})"
+    for step in recording.steps:
+        yield from _call(step, f"client_{step.client}")
+
+
+def _a_flow_each(recording: Recording) -> Iterator[str]:
+    waited_for = {name for step in recording.steps for name in step.after}
+    yield f"clients = await harness.connect_clients({recording.clients})"
+    if waited_for:
+        names = ", ".join(repr(name) for name in sorted(waited_for))
+        yield f"ended = {{name: anyio.Event() for name in ({names},)}}"
+    for number in range(1, recording.clients + 1):
+        yield ""
+        yield f"async def client_{number}(client):"
+        for step in recording.steps:
+            if step.client == number:
+                yield from (f"    await ended[{name!r}].wait()" for name in step.after)
+                yield from (f"    {line}" for line in _call(step, "client"))
+                if step.name in waited_for:
+                    yield f"    ended[{step.name!r}].set()"
+    yield ""
+    yield "async with anyio.create_task_group() as tasks:"
+    for number in range(1, recording.clients + 1):
+        yield f"    tasks.start_soon(client_{number}, clients[{number - 1}])"
+
+
+def _call(step: RecordedStep, client: str) -> Iterator[str]:
+    words = describe(_as_written(step))
+    if step.of is not None:
+        words = re.sub(r"\bid='[^']*'", f"id={_variable(step.of)}.id", words)
+    result = f"{_variable(step.name)} = " if step.action.startswith("snapshot-") else ""
+    line = f"{result}await {client}.execute({words})"
+    yield from [line] if step.repeat == 1 else [f"for _ in range({step.repeat}):", f"    {line}"]
+
+
+def _as_written(step: RecordedStep) -> Action:
+    """The action, which names its snapshot where it was drawn."""
+    named = {"restore-random-snapshot": actions.RestoreSnapshot, "delete-random-snapshot": actions.DeleteSnapshot}
+    if step.of is not None and step.action in named:
+        return named[step.action](id="it")
+    action = step.make()
+    if step.of is not None and isinstance(action, (actions.RestoreSnapshot, actions.DeleteSnapshot)):
+        return type(action)(id="it")
+    return action
+
+
+def _variable(step: str) -> str:
+    return "snapshot_" + re.sub(r"\W", "_", step)
