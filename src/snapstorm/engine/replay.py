@@ -67,6 +67,7 @@ async def drive_recorded(
 
     async def _do(step: RecordedStep) -> bool:
         """Whether it was done as often as it is to be."""
+        operation = ""
         for _ in range(step.repeat):
             if not may_go_on(run):
                 return False
