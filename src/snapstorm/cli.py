@@ -16,8 +16,9 @@ import os
 import secrets
 import sqlite3
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import anyio
 import cyclopts
@@ -44,6 +45,9 @@ from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
+
+if TYPE_CHECKING:
+    from snapstorm.report.writing import ReportDirectory
 
 EXIT_BAD_USAGE = 2
 EXIT_HARNESS = 3
@@ -115,6 +119,7 @@ def run(
     keep_going: Annotated[bool, Parameter(group=_JUDGING, negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")] = False,
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress", group=_OUTPUT)] = "auto",
+    report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
 ) -> int:
     """Run clients against a real backup server and verify every restore.
 
@@ -197,6 +202,8 @@ def run(
         Print one JSON object on stdout, and nothing else there.
     progress_kind
         How the run is shown on stderr while it goes on.
+    report
+        A directory for reports of the run, in each format that `snapstorm report` has.
     """
     operator = read_operator(server, fingerprint, clients_file, testbed)
     if swarm:
@@ -238,9 +245,21 @@ def run(
         check_repetition(minutes, chosen, is_wanted=until_violation, is_upgrade=upgrade)
     if operator is not None:
         check_consent(operator, yes=yes)
-    if is_repeated:
-        return run_until_violation(stages[0], progress_kind, minutes, json_output=json_output)
-    return run_stages(stages, progress_kind, json_output=json_output)
+    with _reports_in(report, testbed) as reports:
+        if is_repeated:
+            return run_until_violation(stages[0], progress_kind, minutes, json_output=json_output, reports=reports)
+        return run_stages(stages, progress_kind, json_output=json_output, reports=reports)
+
+
+def _reports_in(directory: Path | None, testbed: Path | None) -> AbstractContextManager[ReportDirectory | None]:
+    """Where a run's reports go, if any were asked for. Raises ConfigError where they can't."""
+    if directory is None:
+        return contextlib.nullcontext()
+    if testbed is not None and directory.absolute().is_relative_to(testbed.absolute()):
+        raise ConfigError(f"reports can't be inside the testbed {testbed}, which is snapstorm's own")
+    from snapstorm.report.writing import report_directory  # noqa: PLC0415 - which other runs need not load
+
+    return report_directory(directory.absolute())
 
 
 @app.command

@@ -12,15 +12,28 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from snapstorm.cli_run import ProgressChoice, Stage, as_json, common_testbed, is_exclusive, perform_stage, show_result
+from snapstorm.cli_run import (
+    ProgressChoice,
+    Stage,
+    as_json,
+    common_testbed,
+    is_exclusive,
+    perform_stage,
+    show_result,
+    status_of,
+    write_reports,
+)
 from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.result import RunResult
 from snapstorm.errors import ConfigError
-from snapstorm.model.verdict import EXIT_STATUS, Verdict
+from snapstorm.model.verdict import Verdict
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.plan.seeds import stream
+
+if TYPE_CHECKING:
+    from snapstorm.report.writing import ReportDirectory
 
 _GOES_ON = frozenset({Verdict.PASS, Verdict.INCONCLUSIVE})
 """After these there is a next run."""
@@ -70,7 +83,14 @@ def seed_of(first: int, number: int) -> int:
     return first if number == 1 else stream(first, "until-violation", number).getrandbits(32)
 
 
-def run_until_violation(stage: Stage, kind: ProgressChoice, minutes: float | None, *, json_output: bool) -> int:
+def run_until_violation(
+    stage: Stage,
+    kind: ProgressChoice,
+    minutes: float | None,
+    *,
+    json_output: bool,
+    reports: ReportDirectory | None = None,
+) -> int:
     """Run until something is violated, or fails, or the time is over, and return the exit status of the last run.
 
     No run is begun that would, going by the one before it, end after the time is over; one is always made.
@@ -91,12 +111,13 @@ def run_until_violation(stage: Stage, kind: ProgressChoice, minutes: float | Non
                 _print_one(last[0])
             is_kept = stage.options.testbed is not None or bool(last[0].tally.violations)
             show_result(last[0], kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
+            is_reported = write_reports(reports, last[0])
     finally:
         print(repeated, file=sys.stderr, flush=True)
     if json_output:
         shown = {**as_json(last[0], stage), "stages": [], "repeated": repeated.as_json()}
         print(json.dumps(shown), flush=True)
-    return EXIT_STATUS[last[0].verdict]
+    return status_of(last[0], is_reported=is_reported)
 
 
 def _options_of_run(options: HarnessOptions, first_seed: int, number: int) -> HarnessOptions:

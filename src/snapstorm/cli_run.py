@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
 
@@ -20,7 +20,7 @@ from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.engine.together import first_failure
-from snapstorm.errors import ConfigError, HarnessError, TargetError
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import Scenario
@@ -30,6 +30,9 @@ from snapstorm.report.power import would_have_caught
 from snapstorm.report.progress import ProgressKind, may_be_terminal, progress
 from snapstorm.report.summary import summary_lines
 from snapstorm.targets.choose import find_versions
+
+if TYPE_CHECKING:
+    from snapstorm.report.writing import ReportDirectory
 
 ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "github", "none"]
 
@@ -88,23 +91,47 @@ def _part(scenario: Scenario, parts: int) -> Scenario:
     )
 
 
-def run_stages(stages: Sequence[Stage], kind: ProgressChoice, *, json_output: bool) -> int:
+def run_stages(
+    stages: Sequence[Stage], kind: ProgressChoice, *, json_output: bool, reports: ReportDirectory | None = None
+) -> int:
     """Run one stage after the other until one does not pass, show what comes of them, and return the exit status."""
     results: list[RunResult] = []
-    if len(stages) == 1:
+    is_reported = True
+    if len(stages) == 1 and reports is None:
         results.append(_run_stage(stages[0], kind))
     else:
         with common_testbed(stages, results) as testbed:
-            for stage in stages:
-                results.append(_run_stage(replace(stage, options=replace(stage.options, testbed=testbed)), kind))
-                if results[-1].verdict is not Verdict.PASS:
+            for number, stage in enumerate(stages, start=1):
+                result = _run_stage(replace(stage, options=replace(stage.options, testbed=testbed)), kind, stage)
+                results.append(result)
+                is_reported &= write_reports(reports, result, f"stage-{number}" if len(stages) > 1 else "")
+                if result.verdict is not Verdict.PASS:
                     break
-            _print_proven(testbed)
+            if len(stages) > 1:
+                _print_proven(testbed)
     last = results[-1]
     if json_output:
         shown = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
         print(json.dumps({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
-    return EXIT_STATUS[last.verdict]
+    return status_of(last, is_reported=is_reported)
+
+
+def write_reports(reports: ReportDirectory | None, result: RunResult, part: str = "") -> bool:
+    """Write the reports of a run that has ended, if any were asked for. False if they could not be, which is told."""
+    if reports is None:
+        return True
+    try:
+        reports.write(result.testbed, result.run, part)
+    except (SnapstormError, OSError) as error:
+        print(f"snapstorm: no reports: {error}", file=sys.stderr, flush=True)
+        return False
+    return True
+
+
+def status_of(result: RunResult, *, is_reported: bool) -> int:
+    """The exit status of a run; one that passed without the reports that were asked for has not done all it was to."""
+    status = EXIT_STATUS[result.verdict]
+    return status if status or is_reported else EXIT_STATUS[Verdict.ERROR]
 
 
 @contextmanager
@@ -122,9 +149,12 @@ def common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> Ite
             remove_tree(parent)
 
 
-def _run_stage(stage: Stage, kind: ProgressChoice) -> RunResult:
+def _run_stage(stage: Stage, kind: ProgressChoice, asked: Stage | None = None) -> RunResult:
+    """Run a stage and sum it up. `asked` is the stage as it was asked for, before it was given a common testbed."""
     result = perform_stage(stage, kind)
-    show_result(result, kind, is_exclusive=is_exclusive(stage), is_testbed_kept=result.testbed.exists())
+    is_temporary = asked is not None and asked.options.testbed is None
+    is_kept = bool(result.tally.violations) if is_temporary else result.testbed.exists()
+    show_result(result, kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
     return result
 
 

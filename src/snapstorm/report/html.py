@@ -66,7 +66,7 @@ def _sections(run: RunData, figures: Figures) -> Iterator[tuple[str, str, Iterat
     yield "operations", "Operations", _operations()
     yield "latency", "Latency", latency_content(run, figures)
     yield "throughput", "Throughput", throughput_content(run, figures)
-    yield "sizes", "Repository, caches and logs", sizes_content(run)
+    yield "sizes", "Sizes", sizes_content(run)
     yield "server", "Processes", processes_content(run)
     yield "faults", "Faults", _faults(run)
     yield "survival", "Survival", survival_content(run.survival)
@@ -102,9 +102,9 @@ def _proved(run: RunData) -> Iterator[Markup]:
     yield tiles(
         [
             ("Restores verified", f"{proven.restores:,}", earlier),
-            ("Compared, byte for byte", show_bytes(proven.bytes_verified), ""),
+            ("Bytes compared", show_bytes(proven.bytes_verified), ""),
             (
-                "Restored by the last sweep",
+                "Sweep restored",
                 f"{proven.sweep_verified:,}",
                 left if run.has_ended else "the run did not come to it",
             ),

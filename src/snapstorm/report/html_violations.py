@@ -156,26 +156,23 @@ def _kind_words(found: ContentDifference) -> str:
 
 def _sides(found: ContentDifference) -> Markup:
     """What must be beside what is."""
-    rows = [("", "written", "restored"), (found.kind, found.expected or "nothing", found.actual or "nothing")]
+    rows = [(found.kind, found.expected or "nothing", found.actual or "nothing")]
     if found.expected_bytes is not None and found.actual_bytes is not None and found.kind != "size":
         rows.append(("size", f"{found.expected_bytes:,} bytes", f"{found.actual_bytes:,} bytes"))
-    lines = joined(_side_line(row, is_head=number == 0) for number, row in enumerate(rows))
-    body = element("table", element("tbody", lines), class_="sides-table")
-    return scrolled(f"written and restored: {found.path}", body)
-
-
-def _side_line(row: Sequence[str], *, is_head: bool) -> Markup:
-    name, want, have = row
-    if is_head:
-        return element(
-            "tr", element("td"), element("th", escaped(want), scope="col"), element("th", escaped(have), scope="col")
-        )
-    return element(
-        "tr",
-        element("th", escaped(name), scope="row"),
-        element("td", escaped(want), class_="want wrap"),
-        element("td", escaped(have), class_="have wrap"),
+    head = element(
+        "tr", element("td"), *(element("th", escaped(name), scope="col") for name in ("written", "restored"))
     )
+    body = joined(
+        element(
+            "tr",
+            element("th", escaped(name), scope="row"),
+            element("td", escaped(want), class_="want wrap"),
+            element("td", escaped(have), class_="have wrap"),
+        )
+        for name, want, have in rows
+    )
+    shown = element("table", element("thead", head), element("tbody", body), class_="sides")
+    return scrolled(f"written and restored: {found.path}, {found.kind}", shown)
 
 
 def _map(found: ContentDifference) -> Markup:

@@ -61,7 +61,7 @@ def _proved(trend: Trend) -> Iterator[Markup]:
         [
             ("Runs", f"{len(trend.runs):,}", counts),
             ("Restores verified", f"{restores:,}", f"{earlier:,} of snapshots of earlier runs"),
-            ("Compared, byte for byte", show_bytes(sum(run.bytes_verified for run in trend.runs)), ""),
+            ("Bytes compared", show_bytes(sum(run.bytes_verified for run in trend.runs)), ""),
             ("Violations", f"{sum(run.violations for run in trend.runs):,}", ""),
             ("Time", show_seconds(sum(run.seconds for run in trend.runs)), ""),
         ]

@@ -120,3 +120,48 @@ def _write(path: Path, text: str) -> None:
 def files_in(directory: Path) -> dict[str, Path]:
     """Where a directory of reports has each format."""
     return {name: directory / file_name for name, file_name in FILE_NAMES.items()}
+
+
+class ReportDirectory:
+    """Where a run that is about to begin will have its reports. Made by `report_directory`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, testbed: Path, number: int, part: str = "") -> None:
+        """Write every format of a run's report; of one run of several, below a directory for this part.
+
+        Raises as `write_run_report` does.
+        """
+        directory = self.path / part
+        try:
+            directory.mkdir(exist_ok=True)
+        except OSError as error:
+            raise HarnessError(f"the reports could not be written to {directory}: {error.strerror}") from error
+        write_run_report(testbed, number, files_in(directory))
+
+
+@contextmanager
+def report_directory(path: Path) -> Iterator[ReportDirectory]:
+    """Make sure that reports can be written there, and make the directory, before a run begins.
+
+    One that was made and in which nothing came to be written goes again. Raises ConfigError.
+    """
+    made = [parent for parent in (path, *path.parents) if not os.path.lexists(parent)]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with opened(files_in(path)):
+            pass
+    except OSError as error:
+        _remove_empty(made)
+        raise ConfigError(f"the reports can't be written to {path}: {error.strerror}") from error
+    try:
+        yield ReportDirectory(path)
+    finally:
+        _remove_empty(made)
+
+
+def _remove_empty(directories: list[Path]) -> None:
+    for directory in directories:
+        with suppress(OSError):  # Not empty.
+            directory.rmdir()

@@ -13,7 +13,7 @@ from snapstorm.cli_report import report
 from snapstorm.engine.testbed import LEDGER_NAME
 from snapstorm.errors import ConfigError, TestbedError
 from snapstorm.report import writing
-from snapstorm.report.writing import FILE_NAMES, files_in, write_run_report, write_trend_report
+from snapstorm.report.writing import FILE_NAMES, files_in, report_directory, write_run_report, write_trend_report
 
 
 @pytest.fixture
@@ -117,3 +117,30 @@ def test_the_testbed_is_not_changed(bed: Path, tmp_path: Path) -> None:
     report(str(bed), html=tmp_path / "a.html", json_file=tmp_path / "a.json")
     after = {path: path.stat().st_mtime_ns for path in bed.rglob("*") if path.is_file()}
     assert {path: after[path] for path in before} == before
+
+
+def test_a_directory_for_reports_is_made_before_the_run_and_goes_if_nothing_comes(tmp_path: Path) -> None:
+    """A run that does not begin leaves nothing behind."""
+    with report_directory(tmp_path / "a" / "b") as directory:
+        assert directory.path.is_dir()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_directory_for_reports_holds_every_format(bed: Path, tmp_path: Path) -> None:
+    """Also for one run of several."""
+    with report_directory(tmp_path / "reports") as directory:
+        directory.write(bed, 1)
+        directory.write(bed, 1, "stage-2")
+    assert sorted(os.listdir(tmp_path / "reports")) == sorted([*FILE_NAMES.values(), "stage-2"])
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/reports", "x" * 300])
+def test_where_no_report_can_be_the_run_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """One clear line."""
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    with pytest.raises(ConfigError, match="can't be written"), report_directory(Path(place).absolute()):
+        pytest.fail("it was taken")
+    assert os.listdir(tmp_path) == ["file"]
