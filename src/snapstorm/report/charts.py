@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 360, 170
-LEFT, RIGHT, TOP, BOTTOM = 50, 8, 10, 24
+LEFT, RIGHT, TOP, BOTTOM = 54, 8, 10, 24
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 
@@ -98,9 +98,9 @@ class Axes:
 
     def _grid(self) -> Iterator[str]:
         for value in self.upward.ticks():
-            y = self.y(value)
+            y, text = self.y(value), self.show(value) if value else "0"
             yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{html.escape(self.show(value))}</text>'
+            yield f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{html.escape(text)}</text>'
         for value in self.across.ticks():
             x = self.x(value)
             anchor = "end" if x > WIDTH - RIGHT - 12 else "middle"

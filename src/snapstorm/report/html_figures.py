@@ -24,6 +24,11 @@ def figure(title: str, words: str, chart: str) -> Markup:
     return element("figure", element("figcaption", escaped(title), element("span", escaped(words))), Markup(chart))
 
 
+def short_bytes(value: float) -> str:
+    """A size beside an axis, where there is little room: `384 MiB`."""
+    return show_bytes(round(value)).replace(" bytes", " B").replace(".0 ", " ")
+
+
 def _axes(run: RunData, title: str, value_max: float, show: Callable[[float], str], base: int = 10) -> Axes:
     return Axes(
         title=title,
@@ -137,7 +142,7 @@ def _quantity(run: RunData, quantity: Quantity, title: str, samples: Sequence[Sa
     values = [sample.value for sample in samples]
 
     def show(value: float) -> str:
-        return show_bytes(round(value)).replace(" bytes", " B") if is_bytes else f"{value:,.0f}"
+        return short_bytes(value) if is_bytes else f"{value:,.0f}"
 
     words = f"{show(values[0])} at first, {show(values[-1])} at last, {show(max(values))} at most"
     axes = _axes(run, f"{title.lower()} over time: {words}", max(values), show, 1024 if is_bytes else 10)

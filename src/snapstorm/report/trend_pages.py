@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from snapstorm.report.charts import Axes, Line, Scale, Stack, line_chart, scale_for, stacked_bars
 from snapstorm.report.history import headline
 from snapstorm.report.html import VERDICT_STYLES
-from snapstorm.report.html_figures import figure, survival_content
+from snapstorm.report.html_figures import figure, short_bytes, survival_content
 from snapstorm.report.markdown import MARKS, plain, table_lines
 from snapstorm.report.markup import Markup, element, escaped, joined, legend, page, section, table, tiles
 from snapstorm.report.summary import show_bytes
@@ -143,12 +143,8 @@ def _sizes(runs: Sequence[TrendRun], title: str, size_of: Callable[[TrendRun], f
     points = [(number + 0.5, size) for number, run in enumerate(runs) if (size := size_of(run)) is not None]
     if not points:
         return None
-
-    def show(value: float) -> str:
-        return show_bytes(round(value)).replace(" bytes", " B")
-
-    words = f"{show(points[0][1])} at first, {show(points[-1][1])} at last"
-    axes = _axes(runs, f"{title.lower()}, by run: {words}", max(size for _, size in points), show, 1024)
+    words = f"{short_bytes(points[0][1])} at first, {short_bytes(points[-1][1])} at last"
+    axes = _axes(runs, f"{title.lower()}, by run: {words}", max(size for _, size in points), short_bytes, 1024)
     return figure(title, words, line_chart(axes, [Line(title, "line-1", points)]))
 
 
