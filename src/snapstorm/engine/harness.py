@@ -150,7 +150,7 @@ class Harness:
     async def _replay(self, clients: Sequence[Client], recording: Recording) -> None:
         board, storm = Board(recording), self._storm
         faults = functools.partial(storm.replay, recording, board.wait) if storm is not None else None
-        async with beside(self._leaks.watch), beside_if(faults):
+        async with beside(self._leaks.watch), beside(self._measurements.record), beside_if(faults):
             await drive_recorded(clients, recording, self.engine, self._run, board)
 
     def prepare_faults(self, processes: ProcessRunner, network_path: NetworkPath | None) -> None:

@@ -173,7 +173,7 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
     row = next((found for found in ledger.runs() if found["number"] == number), None)
     if row is None:
         raise TestbedError(f"the testbed {testbed} has no run {number}")
-    summary = _object(row["summary"])
+    summary = as_object(row["summary"])
     operations = ledger.operations_of(number)
     verdict = row["verdict"] or NOT_ENDED
     return RunData(
@@ -185,9 +185,9 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
         ended_utc=row["ended_utc"],
         verdict=verdict,
         reason=summary.get("reason") or _why_there_is_no_verdict(verdict),
-        target=_object(row["target"]),
+        target=as_object(row["target"]),
         mode=ledger.fact("mode") or "?",
-        scenario=_scenario_name(row["scenario"]),
+        scenario=scenario_name(row["scenario"]),
         clients=sorted({found.client for found in operations}, key=_natural),
         seconds=summary.get("seconds") or ledger.latest_seconds(number),
         proven=_proven(ledger, number, summary),
@@ -208,8 +208,8 @@ def _why_there_is_no_verdict(verdict: str) -> str:
     return ""
 
 
-def _object(text: str | None) -> dict[str, Any]:
-    """A JSON object; empty for what is none. The scenario is stored as JSON in JSON."""
+def as_object(text: str | None) -> dict[str, Any]:
+    """A JSON object as the ledger has it; empty for what is none. The scenario is stored as JSON in JSON."""
     try:
         value = json.loads(text or "{}")
         value = json.loads(value) if isinstance(value, str) else value
@@ -218,9 +218,9 @@ def _object(text: str | None) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _scenario_name(text: str) -> str:
-    """Its name; `sweep` and the like are stored as words."""
-    name = _object(text).get("name")
+def scenario_name(text: str) -> str:
+    """The scenario's name; `sweep` and the like are stored as words."""
+    name = as_object(text).get("name")
     return str(name) if name else text.strip('"')[:100]
 
 

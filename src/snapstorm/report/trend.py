@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.samples import Quantity
 from snapstorm.report.document import survival_document
 from snapstorm.report.figures import percentile
-from snapstorm.report.run_data import NOT_ENDED
+from snapstorm.report.run_data import NOT_ENDED, as_object, scenario_name
 from snapstorm.report.timeline import FAMILIES
 from snapstorm.version import __version__
 
@@ -73,8 +72,8 @@ def _runs(ledger: Ledger) -> Iterator[TrendRun]:
 
 
 def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
-    number, summary = int(row["number"]), _object(row["summary"])
-    target, samples = _object(row["target"]), ledger.samples(number)
+    number, summary = int(row["number"]), as_object(row["summary"])
+    target, samples = as_object(row["target"]), ledger.samples(number)
     verified = ledger.verified_by(number)
     sizes = {quantity: [one.value for one in samples if one.name == quantity] for quantity in Quantity}
     return TrendRun(
@@ -82,7 +81,7 @@ def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
         began_utc=row["began_utc"],
         verdict=row["verdict"] or NOT_ENDED,
         target=" ".join((target.get("name", "?"), *target.get("versions", ()))),
-        scenario=str(_object(row["scenario"]).get("name") or row["scenario"].strip('"')[:100]),
+        scenario=scenario_name(row["scenario"]),
         seconds=summary.get("seconds") or ledger.latest_seconds(number),
         operations=ledger.count_operations_of(number),
         restores_verified=summary.get("restores_verified", verified.restores),
@@ -100,15 +99,6 @@ def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
 def _latency(ledger: Ledger, number: int) -> dict[str, tuple[float, float]]:
     found = {family: ledger.durations_of(number, FAMILIES[family]) for family in TIMED_FAMILIES}
     return {family: (percentile(each, 50), percentile(each, 99)) for family, each in found.items() if each}
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    try:
-        value = json.loads(text or "{}")
-        value = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def trend_document(trend: Trend) -> dict[str, Any]:
