@@ -433,8 +433,11 @@ def main() -> NoReturn:
         status = _complain("interrupted", EXIT_STATUS[Verdict.INTERRUPTED])
     except SnapstormError as error:
         status = _complain(str(error), EXIT_HARNESS)
-    except (BrokenPipeError, SystemExit):
-        # Whoever read our output has gone, which rich turns into an exit; there is nobody left to tell.
+    except SystemExit as error:
+        # rich turns a reader that has gone into an exit with 1, which would say that something is violated.
+        status = EXIT_HARNESS if error.code == 1 else error.code
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = EXIT_HARNESS
     except (OSError, sqlite3.Error) as error:

@@ -49,7 +49,7 @@ def test_a_repository_stays_within_its_limit(scratch: Path, target: str) -> None
 def test_a_testbed_at_its_limit_goes_on(scratch: Path, target: str) -> None:
     """Run after run on a repository that is soon full: each takes snapshots, verifies, and has room made at its end."""
     words = ("run", "--target", target, "--testbed", scratch / "bed", "--clients", "2", "--actions", "40", "--json")
-    small = ("--option", "write-random-files.size_bytes=100000..400000", "--option", "write-random-files.count=2..8")
+    small = ("--option", "write-random-files.size_bytes=100000..300000", "--option", "write-random-files.count=2..6")
     weights = ("--weights", "snapshot-root=40", "--weights", "write-random-files=60", "--weights", "expire=0")
     for seed in range(4 if target == "memory" else 2):
         ran = snapstorm(*words, *small, *weights, "--seed", f"{seed}", "--repository-bytes-max", "20MB")
