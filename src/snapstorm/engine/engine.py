@@ -71,7 +71,9 @@ class Engine:
         self._server = server
         self._checker = checker
         self._steps: dict[str, int] = {}
+        self._options: Mapping[str, Mapping[str, Any]] | None = None
         self._made = MadeActions({})
+        """The actions of the options that were given last, which are the same through a scenario."""
         self._probes = 0
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
@@ -111,8 +113,8 @@ class Engine:
     ) -> Outcome[Any]:
         """Perform a random action as the current client, by weight, drawn from the client's own stream."""
         step = self._next_step(None)
-        if options is not self._made.options:
-            self._made = MadeActions(options or {})
+        if options is not self._options:
+            self._options, self._made = options, MadeActions(options or {})
         now = self._room.weights(weights, self._run.ledger.count_live(step.client))
         # From a stream of its own, so that an action that is done again without having been chosen draws the same.
         draws = stream(self._run.seed, self._run.number, step.client, step.number, "choice")

@@ -31,12 +31,12 @@ class MadeActions:
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         """`options` holds for each key the options that differ from the defaults."""
-        self.options = options
+        self._options = options
         self._made: dict[str, Action] = {}
 
     def __call__(self, key: str) -> Action:
         """The action of that key."""
         action = self._made.get(key)
         if action is None:
-            action = self._made[key] = ACTIONS[key](**self.options.get(key, {}))
+            action = self._made[key] = ACTIONS[key](**self._options.get(key, {}))
         return action
