@@ -19,10 +19,9 @@ from typing import Annotated, Literal, TypeAlias
 import anyio
 from cyclopts import Parameter
 
-from snapstorm.cli_run import Interrupted, end_on_signal
+from snapstorm.cli_run import Interrupted, until_signal
 from snapstorm.engine.calibration import Calibration, Setup, Specimen, Trial, calibrate
 from snapstorm.engine.harness import HarnessOptions
-from snapstorm.engine.together import first_failure
 from snapstorm.errors import ConfigError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.work import Work, under_fault
@@ -217,14 +216,11 @@ def calibrate_with(specimens: Sequence[Specimen], seed: int, *, json_output: boo
 
 async def _try_all(specimens: Sequence[Specimen], directory: Path, seed: int, trials: list[Trial]) -> None:
     """Try one after the other, until all are tried or a signal ends it; each trial that has ended is added."""
-    try:
-        with anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(end_on_signal, scope)
-                async with aclosing(calibrate(specimens, directory, seed)) as tried:
-                    async for trial in tried:
-                        trials.append(trial)
-                        print(trial_line(trial, len(trials), len(specimens)), file=sys.stderr, flush=True)
-                tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first_failure(group) from group
+
+    async def try_each() -> None:
+        async with aclosing(calibrate(specimens, directory, seed)) as tried:
+            async for trial in tried:
+                trials.append(trial)
+                print(trial_line(trial, len(trials), len(specimens)), file=sys.stderr, flush=True)
+
+    await until_signal(try_each)

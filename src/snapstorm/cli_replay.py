@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,16 +13,16 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli_recorded import base_options
-from snapstorm.cli_run import Interrupted, ProgressChoice, end_on_signal
+from snapstorm.cli_run import Interrupted, ProgressChoice, until_signal
 from snapstorm.cli_which import find_run
 from snapstorm.cli_words import read_seconds
-from snapstorm.engine.again import Again, do_again_until
+from snapstorm.engine.again import Again, do_again
 from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.recording import Recorded, read_recorded
 from snapstorm.engine.testbed import read_testbed
-from snapstorm.engine.together import first_failure
 from snapstorm.errors import ConfigError
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
+from snapstorm.plan.scenarios import Scenario
 from snapstorm.report.progress import ProgressKind, progress
 
 REPEAT_MAX = 1000
@@ -78,11 +77,9 @@ def replay(
     which = find_run(run)
     with read_testbed(which.testbed) as ledger:
         recorded = read_recorded(ledger, which.number)
-    recording = recorded.scenario.recorded
-    assert recording is not None, "a recording was just made"
     scenario = recorded.scenario
     if sequential:
-        scenario = scenario.model_copy(update={"recorded": recording.sequential()})
+        scenario = scenario.model_copy(update={"recorded": recorded.recording.sequential()})
     seconds_max = read_seconds("--operation-timeout", operation_timeout)
     options = base_options(recorded, target, kopia, seconds_max, keep_going=keep_going)
     for note in recorded.notes:
@@ -104,27 +101,21 @@ def _below(testbed: Path, count: int) -> list[Path | None]:
 
 async def _replay(
     options: HarnessOptions,
-    scenario: Any,
+    scenario: Scenario,
     beds: Sequence[Path | None],
-    show: Any,
+    show: Callable[[int, Again], None],
     kind: ProgressKind,
 ) -> list[Again]:
     done: list[Again] = []
 
-    def keep(number: int, again: Again) -> None:
-        done.append(again)
-        show(number, again)
+    async def do_each() -> None:
+        for bed in beds:
+            done.append(await do_again(options, scenario, bed, listener))
+            show(len(done), done[-1])
 
-    with ExitStack() as stack, anyio.CancelScope() as scope:
-        listener = stack.enter_context(progress(kind, sys.stderr))
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(end_on_signal, scope)
-                await do_again_until(options, scenario, beds, keep, listener)
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise first_failure(group) from group
-    if scope.cancelled_caught:
+    with progress(kind, sys.stderr) as listener:
+        is_interrupted = await until_signal(do_each)
+    if is_interrupted:
         raise Interrupted
     return done
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import secrets
@@ -19,7 +20,7 @@ import anyio
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import read_testbed
-from snapstorm.engine.together import first_failure
+from snapstorm.engine.together import beside
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
@@ -189,28 +190,36 @@ async def _run(
     options: HarnessOptions, work: Callable[[Harness], Awaitable[object]] | None, kind: ProgressKind
 ) -> RunResult:
     harness: Harness | None = None
+
+    async def perform() -> None:
+        nonlocal harness
+        async with open_harness(options, listener) as opened:
+            harness = opened
+            if work is not None:
+                await work(opened)
+            await opened.finish()
+
     with progress(kind, sys.stderr) as listener:
         try:
-            with anyio.CancelScope() as scope:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(end_on_signal, scope)
-                    async with open_harness(options, listener) as opened:
-                        harness = opened
-                        if work is not None:
-                            await work(opened)
-                        await opened.finish()
-                    tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            error = first_failure(group)
+            await until_signal(perform)
+        except (HarnessError, TargetError):
             # Once a run has begun, an error is a verdict of its own; before, there is nothing to report on.
-            if harness is None or not isinstance(error, (HarnessError, TargetError)):
-                raise error from group
+            if harness is None:
+                raise
     if harness is None:
         raise Interrupted
     return harness.result
 
 
-async def end_on_signal(scope: anyio.CancelScope) -> None:
+async def until_signal(work: Callable[[], Awaitable[object]]) -> bool:
+    """Do the work to its end, unless a signal ends it. Returns whether one did; a failure is raised as itself."""
+    with anyio.CancelScope() as scope:
+        async with beside(functools.partial(_end_on_signal, scope)):
+            await work()
+    return scope.cancelled_caught
+
+
+async def _end_on_signal(scope: anyio.CancelScope) -> None:
     """The first signal ends the run cleanly; the second one at once (the watchdog then ends the children)."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         async for _ in signals:

@@ -15,14 +15,13 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli_recorded import base_options
-from snapstorm.cli_run import end_on_signal
+from snapstorm.cli_run import until_signal
 from snapstorm.cli_which import WhichRun, find_run
 from snapstorm.cli_words import read_seconds
 from snapstorm.engine.again import Again, scenario_of
 from snapstorm.engine.recording import Recorded, read_recorded
 from snapstorm.engine.shrink import STATE_NAME, State, Trials
 from snapstorm.engine.testbed import read_testbed
-from snapstorm.engine.together import first_failure
 from snapstorm.errors import ConfigError, TestbedError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.ledger.ledger import Ledger
@@ -92,7 +91,6 @@ def shrink(
     which = find_run(run)
     with read_testbed(which.testbed) as ledger:
         recorded = read_recorded(ledger, which.number)
-        restores = ledger.past.restores(which.number)
     if not recorded.guarantees:
         raise ConfigError(f"run {which.number} found no violation, so there is nothing to shrink")
     wanted = guarantee or recorded.guarantees[0]
@@ -114,7 +112,7 @@ def shrink(
         )
         work = _Shrinking(which, recorded, trials, state)
         _say_what_begins(which, recorded, wanted)
-        ending = anyio.run(work.run, restores)
+        ending = anyio.run(work.run)
     if state.best is None:
         print(f"{wanted} did not come back in {trials.executions} times", file=sys.stderr)
         return EXIT_INTERRUPTED if ending == "interrupted" else EXIT_NOT_SHOWN
@@ -139,31 +137,21 @@ class _Shrinking:
         self._chain: list[Recording] = []
         """All that was ever the best, the last last."""
 
-    async def run(self, restores: int) -> str:
+    async def run(self) -> str:
         """Shrink until it goes no further. Returns how it ended: `done`, `out of time` or `interrupted`."""
-        ending = "done"
-        with anyio.CancelScope() as scope:
-            try:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(end_on_signal, scope)
-                    try:
-                        await self._shrink(restores)
-                    except OutOfTime:
-                        ending = "out of time"
-                    tasks.cancel_scope.cancel()
-            except BaseExceptionGroup as group:
-                raise first_failure(group) from group
-        return "interrupted" if scope.cancelled_caught else ending
+        try:
+            return "interrupted" if await until_signal(self._shrink) else "done"
+        except OutOfTime:
+            return "out of time"
 
-    async def _shrink(self, restores: int) -> None:
-        whole = self._recorded.scenario.recorded
-        assert whole is not None, "a recording was just made"
+    async def _shrink(self) -> None:
+        whole = self._recorded.recording
         if self._state.best is None:
             if not await self._trials.find_repeats(whole):
                 return
             self._keep(whole)
-        reduction = Reduction(self._state.best or whole, self._shows, self._on_stage, self._state.tried)
-        await reduction.run(self._recorded.cut, restores)
+        reduction = Reduction(self._state.best or whole, self._shows, self._on_stage)
+        await reduction.run(self._recorded.cut, self._recorded.restores)
         await self._make_sure()
 
     async def _make_sure(self) -> None:
@@ -181,8 +169,10 @@ class _Shrinking:
             self._chain.pop()
 
     async def _shows(self, recording: Recording) -> bool:
-        shows = await self._trials.shows(recording)
-        self._state.tried[recording.model_dump_json()] = shows
+        key = recording.model_dump_json()
+        if key in self._state.tried:
+            return self._state.tried[key]
+        shows = self._state.tried[key] = await self._trials.shows(recording)
         if shows:
             self._keep(recording)
         self._state.executions, self._state.repeats = self._trials.executions, self._trials.repeats
@@ -213,10 +203,11 @@ def write_results(directory: Path, recorded: Recorded, best: Recording, shows: s
     toml = "\n".join(scenario_lines(scenario, as_json=False)) + "\n"
     texts = {"scenario.toml": toml, f"test_{shows.replace('-', '_')}.py": as_pytest(best, shows, toml)}
     with read_testbed(directory / "testbed") as ledger:
-        commands = list(ledger.past.commands(1))
+        commands = list(ledger.record.commands(1))
         if commands:
             script = Script(functools.partial(_manifest, ledger))
-            lines = script.lines(commands, shows, ledger.past.violating_operations(1))
+            showing = [row.violation.operation for row in ledger.recorded_violations(1)]
+            lines = script.lines(commands, shows, filter(None, showing))
             texts["reproduce.sh"] = "\n".join(lines) + "\n"
     files = [directory / name for name in texts]
     for file, text in zip(files, texts.values(), strict=True):
@@ -252,10 +243,8 @@ def _describe(recording: Recording) -> str:
 
 
 def _say_what_begins(which: WhichRun, recorded: Recorded, wanted: str) -> None:
-    whole = recorded.scenario.recorded
-    assert whole is not None, "a recording was just made"
     print(
-        f"shrinking run {which.number}: {_describe(whole)}, which showed a violation of {wanted}",
+        f"shrinking run {which.number}: {_describe(recorded.recording)}, which showed a violation of {wanted}",
         file=sys.stderr,
     )
     for note in recorded.notes:

@@ -85,7 +85,7 @@ def wait_for_operations(bed: Path) -> None:
         if (bed / "ledger.sqlite3").exists():
             try:
                 with read_testbed(bed) as ledger:
-                    if ledger.count_operations_of(1) > 20:
+                    if ledger.record.count_operations(1) > 20:
                         return
             except TestbedError:
                 pass  # It is just being made.

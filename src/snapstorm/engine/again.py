@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import anyio
 
 from snapstorm.engine.harness import HarnessOptions, open_harness
 from snapstorm.engine.recording import Recorded
 from snapstorm.engine.result import RunResult
-from snapstorm.engine.together import first_failure
-from snapstorm.errors import HarnessError, SnapstormError, TargetError
+from snapstorm.engine.together import plain_task_group
+from snapstorm.errors import HarnessError, TargetError
 from snapstorm.model.events import Listener, ignore
-from snapstorm.model.verdict import Verdict
 from snapstorm.plan.recording import Recording
 from snapstorm.plan.scenarios import Scenario
 
@@ -36,12 +33,12 @@ class Again:
 
 def scenario_of(recorded: Recorded, recording: Recording) -> Scenario:
     """The recorded run's scenario with another recording, which is a part of its own."""
-    faults = tuple(dict.fromkeys(fault.key for fault in recording.faults))
-    return recorded.scenario.model_copy(update={"recorded": recording, "clients": recording.clients, "faults": faults})
+    update = {"recorded": recording, "clients": recording.clients, "faults": recording.fault_keys}
+    return recorded.scenario.model_copy(update=update)
 
 
 def options_for(base: HarnessOptions, scenario: Scenario) -> HarnessOptions:
-    """How a run of this scenario is made. Raises ConfigError for one that holds no recording."""
+    """How a run of this scenario, which holds a recording, is made."""
     assert scenario.recorded is not None, "only recordings are done again"
     return replace(
         base,
@@ -64,39 +61,15 @@ async def do_again(
     options = replace(options_for(base, scenario), testbed=testbed)
     harness = None
     try:
-        async with open_harness(options, listener) as opened:
+        async with plain_task_group(), open_harness(options, listener) as opened:
             harness = opened
             await opened.run_scenario(scenario)
             await opened.finish()
     except (HarnessError, TargetError) as error:
         return _as_again(harness.result if harness else None, str(error))
-    except BaseExceptionGroup as group:
-        failure = first_failure(group)
-        if not isinstance(failure, SnapstormError):
-            raise failure from group
-        return _as_again(harness.result if harness else None, str(failure))
     return _as_again(harness.result, None)
 
 
 def _as_again(result: RunResult | None, error: str | None) -> Again:
     violations = result.tally.violations if result else ()
     return Again(result, error, frozenset(violation.guarantee.value for violation in violations))
-
-
-async def do_again_until(
-    base: HarnessOptions,
-    scenario: Scenario,
-    testbeds: Sequence[Path | None],
-    on_done: Callable[[int, Again], None],
-    listener: Listener = ignore,
-) -> list[Again]:
-    """Do it once on each of these testbeds. A signal that cancels this ends the run in progress cleanly."""
-    done: list[Again] = []
-    for number, testbed in enumerate(testbeds, start=1):
-        again = await do_again(base, scenario, testbed, listener)
-        done.append(again)
-        on_done(number, again)
-        if again.result is not None and again.result.verdict is Verdict.INTERRUPTED:
-            break
-        await anyio.lowlevel.checkpoint()
-    return done

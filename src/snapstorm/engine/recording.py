@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from snapstorm.engine.multiclient import OUR_HOST
-from snapstorm.errors import ConfigError
+from snapstorm.errors import ConfigError, TestbedError
+from snapstorm.ledger.findings import RecordedViolation
 from snapstorm.ledger.ledger import Ledger
-from snapstorm.ledger.past import PastOperation, PastRun
+from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.protocols import Mode
 from snapstorm.plan.recording import RecordedFault, RecordedStep, Recording
 from snapstorm.plan.scenarios import Scenario
@@ -34,17 +34,25 @@ class Recorded:
     """The programs that it ran against."""
     guarantees: tuple[str, ...]
     """What it found violated, the first first."""
+    restores: int
+    """How many it made, snapstorm's own included."""
     cut: str | None
     """The last step that may have to do with the violation; None for all of them."""
     notes: tuple[str, ...]
     """In what it can't be done again as it was."""
+
+    @property
+    def recording(self) -> Recording:
+        """What its clients did."""
+        assert self.scenario.recorded is not None, "it was made with one"
+        return self.scenario.recorded
 
 
 @dataclass
 class _Span:
     """A client's step, from its first operation to the end of its last."""
 
-    first: PastOperation
+    first: RecordedOperation
     began: int
     ended: int | None
     of: str | None = None
@@ -59,7 +67,7 @@ class _Reader:
     run: int
     spans: dict[tuple[str, int], _Span] = field(default_factory=dict)
 
-    def read(self, operations: Iterable[PastOperation]) -> None:
+    def read(self, operations: Iterable[RecordedOperation]) -> None:
         for operation in operations:
             span = self.spans.get((operation.client, operation.step))
             if span is None:
@@ -119,55 +127,67 @@ def _step_name(operation: str) -> str:
 def read_recorded(ledger: Ledger, number: int) -> Recorded:
     """What a run did, as a scenario. Raises TestbedError for a run that there is not, ConfigError where nothing of it
     can be done again."""
-    run = ledger.past.run(number)
+    run = ledger.record.run(number)
+    if run is None:
+        raise TestbedError(f"the testbed has no run {number}; `snapstorm history` lists them")
+    operations = {operation.id: operation for operation in ledger.record.operations(number)}
     reader = _Reader(number)
-    reader.read(ledger.past.client_operations(number))
+    reader.read(operation for operation in operations.values() if not operation.is_own)
     steps, left_out = reader.steps()
     if not steps:
         raise ConfigError(f"run {number} has no recorded steps that could be done again")
     faults = [
-        RecordedFault(key=fault.key, number=fault.number, after=reader.ended_before(fault.began_tick))
-        for fault in ledger.past.faults(number)
+        RecordedFault(key=fault.key, number=nth, after=reader.ended_before(fault.began_tick))
+        for nth, fault in enumerate(ledger.faults_of(number), start=1)
     ]
-    violated = ledger.past.violated_guarantees(number)
-    recording = Recording(seed=run.seed, run=number, steps=tuple(steps), faults=tuple(faults))
-    mode = ledger.fact("mode") or Mode.SERVER
+    violated = _violated(ledger.recorded_violations(number), operations)
+    recording = Recording(seed=run["seed"], run=number, steps=tuple(steps), faults=tuple(faults))
+    mode, target = ledger.fact("mode") or Mode.SERVER, run["target"]
     return Recorded(
-        scenario=_scenario(run, recording, mode),
-        target=run.target.get("asked") or ledger.fact("target"),
-        executables=tuple(found["path"] for found in run.target.get("executables", ()) if found.get("path")),
+        scenario=_scenario(number, run["scenario"], recording, mode),
+        target=target.get("asked") or ledger.fact("target"),
+        executables=tuple(found["path"] for found in target.get("executables", ()) if found.get("path")),
         guarantees=tuple(violated),
+        restores=sum(operation.action.startswith("restore-") for operation in operations.values()),
         cut=_cut(reader, violated),
         notes=tuple(_notes(number, left_out, steps)),
     )
 
 
-def _scenario(run: PastRun, recording: Recording, mode: str) -> Scenario:
-    """The recording with what else the run's scenario said that matters."""
-    kept = {name: value for name, value in _document(run.scenario).items() if name in _KEPT}
+def _violated(
+    violations: Iterable[RecordedViolation], operations: Mapping[str, RecordedOperation]
+) -> dict[str, int | None]:
+    """Which guarantees were violated, each with the tick at which the first operation began that showed it; None where
+    not only operations of clients did."""
+    found: dict[str, list[int | None]] = {}
+    for row in violations:
+        if row.accepted_reason is None:
+            showing = operations.get(row.violation.operation or "")
+            tick = None if showing is None or showing.is_own else showing.began_tick
+            found.setdefault(row.violation.guarantee.value, []).append(tick)
+    return {
+        guarantee: None if None in ticks else min(tick for tick in ticks if tick is not None)
+        for guarantee, ticks in found.items()
+    }
+
+
+def _scenario(number: int, was: Any, recording: Recording, mode: str) -> Scenario:
+    """The recording with what else the run's scenario said that matters; of the library's, which has only a name,
+    nothing."""
+    kept = {name: was[name] for name in _KEPT if isinstance(was, dict) and name in was}
     try:
         return Scenario.model_validate(
             {
-                "name": f"replay of run {run.number}",
+                "name": f"replay of run {number}",
                 "clients": recording.clients,
                 "mode": mode,
                 "recorded": recording,
-                "faults": tuple(dict.fromkeys(fault.key for fault in recording.faults)),
+                "faults": recording.fault_keys,
                 **kept,
             }
         )
     except ValidationError as error:
-        raise ConfigError(f"the recording of run {run.number} can't be used: {error.errors()[0]['msg']}") from error
-
-
-def _document(text: str) -> dict[str, Any]:
-    """A run's scenario; nothing for a run of the library, which has only a name."""
-    try:
-        found = json.loads(text)
-        document = json.loads(found) if isinstance(found, str) else found
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
+        raise ConfigError(f"the recording of run {number} can't be used: {error.errors()[0]['msg']}") from error
 
 
 def _cut(reader: _Reader, violated: dict[str, int | None]) -> str | None:

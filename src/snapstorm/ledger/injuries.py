@@ -19,6 +19,7 @@ class FaultRecord:
     run: int
     key: str
     details: dict[str, Any]
+    began_tick: int
     began_seconds: float
     """On the clock of its run."""
     ended_seconds: float | None
@@ -66,6 +67,7 @@ class Injuries(LedgerBase):
 
     def _faults(self, which: str, *values: object) -> list[FaultRecord]:
         rows = self._connection.execute(
-            f"SELECT number, run, key, details, began_seconds, ended_seconds, outcome FROM faults {which}", values
+            f"SELECT number, run, key, details, began_tick, began_seconds, ended_seconds, outcome FROM faults {which}",
+            values,
         )
         return [FaultRecord(row[0], row[1], row[2], json.loads(row[3]), *row[4:]) for row in rows]

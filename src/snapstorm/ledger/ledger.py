@@ -30,7 +30,6 @@ from snapstorm.ledger.manifests import ManifestCache
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.observations import Observations
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
-from snapstorm.ledger.past import Past
 from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples
 from snapstorm.model.expectations import Expectation, Settled, State, states_after
@@ -89,7 +88,6 @@ class Ledger(Findings, Injuries, Observations, Samples, RunRows):
         self._manifests = ManifestCache()
         self._is_only_writer = False
         self.history = History(connection)
-        self.past = Past(connection)
         self.gaps = Gaps(connection, on_change=self._effects.forget_counts)
         self._tick = self._recorded_tick()
 

@@ -1,4 +1,4 @@
-"""The record of a run: which operations there were, when, and what became of them. For evidence, and for judging again.
+"""The record of a run: what there was, when, and what became of it. For evidence, judging again, and doing again.
 
 Read only; nothing that a run decides rests on it.
 """
@@ -45,8 +45,22 @@ class RecordedOperation:
         return None if self.seconds is None else self.began_seconds + self.seconds
 
 
+@dataclass(frozen=True)
+class RecordedCommand:
+    """A command that the target's programs were given."""
+
+    argv: list[str]
+    directory: str | None
+    operation: str | None
+    snapshot: str | None
+    """Of the operation, if it was to take one: its id; and so `manifest` and `source`."""
+    manifest: str | None
+    source: str | None
+    exit_code: int | None
+
+
 class Record:
-    """Reads the operations of a ledger."""
+    """Reads what was done in a ledger's runs."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -58,7 +72,7 @@ class Record:
         if row is None:
             return None
         values = dict(zip(columns, row, strict=True))
-        return values | {name: _value(values[name]) for name in ("scenario", "target", "summary")}
+        return values | {name: json_value(values[name]) for name in ("scenario", "target", "summary")}
 
     def operation(self, operation: str) -> RecordedOperation | None:
         return next(self._operations("WHERE id = ?", operation), None)
@@ -89,6 +103,16 @@ class Record:
         row = self._connection.execute("SELECT count(*) FROM operations WHERE run = ?", (run_number,)).fetchone()
         return int(row[0])
 
+    def commands(self, run_number: int) -> Iterator[RecordedCommand]:
+        """The commands of a run in the order in which they began, each with the snapshot that it was to take."""
+        rows = self._connection.execute(
+            "SELECT c.argv, c.directory, c.operation, e.snapshot, e.manifest, e.source, c.exit_code FROM commands c"
+            " LEFT JOIN expectations e ON e.operation = c.operation WHERE c.run = ? ORDER BY c.began_seconds, c.number",
+            (run_number,),
+        )
+        for argv, *rest in rows:
+            yield RecordedCommand(json.loads(argv), *rest)
+
     def has_manifest(self, digest: str) -> bool:
         """Whether a manifest is still there: those of deleted snapshots are dropped."""
         found = self._connection.execute("SELECT 1 FROM manifests WHERE digest = ?", (digest,)).fetchone()
@@ -103,10 +127,10 @@ class Record:
             yield RecordedOperation(**found)
 
 
-def _value(text: str | None) -> Any:
+def json_value(text: str | None) -> Any:
     """What a column holds as JSON; as it is where it is none. A scenario is JSON in JSON."""
     try:
         found = json.loads(text or "null")
-        return _value(found) if isinstance(found, str) else found
+        return json_value(found) if isinstance(found, str) else found
     except ValueError:
         return text

@@ -75,10 +75,6 @@ class RunRows(LedgerBase):
         )
         return [OperationRow(*row) for row in rows]
 
-    def count_operations_of(self, run_number: int) -> int:
-        """How many operations of a run are recorded."""
-        return int(self._one("SELECT count(*) FROM operations WHERE run = ?", (run_number,))[0])
-
     def durations_of(self, run_number: int, actions: Sequence[str]) -> list[float]:
         """How long operations of these kinds took that did something, in order of seconds."""
         rows = self._connection.execute(

@@ -7,6 +7,7 @@ recorded operations, without the run: `client-2-7` is the seventh step of `clien
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -91,6 +92,16 @@ class Recording(BaseModel):
         if self.steps:
             document["steps"] = [step.as_document() for step in self.steps]
         return document
+
+    @property
+    def fault_keys(self) -> tuple[str, ...]:
+        """Which faults strike, each once."""
+        return tuple(dict.fromkeys(fault.key for fault in self.faults))
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether each step waits for just the one before it, as `sequential` makes it."""
+        return all(step.after == (before.name,) for before, step in itertools.pairwise(self.steps))
 
     @property
     def clients(self) -> int:

@@ -7,8 +7,8 @@ candidate is tried is the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from snapstorm.model.actions import LATEST, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
@@ -37,13 +37,8 @@ class Reduction:
 
     best: Recording
     shows: Shows
+    """Asked again of a candidate that it has tried before, it need not try again."""
     on_stage: Callable[[str], None] = lambda _: None
-    _tried: dict[str, bool] = field(default_factory=dict)
-
-    @property
-    def tried(self) -> dict[str, bool]:
-        """Every candidate so far, as JSON, and whether it showed the violation; to go on with later."""
-        return self._tried
 
     async def run(self, cut: str | None = None, restores: int = 0) -> None:
         """Reduce as far as it goes. `cut` is the last step that may matter; `restores` says how many restores the
@@ -68,12 +63,10 @@ class Reduction:
         """Whether it shows the violation; if so it is the best from now on."""
         if not candidate.steps:
             return False
-        key = candidate.model_dump_json()
-        if key not in self._tried:
-            self._tried[key] = await self.shows(candidate)
-        if self._tried[key]:
+        shows = await self.shows(candidate)
+        if shows:
             self.best = candidate
-        return self._tried[key]
+        return shows
 
     async def _cut(self, last: str | None) -> None:
         names = [step.name for step in self.best.steps]
@@ -116,20 +109,12 @@ class Reduction:
 
     async def _actions(self) -> None:
         async def try_steps(names: Sequence[str]) -> bool:
-            kept = self.best_of(whole, names)
-            return await self._try(kept)
+            kept = whole.keeping(names)
+            return await self._try(kept.sequential() if is_sequence else kept)
 
         whole = self.best
+        is_sequence = whole.is_sequence and len(whole.steps) > 1
         await minimize([step.name for step in whole.steps], try_steps)
-
-    @staticmethod
-    def best_of(whole: Recording, names: Iterable[str]) -> Recording:
-        """These steps of the recording; where it was a sequence, it is one again."""
-        kept = whole.keeping(names)
-        is_sequence = all(
-            step.after == (before.name,) for before, step in zip(whole.steps, whole.steps[1:], strict=False)
-        )
-        return kept.sequential() if is_sequence and len(whole.steps) > 1 else kept
 
     async def _repetitions(self) -> None:
         await self._try(joined(self.best))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 
@@ -18,16 +17,17 @@ def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
     """
     if any(step.draws is not None for step in recording.steps):
         return _as_scenario_program(scenario_toml, shows)
-    bodies = _one_flow(recording) if _is_sequence(recording) else _a_flow_each(recording)
+    is_one_flow = recording.clients == 1 or recording.is_sequence
+    bodies = _one_flow(recording) if is_one_flow else _a_flow_each(recording)
     used = sorted({type(_as_written(step)).__name__ for step in recording.steps})
     marks = [f"seed={recording.seed}"]
     if recording.faults:
-        keys = ", ".join(repr(key) for key in dict.fromkeys(fault.key for fault in recording.faults))
+        keys = ", ".join(repr(key) for key in recording.fault_keys)
         marks.append(f"faults=({keys},)")
     lines = [
         f'"""Shows a violation of {shows}. Run it with: pytest FILE"""',
         "",
-        *(["import anyio"] if not _is_sequence(recording) else []),
+        *(["import anyio"] if not is_one_flow else []),
         "import pytest",
         "",
         f"from snapstorm.model.actions import {', '.join(used)}",
@@ -56,11 +56,6 @@ async def test_{_function_name(shows)}(harness):
 
 def _function_name(shows: str) -> str:
     return re.sub("[^a-z]+", "_", shows)
-
-
-def _is_sequence(recording: Recording) -> bool:
-    steps = recording.steps
-    return recording.clients == 1 or all(step.after == (before.name,) for before, step in itertools.pairwise(steps))
 
 
 def _one_flow(recording: Recording) -> Iterator[str]:

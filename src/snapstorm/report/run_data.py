@@ -5,7 +5,6 @@ A run that was killed, or that is going on, is read as far as it came. What rend
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from snapstorm.errors import TestbedError
 from snapstorm.ledger.history import SurvivalTables
 from snapstorm.ledger.injuries import FaultRecord
 from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.record import json_value
 from snapstorm.ledger.run_rows import OperationRow, RanCommand, ViolationRow
 from snapstorm.ledger.samples import Sample
 from snapstorm.model.expectations import IN_DOUBT, State
@@ -209,12 +209,8 @@ def _why_there_is_no_verdict(verdict: str) -> str:
 
 
 def as_object(text: str | None) -> dict[str, Any]:
-    """A JSON object as the ledger has it; empty for what is none. The scenario is stored as JSON in JSON."""
-    try:
-        value = json.loads(text or "{}")
-        value = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return {}
+    """A JSON object as the ledger has it; empty for what is none."""
+    value = json_value(text)
     return value if isinstance(value, dict) else {}
 
 

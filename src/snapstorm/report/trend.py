@@ -83,7 +83,7 @@ def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
         target=" ".join((target.get("name", "?"), *target.get("versions", ()))),
         scenario=scenario_name(row["scenario"]),
         seconds=summary.get("seconds") or ledger.latest_seconds(number),
-        operations=ledger.count_operations_of(number),
+        operations=ledger.record.count_operations(number),
         restores_verified=summary.get("restores_verified", verified.restores),
         restores_earlier_runs=summary.get("restores_verified_earlier_runs", 0),
         bytes_verified=summary.get("bytes_verified", verified.bytes_verified),

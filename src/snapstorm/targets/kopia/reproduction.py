@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from snapstorm.ledger.past import PastCommand
+from snapstorm.ledger.record import RecordedCommand
 from snapstorm.model.content import run_bytes, runs
 from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, show_path
 
@@ -84,7 +84,7 @@ class Script:
         self._numbers: dict[str, int] = {}
         self._embedded_bytes = 0
 
-    def lines(self, commands: Sequence[PastCommand], shows: str, last_operations: Iterable[str]) -> Iterator[str]:
+    def lines(self, commands: Sequence[RecordedCommand], shows: str, last_operations: Iterable[str]) -> Iterator[str]:
         """The script. It ends with the commands of the operations that have shown the violation, if they are known."""
         commands = list(_up_to(commands, frozenset(last_operations)))
         # The first command makes the repository, in the server's directory on the testbed.
@@ -99,7 +99,7 @@ class Script:
         yield '[ "$shown" = 1 ] || echo "not shown"'
         yield 'exit "$shown"'
 
-    def _command(self, command: PastCommand) -> Iterator[str]:
+    def _command(self, command: RecordedCommand) -> Iterator[str]:
         words = command.argv[1:]
         where = self._quoted(command.directory or self._bed)
         password = _password(command.directory or "")
@@ -122,7 +122,7 @@ class Script:
         yield 'URL=$(sed -n "s/^SERVER ADDRESS: //p" "$BED/server.log" | head -n 1)'
         yield 'PIN=$(sed -n "s/^SERVER CERT SHA256: //p" "$BED/server.log" | head -n 1)'
 
-    def _snapshot(self, command: PastCommand, where: str, password: str, words: Sequence[str]) -> Iterator[str]:
+    def _snapshot(self, command: RecordedCommand, where: str, password: str, words: Sequence[str]) -> Iterator[str]:
         source, manifest = command.source or "", self._manifest_of(command.manifest or "")
         number = self._numbers[command.snapshot or ""] = len(self._numbers) + 1
         yield ""
@@ -204,7 +204,7 @@ class Script:
         return '"$BED"/bed'.join(parts)
 
 
-def _up_to(commands: Sequence[PastCommand], operations: frozenset[str]) -> Iterator[PastCommand]:
+def _up_to(commands: Sequence[RecordedCommand], operations: frozenset[str]) -> Iterator[RecordedCommand]:
     """The commands up to the last one of these operations; all of them if none is known."""
     last = max((index for index, command in enumerate(commands) if command.operation in operations), default=None)
     yield from commands if last is None else commands[: last + 1]
