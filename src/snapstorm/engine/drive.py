@@ -25,12 +25,14 @@ class Budget:
 
     run: Run
     deadline_seconds: float | None
-    """On the run's own clock."""
+    """On the run's own clock, which stands while the run is paused."""
     actions_left: int | None
 
     def take(self) -> bool:
         """Whether one more action may begin; counts it if so."""
-        if self.deadline_seconds is not None and self.run.now_seconds() >= self.deadline_seconds:
+        deadline_seconds = self.deadline_seconds
+        worked_seconds = self.run.now_seconds() - self.run.control.paused_seconds
+        if deadline_seconds is not None and worked_seconds >= deadline_seconds:
             return False
         if self.actions_left is not None:
             if self.actions_left <= 0:
@@ -72,8 +74,15 @@ class Barrier:
 
 
 def may_go_on(run: Run) -> bool:
-    """A violation ends the clients' work, so that what it left can be seen, unless the run is to keep going."""
-    return run.keep_going or not run.tally.violations
+    """A violation ends the clients' work, so that what it left can be seen, unless the run is to keep going. So does
+    whoever watches, if asked to."""
+    return not run.control.is_stopping and (run.keep_going or not run.tally.violations)
+
+
+async def is_next_due(run: Run) -> bool:
+    """Whether a client may begin its next action; waits while the run is paused."""
+    await run.control.may_begin()
+    return may_go_on(run)
 
 
 async def drive(clients: Sequence[Client], scenario: Scenario, engine: Engine, run: Run) -> None:
@@ -109,14 +118,14 @@ class ClientPart:
             finally:
                 # However its steps ended: the others must not wait for it for ever.
                 self.barrier.leave()
-            while self.scenario.is_random and may_go_on(self.run) and self.budget.take():
+            while self.scenario.is_random and await is_next_due(self.run) and self.budget.take():
                 await self.engine.execute_random(self.scenario.weights, self.scenario.options)
                 await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
 
     async def _do(self, step: Step) -> None:
         action = step.make()
         for _ in range(step.repeat):
-            if not may_go_on(self.run):
+            if not await is_next_due(self.run):
                 return
             await self.engine.execute(action)
             await checkpoint()

@@ -25,6 +25,7 @@ from snapstorm.engine.aftermath import Aftermath
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.cleaner import cleaning
 from snapstorm.engine.client import Client
+from snapstorm.engine.control import Control
 from snapstorm.engine.copies import open_persistence
 from snapstorm.engine.drive import drive
 from snapstorm.engine.engine import Engine
@@ -63,11 +64,11 @@ from snapstorm.engine.testbed import (
 from snapstorm.engine.together import beside, beside_if, together
 from snapstorm.errors import ConfigError, HarnessError, TargetError
 from snapstorm.faults.base import Scene
-from snapstorm.faults.catalogue import ALL, read_keys
+from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.abilities import Routed, RunsCommands
-from snapstorm.model.events import Listener, Noted, ignore
+from snapstorm.model.events import Listener, Noted, RunEnded, ignore
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import FileWriter, Mode, Server, Target
 from snapstorm.model.verdict import decide
@@ -133,14 +134,15 @@ class Harness:
         One client's failure cancels the others and ends their processes; the first failure is raised.
         """
         clients = await self.connect_clients(count)
-        with self._run.part("actions", f"{count} client(s) at work"):
+        with self._run.part("actions", f"{count} client(s) at work"), self._run.control.working():
             async with beside(self._leaks.watch), beside(self._measurements.record), blowing(self._storm):
                 await together([functools.partial(flow, client) for client in clients])
 
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
         clients = await self.connect_clients(scenario.clients)
-        with self._run.part("actions", f"{scenario.name}: {scenario.clients} client(s) at work"):
+        words = f"{scenario.name}: {scenario.clients} client(s) at work"
+        with self._run.part("actions", words), self._run.control.working():
             if scenario.recorded is not None:
                 await self._replay(clients, scenario.recorded)
                 return
@@ -158,12 +160,23 @@ class Harness:
 
         Raises HarnessError for one that was asked for by name, and when none is possible.
         """
-        keys = read_keys(self._options.faults)
-        if not keys:
+        keys, control = read_keys(self._options.faults), self._run.control
+        if not keys and not control.is_watched:
             return
-        self._run.tally.faults_asked = True
+        scene = self._scene(processes, network_path)
+        possible = self._choose_faults(keys, scene) if keys else []
+        if control.is_watched:
+            injectable, reasons = split_by_possibility(tuple(FAULTS), scene)
+            control.faults = {key: reasons.get(key) for key in FAULTS}
+            if not injectable and not possible:
+                return
+        elif not possible:
+            return
+        self._storm = Storm(self._run, scene, possible, self._options.fault_pace, self._options.fault_weights)
+
+    def _scene(self, processes: ProcessRunner, network_path: NetworkPath | None) -> Scene:
         is_routed = isinstance(self._server, Routed) and self._server.is_routed
-        scene = Scene(
+        return Scene(
             server=self._server,
             clients=self._connected,
             processes=processes,
@@ -172,6 +185,10 @@ class Harness:
             judge=self._judge,
             network_path=network_path if is_routed else None,
         )
+
+    def _choose_faults(self, keys: Sequence[str], scene: Scene) -> list[str]:
+        """Of the faults that were asked for, those that are possible. Raises HarnessError as `prepare_faults` does."""
+        self._run.tally.faults_asked = True
         possible, reasons = split_by_possibility(keys, scene)
         if reasons and ALL not in self._options.faults and not self._options.are_faults_optional:
             key, reason = next(iter(reasons.items()))
@@ -181,10 +198,9 @@ class Harness:
             self._run.note(f"left out of the faults, because {reason}: {left_out}")
         if not possible and self._options.are_faults_optional:
             self._run.tally.faults_asked = False
-            return
-        if not possible:
+        elif not possible:
             raise HarnessError("no fault is possible here")
-        self._storm = Storm(self._run, scene, possible, self._options.fault_pace, self._options.fault_weights)
+        return possible
 
     async def connect_clients(self, count: int) -> list[Client]:
         """The first `count` clients of the testbed, connected."""
@@ -310,6 +326,7 @@ class Harness:
         except HarnessError as error:
             self.note_error(error)
             self._result = self._make_result()
+        run.emit(RunEnded(self._result.verdict.value, self._result.reason))
         with suppress(OSError):  # Holds evidence, if it is not empty.
             run.directory.rmdir()
 
@@ -349,8 +366,11 @@ class Harness:
 
 
 @asynccontextmanager
-async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> AsyncIterator[Harness]:
-    """Open a testbed and start its target for one run.
+async def open_harness(
+    options: HarnessOptions, listener: Listener = ignore, control: Control | None = None
+) -> AsyncIterator[Harness]:
+    """Open a testbed and start its target for one run. Whoever holds `control` may pause the run, end its clients' work
+    before its time, and have faults injected.
 
     Raises ConfigError, HarnessError or TestbedError, one line each. What goes wrong before the target serves leaves
     nothing behind.
@@ -386,7 +406,7 @@ async def open_harness(options: HarnessOptions, listener: Listener = ignore) -> 
                 take_over=options.take_over or options.copied_from is not None,
             )
         )
-        run = begin_run(options, testbed, target, place, workdir, listener)
+        run = begin_run(options, testbed, target, place, workdir, listener, control)
         stack.callback(recorder.record_for(run))
         with recording_failure(run):
             with run.part("set_up", "starting the server"), run.meter.busy(Work.TARGET):

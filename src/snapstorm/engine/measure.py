@@ -22,6 +22,7 @@ from snapstorm.engine.together import together
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.ledger.samples import Quantity, Sample
 from snapstorm.model.abilities import InProcess, StoredInFiles
+from snapstorm.model.events import Measured
 from snapstorm.model.protocols import Server
 from snapstorm.runtime.threads import Urgency, run_file_work
 
@@ -120,6 +121,7 @@ class Measurements:
 
     def _add(self, quantity: Quantity, value: float) -> None:
         self._unwritten.append(Sample(round(self._run.now_seconds(), 3), quantity.value, value))
+        self._run.emit(Measured(quantity.value, value))
 
     def _write(self) -> None:
         samples, self._unwritten = self._unwritten, []

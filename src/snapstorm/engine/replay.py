@@ -13,7 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.engine.client import Client
-from snapstorm.engine.drive import may_go_on
+from snapstorm.engine.drive import is_next_due
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.multiclient import acting_as
 from snapstorm.engine.run import Run
@@ -69,7 +69,7 @@ async def drive_recorded(
         """Whether it was done as often as it is to be."""
         operation = ""
         for _ in range(step.repeat):
-            if not may_go_on(run):
+            if not await is_next_due(run):
                 return False
             operation = await engine.execute_recorded(step, recording, board.operation_of(step.of))
             await checkpoint()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from snapstorm.engine.control import Control
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import HarnessError, TargetError
 from snapstorm.faults.weather import Weather
@@ -50,6 +51,8 @@ class Run:
     fault_pace: float = 1.0
     meters_operations: bool = False
     """The target runs no processes, so that its time is that of its operations."""
+    control: Control = field(default_factory=Control)
+    """What those who watch ask for."""
     tally: Tally = field(default_factory=Tally)
     seconds_by_part: dict[str, float] = field(default_factory=dict)
     commands: dict[str, list[CompletedCommand]] = field(default_factory=dict)

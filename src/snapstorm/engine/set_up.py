@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from snapstorm.engine.control import Control
 from snapstorm.engine.copies import make_from_copy
 from snapstorm.engine.engine import clear_restores
 from snapstorm.engine.multiclient import OUR_HOST
@@ -26,7 +27,7 @@ from snapstorm.faults.base import FaultKind
 from snapstorm.faults.catalogue import FAULTS, read_keys
 from snapstorm.faults.network_path import NetworkPath, open_network_path
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.model.events import Listener, Noted
+from snapstorm.model.events import Listener, Noted, RunBegan
 from snapstorm.model.protocols import Server, Target, TargetPlace
 from snapstorm.model.storage import read_storage
 from snapstorm.model.verdict import Verdict
@@ -148,7 +149,13 @@ def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
 
 
 def begin_run(
-    options: HarnessOptions, testbed: Testbed, target: Target, place: TargetPlace, workdir: Path, listener: Listener
+    options: HarnessOptions,
+    testbed: Testbed,
+    target: Target,
+    place: TargetPlace,
+    workdir: Path,
+    listener: Listener,
+    control: Control | None = None,
 ) -> Run:
     ledger, clock = testbed.ledger, Clock()
     seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
@@ -160,6 +167,7 @@ def begin_run(
         target=json.dumps({**target.description.as_json(), "asked": options.target}),
     )
     target_versions = " ".join((target.description.name, *target.description.versions))
+    listener(RunBegan(testbed.directory, number, seed, target_versions))
     listener(Noted(f"run {number}, seed {seed}, {target_versions}", is_warning=False))
     directory = testbed.run_directory(number)
     directory.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -179,6 +187,9 @@ def begin_run(
         is_across_versions=len(ledger.target_versions()) > 1,
     )
     run.tally.is_sweep_only = options.is_sweep_only
+    if control is not None:
+        run.control = control
+        control.watch(run.now_seconds, run.note)
     return run
 
 

@@ -6,6 +6,7 @@ order, before any comes again.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -59,13 +60,22 @@ class Storm:
         order = stream(self._run.seed, self._run.number, "storm")
         deck = self._shuffled(self._keys, order)
         while True:
-            await anyio.sleep(order.uniform(*CALM_SECONDS) / self._pace)
+            calm_seconds = order.uniform(*CALM_SECONDS) / self._pace if self._keys else math.inf
+            while (asked := await self._run.control.next_fault(calm_seconds)) is not None:
+                await self._strike_asked(asked)
             if not deck:
                 deck = self._shuffled(weighted_deck(self._keys, self._weights), order)
             self._struck += 1
             key, draws = deck.pop(), stream(self._run.seed, self._run.number, "fault", self._struck)
-            if not await self.strike(key, draws) and key not in deck and len(self._keys) > 1:
+            if await self.strike(key, draws) != HEALED and key not in deck and len(self._keys) > 1:
                 deck.insert(0, key)  # It found nothing to break: later it may.
+
+    async def _strike_asked(self, key: str) -> None:
+        """What somebody who watches asked for. It is drawn and recorded like every other fault."""
+        self._struck += 1
+        outcome = await self.strike(key, stream(self._run.seed, self._run.number, "fault", self._struck))
+        if outcome != HEALED:
+            self._run.note(f"the fault {key} that somebody asked for: {outcome}")
 
     async def replay(self, recording: Recording, wait: Callable[[Sequence[str]], Awaitable[None]]) -> None:
         """Inject the faults of a recording, each when the steps have ended after which it struck, until cancelled."""
@@ -80,8 +90,8 @@ class Storm:
         draws.shuffle(deck)
         return deck
 
-    async def strike(self, key: str, draws: random.Random) -> bool:
-        """Inject one fault, hold it, heal it. Returns whether it broke anything."""
+    async def strike(self, key: str, draws: random.Random) -> str:
+        """Inject one fault, hold it, heal it. Returns what came of it: HEALED, or why it broke nothing."""
         number = self._run.ledger.begin_fault(
             self._run.number, key, tick=self._run.ledger.next_tick(), began_seconds=self._run.now_seconds()
         )
@@ -104,7 +114,7 @@ class Storm:
                     await self._heal(fault)
                     outcome = outcome if outcome.startswith("failed") else HEALED
                 active.end(outcome)
-        return outcome == HEALED
+        return outcome
 
     async def _heal(self, fault: Fault) -> None:
         """Heal, again and again if need be: what a fault has broken may also be in the way of its healing."""

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from snapstorm.model.guarantees import Violation
+
+
+@dataclass(frozen=True)
+class RunBegan:
+    """A run stands in the ledger. From now on it can be read there, as far as it has come."""
+
+    testbed: Path
+    run: int
+    seed: int
+    target: str
+    """With its versions."""
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The run's verdict is decided; its processes may still be ending."""
+
+    verdict: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,15 @@ class FaultEnded:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What a process or a directory holds was looked at."""
+
+    quantity: str
+    """As in the ledger: `server-memory-bytes`."""
+    value: float
+
+
+@dataclass(frozen=True)
 class Noted:
     """Something a reader should know that is no violation."""
 
@@ -77,7 +106,9 @@ class Noted:
 
 
 Event: TypeAlias = (
-    PhaseBegan
+    RunBegan
+    | RunEnded
+    | PhaseBegan
     | ActionBegan
     | ActionEnded
     | RestoreVerified
@@ -85,9 +116,20 @@ Event: TypeAlias = (
     | SweepAdvanced
     | FaultBegan
     | FaultEnded
+    | Measured
     | Noted
 )
 Listener: TypeAlias = Callable[[Event], None]
+
+
+def both(one: Listener, other: Listener) -> Listener:
+    """A listener that tells two."""
+
+    def tell(event: Event) -> None:
+        one(event)
+        other(event)
+
+    return tell
 
 
 def ignore(event: Event) -> None:

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from snapstorm.engine.control import Control
 from snapstorm.engine.drive import Barrier, drive
 from snapstorm.engine.multiclient import current_client
 from snapstorm.model.actions import Action
@@ -60,7 +61,7 @@ class Recorder:
 async def drive_recorded(recorder: Recorder, clients: int = 3, *, keep_going: bool = False, **more: Any) -> None:
     scenario = Scenario.model_validate({"name": "x", "clients": clients, "steps": STEPS, **more})
     tally = SimpleNamespace(violations=recorder.violations)
-    run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=lambda: 0.0)
+    run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=lambda: 0.0, control=Control())
     engine: Any = recorder
     some: list[Any] = [SimpleNamespace(name=f"c{number}") for number in range(1, clients + 1)]
     with anyio.fail_after(SECONDS_MAX):

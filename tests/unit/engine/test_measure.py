@@ -52,7 +52,9 @@ class Ledger:
 
 def _measurements(directory: Path, server: Server) -> tuple[Measurements, Any]:
     ledger = Ledger()
-    run: Any = SimpleNamespace(place=Place(directory), ledger=ledger, number=7, now_seconds=lambda: 12.3456)
+    run: Any = SimpleNamespace(
+        place=Place(directory), ledger=ledger, number=7, now_seconds=lambda: 12.3456, emit=lambda event: None
+    )
     anything: Any = server
     return Measurements(run, anything, ["alice"]), ledger
 

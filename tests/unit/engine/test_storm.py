@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from snapstorm.engine import storm as storm_module
+from snapstorm.engine.control import Control
 from snapstorm.engine.storm import Storm, blowing, heal_what_is_left
 from snapstorm.errors import HarnessError, OperationUnknown
 from snapstorm.faults.base import Fault, FaultKind, NothingToBreak, Record
@@ -66,6 +67,7 @@ def new_storm(
         weather=Weather(anyio.current_time),
         now_seconds=anyio.current_time,
         emit=lambda event: None,
+        control=Control(),
     )
     scene: Any = SimpleNamespace()
     return Storm(run, scene, list(table), PACE, {}), run
@@ -151,3 +153,36 @@ async def test_what_a_killed_run_left_is_healed_latest_first(monkeypatch: pytest
     assert ledger.open_faults() == []
     heal_what_is_left(ledger, notes.append)
     assert len(notes) == 2
+
+
+async def test_what_somebody_asks_for_strikes_beside_the_storms_own(
+    monkeypatch: pytest.MonkeyPatch, ledger: Ledger
+) -> None:
+    storm, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
+    quiet = Storm(run, SimpleNamespace(), [], PACE, {})  # type: ignore[arg-type]  # no fault here looks at it
+    run.control.watch(anyio.current_time, lambda words: None)
+    run.control.faults = {"wanted": None}
+    with run.control.working():
+        for one in (quiet, storm):
+            Recorded.done.clear()
+            run.control.inject("wanted")
+            await blow_for(one, 0.3)
+            assert Recorded.done[:2] == ["inject wanted", "heal wanted"]
+    asked_alone = run.tally.faults["wanted"] - Recorded.done.count("inject wanted")
+    assert asked_alone == 1
+
+
+async def test_an_injected_fault_that_finds_nothing_is_noted(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    async def nothing(self: Fault, record: Record) -> None:
+        raise NothingToBreak("nothing is there")
+
+    _, run = new_storm(monkeypatch, ledger, [kind_of("wanted", inject=nothing)])
+    notes: list[str] = []
+    run.note = notes.append
+    run.control.watch(anyio.current_time, lambda words: None)
+    run.control.faults = {"wanted": None}
+    quiet = Storm(run, SimpleNamespace(), [], PACE, {})  # type: ignore[arg-type]  # no fault here looks at it
+    with run.control.working():
+        run.control.inject("wanted")
+        await blow_for(quiet, 0.3)
+    assert notes == ["the fault wanted that somebody asked for: nothing: nothing is there"]
