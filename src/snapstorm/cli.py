@@ -29,6 +29,7 @@ from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_repeat import check_repetition, run_until_violation
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
 from snapstorm.cli_swarm import draw_configuration
+from snapstorm.cli_watch import watching, with_addresses
 from snapstorm.cli_words import (
     above_zero,
     changed,
@@ -79,6 +80,7 @@ _OPERATED = Group("A server that already runs", sort_key=3)
 _COPIES = Group("Copies of the ledger", sort_key=4)
 _JUDGING = Group("Judging", sort_key=5)
 _OUTPUT = Group("Output", sort_key=6)
+_WATCHING = Group("Watching", sort_key=7)
 
 
 @app.command
@@ -120,6 +122,8 @@ def run(
     json_output: Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")] = False,
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress", group=_OUTPUT)] = "auto",
     report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
+    web: Annotated[str | None, Parameter(group=_WATCHING)] = None,
+    metrics: Annotated[str | None, Parameter(group=_WATCHING)] = None,
 ) -> int:
     """Run clients against a real backup server and verify every restore.
 
@@ -204,6 +208,12 @@ def run(
         How the run is shown on stderr while it goes on.
     report
         A directory for reports of the run, in each format that `snapstorm report` has.
+    web
+        Serve a live page of the run, with buttons to pause it, to end it and to break something, at HOST:PORT. Default
+        of the address: this machine alone, any free port. It is printed, and holds a secret.
+    metrics
+        Serve Prometheus metrics at http://HOST:PORT/metrics; a port alone is of this machine alone. The live page has
+        them, too.
     """
     operator = read_operator(server, fingerprint, clients_file, testbed)
     if swarm:
@@ -245,10 +255,12 @@ def run(
         check_repetition(minutes, chosen, is_wanted=until_violation, is_upgrade=upgrade)
     if operator is not None:
         check_consent(operator, yes=yes)
-    with _reports_in(report, testbed) as reports:
+    with _reports_in(report, testbed) as reports, watching(web, metrics) as board:
         if is_repeated:
-            return run_until_violation(stages[0], progress_kind, minutes, json_output=json_output, reports=reports)
-        return run_stages(stages, progress_kind, json_output=json_output, reports=reports)
+            return run_until_violation(
+                stages[0], progress_kind, minutes, json_output=json_output, reports=reports, board=board
+            )
+        return run_stages(stages, progress_kind, json_output=json_output, reports=reports, board=board)
 
 
 def _reports_in(directory: Path | None, testbed: Path | None) -> AbstractContextManager[ReportDirectory | None]:
@@ -423,7 +435,7 @@ def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
     try:
-        status = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
+        status = app(with_addresses(sys.argv[1:]), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()  # Here, where a reader that has gone is no surprise, rather than when Python ends.
     except cyclopts.CycloptsError as error:
         status = _complain(str(error), EXIT_BAD_USAGE)

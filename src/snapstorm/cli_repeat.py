@@ -33,6 +33,7 @@ from snapstorm.plan.scenarios import Scenario
 from snapstorm.plan.seeds import stream
 
 if TYPE_CHECKING:
+    from snapstorm.report.live.board import Board
     from snapstorm.report.writing import ReportDirectory
 
 _GOES_ON = frozenset({Verdict.PASS, Verdict.INCONCLUSIVE})
@@ -90,6 +91,7 @@ def run_until_violation(
     *,
     json_output: bool,
     reports: ReportDirectory | None = None,
+    board: Board | None = None,
 ) -> int:
     """Run until something is violated, or fails, or the time is over, and return the exit status of the last run.
 
@@ -102,16 +104,18 @@ def run_until_violation(
             while True:
                 options = _options_of_run(replace(stage.options, testbed=testbed), first, len(repeated.each) + 1)
                 began = time.monotonic()
-                last[:] = [perform_stage(replace(stage, options=options), kind)]
+                last[:] = [perform_stage(replace(stage, options=options), kind, board)]
                 repeated.add(last[0])
                 ends = repeated.seconds + (time.monotonic() - began)
-                is_over = minutes is not None and ends > minutes * 60
+                is_over = (minutes is not None and ends > minutes * 60) or (board is not None and board.is_stopped)
                 if is_over or last[0].verdict not in _GOES_ON:
                     break
                 _print_one(last[0])
             is_kept = stage.options.testbed is not None or bool(last[0].tally.violations)
             show_result(last[0], kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
             is_reported = write_reports(reports, last[0])
+            if board is not None:
+                board.end()
     finally:
         print(repeated, file=sys.stderr, flush=True)
     if json_output:

@@ -23,6 +23,7 @@ from snapstorm.engine.testbed import read_testbed
 from snapstorm.engine.together import beside
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.filesystem.removal import remove_tree
+from snapstorm.model.events import both
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.report.github import verdict_annotation, without_commands
@@ -33,6 +34,7 @@ from snapstorm.report.summary import summary_lines
 from snapstorm.targets.choose import find_versions
 
 if TYPE_CHECKING:
+    from snapstorm.report.live.board import Board
     from snapstorm.report.writing import ReportDirectory
 
 ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "github", "none"]
@@ -93,21 +95,29 @@ def _part(scenario: Scenario, parts: int) -> Scenario:
 
 
 def run_stages(
-    stages: Sequence[Stage], kind: ProgressChoice, *, json_output: bool, reports: ReportDirectory | None = None
+    stages: Sequence[Stage],
+    kind: ProgressChoice,
+    *,
+    json_output: bool,
+    reports: ReportDirectory | None = None,
+    board: Board | None = None,
 ) -> int:
     """Run one stage after the other until one does not pass, show what comes of them, and return the exit status."""
     results: list[RunResult] = []
     is_reported = True
-    if len(stages) == 1 and reports is None:
+    if len(stages) == 1 and reports is None and board is None:
         results.append(_run_stage(stages[0], kind))
     else:
         with common_testbed(stages, results) as testbed:
             for number, stage in enumerate(stages, start=1):
-                result = _run_stage(replace(stage, options=replace(stage.options, testbed=testbed)), kind, stage)
+                placed = replace(stage, options=replace(stage.options, testbed=testbed))
+                result = _run_stage(placed, kind, stage, board)
                 results.append(result)
                 is_reported &= write_reports(reports, result, f"stage-{number}" if len(stages) > 1 else "")
-                if result.verdict is not Verdict.PASS:
+                if result.verdict is not Verdict.PASS or (board is not None and board.is_stopped):
                     break
+            if board is not None:
+                board.end()  # While there still is a testbed to show.
             if len(stages) > 1:
                 _print_proven(testbed)
     last = results[-1]
@@ -150,18 +160,18 @@ def common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> Ite
             remove_tree(parent)
 
 
-def _run_stage(stage: Stage, kind: ProgressChoice, asked: Stage | None = None) -> RunResult:
+def _run_stage(stage: Stage, kind: ProgressChoice, asked: Stage | None = None, board: Board | None = None) -> RunResult:
     """Run a stage and sum it up. `asked` is the stage as it was asked for, before it was given a common testbed."""
-    result = perform_stage(stage, kind)
+    result = perform_stage(stage, kind, board)
     is_temporary = asked is not None and asked.options.testbed is None
     is_kept = bool(result.tally.violations) if is_temporary else result.testbed.exists()
     show_result(result, kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
     return result
 
 
-def perform_stage(stage: Stage, kind: ProgressChoice) -> RunResult:
-    """Run a stage to its end, with progress and without a summary."""
-    return anyio.run(_run, stage.options, stage.work, ProgressKind(kind))
+def perform_stage(stage: Stage, kind: ProgressChoice, board: Board | None = None) -> RunResult:
+    """Run a stage to its end, with progress and without a summary. Whoever looks at the board can act on the run."""
+    return anyio.run(_run, stage.options, stage.work, ProgressKind(kind), board)
 
 
 def show_result(result: RunResult, kind: ProgressChoice, *, is_exclusive: bool, is_testbed_kept: bool) -> None:
@@ -187,19 +197,24 @@ def as_json(result: RunResult, stage: Stage) -> dict[str, Any]:
 
 
 async def _run(
-    options: HarnessOptions, work: Callable[[Harness], Awaitable[object]] | None, kind: ProgressKind
+    options: HarnessOptions,
+    work: Callable[[Harness], Awaitable[object]] | None,
+    kind: ProgressKind,
+    board: Board | None,
 ) -> RunResult:
     harness: Harness | None = None
 
     async def perform() -> None:
         nonlocal harness
-        async with open_harness(options, listener) as opened:
+        control = None if board is None else board.new_control()
+        async with open_harness(options, listener, control) as opened:
             harness = opened
             if work is not None:
                 await work(opened)
             await opened.finish()
 
-    with progress(kind, sys.stderr) as listener:
+    with progress(kind, sys.stderr) as shown:
+        listener = shown if board is None else both(shown, board)
         try:
             await until_signal(perform)
         except (HarnessError, TargetError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,6 +61,9 @@ def check(ran: Ran, status: int, *words: str, lines: int = 1) -> None:
         (["--config", "missing.toml"], ["missing.toml"]),
         (["--sweep-seconds", "0"], ["--sweep-seconds"]),
         (["--operation-timeout", "soon"], ["--operation-timeout"]),
+        (["--web=nowhere"], ["--web needs HOST:PORT", "nowhere"]),
+        (["--web", "127.0.0.1:65536"], ["--web needs HOST:PORT", "65536"]),
+        (["--metrics", "http://127.0.0.1:9464"], ["--metrics needs HOST:PORT", "http://"]),
     ],
     ids=" ".join,
 )
@@ -99,6 +103,18 @@ def test_a_directory_with_something_else_in_it_is_refused(scratch: Path) -> None
     (scratch / "thesis.txt").write_text("mine")
     check(snapstorm("run", "--target", "memory", "--testbed", scratch), BAD_USAGE, "not empty")
     assert [path.name for path in scratch.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("option", ["--web", "--metrics"])
+def test_a_port_that_is_taken_is_told_before_anything_starts(option: str, scratch: Path) -> None:
+    """Whatever was to be watched, it does not begin unwatched."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ran = snapstorm("run", "--target", "memory", option, f"127.0.0.1:{port}", "--testbed", scratch / "bed")
+    check(ran, ENVIRONMENT, f"127.0.0.1:{port}", "in use", "0 for any")
+    assert list(scratch.iterdir()) == []
 
 
 @pytest.fixture

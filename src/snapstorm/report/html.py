@@ -41,22 +41,49 @@ from snapstorm.version import __version__
 VERDICT_STYLES = {"pass": "is-pass", "violated": "is-violated"}
 
 
+SCRIPTED = frozenset({"timeline", "operations"})
+"""Parts of the page that its script fills."""
+
+
 def run_page(run: RunData) -> str:
     """The whole file."""
-    figures = figures_of(run)
-    parts = {anchor: section(anchor, title, *content) for anchor, title, content in _sections(run, figures)}
+    parts = _parts(run)
     title = f"snapstorm run {run.number}: {run.verdict}"
-    body = joined(
-        [
-            element("a", escaped("Skip to what was found"), href="#main", class_="skip"),
-            element("header", element("h1", escaped(_headline(run))), _verdict(run)),
-            _navigation(run, figures),
-            element("main", joined(parts.values()), id="main", tabindex="-1"),
-            _footer(),
-            _data(run),
-        ]
-    )
-    return page(title, body, script=page_file("page.js"))
+    body = joined([_skip(), *_framed(parts), _footer(), _data(run), _details_data(run)])
+    return page(title, body, scripts=[page_file("page.js")])
+
+
+def live_page(run: RunData | None, controls: Markup) -> str:
+    """The same page as it is served while a run goes on, with `controls` above it. Its second script gets what is new
+    from where the page came from. Before there is a run there are only the controls."""
+    if run is None:
+        main = element("main", element("p", escaped("The run begins.")), id="main", tabindex="-1")
+        return page("snapstorm", joined([controls, main]), scripts=[page_file("live.js")], is_live=True)
+    title = f"snapstorm run {run.number}: {run.verdict}"
+    body = joined([_skip(), controls, *_framed(_parts(run)), _data(run)])
+    return page(title, body, scripts=[page_file("page.js"), page_file("live.js")], is_live=True)
+
+
+def live_parts(run: RunData) -> dict[str, str]:
+    """What of the page changes while a run goes on, by its anchor. The rest its script keeps up to date."""
+    return {anchor: markup for anchor, markup in _parts(run).items() if anchor not in SCRIPTED}
+
+
+def _parts(run: RunData) -> dict[str, Markup]:
+    """The page's parts by anchor: its head, its navigation, and its sections in their order."""
+    figures = figures_of(run)
+    sections = {anchor: section(anchor, title, *content) for anchor, title, content in _sections(run, figures)}
+    head = element("header", element("h1", escaped(_headline(run))), _verdict(run), id="head")
+    return {"head": head, "parts": _navigation(run, figures), **sections}
+
+
+def _framed(parts: dict[str, Markup]) -> list[Markup]:
+    head, navigation, *sections = parts.values()
+    return [head, navigation, element("main", joined(sections), id="main", tabindex="-1")]
+
+
+def _skip() -> Markup:
+    return element("a", escaped("Skip to what was found"), href="#main", class_="skip")
 
 
 def _sections(run: RunData, figures: Figures) -> Iterator[tuple[str, str, Iterator[Markup]]]:
@@ -83,14 +110,14 @@ def _headline(run: RunData) -> str:
 
 def _verdict(run: RunData) -> Markup:
     word = element("strong", escaped(run.verdict.upper()))
-    style = VERDICT_STYLES.get(run.verdict, "is-other")
+    style = VERDICT_STYLES.get("violated" if run.violations else run.verdict, "is-other")
     return element("div", word, element("span", escaped(run.reason)), class_=f"verdict {style}")
 
 
 def _navigation(run: RunData, figures: Figures) -> Markup:
     links = ((anchor, title) for anchor, title, _ in _sections(run, figures))
     shown = joined(element("li", element("a", escaped(title), href=f"#{anchor}")) for anchor, title in links)
-    return element("nav", element("ul", shown), aria_label="Parts of the page")
+    return element("nav", element("ul", shown), id="parts", aria_label="Parts of the page")
 
 
 def _proved(run: RunData) -> Iterator[Markup]:
@@ -283,12 +310,16 @@ def _footer() -> Markup:
 
 def _data(run: RunData) -> Markup:
     """What the script reads. Nothing of it is markup, and nothing in it can end its element."""
-    parts = [
-        element("script", Markup(as_json(overview(run))), type="application/json", id="run-data"),
-        element("script", Markup(packed(columns(run))), type="text/plain", id="operations-data"),
-    ]
-    parts += [
+    return joined(
+        [
+            element("script", Markup(as_json(overview(run))), type="application/json", id="run-data"),
+            element("script", Markup(packed(columns(run))), type="text/plain", id="operations-data"),
+        ]
+    )
+
+
+def _details_data(run: RunData) -> Markup:
+    return joined(
         element("script", Markup(packed(block)), type="text/plain", id=f"details-{number}")
         for number, block in zip(count(), detail_blocks(run), strict=False)
-    ]
-    return joined(parts)
+    )

@@ -96,19 +96,22 @@ def legend(entries: Iterable[tuple[str, str]]) -> Markup:
     return element("ul", joined(shown), class_="legend")
 
 
-def page(title: str, body: Markup, *, script: str = "") -> str:
-    """The whole file. What it may load and run is fixed in it: its own style and script, and nothing else."""
+def page(title: str, body: Markup, *, scripts: Sequence[str] = (), is_live: bool = False) -> str:
+    """The whole file. What it may load and run is fixed in it: its own style and scripts, and nothing else; a live page
+    may also ask where it came from."""
     style = page_file("page.css")
     policy = f"default-src 'none'; style-src {_hash_of(style)}; base-uri 'none'; form-action 'none'"
-    if script:
-        policy += f"; script-src {_hash_of(script)}"
+    if scripts:
+        policy += f"; script-src {' '.join(map(_hash_of, scripts))}"
+    if is_live:
+        policy += "; connect-src 'self'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
-        + (f"<script>{script}</script>\n" if script else "")
+        + "".join(f"<script>{script}</script>\n" for script in scripts)
         + "</body>\n</html>\n"
     )
 

@@ -9,6 +9,7 @@ as quickly as one with a hundred.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import zlib
@@ -81,9 +82,11 @@ def packed(value: object) -> str:
 
 def overview(run: RunData) -> dict[str, Any]:
     """What the script needs before anything else."""
-    actions = sorted({operation.action for operation in run.operations})
+    actions = _actions(run)
     lanes = {client: number for number, client in enumerate(run.clients)}
     return {
+        "run": run.number,
+        "settled": settled(run),
         "clients": [printable(client) for client in run.clients],
         "actions": [printable(action) for action in actions],
         "families": [family_of(action) for action in actions],
@@ -136,15 +139,25 @@ def _bins(run: RunData, lanes: dict[str, int]) -> list[list[list[int]]]:
     ]
 
 
-def columns(run: RunData) -> dict[str, list[Any]]:
-    """All operations in the order in which they began: moments (each after the one before), durations (-1: did not
-    end), and the numbers of client, action and outcome."""
+def _actions(run: RunData) -> list[str]:
+    """The kinds of actions in the order in which they first came, so that their numbers stay while a run goes on."""
+    return list(dict.fromkeys(operation.action for operation in run.operations))
+
+
+def settled(run: RunData) -> int:
+    """How many operations, from the first, have ended and won't change any more."""
+    return next((number for number, one in enumerate(run.operations) if one.outcome is None), len(run.operations))
+
+
+def columns(run: RunData, first: int = 0) -> dict[str, list[Any]]:
+    """All operations from the `first` on, in the order in which they began: moments (each after the one before),
+    durations (-1: did not end), and the numbers of client, action and outcome."""
     clients = {client: number for number, client in enumerate(run.clients)}
-    actions = {action: number for number, action in enumerate(sorted({one.action for one in run.operations}))}
+    actions = {action: number for number, action in enumerate(_actions(run))}
     outcomes = {outcome: number for number, outcome in enumerate(OUTCOMES)}
     found: dict[str, list[Any]] = {name: [] for name in ("id", "began", "took", "client", "action", "outcome", "own")}
     before = 0
-    for operation in run.operations:
+    for operation in itertools.islice(run.operations, first, None):
         began = round(operation.began_seconds * _PER_SECOND)
         found["id"].append(printable(operation.id))
         found["began"].append(began - before)
@@ -161,18 +174,21 @@ def detail_blocks(run: RunData) -> Iterator[list[list[Any]]]:
     """What is only shown of single operations: step, reason, options, choices, commands."""
     keeps_all = len(run.operations) <= COMMANDS_ALL_MAX
     for first in range(0, len(run.operations), DETAILS_PER_BLOCK):
-        yield [_details(run, one, keeps_all) for one in run.operations[first : first + DETAILS_PER_BLOCK]]
+        yield [
+            details_of(run, one, keeps_commands=keeps_all or one.outcome not in ("ok", "no_op"))
+            for one in run.operations[first : first + DETAILS_PER_BLOCK]
+        ]
 
 
-def _details(run: RunData, operation: OperationRow, keeps_all: bool) -> list[Any]:
+def details_of(run: RunData, operation: OperationRow, *, keeps_commands: bool = True) -> list[Any]:
+    """What is only shown of a single operation: step, reason, options, choices, commands and how many there are."""
     commands: Sequence[RanCommand] = run.commands.get(operation.id, ())
-    is_shown = keeps_all or operation.outcome not in ("ok", "no_op")
     return [
         operation.step,
         printable(operation.reason)[:2_000],
         _short(operation.options),
         _short(operation.resolved),
-        [_command(command) for command in commands[:COMMANDS_SHOWN_MAX]] if is_shown else [],
+        [_command(command) for command in commands[:COMMANDS_SHOWN_MAX]] if keeps_commands else [],
         len(commands),
     ]
 

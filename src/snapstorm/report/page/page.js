@@ -3,7 +3,7 @@
 // a script. Texts of the run are set as text only, never as markup.
 (() => {
   const byId = (id) => document.getElementById(id);
-  const run = JSON.parse(byId("run-data").textContent);
+  let run = JSON.parse(byId("run-data").textContent);
   const PER_SECOND = 10000;
   const SPAN_SECONDS_MIN = 0.002;
   const ROWS_PER_PAGE = 25;
@@ -35,18 +35,24 @@
   let lanes = [];
   const blocks = new Map();
 
-  async function readOperations() {
-    const columns = await unpack(byId("operations-data").textContent);
-    const count = columns.id.length;
-    const began = new Float64Array(count), ended = new Float64Array(count);
+  const readOperations = async () => takeOperations(0, await unpack(byId("operations-data").textContent));
+
+  // Takes operations from number `first` on; those before stay as they are.
+  function takeOperations(first, columns) {
     let moment = 0;
+    const moments = columns.began.map((after) => (moment += after));
+    const kept = (name, added) => (first && operations ? operations[name].slice(0, first).concat(added) : added);
+    const names = ["id", "took", "client", "action", "outcome", "own"];
+    const held = Object.fromEntries(names.map((name) => [name, kept(name, columns[name])]));
+    held.moments = kept("moments", moments);
+    const count = held.id.length;
+    const began = new Float64Array(count), ended = new Float64Array(count);
     const byLane = run.clients.map(() => []);
     for (let index = 0; index < count; index += 1) {
-      moment += columns.began[index];
-      began[index] = moment / PER_SECOND;
-      const took = columns.took[index];
-      ended[index] = took < 0 ? run.seconds : (moment + took) / PER_SECOND;
-      byLane[columns.client[index]].push(index);
+      const took = held.took[index];
+      began[index] = held.moments[index] / PER_SECOND;
+      ended[index] = took < 0 ? run.seconds : (held.moments[index] + took) / PER_SECOND;
+      byLane[held.client[index]].push(index);
     }
     // In one lane operations follow one another, but for what snapstorm itself does beside them: `reach` is how far
     // everything up to an operation reaches, and never falls, so that one can search in it.
@@ -56,10 +62,13 @@
       indices.forEach((index, place) => { latest = Math.max(latest, ended[index]); reach[place] = latest; });
       return { indices, reach };
     });
-    operations = { ...columns, count, began, ended };
+    operations = { ...held, count, began, ended };
   }
 
+  // On a live page what only single operations have is asked for where the page came from.
+  let askDetails = null;
   function details(index) {
+    if (askDetails) return askDetails(index);
     const number = Math.floor(index / run.perBlock);
     if (!blocks.has(number)) blocks.set(number, unpack(byId(`details-${number}`).textContent));
     return blocks.get(number).then((block) => block[index % run.perBlock]);
@@ -247,7 +256,7 @@
     view.to = view.from + span;
     shown.textContent = `${showMoment(view.from)} to ${showMoment(view.to)} of ${showMoment(run.seconds)}`;
     queueDraw();
-    if (onlyShown.checked) filterList();
+    if (onlyShown.checked) filterList(true);
   }
   const zoom = (factor, at = (view.from + view.to) / 2) =>
     setView(at - (at - view.from) * factor, at + (view.to - at) * factor);
@@ -404,13 +413,17 @@
   let found = [], page = 0;
   function addOptions() {
     const names = [run.clients, run.actions, run.outcomes.map((outcome) => run.outcomeWords[outcome])];
-    filters.forEach((select, number) => names[number].forEach((name, value) => {
-      const option = make("option", name);
-      option.value = value;
-      select.append(option);
-    }));
+    filters.forEach((select, number) => {
+      const isThere = new Set([...select.options].map((option) => option.value));
+      names[number].forEach((name, value) => {
+        if (isThere.has(String(value))) return;
+        const option = make("option", name);
+        option.value = value;
+        select.append(option);
+      });
+    });
   }
-  function filterList() {
+  function filterList(isSamePage = false) {
     if (!operations) return;
     const [client, action, outcome] = filters.map((select) => (select.value === "" ? -1 : Number(select.value)));
     found = [];
@@ -419,7 +432,7 @@
         && (outcome < 0 || operations.outcome[index] === outcome)
         && (!onlyShown.checked || (operations.ended[index] >= view.from && operations.began[index] <= view.to))) found.push(index);
     }
-    page = 0;
+    page = isSamePage ? Math.min(page, Math.max(0, Math.ceil(found.length / ROWS_PER_PAGE) - 1)) : 0;
     showPage();
   }
   function showPage() {
@@ -448,7 +461,7 @@
       make("td", operations.took[index] < 0 ? "" : showSeconds(operations.took[index] / PER_SECOND), "number"));
     return line;
   }
-  for (const element of [...filters, onlyShown]) element.addEventListener("change", filterList);
+  for (const element of [...filters, onlyShown]) element.addEventListener("change", () => filterList());
   byId("page-before").addEventListener("click", () => { page -= 1; showPage(); });
   byId("page-after").addEventListener("click", () => { page += 1; showPage(); });
 
@@ -458,6 +471,26 @@
     if (target instanceof HTMLDetailsElement) { target.open = true; target.querySelector("summary").focus(); }
   }
   window.addEventListener("hashchange", openTarget);
+
+  // For the live page: takes what is new. Who looks at all of the run, or at its end, goes on doing so.
+  function update(overview, first, columns) {
+    const before = run, span = view.to - view.from;
+    const isAll = view.from <= 0 && view.to >= before.seconds, isEnd = view.to >= before.seconds;
+    const isSameShape = overview.clients.length === before.clients.length && !overview.faults.length === !before.faults.length;
+    run = overview;
+    takeOperations(first, columns);
+    if (!isSameShape) measure();
+    addOptions();
+    if (isAll) setView(0, run.seconds); else if (isEnd) setView(run.seconds - span, run.seconds); else setView(view.from, view.to);
+    if (!onlyShown.checked) filterList(true);
+  }
+  // Whether numbers of clients and actions mean the same in another overview.
+  const isExtendedBy = (overview) => ["clients", "actions"].every((name) =>
+    run[name].every((word, number) => overview[name][number] === word));
+  function startLive(ask) { askDetails = ask; }
+  window.snapstormPage = {
+    update, isExtendedBy, startLive, isReady: () => operations !== null, run: () => run.run, settled: () => run.settled,
+  };
 
   readColours();
   measure();

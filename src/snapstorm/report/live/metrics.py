@@ -1,0 +1,145 @@
+"""A run as Prometheus metrics: what `/metrics` shows of all runs of one command.
+
+Names follow https://prometheus.io/docs/practices/naming/: base units, totals end in `_total`. Labels are closed sets
+(actions, outcomes, guarantees, faults), so that a run of months has no more series than one of minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from snapstorm.model.events import (
+    ActionBegan,
+    ActionEnded,
+    Event,
+    FaultBegan,
+    FaultEnded,
+    Measured,
+    Noted,
+    PhaseBegan,
+    RestoreVerified,
+    RunBegan,
+    RunEnded,
+    SweepAdvanced,
+    ViolationFound,
+)
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.verdict import Verdict
+from snapstorm.version import __version__
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+ACTION_SECONDS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
+"""A client of Kopia takes from some tenths of a second to minutes, a file action milliseconds."""
+
+_MEASURED = {
+    "server-open-files": ("server_open_files", "Files that the server's process holds open."),
+    "server-memory-bytes": ("server_memory_bytes", "Resident memory of the server's process."),
+    "own-memory-bytes": ("own_memory_bytes", "Resident memory of snapstorm itself."),
+    "repository-bytes": ("repository_bytes", "Size of the files in which the repository is stored."),
+    "cache-bytes": ("cache_bytes", "Size of the caches of the server and of all clients."),
+    "log-bytes": ("log_bytes", "Size of the target's own logs."),
+}
+"""By quantity of the ledger: name and meaning."""
+
+
+class Metrics:
+    """A listener that counts. Safe to read from another thread."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # The time of creation of a counter says nothing here.
+        self.registry = CollectorRegistry()
+        info = Info("snapstorm", "The program that watches.", registry=self.registry)
+        info.info({"version": __version__})
+        self._run = self._gauge("run", "Number of the current run on its testbed, 0 before there is one.")
+        self._runs = self._counter("runs", "Runs that ended, by verdict.", "verdict")
+        self._actions = self._counter("actions", "Actions that ended, by kind and outcome.", "action", "outcome")
+        self._seconds = Histogram(
+            "snapstorm_action_seconds",
+            "How long actions took that were not no-ops.",
+            ["action"],
+            buckets=ACTION_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self._working = self._gauge("clients_working", "Clients that are in the midst of an action.")
+        self._restores = self._counter("restores_verified", "Restored trees that equal what had been written.")
+        self._bytes = self._counter("verified_bytes", "Bytes of these trees.")
+        self._violations = self._counter("violations", "Violations that were found, by guarantee.", "guarantee")
+        self._faults = self._counter("faults", "Faults that struck, by kind.", "fault")
+        self._active = self._gauge("fault_active", "1 while this fault is active.", "fault")
+        self._sweep_restored = self._gauge("sweep_restored", "Snapshots that the current sweep has restored.")
+        self._sweep_total = self._gauge("sweep_snapshots", "Snapshots that the current sweep is to restore.")
+        self._notes = self._counter("notes", "Notes that were worth a reader's while.")
+        self._measured = {quantity: self._gauge(*words) for quantity, words in _MEASURED.items()}
+        for guarantee in Guarantee:
+            self._violations.labels(guarantee.value)
+        for verdict in Verdict:
+            self._runs.labels(verdict.value)
+        self._take: dict[type[Event], Callable[..., None]] = {
+            RunBegan: self._run_began,
+            RunEnded: lambda event: self._runs.labels(event.verdict).inc(),
+            PhaseBegan: self._phase_began,
+            ActionBegan: lambda _: self._working.inc(),
+            ActionEnded: self._action_ended,
+            RestoreVerified: self._restore_verified,
+            ViolationFound: lambda event: self._violations.labels(event.violation.guarantee.value).inc(),
+            SweepAdvanced: self._sweep_advanced,
+            FaultBegan: self._fault_began,
+            FaultEnded: lambda event: self._active.labels(event.key).set(0),
+            Measured: self._was_measured,
+            Noted: lambda event: self._notes.inc() if event.is_warning else None,
+        }
+
+    def _counter(self, name: str, words: str, *labels: str) -> Counter:
+        return Counter(f"snapstorm_{name}", words, labels, registry=self.registry)
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"snapstorm_{name}", words, labels, registry=self.registry)
+
+    def __call__(self, event: Event) -> None:
+        """Count it."""
+        self._take[type(event)](event)
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _run_began(self, event: RunBegan) -> None:
+        self._run.set(event.run)
+        self._working.set(0)
+
+    def _phase_began(self, _: PhaseBegan) -> None:
+        self._sweep_restored.set(0)
+        self._sweep_total.set(0)
+
+    def _action_ended(self, event: ActionEnded) -> None:
+        self._working.dec()
+        self._actions.labels(event.key, event.outcome).inc()
+        if event.outcome != "no_op":
+            self._seconds.labels(event.key).observe(event.seconds)
+
+    def _restore_verified(self, event: RestoreVerified) -> None:
+        self._restores.inc()
+        self._bytes.inc(event.bytes_verified)
+
+    def _sweep_advanced(self, event: SweepAdvanced) -> None:
+        self._sweep_restored.set(event.restored)
+        self._sweep_total.set(event.total)
+
+    def _fault_began(self, event: FaultBegan) -> None:
+        self._faults.labels(event.key).inc()
+        self._active.labels(event.key).set(1)
+
+    def _was_measured(self, event: Measured) -> None:
+        self._measured[event.quantity].set(event.value)

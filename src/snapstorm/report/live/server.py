@@ -1,0 +1,261 @@
+"""Serves the live page and Prometheus metrics while a run goes on, from a thread of its own.
+
+Only who knows the address sees the page or can act on the run: it holds a random token. What has none gets 404, so that
+a page of somebody else's, open in the same browser, can do nothing either. `/metrics` holds counts alone, and no token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError
+from snapstorm.report.html import live_page
+from snapstorm.report.live.board import Board
+from snapstorm.report.live.controls import controls
+from snapstorm.report.live.metrics import CONTENT_TYPE
+from snapstorm.report.live.view import LiveView
+
+Found = TypeVar("Found")
+
+STATE_SECONDS = 0.5
+"""How often those who watch are told what has changed."""
+KEEP_ALIVE_SECONDS = 15.0
+LAST_LOOK_SECONDS_MAX = 3.0
+"""How long the end waits for pages that are still to get the verdict."""
+STOP_SECONDS_MAX = 5.0
+
+_HEADERS = {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "content-security-policy": "frame-ancestors 'none'",
+}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    @property
+    def is_of_this_machine_alone(self) -> bool:
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class LiveServer:
+    """The pages of one command's runs. Made by `serving`."""
+
+    def __init__(self, board: Board, *, has_page: bool) -> None:
+        self._board = board
+        self._view = LiveView(board, time.monotonic)
+        self._token = secrets.token_urlsafe(24)
+        self._streams = 0
+        page = Route("/", self._page)
+        routes = [
+            page,
+            Route("/events", self._events),
+            Route("/run", self._run),
+            Route("/operations/{number:int}", self._operation),
+            Route("/pause", self._acting(lambda _: board.control.pause()), methods=["POST"]),
+            Route("/resume", self._acting(lambda _: board.control.resume()), methods=["POST"]),
+            Route("/stop", self._acting(lambda _: board.stop()), methods=["POST"]),
+            Route("/interrupt", self._acting(lambda _: os.kill(os.getpid(), signal.SIGINT)), methods=["POST"]),
+            Route("/faults/{key}", self._acting(self._inject), methods=["POST"]),
+        ]
+        self.app = Starlette(
+            routes=[
+                Route("/metrics", self._metrics),
+                *([Mount("/{token}", routes=routes, middleware=[Middleware(self._guard)])] if has_page else []),
+            ],
+        )
+
+    @property
+    def path(self) -> str:
+        """Where the page is."""
+        return f"/{self._token}/"
+
+    def await_last_looks(self) -> None:
+        """Let pages that are open get the end before all goes. They close their streams once they have it."""
+        deadline = time.monotonic() + LAST_LOOK_SECONDS_MAX
+        while self._streams and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _guard(self, app: ASGIApp) -> ASGIApp:
+        """Lets in only who knows the token."""
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            token = str(scope.get("path_params", {}).get("token", ""))
+            if not secrets.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
+                raise HTTPException(404)
+
+            async def send_with_headers(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    added = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                    message = {**message, "headers": [*message.get("headers", []), *added]}
+                await send(message)
+
+            await app(scope, receive, send_with_headers)
+
+        return guarded
+
+    def _metrics(self, _: Request) -> Response:
+        return Response(self._board.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    def _page(self, _: Request) -> Response:
+        found = self._readable(self._view.run)
+        return HTMLResponse(live_page(None if found is None else found[0], controls()))
+
+    def _run(self, request: Request) -> Response:
+        try:
+            first = int(request.query_params.get("first", "0"))
+        except ValueError:
+            raise HTTPException(400, "first must be a number") from None
+        return JSONResponse(self._readable(lambda: self._view.news(first)))
+
+    def _operation(self, request: Request) -> Response:
+        found = self._readable(lambda: self._view.details(request.path_params["number"]))
+        if found is None:
+            raise HTTPException(404, "there is no such operation")
+        return JSONResponse(found)
+
+    @staticmethod
+    def _readable(read: Callable[[], Found]) -> Found:
+        try:
+            return read()
+        except (SnapstormError, OSError) as error:
+            raise HTTPException(503, f"the run can't be read now: {error}") from error
+
+    def _acting(self, act: Callable[[Request], None]) -> Callable[[Request], Response]:
+        def do(request: Request) -> Response:
+            try:
+                act(request)
+            except ConfigError as error:
+                return PlainTextResponse(str(error), status_code=409)
+            return Response(status_code=204)
+
+        return do
+
+    def _inject(self, request: Request) -> None:
+        self._board.control.inject(request.path_params["key"])
+
+    async def _events(self, _: Request) -> Response:
+        return StreamingResponse(self._states(), media_type="text/event-stream")
+
+    async def _states(self) -> AsyncIterator[str]:
+        """The state whenever it has changed, as server-sent events, until the last one."""
+        self._streams += 1
+        sent, quiet_seconds = "", 0.0
+        try:
+            while True:
+                state = self._board.state()
+                text = json.dumps(state)
+                if text != sent:
+                    sent, quiet_seconds = text, 0.0
+                    yield f"data: {text}\n\n"
+                elif quiet_seconds >= KEEP_ALIVE_SECONDS:
+                    quiet_seconds = 0.0
+                    yield ": still there\n\n"
+                await anyio.sleep(STATE_SECONDS)
+                quiet_seconds += STATE_SECONDS
+        finally:
+            self._streams -= 1
+
+
+@contextmanager
+def serving(page: Address | None, metrics: Address | None) -> Iterator[Board]:
+    """Serve the page and the metrics of all runs that tell the board, while the block lasts.
+
+    Raises HarnessError, before anything is served, for an address that can't be listened on.
+    """
+    board = Board()
+    server = LiveServer(board, has_page=page is not None)
+    board.await_last_looks = server.await_last_looks
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(_listening(address)) for address in (page, metrics) if address is not None]
+        if page is not None:
+            host, port = sockets[0].getsockname()[:2]
+            shown = Address(page.host or host, port)
+            _tell(f"live page: http://{shown}{server.path}")
+            if not page.is_of_this_machine_alone:
+                _tell("whoever reaches this machine and knows the address can end the run; it goes unencrypted")
+        if metrics is not None:
+            shown = Address(metrics.host, sockets[-1].getsockname()[1])
+            _tell(f"metrics: http://{shown}/metrics")
+        with _in_thread(server.app, sockets):
+            try:
+                yield board
+            finally:
+                board.end()
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _listening(address: Address) -> Iterator[socket.socket]:
+    """A socket that listens there. Raises HarnessError."""
+    try:
+        family, kind, protocol, _, found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise HarnessError(f"{address} can't be listened on: {error}") from error
+    with listening:
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(found)
+            listening.listen()
+        except OSError as error:
+            raise HarnessError(
+                f"{address} can't be listened on: {error.strerror}; name another port, or 0 for any that is free"
+            ) from error
+        yield listening
+
+
+@contextmanager
+def _in_thread(app: ASGIApp, sockets: list[socket.socket]) -> Iterator[None]:
+    """Serve from another thread, with a loop of its own: what a page asks for does not keep the run waiting."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # Addresses hold the token, and belong in no log.
+        logging.getLogger(name).disabled = True
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=(sockets,), name="live-page", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(STOP_SECONDS_MAX)

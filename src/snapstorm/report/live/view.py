@@ -1,0 +1,95 @@
+"""What the live page shows of a run, read from its ledger as far as it has come.
+
+Reading takes longer the longer a run has gone on. So that watching costs the run little, what was read is shown for at
+least twenty times as long as it took to read.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from snapstorm.report.html import live_parts
+from snapstorm.report.live.board import Board, CurrentRun
+from snapstorm.report.run_data import RunData, read_run
+from snapstorm.report.timeline import columns, details_of, overview, settled
+
+FRESH_SECONDS = 1.0
+_GOING_ON = "the run is still going on; this is what is known so far"
+
+READING_SHARE_MAX = 0.05
+"""Of the time, at most, goes into reading."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A run as it was read."""
+
+    current: CurrentRun
+    data: RunData
+    parts: dict[str, str]
+    read_seconds: float
+    """When, on the clock."""
+    took_seconds: float
+    is_final: bool
+
+    def is_fresh(self, now_seconds: float) -> bool:
+        return now_seconds - self.read_seconds < max(FRESH_SECONDS, self.took_seconds / READING_SHARE_MAX)
+
+
+class LiveView:
+    """The current run, read again when what was read is not fresh any more. Safe to use from many threads."""
+
+    def __init__(self, board: Board, now_seconds: Callable[[], float]) -> None:
+        self._board = board
+        self._now_seconds = now_seconds
+        self._lock = threading.Lock()
+        self._seen: _Seen | None = None
+
+    def run(self) -> tuple[RunData, dict[str, str]] | None:
+        """The run that is going on, or that has ended last; None before there is one. Raises TestbedError where its
+        testbed can't be read."""
+        with self._lock:
+            seen = self._look()
+        return None if seen is None else (seen.data, seen.parts)
+
+    def _look(self) -> _Seen | None:
+        current, is_final = self._board.run, self._board.has_verdict
+        if current is None:
+            return None
+        seen, began = self._seen, self._now_seconds()
+        if seen is not None and seen.current == current:
+            if is_final and seen.is_final:
+                return seen
+            if is_final == seen.is_final and seen.is_fresh(began):
+                return seen
+        data = read_run(current.testbed, current.number)
+        if not data.has_ended:
+            data = replace(data, reason=_GOING_ON)
+        parts = live_parts(data)
+        took_seconds = self._now_seconds() - began
+        self._seen = _Seen(current, data, parts, began + took_seconds, took_seconds, is_final and data.has_ended)
+        return self._seen
+
+    def news(self, first: int) -> dict[str, Any] | None:
+        """What the page's script needs to go on from the first so many operations; None before there is a run."""
+        found = self.run()
+        if found is None:
+            return None
+        data, parts = found
+        first = min(max(0, first), settled(data))
+        return {
+            "overview": overview(data),
+            "first": first,
+            "columns": columns(data, first),
+            "parts": parts,
+        }
+
+    def details(self, number: int) -> list[Any] | None:
+        """What is only shown of a single operation; None where there is no such one."""
+        found = self.run()
+        if found is None or not 0 <= number < len(found[0].operations):
+            return None
+        return details_of(found[0], found[0].operations[number])
