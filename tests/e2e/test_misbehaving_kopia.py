@@ -112,6 +112,14 @@ if argv[:2] == ["snapshot", "list"] and nth(4):
 """
 
 
+ENTRIES = {
+    IGNORES_DELETIONS: "It is entered, and no content that is in use says that it was deleted: it is listed.",
+    DELETES_WHAT_IT_ACKNOWLEDGED: "It is entered, and so is its deletion: it is not to be listed.",
+    SHOWS_A_GHOST: "No content mentions it.",
+}
+"""What Kopia itself has written down of the snapshot concerned."""
+
+
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(
     ("body", "guarantee"),
@@ -155,6 +163,9 @@ def test_a_lying_kopia_is_found_out(body: str, guarantee: str, wrapper: Callable
     assert "client.execute(" in (evidence / "program.py").read_text()
     if body == FLIPS_A_BYTE:
         check_flipped_byte(violations[0], evidence)
+    if body in ENTRIES:
+        assert ENTRIES[body] in (evidence / "entry.txt").read_text()
+        assert "`entry.txt`" in (evidence / "README.md").read_text()
 
 
 def check_flipped_byte(violation: dict[str, Any], evidence: Path) -> None:

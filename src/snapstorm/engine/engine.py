@@ -406,7 +406,9 @@ class Engine:
                 is_exclusive=self._run.place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )
-            step.violations += self._checker.judge_listing(listing, operation)
+            found = self._checker.judge_listing(listing, operation)
+            step.violations += found
+            await self._checker.evidence.name_entries(found)
         return outcome
 
     async def _verify_repository(self, step: Step, _: Action) -> Outcome[None]:

@@ -23,7 +23,7 @@ from snapstorm.ledger.injuries import FaultRecord
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.log_extracts import Window, extract_logs
 from snapstorm.ledger.record import RecordedOperation
-from snapstorm.model.abilities import NamesObjects
+from snapstorm.model.abilities import NamesEntries, NamesObjects
 from snapstorm.model.guarantees import Violation
 from snapstorm.runtime.machine import describe_machine
 from snapstorm.version import __version__
@@ -51,6 +51,7 @@ FILES: tuple[tuple[str, str], ...] = (
     ("restored", "what was restored; of a large tree the files that differ"),
     ("objects.txt", "where the target keeps the damaged files: objects, contents, blobs"),
     ("listing.json", "the listing as it was shown"),
+    ("entry.txt", "what the target has written down of the snapshot and of its deletion, also what it has replaced"),
     ("output.txt", "what the target said"),
     ("commands.txt", "the target's commands of this operation, with all that they wrote"),
     ("client-logs", "the client's logs of the time around it"),
@@ -76,8 +77,9 @@ class Evidence:
     """Collects the evidence of one run."""
 
     def __init__(self, run: Run, server: object | None = None) -> None:
-        """`server` may name objects, see `NamesObjects`."""
+        """`server` may say more of what it stores, see `NamesObjects` and `NamesEntries`."""
         self._run = run
+        self._clerk = server if isinstance(server, NamesEntries) else None
         self._namer = server if isinstance(server, NamesObjects) else None
 
     def begin(self, guarantee: str) -> Path | None:
@@ -122,9 +124,19 @@ class Evidence:
         with self._collecting("the target's objects"):
             with anyio.move_on_after(OBJECTS_SECONDS_MAX):
                 text = await self._namer.describe_objects(snapshot, list(dict.fromkeys(paths))[:OBJECTS_FILES_MAX])
-            write_texts(directory, {"objects.txt": text})
-            readme = directory / "README.md"
-            readme.write_text(_with_files(readme.read_text(encoding="utf-8"), directory), encoding="utf-8")
+            _add_text(directory, "objects.txt", text)
+
+    async def name_entries(self, violations: Sequence[Violation]) -> None:
+        """Ask the target what it has written down of these violations' snapshots, for `entry.txt`."""
+        told = {one.snapshot: Path(one.evidence) for one in violations if one.snapshot and one.evidence}
+        if not told or self._clerk is None:
+            return
+        with self._collecting("the target's entries"):
+            texts: Mapping[str, str] = {}
+            with anyio.move_on_after(OBJECTS_SECONDS_MAX):
+                texts = await self._clerk.describe_entries(list(told))
+            for snapshot, directory in told.items():
+                _add_text(directory, "entry.txt", texts.get(snapshot, "the target did not say in time"))
 
     @contextmanager
     def _collecting(self, what: str) -> Iterator[None]:
@@ -288,6 +300,13 @@ def _show_fault(fault: FaultRecord) -> str:
 
 
 _FILES_HEADING = "## Files"
+
+
+def _add_text(directory: Path, name: str, text: str) -> None:
+    """One more text, which README.md then names."""
+    write_texts(directory, {name: text})
+    readme = directory / "README.md"
+    readme.write_text(_with_files(readme.read_text(encoding="utf-8"), directory), encoding="utf-8")
 
 
 def _file_lines(directory: Path) -> Iterator[str]:

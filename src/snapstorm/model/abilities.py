@@ -6,7 +6,7 @@ is not available there. All that is done here is undone by the method beside it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -119,6 +119,18 @@ class NamesObjects(Protocol):
         """In words, how the target keeps these files of a snapshot: objects, contents, blobs. Read past all caches.
 
         What can't be found out stands in the words; raises TargetError only where nothing could be.
+        """
+        ...
+
+
+@runtime_checkable
+class NamesEntries(Protocol):
+    """Where a snapshot is entered among all, and its deletion, can be told in the target's own terms."""
+
+    async def describe_entries(self, snapshots: Sequence[str]) -> Mapping[str, str]:
+        """For each of these snapshots, in words, what the target has written down of it. Read past all caches.
+
+        Raises TargetError where nothing could be found out.
         """
         ...
 

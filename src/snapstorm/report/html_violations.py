@@ -20,6 +20,7 @@ _WORDS = {
     "README.md": "What broke, and amid what",
     "differences.txt": "What differs, in words",
     "expected-manifest.txt": "What the tree must be",
+    "entry.txt": "What the target has written down of the snapshot",
     "listing.json": "The listing as it was shown",
     "output.txt": "What the target said",
     "objects.txt": "Where the target keeps the damaged files",

@@ -34,6 +34,7 @@ _TEXTS = {
     "README.md": 12_000,
     "differences.txt": 24_000,
     "expected-manifest.txt": 12_000,
+    "entry.txt": 8_000,
     "listing.json": 8_000,
     "output.txt": 8_000,
     "objects.txt": 8_000,

@@ -25,6 +25,7 @@ from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice
 from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
 from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.entries import EntryHistory
 from snapstorm.targets.kopia.objects import ObjectNames
 from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, Repository
@@ -150,6 +151,10 @@ class DirectAccess:
     async def describe_objects(self, snapshot: str, paths: Sequence[bytes]) -> str:
         """As the repository has them, past the server and every cache."""
         return await ObjectNames(self.kopia, self.repository.auditor).describe(snapshot, paths)
+
+    async def describe_entries(self, snapshots: Sequence[str]) -> Mapping[str, str]:
+        """As the contents of manifests have them, past the server and every cache."""
+        return await EntryHistory(self.kopia, self.repository.auditor).describe(snapshots)
 
     @property
     def runs_commands(self) -> bool:
