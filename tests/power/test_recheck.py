@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +164,32 @@ def test_an_accepted_loss_counts_no_more(scratch: Path) -> None:
     again = recheck_of(scratch / "bed")
     assert all(one.is_accepted for one in again.violations)
     assert again.verdict[0] is Verdict.PASS
+
+
+@pytest.mark.parametrize("ended", ["interrupted", "error", "inconclusive", None])
+def test_what_did_not_judge_all_is_no_pass_by_judging_again(scratch: Path, ended: str | None) -> None:
+    """A run that was cut short, failed, or was killed has left something out, and the record can't make up for it."""
+    run_once(scratch / "bed", "memory", 1)
+    with closing(sqlite3.connect(scratch / "bed" / "ledger.sqlite3", isolation_level=None)) as connection:
+        connection.execute("UPDATE runs SET verdict = ?", (ended,))
+    verdict, reason = recheck_of(scratch / "bed").verdict
+    assert verdict is (Verdict.INCONCLUSIVE if ended is None else Verdict(ended))
+    assert "restores equal what was written" in reason
+
+
+def test_what_is_accepted_is_not_called_equal(scratch: Path) -> None:
+    """Only those are counted that are."""
+    run_once(scratch / "bed", "memory", 1)
+    before = recheck_of(scratch / "bed")
+    tamper(scratch / "bed", ObservationKind.RESTORE, with_another_digest)
+    again = recheck_of(scratch / "bed")
+    assert again.verdict[0] is Verdict.VIOLATED
+    again.violations = [replace(one, is_accepted=True) for one in again.violations]
+    restores = before.judged[ObservationKind.RESTORE]
+    assert again.verdict == (
+        Verdict.PASS,
+        f"{restores - 1} restores equal what was written by today's rules, too; 1 do not, which is accepted",
+    )
 
 
 def test_what_is_damaged_is_one_line(scratch: Path) -> None:

@@ -125,6 +125,10 @@ class Recheck:
     """Listings and restores that ended well, and of which nothing was kept."""
     without_manifest: int = 0
     """Restores of snapshots that are deleted by now: what they had to be is not known any more."""
+    differing: set[str] = field(default_factory=set)
+    """The restores that are not equal to what was written, by their operations."""
+    verdict_then: str | None = None
+    """The run's own; None for one that was killed, or that is going on."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -134,10 +138,21 @@ class Recheck:
         if counting:
             names = ", ".join(sorted({violation.guarantee.value for violation in counting}))
             return Verdict.VIOLATED, f"{len(counting)} violation(s) of {names}, by today's rules or as found then"
-        if not self.judged[ObservationKind.RESTORE]:
-            return Verdict.INCONCLUSIVE, f"no restore of run {self.run} is recorded such that it can be judged again"
-        restores = self.judged[ObservationKind.RESTORE]
-        return Verdict.PASS, f"{restores} restores equal what was written by today's rules, too"
+        equal = self.judged[ObservationKind.RESTORE] - len(self.differing)
+        if not equal:
+            words = "equals what was written" if self.differing else "is recorded such that it can be judged again"
+            return Verdict.INCONCLUSIVE, f"no restore of run {self.run} {words}"
+        words = f"{equal} restores equal what was written by today's rules, too"
+        if self.differing:
+            words += f"; {len(self.differing)} do not, which is accepted"
+        if self.verdict_then in _WITH_VERDICT:
+            return Verdict.PASS, words
+        # What it did not come to, judging again can't make up for.
+        if self.verdict_then is None:
+            return Verdict.INCONCLUSIVE, f"run {self.run} has not ended, and so has not judged all; {words}"
+        return Verdict(
+            self.verdict_then
+        ), f"run {self.run} ended as {self.verdict_then}, and has not judged all; {words}"
 
     def as_json(self) -> dict[str, Any]:
         verdict, reason = self.verdict
@@ -170,6 +185,9 @@ class _Found:
         return _Key(self.finding.guarantee, self.of or self.operation, self.finding.snapshot)
 
 
+_WITH_VERDICT = (Verdict.PASS.value, Verdict.VIOLATED.value)
+
+
 def recheck(ledger: Ledger, run_number: int) -> Recheck:
     """Judge a run again. Reads only. Raises TestbedError for a ledger that is damaged."""
     return _Recheck(ledger, run_number).result()
@@ -178,7 +196,7 @@ def recheck(ledger: Ledger, run_number: int) -> Recheck:
 class _Recheck:
     def __init__(self, ledger: Ledger, run_number: int) -> None:
         self._ledger = ledger
-        self._recheck = Recheck(run_number)
+        self._recheck = Recheck(run_number, verdict_then=(ledger.record.run(run_number) or {}).get("verdict"))
         self._operations = list(ledger.record.operations(run_number))
         self._observed = {observed.operation: observed for observed in ledger.observations(run_number)}
         self._recorded = {expectation.operation: expectation for expectation in ledger.expectations()}
@@ -288,6 +306,7 @@ class _Recheck:
             words = ["by today's rules another tree was promised; which came back is known by its digest only"]
         self._recheck.judged[ObservationKind.RESTORE] += 1
         if count:
+            self._recheck.differing.add(operation.id)
             detail = describe_restore(restore.snapshot, "", count, words)
             finding = Finding(guarantee, detail, restore.snapshot, restore.of)
             yield _Found(finding, expectation.client, restore.of, operation.id, fingerprint)
