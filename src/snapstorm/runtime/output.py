@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import anyio
 
+from snapstorm.runtime.redaction import REPLACEMENT, forms_of
+
 _TAIL_BYTES_MAX = 256 << 10
 _SECRET_LENGTH_MIN = 16
 """Shorter values are no secrets of ours, and would be found by chance."""
@@ -39,10 +41,11 @@ class BoundedOutput:
 
 
 def without_secrets(secrets: Iterable[str], text: bytes) -> bytes:
-    """What a command printed, should it print a secret that it was given: outputs become evidence."""
+    """What a command printed, should it print a secret that it was given, in whatever form: outputs become evidence,
+    and what they say stands in reports."""
     for secret in secrets:
-        if len(secret) >= _SECRET_LENGTH_MIN:
-            text = text.replace(secret.encode(), b"(secret)")
+        for form in forms_of(secret) if len(secret) >= _SECRET_LENGTH_MIN else ():
+            text = text.replace(form, REPLACEMENT)
     return text
 
 

@@ -7,6 +7,7 @@ that the one proves the other.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ class Redaction:
 
     def __init__(self, secret_by_name: Mapping[str, str], private_keys: Iterable[bytes] = ()) -> None:
         """`private_keys`: the text of PEM files."""
-        forms = {form: name for name, secret in secret_by_name.items() for form in _forms(secret)}
+        forms = {form: name for name, secret in secret_by_name.items() for form in forms_of(secret)}
         forms |= {line: "a private key" for key in private_keys for line in _key_lines(key)}
         # The longest first, so that nothing of one is left when a part of it is another.
         self._name_by_form = dict(sorted(forms.items(), key=lambda pair: -len(pair[0])))
@@ -52,10 +53,14 @@ class Redaction:
         return self._any.sub(REPLACEMENT, content) if self._any else content
 
 
+@functools.lru_cache(maxsize=4096)
+def forms_of(secret: str) -> tuple[bytes, ...]:
+    """A secret as it is, and as encodings have it, alone or amid something else; the longest first. Nothing for one
+    that is so short that it would be found by chance."""
+    return tuple(sorted(set(_forms(secret)), key=len, reverse=True)) if len(secret) >= SECRET_CHARACTERS_MIN else ()
+
+
 def _forms(secret: str) -> Iterator[bytes]:
-    """A secret as it is, and as encodings have it, alone or amid something else."""
-    if len(secret) < SECRET_CHARACTERS_MIN:
-        return
     raw = secret.encode("utf-8", "surrogateescape")
     plain = {raw, quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()}
     hexadecimal = {raw.hex().encode(), raw.hex().upper().encode()}

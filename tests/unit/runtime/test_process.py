@@ -17,6 +17,7 @@ import pytest
 
 from snapstorm.errors import HarnessError
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
+from snapstorm.runtime.redaction import Redaction
 from snapstorm.runtime.watchdog import owned_processes
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,29 @@ async def test_child_gets_only_the_environment_it_is_given(runner: ProcessRunner
     completed = await runner.run(["/usr/bin/env"], env={"A": "1"}, secret_env={"B": "secret"}, seconds_max=10)
     assert set(completed.stdout.split()) == {b"A=1", b"B=secret", f"SNAPSTORM_OWNER={runner.owner}".encode()}
     assert completed.env == {"A": "1"}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        'printf %s "$B"',
+        'printf "user:%s" "$B" | base64 -w0',
+        'printf "ab%s." "$B" | base64 -w0 >&2',
+        "env | od -An -tx1",
+    ],
+)
+async def test_what_it_was_given_is_not_in_its_output_in_any_form(runner: ProcessRunner, shown: str) -> None:
+    """What it prints becomes evidence, and what it says of a failure stands in reports."""
+    secret = "kX3vQm9Z-kX3vQm9Z_27"
+    completed = await runner.run(
+        ["/bin/sh", "-c", f"({shown}) | tr -d ' \\n'" if "od" in shown else shown],
+        env={"PATH": os.environ["PATH"]},
+        secret_env={"B": secret},
+        seconds_max=10,
+    )
+    output = completed.stdout + completed.stderr
+    assert b"(secret)" in output
+    assert Redaction({"it": secret}).find(output) is None
 
 
 async def test_child_reads_what_it_is_given_and_nothing_otherwise(runner: ProcessRunner) -> None:
