@@ -13,7 +13,7 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli_recorded import base_options
-from snapstorm.cli_run import Interrupted, ProgressChoice, until_signal
+from snapstorm.cli_run import ProgressChoice, until_signal
 from snapstorm.cli_which import find_run
 from snapstorm.cli_words import read_seconds
 from snapstorm.engine.again import Again, do_again
@@ -86,12 +86,13 @@ def replay(
         print(f"run {which.number}: {note}", file=sys.stderr)
     beds = [None] * repeat if testbed is None else [testbed] if repeat == 1 else _below(testbed, repeat)
     show = functools.partial(_show, recorded)
-    done = anyio.run(_replay, options, scenario, beds, show, ProgressKind(progress_kind))
+    done, is_interrupted = anyio.run(_replay, options, scenario, beds, show, ProgressKind(progress_kind))
     came_back = sum(again.shows(recorded.guarantees) for again in done)
     _print_end(recorded, came_back, done)
     if json_output:
-        print(json.dumps(_as_json(which.number, recorded, came_back, done)), flush=True)
-    return _status(done)
+        shown = {**_as_json(which.number, recorded, came_back, done), "interrupted": is_interrupted}
+        print(json.dumps(shown), flush=True)
+    return _status(done, is_interrupted=is_interrupted)
 
 
 def _below(testbed: Path, count: int) -> list[Path | None]:
@@ -105,7 +106,8 @@ async def _replay(
     beds: Sequence[Path | None],
     show: Callable[[int, Again], None],
     kind: ProgressKind,
-) -> list[Again]:
+) -> tuple[list[Again], bool]:
+    """What each time showed, and whether a signal ended them before they were all done."""
     done: list[Again] = []
 
     async def do_each() -> None:
@@ -115,9 +117,7 @@ async def _replay(
 
     with progress(kind, sys.stderr) as listener:
         is_interrupted = await until_signal(do_each)
-    if is_interrupted:
-        raise Interrupted
-    return done
+    return done, is_interrupted
 
 
 def _show(recorded: Recorded, number: int, again: Again) -> None:
@@ -134,14 +134,20 @@ def _show(recorded: Recorded, number: int, again: Again) -> None:
 
 
 def _print_end(recorded: Recorded, came_back: int, done: Sequence[Again]) -> None:
+    answers = sum(again.is_answer for again in done)
     if not recorded.guarantees:
         words = "the run had found no violation; what was found now stands above"
-    elif came_back == len(done):
-        words = "the same violation came back" + (f" each of {len(done)} times" if len(done) > 1 else "")
+    elif not answers:
+        words = f"whether the violation ({', '.join(recorded.guarantees)}) comes back was not found out"
+    elif came_back == answers:
+        words = "the same violation came back" + (f" each of {answers} times" if answers > 1 else "")
     elif came_back:
-        words = f"the same violation came back {came_back} of {len(done)} times"
+        words = f"the same violation came back {came_back} of {answers} times"
     else:
         words = f"the violation ({', '.join(recorded.guarantees)}) did not come back"
+        words += f" in {answers} times" if answers > 1 else ""
+    if answers and answers < len(done):
+        words += f"; {len(done) - answers} more could not be done to the end"
     print(words, file=sys.stderr)
 
 
@@ -151,6 +157,7 @@ def _as_json(number: int, recorded: Recorded, came_back: int, done: Sequence[Aga
         "violated_then": list(recorded.guarantees),
         "notes": list(recorded.notes),
         "repeats": len(done),
+        "answers": sum(again.is_answer for again in done),
         "came_back": came_back,
         "runs": [
             {
@@ -163,10 +170,13 @@ def _as_json(number: int, recorded: Recorded, came_back: int, done: Sequence[Aga
     }
 
 
-def _status(done: Sequence[Again]) -> int:
+def _status(done: Sequence[Again], *, is_interrupted: bool) -> int:
+    """In the order of a run's: what was violated counts, whatever came after."""
     verdicts = [again.result.verdict for again in done if again.result is not None]
     if Verdict.VIOLATED in verdicts:
         return EXIT_STATUS[Verdict.VIOLATED]
+    if is_interrupted:
+        return EXIT_STATUS[Verdict.INTERRUPTED]
     if any(again.error for again in done):
         return EXIT_STATUS[Verdict.ERROR]
     return EXIT_STATUS[verdicts[-1]]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import command, snapstorm
 
 HISTORY = """
 name = "history"
@@ -90,6 +93,54 @@ def test_a_violation_that_does_not_come_back_is_said_to_be_gone(scratch: Path) -
     assert replayed.status == 0, replayed.stderr
     assert replayed.json["came_back"] == 0
     assert "did not come back" in replayed.stderr
+
+
+def test_what_was_not_tried_did_not_fail_to_come_back(scratch: Path) -> None:
+    """A program that is no Kopia, a disk without room: whether it comes back is open, and the status says so."""
+    bed = record(scratch, "memory:restore-flips-a-byte")
+    replayed = snapstorm("replay", bed, "--target", "kopia", "--kopia", "/bin/true", "--json")
+    assert replayed.status == 3, replayed.stderr
+    assert "(restored-exactly) comes back was not found out" in replayed.stderr
+    assert "did not come back" not in replayed.stderr
+    assert replayed.json["answers"] == 0
+
+
+def test_what_was_found_before_a_signal_is_told(scratch: Path) -> None:
+    """A violation counts more than that the rest was not done."""
+    bed = record(scratch, "memory:restore-flips-a-byte")
+    words = command("replay", bed, "--repeat", "1000", "--json", "--progress", "none", "--testbed", scratch / "again")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("replay 1:"):
+                process.send_signal(signal.SIGTERM)
+                break
+        stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    found = json.loads(stdout)
+    assert found["interrupted"] is True
+    assert 1 <= found["came_back"] < 1000
+
+
+def test_a_compacted_run_is_said_to_be_incomplete(scratch: Path) -> None:
+    """It looks like a run that did less."""
+    bed = record(scratch, "memory")
+    record(scratch, "memory", seed=6)
+    assert snapstorm("compact", "--testbed", bed, "--keep-runs", "1").status == 0
+    replayed = snapstorm("replay", f"{bed}:1")
+    assert "of its operations were dropped by `snapstorm compact`" in replayed.stderr
+
+
+def test_what_was_accepted_can_be_done_again(scratch: Path) -> None:
+    """Known is not gone."""
+    bed = record(scratch, "memory:restore-flips-a-byte")
+    with closing(sqlite3.connect(bed / "ledger.sqlite3")) as connection:
+        numbers = [row[0] for row in connection.execute("SELECT number FROM violations")]
+    for number in numbers:
+        assert snapstorm("accept", str(number), "--testbed", bed, "--reason", "known").status == 0
+    replayed = snapstorm("replay", bed)
+    assert "the same violation came back" in replayed.stderr
+    assert "all that it found violated has been accepted since" in replayed.stderr
 
 
 def test_bad_input_is_one_line(scratch: Path) -> None:

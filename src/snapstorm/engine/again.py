@@ -26,6 +26,11 @@ class Again:
     guarantees: frozenset[str]
     """What was violated."""
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether it came to its end, or to a violation: only then it says anything about the target."""
+        return bool(self.guarantees) or (self.result is not None and self.error is None)
+
     def shows(self, guarantees: Sequence[str]) -> bool:
         """Whether one of these was violated again."""
         return not self.guarantees.isdisjoint(guarantees)

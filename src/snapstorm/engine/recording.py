@@ -150,7 +150,7 @@ def read_recorded(ledger: Ledger, number: int) -> Recorded:
         guarantees=tuple(violated),
         restores=sum(operation.action.startswith("restore-") for operation in operations.values()),
         cut=_cut(reader, violated),
-        notes=tuple(_notes(number, left_out, steps)),
+        notes=tuple(_notes(ledger, number, left_out, steps)),
     )
 
 
@@ -160,11 +160,12 @@ def _violated(
     """Which guarantees were violated, each with the tick at which the first operation began that showed it; None where
     not only operations of clients did."""
     found: dict[str, list[int | None]] = {}
-    for row in violations:
-        if row.accepted_reason is None:
-            showing = operations.get(row.violation.operation or "")
-            tick = None if showing is None or showing.is_own else showing.began_tick
-            found.setdefault(row.violation.guarantee.value, []).append(tick)
+    rows = list(violations)
+    # What has been accepted comes back just as well; it is what is looked for where there is nothing else.
+    for row in [row for row in rows if row.accepted_reason is None] or rows:
+        showing = operations.get(row.violation.operation or "")
+        tick = None if showing is None or showing.is_own else showing.began_tick
+        found.setdefault(row.violation.guarantee.value, []).append(tick)
     return {
         guarantee: None if None in ticks else min(tick for tick in ticks if tick is not None)
         for guarantee, ticks in found.items()
@@ -199,8 +200,13 @@ def _cut(reader: _Reader, violated: dict[str, int | None]) -> str | None:
     return _step_name(max(showing, key=lambda span: span.began).first.id) if showing else None
 
 
-def _notes(number: int, left_out: int, steps: Sequence[RecordedStep]) -> list[str]:
+def _notes(ledger: Ledger, number: int, left_out: int, steps: Sequence[RecordedStep]) -> list[str]:
     notes = []
+    if dropped := ledger.dropped_operations_of(number):
+        notes.append(f"{dropped} of its operations were dropped by `snapstorm compact`, and can't be done again")
+    violations = ledger.recorded_violations(number)
+    if violations and all(row.accepted_reason is not None for row in violations):
+        notes.append("all that it found violated has been accepted since")
     if number > 1:
         notes.append("it went on from earlier runs, and is done again on an empty testbed")
     if left_out:

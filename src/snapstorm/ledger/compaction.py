@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+DROPPED_OPERATIONS = "dropped_operations_of_run_"
+"""The facts that hold how many operations of a run were dropped, by its number."""
 COMPACTED_TICK = "compacted_tick"
 """The fact that holds the latest tick at the time of the last compaction."""
 
@@ -31,6 +33,12 @@ _DROP_OPERATIONS = """
     AND id NOT IN (SELECT operation FROM expectations)
     AND id NOT IN (SELECT deletion_operation FROM expectations WHERE deletion_operation IS NOT NULL)
     AND id NOT IN (SELECT operation FROM verifications WHERE operation IS NOT NULL)
+"""
+
+_COUNT_OPERATIONS = "SELECT run, count(*) FROM operations WHERE run IN old_runs GROUP BY run"
+
+_ADD_TO_FACT = """
+    INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + ?
 """
 
 _DROP_SAMPLES = "DELETE FROM samples WHERE run IN old_runs"
@@ -66,9 +74,14 @@ def compact(connection: sqlite3.Connection, keep_runs: int, tick: int) -> Droppe
     try:
         for query in (_DROP_FAULTS, _DROP_SAMPLES, _DROP_OBSERVATIONS):
             connection.execute(query)
+        before = dict(connection.execute(_COUNT_OPERATIONS))
         dropped = Dropped(
             *(connection.execute(query).rowcount for query in (_DROP_COMMANDS, _DROP_VERIFICATIONS, _DROP_OPERATIONS))
         )
+        after = dict(connection.execute(_COUNT_OPERATIONS))
+        for run, count in before.items():
+            if gone := count - after.get(run, 0):
+                connection.execute(_ADD_TO_FACT, (f"{DROPPED_OPERATIONS}{run}", str(gone), gone))
         connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (COMPACTED_TICK, str(tick)))
     except BaseException:
         connection.execute("ROLLBACK")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from snapstorm.ledger.base import LedgerBase
+from snapstorm.ledger.compaction import DROPPED_OPERATIONS
 
 
 class OperationRow(NamedTuple):
@@ -74,6 +75,10 @@ class RunRows(LedgerBase):
             (run_number,),
         )
         return [OperationRow(*row) for row in rows]
+
+    def dropped_operations_of(self, run_number: int) -> int:
+        """How many operations of a run compactions have dropped."""
+        return int(self.fact(f"{DROPPED_OPERATIONS}{run_number}") or 0)
 
     def durations_of(self, run_number: int, actions: Sequence[str]) -> list[float]:
         """How long operations of these kinds took that did something, in order of seconds."""
