@@ -7,6 +7,7 @@ what can't be collected becomes a note, and the violation stands without it.
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -258,7 +259,7 @@ def _readme(run: Run, directory: Path, violation: Violation, number: int, scene:
     yield from _what_went_on(scene)
     yield "## Do it again"
     yield ""
-    yield f"    snapstorm replay {run.place.directory}:{run.number}"
+    yield f"    snapstorm replay {shlex.quote(f'{run.place.directory}:{run.number}')}"
     yield ""
     yield from _file_lines(directory)
 

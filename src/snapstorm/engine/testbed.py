@@ -6,6 +6,7 @@ set-up of a new testbed fails.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -51,7 +52,7 @@ def run_directory_of(testbed: Path, number: int) -> Path:
     return testbed / "runs" / f"{number:04}"
 
 
-def check_testbed_path(directory: Path, *, must_exist: bool) -> bool:
+def check_testbed_path(directory: Path, *, must_exist: bool, is_read_only: bool = False) -> bool:
     """Look whether a testbed can be opened or made at this path, changing nothing. Returns whether it would be new."""
     ledger = directory / LEDGER_NAME
     try:
@@ -65,7 +66,9 @@ def check_testbed_path(directory: Path, *, must_exist: bool) -> bool:
         return True
     if not directory.is_dir():
         raise ConfigError(f"{directory} is not a directory; a testbed is one, so choose another path")
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+    if is_read_only and not os.access(directory, os.R_OK | os.X_OK):
+        raise TestbedError(f"the testbed {directory} can't be read; check its owner and its permissions")
+    if not is_read_only and not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise TestbedError(f"the testbed {directory} can't be written; check its owner and its permissions")
     if ledger.exists():
         _refuse_emptied(directory, ledger)
@@ -75,6 +78,11 @@ def check_testbed_path(directory: Path, *, must_exist: bool) -> bool:
     if any(entry.name != "lock" for entry in directory.iterdir()):
         raise ConfigError(f"{directory} is not empty and no testbed; choose an empty or a new directory")
     return True
+
+
+def testbed_around(path: Path) -> Path | None:
+    """The testbed in which something at this path would lie; None if in none. What is there is snapstorm's own."""
+    return next((parent for parent in path.resolve().parents if (parent / LEDGER_NAME).exists()), None)
 
 
 def _refuse_emptied(directory: Path, ledger: Path) -> None:
@@ -131,12 +139,28 @@ def open_testbed(directory: Path, *, must_exist: bool = False) -> Iterator[Testb
 @contextmanager
 def read_testbed(directory: Path) -> Iterator[Ledger]:
     """The ledger of an existing testbed, to read; also while a run goes on there."""
-    check_testbed_path(directory, must_exist=True)
-    ledger = Ledger.open_to_read(directory / LEDGER_NAME)
-    try:
+    check_testbed_path(directory, must_exist=True, is_read_only=True)
+    with contextlib.ExitStack() as stack:
+        path = directory / LEDGER_NAME
+        if not os.access(directory, os.W_OK):
+            path = stack.enter_context(_copied(path))
+        ledger = Ledger.open_to_read(path)
+        stack.callback(ledger.close)
         yield ledger
-    finally:
-        ledger.close()
+
+
+@contextmanager
+def _copied(ledger: Path) -> Iterator[Path]:
+    """A copy of a ledger that lies where nothing can be written: SQLite needs a file beside it to read what was not yet
+    merged into it."""
+    with tempfile.TemporaryDirectory(prefix="snapstorm-ledger-") as place:
+        try:
+            for path in (ledger, ledger.with_name(f"{ledger.name}-wal")):
+                if path.exists():
+                    shutil.copyfile(path, Path(place, path.name))
+        except OSError as error:
+            raise TestbedError(f"the ledger {ledger} can't be read: {error.strerror}") from error
+        yield Path(place, ledger.name)
 
 
 def _open(directory: Path, *, is_new: bool) -> Testbed:

@@ -90,6 +90,9 @@ def figures_of(run: RunData) -> Figures:
             found.seconds.append(operation.seconds)
             began_bin = min(bins - 1, int(operation.began_seconds / bin_seconds))
             found.by_bin.setdefault(began_bin, []).append(operation.seconds)
+    for action, counts in run.summary.get("actions", {}).items():
+        if counts.get("no_op"):  # What found nothing to do has not begun, and so is no operation in the ledger.
+            actions.setdefault(action, ActionFigures(action)).counts["no_op"] = counts["no_op"]
     _sort(actions.values())
     return Figures(bin_seconds, sorted(actions.values(), key=lambda found: (-found.total, found.action)), ended)
 

@@ -6,6 +6,7 @@ are `report/page/`.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from itertools import count
 
@@ -109,7 +110,7 @@ def _headline(run: RunData) -> str:
 
 
 def _verdict(run: RunData) -> Markup:
-    word = element("strong", escaped(run.verdict.upper()))
+    word = element("strong", escaped(run.headline))
     style = VERDICT_STYLES.get("violated" if run.violations else run.verdict, "is-other")
     return element("div", word, element("span", escaped(run.reason)), class_=f"verdict {style}")
 
@@ -126,6 +127,7 @@ def _proved(run: RunData) -> Iterator[Markup]:
     left = f"{proven.sweep_left:,} live ones were not reached" if proven.sweep_left else "every live one"
     struck = sum(summary.get("faults", {}).values()) if summary else len(run.faults)
     failed = summary.get("failed_under_faults", 0)
+    own = sum(operation.is_own for operation in run.operations)
     yield tiles(
         [
             ("Restores verified", f"{proven.restores:,}", earlier),
@@ -139,7 +141,7 @@ def _proved(run: RunData) -> Iterator[Markup]:
             (
                 "Operations",
                 f"{len(run.operations):,}",
-                f"by {len(run.clients)} client(s) in {show_seconds(run.seconds)}",
+                f"by {len(run.clients)} client(s) in {show_seconds(run.seconds)}; {own:,} of them snapstorm's own",
             ),
             ("Faults struck", f"{struck:,}", f"{failed:,} operations failed because of them" if failed else ""),
             (
@@ -296,7 +298,7 @@ def _about(run: RunData) -> Iterator[Markup]:
     yield element("p", escaped("To do the run again:"))
     yield element(
         "pre",
-        escaped(f"snapstorm replay {run.testbed}:{run.number}"),
+        escaped(f"snapstorm replay {shlex.quote(f'{run.testbed}:{run.number}')}"),
         tabindex="0",
         role="region",
         aria_label="command",

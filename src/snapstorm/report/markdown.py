@@ -40,7 +40,7 @@ def run_as_markdown(run: RunData) -> str:
 
 def _lines(run: RunData) -> Iterator[str]:
     proven = run.proven
-    yield f"## {MARKS.get(run.verdict, '⚠️')} snapstorm: {plain(run.verdict.upper())}"
+    yield f"## {MARKS.get(run.verdict, '⚠️')} snapstorm: {plain(run.headline)}"
     yield ""
     yield plain(run.reason)
     yield ""

@@ -155,6 +155,12 @@ class RunData:
         return self.verdict != NOT_ENDED
 
     @property
+    def headline(self) -> str:
+        """The verdict in a word, and that all of it has been accepted, if it has."""
+        accepted = self.violations and all(found.row.accepted_reason is not None for found in self.violations)
+        return self.verdict.upper() + (", ALL OF IT ACCEPTED" if accepted else "")
+
+    @property
     def target_name(self) -> str:
         """With its versions."""
         return " ".join((self.target.get("name", "?"), *self.target.get("versions", ())))
@@ -193,7 +199,7 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
         seconds=summary.get("seconds") or ledger.latest_seconds(number),
         proven=_proven(ledger, number, summary),
         operations=operations,
-        operations_dropped=_count_dropped(summary, operations),
+        operations_dropped=ledger.dropped_operations_of(number),
         commands=_by_operation(ledger.commands_of(number)),
         faults=ledger.faults_of(number),
         samples=_by_quantity(ledger.samples(number)),
@@ -245,11 +251,6 @@ def _proven(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven:
         snapshots.get("deleted", 0),
         snapshots.get("in_doubt", 0),
     )
-
-
-def _count_dropped(summary: Mapping[str, Any], operations: Sequence[OperationRow]) -> int:
-    counted = sum(sum(counts.values()) for counts in summary.get("actions", {}).values())
-    return max(0, counted - len(operations))
 
 
 def _by_operation(commands: Sequence[RanCommand]) -> dict[str, list[RanCommand]]:

@@ -88,7 +88,7 @@ def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
         restores_earlier_runs=summary.get("restores_verified_earlier_runs", 0),
         bytes_verified=summary.get("bytes_verified", verified.bytes_verified),
         violations=len(ledger.violations_of(number)),
-        faults=sum(summary.get("faults", {}).values()),
+        faults=sum(summary["faults"].values()) if "faults" in summary else len(ledger.faults_of(number)),
         latency=_latency(ledger, number),
         repository_bytes=next(iter(sizes[Quantity.REPOSITORY_BYTES][::-1]), None),
         server_memory_bytes_max=max(sizes[Quantity.SERVER_MEMORY_BYTES], default=None),

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from snapstorm.engine.testbed import testbed_around
 from snapstorm.errors import ConfigError, HarnessError, NoSpaceError
 from snapstorm.report.document import run_document
 from snapstorm.report.html import run_page
@@ -31,6 +32,8 @@ TREND_FORMATS: dict[str, Callable[[Trend], str]] = {
     "json": lambda trend: _json_text(trend_document(trend)),
     "markdown": trend_as_markdown,
 }
+_OF_PROCESS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
+"""Names for what is open already: it is written to, and not replaced."""
 FILE_NAMES = {"html": "report.html", "junit": "junit.xml", "json": "report.json", "markdown": "report.md"}
 """What a directory of reports holds."""
 
@@ -67,10 +70,11 @@ def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], 
         for name, text in texts.items():
             _write(drafts.get(name, files[name]), text)
         for name, draft in drafts.items():
-            os.replace(draft, files[name])
+            os.replace(draft, draft.with_name(files[name].resolve().name))  # A link goes on pointing to what it names.
 
     try:
         for name, path in files.items():
+            refuse_inside_testbed(path)
             draft = _draft_for(path)
             if draft is not None:
                 drafts[name] = draft
@@ -81,10 +85,24 @@ def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], 
                 draft.unlink()
 
 
-def _draft_for(path: Path) -> Path | None:
-    """An empty file beside `path` that is to take its place; None for what is no file, such as a pipe, which is written
-    as it is."""
+def refuse_inside_testbed(path: Path) -> None:
+    """Raise ConfigError for a file that would lie among what a testbed holds: it may be the ledger itself."""
     try:
+        testbed = testbed_around(path)
+    except (OSError, RuntimeError) as error:  # A link that leads to itself.
+        raise ConfigError(f"{path} can't be written: {error}") from error
+    if testbed is not None:
+        raise ConfigError(f"{path} can't be written: it is inside the testbed {testbed}, which is snapstorm's own")
+
+
+def _draft_for(named: Path) -> Path | None:
+    """An empty file beside what is `named` that is to take its place; None for what is no file, such as a pipe, which
+    is written as it is."""
+    if str(named.absolute()).startswith(_OF_PROCESS):
+        return None
+    path = named
+    try:
+        path = named.resolve() if named.is_symlink() and named.is_file() else named
         if path.is_dir():
             raise ConfigError(f"the report {path} can't be written: it is a directory")
         if path.exists() and not path.is_file():

@@ -10,6 +10,8 @@ from tests.unit.report.runs import BEGAN, CLIENTS, DIFFERENCES, NASTY, Bed, busy
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.samples import Quantity
+from snapstorm.report.junit import run_as_junit
+from snapstorm.report.markdown import run_as_markdown
 from snapstorm.report.run_data import NOT_ENDED, read_run
 
 
@@ -110,13 +112,33 @@ def test_a_long_text_is_shown_in_part(tmp_path: Path) -> None:
 
 
 def test_compacted_operations_are_counted(tmp_path: Path) -> None:
-    """What the run counted and the ledger does not hold any more was dropped."""
+    """Also over several compactions, and none of a run that was left alone."""
+    bed = Bed(tmp_path / "bed")
+    for number in (1, 2, 3):
+        run = bed.begin()
+        for step in range(number):
+            bed.operation(run, step, is_own=step > 0)
+        bed.end(run)
+    assert bed.ledger.compact(2).operations == 1
+    assert bed.ledger.compact(1).operations == 2
+    bed.close()
+    assert [read_run(tmp_path / "bed", number).operations_dropped for number in (1, 2, 3)] == [1, 2, 0]
+
+
+def test_all_accepted_is_said_beside_the_verdict(tmp_path: Path) -> None:
+    """The verdict stays what it was; who reads it shall know."""
     bed = Bed(tmp_path / "bed")
     run = bed.begin()
-    bed.operation(run, 1)
-    bed.end(run, actions={"snapshot-root": {"ok": 4, "no_op": 0, "failed": 1, "unknown": 0}})
+    bed.violation(run, "x")
+    bed.end(run, verdict="violated")
+    assert read_run(tmp_path / "bed", 1).headline == "VIOLATED"
+    bed.ledger.accept(1, "known since March")
     bed.close()
-    assert read_run(tmp_path / "bed", 1).operations_dropped == 4
+    found = read_run(tmp_path / "bed", 1)
+    assert found.headline == "VIOLATED, ALL OF IT ACCEPTED"
+    assert "VIOLATED, ALL OF IT ACCEPTED" in run_as_markdown(found)
+    assert 'message="1 violation(s), accepted: known since March"' in run_as_junit(found)
+    assert 'failures="0"' in run_as_junit(found)
 
 
 def test_an_unknown_run_is_one_clear_line(tmp_path: Path) -> None:

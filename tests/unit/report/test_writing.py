@@ -39,6 +39,17 @@ def test_a_file_that_is_there_is_replaced(bed: Path, tmp_path: Path) -> None:
     assert "old" not in (tmp_path / "a").read_text()
 
 
+def test_a_link_goes_on_pointing_to_its_file(bed: Path, tmp_path: Path) -> None:
+    """What it names is replaced, as a whole."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("old")
+    (tmp_path / "link").symlink_to("there/file")
+    write_run_report(bed, 1, {"markdown": tmp_path / "link"})
+    assert (tmp_path / "link").is_symlink()
+    assert "snapstorm" in (tmp_path / "there" / "file").read_text()
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["file"]
+
+
 def test_a_pipe_is_written_as_it_is(bed: Path) -> None:
     """A device is never replaced by a file."""
     write_run_report(bed, 1, {"json": Path("/dev/null")})
@@ -50,7 +61,12 @@ def test_a_pipe_is_written_as_it_is(bed: Path) -> None:
     [
         ("bed", "it is a directory"),
         ("gone/a.html", "is not a directory"),
-        ("bed/ledger.sqlite3/a.html", "is not a directory"),
+        ("bed/ledger.sqlite3/a.html", "inside the testbed"),
+        ("bed/ledger.sqlite3", "inside the testbed"),
+        ("bed/runs/../a.html", "inside the testbed"),
+        ("link-into-bed/a.html", "inside the testbed"),
+        ("link-to-ledger", "inside the testbed"),
+        ("loop", "can't be written"),
         ("x" * 300, "too long"),
     ],
 )
@@ -59,11 +75,16 @@ def test_what_can_not_be_written_is_told_before_anything_is(
 ) -> None:
     """One clear line, and no other report was begun."""
     monkeypatch.chdir(tmp_path)
+    Path("link-into-bed").symlink_to(bed)
+    Path("link-to-ledger").symlink_to(bed / LEDGER_NAME)
+    Path("loop").symlink_to("loop")
+    ledger = (bed / LEDGER_NAME).read_bytes()
     before = sorted(os.listdir(tmp_path))
     with pytest.raises(ConfigError, match=words) as raised:
         report(str(bed), html=Path("first.html"), markdown=Path(place))
     assert "\n" not in str(raised.value)
     assert sorted(os.listdir(tmp_path)) == before
+    assert (bed / LEDGER_NAME).read_bytes() == ledger
 
 
 def test_an_unknown_run_writes_nothing(bed: Path, tmp_path: Path) -> None:
