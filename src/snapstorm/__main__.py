@@ -1,7 +1,23 @@
-"""`python -m snapstorm`: the command line without an installed script."""
+"""The command `snapstorm`, and `python -m snapstorm`.
+
+Loading the command line takes a third of a second, in which somebody may already want to end it.
+"""
 
 from __future__ import annotations
 
-from snapstorm.cli import main
+import os
+import sys
 
-main()
+
+def main() -> None:
+    """Load the command line and run it; does not return."""
+    try:
+        from snapstorm.cli import main as run  # noqa: PLC0415 - so that what is raised meanwhile is caught
+    except KeyboardInterrupt:
+        print("snapstorm: interrupted", file=sys.stderr, flush=True)
+        os._exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()
