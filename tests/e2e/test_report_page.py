@@ -5,44 +5,29 @@ Debian's package `chromium` is enough. Where there is no Chromium these tests fa
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
+from tests.e2e.browsers import SCHEMES, WIDTHS, Opened, barriers, open_chromium, reach_by_tab
 from tests.unit.report.runs import CLIENTS, Bed, busy_bed
 
 from snapstorm.report.writing import write_run_report, write_trend_report
 
 pytestmark = [pytest.mark.browser, pytest.mark.long]
 
-WIDTHS = (1280, 390)
-SCHEMES: tuple[Any, ...] = ("light", "dark")
 MANY = 100_000
 OPENS_SECONDS_MAX = 5.0
 """A page of so many operations is ready within this time, also on a machine of two processors."""
 
 
-def find_chromium() -> str:
-    """The browser; a missing one is an error, never a skip."""
-    named = os.environ.get("CHROMIUM_EXE")
-    found = named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert found, "no Chromium is installed: `apt-get install chromium`, or name one with CHROMIUM_EXE"
-    return found
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # Root may run no sandbox; what is opened here is our own file.
-        chromium = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+    with open_chromium() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -59,41 +44,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: directory / f"{name}.html" for name in ("run", "killed", "trend")}
 
 
-class Opened:
-    """A page, and all that it complained about or asked for."""
-
-    def __init__(self, browser: Browser, file: Path, width: int = 1280, scheme: Any = "light", **options: Any) -> None:
-        self.context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, **options
-        )
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.address = file.as_uri()
-        self.page.goto(self.address)
-        if self.page.locator("#run-data").count():
-            self.page.wait_for_selector("html[data-ready=yes]", state="attached", timeout=20_000)
-
-    def shown(self) -> str:
-        return self.page.locator("#view").inner_text()
-
-    def span_seconds(self) -> float:
-        """How much time the timeline shows."""
-        began, _, rest = self.shown().partition(" to ")
-        return _seconds(rest.partition(" of ")[0]) - _seconds(began)
-
-
-def _seconds(text: str) -> float:
-    minutes, colon, seconds = text.removesuffix(" s").rpartition(":")
-    return float(seconds) + (60 * float(minutes) if colon else 0)
+def open_file(browser: Browser, file: Path, width: int = 1280, scheme: Any = "light") -> Opened:
+    """Open a page without a network."""
+    return Opened(browser, file.as_uri(), width, scheme, offline=True)
 
 
 @pytest.fixture
 def opened(browser: Browser, files: dict[str, Path]) -> Iterator[Opened]:
-    page = Opened(browser, files["run"])
+    page = open_file(browser, files["run"])
     yield page
     page.context.close()
     assert page.complaints == []
@@ -106,21 +64,14 @@ def test_it_opens_offline_without_a_complaint_and_passes_axe(
     browser: Browser, files: dict[str, Path], name: str, width: int, scheme: Any
 ) -> None:
     """In both widths and both schemes: nothing is loaded, nothing is wider than the window, contrast and names hold."""
-    opened = Opened(browser, files[name], width, scheme)
+    opened = open_file(browser, files[name], width, scheme)
     page = opened.page
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
     if name == "run":
         page.locator("#operation-rows button").first.click()
         page.wait_for_selector("#chosen dl dt")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    # The page's own policy keeps what axe would add to it out; so it is asked in a context of its own.
-    serious = [
-        (found["id"], node["html"][:200], node["failureSummary"])
-        for found in Axe().run(page).response["violations"]
-        if found["impact"] in ("serious", "critical")
-        for node in found["nodes"]
-    ]
-    assert serious == []
+    assert not opened.is_too_wide()
+    assert barriers(page) == []
     assert opened.requests == [opened.address]
     assert opened.complaints == []
     opened.context.close()
@@ -209,25 +160,7 @@ def test_a_violation_and_its_difference_open(opened: Opened) -> None:
 def test_everything_is_reached_by_keys_alone(opened: Opened) -> None:
     """Tab comes to everything that can be used and out again, always visibly; keys choose an operation."""
     page = opened.page
-    wanted = page.evaluate(
-        """() => [...document.querySelectorAll('a[href], button:enabled, select, input, summary, [tabindex="0"]')]
-        .filter((one) => one.checkVisibility()).map((one, number) => { one.dataset.number = number; return number; })"""
-    )
-    reached, hidden = set(), []
-    for _ in range(len(wanted) + 5):
-        page.keyboard.press("Tab")
-        number, is_marked = page.evaluate(
-            """() => { const one = document.activeElement, style = getComputedStyle(one);
-            const isMarked = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
-            return [one.dataset.number ?? null, isMarked]; }"""
-        )
-        if number is None:
-            break
-        reached.add(int(number))
-        if not is_marked:
-            hidden.append(number)
-    assert reached == set(wanted)
-    assert hidden == []
+    assert reach_by_tab(page) == (set(), set())
     page.locator("#lanes").focus()
     for key in ("ArrowDown", "n", "n", "Enter"):
         page.keyboard.press(key)
@@ -295,7 +228,7 @@ def test_a_hundred_thousand_operations_open_quickly(browser: Browser, tmp_path: 
     write_run_report(tmp_path / "bed", run, {"html": page_file})
     made_seconds = time.monotonic() - began
     began = time.monotonic()
-    opened = Opened(browser, page_file)
+    opened = open_file(browser, page_file)
     opened_seconds = time.monotonic() - began
     pictures = opened.page.evaluate(
         """async () => { const times = [];

@@ -9,6 +9,7 @@ from snapstorm.report.markup import Markup, definitions, element, escaped, joine
 
 _FACTS = (
     ("live-phase", "now"),
+    ("live-done", "so far"),
     ("live-fault", "fault"),
     ("live-doing", "clients"),
 )
@@ -24,7 +25,7 @@ def controls() -> Markup:
         definitions([(name, value) for name, value in facts]),
         element("div", *_buttons(), class_="tools"),
         element("p", id="live-fault-words", class_="soft"),
-        element("ol", id="live-lines", role="log", aria_label="what was worth a line", tabindex="0", class_="lines"),
+        element("div", id="live-lines", role="log", aria_label="what was worth a line", tabindex="0", class_="lines"),
         _stop_dialog(),
         element("noscript", element("p", escaped("The live page needs JavaScript."))),
         id="live",
@@ -38,7 +39,7 @@ def _buttons() -> list[Markup]:
         _button("live-stop", "Stop…"),
         element(
             "label",
-            escaped("Break "),
+            escaped("Fault "),
             element("select", id="live-fault-key", disabled=True, aria_describedby="live-fault-words"),
         ),
         _button("live-inject", "Inject"),
@@ -50,10 +51,11 @@ def _button(anchor: str, words: str) -> Markup:
 
 
 def _stop_dialog() -> Markup:
+    """The choice that changes nothing has the focus. It is not called "Go on", which ends a pause."""
     choices = (
         ("stop", "End the clients' work, then judge all of it"),
         ("interrupt", "End at once, without a verdict"),
-        ("", "Go on"),
+        ("", "Change nothing"),
     )
     return element(
         "dialog",

@@ -65,8 +65,10 @@
     operations = { ...held, count, began, ended };
   }
 
-  // On a live page what only single operations have is asked for where the page came from.
-  let askDetails = null;
+  // On a live page what only single operations have is asked for where the page came from. While the run goes on, an
+  // operation without an end is no failure.
+  let askDetails = null, isGoingOn = false;
+  const outcomeWord = (outcome) => (isGoingOn && outcome === "open" ? "goes on" : run.outcomeWords[outcome]);
   function details(index) {
     if (askDetails) return askDetails(index);
     const number = Math.floor(index / run.perBlock);
@@ -279,7 +281,7 @@
   }
 
   const words = (index) => {
-    const outcome = run.outcomeWords[run.outcomes[operations.outcome[index]]];
+    const outcome = outcomeWord(run.outcomes[operations.outcome[index]]);
     const took = operations.took[index] < 0 ? "" : `, ${showSeconds(operations.took[index] / PER_SECOND)}`;
     return `${run.actions[operations.action[index]]}: ${outcome}${took}`;
   };
@@ -371,17 +373,30 @@
     currentLane = operations.client[index];
     const began = operations.began[index], ended = operations.ended[index], span = view.to - view.from;
     if (ended < view.from || began > view.to) setView(began - span / 2, began + span / 2); else queueDraw();
-    const panel = byId("chosen"), list = panel.querySelector("dl");
-    panel.querySelector("h3").textContent = words(index);
-    const rows = [["operation", operations.id[index]], ["client", run.clients[operations.client[index]]],
-      ["began", showMoment(began, 3)], ["asked for by", operations.own[index] ? "snapstorm itself" : "the client's steps"]];
-    fill(list, rows);
-    panel.querySelector("pre").hidden = true;
-    panel.hidden = false;
-    details(index).then((found) => { if (chosen === index) showDetails(panel, list, rows, found); });
+    showChosen(index);
   }
 
+  let chosenShown = -1, rowsOfChosen = "", hasCommands = false;
+  function showChosen(index) {
+    const panel = byId("chosen"), list = panel.querySelector("dl"), began = operations.began[index];
+    setText(panel.querySelector("h3"), words(index));
+    const rows = [["operation", operations.id[index]], ["client", run.clients[operations.client[index]]],
+      ["began", showMoment(began, 3)], ["asked for by", operations.own[index] ? "snapstorm itself" : "the client's steps"]];
+    if (chosenShown !== index || panel.hidden) {
+      fill(list, rows);
+      panel.querySelector("pre").hidden = true;
+      panel.hidden = hasCommands = false;
+      chosenShown = index;
+    }
+    details(index).then((found) => { if (chosen === index) showDetails(panel, list, rows, found); },
+      (error) => { if (chosen === index) fill(list, [...rows, ["all else", error.message]]); });
+  }
+
+  // What still says the same is left alone, and with it what is selected there.
+  function setText(element, text) { if (element.textContent !== text) element.textContent = text; }
   function fill(list, rows) {
+    if (rowsOfChosen === JSON.stringify(rows)) return;
+    rowsOfChosen = JSON.stringify(rows);
     list.replaceChildren(...rows.filter(([, value]) => value !== "").flatMap(([name, value]) =>
       [make("dt", name), make("dd", String(value))]));
   }
@@ -390,10 +405,11 @@
     fill(list, [...rows, ["step", number], ["reason", reason], ["options", options], ["choices", resolved],
       ["commands", count && !commands.length ? `${count}, which stand in the ledger` : ""]]);
     const pre = panel.querySelector("pre");
+    hasCommands = count > 0;
     pre.hidden = !commands.length;
-    pre.textContent = commands.map(([line, seconds, status, isLate]) =>
+    setText(pre, commands.map(([line, seconds, status, isLate]) =>
       `$ ${line}\n${isLate ? "timed out" : `exit status ${status ?? "none"}`} after ${showSeconds(seconds)}`).join("\n\n")
-      + (count > commands.length && commands.length ? `\n\nand ${count - commands.length} more` : "");
+      + (count > commands.length && commands.length ? `\n\nand ${count - commands.length} more` : ""));
   }
 
   document.addEventListener("click", (event) => {
@@ -412,14 +428,12 @@
   const body = byId("operation-rows"), onlyShown = byId("only-shown"), filters = ["by-client", "by-action", "by-outcome"].map(byId);
   let found = [], page = 0;
   function addOptions() {
-    const names = [run.clients, run.actions, run.outcomes.map((outcome) => run.outcomeWords[outcome])];
+    const names = [run.clients, run.actions, run.outcomes.map(outcomeWord)];
     filters.forEach((select, number) => {
-      const isThere = new Set([...select.options].map((option) => option.value));
       names[number].forEach((name, value) => {
-        if (isThere.has(String(value))) return;
-        const option = make("option", name);
+        const option = select.options[value + 1] ?? select.appendChild(make("option"));  // The first stands for all.
+        if (option.textContent !== name) option.textContent = name;
         option.value = value;
-        select.append(option);
       });
     });
   }
@@ -438,16 +452,29 @@
   function showPage() {
     const pages = Math.max(1, Math.ceil(found.length / ROWS_PER_PAGE));
     const first = page * ROWS_PER_PAGE, rows = found.slice(first, first + ROWS_PER_PAGE);
-    body.replaceChildren(...rows.map(row));
+    showRows(rows);
     byId("page-words").textContent = found.length
       ? `${(first + 1).toLocaleString("en")} to ${(first + rows.length).toLocaleString("en")} of ${found.length.toLocaleString("en")}`
       : "none";
     byId("page-before").disabled = page === 0;
     byId("page-after").disabled = page >= pages - 1;
   }
+  // A row that still says the same stays, and with it the focus: on a live page the list is shown again and again.
+  let rowsShown = new Map();
+  function showRows(indices) {
+    const focused = body.contains(document.activeElement) ? document.activeElement.dataset.index : undefined;
+    const before = rowsShown;
+    const keys = indices.map((index) => `${index} ${operations.id[index]} ${operations.outcome[index]} ${isGoingOn}`);
+    rowsShown = new Map(keys.map((key, place) => [key, before.get(key) ?? row(indices[place])]));
+    const rows = [...rowsShown.values()];
+    if (rows.length === body.children.length && rows.every((line, place) => line === body.children[place])) return;
+    body.replaceChildren(...rows);
+    if (focused !== undefined) body.querySelector(`button[data-index="${focused}"]`)?.focus({ preventScroll: true });
+  }
   function row(index) {
     const line = make("tr"), cell = make("td"), button = make("button", run.actions[operations.action[index]], "link");
     button.type = "button";
+    button.dataset.index = index;
     button.addEventListener("click", () => {
       choose(index);
       byId("timeline").scrollIntoView();
@@ -455,9 +482,9 @@
     });
     cell.append(button);
     const outcome = run.outcomes[operations.outcome[index]];
-    const style = { failed: "bad", unknown: "doubtful", open: "doubtful" }[outcome] || "";
+    const style = { failed: "bad", unknown: "doubtful", open: isGoingOn ? "soft" : "doubtful" }[outcome] || "";
     line.append(make("td", showMoment(operations.began[index]), "number"), make("td", clientName(operations.client[index])), cell,
-      make("td", run.outcomeWords[outcome], style),
+      make("td", outcomeWord(outcome), style),
       make("td", operations.took[index] < 0 ? "" : showSeconds(operations.took[index] / PER_SECOND), "number"));
     return line;
   }
@@ -472,22 +499,50 @@
   }
   window.addEventListener("hashchange", openTarget);
 
-  // For the live page: takes what is new. Who looks at all of the run, or at its end, goes on doing so.
-  function update(overview, first, columns) {
+  // For the live page: takes what is new, which may be another run. Who looks at all of the run, or at its end, goes on doing so.
+  function update(overview, first, columns, isStillGoingOn) {
+    if (overview.run !== run.run) forget(overview);
+    const wasOpen = chosen >= 0 && isOpen(chosen);
     const before = run, span = view.to - view.from;
     const isAll = view.from <= 0 && view.to >= before.seconds, isEnd = view.to >= before.seconds;
     const isSameShape = overview.clients.length === before.clients.length && !overview.faults.length === !before.faults.length;
     run = overview;
+    isGoingOn = isStillGoingOn;
+    keepQuiet();
     takeOperations(first, columns);
     if (!isSameShape) measure();
     addOptions();
     if (isAll) setView(0, run.seconds); else if (isEnd) setView(run.seconds - span, run.seconds); else setView(view.from, view.to);
     if (!onlyShown.checked) filterList(true);
+    // An operation's commands come into the ledger some time after its end.
+    if (chosen >= 0 && (wasOpen || !hasCommands)) showChosen(chosen);
   }
+  // What was chosen of a run says nothing of the next one.
+  function forget(overview) {
+    chosen = hovered = -1;
+    currentLane = 0;
+    if (byId("chosen").contains(document.activeElement)) box.focus({ preventScroll: true });
+    byId("chosen").hidden = tip.hidden = true;
+    filters.forEach((select) => { select.length = 1; });
+    Object.assign(view, { from: 0, to: run.seconds });
+    operations = null;
+    run = { ...run, clients: [], faults: [], run: overview.run };
+  }
+  const isOpen = (index) => run.outcomes[operations.outcome[index]] === "open";
+  // Who only listens is told what they moved themselves, not every two seconds how long the run is by now.
+  const spoken = [shown, byId("page-words")];
+  const keepQuiet = () => spoken.forEach((output) => output.setAttribute("aria-live", "off"));
+  const speak = () => spoken.forEach((output) => output.removeAttribute("aria-live"));
   // Whether numbers of clients and actions mean the same in another overview.
   const isExtendedBy = (overview) => ["clients", "actions"].every((name) =>
     run[name].every((word, number) => overview[name][number] === word));
-  function startLive(ask) { askDetails = ask; }
+  function startLive(ask, isStillGoingOn) {
+    askDetails = ask;
+    isGoingOn = isStillGoingOn;
+    addOptions();
+    if (operations) filterList(true);
+    for (const kind of ["keydown", "click", "change"]) document.addEventListener(kind, speak, { capture: true });
+  }
   window.snapstormPage = {
     update, isExtendedBy, startLive, isReady: () => operations !== null, run: () => run.run, settled: () => run.settled,
   };
