@@ -27,6 +27,8 @@ from snapstorm.runtime.meter import Meter, Work
 from snapstorm.runtime.process import CompletedCommand, on_behalf_of
 
 COMMANDS_BUFFERED_MAX = 64
+WATCHED_SECONDS = 1.0
+"""While somebody watches, commands are written after this time even if they are few."""
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Run:
     meter: Meter = field(init=False)
     """Where the time goes."""
     _unrecorded: list[CommandRow] = field(default_factory=list)
+    _flushed_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.evidence = EvidenceKeeper(self.directory / "evidence")
@@ -143,12 +146,14 @@ class Run:
                 directory=None if command.cwd is None else path_as_text(command.cwd),
             )
         )
-        if len(self._unrecorded) >= COMMANDS_BUFFERED_MAX:
+        is_waited_for = self.control.is_watched and self.now_seconds() - self._flushed_seconds > WATCHED_SECONDS
+        if is_waited_for or len(self._unrecorded) >= COMMANDS_BUFFERED_MAX:
             self.flush_commands()
 
     def flush_commands(self) -> None:
         """Write the remembered commands to the ledger. Together, because a commit for each would cost more than it
         is worth: they are for replay and benchmarks, no verdict rests on them."""
         commands, self._unrecorded = self._unrecorded, []
+        self._flushed_seconds = self.now_seconds()
         if commands:
             self.ledger.add_commands(commands)

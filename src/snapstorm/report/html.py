@@ -88,7 +88,7 @@ def _skip() -> Markup:
 
 
 def _sections(run: RunData, figures: Figures) -> Iterator[tuple[str, str, Iterator[Markup]]]:
-    yield "proved", "What it proved" if run.has_ended else "What it proved up to then", _proved(run)
+    yield "proved", _proved_title(run), _proved(run)
     yield "violations", _violations_title(run), violations_content(run)
     yield "timeline", "Timeline", _timeline(run)
     yield "operations", "Operations", _operations()
@@ -99,6 +99,12 @@ def _sections(run: RunData, figures: Figures) -> Iterator[tuple[str, str, Iterat
     yield "faults", "Faults", _faults(run)
     yield "survival", "Survival", survival_content(run.survival)
     yield "about", "About this run", _about(run)
+
+
+def _proved_title(run: RunData) -> str:
+    if run.is_going_on:
+        return "What it has proved so far"
+    return "What it proved" if run.has_ended else "What it proved up to then"
 
 
 def _violations_title(run: RunData) -> str:
@@ -124,7 +130,8 @@ def _navigation(run: RunData, figures: Figures) -> Markup:
 def _proved(run: RunData) -> Iterator[Markup]:
     proven, summary = run.proven, run.summary
     earlier = f"{proven.restores_earlier_runs:,} of snapshots of earlier runs" if proven.restores_earlier_runs else ""
-    left = f"{proven.sweep_left:,} live ones were not reached" if proven.sweep_left else "every live one"
+    left = f"{proven.sweep_left:,} live ones were not reached" if proven.sweep_left else "no live one was left out"
+    not_yet = "comes at the end" if run.is_going_on else "the run did not come to it"
     struck = sum(summary.get("faults", {}).values()) if summary else len(run.faults)
     failed = summary.get("failed_under_faults", 0)
     own = sum(operation.is_own for operation in run.operations)
@@ -135,7 +142,7 @@ def _proved(run: RunData) -> Iterator[Markup]:
             (
                 "Sweep restored",
                 f"{proven.sweep_verified:,}",
-                left if run.has_ended else "the run did not come to it",
+                left if run.has_ended else not_yet,
             ),
             ("Violations", f"{len(run.violations):,}", ""),
             (
@@ -285,7 +292,7 @@ def _about(run: RunData) -> Iterator[Markup]:
         ("scenario", run.scenario),
         ("seed", str(run.seed)),
         ("began", run.began_utc),
-        ("ended", run.ended_utc or "not recorded"),
+        ("ended", run.ended_utc or ("not yet" if run.is_going_on else "not recorded")),
         ("lasted", show_seconds(run.seconds)),
         ("testbed", f"{run.testbed} ({run.testbed_id})"),
         *(("program", f"{one.get('path')} (sha256 {one.get('sha256')})") for one in executables),

@@ -59,11 +59,9 @@ def violations_content(run: RunData) -> Iterator[Markup]:
 
 
 def _none_found(run: RunData) -> str:
-    return (
-        "No guarantee was found broken."
-        if run.has_ended
-        else "No guarantee was found broken up to where the run ended."
-    )
+    if run.is_going_on:
+        return "No guarantee has been found broken so far."
+    return "No guarantee was found broken" + ("." if run.has_ended else " up to where the run ended.")
 
 
 def _violation(found: FoundViolation, budget: _Budget, *, is_open: bool) -> Markup:

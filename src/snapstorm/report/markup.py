@@ -104,13 +104,16 @@ def page(title: str, body: Markup, *, scripts: Sequence[str] = (), is_live: bool
     if scripts:
         policy += f"; script-src {' '.join(map(_hash_of, scripts))}"
     if is_live:
-        policy += "; connect-src 'self'"
+        policy += "; connect-src 'self'; img-src data:"
+    # Where a page comes from, a browser asks for an icon, unless the page names one.
+    icon = '<link rel="icon" href="data:,">\n' if is_live else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
-        f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
+        + icon
+        + f"<title>{escaped(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n{body}\n"
         + "".join(f"<script>{script}</script>\n" for script in scripts)
         + "</body>\n</html>\n"
     )

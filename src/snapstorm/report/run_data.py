@@ -147,6 +147,8 @@ class RunData:
     violations: Sequence[FoundViolation]
     survival: SurvivalTables
     """Of the whole testbed, up to now."""
+    is_going_on: bool
+    """It has not ended because it is still at work, as its own live page knows."""
     summary: Mapping[str, Any]
     """What `--json` printed when the run ended; empty for one that has not."""
 
@@ -158,6 +160,8 @@ class RunData:
     def headline(self) -> str:
         """The verdict in a word, and that all of it has been accepted, if it has."""
         accepted = self.violations and all(found.row.accepted_reason is not None for found in self.violations)
+        if self.is_going_on:
+            return "GOING ON"
         return self.verdict.upper() + (", ALL OF IT ACCEPTED" if accepted else "")
 
     @property
@@ -205,6 +209,7 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
         samples=_by_quantity(ledger.samples(number)),
         violations=_violations(testbed, number, ledger.violations_of(number)),
         survival=ledger.history.survival(),
+        is_going_on=False,
         summary=summary,
     )
 

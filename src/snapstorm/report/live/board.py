@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ class CurrentRun:
 class Board:
     """A listener that keeps the picture of all runs of one command. Its other methods may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_seconds: Callable[[], float] = time.monotonic) -> None:
+        self._now_seconds = now_seconds
+        self._began_seconds = now_seconds()
         self.metrics = Metrics()
         self._lock = threading.Lock()
         self._picture = Picture()
@@ -48,6 +51,8 @@ class Board:
         """The control of the next run, by which those who watch act on it."""
         with self._lock:
             self._control = Control()
+            if self._is_stopped:  # Asked for before there was a run.
+                self._control.stop()
             return self._control
 
     @property
@@ -86,14 +91,19 @@ class Board:
         self.metrics(event)
         with self._lock:
             if isinstance(event, RunBegan):
-                self._picture = Picture()
+                self._picture, self._began_seconds = Picture(), self._now_seconds()
                 self._run, self._verdict = CurrentRun(event.testbed, event.run), None
             elif isinstance(event, RunEnded):
                 self._verdict = event.verdict
             self._picture.take(event)
             for line in lines_worth_keeping(event):
                 self._lines_count += 1
-                self._lines.append((self._lines_count, printable(line)[:2_000]))
+                self._lines.append((self._lines_count, f"{self._seconds:.1f} s  {printable(line)[:2_000]}"))
+
+    @property
+    def _seconds(self) -> float:
+        """Since the current run began."""
+        return self._now_seconds() - self._began_seconds
 
     def state(self) -> dict[str, Any]:
         """What the page shows above everything else, for its script."""
@@ -103,6 +113,7 @@ class Board:
             return {
                 "run": None if run is None else run.number,
                 "testbed": None if run is None else printable(str(run.testbed)),
+                "seconds": int(self._seconds) if run is not None else 0,
                 "phase": printable(picture.phase),
                 "sweep": picture.sweep,
                 "doing": {printable(client): key for client, key in sorted(picture.doing.items())},

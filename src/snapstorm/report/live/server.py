@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import secrets
 import signal
@@ -45,6 +46,8 @@ STATE_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 15.0
 LAST_LOOK_SECONDS_MAX = 3.0
 """How long the end waits for pages that are still to get the verdict."""
+BETWEEN_QUESTIONS_SECONDS = 0.5
+"""A page that is being loaded, or comes back, asks again within this time."""
 STOP_SECONDS_MAX = 5.0
 
 _HEADERS = {
@@ -78,7 +81,9 @@ class LiveServer:
         self._board = board
         self._view = LiveView(board, time.monotonic)
         self._token = secrets.token_urlsafe(24)
-        self._streams = 0
+        self._asking = 0
+        """How many questions are being answered, streams among them."""
+        self._asked_seconds = -math.inf
         page = Route("/", self._page)
         routes = [
             page,
@@ -106,8 +111,13 @@ class LiveServer:
     def await_last_looks(self) -> None:
         """Let pages that are open get the end before all goes. They close their streams once they have it."""
         deadline = time.monotonic() + LAST_LOOK_SECONDS_MAX
-        while self._streams and time.monotonic() < deadline:
+        while self._is_watched and time.monotonic() < deadline:
             time.sleep(0.05)
+
+    @property
+    def _is_watched(self) -> bool:
+        """Whether a page is open somewhere; one that has just asked for something may be about to open its stream."""
+        return bool(self._asking) or time.monotonic() - self._asked_seconds < BETWEEN_QUESTIONS_SECONDS
 
     def _guard(self, app: ASGIApp) -> ASGIApp:
         """Lets in only who knows the token."""
@@ -123,7 +133,12 @@ class LiveServer:
                     message = {**message, "headers": [*message.get("headers", []), *added]}
                 await send(message)
 
-            await app(scope, receive, send_with_headers)
+            self._asking += 1
+            try:
+                await app(scope, receive, send_with_headers)
+            finally:
+                self._asking -= 1
+                self._asked_seconds = time.monotonic()
 
         return guarded
 
@@ -142,10 +157,9 @@ class LiveServer:
         return JSONResponse(self._readable(lambda: self._view.news(first)))
 
     def _operation(self, request: Request) -> Response:
-        found = self._readable(lambda: self._view.details(request.path_params["number"]))
-        if found is None:
-            raise HTTPException(404, "there is no such operation")
-        return JSONResponse(found)
+        # Null, and no error, for one of another run: just when the next begins, the page may still show the last.
+        run, number = request.query_params.get("run"), request.path_params["number"]
+        return JSONResponse(self._readable(lambda: self._view.details(number, run)))
 
     @staticmethod
     def _readable(read: Callable[[], Found]) -> Found:
@@ -172,22 +186,17 @@ class LiveServer:
 
     async def _states(self) -> AsyncIterator[str]:
         """The state whenever it has changed, as server-sent events, until the last one."""
-        self._streams += 1
         sent, quiet_seconds = "", 0.0
-        try:
-            while True:
-                state = self._board.state()
-                text = json.dumps(state)
-                if text != sent:
-                    sent, quiet_seconds = text, 0.0
-                    yield f"data: {text}\n\n"
-                elif quiet_seconds >= KEEP_ALIVE_SECONDS:
-                    quiet_seconds = 0.0
-                    yield ": still there\n\n"
-                await anyio.sleep(STATE_SECONDS)
-                quiet_seconds += STATE_SECONDS
-        finally:
-            self._streams -= 1
+        while True:
+            text = json.dumps(self._board.state())
+            if text != sent:
+                sent, quiet_seconds = text, 0.0
+                yield f"data: {text}\n\n"
+            elif quiet_seconds >= KEEP_ALIVE_SECONDS:
+                quiet_seconds = 0.0
+                yield ": still there\n\n"
+            await anyio.sleep(STATE_SECONDS)
+            quiet_seconds += STATE_SECONDS
 
 
 @contextmanager

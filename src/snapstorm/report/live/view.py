@@ -67,7 +67,7 @@ class LiveView:
                 return seen
         data = read_run(current.testbed, current.number)
         if not data.has_ended:
-            data = replace(data, reason=_GOING_ON)
+            data = replace(data, reason=_GOING_ON, is_going_on=True)
         parts = live_parts(data)
         took_seconds = self._now_seconds() - began
         self._seen = _Seen(current, data, parts, began + took_seconds, took_seconds, is_final and data.has_ended)
@@ -87,9 +87,9 @@ class LiveView:
             "parts": parts,
         }
 
-    def details(self, number: int) -> list[Any] | None:
-        """What is only shown of a single operation; None where there is no such one."""
+    def details(self, number: int, run: str | None = None) -> list[Any] | None:
+        """What is only shown of a single operation; None where there is no such one, or where another run is meant."""
         found = self.run()
-        if found is None or not 0 <= number < len(found[0].operations):
+        if found is None or not 0 <= number < len(found[0].operations) or run not in (None, str(found[0].number)):
             return None
         return details_of(found[0], found[0].operations[number])

@@ -82,9 +82,10 @@
     if (state.verdict !== null) return "nothing any more";
     return `${state.phase}${state.sweep ? ` ${state.sweep[0]} of ${state.sweep[1]}` : ""}`;
   }
+  const showTime = (seconds) => `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} min`;
   function doneWords() {
     const count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
-    return `${count(state.actions, "action")}, ${count(state.restores, "restore")} verified, ${violationsWords()}`;
+    return `${showTime(state.seconds)}, ${count(state.actions, "action")}, ${count(state.restores, "restore")} verified, ${violationsWords()}`;
   }
   // Few clients by name; of many, how many do what.
   function doingWords() {
@@ -140,7 +141,7 @@
       linesSeen = number;
       const line = document.createElement("div");
       line.textContent = words;
-      if (words.startsWith("VIOLATED")) line.className = "bad";
+      if (/^[\d.]+ s {2}VIOLATED /.test(words)) line.className = "bad";
       list.append(line);
       while (list.children.length > 200) list.firstChild.remove();
     }

@@ -147,7 +147,9 @@ def test_what_is_new_is_what_has_not_settled(
         assert here.news(99)["first"] == 3
         assert here.ask("run?first=x")[0] == 400
         assert json.loads(here.ask("operations/2")[1])[0] == 2
-        assert here.ask("operations/99")[0] == 404
+        assert json.loads(here.ask("operations/2?run=1")[1])[0] == 2
+        for nothing in ("operations/99", "operations/2?run=2"):
+            assert here.ask(nothing) == (200, "null")
 
 
 def test_what_was_read_is_shown_for_a_while(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
@@ -227,6 +229,40 @@ def test_the_end_waits_for_pages_that_are_open_and_for_no_others(
     with served(capsys, bed):
         pass
     assert time.monotonic() - began < SECONDS_MAX
+
+
+def test_who_stops_before_there_is_a_run_stops_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with served(capsys) as here:
+        assert here.ask("stop", "POST")[0] == 204
+        assert here.board.new_control().is_stopping
+
+
+def test_a_page_that_is_being_loaded_gets_the_end(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
+    """It has no stream yet."""
+    with served(capsys, bed) as here:
+        bed.end(1)
+        here.board(RunEnded("pass", "all is well"))
+        here.ask("")
+        ends = threading.Thread(target=here.board.end)
+        ends.start()
+        time.sleep(0.2)
+        assert ends.is_alive()
+        assert here.first_state()["isOver"] is True
+        ends.join(SECONDS_MAX)
+        assert not ends.is_alive()
+
+
+def test_a_run_that_goes_on_is_not_told_as_one_that_has_ended(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
+    with served(capsys, bed) as here:
+        page, parts = here.ask("")[1], here.news()["parts"]
+        assert "GOING ON" in parts["head"]
+        assert "What it has proved so far" in parts["proved"]
+        assert "No guarantee has been found broken so far." in parts["violations"]
+        for words in ("NOT ENDED", "did not come to it", "not recorded"):
+            assert words not in page
+        bed.end(1)
+        here.board(RunEnded("pass", "all is well"))
+        assert "PASS" in here.news()["parts"]["head"]
 
 
 def test_nothing_stays_when_the_block_ends(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
