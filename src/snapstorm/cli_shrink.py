@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -20,9 +21,20 @@ from snapstorm.cli_which import WhichRun, find_run
 from snapstorm.cli_words import read_seconds
 from snapstorm.engine.again import Again, scenario_of
 from snapstorm.engine.recording import Recorded, read_recorded
-from snapstorm.engine.shrink import STATE_NAME, State, Trials
+from snapstorm.engine.shrink import (
+    SCRATCH_PREFIX,
+    STATE_NAME,
+    State,
+    Subject,
+    Trials,
+    alone_in,
+    clear_left_over,
+    is_testbed_of,
+    programs_of,
+    write_whole,
+)
 from snapstorm.engine.testbed import read_testbed
-from snapstorm.errors import ConfigError, TestbedError
+from snapstorm.errors import ConfigError, HarnessError, NoSpaceError, TestbedError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.manifest import Manifest
@@ -31,12 +43,21 @@ from snapstorm.plan.reduction import OutOfTime, Reduction
 from snapstorm.report.catalogue import scenario_lines
 from snapstorm.report.program import as_pytest
 from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.choose import find_target
 from snapstorm.targets.kopia.reproduction import Script
 
 EXIT_NOT_SHOWN = 4
 EXIT_INTERRUPTED = 130
 REPEATS_MAX = 100
 FINAL_REPEATS = 3
+_ENDINGS = {
+    "done": "",
+    "out of time": "; out of time, the same command goes on",
+    "interrupted": "; interrupted",
+    "failed": "; a candidate could not be done",
+}
+"""How a shrinking ended, in words after what came of it."""
 
 
 def shrink(
@@ -57,7 +78,8 @@ def shrink(
 
     Each candidate is done on a fresh testbed. What comes of it is a directory with a scenario, a test for pytest, a
     script of bare commands for a bug report, and the testbed on which it was shown last. Interrupted, the same command
-    goes on where it stopped. Exit status: 0 made smaller, 4 the violation does not come back.
+    goes on where it stopped, as long as it tries the same program. Exit status: 0 made smaller, 3 a candidate could not
+    be done (a full disk, say), 4 the violation does not come back, or not any more in the end.
 
     Parameters
     ----------
@@ -82,26 +104,27 @@ def shrink(
     json_output
         Print one JSON object on stdout, and nothing else there.
     """
-    if not 0 < minutes <= 7 * 24 * 60:
-        raise ConfigError(f"--minutes must be above 0 and at most a week, not {minutes}")
-    if repeats is not None and not 1 <= repeats <= REPEATS_MAX:
-        raise ConfigError(f"--repeats must be from 1 to {REPEATS_MAX}, not {repeats}")
-    if not 1 <= needed <= (repeats or 1):
-        raise ConfigError(f"--needed must be from 1 to --repeats, not {needed}")
+    _check(minutes, repeats, needed)
     which = find_run(run)
     with read_testbed(which.testbed) as ledger:
         recorded = read_recorded(ledger, which.number)
+        began_utc = (ledger.record.run(which.number) or {})["began_utc"]
+        testbed_id = ledger.fact("testbed_id") or ""
     if not recorded.guarantees:
         raise ConfigError(f"run {which.number} found no violation, so there is nothing to shrink")
     wanted = guarantee or recorded.guarantees[0]
     if wanted not in recorded.guarantees:
         raise ConfigError(f"run {which.number} found no violation of {wanted}, but of {', '.join(recorded.guarantees)}")
+    base = base_options(recorded, target, kopia, read_seconds("--operation-timeout", operation_timeout))
+    programs = programs_of(find_target(base.target, base.kopias)(ProcessRunner("none")).description)
+    subject = Subject(testbed_id, which.number, began_utc, wanted, base.target, programs)
     directory = (output or which.testbed / "runs" / f"{which.number:04}" / "shrunk").absolute()
     with _scratch(directory) as scratch:
-        state = State.open(directory / STATE_NAME, f"{which.testbed}:{which.number} {wanted}")
+        state = State.open(directory / STATE_NAME, subject)
         trials = Trials(
             recorded=recorded,
-            base=base_options(recorded, target, kopia, read_seconds("--operation-timeout", operation_timeout)),
+            base=base,
+            programs=programs,
             scratch=scratch,
             best=directory / "testbed",
             guarantees=(wanted,),
@@ -110,24 +133,36 @@ def shrink(
             needed=needed,
             executions=state.executions,
         )
-        work = _Shrinking(which, recorded, trials, state)
+        work = _Shrinking(recorded, trials, state)
         _say_what_begins(which, recorded, wanted)
         ending = anyio.run(work.run)
-    if state.best is None:
-        print(f"{wanted} did not come back in {trials.executions} times", file=sys.stderr)
-        return EXIT_INTERRUPTED if ending == "interrupted" else EXIT_NOT_SHOWN
-    files = write_results(directory, recorded, state.best, wanted)
-    _say_what_came(state, ending, files)
-    if json_output:
-        print(json.dumps(_as_json(which, wanted, state, ending, files)), flush=True)
-    return EXIT_INTERRUPTED if ending == "interrupted" else 0
+        files = [] if state.best is None else write_results(directory, recorded, state.best, wanted)
+    if state.best is not None:
+        _say_what_came(state, ending, files)
+        if json_output:
+            print(json.dumps(_as_json(which, wanted, state, ending, files)), flush=True)
+    elif work.failure is None:
+        early = f"; {ending}" if ending != "done" else ""
+        print(f"{wanted} did not come back in {state.executions} times{early}", file=sys.stderr)
+    if work.failure is not None:
+        raise work.failure
+    return EXIT_INTERRUPTED if ending == "interrupted" else EXIT_NOT_SHOWN if _is_nothing_shown(state) else 0
+
+
+def _check(minutes: float, repeats: int | None, needed: int) -> None:
+    """Raises ConfigError for numbers that can't be."""
+    if not 0 < minutes <= 7 * 24 * 60:
+        raise ConfigError(f"--minutes must be above 0 and at most a week, not {minutes}")
+    if repeats is not None and not 1 <= repeats <= REPEATS_MAX:
+        raise ConfigError(f"--repeats must be from 1 to {REPEATS_MAX}, not {repeats}")
+    if not 1 <= needed <= (repeats or 1):
+        raise ConfigError(f"--needed must be from 1 to --repeats, not {needed}")
 
 
 class _Shrinking:
     """One shrinking, with what is shown of it."""
 
-    def __init__(self, which: WhichRun, recorded: Recorded, trials: Trials, state: State) -> None:
-        self._which = which
+    def __init__(self, recorded: Recorded, trials: Trials, state: State) -> None:
         self._recorded = recorded
         self._trials = trials
         self._state = state
@@ -135,14 +170,27 @@ class _Shrinking:
         trials.on_trial = self._on_trial
         self._stage = "the whole history"
         self._chain: list[Recording] = []
-        """All that was ever the best, the last last."""
+        """All that was ever the best since this began, the last last."""
+        self.failure: HarnessError | None = None
+        """Why a candidate could not be done, if that ended it."""
 
     async def run(self) -> str:
-        """Shrink until it goes no further. Returns how it ended: `done`, `out of time` or `interrupted`."""
+        """Shrink until it goes no further. Returns how it ended: `done`, `out of time`, `interrupted` or `failed`."""
         try:
-            return "interrupted" if await until_signal(self._shrink) else "done"
+            ending = "interrupted" if await until_signal(self._shrink) else "done"
+            self._write_down()
         except OutOfTime:
-            return "out of time"
+            ending = "out of time"
+            self._write_down()
+        except HarnessError as error:
+            # What was found until then is on the disk already, and there may be no room for more.
+            ending, self.failure = "failed", error
+        return ending
+
+    def _write_down(self) -> None:
+        """Have on the disk how often something was done, also where that has not decided anything."""
+        if self._state.best is not None:
+            self._state.write()
 
     async def _shrink(self) -> None:
         whole = self._recorded.recording
@@ -150,44 +198,70 @@ class _Shrinking:
             if not await self._trials.find_repeats(whole):
                 return
             self._keep(whole)
+        else:
+            self._chain.append(self._state.best)
         reduction = Reduction(self._state.best or whole, self._shows, self._on_stage)
         await reduction.run(self._recorded.cut, self._recorded.restores)
         await self._make_sure()
 
     async def _make_sure(self) -> None:
-        """Take the smallest that shows it each time, where the whole did; of others, count how often they do."""
+        """Take the smallest that shows it each time, where the whole did; of others, the smallest that shows it as
+        often as a candidate must."""
         self._stage = "making sure"
+        trials, state = self._trials, self._state
+        times = max(FINAL_REPEATS, trials.repeats)
+        enough = times if trials.repeats == 1 else trials.needed
         while True:
-            best = self._chain[-1] if self._chain else self._state.best
-            assert best is not None, "something has shown it"
-            shown = await self._trials.count_shown(best, FINAL_REPEATS)
-            self._state.best, self._state.shown = best, (shown, FINAL_REPEATS)
-            self._state.executions = self._trials.executions
-            self._state.write()
-            if shown == FINAL_REPEATS or self._trials.repeats > 1 or len(self._chain) < 2:
+            best = self._chain[-1]
+            shown = await self._count_shown(best, times)
+            if best != state.best:
+                self._change_testbed(best)
+            state.best, state.shown = best, (shown, times)
+            state.write()
+            if shown >= enough or len(self._chain) < 2:
                 return
-            self._chain.pop()
+            # From now on it is one that does not show it, so that going on later begins with one that does.
+            state.tried[_key(self._chain.pop())] = False
+
+    async def _count_shown(self, recording: Recording, times: int) -> int:
+        """How many of so many times show it. Of the best, also what was counted until the time was up is known."""
+        shown = 0
+        for tries in range(1, times + 1):
+            shown += await self._trials.once(recording)
+            if recording == self._state.best:
+                self._trials.keep(recording)
+                self._state.shown = (shown, tries)
+        return shown
 
     async def _shows(self, recording: Recording) -> bool:
-        key = recording.model_dump_json()
+        key = _key(recording)
         if key in self._state.tried:
             return self._state.tried[key]
         shows = self._state.tried[key] = await self._trials.shows(recording)
         if shows:
             self._keep(recording)
-        self._state.executions, self._state.repeats = self._trials.executions, self._trials.repeats
-        self._state.write()
+        else:
+            self._state.write()
         return shows
 
     def _keep(self, recording: Recording) -> None:
+        self._change_testbed(recording)
         self._chain.append(recording)
         self._state.best, self._state.repeats = recording, self._trials.repeats
         self._state.write()
+
+    def _change_testbed(self, recording: Recording) -> None:
+        """Put the testbed of another recording in the place of the best's, and take away what was written of that one,
+        so that, even if this is killed, what lies there is of one and the same."""
+        for file in _result_files(self._trials.best.parent, *self._trials.guarantees):
+            file.unlink(missing_ok=True)
+        self._trials.keep(recording)
 
     def _on_stage(self, name: str) -> None:
         self._stage = name
 
     def _on_trial(self, recording: Recording, again: Again) -> None:
+        self._state.executions = self._trials.executions
         seconds = self._trials.clock.monotonic_seconds() - self._began_seconds
         shows = "shows it" if again.shows(self._trials.guarantees) else "does not"
         print(
@@ -198,21 +272,49 @@ class _Shrinking:
 
 
 def write_results(directory: Path, recorded: Recorded, best: Recording, shows: str) -> list[Path]:
-    """Write what comes of a shrinking: a scenario, a test, and where there are commands a script."""
+    """Write what comes of a shrinking: a scenario, a test, and where there are commands a script.
+
+    Nothing of another recording stays beside them. Raises HarnessError where they can't be written.
+    """
     scenario = scenario_of(recorded, best).model_copy(update={"name": f"shows {shows}"})
     toml = "\n".join(scenario_lines(scenario, as_json=False)) + "\n"
-    texts = {"scenario.toml": toml, f"test_{shows.replace('-', '_')}.py": as_pytest(best, shows, toml)}
-    with read_testbed(directory / "testbed") as ledger:
+    script = _script(directory / "testbed", best, shows)
+    texts = (toml, as_pytest(best, shows, toml), script)
+    written: list[Path] = []
+    try:
+        for file, text in zip(_result_files(directory, shows), texts, strict=True):
+            if text is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_whole(file, text)
+                written.append(file)
+    except OSError as error:
+        raise HarnessError(f"{directory} can't be written: {error.strerror}") from error
+    return written
+
+
+def _result_files(directory: Path, shows: str) -> tuple[Path, Path, Path]:
+    names = ("scenario.toml", f"test_{shows.replace('-', '_')}.py", "reproduce.sh")
+    return directory / names[0], directory / names[1], directory / names[2]
+
+
+def _script(testbed: Path, best: Recording, shows: str) -> str | None:
+    """The bare commands with which it was shown last; None where the target has none, or where that testbed is gone."""
+    if not is_testbed_of(testbed, best):
+        # One of a candidate that was not the best in the end would only mislead.
+        remove_tree(testbed)
+        print(
+            f"{testbed} is gone or of another candidate: no script of its commands; the same command makes both again",
+            file=sys.stderr,
+        )
+        return None
+    with read_testbed(testbed) as ledger:
         commands = list(ledger.record.commands(1))
-        if commands:
-            script = Script(functools.partial(_manifest, ledger))
-            showing = [row.violation.operation for row in ledger.recorded_violations(1)]
-            lines = script.lines(commands, shows, filter(None, showing))
-            texts["reproduce.sh"] = "\n".join(lines) + "\n"
-    files = [directory / name for name in texts]
-    for file, text in zip(files, texts.values(), strict=True):
-        file.write_text(text)
-    return files
+        if not commands:
+            return None
+        script = Script(functools.partial(_manifest, ledger))
+        showing = [row.violation.operation for row in ledger.recorded_violations(1)]
+        return "\n".join(script.lines(commands, shows, filter(None, showing))) + "\n"
 
 
 def _manifest(ledger: Ledger, digest: str) -> Manifest | None:
@@ -224,16 +326,24 @@ def _manifest(ledger: Ledger, digest: str) -> Manifest | None:
 
 @contextmanager
 def _scratch(directory: Path) -> Iterator[Path]:
-    """Where candidates are tried: beside what comes of it, so that the best is kept by renaming. Gone at the end."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".trials-", dir=directory))
-    except OSError as error:
-        raise ConfigError(f"{directory} can't be written: {error.strerror}; choose another with --output") from error
-    try:
+    """Where candidates are tried: beside what comes of it, so that the best is kept by renaming. Gone at the end, or
+    when the next one begins where this one was killed."""
+    with ExitStack() as stack:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(directory))
+            anyio.run(clear_left_over, directory, functools.partial(print, file=sys.stderr))
+            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=directory))
+        except OSError as error:
+            kind = NoSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else ConfigError
+            raise kind(f"{directory} can't be written: {error.strerror}; choose another with --output") from error
+        stack.callback(remove_tree, scratch)
         yield scratch
-    finally:
-        remove_tree(scratch)
+
+
+def _key(recording: Recording) -> str:
+    """By which a recording is known among those that were tried."""
+    return recording.model_dump_json()
 
 
 def _describe(recording: Recording) -> str:
@@ -251,15 +361,20 @@ def _say_what_begins(which: WhichRun, recorded: Recorded, wanted: str) -> None:
         print(f"run {which.number}: {note}", file=sys.stderr)
 
 
+def _is_nothing_shown(state: State) -> bool:
+    """Whether there is none, or it did not show it any more when it was counted."""
+    return state.best is None or (state.shown[1] > 0 and state.shown[0] == 0)
+
+
 def _say_what_came(state: State, ending: str, files: list[Path]) -> None:
     assert state.best is not None, "looked at before"
-    words = {"done": "", "out of time": "; out of time, the same command goes on", "interrupted": "; interrupted"}
     shown, times = state.shown
-    how_often = f" {shown} of {times} times" if times else ""
-    print(
-        f"{_describe(state.best)} show it{how_often}, after {state.executions} executions{words[ending]}",
-        file=sys.stderr,
-    )
+    what, how_often = _describe(state.best), f"{shown} of {times} times"
+    if _is_nothing_shown(state):
+        words = f"not made smaller: {what} had shown it before, but in the end {how_often}"
+    else:
+        words = f"{what} show it {how_often}" if times else f"{what} show it"
+    print(f"{words}, after {state.executions} executions{_ENDINGS[ending]}", file=sys.stderr)
     for step in state.best.steps:
         repeated = f" ({step.repeat} times)" if step.repeat > 1 else ""
         print(f"    client {step.client}: {step.action}{repeated}", file=sys.stderr)

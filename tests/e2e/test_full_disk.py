@@ -95,6 +95,30 @@ def test_a_full_testbed_loses_no_promise(small_disk: Path, scratch: Path, target
     assert snapstorm("run", *words, "--actions", "40", "--json").status == 0
 
 
+def test_shrinking_on_a_full_disk_says_so_and_concludes_nothing(small_disk: Path, scratch: Path) -> None:
+    """The history does not fit: that is no history that does not show it, and it is not remembered as one."""
+    config, bed, out = scratch / "large.toml", scratch / "bed", small_disk / "out"
+    config.write_text(
+        """
+        clients = 1
+        steps = [
+            {action = "write-random-files", count = 10, size_bytes = 10000000, compressible_percent = 0},
+            {action = "snapshot-root"},
+            {action = "restore-snapshot", repeat = 4},
+        ]
+        """.replace("\n            ", " ")
+    )
+    ran = snapstorm("run", "--config", config, "--target", "memory:restore-flips-a-byte", "--testbed", bed)
+    assert ran.status == 1, ran.stderr
+    (small_disk / "filler").write_bytes(bytes(SMALL_DISK_BYTES - (280 << 20)))
+    shrunk = snapstorm("shrink", bed, "--output", out)
+    assert shrunk.status == 3, shrunk.stderr
+    began, error = shrunk.stderr.splitlines()
+    assert began.startswith("shrinking run 1")
+    assert "full" in error or "space" in error
+    assert [path.name for path in out.iterdir()] == ["progress.lock"]
+
+
 def wait_until_at_work(log: Path) -> None:
     """Return some time after the clients have begun."""
     deadline = time.monotonic() + 60

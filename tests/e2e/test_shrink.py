@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import stat
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import Ran, snapstorm
+from tests.e2e.commandline import Ran, command, snapstorm
 from tests.e2e.test_replay import HISTORY, record
 
+from snapstorm import cli_shrink
+from snapstorm.engine import again as do_again_module
+from snapstorm.engine import shrink as trials_module
+from snapstorm.engine.again import Again
+from snapstorm.engine.harness import HarnessOptions
+from snapstorm.engine.shrink import Trials, is_testbed_of
+from snapstorm.errors import HarnessError
+from snapstorm.model.events import Listener
+from snapstorm.plan.recording import Recording
+from snapstorm.plan.reduction import OutOfTime
+from snapstorm.plan.scenarios import Scenario, parse_scenario
 from snapstorm.targets.kopia.discovery import find_kopia
 
 
@@ -69,6 +84,173 @@ def test_a_violation_that_does_not_come_back(scratch: Path) -> None:
     assert "did not come back in 10 times" in gone.stderr
 
 
+def test_the_answers_of_another_program_are_not_mixed_in(scratch: Path) -> None:
+    """It is refused in the same directory, in one line, and what is there stays and can be gone on with."""
+    bed = record(scratch, "memory:create-skips-a-file")
+    first = shrink(bed, "--minutes", "0.03")
+    assert first.status == 0, first.stderr
+    refused = shrink(bed, "--target", "memory")
+    assert (refused.status, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert "tried on memory:create-skips-a-file, not of" in refused.stderr
+    assert "--output" in refused.stderr
+    second = shrink(bed)
+    assert second.status == 0, second.stderr
+    assert second.json["shown"] == {"times": 3, "of": 3}
+
+
+def make_small(scratch: Path, defect: str) -> Path:
+    """The testbed of a short run."""
+    bed, config = scratch / "bed", scratch / "short.toml"
+    config.write_text(HISTORY.replace("actions = 150", "actions = 40").replace("clients = 4", "clients = 2"))
+    ran = snapstorm("run", "--config", config, "--target", f"memory:{defect}", "--testbed", bed, "--seed", "5")
+    assert ran.status == 1, ran.stderr
+    return bed
+
+
+def after_times(monkeypatch: pytest.MonkeyPatch, times: int, then: Callable[[Again], Again]) -> None:
+    """Have each candidate that comes after so many others end otherwise."""
+    done = 0
+
+    async def do_again(base: HarnessOptions, scenario: Scenario, testbed: Path | None, listener: Listener) -> Again:
+        nonlocal done
+        done += 1
+        again = await do_again_module.do_again(base, scenario, testbed, listener)
+        return again if done <= times else then(again)
+
+    monkeypatch.setattr(trials_module, "do_again", do_again)
+
+
+def without_violations(again: Again) -> Again:
+    return Again(again.result, None, frozenset())
+
+
+@pytest.mark.parametrize("repeats", [None, 2])
+def test_what_is_not_shown_any_more_in_the_end_is_not_made_smaller(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], repeats: int | None
+) -> None:
+    """It had been shown; but who reads that it was made smaller would believe in a scenario that passes."""
+    bed = make_small(scratch, "create-skips-a-file")
+    after_times(monkeypatch, 7, without_violations)
+    assert cli_shrink.shrink(str(bed), output=scratch / "out", json_output=True, repeats=repeats) == 4
+    said = capsys.readouterr()
+    assert "not made smaller: " in said.err
+    assert "in the end 0 of 3 times" in said.err
+    assert json.loads(said.out)["shown"] == {"times": 0, "of": 3}
+    # And the same again, gone on with.
+    assert cli_shrink.shrink(str(bed), output=scratch / "out") == 4
+
+
+@pytest.mark.parametrize("repeats", [None, 3])
+def test_whenever_it_stops_all_files_are_of_one_candidate(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], repeats: int | None
+) -> None:
+    """Out of time after any number of executions, all of which are told, it leaves the testbed of its scenario."""
+    bed, out, told = make_small(scratch, "restore-flips-a-byte"), scratch / "out", 0
+    once = Trials.once
+    for left_each in (1, 2, 3, 2, 4, 5, 1, 3, 5, 7, 4, 6, 8, 9, 50, 100):
+        left = left_each
+
+        async def once_more(self: Trials, recording: Recording, *, is_last: bool = True) -> bool:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OutOfTime
+            return await once(self, recording, is_last=is_last)
+
+        monkeypatch.setattr(Trials, "once", once_more)
+        assert cli_shrink.shrink(str(bed), output=out, repeats=repeats, json_output=True) == 0
+        found = json.loads(capsys.readouterr().out)
+        told += left_each - max(0, left)
+        assert found["executions"] == told
+        assert is_testbed_of(out / "testbed", recording_in(out / "scenario.toml"))
+        if found["ending"] == "done":
+            break
+    else:
+        pytest.fail("it came to no end")
+
+
+def recording_in(file: Path) -> Recording:
+    found = parse_scenario(file.read_text(), str(file)).recorded
+    assert found is not None
+    return found
+
+
+def test_a_candidate_that_the_machine_could_not_do_is_tried_again(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was found until then stays, and the one that could not be done is no answer in the state."""
+    bed, out = make_small(scratch, "restore-flips-a-byte"), scratch / "out"
+    after_times(monkeypatch, 4, lambda again: Again(None, "the disk is full", frozenset()))
+    with pytest.raises(HarnessError, match="the disk is full"):
+        cli_shrink.shrink(str(bed), output=out, json_output=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["ending"], found["executions"]) == ("failed", 4)
+    assert is_testbed_of(out / "testbed", recording_in(out / "scenario.toml"))
+    tried = json.loads((out / "progress.json").read_text())["tried"]
+    assert len(tried) <= 4
+    monkeypatch.undo()
+    assert cli_shrink.shrink(str(bed), output=out, json_output=True) == 0
+    assert len(json.loads(capsys.readouterr().out)["steps"]) <= 3
+
+
+def test_a_moved_testbed_takes_its_shrinking_along(scratch: Path) -> None:
+    """Also to another name, and as a copy."""
+    bed = make_small(scratch, "restore-flips-a-byte")
+    first = shrink(bed, "--minutes", "0.03")
+    assert first.status == 0, first.stderr
+    shutil.copytree(bed, scratch / "copied")
+    bed.rename(scratch / "moved")
+    for place in ("moved", "copied"):
+        second = shrink(scratch / place)
+        assert second.status == 0, second.stderr
+        assert second.json["ending"] == "done"
+        assert second.json["executions"] > first.json["executions"]
+        assert all(file.startswith(str(scratch / place)) for file in second.json["files"])
+
+
+def test_out_of_time_without_the_testbed_it_makes_what_can_be_made(scratch: Path) -> None:
+    """The scenario and the test; a script of another candidate does not stay, and the words name no mistake of ours."""
+    bed, out = make_small(scratch, "restore-flips-a-byte"), scratch / "out"
+    assert shrink(bed, "--output", out).status == 0
+    shutil.rmtree(out / "testbed")
+    (out / "reproduce.sh").write_text("exit 1")
+    again = shrink(bed, "--output", out, "--minutes", "0.000001")
+    assert again.status == 0, again.stderr
+    assert again.json["ending"] == "out of time"
+    assert {Path(file).name for file in again.json["files"]} == {"scenario.toml", "test_restored_exactly.py"}
+    assert not (out / "reproduce.sh").exists()
+    assert "no script of its commands" in again.stderr
+    assert "there is no testbed" not in again.stderr
+    last = shrink(bed, "--output", out)
+    assert last.status == 0, last.stderr
+    assert is_testbed_of(out / "testbed", recording_in(out / "scenario.toml"))
+
+
+def test_what_a_killed_one_leaves_goes_with_the_next(scratch: Path) -> None:
+    """And as long as it is at work, no other one works in the same directory."""
+    bed, out = record(scratch, "memory:restore-gives-a-stale-version"), scratch / "out"
+    (out / ".trials-notes").mkdir(parents=True)
+    with subprocess.Popen(command("shrink", bed, "--output", out), stderr=subprocess.DEVNULL) as killed:
+        wait_until(lambda: any(out.glob(".trials-*/*/ledger.sqlite3")))
+        killed.send_signal(signal.SIGSTOP)  # So that it is surely at work.
+        refused = shrink(bed, "--output", out)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    assert (refused.status, len(refused.stderr.splitlines())) == (3, 1), refused.stderr
+    assert "another shrink is at work" in refused.stderr
+    assert len(list(out.glob(".trials-*"))) == 2
+    shrunk = shrink(bed, "--output", out, "--minutes", "0.01")
+    assert shrunk.status in {0, 4}, shrunk.stderr
+    assert [path.name for path in out.glob(".trials-*")] == [".trials-notes"]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_bad_input_is_one_line(scratch: Path) -> None:
     """Nothing to shrink, a place that holds something else, strange numbers, another guarantee."""
     healthy = record(scratch, "memory")
@@ -94,31 +276,31 @@ def test_bad_input_is_one_line(scratch: Path) -> None:
 
 WRAPPER = """\
     #!{python}
-    # The real one, but for the seventh restore from a testbed, of which it changes a byte.
+    # The real one, but for the seventh restore from a testbed in which there is a byte to change: it changes one.
     import os, subprocess, sys
     words = sys.argv[1:]
     if words[:1] != ["restore"]:
         os.execv({kopia!r}, [{kopia!r}, *words])
     status = subprocess.call([{kopia!r}, *words])
+    tree = [word for word in words if word.startswith("/")][-1]
+    paths = sorted(os.path.join(place, name) for place, _, names in os.walk(tree) for name in names)
+    paths = [path for path in paths if os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path)]
+    if status or not paths:
+        sys.exit(status)
     count = os.environ["HOME"].split("/clients/")[0].split("/server")[0] + "/restores"
-    with open(count, "a") as file:
-        file.write("x")
-    if status == 0 and os.path.getsize(count) == 7:
-        tree = [word for word in words if word.startswith("/")][-1]
-        for place, _, names in os.walk(tree):
-            for name in sorted(names):
-                path = os.path.join(place, name)
-                if os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path):
-                    was = os.stat(path)
-                    os.chmod(path, 0o600)
-                    with open(path, "r+b") as file:
-                        first = file.read(1)
-                        file.seek(0)
-                        file.write(bytes([first[0] ^ 1]))
-                    os.chmod(path, was.st_mode)
-                    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
-                    sys.exit(0)
-    sys.exit(status)
+    with open(count, "ab", buffering=0) as file:
+        file.write(b"x")
+        number = file.tell()  # Of two at once each has its own.
+    if number == 7:
+        path = paths[0]
+        was = os.stat(path)
+        os.chmod(path, 0o600)
+        with open(path, "r+b") as file:
+            first = file.read(1)
+            file.seek(0)
+            file.write(bytes([first[0] ^ 1]))
+        os.chmod(path, was.st_mode)
+        os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
 """
 
 
