@@ -41,6 +41,7 @@ LOG_SECONDS_BEFORE = 10.0
 LOG_SECONDS_AFTER = 2.0
 """Logs are cut to the time from so long before the operation to so long after."""
 OBJECTS_SECONDS_MAX = 20.0
+ENTRIES_SECONDS_MAX = 90.0
 OBJECTS_FILES_MAX = 3
 """Of so many damaged files the target is asked where it keeps them, for so long at most."""
 
@@ -134,7 +135,7 @@ class Evidence:
             return
         with self._collecting("the target's entries"):
             texts: Mapping[str, str] = {}
-            with anyio.move_on_after(OBJECTS_SECONDS_MAX):
+            with anyio.move_on_after(ENTRIES_SECONDS_MAX):
                 texts = await self._clerk.describe_entries(list(told))
             for snapshot, directory in told.items():
                 _add_text(directory, "entry.txt", texts.get(snapshot, "the target did not say in time"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import anyio
 import pytest
 
 from snapstorm.errors import OperationFailed
@@ -59,13 +60,15 @@ async def test_a_deletion_that_a_compaction_has_undone_shows() -> None:
         "deleted at 2026-11-29T07:41:07Z: content m2 (1 entries), replaced, or deleted, 2026-11-29 07:41:07, pack qm2"
     ) in told
     assert "entered at 2026-11-29T07:41:06Z: content m4 (2 entries), in use since 2026-11-29 07:41:09, pack qm4" in told
-    assert told.endswith("It is entered, and no content that is in use says that it was deleted: it is listed.")
+    assert "It was deleted, and is entered again" in told
+    assert "deleted-comes-back" in told
 
 
 @pytest.mark.parametrize(
     ("stored", "conclusion"),
     [
         (Stored(m1=(True, [LIVE]), m2=(True, [TOMBSTONE])), "It is entered, and so is its deletion"),
+        (Stored(m1=(True, [LIVE])), "no content that is in use says that it was deleted"),
         (Stored(m1=(False, [LIVE]), m2=(False, [TOMBSTONE])), "No content that is in use enters it"),
         (Stored(m1=(True, [TOMBSTONE])), "No content that is in use enters it"),
         (Stored(m1=(True, [OTHER])), "No content mentions it."),
@@ -79,6 +82,34 @@ async def test_what_it_comes_to_is_said(stored: Stored, conclusion: str) -> None
 async def test_a_content_that_can_not_be_read_is_named() -> None:
     told = await Stored(m1=(True, [LIVE]), m2=(True, None)).describe()
     assert "content m2 can't be read: kopia content show ended with exit status 1: content not found" in told
+
+
+async def test_what_there_is_no_time_for_is_said_and_read_the_next_time() -> None:
+    """What is in use comes first; what was read is not read again."""
+
+    class Slow(Stored):
+        shown = 0
+
+        async def ask(self, actor: object, *words: str, seconds_max: float) -> CompletedCommand:
+            if words[:2] == ("content", "show"):
+                await anyio.sleep(0.05)
+                self.shown += 1
+            return await super().ask(actor, *words, seconds_max=seconds_max)
+
+    old = {f"m{number}": (False, [TOMBSTONE]) for number in range(100)}
+    stored = Slow(**old, m100=(True, [LIVE]))
+    history = EntryHistory(stored, object(), reading_seconds_max=0.2)  # type: ignore[arg-type]  # only `ask` is called
+    told = (await history.describe([SNAPSHOT]))[SNAPSHOT]
+    assert "were not read in time" in told
+    assert "content m100 (1 entries), in use" in told
+    assert "content m99 (1 entries), replaced" in told
+    before = stored.shown
+    for _ in range(30):
+        told = (await history.describe([SNAPSHOT]))[SNAPSHOT]
+        if "not read in time" not in told:
+            break
+    assert "not read in time" not in told
+    assert before < stored.shown <= 101
 
 
 async def test_a_kopia_that_says_nothing_sensible_is_an_error() -> None:

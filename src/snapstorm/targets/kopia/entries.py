@@ -8,9 +8,8 @@ undone by a late compaction (`deleted-comes-back` in docs/known-bugs.md) from on
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +21,12 @@ from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor, Kopia
 
 _COMMAND_SECONDS_MAX = 10.0
-_CONTENTS_MAX = 300
-"""Of so many contents, the latest, entries are read."""
-_AT_ONCE = 4
+_READING_SECONDS_MAX = 60.0
+"""After a run with many deletions there are hundreds of contents, and reading one takes a tenth of a second."""
+_AT_ONCE = 3
+
+
+_ENTERED, _DELETED = "entered", "deleted"
 
 
 class _Content(msgspec.Struct, frozen=True, rename="camel"):
@@ -58,38 +60,40 @@ class EntryHistory:
     kopia: Kopia
     actor: Actor
     """Directly on the repository, without a cache."""
+    reading_seconds_max: float = _READING_SECONDS_MAX
+    _read: dict[str, list[_Entry] | str] = field(default_factory=dict)
+    """The entries of each content that was read, or why they can't be: a content never changes."""
 
     async def describe(self, snapshots: Sequence[str]) -> dict[str, str]:
         """For each of these snapshots, in words. Raises OperationFailed where Kopia does not say."""
         listed = await self._ask("content", "list", "--prefix=m", "--deleted", "--json")
         contents = sorted(_decoded(listed, list[_Content]), key=lambda one: (one.time, one.content_id))
-        shown = contents[-_CONTENTS_MAX:]
-        entries = await self._entries(shown)
+        # What is in use first, then what was replaced last: in case there is no time for all of it.
+        await self._read_all(sorted(contents, key=lambda one: (one.deleted, -one.time)))
         head = [f"{len(contents)} manifest contents, {sum(not one.deleted for one in contents)} of them in use"]
-        if len(contents) > len(shown):
-            head.append(f"of these the latest {len(shown)} were looked at")
+        if unread := sum(one.content_id not in self._read for one in contents):
+            head.append(f"{unread} of them, those that were replaced first, were not read in time")
         return {
-            snapshot: "\n".join([f"snapshot {snapshot}", *head, "", *_lines(snapshot, shown, entries)])
+            snapshot: "\n".join([f"snapshot {snapshot}", *head, "", *_lines(snapshot, contents, self._read)])
             for snapshot in snapshots
         }
 
-    async def _entries(self, contents: Sequence[_Content]) -> dict[str, list[_Entry] | str]:
-        """The entries of each, or why they can't be read."""
-        found: dict[str, list[_Entry] | str] = {}
-        limiter = anyio.CapacityLimiter(_AT_ONCE)
+    async def _read_all(self, contents: Sequence[_Content]) -> None:
+        """Read the entries of each, some at once, as far as the time goes."""
+        waiting = iter([one.content_id for one in contents if one.content_id not in self._read])
 
-        async def read(content_id: str) -> None:
-            async with limiter:
+        async def read() -> None:
+            for content_id in waiting:
                 try:
                     text = await self._ask("content", "show", "--unzip", content_id)
-                    found[content_id] = _decoded(text, _Entries).entries
+                    self._read[content_id] = _decoded(text, _Entries).entries
                 except SnapstormError as error:
-                    found[content_id] = str(error).splitlines()[0]
+                    self._read[content_id] = str(error).splitlines()[0]
 
-        async with anyio.create_task_group() as tasks:
-            for content in contents:
-                tasks.start_soon(functools.partial(read, content.content_id))
-        return found
+        with anyio.move_on_after(self.reading_seconds_max):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(_AT_ONCE):
+                    tasks.start_soon(read)
 
     async def _ask(self, *words: str) -> bytes:
         completed = await self.kopia.ask(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
@@ -106,29 +110,35 @@ def _decoded(text: bytes, kind: type[Any]) -> Any:
 
 def _lines(snapshot: str, contents: Sequence[_Content], entries: dict[str, list[_Entry] | str]) -> list[str]:
     """Where the snapshot is mentioned, and what that comes to."""
-    lines, in_use = [], {"entered": False, "deleted": False}
+    lines, in_use, replaced = list[str](), set[str](), set[str]()
     for content in contents:
         of_content = entries.get(content.content_id, [])
         if isinstance(of_content, str):
             lines.append(f"content {content.content_id} can't be read: {of_content}")
             continue
         for entry in (one for one in of_content if one.id == snapshot):
-            word = "deleted" if entry.deleted else "entered"
-            in_use[word] |= not content.deleted
+            word = _DELETED if entry.deleted else _ENTERED
+            (replaced if content.deleted else in_use).add(word)
             state = "replaced, or deleted," if content.deleted else "in use since"
             lines.append(
                 f"{word} at {entry.modified}: content {content.content_id} ({len(of_content)} entries), "
                 f"{state} {_moment(content.time)}, pack {content.pack_file}"
             )
-    return [*lines, "", _conclusion(bool(lines), **in_use)]
+    return [*lines, "", _conclusion(in_use, replaced)]
 
 
-def _conclusion(is_mentioned: bool, *, entered: bool, deleted: bool) -> str:
-    if entered and deleted:
+def _conclusion(in_use: Set[str], replaced: Set[str]) -> str:
+    """What it comes to: which words there are of it in contents that are in use, and in those that were replaced."""
+    if _ENTERED in in_use and _DELETED in in_use:
         return "It is entered, and so is its deletion: it is not to be listed."
-    if entered:
+    if _ENTERED in in_use and _DELETED in replaced:
+        return (
+            "It was deleted, and is entered again: the content with its deletion was replaced, and one that knows "
+            "nothing of it is in use (`deleted-comes-back` among the known bugs)."
+        )
+    if _ENTERED in in_use:
         return "It is entered, and no content that is in use says that it was deleted: it is listed."
-    if is_mentioned:
+    if in_use or replaced:
         return "No content that is in use enters it: it is not listed."
     return "No content mentions it."
 

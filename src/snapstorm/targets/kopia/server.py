@@ -154,7 +154,12 @@ class DirectAccess:
 
     async def describe_entries(self, snapshots: Sequence[str]) -> Mapping[str, str]:
         """As the contents of manifests have them, past the server and every cache."""
-        return await EntryHistory(self.kopia, self.repository.auditor).describe(snapshots)
+        return await self._entry_history.describe(snapshots)
+
+    @functools.cached_property
+    def _entry_history(self) -> EntryHistory:
+        """One for all times: it remembers what it has read."""
+        return EntryHistory(self.kopia, self.repository.auditor)
 
     @property
     def runs_commands(self) -> bool:
