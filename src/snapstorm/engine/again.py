@@ -29,7 +29,7 @@ class Again:
     @property
     def is_answer(self) -> bool:
         """Whether it came to its end, or to a violation: only then it says anything about the target."""
-        return bool(self.guarantees) or (self.result is not None and self.error is None)
+        return bool(self.guarantees) or (self.result is not None and self.error is None and not self.result.tally.error)
 
     def shows(self, guarantees: Sequence[str]) -> bool:
         """Whether one of these was violated again."""

@@ -8,7 +8,8 @@ undone by a late compaction (`deleted-comes-back` in docs/known-bugs.md) from on
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -127,7 +128,7 @@ def _lines(snapshot: str, contents: Sequence[_Content], entries: dict[str, list[
     return [*lines, "", _conclusion(in_use, replaced)]
 
 
-def _conclusion(in_use: Set[str], replaced: Set[str]) -> str:
+def _conclusion(in_use: AbstractSet[str], replaced: AbstractSet[str]) -> str:
     """What it comes to: which words there are of it in contents that are in use, and in those that were replaced."""
     if _ENTERED in in_use and _DELETED in in_use:
         return "It is entered, and so is its deletion: it is not to be listed."
