@@ -45,7 +45,7 @@ from snapstorm.report.program import as_pytest
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.choose import find_target
-from snapstorm.targets.kopia.reproduction import Script
+from snapstorm.targets.kopia.reproduction import Script, Shown
 
 EXIT_NOT_SHOWN = 4
 EXIT_INTERRUPTED = 130
@@ -313,8 +313,10 @@ def _script(testbed: Path, best: Recording, shows: str) -> str | None:
         if not commands:
             return None
         script = Script(functools.partial(_manifest, ledger))
-        showing = [row.violation.operation for row in ledger.recorded_violations(1)]
-        return "\n".join(script.lines(commands, shows, filter(None, showing))) + "\n"
+        found = [row.violation for row in ledger.recorded_violations(1)]
+        showing = {violation.operation for violation in found if violation.guarantee == shows}
+        shown = Shown(shows, showing, best.fault_keys, best.clients == 1 or best.is_sequence)
+        return "\n".join(script.lines(commands, shown)) + "\n"
 
 
 def _manifest(ledger: Ledger, digest: str) -> Manifest | None:

@@ -1,78 +1,73 @@
-"""A run's commands as a bash script that needs no snapstorm: to be attached to a bug report."""
+"""A run's commands as a bash script that needs no snapstorm: to be attached to a bug report.
+
+What a program has to do stands in the script, not what one did: the recorded run may be one of a program that fails.
+The script does the run's commands one after the other, keeps account of what was taken and deleted, and judges each
+restore, receipt and listing by that, as the run's checker did. Its functions are in `reproduction.sh`.
+"""
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path, PurePath
 
 from snapstorm.ledger.record import RecordedCommand
-from snapstorm.model.content import run_bytes, runs
-from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, show_path
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import Manifest
+from snapstorm.targets.kopia.reproduction_trees import Trees, bash_word
 
-EMBEDDED_BYTES_MAX = 256 << 10
-"""Contents of more than this are not in the script: random bytes of the same number are written instead."""
+_MEASURED = "what the server and the repository hold is measured over the time of a run"
+_STORM = "it is judged while faults strike, or after they have healed"
 
-_HEAD = r"""
-set -u
-PROGRAM=${1:-kopia}
-case $PROGRAM in */*) PROGRAM=$(cd "$(dirname "$PROGRAM")" && pwd)/$(basename "$PROGRAM") ;; esac
-BED=$(mktemp -d)
-shown=0
-server=
-
-finish() {
-    [ -z "$server" ] || kill -- "-$server" 2>/dev/null
-    rm -rf "$BED"
+WHY_NOT: Mapping[Guarantee, str | None] = {
+    Guarantee.RESTORED_EXACTLY: None,
+    Guarantee.ACKNOWLEDGED_STAYS_LISTED: None,
+    Guarantee.DELETED_STAYS_GONE: None,
+    Guarantee.IN_DOUBT_ABSENT_OR_EXACT: None,
+    Guarantee.NOTHING_UNREQUESTED: None,
+    Guarantee.CLIENTS_ISOLATED: None,
+    Guarantee.PARTIAL_IS_REPORTED: None,
+    Guarantee.LAYOUT_IS_SOUND: None,
+    Guarantee.AVAILABLE: None,
+    Guarantee.DAMAGE_IS_DETECTED: _STORM,
+    Guarantee.RECOVERS: _STORM,
+    Guarantee.VERIFY_AGREES: _STORM,
+    Guarantee.NO_LEAK: _MEASURED,
 }
-trap finish EXIT
+"""Why a script of bare commands can't show a violation of each guarantee; None where it judges it."""
 
-# Run a command with the configuration, the cache and the logs of one identity: DIRECTORY PASSWORD WORDS...
-run() {
-    local directory=$1 password=$2
-    shift 2
-    mkdir -p "$directory"
-    (
-        cd "$directory" && export HOME=$directory KOPIA_PASSWORD=$password
-        export KOPIA_CONFIG_PATH=$directory/repository.config KOPIA_LOG_DIR=$directory/logs
-        export KOPIA_CHECK_FOR_UPDATES=false KOPIA_PERSIST_CREDENTIALS_ON_CONNECT=false
-        case $directory in */auditor) ;; *) export KOPIA_CACHE_DIRECTORY=$directory/cache ;; esac
-        export KOPIA_SERVER_CONTROL_PASSWORD=control KOPIA_SERVER_PASSWORD=control
-        exec "$PROGRAM" "$@"
-    )
-}
+_SET_UP = (
+    ("repository", "create"),
+    ("repository", "set-parameters"),
+    ("maintenance", "set"),
+    ("policy", "set", "--global"),
+    ("server", "acl", "enable"),
+    ("server", "users", "add"),
+)
+"""Without these nothing can be judged."""
 
-# The same, where it must succeed, or must not: EXPECTED_STATUS DIRECTORY PASSWORD WORDS...
-must() {
-    local expected=$1 status=0
-    shift
-    run "$@" >"$BED/output" 2>&1 || status=$?
-    if [ "$expected" = 0 ] && [ "$status" != 0 ] || [ "$expected" != 0 ] && [ "$status" = 0 ]; then
-        echo "SHOWN: exit status $status, in the recorded run $expected: ${*:3}"
-        cat "$BED/output"
-        shown=1
-    fi
-}
-
-# Names, types, modes, sizes and links, and when files were changed.
-facts() {
-    (cd "$1" && find . -mindepth 1 \( -type d -printf '%P %y %m\n' \
-        -o -type l -printf '%P %y %l\n' -o -printf '%P %y %m %s %T@\n' \) | sort)
-}
-
-# Hold what was restored against what was there: EXPECTED RESTORED
-compare() {
-    if ! diff -r --no-dereference "$1" "$2" || ! diff <(facts "$1") <(facts "$2"); then
-        echo "SHOWN: $2 is not what was written"
-        shown=1
-    fi
-}
-"""
+_MUST = (("snapshot", "verify"), ("policy", "set"), ("server", "users", "delete"))
+"""What is judged by its exit status alone."""
 
 _ADDRESS = re.compile(r"^--(url|address)=https://.*")
 _HASH = re.compile(r"^--user-password-hash=.*")
 _PIN = re.compile(r"^--server-cert-fingerprint=.*")
+_KEEP = re.compile(r"^--keep-latest=(\d+)$")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a run has shown, which the script is to show again."""
+
+    guarantee: str
+    operations: Collection[str | None]
+    """Those that showed it; None stands for what was looked at beside them."""
+    faults: Collection[str] = ()
+    """That struck."""
+    is_sequence: bool = True
+    """Whether one step followed the other."""
 
 
 class Script:
@@ -81,110 +76,153 @@ class Script:
     def __init__(self, manifest_of: Callable[[str], Manifest | None]) -> None:
         self._bed = ""
         self._manifest_of = manifest_of
+        self._trees = Trees()
         self._numbers: dict[str, int] = {}
-        self._embedded_bytes = 0
+        """Of snapshots, by their ids in the recorded run."""
+        self._taken = 0
+        self._unknown: set[int] = set()
+        """Snapshots of trees that are not known any more."""
+        self._kept: dict[str, int] = {}
+        """How many snapshots retention leaves, by what it is told of: `USER@HOST:PATH`."""
+        self._removed: set[str] = set()
+        """Clients that must be let in no more."""
+        self._has_server = False
 
-    def lines(self, commands: Sequence[RecordedCommand], shows: str, last_operations: Iterable[str]) -> Iterator[str]:
+    def lines(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
         """The script. It ends with the commands of the operations that have shown the violation, if they are known."""
-        commands = list(_up_to(commands, frozenset(last_operations)))
         # The first command makes the repository, in the server's directory on the testbed.
         self._bed = str(Path(commands[0].directory or "/").parent)
+        reason = self._why_not(commands, shown)
+        yield from _without_commands(shown, reason) if reason else self._with_commands(commands, shown)
+
+    def _why_not(self, commands: Sequence[RecordedCommand], shown: Shown) -> str | None:
+        """Why no script can be made that is right; None if one can."""
+        if reason := WHY_NOT[Guarantee(shown.guarantee)]:
+            return reason
+        if shown.faults:
+            return f"it takes what no command of Kopia's does ({', '.join(shown.faults)})"
+        if commands[0].argv[1:4] != ["repository", "create", "filesystem"]:
+            return "it takes a repository that is not in a directory of its own"
+        if len({command.argv[0] for command in commands}) > 1:
+            return "it takes several programs"
+        places = [commands[0].argv[4].partition("=")[2], *(command.source or self._bed for command in commands)]
+        if not all(PurePath(place).is_relative_to(self._bed) for place in places):
+            return f"it takes directories outside of {self._bed}"
+        return None
+
+    def _with_commands(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
+        self._has_server = any(command.argv[1:3] == ["server", "start"] for command in commands)
         yield "#!/usr/bin/env bash"
-        yield f"# Shows a violation of {shows}, with bare commands. Usage: bash FILE [PROGRAM]"
-        yield "# Exit status: 1 if it shows it, 0 if not."
-        yield _HEAD
-        for command in commands:
+        yield f"# Shows a violation of {shown.guarantee}, with bare commands. Usage: bash FILE [PROGRAM]"
+        yield "# Exit status: 1 if it shows it, 0 if not, 2 if nothing can be told."
+        yield "# SECONDS_MAX in the environment says when a command is taken to hang; otherwise after 60 s."
+        if not shown.is_sequence:
+            yield "# In the recorded run clients were at work at once; here one command follows the other."
+        yield ""
+        yield files("snapstorm.targets.kopia").joinpath("reproduction.sh").read_text(encoding="utf-8")
+        yield f"isolated={int(self._has_server)} # Whether a client may be shown its own snapshots only."
+        for command in _up_to(commands, shown.operations):
             yield from self._command(command)
         yield ""
         yield '[ "$shown" = 1 ] || echo "not shown"'
         yield 'exit "$shown"'
 
     def _command(self, command: RecordedCommand) -> Iterator[str]:
+        """What the script does for a command. Those that are not known here were asked to explain what was found."""
         words = command.argv[1:]
-        where = self._quoted(command.directory or self._bed)
-        password = _password(command.directory or "")
-        if words[:2] == ["server", "start"]:
-            yield from self._start_server(where, words)
-        elif words[:2] == ["snapshot", "create"] and command.manifest and command.source and command.snapshot:
-            yield from self._snapshot(command, where, password, words)
-        elif words[:1] == ["restore"] and command.exit_code == 0:
-            yield from self._restore(where, password, words)
+        directory = Path(command.directory or self._bed)
+        if directory.parent.name == "impostors":
+            yield from self._impostor(directory, words)
+        elif words[:2] == ["snapshot", "create"]:
+            yield from self._take(command, words)
+        elif words[:1] == ["restore"]:
+            yield from self._restore(directory, words)
+        elif words[:2] == ["snapshot", "delete"]:
+            yield from self._delete(directory, words)
+        elif words[:2] == ["snapshot", "list"]:
+            does = "try_removed" if _client(directory) in self._removed else "list"
+            yield f"{does} {_client(directory)} {self._line(directory, words)}"
         else:
-            yield f"must {int(bool(command.exit_code))} {where} {password} {self._line(words)}"
+            yield from self._other(directory, words)
 
-    def _start_server(self, where: str, words: Sequence[str]) -> Iterator[str]:
-        yield ""
-        yield "set -m  # In a process group of its own, to be ended with all that it starts."
-        yield f'run {where} repository {self._line(words)} >"$BED/server.log" 2>&1 &'
-        yield "server=$!"
-        yield "set +m"
-        yield 'for _ in $(seq 300); do grep -q "^SERVER ADDRESS" "$BED/server.log" && break; sleep 0.1; done'
-        yield 'URL=$(sed -n "s/^SERVER ADDRESS: //p" "$BED/server.log" | head -n 1)'
-        yield 'PIN=$(sed -n "s/^SERVER CERT SHA256: //p" "$BED/server.log" | head -n 1)'
+    def _other(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
+        line = self._line(directory, words)
+        if words[:2] == ["server", "start"]:
+            yield f"serve {self._actor(directory)} {self._words(words, listens=True)}"
+        elif words[:2] == ["snapshot", "expire"]:
+            yield from self._expire(directory, words)
+        elif words[:2] == ["maintenance", "run"]:
+            yield f"collect {'full' if '--full' in words else 'quick'} {line}"
+        elif words[:2] == ["manifest", "list"] and "--filter=type:snapshot" in words:
+            yield f"look_past_the_server {line}"
+        elif words[:2] == ["server", "refresh"]:
+            yield f"{'must' if self._removed else 'set_up'} {line}"
+        elif words[:2] == ["repository", "connect"] or _begins(words, _SET_UP):
+            yield f"set_up {line}"
+        elif _begins(words, _MUST):
+            self._note(words)
+            yield f"must {line}"
 
-    def _snapshot(self, command: RecordedCommand, where: str, password: str, words: Sequence[str]) -> Iterator[str]:
-        source, manifest = command.source or "", self._manifest_of(command.manifest or "")
-        number = self._numbers[command.snapshot or ""] = len(self._numbers) + 1
+    def _note(self, words: Sequence[str]) -> None:
+        """Keep in mind what later commands depend on."""
+        if words[:2] == ["policy", "set"]:
+            kept = next((int(found[1]) for word in words if (found := _KEEP.match(word))), None)
+            self._kept.update({} if kept is None else {words[2]: kept})
+        elif words[:3] == ["server", "users", "delete"]:
+            self._removed.add(words[3])
+
+    def _impostor(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
+        """Who gets in with a wrong password is asked for a listing, which the script does by itself."""
+        if words[:2] == ["repository", "connect"]:
+            yield f"try_wrong_password {bash_word(directory.name)} {self._quoted(str(directory))} {self._words(words)}"
+
+    def _take(self, command: RecordedCommand, words: Sequence[str]) -> Iterator[str]:
+        directory = Path(command.directory or self._bed)
+        manifest, source = self._manifest_of(command.manifest or ""), self._quoted(words[-1])
+        line = self._line(directory, words)
+        self._taken += 1
+        number = self._taken
+        if command.snapshot:
+            self._numbers[command.snapshot] = number
         yield ""
         yield f"# What snapshot {number} is taken of."
         if manifest is None:
+            self._unknown.add(number)
             yield "# It is not known any more, since the snapshot was deleted. Some file stands for it."
-            yield f"mkdir -p {self._quoted(source)}; echo {number} >{self._quoted(source)}/file"
+            yield f"wipe {source}; mkdir -p {source}; echo {number} >{source}/file"
         else:
-            yield from self._tree(source, manifest)
-        yield f'mkdir -p "$BED/expected" && cp -a {self._quoted(source)} "$BED/expected/{number}"'
-        yield f'run {where} {password} {self._line(words)} >"$BED/output" 2>"$BED/errors" || cat "$BED/errors"'
-        yield f'S{number}=$(sed -n \'s/^{{"id":"\\([0-9a-f]*\\)".*/\\1/p\' "$BED/output")'
+            yield from self._trees.lines(source, manifest)
+        yield f"take {number} {_client(directory)} {bash_word(command.operation or '-')} {line}"
 
-    def _restore(self, where: str, password: str, words: Sequence[str]) -> Iterator[str]:
+    def _restore(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
         snapshot, _, part = words[1].partition("/")
         number = self._numbers.get(snapshot)
-        target = self._quoted(words[-1])
-        yield f"mkdir -p {self._quoted(str(Path(words[-1]).parent))}"
-        yield f"must 0 {where} {password} {self._line(words)}"
-        if number is not None:
-            expected = f'"$BED/expected/{number}"' + (
-                f"/{_bash(part.encode('utf-8', 'surrogateescape'))}" if part else ""
-            )
-            yield f"compare {expected} {target}"
+        if number is not None and not (part and number in self._unknown):
+            yield f"restore {number} {bash_word(part)} {self._line(directory, words)}"
 
-    def _tree(self, source: str, manifest: Manifest) -> Iterator[str]:
-        root = self._quoted(source)
-        yield f"rm -rf {root}; mkdir -p {root}"
-        entries = [entry for entry in manifest.entries if entry.path != ROOT]
-        for entry in entries:
-            yield from self._entry(f"{root}/{_bash(entry.path)}", entry)
-        # Last and the deepest first: making what is in a directory changes its time.
-        for entry in (*reversed(entries), *(entry for entry in manifest.entries if entry.path == ROOT)):
-            place = root if entry.path == ROOT else f"{root}/{_bash(entry.path)}"
-            if entry.type in (EntryType.DIRECTORY, EntryType.FILE):
-                seconds = f"{entry.mtime_ns // 10**9}.{entry.mtime_ns % 10**9:09}"
-                yield f"chmod {entry.mode:o} {place}; touch -d @{seconds} {place}"
+    def _delete(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
+        if words[2] in self._numbers:
+            yield f"delete {self._numbers[words[2]]} {self._line(directory, words)}"
 
-    def _entry(self, place: str, entry: Entry) -> Iterator[str]:
-        if entry.type is EntryType.DIRECTORY:
-            yield f"mkdir -p {place}"
-        elif entry.type is EntryType.SYMLINK:
-            yield f"ln -s -- {_bash(entry.target)} {place}"
-        elif entry.type is EntryType.SPECIAL:
-            yield f"# {show_path(entry.path)}: a FIFO, a socket or a device, left out"
-        else:
-            yield self._content(place, entry)
+    def _expire(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
+        policy = words[2]
+        if policy in self._kept:
+            source = self._quoted(policy.partition(":")[2])
+            yield f"expire {self._kept[policy]} {_client(directory)} {source} {self._line(directory, words)}"
 
-    def _content(self, place: str, entry: Entry) -> str:
-        if entry.size == 0:
-            return f": >{place}"
-        self._embedded_bytes += entry.size
-        if not entry.segments or self._embedded_bytes > EMBEDDED_BYTES_MAX:
-            return f"head -c {entry.size} /dev/urandom >{place}"
-        content = b"".join(bytes(run_bytes(run)) for run in runs(entry.segments, entry.size))
-        return f"base64 -d >{place} <<<{base64.b64encode(content).decode()}"
+    def _line(self, directory: Path, words: Sequence[str]) -> str:
+        """Who runs a command, and its words."""
+        return f"{self._actor(directory)} {self._words(words)}"
 
-    def _line(self, words: Sequence[str]) -> str:
-        return " ".join(self._word(word, is_server=list(words[:2]) == ["server", "start"]) for word in words)
+    def _actor(self, directory: Path) -> str:
+        is_user = self._has_server and directory.parent.parent.name == "clients"
+        return f"{self._quoted(str(directory))} {'client' if is_user else 'repository'}"
 
-    def _word(self, word: str, *, is_server: bool) -> str:
-        if not is_server and (found := _ADDRESS.match(word)):
+    def _words(self, words: Sequence[str], *, listens: bool = False) -> str:
+        return " ".join(self._word(word, listens=listens) for word in words)
+
+    def _word(self, word: str, *, listens: bool) -> str:
+        if not listens and (found := _ADDRESS.match(word)):
             return f'--{found[1]}="$URL"'
         if _PIN.match(word):
             return '--server-cert-fingerprint="$PIN"'
@@ -192,43 +230,37 @@ class Script:
             return "--user-password=client"
         snapshot, slash, part = word.partition("/")
         if snapshot in self._numbers:
-            return f'"$S{self._numbers[snapshot]}"' + (slash and f"/{_bash(part.encode('utf-8', 'surrogateescape'))}")
+            return f'"${{id[{self._numbers[snapshot]}]}}"' + (slash and f"/{bash_word(part)}")
         return self._quoted(word)
 
     def _quoted(self, word: str) -> str:
         """A word for bash, the testbed's path in it replaced."""
         before, found, after = word.partition(self._bed)
         if not found:
-            return _bash(word.encode("utf-8", "surrogateescape"))
-        parts = (_bash(text.encode("utf-8", "surrogateescape")) if text else "" for text in (before, after))
-        return '"$BED"/bed'.join(parts)
+            return bash_word(word)
+        return '"$BED"/bed'.join(bash_word(text) if text else "" for text in (before, after))
 
 
-def _up_to(commands: Sequence[RecordedCommand], operations: frozenset[str]) -> Iterator[RecordedCommand]:
-    """The commands up to the last one of these operations; all of them if none is known."""
+def _without_commands(shown: Shown, reason: str) -> Iterator[str]:
+    """A script that says why it shows nothing."""
+    yield "#!/usr/bin/env bash"
+    yield f"# The run has found a violation of {shown.guarantee}, which bare commands can't show:"
+    yield f"# {reason}."
+    yield "# The scenario and the test beside this file do it again. Exit status: 2."
+    yield f"echo {bash_word(f'bare commands cannot show a violation of {shown.guarantee}: {reason}')} >&2"
+    yield "exit 2"
+
+
+def _up_to(commands: Sequence[RecordedCommand], operations: Collection[str | None]) -> Sequence[RecordedCommand]:
+    """The commands up to the last one of these operations; all of them if not all of these are known."""
     last = max((index for index, command in enumerate(commands) if command.operation in operations), default=None)
-    yield from commands if last is None else commands[: last + 1]
+    return commands if last is None or None in operations else commands[: last + 1]
 
 
-def _password(directory: str) -> str:
-    path = Path(directory)
-    if path.parent.name == "impostors":
-        return "wrong"
-    return "client" if path.parent.parent.name == "clients" else "repository"
+def _begins(words: Sequence[str], beginnings: Sequence[Sequence[str]]) -> bool:
+    return any(tuple(words[: len(beginning)]) == beginning for beginning in beginnings)
 
 
-_PLAIN = re.compile(rb"[A-Za-z0-9_./=:@%+,-]+")
-
-
-def _bash(word: bytes) -> str:
-    """A word as bash reads it, whatever bytes it has."""
-    if _PLAIN.fullmatch(word):
-        return word.decode()
-    if word.isascii() and word.decode().isprintable():
-        return "'" + word.decode().replace("'", "'\\''") + "'"
-    return "$'" + "".join(_escaped(byte) for byte in word) + "'"
-
-
-def _escaped(byte: int) -> str:
-    char = chr(byte)
-    return char if char.isascii() and char.isprintable() and char not in "'\\" else f"\\x{byte:02x}"
+def _client(directory: Path) -> str:
+    """The client whose connection this is, as bash reads it."""
+    return bash_word(directory.parent.name)
