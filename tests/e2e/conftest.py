@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.targets.kopia.discovery import find_kopia
 
 LEFT_OVER_SECONDS_MAX = 5.0
@@ -53,6 +56,17 @@ def wrapper(scratch: Path, real_kopia: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def temporary_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What commands keep among temporary files goes with the test: a testbed on which something was violated stays."""
+    memory = Path("/dev/shm")
+    parent = memory if os.access(memory, os.W_OK) else None
+    place = Path(tempfile.mkdtemp(prefix="snapstorm-test-", dir=parent))
+    monkeypatch.setenv("TMPDIR", str(place))
+    yield
+    remove_tree(place)
 
 
 @pytest.fixture
