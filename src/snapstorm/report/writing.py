@@ -64,23 +64,23 @@ def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], 
     """Makes sure that all of these files can be written, and gives what writes them: all at the end, each at once."""
     if len({path.absolute() for path in files.values()}) < len(files):
         raise ConfigError("two reports can't be written to the same file")
-    drafts: dict[str, Path] = {}
+    drafts: dict[str, tuple[Path, Path]] = {}
 
     def write(texts: Mapping[str, str]) -> None:
         for name, text in texts.items():
-            _write(drafts.get(name, files[name]), text)
-        for name, draft in drafts.items():
-            os.replace(draft, draft.with_name(files[name].resolve().name))  # A link goes on pointing to what it names.
+            _write(drafts[name][0] if name in drafts else files[name], text)
+        for draft, place in drafts.values():
+            os.replace(draft, place)
 
     try:
         for name, path in files.items():
             refuse_inside_testbed(path)
-            draft = _draft_for(path)
-            if draft is not None:
-                drafts[name] = draft
+            if not _is_written_as_it_is(path):
+                place = path.resolve()  # A link goes on pointing to what it names.
+                drafts[name] = _draft_beside(place), place
         yield write
     finally:
-        for draft in drafts.values():
+        for draft, _ in drafts.values():
             with suppress(OSError):
                 draft.unlink()
 
@@ -95,18 +95,20 @@ def refuse_inside_testbed(path: Path) -> None:
         raise ConfigError(f"{path} can't be written: it is inside the testbed {testbed}, which is snapstorm's own")
 
 
-def _draft_for(named: Path) -> Path | None:
-    """An empty file beside what is `named` that is to take its place; None for what is no file, such as a pipe, which
-    is written as it is."""
-    if str(named.absolute()).startswith(_OF_PROCESS):
-        return None
-    path = named
+def _is_written_as_it_is(path: Path) -> bool:
+    """Whether it is no file that could be replaced: a pipe, a device, or what this process has open already."""
     try:
-        path = named.resolve() if named.is_symlink() and named.is_file() else named
+        is_of_its_own_kind = path.exists() and not path.is_file() and not path.is_dir()
+    except OSError as error:
+        raise ConfigError(f"the report {path} can't be written: {error.strerror}") from error
+    return is_of_its_own_kind or str(path.absolute()).startswith(_OF_PROCESS)
+
+
+def _draft_beside(path: Path) -> Path:
+    """An empty file that is to take the place of this one."""
+    try:
         if path.is_dir():
             raise ConfigError(f"the report {path} can't be written: it is a directory")
-        if path.exists() and not path.is_file():
-            return None
         if not path.parent.is_dir():
             raise ConfigError(f"the report {path} can't be written: {path.parent} is not a directory")
         if path.exists() and not os.access(path, os.W_OK):

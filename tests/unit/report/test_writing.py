@@ -50,6 +50,16 @@ def test_a_link_goes_on_pointing_to_its_file(bed: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["file"]
 
 
+def test_a_link_to_nothing_yet_makes_what_it_names(bed: Path, tmp_path: Path) -> None:
+    """Not a file of that name beside the link."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to("../there/file")
+    write_run_report(bed, 1, {"markdown": tmp_path / "here" / "link"})
+    assert "snapstorm" in (tmp_path / "there" / "file").read_text()
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["link"]
+
+
 def test_a_pipe_is_written_as_it_is(bed: Path) -> None:
     """A device is never replaced by a file."""
     write_run_report(bed, 1, {"json": Path("/dev/null")})
