@@ -90,7 +90,7 @@ def replay(
     came_back = sum(again.shows(recorded.guarantees) for again in done)
     _print_end(recorded, came_back, done)
     if json_output:
-        shown = {**_as_json(which.number, recorded, came_back, done), "interrupted": is_interrupted}
+        shown = _as_json(which.number, recorded, came_back, done, is_interrupted=is_interrupted)
         print(json.dumps(shown), flush=True)
     return _status(done, is_interrupted=is_interrupted)
 
@@ -151,7 +151,9 @@ def _print_end(recorded: Recorded, came_back: int, done: Sequence[Again]) -> Non
     print(words, file=sys.stderr)
 
 
-def _as_json(number: int, recorded: Recorded, came_back: int, done: Sequence[Again]) -> dict[str, Any]:
+def _as_json(
+    number: int, recorded: Recorded, came_back: int, done: Sequence[Again], *, is_interrupted: bool
+) -> dict[str, Any]:
     return {
         "replay_of": number,
         "violated_then": list(recorded.guarantees),
@@ -159,6 +161,7 @@ def _as_json(number: int, recorded: Recorded, came_back: int, done: Sequence[Aga
         "repeats": len(done),
         "answers": sum(again.is_answer for again in done),
         "came_back": came_back,
+        "interrupted": is_interrupted,
         "runs": [
             {
                 "violated": sorted(again.guarantees),

@@ -46,6 +46,8 @@ from snapstorm.runtime.meter import Work
 
 Value = TypeVar("Value")
 
+DISK_FULL = "disk full"
+"""How the reason of an action begins that failed because a disk of ours was full, although the run went on."""
 COLLECTIONS_FOR_ROOM_MAX = 4
 ROOM_GAINED_SHARE_MAX = 0.98
 """A collection that leaves more than this share of what was held is not worth another one."""
@@ -197,7 +199,7 @@ class Engine:
             return await self._perform_action(step)
         except NoSpaceError as error:
             entries_deleted = await self._make_room(step, error)
-            return Failed(f"disk full: {entries_deleted} of the client's own files were deleted")
+            return Failed(f"{DISK_FULL}: {entries_deleted} of the client's own files were deleted")
 
     async def _make_room(self, step: Step, error: NoSpaceError) -> int:
         """Delete about half of the client's own files and say so. Raises the error again if there are none."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -164,15 +164,12 @@ class Harness:
         if not keys and not control.is_watched:
             return
         scene = self._scene(processes, network_path)
-        possible = self._choose_faults(keys, scene) if keys else []
+        available, reasons = split_by_possibility(tuple(FAULTS) if control.is_watched else keys, scene)
         if control.is_watched:
-            injectable, reasons = split_by_possibility(tuple(FAULTS), scene)
             control.faults = {key: reasons.get(key) for key in FAULTS}
-            if not injectable and not possible:
-                return
-        elif not possible:
-            return
-        self._storm = Storm(self._run, scene, possible, self._options.fault_pace, self._options.fault_weights)
+        chosen = self._choose_faults(keys, reasons) if keys else []
+        if available:
+            self._storm = Storm(self._run, scene, chosen, self._options.fault_pace, self._options.fault_weights)
 
     def _scene(self, processes: ProcessRunner, network_path: NetworkPath | None) -> Scene:
         is_routed = isinstance(self._server, Routed) and self._server.is_routed
@@ -186,10 +183,12 @@ class Harness:
             network_path=network_path if is_routed else None,
         )
 
-    def _choose_faults(self, keys: Sequence[str], scene: Scene) -> list[str]:
-        """Of the faults that were asked for, those that are possible. Raises HarnessError as `prepare_faults` does."""
+    def _choose_faults(self, keys: Sequence[str], reasons_by_key: Mapping[str, str]) -> list[str]:
+        """Of the faults that were asked for, those for which there is no reason against it. Raises HarnessError as
+        `prepare_faults` does."""
         self._run.tally.faults_asked = True
-        possible, reasons = split_by_possibility(keys, scene)
+        possible = [key for key in keys if key not in reasons_by_key]
+        reasons = {key: reasons_by_key[key] for key in keys if key in reasons_by_key}
         if reasons and ALL not in self._options.faults and not self._options.are_faults_optional:
             key, reason = next(iter(reasons.items()))
             raise HarnessError(f"the fault {key} is not possible here: {reason}")

@@ -39,7 +39,7 @@ from snapstorm.model.observations import (
     decode_restore,
 )
 from snapstorm.model.past_expectations import PastExpectations, as_of
-from snapstorm.model.verdict import Verdict
+from snapstorm.model.verdict import JUDGED, Verdict
 
 SHOWN_DIFFERENCES = 3
 
@@ -145,14 +145,13 @@ class Recheck:
         words = f"{equal} restores equal what was written by today's rules, too"
         if self.differing:
             words += f"; {len(self.differing)} do not, which is accepted"
-        if self.verdict_then in _WITH_VERDICT:
-            return Verdict.PASS, words
-        # What it did not come to, judging again can't make up for.
+        # What the run did not come to, judging again can't make up for.
         if self.verdict_then is None:
             return Verdict.INCONCLUSIVE, f"run {self.run} has not ended, and so has not judged all; {words}"
-        return Verdict(
-            self.verdict_then
-        ), f"run {self.run} ended as {self.verdict_then}, and has not judged all; {words}"
+        then = Verdict(self.verdict_then)
+        if then not in JUDGED:
+            return then, f"run {self.run} ended as {then}, and has not judged all; {words}"
+        return Verdict.PASS, words
 
     def as_json(self) -> dict[str, Any]:
         verdict, reason = self.verdict
@@ -183,9 +182,6 @@ class _Found:
     @property
     def key(self) -> _Key:
         return _Key(self.finding.guarantee, self.of or self.operation, self.finding.snapshot)
-
-
-_WITH_VERDICT = (Verdict.PASS.value, Verdict.VIOLATED.value)
 
 
 def recheck(ledger: Ledger, run_number: int) -> Recheck:

@@ -6,22 +6,22 @@ Only what came of the target is an answer: where the machine failed, a candidate
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from snapstorm.engine.again import Again, do_again, scenario_of
+from snapstorm.engine.engine import DISK_FULL
 from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.recording import Recorded
 from snapstorm.engine.set_up import clear_after_a_kill
-from snapstorm.engine.testbed import LEDGER_NAME, disk_is_full, open_testbed, read_testbed
+from snapstorm.engine.testbed import LEDGER_NAME, disk_is_full, holding, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.events import ActionEnded, Event
@@ -44,8 +44,6 @@ _SCRATCH_NAME = re.compile(re.escape(SCRATCH_PREFIX) + "[a-z0-9_]{8}")
 """As `tempfile` names it."""
 _SHOWN = "shown"
 """In the scratch directory: the testbed on which the violation was seen last."""
-_DISK_FULL = "disk full"
-"""How the reason of an action begins that failed because a disk of ours was full, although the run went on."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class _DiskWatch:
     was_full = False
 
     def __call__(self, event: Event) -> None:
-        self.was_full |= isinstance(event, ActionEnded) and event.reason.startswith(_DISK_FULL)
+        self.was_full |= isinstance(event, ActionEnded) and event.reason.startswith(DISK_FULL)
 
 
 def repeats_for(tries: int) -> int:
@@ -208,21 +206,10 @@ def is_testbed_of(testbed: Path, recording: Recording) -> bool:
     return False
 
 
-@contextmanager
-def alone_in(directory: Path) -> Iterator[None]:
-    """Hold a lock on what comes of a shrinking, which the kernel drops with the process. Raises HarnessError where
-    another one is at work."""
-    descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise HarnessError(
-                f"another shrink is at work in {directory}; wait for it, or choose another directory with --output"
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
+def alone_in(directory: Path) -> AbstractContextManager[None]:
+    """Hold a lock on what comes of a shrinking. Raises HarnessError where another one is at work."""
+    words = f"another shrink is at work in {directory}; wait for it, or choose another directory with --output"
+    return holding(directory / LOCK_NAME, HarnessError(words))
 
 
 async def clear_left_over(directory: Path, note: Callable[[str], None]) -> None:

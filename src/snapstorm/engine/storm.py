@@ -65,17 +65,20 @@ class Storm:
                 await self._strike_asked(asked)
             if not deck:
                 deck = self._shuffled(weighted_deck(self._keys, self._weights), order)
-            self._struck += 1
-            key, draws = deck.pop(), stream(self._run.seed, self._run.number, "fault", self._struck)
-            if await self.strike(key, draws) != HEALED and key not in deck and len(self._keys) > 1:
+            key = deck.pop()
+            if await self._strike_next(key) != HEALED and key not in deck and len(self._keys) > 1:
                 deck.insert(0, key)  # It found nothing to break: later it may.
 
     async def _strike_asked(self, key: str) -> None:
         """What somebody who watches asked for. It is drawn and recorded like every other fault."""
-        self._struck += 1
-        outcome = await self.strike(key, stream(self._run.seed, self._run.number, "fault", self._struck))
+        outcome = await self._strike_next(key)
         if outcome != HEALED:
             self._run.note(f"the fault {key} that somebody asked for: {outcome}")
+
+    async def _strike_next(self, key: str) -> str:
+        """Inject one whose draws follow from how many there were before it."""
+        self._struck += 1
+        return await self.strike(key, stream(self._run.seed, self._run.number, "fault", self._struck))
 
     async def replay(self, recording: Recording, wait: Callable[[Sequence[str]], Awaitable[None]]) -> None:
         """Inject the faults of a recording, each when the steps have ended after which it struck, until cancelled."""

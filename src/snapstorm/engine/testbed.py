@@ -66,10 +66,9 @@ def check_testbed_path(directory: Path, *, must_exist: bool, is_read_only: bool 
         return True
     if not directory.is_dir():
         raise ConfigError(f"{directory} is not a directory; a testbed is one, so choose another path")
-    if is_read_only and not os.access(directory, os.R_OK | os.X_OK):
-        raise TestbedError(f"the testbed {directory} can't be read; check its owner and its permissions")
-    if not is_read_only and not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        raise TestbedError(f"the testbed {directory} can't be written; check its owner and its permissions")
+    needed, words = (os.R_OK, "read") if is_read_only else (os.R_OK | os.W_OK, "written")
+    if not os.access(directory, needed | os.X_OK):
+        raise TestbedError(f"the testbed {directory} can't be {words}; check its owner and its permissions")
     if ledger.exists():
         _refuse_emptied(directory, ledger)
         return False
@@ -203,18 +202,28 @@ def _empty(directory: Path) -> None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the testbed's lock. The kernel drops it with the process, so that a crash leaves none behind."""
-    try:
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise TestbedError(f"the testbed {directory} can't be written: {error.strerror}") from error
+    """Hold the testbed's lock. Raises TestbedError."""
+    in_use = TestbedError(f"the testbed {directory} is in use by another run; wait for it, or choose another")
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(holding(directory / "lock", in_use))
+        except OSError as error:
+            raise TestbedError(f"the testbed {directory} can't be written: {error.strerror}") from error
+        yield
+
+
+@contextmanager
+def holding(lock: Path, in_use: HarnessError) -> Iterator[None]:
+    """Hold a lock, which the kernel drops with the process, so that a crash leaves none behind.
+
+    Raises `in_use` where somebody else holds it, OSError where it can't be made.
+    """
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise TestbedError(
-                f"the testbed {directory} is in use by another run; wait for it, or choose another"
-            ) from error
+        except BlockingIOError as error:
+            raise in_use from error
         yield
     finally:
         os.close(descriptor)

@@ -18,6 +18,9 @@ class Verdict(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+JUDGED = (Verdict.PASS, Verdict.VIOLATED)
+"""After any other, something was left unjudged."""
+
 EXIT_STATUS: dict[Verdict, int] = {
     Verdict.PASS: 0,
     Verdict.VIOLATED: 1,

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.verdict import Verdict
+from snapstorm.model.verdict import JUDGED
 from snapstorm.report.figures import ActionFigures, figures_of
 from snapstorm.report.run_data import FoundViolation, RunData
 from snapstorm.report.text import printable
 from snapstorm.version import __version__
 
 VIOLATIONS_SHOWN_MAX = 20
-_WITH_VERDICT = (Verdict.PASS, Verdict.VIOLATED)
 
 
 def run_as_junit(run: RunData) -> str:
@@ -69,7 +68,7 @@ def _guarantees(run: RunData) -> Iterator[ET.Element]:
         elif found:
             reasons = "; ".join(dict.fromkeys(one.row.accepted_reason or "" for one in found))
             ET.SubElement(case, "skipped", message=printable(f"{len(found)} violation(s), accepted: {reasons}"))
-        elif run.verdict not in _WITH_VERDICT:
+        elif run.verdict not in JUDGED:
             ET.SubElement(case, "skipped", message="the run came to no verdict on it")
         yield case
 
@@ -105,7 +104,7 @@ def _action_words(found: ActionFigures) -> str:
 
 def _verdict(run: RunData) -> ET.Element:
     case = _case("run", "verdict", run.seconds)
-    if run.verdict not in _WITH_VERDICT:
+    if run.verdict not in JUDGED:
         error = ET.SubElement(case, "error", type=run.verdict, message=printable(run.reason))
         error.text = printable(f"{run.verdict}: {run.reason}")
     return case

@@ -112,14 +112,12 @@ class Board:
             picture, run = self._picture, self._run
             return {
                 "run": None if run is None else run.number,
-                "testbed": None if run is None else printable(str(run.testbed)),
                 "seconds": int(self._seconds) if run is not None else 0,
                 "phase": printable(picture.phase),
                 "sweep": picture.sweep,
                 "doing": {printable(client): key for client, key in sorted(picture.doing.items())},
                 "actions": sum(sum(counts.values()) for counts in picture.counts.values()),
                 "restores": picture.restores_verified,
-                "bytes": picture.bytes_verified,
                 "violations": picture.violations,
                 "fault": picture.fault,
                 "verdict": self._verdict,

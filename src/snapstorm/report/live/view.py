@@ -14,7 +14,7 @@ from typing import Any
 from snapstorm.report.html import live_parts
 from snapstorm.report.live.board import Board, CurrentRun
 from snapstorm.report.run_data import RunData, read_run
-from snapstorm.report.timeline import columns, details_of, overview, settled
+from snapstorm.report.timeline import columns, details_of, overview
 
 FRESH_SECONDS = 1.0
 _GOING_ON = "the run is still going on; this is what is known so far"
@@ -60,11 +60,8 @@ class LiveView:
         if current is None:
             return None
         seen, began = self._seen, self._now_seconds()
-        if seen is not None and seen.current == current:
-            if is_final and seen.is_final:
-                return seen
-            if is_final == seen.is_final and seen.is_fresh(began):
-                return seen
+        if seen is not None and seen.current == current and (seen.is_final or (not is_final and seen.is_fresh(began))):
+            return seen
         data = read_run(current.testbed, current.number)
         if not data.has_ended:
             data = replace(data, reason=_GOING_ON, is_going_on=True)
@@ -79,13 +76,9 @@ class LiveView:
         if found is None:
             return None
         data, parts = found
-        first = min(max(0, first), settled(data))
-        return {
-            "overview": overview(data),
-            "first": first,
-            "columns": columns(data, first),
-            "parts": parts,
-        }
+        shown = overview(data)
+        first = min(max(0, first), shown["settled"])
+        return {"overview": shown, "first": first, "columns": columns(data, first), "parts": parts}
 
     def details(self, number: int, run: str | None = None) -> list[Any] | None:
         """What is only shown of a single operation; None where there is no such one, or where another run is meant."""
