@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from snapstorm.cli_which import find_run
 from snapstorm.errors import ConfigError
-from snapstorm.report.writing import write_run_report, write_trend_report
+from snapstorm.report.writing import is_written_as_it_is, write_run_report, write_trend_report
 
 
 def report(
@@ -56,5 +56,6 @@ def report(
         which = find_run(run)
         write_run_report(which.testbed, which.number, files)
     for path in files.values():
-        print(path)
+        if not is_written_as_it_is(path):  # It may be this very output, which a line more would spoil.
+            print(path)
     return 0

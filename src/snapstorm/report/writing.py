@@ -75,7 +75,7 @@ def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], 
     try:
         for name, path in files.items():
             refuse_inside_testbed(path)
-            if not _is_written_as_it_is(path):
+            if not is_written_as_it_is(path):
                 place = path.resolve()  # A link goes on pointing to what it names.
                 drafts[name] = _draft_beside(place), place
         yield write
@@ -95,7 +95,7 @@ def refuse_inside_testbed(path: Path) -> None:
         raise ConfigError(f"{path} can't be written: it is inside the testbed {testbed}, which is snapstorm's own")
 
 
-def _is_written_as_it_is(path: Path) -> bool:
+def is_written_as_it_is(path: Path) -> bool:
     """Whether it is no file that could be replaced: a pipe, a device, or what this process has open already."""
     try:
         is_of_its_own_kind = path.exists() and not path.is_file() and not path.is_dir()

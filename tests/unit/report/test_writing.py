@@ -50,6 +50,14 @@ def test_a_link_goes_on_pointing_to_its_file(bed: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["file"]
 
 
+def test_only_files_are_named_when_they_are_written(
+    bed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A report that goes to the output itself is not followed, or overwritten, by the name of that."""
+    report(str(bed), markdown=Path("/dev/null"), html=tmp_path / "a.html")
+    assert capsys.readouterr().out == f"{tmp_path / 'a.html'}\n"
+
+
 def test_a_link_to_nothing_yet_makes_what_it_names(bed: Path, tmp_path: Path) -> None:
     """Not a file of that name beside the link."""
     (tmp_path / "there").mkdir()
