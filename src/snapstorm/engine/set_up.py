@@ -57,7 +57,10 @@ async def begin_from_copy(options: HarnessOptions) -> None:
 
 
 async def clear_after_a_kill(testbed: Testbed, note: Callable[[str], None]) -> None:
-    """End the processes and heal the faults that an earlier, killed run of this testbed has left."""
+    """End the processes and heal the faults that an earlier, killed run of this testbed has left. There was none
+    if the testbed was made just now."""
+    if testbed.is_new:
+        return
     left_over = await end_processes_of(testbed.id)
     if left_over:
         note(f"ended {left_over} process(es) that an earlier, killed run of this testbed had left")

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from snapstorm.errors import HarnessError
@@ -94,9 +95,10 @@ def _own_builds(version: str) -> Iterator[Path]:
 
 
 def _identify(path: Path, origin: str) -> Program:
-    answer = _ask_version(path)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with ThreadPoolExecutor(1) as pool:  # Each takes some 30 ms, before which nothing else can begin.
+        reading = pool.submit(_sha256_of, path)
+        answer = _ask_version(path)
+        sha256 = reading.result()
     match = _VERSION_LINE.search(answer)
     if match is not None and _SEMANTIC_VERSION.match(match[1]):
         version = match[1].removeprefix("v")
@@ -108,6 +110,14 @@ def _identify(path: Path, origin: str) -> Program:
         version = built or UNKNOWN_VERSION
     _refuse_too_old(path, version)
     return Program(path, version, sha256)
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise HarnessError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def _refuse_too_old(path: Path, version: str) -> None:
