@@ -111,9 +111,12 @@ class Finisher:
         tried, staying, idle = clients[-1:], clients[:-1][:1], clients[:-1][1:]
         locks = [functools.partial(self._try_locks_of, client) for client in tried if self._server.has_permissions]
         await together([*locks, functools.partial(self._server.forget_caches, idle)])
+        forget_tried = functools.partial(self._server.forget_caches, tried)
         if locks and self._server.manages_users:
-            await self.reconcile(staying)
-        await self._server.forget_caches([*staying, *tried])
+            await together([functools.partial(self.reconcile, staying), forget_tried])
+        else:
+            await forget_tried()
+        await self._server.forget_caches(staying)
 
     async def _try_locks_of(self, client: str) -> None:
         impostor = self._server.impostor(client)

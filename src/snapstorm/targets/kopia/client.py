@@ -44,7 +44,7 @@ class KopiaClient:
 
         A refused connect also makes Kopia forget the connection that there was (measured).
         """
-        await remove_tree_in_thread(self.actor.cache)
+        await self._drop_cache()
         completed = await self.connect_command(self.actor, self.identity)
         with self._judging():
             answers.check(completed, "repository connect", OperationFailed)
@@ -53,7 +53,11 @@ class KopiaClient:
         """Forget the connection and what was cached. Logs stay, as evidence."""
         if self.actor.config.exists():
             answers.check(await self.kopia.disconnect(self.actor), "repository disconnect", OperationFailed)
-        await remove_tree_in_thread(self.actor.cache)
+        await self._drop_cache()
+
+    async def _drop_cache(self) -> None:
+        if self.actor.cache.exists():  # Where there is none, there is no reason to wait for other work on files.
+            await remove_tree_in_thread(self.actor.cache)
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
         """Snapshot the tree at `source`. Raises OperationUnknown unless a complete snapshot was acknowledged."""
