@@ -1,6 +1,7 @@
 """Driving a scenario: each client does its steps, then random actions until the budget is used up.
 
-Clients wait for one another only around a step that is to be done alone.
+A client begins its steps once it is connected. Clients wait for one another around a step that is to be done alone, and
+before random work, which is for all of them together.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import anyio
 from anyio.lowlevel import checkpoint
 
+from snapstorm.engine.arrivals import Arrivals
 from snapstorm.engine.client import Client
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.multiclient import acting_as
@@ -24,15 +26,17 @@ class Budget:
     """How much random work is left for all clients together."""
 
     run: Run
-    deadline_seconds: float | None
-    """On the run's own clock, which stands while the run is paused."""
+    seconds: float | None
+    """From the first random action on; pauses don't count."""
     actions_left: int | None
+    _began_seconds: float | None = None
 
     def take(self) -> bool:
         """Whether one more action may begin; counts it if so."""
-        deadline_seconds = self.deadline_seconds
         worked_seconds = self.run.now_seconds() - self.run.control.paused_seconds
-        if deadline_seconds is not None and worked_seconds >= deadline_seconds:
+        if self._began_seconds is None:
+            self._began_seconds = worked_seconds
+        if self.seconds is not None and worked_seconds - self._began_seconds >= self.seconds:
             return False
         if self.actions_left is not None:
             if self.actions_left <= 0:
@@ -85,13 +89,12 @@ async def is_next_due(run: Run) -> bool:
     return may_go_on(run)
 
 
-async def drive(clients: Sequence[Client], scenario: Scenario, engine: Engine, run: Run) -> None:
+async def drive(clients: Sequence[Client], scenario: Scenario, engine: Engine, run: Run, arrivals: Arrivals) -> None:
     """Have all clients do a scenario, side by side."""
-    seconds = scenario.random_seconds
-    deadline = None if seconds is None else run.now_seconds() + seconds
-    budget, barrier = Budget(run, deadline, scenario.actions), Barrier(len(clients))
+    budget, barrier = Budget(run, scenario.random_seconds, scenario.actions), Barrier(len(clients))
     parts = [
-        ClientPart(client, scenario, engine, run, budget, barrier, is_first=client is clients[0]) for client in clients
+        ClientPart(client, scenario, engine, run, arrivals, budget, barrier, is_first=client is clients[0])
+        for client in clients
     ]
     await together([part.drive for part in parts])
 
@@ -104,6 +107,7 @@ class ClientPart:
     scenario: Scenario
     engine: Engine
     run: Run
+    arrivals: Arrivals
     budget: Budget
     barrier: Barrier
     is_first: bool
@@ -113,11 +117,13 @@ class ClientPart:
         """Do it. Outcomes are recorded and judged by the engine; none ends the others."""
         with acting_as(self.client.name):
             try:
+                await self.arrivals.wait_for(self.client.name)
                 for step in self.scenario.steps:
                     await self._do_alone(step) if step.alone else await self._do(step)
             finally:
                 # However its steps ended: the others must not wait for it for ever.
                 self.barrier.leave()
+            await self.arrivals.wait_for_all()
             while self.scenario.is_random and await is_next_due(self.run) and self.budget.take():
                 await self.engine.execute_random(self.scenario.weights, self.scenario.options)
                 await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.

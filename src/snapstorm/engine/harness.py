@@ -22,6 +22,7 @@ from pathlib import Path
 import anyio
 
 from snapstorm.engine.aftermath import Aftermath
+from snapstorm.engine.arrivals import Arrivals
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.cleaner import cleaning
 from snapstorm.engine.client import Client
@@ -61,7 +62,7 @@ from snapstorm.engine.storm import Storm, blowing, split_by_possibility
 from snapstorm.engine.testbed import (
     Testbed,
 )
-from snapstorm.engine.together import beside, beside_if, together
+from snapstorm.engine.together import beside, beside_if, plain_task_group, together
 from snapstorm.errors import ConfigError, HarnessError, TargetError
 from snapstorm.faults.base import Scene
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
@@ -129,25 +130,42 @@ class Harness:
         return self._result or self._make_result()
 
     async def run_clients(self, count: int, flow: Callable[[Client], Awaitable[object]]) -> None:
-        """Run `flow` once for each of `count` clients, side by side.
+        """Run `flow` once for each of `count` clients, side by side, for each once it is connected.
 
         One client's failure cancels the others and ends their processes; the first failure is raised.
         """
-        clients = await self.connect_clients(count)
-        with self._run.part("actions", f"{count} client(s) at work"), self._run.control.working():
-            async with beside(self._leaks.watch), beside(self._measurements.record), blowing(self._storm):
-                await together([functools.partial(flow, client) for client in clients])
+
+        async def begin(client: Client, arrivals: Arrivals) -> None:
+            await arrivals.wait_for(client.name)
+            await flow(client)
+
+        async with self._arriving(count) as (clients, arrivals):
+            with self._run.part("actions", f"{count} client(s) at work"), self._run.control.working():
+                async with self._watching(arrivals):
+                    await together([functools.partial(begin, client, arrivals) for client in clients])
 
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
-        clients = await self.connect_clients(scenario.clients)
         words = f"{scenario.name}: {scenario.clients} client(s) at work"
-        with self._run.part("actions", words), self._run.control.working():
+        async with self._arriving(scenario.clients) as (clients, arrivals):
             if scenario.recorded is not None:
-                await self._replay(clients, scenario.recorded)
-                return
-            async with beside(self._leaks.watch), beside(self._measurements.record), blowing(self._storm):
-                await drive(clients, scenario, self.engine, self._run)
+                await arrivals.wait_for_all()
+            with self._run.part("actions", words), self._run.control.working():
+                if scenario.recorded is not None:
+                    await self._replay(clients, scenario.recorded)
+                else:
+                    async with self._watching(arrivals):
+                        await drive(clients, scenario, self.engine, self._run, arrivals)
+
+    @asynccontextmanager
+    async def _watching(self, arrivals: Arrivals) -> AsyncIterator[None]:
+        """What goes on beside the clients' work. Nothing is broken before all of them are there."""
+        async with (
+            beside(self._leaks.watch),
+            beside(self._measurements.record),
+            blowing(self._storm, arrivals.wait_for_all),
+        ):
+            yield
 
     async def _replay(self, clients: Sequence[Client], recording: Recording) -> None:
         board, storm = Board(recording), self._storm
@@ -203,25 +221,42 @@ class Harness:
 
     async def connect_clients(self, count: int) -> list[Client]:
         """The first `count` clients of the testbed, connected."""
+        async with self._arriving(count) as (clients, arrivals):
+            await arrivals.wait_for_all()
+        return clients
+
+    @asynccontextmanager
+    async def _arriving(self, count: int) -> AsyncIterator[tuple[list[Client], Arrivals]]:
+        """The first `count` clients of the testbed, which connect beside the block. It begins once one is there.
+
+        Raises HarnessError when one can't be connected, which ends the block.
+        """
         if not 1 <= count <= CLIENTS_MAX:
             raise ConfigError(f"the number of clients must be from 1 to {CLIENTS_MAX}, not {count}")
         if self._run.place.mode is Mode.DIRECT and count != 1:
             raise ConfigError(f"mode direct has exactly one client, not {count}")
         names = self._names(count)
-        new_writers = [name for name in names if name not in self._writing]
-        new_connections = [name for name in names if name not in self._connected]
-        # A tree that an earlier run left is read while the client connects.
-        await together(
-            [
-                functools.partial(self._writer.add_clients, new_writers),
-                functools.partial(self._connect, new_connections),
-            ]
-        )
-        self._writing.update(names)
-        if not self._clients_count:
-            await self._leaks.begin()
-        self._clients_count = max(self._clients_count, count)
-        return [Client(name, self.engine) for name in names]
+        arrivals = Arrivals(names)
+        new = [name for name in names if name not in self._connected]
+        async with plain_task_group() as group:
+            with self._adding(new):
+                await self._let_in(new)
+                if not self._clients_count:
+                    await self._leaks.begin()
+                self._clients_count = max(self._clients_count, count)
+                for name in names:
+                    group.start_soon(self._bring, name, name in new, arrivals)
+                await arrivals.wait_for_first()
+            yield [Client(name, self.engine) for name in names], arrivals
+
+    async def _bring(self, name: str, is_new: bool, arrivals: Arrivals) -> None:
+        """Have one client arrive. A tree that an earlier run left is read while the client connects."""
+        tasks = [functools.partial(self._connect, name)] if is_new else []
+        if name not in self._writing:
+            self._writing.add(name)
+            tasks.append(functools.partial(self._writer.add_client, name))
+        await together(tasks)
+        arrivals.arrive(name)
 
     def _names(self, count: int) -> list[str]:
         operator = self._options.operator
@@ -233,16 +268,26 @@ class Harness:
             )
         return list(operator.users[:count])
 
-    async def _connect(self, names: Sequence[str]) -> None:
+    @contextmanager
+    def _adding(self, names: Sequence[str]) -> Iterator[None]:
+        """The part of the run in which clients are added, if there are any to add."""
         if not names:
+            yield
             return
         with self._run.part("set_up", f"adding {len(names)} client(s)"):
-            try:
-                await self._snapshotter.connect_clients(names)
-            except TargetError as error:
-                raise HarnessError(f"clients could not be connected: {error}") from error
+            yield
+
+    async def _let_in(self, names: Sequence[str]) -> None:
+        """Have the server know these clients, which are then to be connected."""
+        if names:
+            with _refused_clients():
+                await self._snapshotter.add_clients(names)
             self._connected.extend(names)
             self._run.ledger.add_clients(names, self._run.number)
+
+    async def _connect(self, name: str) -> None:
+        with _refused_clients():
+            await self._snapshotter.connect(name)
 
     async def go_on_from_history(self) -> None:
         """Connect the clients of earlier runs again and hold the listing against what the ledger promises.
@@ -254,7 +299,10 @@ class Harness:
             return
         trees = [] if self._options.is_sweep_only else [name for name in names if self._data_directory(name).is_dir()]
         await together(
-            [functools.partial(self._reconcile_history, names), functools.partial(self._writer.add_clients, trees)]
+            [
+                functools.partial(self._reconcile_history, names),
+                *(functools.partial(self._writer.add_client, name) for name in trees),
+            ]
         )
         self._writing.update(trees)
         self._count_unaccounted()
@@ -266,7 +314,10 @@ class Harness:
         self._run.tally.unaccounted = self._run.ledger.gaps.count_unlisted() - told
 
     async def _reconcile_history(self, names: Sequence[str]) -> None:
-        await self._connect([name for name in names if name not in self._connected])
+        new = [name for name in names if name not in self._connected]
+        with self._adding(new):
+            await self._let_in(new)
+            await together([functools.partial(self._connect, name) for name in new])
         with self._run.part("reconcile", "comparing the listing with the ledger"):
             await self._finisher.reconcile(names)
 
@@ -379,10 +430,10 @@ async def open_harness(
     async with AsyncExitStack() as stack:
         await begin_from_copy(options)
         testbed = stack.enter_context(testbed_for(options))
-        # Until the target serves: a testbed that was made from a copy goes again if it does not.
-        testbed.is_new |= options.copied_from is not None
         check_history(testbed, options)
         await clear_after_a_kill(testbed, lambda words: listener(Noted(words)))
+        # Until the target serves: a testbed that was made from a copy goes again if it does not.
+        testbed.is_new |= options.copied_from is not None
         recorder = CommandRecorder()
         runner = await stack.enter_async_context(
             ProcessRunner(testbed.id, on_command=recorder, around_command=recorder.around_command)
@@ -444,6 +495,15 @@ async def _persist_the_end(persistence: Persistence, harness: Harness) -> None:
         except HarnessError as error:
             harness.note_error(error)
             harness.close()
+
+
+@contextmanager
+def _refused_clients() -> Iterator[None]:
+    """Without all its clients a run does not go on: raises HarnessError for the target's refusal."""
+    try:
+        yield
+    except TargetError as error:
+        raise HarnessError(f"clients could not be connected: {error}") from error
 
 
 @contextmanager

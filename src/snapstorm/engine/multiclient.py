@@ -7,7 +7,6 @@ a clear error.
 
 from __future__ import annotations
 
-import functools
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from snapstorm.engine.together import together
 from snapstorm.errors import HarnessError
 from snapstorm.model.actions import FileAction
 from snapstorm.model.manifest import Manifest
@@ -88,13 +86,9 @@ class MultiClientFileWriter:
         self._make = make
         self._writers = _PerClient[FileWriter]()
 
-    async def add_clients(self, clients: Sequence[str]) -> None:
-        """Make these clients' writers, side by side: one that finds an old tree reads it first."""
-
-        async def add(client: str) -> None:
-            self._writers.add(client, await self._make(client))
-
-        await together([functools.partial(add, client) for client in clients])
+    async def add_client(self, client: str) -> None:
+        """Make this client's writer, which reads the tree first that it may find."""
+        self._writers.add(client, await self._make(client))
 
     @property
     def data_directory(self) -> Path:
@@ -127,12 +121,15 @@ class MultiClientSnapshotter:
         self.server = server
         self._snapshotters = _PerClient[ClientSnapshotter]()
 
-    async def connect_clients(self, clients: Sequence[str]) -> None:
-        """Let these clients in and connect them, side by side."""
+    async def add_clients(self, clients: Sequence[str]) -> None:
+        """Let these clients in, without connecting them."""
         await self.server.add_clients(clients)
         for client in clients:
             self._snapshotters.add(client, self.server.client(client))
-        await together([self._snapshotters.of(client).connect for client in clients])
+
+    async def connect(self, client: str) -> None:
+        """Connect a client that was added."""
+        await self._snapshotters.of(client).connect()
 
     def of(self, client: str) -> ClientSnapshotter:
         """That client's own snapshotter."""

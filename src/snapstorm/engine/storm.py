@@ -158,10 +158,21 @@ class _Active:
             run.emit(FaultEnded(self._fault.key, outcome))
 
 
+async def at_once() -> None:
+    """Wait for nothing."""
+
+
 @asynccontextmanager
-async def blowing(storm: Storm | None) -> AsyncIterator[None]:
-    """A storm while the block lasts; with None, none. All has healed when the block is left."""
-    async with beside_if(storm.blow if storm is not None else None):
+async def blowing(storm: Storm | None, wait: Callable[[], Awaitable[None]] = at_once) -> AsyncIterator[None]:
+    """A storm while the block lasts, once there is no more to wait for; with None, none. All has healed when the block
+    is left."""
+
+    async def blow_then() -> None:
+        assert storm is not None
+        await wait()
+        await storm.blow()
+
+    async with beside_if(blow_then if storm is not None else None):
         yield
 
 

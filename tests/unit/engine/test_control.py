@@ -69,7 +69,8 @@ async def test_a_paused_client_waits_and_its_time_stands() -> None:
 async def test_a_pause_is_not_taken_from_the_duration() -> None:
     control, now, _ = watched()
     run: Any = SimpleNamespace(control=control, now_seconds=now)
-    budget = Budget(run, deadline_seconds=10.0, actions_left=None)
+    budget = Budget(run, seconds=10.0, actions_left=None)
+    assert budget.take()
     control.pause()
     with anyio.move_on_after(POLL_SECONDS / 2):
         await control.may_begin()

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from snapstorm.engine.arrivals import Arrivals
 from snapstorm.engine.control import Control
 from snapstorm.engine.drive import Barrier, drive
 from snapstorm.engine.multiclient import current_client
@@ -58,14 +59,29 @@ class Recorder:
         return [key for name, key in self.done if name == f"c{client}"]
 
 
-async def drive_recorded(recorder: Recorder, clients: int = 3, *, keep_going: bool = False, **more: Any) -> None:
+def all_there(clients: int) -> Arrivals:
+    arrivals = Arrivals([f"c{number}" for number in range(1, clients + 1)])
+    for number in range(1, clients + 1):
+        arrivals.arrive(f"c{number}")
+    return arrivals
+
+
+async def drive_recorded(
+    recorder: Recorder,
+    clients: int = 3,
+    *,
+    keep_going: bool = False,
+    arrivals: Arrivals | None = None,
+    clock: Callable[[], float] = lambda: 0.0,
+    **more: Any,
+) -> None:
     scenario = Scenario.model_validate({"name": "x", "clients": clients, "steps": STEPS, **more})
     tally = SimpleNamespace(violations=recorder.violations)
-    run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=lambda: 0.0, control=Control())
+    run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=clock, control=Control())
     engine: Any = recorder
     some: list[Any] = [SimpleNamespace(name=f"c{number}") for number in range(1, clients + 1)]
     with anyio.fail_after(SECONDS_MAX):
-        await drive(some, scenario, engine, run)
+        await drive(some, scenario, engine, run, arrivals or all_there(clients))
 
 
 @pytest.mark.parametrize("clients", [1, 3])
@@ -122,6 +138,52 @@ async def test_an_error_of_one_client_ends_the_others_that_wait(client: str) -> 
 
     with pytest.raises(ValueError, match="broken"):
         await drive_recorded(Recorder(fail))
+
+
+async def test_a_client_begins_once_it_is_there() -> None:
+    """Its steps, while others still connect; what is done alone, and random work, only once all of them are there."""
+    recorder, arrivals, names = Recorder(), Arrivals(["c1", "c2", "c3"]), ["c2", "c1", "c3"]
+    async with anyio.create_task_group() as group:
+
+        async def drive_all() -> None:
+            await drive_recorded(recorder, arrivals=arrivals, weights={"snapshot-root": 1}, actions=3)
+
+        group.start_soon(drive_all)
+        for number, name in enumerate(names, start=1):
+            await anyio.wait_all_tasks_blocked()
+            assert {client for client, _ in recorder.done} == set(names[: number - 1])
+            assert {key for _, key in recorder.done} <= {"write-random-files"}
+            arrivals.arrive(name)
+    assert [key for _, key in recorder.done].count("random") == 3
+
+
+async def test_random_work_waits_for_all() -> None:
+    """Also where there are no steps: few actions are not to be used up by whoever connects first."""
+    recorder, arrivals = Recorder(), Arrivals(["c1", "c2"])
+    async with anyio.create_task_group() as group:
+
+        async def drive_all() -> None:
+            await drive_recorded(recorder, 2, arrivals=arrivals, steps=(), weights={"snapshot-root": 1}, actions=4)
+
+        group.start_soon(drive_all)
+        arrivals.arrive("c1")
+        await anyio.wait_all_tasks_blocked()
+        assert recorder.done == []
+        arrivals.arrive("c2")
+    assert len(recorder.done) == 4
+
+
+async def test_the_duration_begins_with_random_work() -> None:
+    """However long the steps before it have taken."""
+    seconds = 0.0
+
+    async def act(_: str, key: str) -> None:
+        nonlocal seconds
+        seconds += 1 if key == "random" else 100
+
+    recorder = Recorder(act)
+    await drive_recorded(recorder, 1, clock=lambda: seconds, weights={"snapshot-root": 1}, duration="5s")
+    assert recorder.keys_of(1).count("random") == 5
 
 
 async def test_who_has_left_is_not_waited_for() -> None:

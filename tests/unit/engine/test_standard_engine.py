@@ -72,8 +72,8 @@ async def test_outside_a_clients_block_the_pair_is_a_clear_error(scratch: Path) 
             return TreeFileWriter(data_directory=scratch / client / "data", capabilities=run.capabilities)
 
         writer, snapshotter = MultiClientFileWriter(make), MultiClientSnapshotter(server)
-        await writer.add_clients([CLIENT])
-        await snapshotter.connect_clients([CLIENT])
+        await writer.add_client(CLIENT)
+        await snapshotter.add_clients([CLIENT])
         engine = Engine(run=run, writer=writer, snapshotter=snapshotter, server=server, checker=Checker(run))
         with pytest.raises(HarnessError, match="no client is acting"):
             await engine.execute(SnapshotRoot())
@@ -98,8 +98,9 @@ async def test_each_client_has_a_tree_and_draws_of_its_own(scratch: Path) -> Non
                 return TreeFileWriter(data_directory=place / client / "data", capabilities=run.capabilities)
 
             writer, snapshotter = MultiClientFileWriter(make), MultiClientSnapshotter(server)
-            await writer.add_clients(order)
-            await snapshotter.connect_clients(order)
+            await snapshotter.add_clients(order)
+            for client in order:
+                await writer.add_client(client)
             engine = Engine(run=run, writer=writer, snapshotter=snapshotter, server=server, checker=Checker(run))
             found = {}
             for client in order:
