@@ -244,7 +244,7 @@ def test_a_file_that_vanishes_meanwhile_is_our_failure(tmp_path: Path, monkeypat
     opened = os.open
 
     def unlinked_before(name: str | bytes, flags: int, *, dir_fd: int | None = None) -> int:
-        if name == "moving":
+        if name == b"moving":
             file.unlink()
         return opened(name, flags, dir_fd=dir_fd)
 
