@@ -289,6 +289,7 @@ def sweep(
     repository: str | None = None,
     persist: str | None = None,
     take_over: Annotated[bool, Parameter(negative="")] = False,
+    report: Path | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto",
 ) -> int:
@@ -320,6 +321,8 @@ def sweep(
         Where copies of the ledger go; "none" for nowhere. Default: where they went before.
     take_over
         Go on although another instance of the testbed holds the copy.
+    report
+        Leave reports of the sweep in this directory: report.html, junit.xml, report.json, report.md.
     json_output
         Print one JSON object on stdout, and nothing else there.
     progress_kind
@@ -344,7 +347,8 @@ def sweep(
         operator=read_operator(server, fingerprint, clients_file, testbed),
         scenario="sweep",
     )
-    return run_stages([Stage(options, None)], progress_kind, json_output=json_output)
+    with _reports_in(report, testbed) as reports:
+        return run_stages([Stage(options, None)], progress_kind, json_output=json_output, reports=reports)
 
 
 @app.command

@@ -43,9 +43,10 @@ def test_a_run_passes_and_the_next_one_goes_on(scratch: Path) -> None:
     assert second.status == 0, second.stderr
     assert second.json["run"] == 2
     assert second.json["restores_verified_earlier_runs"] > 0
-    swept = snapstorm("sweep", "--testbed", bed, "--json")
+    swept = snapstorm("sweep", "--testbed", bed, "--json", "--report", scratch / "reports")
     assert swept.status == 0, swept.stderr
     assert swept.json["sweep"] == {"verified": second.json["snapshots"]["live"], "left": 0}
+    assert json.loads((scratch / "reports/report.json").read_text())["run"] == 3
     status = snapstorm("status", "--testbed", bed, "--json")
     assert status.status == 0
     assert [run["verdict"] for run in status.json["runs"]] == ["pass"] * 3
