@@ -13,7 +13,7 @@ from snapstorm.report.markup import Markup, element, escaped, joined, legend, ta
 from snapstorm.report.run_data import RunData
 from snapstorm.report.summary import show_bytes
 from snapstorm.report.text import show_seconds
-from snapstorm.report.timeline import OUTCOME_WORDS, fault_stretches
+from snapstorm.report.timeline import OUTCOME_WORDS, fault_stretches, outcome_words
 
 CHARTS_MAX = 12
 """So many kinds of actions have a chart of their latency: those that took longest together."""
@@ -50,7 +50,7 @@ def latency_content(run: RunData, figures: Figures) -> Iterator[Markup]:
     )
     drawn = sorted(measured, key=lambda found: -sum(found.seconds))[:CHARTS_MAX]
     yield element("div", joined(_latency(run, figures, found) for found in drawn), class_="charts")
-    columns = ("action", *OUTCOME_WORDS.values(), "p50", "p90", "p99", "longest")
+    columns = ("action", *outcome_words(run).values(), "p50", "p90", "p99", "longest")
     yield element("h3", escaped("Percentiles"))
     yield table("outcomes and percentiles by action", columns, (_action_row(found) for found in figures.actions))
 

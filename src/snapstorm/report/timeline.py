@@ -80,6 +80,11 @@ def packed(value: object) -> str:
     return base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
 
 
+def outcome_words(run: RunData) -> dict[str, str]:
+    """What stands for each outcome: what has no end yet still goes on, if its run does."""
+    return {**OUTCOME_WORDS, "open": "goes on"} if run.is_going_on else OUTCOME_WORDS
+
+
 def overview(run: RunData) -> dict[str, Any]:
     """What the script needs before anything else."""
     actions = _actions(run)
@@ -92,7 +97,7 @@ def overview(run: RunData) -> dict[str, Any]:
         "families": [family_of(action) for action in actions],
         "familyWords": FAMILY_WORDS,
         "outcomes": list(OUTCOMES),
-        "outcomeWords": OUTCOME_WORDS,
+        "outcomeWords": outcome_words(run),
         "seconds": max(run.seconds, 1e-3),
         "count": len(run.operations),
         "perBlock": DETAILS_PER_BLOCK,

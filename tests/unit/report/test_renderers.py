@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 import shutil
@@ -199,6 +200,17 @@ def test_a_killed_run_has_a_page(killed: RunData) -> None:
     assert "NOT ENDED" in page.text
     assert "killed" in page.text
     assert unpacked(page.scripts["operations-data"])["took"] == [5000, -1]
+
+
+def test_what_has_not_ended_goes_on_while_its_run_does(killed: RunData) -> None:
+    """A killed run left it open for ever; a running one is still at it."""
+    going = dataclasses.replace(killed, is_going_on=True)
+    for run, words, others in ((killed, "did not end", "goes on"), (going, "goes on", "did not end")):
+        page = run_page(run)
+        overview = json.loads(Page(page).scripts["run-data"])
+        assert overview["outcomeWords"]["open"] == words
+        assert f">{words}</th>" in page
+        assert f">{others}</th>" not in page
 
 
 def test_a_run_without_operations_has_a_page(tmp_path: Path) -> None:
