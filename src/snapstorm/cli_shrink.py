@@ -221,7 +221,7 @@ class _Shrinking:
             if shown >= enough or len(self._chain) < 2:
                 return
             # From now on it is one that does not show it, so that going on later begins with one that does.
-            state.tried[_key(self._chain.pop())] = False
+            state.tried[self._key(self._chain.pop())] = False
 
     async def _count_shown(self, recording: Recording, times: int) -> int:
         """How many of so many times show it. Of the best, also what was counted until the time was up is known."""
@@ -234,7 +234,7 @@ class _Shrinking:
         return shown
 
     async def _shows(self, recording: Recording) -> bool:
-        key = _key(recording)
+        key = self._key(recording)
         if key in self._state.tried:
             return self._state.tried[key]
         shows = self._state.tried[key] = await self._trials.shows(recording)
@@ -243,6 +243,10 @@ class _Shrinking:
         else:
             self._state.write()
         return shows
+
+    def _key(self, recording: Recording) -> str:
+        """By which it is known among those that were tried: so many times, which may be others when this goes on."""
+        return f"{self._trials.needed} of {self._trials.repeats}: {recording.model_dump_json()}"
 
     def _keep(self, recording: Recording) -> None:
         self._change_testbed(recording)
@@ -341,11 +345,6 @@ def _scratch(directory: Path) -> Iterator[Path]:
             raise kind(f"{directory} can't be written: {error.strerror}; choose another with --output") from error
         stack.callback(remove_tree, scratch)
         yield scratch
-
-
-def _key(recording: Recording) -> str:
-    """By which a recording is known among those that were tried."""
-    return recording.model_dump_json()
 
 
 def _describe(recording: Recording) -> str:

@@ -107,6 +107,19 @@ def make_small(scratch: Path, defect: str) -> Path:
     return bed
 
 
+def test_answers_hold_for_the_repeats_that_gave_them(scratch: Path) -> None:
+    """Gone on with other ones, candidates are tried anew: what showed nothing once may show it in three times."""
+    bed = make_small(scratch, "create-skips-a-file")
+    state = bed / "runs/0001/shrunk/progress.json"
+    assert shrink(bed).status == 0
+    before = json.loads(state.read_text())["tried"]
+    assert shrink(bed, "--repeats", "3", "--needed", "2").status == 0
+    after = json.loads(state.read_text())["tried"]
+    assert before.items() <= after.items()
+    assert {key.split(":")[0] for key in before} == {"1 of 1"}
+    assert {key.split(":")[0] for key in after} == {"1 of 1", "2 of 3"}
+
+
 def after_times(monkeypatch: pytest.MonkeyPatch, times: int, then: Callable[[Again], Again]) -> None:
     """Have each candidate that comes after so many others end otherwise."""
     done = 0
