@@ -17,6 +17,7 @@ from snapstorm.model.verdict import Verdict
 from snapstorm.targets.memory.fault_defects import SHOWN_BY, UNDER_FAULTS
 
 HONEST_SEEDS = 12
+STORMS_MAX = 3
 PACE = 30.0
 SECONDS = 4.0
 
@@ -56,8 +57,14 @@ def run_once(testbed: Path, target: str, seed: int, *faults: str) -> RunResult:
 
 @pytest.mark.parametrize("defect", sorted(UNDER_FAULTS))
 def test_a_defect_under_faults_is_caught(defect: str, scratch: Path, note_caught: Callable[[str], None]) -> None:
-    """A storm of the fault that the defect is about ends violated, and names the guarantee that the defect breaks."""
-    result = run_once(scratch / "testbed", f"memory:{defect}", 1, SHOWN_BY[defect])
+    """A storm of the fault that the defect is about ends violated, and names the guarantee that the defect breaks.
+
+    On a machine that does other work beside it a storm of seconds comes to less, so that more of them may be needed.
+    """
+    for seed in range(1, STORMS_MAX + 1):
+        result = run_once(scratch / f"testbed-{seed}", f"memory:{defect}", seed, SHOWN_BY[defect])
+        if result.verdict is Verdict.VIOLATED:
+            break
     named = {violation.guarantee for violation in result.tally.violations}
     assert result.verdict is Verdict.VIOLATED
     assert UNDER_FAULTS[defect].guarantee in named

@@ -22,7 +22,9 @@ from pathlib import Path
 from snapstorm.runtime.process import ProcessRunner
 
 ENV = {"PATH": os.environ["PATH"]}
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Ignored where the tests themselves run under nohup.
+# Ignored where the tests themselves run under nohup or in the background of a script.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCRIPTS = {
     "child": "exec sleep 60",
