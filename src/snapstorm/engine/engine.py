@@ -22,6 +22,7 @@ from snapstorm.engine.possible import can_act
 from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
+from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Choice, Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.storage import StorageMark
 from snapstorm.errors import (
@@ -80,10 +81,11 @@ class Engine:
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
         self._storage_mark = StorageMark(server)
-        self._operations = Operations(run, checker, self._perform_drawn)
+        self.source = SourceWatch(writer, checker)
+        self._operations = Operations(run, checker, self._perform_drawn, self.source)
         self._operate = self._operations.operate
         self._judge_failure = self._operations.judge_failure
-        self.restores = Restores(run, self._operations, checker, writer, snapshotter)
+        self.restores = Restores(run, self._operations, checker, writer, snapshotter, self.source)
         self._restore = self.restores.restore
         self._report = self._operations.report
         self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
@@ -231,6 +233,7 @@ class Engine:
     async def _apply(self, step: Step, action: FileAction) -> Outcome[Any]:
         if not self._writer.can_apply(type(action)):
             return NoOp("there is nothing to act on")
+        await self.source.check(step)
         result: Ok[Any] | NoOp = NoOp("")
 
         async def write(_: str) -> object:
@@ -254,6 +257,7 @@ class Engine:
         return await self._snapshot(step, directory)
 
     async def _snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
+        await self.source.check(step)
         with self._run.meter.busy(Work.SCANNING):
             manifest = (await self._writer.scan()).below(directory)
         source = _joined(self._writer.data_directory, directory)

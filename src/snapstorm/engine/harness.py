@@ -342,6 +342,7 @@ class Harness:
                 await self._aftermath.compare_with_own_check(self._connected)
         with self._run.part("locks", "trying what must be refused"):
             await self._finisher.try_locks(self._connected)
+        await self.engine.source.check_all(self._connected)
 
     async def _make_room(self) -> None:
         """Have the next run find room; what the sweep then restores is what such collections have left."""

@@ -103,6 +103,14 @@ class MultiClientFileWriter:
     async def scan(self) -> Manifest:
         return await self._writers.current.scan()
 
+    async def watch(self) -> None:
+        """As of one writer. A client of an earlier run, connected only for its snapshots, has no files to watch."""
+        if self._writers.has_current:
+            await self._writers.current.watch()
+
+    async def changes_by_others(self) -> Sequence[str]:
+        return await self._writers.current.changes_by_others() if self._writers.has_current else ()
+
     async def adopt(self, tree: Path) -> Manifest:
         return await self._writers.current.adopt(tree)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.run import Run
+from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Failure, Redo, Step, Suspect
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import (
@@ -38,11 +39,12 @@ Value = TypeVar("Value")
 class Operations:
     """The operations of one run."""
 
-    def __init__(self, run: Run, checker: Checker, perform_again: Redo) -> None:
+    def __init__(self, run: Run, checker: Checker, perform_again: Redo, source: SourceWatch) -> None:
         """`perform_again` does a step anew that does not say itself how it is done again."""
         self._run = run
         self._checker = checker
         self._perform_again = perform_again
+        self._source = source
         self._suspects: list[Suspect] = []
         self._in_flight: dict[str, InFlight] = {}
 
@@ -73,6 +75,8 @@ class Operations:
         """
         run = self._run
         operation = step.next_operation()
+        if is_of_target:
+            await self._source.watch(step, operation)
         step.operations_begun += 1
         with run.ledger.committing_later():
             run.ledger.begin_operation(

@@ -11,6 +11,7 @@ from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.cleaner import Cleaner, remove
 from snapstorm.engine.operations import Operations
 from snapstorm.engine.run import Run
+from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Step
 from snapstorm.errors import OperationTimedOut
 from snapstorm.model.expectations import Expectation, State
@@ -23,13 +24,20 @@ class Restores:
     """The restores of one run."""
 
     def __init__(
-        self, run: Run, operations: Operations, checker: Checker, writer: FileWriter, snapshotter: Snapshotter
+        self,
+        run: Run,
+        operations: Operations,
+        checker: Checker,
+        writer: FileWriter,
+        snapshotter: Snapshotter,
+        source: SourceWatch,
     ) -> None:
         self._run = run
         self._operations = operations
         self._checker = checker
         self._writer = writer
         self._snapshotter = snapshotter
+        self._source = source
         self.cleaner: Cleaner | None = None
         """Removes restored trees later; None to have each removed at once."""
 
@@ -110,6 +118,7 @@ class Restores:
             step.violations += found
             is_small = comparison.restored.is_small
             if adopt and comparison.is_equal:
+                await self._source.check(step)
                 await self._writer.adopt(tree)
             return Ok(comparison)
         finally:

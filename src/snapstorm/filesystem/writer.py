@@ -18,6 +18,7 @@ from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
 from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
 from snapstorm.filesystem.file_memory import FileMemory
+from snapstorm.filesystem.looks import TreeLooks, changes_between, looks_of, looks_of_tree
 from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
@@ -67,6 +68,8 @@ class TreeFileWriter:
         self._data_directory = data_directory
         self._total_bytes_max = total_bytes_max
         self._memory = FileMemory()
+        self._left: TreeLooks | Manifest | None = None
+        """How this writer has left the tree, as far as that was looked at since."""
         self._discarded = data_directory.with_name(data_directory.name + _DISCARDED_SUFFIX)
         try:
             self._prepare_directory()
@@ -100,6 +103,29 @@ class TreeFileWriter:
         """What the data directory holds, with what is known of its content. Reads what has changed since the last
         time; from time to time everything."""
         return await run_file_work(self._scan, urgency=Urgency.TARGET_WAITS, is_small=self._tree.is_small)
+
+    async def watch(self) -> None:
+        """From now on until its next change of its own, the tree is to stay as it is: see `changes_by_others`."""
+        if self._left is None:
+            self._left = await self._look()
+
+    async def changes_by_others(self) -> list[str]:
+        """What somebody else has changed since `watch`, a line for each entry; told once. The tree is gone on with as
+        it is then."""
+        if self._left is None:
+            return []
+        before = looks_of(self._left) if isinstance(self._left, Manifest) else self._left
+        self._left = await self._look()
+        changes = changes_between(before, self._left)
+        if changes:
+            with contextlib.suppress(HarnessError):  # What can't be read any more, the next action will tell.
+                await run_file_work(self._go_on_with_what_is_there)
+        return changes
+
+    async def _look(self) -> TreeLooks:
+        return await run_file_work(
+            looks_of_tree, self._data_directory, urgency=Urgency.TARGET_WAITS, is_small=self._tree.is_small
+        )
 
     async def adopt(self, tree: Path) -> Manifest:
         """Make `tree`, on the same file system, the data directory; the old content is deleted."""
@@ -143,6 +169,7 @@ class TreeFileWriter:
 
     def _run(self, perform: Callable[[TreeStep], Result], draws: random.Random) -> Result:
         """Perform a step with the root open, and give the directories that it touched their times."""
+        self._left = None
         try:
             with self._opened_root() as root_fd:
                 step = TreeStep(self._tree, self._allowed, self._total_bytes_max, root_fd, draws)
@@ -186,12 +213,21 @@ class TreeFileWriter:
         self._tree = tree_state_of(scan)
         return scan.manifest
 
+    def _go_on_with_what_is_there(self) -> None:
+        try:
+            self._prepare_directory()
+        except OSError as error:
+            raise explain_os_error(os.fsencode(self._data_directory), error) from error
+        self._load()
+
     def _scan(self) -> Manifest:
         manifest = scan_changes(self._data_directory, self._tree.segments_of, self._memory)
         self._tree.learn(manifest)
+        self._left = manifest
         return manifest
 
     def _adopt(self, tree: Path) -> Manifest:
+        self._left = None
         try:
             os.rename(self._data_directory, self._discarded)
             os.rename(tree, self._data_directory)

@@ -59,6 +59,7 @@ class Guarantee(StrEnum):
         "no-leak",
         "Open files, memory, temporary files, and storage after delete-all and collection stay bounded.",
     )
+    SOURCE_UNTOUCHED = "source-untouched", "What a client has is changed by nobody but the client."
     LAYOUT_IS_SOUND = "layout-is-sound", "What is stored follows the rules of the target's own layout."
     AVAILABLE = "available", "Without a fault active, no operation fails or hangs."
 
@@ -73,6 +74,7 @@ JUDGED = frozenset(
         Guarantee.CLIENTS_ISOLATED,
         Guarantee.PARTIAL_IS_REPORTED,
         Guarantee.NO_LEAK,
+        Guarantee.SOURCE_UNTOUCHED,
         Guarantee.LAYOUT_IS_SOUND,
         Guarantee.AVAILABLE,
     }

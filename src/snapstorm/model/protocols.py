@@ -67,6 +67,15 @@ class FileWriter(Protocol):
         """What the data directory holds now."""
         ...
 
+    async def watch(self) -> None:
+        """From now on until the writer's next change of its own, nobody is to change the data directory."""
+        ...
+
+    async def changes_by_others(self) -> Sequence[str]:
+        """What somebody else has changed in it since `watch`, a line for each entry; told once. For use while nobody
+        else uses this writer."""
+        ...
+
     async def adopt(self, tree: Path) -> Manifest:
         """Make `tree`, on the same file system, the data directory in place of the old one. Returns a fresh scan."""
         ...

@@ -493,6 +493,15 @@ async def check_damage_unnoticed(bench: Bench) -> None:
     assert {"content"} in changes(expected, restored).values()
 
 
+@shows("create-eats-a-file")
+async def check_eater(bench: Bench) -> None:
+    client = await bench.client()
+    before = tree_of(client.data)
+    for _ in range(2):
+        await client.snapshot()
+    assert {"missing"} in changes(before, tree_of(client.data)).values()
+
+
 @shows("verify-says-nothing")
 async def check_silent_verify(bench: Bench) -> None:
     client = await bench.client()

@@ -35,6 +35,7 @@ WHY_NOT: Mapping[Guarantee, str | None] = {
     Guarantee.RECOVERS: _STORM,
     Guarantee.VERIFY_AGREES: _STORM,
     Guarantee.NO_LEAK: _MEASURED,
+    Guarantee.SOURCE_UNTOUCHED: "the files of a client are watched between its own actions",
 }
 """Why a script of bare commands can't show a violation of each guarantee; None where it judges it."""
 

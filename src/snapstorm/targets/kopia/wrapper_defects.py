@@ -7,6 +7,7 @@ import textwrap
 
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import Work
+from snapstorm.targets.kopia.source_defects import TOUCHING_SOURCES
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 
@@ -508,6 +509,8 @@ if asks_for("snapshot", "create"):
         "One client is connected as another.", _ISOLATED, Work.LIST_AMONG_OTHERS, _MIXES_CLIENTS_UP
     ),
 }
+
+_ALL |= TOUCHING_SOURCES
 
 WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
     name: defect for name, defect in _ALL.items() if os.geteuid() == 0 or not defect.needs_root

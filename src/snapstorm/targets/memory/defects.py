@@ -11,6 +11,7 @@ import difflib
 import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,20 @@ class CreateSkips(Behaviour):
 
     def acknowledged(self, receipt: SnapshotReceipt, store: Store) -> SnapshotReceipt:
         return self._claimed.pop(receipt.id, receipt)
+
+
+class CreateEats(Behaviour):
+    """Deletes a file of the client's own after every second snapshot that has one."""
+
+    def __init__(self) -> None:
+        self._now = Every(2)
+
+    def taken(self, snapshot: Stored, store: Store) -> Stored:
+        files = [item.path for item in snapshot.items if item.type is EntryType.FILE and item.path]
+        if files and self._now():
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(os.fsencode(snapshot.source), files[-1]))
+        return snapshot
 
 
 class CreateWrongId(Behaviour):
@@ -336,6 +351,9 @@ _ALL_DEFECTS: dict[str, Defect] = {
     ),
     "create-stores-stale-content": Defect(
         "A file that kept its size is not read again.", Guarantee.RESTORED_EXACTLY, CreateStale
+    ),
+    "create-eats-a-file": Defect(
+        "One of the client's own files is gone afterwards.", Guarantee.SOURCE_UNTOUCHED, CreateEats
     ),
     "create-fails": _failing("create", OperationUnknown, "create failed"),
     "create-hangs": _hanging("create"),

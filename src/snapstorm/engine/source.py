@@ -1,0 +1,55 @@
+"""The source: a client's own files, which the target reads and must not touch.
+
+From the first time that the target is asked something after a change of the client's own, until the next such change,
+nothing of them may change. So what is different when that comes was changed by the target, whatever it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from snapstorm.engine.checker import Checker
+from snapstorm.engine.multiclient import acting_as
+from snapstorm.engine.step import Step
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.protocols import FileWriter
+
+
+class SourceWatch:
+    """Watches the files of all clients of one run."""
+
+    def __init__(self, writer: FileWriter, checker: Checker) -> None:
+        self._writer = writer
+        self._checker = checker
+        self._latest: dict[str, str] = {}
+        """What the target was asked for last, by client."""
+
+    async def watch(self, step: Step, operation: str) -> None:
+        """The target is about to be asked something by the current client."""
+        self._latest[step.client] = operation
+        if not step.is_own:  # What snapstorm asks for itself may run beside the client's own changes.
+            await self._writer.watch()
+
+    async def check(self, step: Step) -> None:
+        """The current client is about to change its files, or to have them read: they must be as it has left them."""
+        step.violations.extend(await self._check(step.client))
+
+    async def check_all(self, clients: Sequence[str]) -> None:
+        """Check the files of all these clients, while nobody is at work."""
+        for client in clients:
+            with acting_as(client):
+                await self._check(client)
+
+    async def _check(self, client: str) -> list[Violation]:
+        changes = await self._writer.changes_by_others()
+        if not changes:
+            return []
+        more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+        violation = self._checker.report(
+            Guarantee.SOURCE_UNTOUCHED,
+            f"files of {client} have changed, and not by its own doing: {changes[0]}{more}",
+            client=client,
+            operation=self._latest.get(client),
+            texts={"changes.txt": "".join(f"{line}\n" for line in changes)},
+        )
+        return [] if violation is None else [violation]
