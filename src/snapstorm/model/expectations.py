@@ -87,7 +87,8 @@ class Listing:
     is_isolated: bool = True
     """The target promises to show a client its own snapshots only."""
     is_exclusive: bool = True
-    """The repository is ours alone: a snapshot without our tag is one that nobody asked for."""
+    """The repository is ours alone: a snapshot without our tag, or with another testbed's, is one that nobody asked
+    for."""
     unknown_runs: Sequence[range] = ()
     """Numbers of runs that the ledger does not know: what they asked for can't be told from what nobody did."""
 
@@ -128,8 +129,10 @@ def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> List
     for entry in listing.entries:
         if listing.is_isolated and entry.client != listing.client:
             judgement.findings.append(_shown_to_a_stranger(listing, entry))
-        elif entry.testbed not in (None, listing.testbed) or (entry.testbed is None and not listing.is_exclusive):
+        elif entry.testbed != listing.testbed and not listing.is_exclusive:
             continue  # Another testbed's, or an operator's own.
+        elif entry.testbed not in (None, listing.testbed):
+            judgement.findings.append(_unrequested(entry, "it bears the mark of another testbed"))
         elif entry.operation not in by_operation and _is_of_unknown_run(entry, listing):
             judgement.of_unknown_runs.append(entry.id)
         elif entry.incomplete is not None:

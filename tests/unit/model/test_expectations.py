@@ -91,7 +91,14 @@ def test_others_snapshots_on_an_operators_server_are_left_alone() -> None:
     """Without exclusive use of the repository, what does not carry our tag is not judged."""
     shown = replace(listing(replace(ENTRY, testbed=None, operation=None)), is_exclusive=False)
     assert guarantees(shown) == []
-    assert guarantees(listing(replace(ENTRY, testbed="another"))) == []
+    another = listing(replace(ENTRY, testbed="another"), replace(ENTRY, testbed="another", incomplete="canceled"))
+    assert guarantees(replace(another, is_exclusive=False)) == []
+
+
+def test_the_mark_of_another_testbed_does_not_excuse_a_ghost() -> None:
+    """In a repository that is ours alone there is no other testbed."""
+    another = replace(ENTRY, id="k2", testbed="another")
+    assert guarantees(listing(ENTRY, another), LIVE) == [Guarantee.NOTHING_UNREQUESTED]
 
 
 def test_a_strangers_snapshot_breaks_isolation() -> None:
