@@ -1,6 +1,6 @@
 """Measuring through a run, for reports: what processes hold, and how large repository, caches and logs are.
 
-It must cost the run nothing that can be seen: looking at a process takes a fraction of a millisecond, directories are
+It must cost the run nothing that can be seen: looking at processes takes a fraction of a millisecond, directories are
 walked when nobody waits for work on files and for a hundredth of the time at most, and what was measured is written
 together every few seconds.
 """
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import anyio
 
-from snapstorm.engine.leaks import look_at_process
+from snapstorm.engine.leaks import ServerProcesses, look_at_process
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import together
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.ledger.samples import Quantity, Sample
-from snapstorm.model.abilities import InProcess, StoredInFiles
+from snapstorm.model.abilities import StoredInFiles
 from snapstorm.model.events import Measured
 from snapstorm.model.protocols import Server
 from snapstorm.runtime.threads import Urgency, run_file_work
@@ -58,6 +58,7 @@ class Measurements:
     def __init__(self, run: Run, server: Server, clients: Sequence[str]) -> None:
         self._run = run
         self._server = server
+        self._processes = ServerProcesses(server, run.now_seconds)
         self._clients = clients
         """Whose caches and logs are measured. Grows while clients connect."""
         self._unwritten: list[Sample] = []
@@ -90,16 +91,15 @@ class Measurements:
             await anyio.sleep(max(pace.next_seconds(), took_seconds / WALK_SHARE_MAX))
 
     def look_at_processes(self) -> None:
-        """Look once at the server, if it is a process of our own, and at this one. Does nothing where there is no
-        /proc."""
+        """Look once at the processes of the server, if it is one of our own, and at this one. Does nothing where there
+        is no /proc."""
         with suppress(OSError):
             self._add(Quantity.OWN_MEMORY_BYTES, look_at_process(os.getpid()).memory_bytes)
-        pid = self._server.server_pid if isinstance(self._server, InProcess) else None
-        if pid is not None:
-            with suppress(OSError):  # It has just ended.
-                held = look_at_process(pid)
-                self._add(Quantity.SERVER_OPEN_FILES, held.open_files)
-                self._add(Quantity.SERVER_MEMORY_BYTES, held.memory_bytes)
+        seen = self._processes.look()
+        if seen is not None:
+            _, held = seen
+            self._add(Quantity.SERVER_OPEN_FILES, held.open_files)
+            self._add(Quantity.SERVER_MEMORY_BYTES, held.memory_bytes)
 
     async def look_at_directories(self) -> None:
         """Walk once through repository, caches and logs, as far as they are on this machine."""

@@ -76,8 +76,8 @@ class Tally:
     """Snapshots taken while storage was damaged that can't be restored: Kopia does not look at what they refer to
     (#3492)."""
     server_max: tuple[int, int] = (0, 0)
-    """The most files that the server's process has had open, and the most bytes of memory that it has held, at any
-    sample; zeros where it is no process of our own."""
+    """The most files that the server's processes have had open, and the most bytes of memory that they have held, at
+    any sample; zeros where there are none of our own."""
     notes: list[str] = field(default_factory=list)
     error: str | None = None
     is_interrupted: bool = False

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +19,13 @@ from snapstorm.engine.leaks import (
     MEMORY_BYTES_GROWTH_MAX,
     OPEN_FILES_FLOOR_GROWTH_MAX,
     OPEN_FILES_GROWTH_MAX,
+    SEARCH_SECONDS,
     STRETCH_SAMPLES,
     Footprint,
     LeakWatch,
+    ServerProcesses,
+    look_at_process,
+    look_at_processes,
 )
 from snapstorm.model.verdict import Tally
 
@@ -50,7 +59,7 @@ class Server:
 def watched(tmp_path: Path) -> tuple[LeakWatch, Server, list[str], Any]:
     reports: list[str] = []
     weather = SimpleNamespace(has_disturbed_process=False)
-    run: Any = SimpleNamespace(weather=weather, tally=Tally())
+    run: Any = SimpleNamespace(weather=weather, tally=Tally(), now_seconds=lambda: 0.0)
     checker: Any = SimpleNamespace(report=lambda guarantee, words, **_: reports.append(words))
     server = Server(tmp_path)
     anything: Any = server
@@ -117,7 +126,7 @@ class Samples:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, watch: LeakWatch) -> None:
         self._now = Footprint(0, 0)
         self._watch = watch
-        monkeypatch.setattr(leaks, "look_at_process", lambda pid: self._now)
+        monkeypatch.setattr(leaks, "look_at_processes", lambda pids: self._now)
 
     def take(self, *footprints: Footprint) -> None:
         for self._now in footprints:
@@ -169,3 +178,141 @@ async def test_each_process_of_the_server_is_judged_by_its_own_life(
     samples.take(much)
     await watch.end()
     assert len(reports) == 1
+
+
+GROUP_SECONDS_MAX = 60
+"""No process of a test outlives this."""
+OPENS_AS_TOLD = f"""
+import os, signal, sys
+signal.alarm({GROUP_SECONDS_MAX})
+with open("/proc/self/comm", "w") as file:
+    file.write(sys.argv[1])
+print(os.getpid(), flush=True)
+held = []
+for line in sys.stdin:
+    held += [os.open("/dev/null", os.O_RDONLY) for _ in range(int(line))]
+    print(len(held), flush=True)
+"""
+"""Goes by the name that it is given, opens as many files as each line says that it reads, and answers each line."""
+PLAIN_WRAPPER = 'exec 3<&0; "$@" <&3 & wait'
+
+
+class Group:
+    """A plain wrapper, which leads a group of its own, and its child, which stands for the server."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.leader = process.pid
+        self._process = process
+        self.child = self._answer()
+
+    def open_files(self, count: int) -> None:
+        """Have the child open that many more; returns once it has."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        self._answer()
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+
+@contextmanager
+def wrapped(name: str = "server") -> Iterator[Group]:
+    """A group whose child goes by this name, killed behind the block."""
+    argv = ["/bin/sh", "-c", PLAIN_WRAPPER, "sh", sys.executable, "-c", OPENS_AS_TOLD, name]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0) as process:
+        try:
+            yield Group(process)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ["server", "x) (S 1 1 1"])
+async def test_what_the_child_of_a_wrapper_leaves_open_is_a_leak(
+    name: str, watched: tuple[LeakWatch, Server, list[str], Any]
+) -> None:
+    """The script around it holds nothing, and its number is the server's. Programs may be called anything."""
+    watch, server, reports, _ = watched
+    with wrapped(name) as group:
+        assert f"({name})" in Path(f"/proc/{group.child}/stat").read_text()
+        server.server_pid = group.leader
+        await watch.begin()
+        group.open_files(OPEN_FILES_GROWTH_MAX)
+        await watch.end()
+        assert reports == []
+        group.open_files(1)
+        await watch.end()
+    assert len(reports) == 1
+    assert "open files" in reports[0]
+
+
+async def test_a_group_holds_what_its_processes_hold(tmp_path: Path) -> None:
+    """Files and memory of all of them are summed, and nobody else's. What identifies a life is the leader."""
+    server = Server(tmp_path)
+    with wrapped() as other, wrapped() as group:
+        other.open_files(100)
+        seen = _look(server, group.leader)
+        leader, child = look_at_process(group.leader), look_at_process(group.child)
+    assert seen[0] == group.leader
+    assert seen[1].open_files == leader.open_files + child.open_files
+    assert seen[1].memory_bytes == pytest.approx(leader.memory_bytes + child.memory_bytes, rel=0.2)
+    assert child.memory_bytes > leader.memory_bytes > 0
+
+
+def _look(server: Server, leader: int) -> tuple[int, Footprint]:
+    server.server_pid = leader
+    anything: Any = server
+    seen = ServerProcesses(anything, lambda: 0.0).look()
+    assert seen is not None
+    return seen
+
+
+async def test_processes_are_searched_for_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While clients work, every few seconds; for the exact looks, each time; and at once for a server that is new."""
+    server: Any = Server(tmp_path)
+    searches, now_seconds = [], [0.0]
+
+    def listed(path: str) -> list[str]:
+        searches.append(path)
+        return ["self", "1", "2", "3"]
+
+    monkeypatch.setattr(leaks.os, "listdir", listed)
+    monkeypatch.setattr(leaks.os, "getpgid", lambda pid: 2)
+    monkeypatch.setattr(leaks, "look_at_processes", lambda pids: Footprint(len(list(pids)), 0))
+    processes = ServerProcesses(server, lambda: now_seconds[0])
+
+    def searches_for(leader: int, *, at_seconds: float, is_exact: bool = False) -> int:
+        server.server_pid, now_seconds[0] = leader, at_seconds
+        searches.clear()
+        assert processes.look(is_exact=is_exact) == (leader, Footprint(3 if leader == 2 else 1, 0))
+        return len(searches)
+
+    assert searches_for(2, at_seconds=0.0) == 1
+    assert searches_for(2, at_seconds=SEARCH_SECONDS - 0.1) == 0
+    assert searches_for(2, at_seconds=SEARCH_SECONDS) == 1
+    assert searches_for(2, at_seconds=SEARCH_SECONDS, is_exact=True) == 1
+    assert searches_for(9, at_seconds=SEARCH_SECONDS) == 1
+
+
+@pytest.mark.parametrize("error", [ProcessLookupError(), PermissionError()])
+async def test_who_can_not_be_looked_at_is_left_out(error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has ended since it was listed, or is somebody else's. If nobody is left, there is nothing to tell."""
+
+    def look(pid: int) -> Footprint:
+        if pid == 2:
+            raise error
+        return Footprint(pid, 10 * pid)
+
+    monkeypatch.setattr(leaks, "look_at_process", look)
+    assert look_at_processes([1, 2, 3]) == Footprint(4, 40)
+    with pytest.raises(OSError, match="No such process"):
+        look_at_processes([2])
+
+
+def test_a_process_that_waits_to_be_reaped_holds_nothing() -> None:
+    """Only its number is left of it."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(ProcessLookupError):
+            look_at_process(process.pid)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from snapstorm.engine.harness import HarnessOptions, open_harness
+from snapstorm.engine.leaks import look_at_process
 from snapstorm.engine.measure import STRETCH_SAMPLES, Measurements, Pace
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.ledger.samples import Quantity, Sample
@@ -103,6 +106,31 @@ async def test_processes_are_measured_while_they_are_there(tmp_path: Path) -> No
     measurements.look_at_processes()
     measurements._write()
     assert [sample.name for sample in ledger.written] == ["own-memory-bytes"]
+
+
+def test_a_server_is_measured_with_its_children(tmp_path: Path) -> None:
+    """It may be a script that waits for the program that serves."""
+    server = Server(None)
+    measurements, ledger = _measurements(tmp_path, server)
+    argv = ["/bin/sh", "-c", "exec 3<&0; cat <&3 & echo $!; wait"]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, process_group=0
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            child = int(process.stdout.readline())
+            process.stdin.write("is there\n")
+            assert process.stdout.readline() == "is there\n"
+            server.server_pid = process.pid
+            measurements.look_at_processes()
+            open_files = [look_at_process(pid).open_files for pid in (process.pid, child)]
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    measurements._write()
+    values = {sample.name: sample.value for sample in ledger.written}
+    assert values["server-open-files"] == sum(open_files)
+    assert min(open_files) >= 3
 
 
 @pytest.mark.parametrize(("seconds", "count_max"), [(1.0, 700), (10.0, 500)])
