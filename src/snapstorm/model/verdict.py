@@ -52,6 +52,8 @@ class Tally:
     """Restores in which an empty directory below the root was compared."""
     refused: dict[str, int] = field(default_factory=dict)
     """By who tried to get in and must not: how often the target refused them."""
+    refusals_unjudged: list[str] = field(default_factory=list)
+    """Who tried to get in and must not, and each time got an error that is no refusal, though no fault was active."""
     restores_narrowed: int = 0
     """Restores compared by fewer properties than their snapshots promised, for lack of rights here and now."""
     sweep_verified: int = 0
@@ -115,6 +117,9 @@ def _what_was_not_judged(tally: Tally) -> str:
             f"{tally.unaccounted} snapshot(s) that the copied ledger promised are not listed: deleted after the copy "
             "was made, or lost"
         )
+    if tally.refusals_unjudged:
+        who = ", ".join(dict.fromkeys(tally.refusals_unjudged))
+        return f"whether {who} is refused could not be judged: each try failed for another reason"
     if tally.restores_verified == 0:
         return "no restore was verified, so nothing is known about the backups"
     if tally.entries_verified == 0:

@@ -29,6 +29,8 @@ BROKEN = [Violation(Guarantee.RESTORED_EXACTLY, "differs")]
         ({"sweep_unverified": 1}, Verdict.INCONCLUSIVE),
         ({"sweep_unverified": 1, "known_violations": BROKEN}, Verdict.INCONCLUSIVE),
         ({"timed_out_unconfirmed": 1}, Verdict.INCONCLUSIVE),
+        ({"refusals_unjudged": ["a removed client"]}, Verdict.INCONCLUSIVE),
+        ({"refusals_unjudged": ["a removed client"], "violations": BROKEN}, Verdict.VIOLATED),
         ({"faults_asked": True}, Verdict.INCONCLUSIVE),
         ({"faults_asked": True, "faults": {"kill-server": 1}}, Verdict.PASS),
         ({"timed_out_unconfirmed": 1, "violations": BROKEN}, Verdict.VIOLATED),
