@@ -27,6 +27,7 @@ from snapstorm.model.events import (
 )
 from snapstorm.report.github import github_progress
 from snapstorm.report.summary import show_bytes
+from snapstorm.report.text import printable
 
 PLAIN_SECONDS_BETWEEN_LINES = 5.0
 
@@ -136,13 +137,14 @@ class _PlainProgress:
 
 
 def lines_worth_keeping(event: Event) -> Iterator[str]:
-    """What of an event should still be there to read when the run has ended."""
+    """What of an event should still be there to read when the run has ended. What the target has said in it can do
+    nothing to the terminal that shows it."""
     if isinstance(event, ViolationFound):
-        detail = event.violation.detail.splitlines()[0]
+        detail = printable(event.violation.detail).partition("\n")[0]
         yield f"VIOLATED {event.violation.guarantee.value}: {detail}"
     elif isinstance(event, Noted):
-        yield event.message
+        yield printable(event.message)
     elif isinstance(event, FaultBegan):
         yield f"fault {event.key}"
     elif isinstance(event, ActionEnded) and event.outcome in ("failed", "unknown"):
-        yield f"{event.client.partition('@')[0]}: {event.key} {event.outcome}: {event.reason}"
+        yield printable(f"{event.client.partition('@')[0]}: {event.key} {event.outcome}: {event.reason}")

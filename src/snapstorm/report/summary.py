@@ -10,6 +10,7 @@ from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.verdict import Tally, Verdict
 from snapstorm.report.power import power_line
+from snapstorm.report.text import printable
 from snapstorm.runtime.meter import Work
 
 STYLES = {
@@ -34,8 +35,8 @@ def show_bytes(count: int) -> str:
 
 
 def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: bool = True) -> list[str]:
-    """The summary as plain lines, the verdict last, so that it stands above the prompt. `is_exclusive`: the target
-    served this run alone."""
+    """The summary as plain lines, the verdict last, so that it stands above the prompt. What the target has said can do
+    nothing to the terminal that shows it. `is_exclusive`: the target served this run alone."""
     tally = result.tally
     target = " ".join((result.target.name, *result.target.versions))
     earlier = tally.restores_verified_earlier_runs
@@ -67,7 +68,7 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: boo
     if is_testbed_kept:
         lines.append(f"testbed    {result.testbed}")
     lines.append(f"{result.verdict.value.upper()}: {result.reason}")
-    return lines
+    return [printable(line) for line in lines]
 
 
 def _show_faults(tally: Tally) -> str:
@@ -95,7 +96,8 @@ def _show_actions(result: RunResult) -> str:
 def _show_violation(violation: Violation) -> Iterator[str]:
     who = ", ".join(part for part in (violation.client, violation.snapshot) if part)
     yield f"VIOLATED   {violation.guarantee.value}" + (f" ({who})" if who else "")
-    for line in violation.detail.splitlines()[:6]:
+    # Made printable before it is cut: both `splitlines` and `wrap` take some controls for line ends or spaces.
+    for line in printable(violation.detail).splitlines()[:6]:
         yield from textwrap.wrap(
             line, 110, initial_indent="           ", subsequent_indent="           ", break_long_words=False
         )

@@ -17,6 +17,7 @@ from snapstorm.model.events import Event, Listener
 from snapstorm.model.verdict import Verdict
 from snapstorm.report.progress import Picture, lines_worth_keeping
 from snapstorm.report.summary import STYLES
+from snapstorm.report.text import printable
 
 CLIENTS_SHOWN_MAX = 16
 
@@ -71,7 +72,7 @@ class _LiveTable:
         for client in clients[:CLIENTS_SHOWN_MAX]:
             counts = picture.counts.get(client, Counter())
             numbers = [str(counts[key]) for key in ("ok", "no_op", "failed", "unknown")]
-            table.add_row(client.partition("@")[0], picture.doing.get(client, ""), *numbers)
+            table.add_row(printable(client.partition("@")[0]), picture.doing.get(client, ""), *numbers)
         if len(clients) > CLIENTS_SHOWN_MAX:
             table.add_row(f"and {len(clients) - CLIENTS_SHOWN_MAX} more")
         return table
