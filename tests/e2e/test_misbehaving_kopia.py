@@ -178,6 +178,41 @@ def check_flipped_byte(violation: dict[str, Any], evidence: Path) -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
+def test_answers_that_can_not_be_stored_or_passed_on_are_found_out(
+    wrapper: Callable[[str], Path], scratch: Path
+) -> None:
+    """They break `available`, each by the name of its field, and not the tool."""
+    body = r"""
+verb = argv[1] if argv[:1] == ["snapshot"] else ""
+if verb in ("create", "list"):
+    counter = counter.with_name("count-" + verb)
+    nth(0)
+    number = counter.stat().st_size
+    answer = json.loads(run(argv).stdout)
+    for one in [answer] if verb == "create" else answer:
+        if (verb, number) == ("create", 1):
+            one["id"] = "a\0b"
+        elif (verb, number) == ("list", 1):
+            one["source"]["path"] = "\ud800"
+        elif (verb, number) == ("list", 2):
+            one["tags"]["tag:operation"] = {"a": 1}
+    print("[" * 200_000 if (verb, number) == ("create", 2) else json.dumps(answer))
+    sys.exit(0)
+"""
+    config = scratch / "scenario.toml"
+    config.write_text(SCENARIO)
+    ran = snapstorm(
+        "run", "--config", config, "--kopia", wrapper(body), "--testbed", scratch / "testbed", "--json", "--seed", "5"
+    )
+    assert ran.status == 1, ran.stderr
+    assert ran.json["verdict"] == "violated"
+    details = [found["detail"] for found in ran.json["violations"] if found["guarantee"] == "available"]
+    for field in ("`$.id`", "nested too deeply", "].source.path`", "].tags["):
+        assert any(field in detail for detail in details), (field, details)
+    assert "internal error" not in ran.stderr
+
+
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from snapstorm.errors import (
     OperationTimedOut,
     OperationUnknown,
     SnapstormError,
+    TargetError,
 )
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
@@ -224,3 +226,200 @@ def test_a_maintenance_task_that_failed_is_not_done() -> None:
     failed = schedule("f2", "q2", snapshot_gc=["t2"])
     failed["runs"]["snapshot-gc"][0]["success"] = False
     assert not answers.is_maintenance_done(NEW, failed, is_full=True)
+
+
+HALF_A_PAIR = "\ud800"
+DEEP = b"[" * 200_000
+NO_TEXT = [5, True, ["a"], {"a": 1}, "a\x00b", HALF_A_PAIR, f"a{HALF_A_PAIR}b"]
+NO_COUNT = [10**30, 2**63, -1, 1.5, True, "5", [1], {"a": 1}]
+
+
+def source(**changes: object) -> dict[str, object]:
+    return {**CREATED["source"], **changes}
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        *[(created(id=value), "$.id") for value in [*NO_TEXT, None, "", "a" * 200_000]],
+        *[(created(incomplete=value), "$.incomplete") for value in NO_TEXT],
+        *[(summary(incomplete=value), "$.rootEntry.summ.incomplete") for value in NO_TEXT],
+        *[(summary(files=value), "$.rootEntry.summ.files") for value in NO_COUNT],
+        *[(summary(dirs=value), "$.rootEntry.summ.dirs") for value in NO_COUNT],
+        *[(summary(size=value), "$.rootEntry.summ.size") for value in NO_COUNT],
+        *[(summary(numFailed=value), "$.rootEntry.summ.numFailed") for value in NO_COUNT],
+        *[(summary(numIgnoredErrors=value), "$.rootEntry.summ.numIgnoredErrors") for value in NO_COUNT],
+        (summary(numFailed=2**63 - 1, numIgnoredErrors=1), "numFailed"),
+        (summary(errors={"path": "a"}), "$.rootEntry.summ.errors"),
+        (summary(errors=["a"]), "$.rootEntry.summ.errors[0]"),
+        (summary(errors=[{"path": HALF_A_PAIR}]), "$.rootEntry.summ.errors[0].path"),
+        (summary(errors=[{"error": HALF_A_PAIR}]), "$.rootEntry.summ.errors[0].error"),
+        (created(rootEntry=5), "$.rootEntry"),
+        (created(rootEntry={"summ": [5]}), "$.rootEntry.summ"),
+        (created(rootEntry={}), "rootEntry.summ"),
+        (created(rootEntry={"summ": {}}), "rootEntry.summ"),
+        ({"rootEntry": ROOT}, "`id`"),
+        (DEEP, "nested too deeply"),
+        (b"9" * 5000, "integer"),
+        (b'{"id": "\xff"}', "utf-8"),
+    ],
+)
+def test_acknowledgement_of_odd_types_or_values_is_none(changed: object, field: str) -> None:
+    """It would break what stores it or passes it on. What is wrong is named, and what was said is kept."""
+    with pytest.raises(OperationUnknown) as caught:
+        answers.read_receipt(ended(stdout=changed))
+    check_unreadable(caught.value, OperationUnknown, field)
+
+
+def check_unreadable(error: TargetError, kind: type[TargetError], field: str) -> None:
+    """One line of a bounded length that names the field; the evidence says what was asked, and how it ended."""
+    assert type(error) is kind
+    assert field in str(error)
+    assert "\n" not in str(error)
+    assert len(str(error)) < 400
+    assert str(error).encode()
+    assert "exit status 0" in error.evidence
+
+
+def test_how_a_command_ended_says_more_than_an_answer_that_can_not_be_read() -> None:
+    """After a failure there often is none."""
+    odd = created(id=5, incomplete={})
+    with pytest.raises(AccessDenied):
+        answers.read_receipt(ended(1, odd, DENIED))
+    with pytest.raises(OperationTimedOut):
+        answers.read_receipt(ended(-9, DEEP, timed_out=True))
+    with pytest.raises(OperationUnknown, match="ended with exit status 1: boom"):
+        answers.read_receipt(ended(1, odd, "boom\n"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        *[(created(id=value), "$[1].id") for value in [*NO_TEXT, None, "", "a" * 200_000]],
+        *[(created(incomplete=value), "$[1].incomplete") for value in NO_TEXT],
+        *[(created(source=source(path=value)), "$[1].source.path") for value in NO_TEXT],
+        *[(created(source=source(host=value)), "$[1].source.host") for value in NO_TEXT],
+        *[(created(source=source(userName=value)), "$[1].source.userName") for value in NO_TEXT],
+        *[(created(tags={"tag:operation": value}), "$[1].tags") for value in NO_TEXT],
+        *[(created(tags={"tag:testbed": value}), "$[1].tags") for value in NO_TEXT],
+        (created(tags={HALF_A_PAIR: "a"}), "$[1].tags"),
+        (created(tags=["tag:operation"]), "$[1].tags"),
+        *[(summary(numFailed=value), "$[1].rootEntry.summ.numFailed") for value in NO_COUNT],
+        (summary(numFailed=2**63 - 1, numIgnoredErrors=2**63 - 1), "numFailed"),
+        (created(rootEntry=[]), "$[1].rootEntry"),
+        (created(source=None), "$[1].source"),
+        (None, "$[1]"),
+        (7, "$[1]"),
+    ],
+)
+def test_listing_with_an_entry_of_odd_types_or_values_can_not_be_read(changed: object, field: str) -> None:
+    """Left out, the entry would look gone; and what is stored of it must be what was said."""
+    with pytest.raises(OperationFailed, match="can't be read") as caught:
+        answers.read_listing(ended(stdout=[CREATED, changed]))
+    check_unreadable(caught.value, OperationFailed, field)
+
+
+RULE = {"id": "1", "user": "*@*", "target": {"type": "snapshot"}, "access": "FULL"}
+READERS: dict[str, Callable[[CompletedCommand], object]] = {
+    "listing": answers.read_listing,
+    "manifests": answers.read_manifest_ids,
+    "rules": answers.read_snapshot_rules,
+    "repository": answers.read_repository_id,
+    "format": answers.read_format_version,
+    "schedule": answers.read_maintenance_schedule,
+    "blobs": answers.read_storage_bytes,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("stdout", [b"", DEEP, b'"a"', b"7", b"\xff", b"9" * 5000])
+def test_what_is_no_answer_at_all_can_not_be_read(reader: str, stdout: bytes) -> None:
+    """Whatever was asked for."""
+    with pytest.raises(OperationFailed) as caught:
+        READERS[reader](ended(stdout=stdout))
+    check_unreadable(caught.value, OperationFailed, "")
+
+
+@pytest.mark.parametrize(
+    ("reader", "stdout", "field"),
+    [
+        *[("manifests", [{"id": value}], "$[0].id") for value in [*NO_TEXT, None, ""]],
+        ("manifests", {}, "array"),
+        ("manifests", ["a"], "$[0]"),
+        *[("rules", [{**RULE, "id": value}], "$[0].id") for value in NO_TEXT],
+        *[("rules", [{**RULE, "user": value}], "$[0].user") for value in NO_TEXT],
+        *[("rules", [{**RULE, "target": {"type": value}}], "$[0].target.type") for value in NO_TEXT],
+        ("rules", [{**RULE, "target": None}], "$[0].target"),
+        ("rules", {}, "array"),
+        *[("repository", {"uniqueIDHex": value}, "$.uniqueIDHex") for value in [*NO_TEXT, None, ""]],
+        ("repository", {}, "uniqueIDHex"),
+        *[("format", {"contentFormat": {"version": value}}, "$.contentFormat.version") for value in NO_COUNT],
+        ("format", {}, "contentFormat"),
+        *[("schedule", {"schedule": {"nextFullMaintenance": value}}, "nextFullMaintenance") for value in NO_TEXT],
+        *[("schedule", {"schedule": {"nextQuickMaintenance": value}}, "nextQuickMaintenance") for value in NO_TEXT],
+        ("schedule", {"schedule": []}, "$.schedule"),
+        ("schedule", {"schedule": {"runs": []}}, "$.schedule.runs"),
+        ("schedule", {"schedule": {"runs": {"snapshot-gc": {}}}}, "$.schedule.runs"),
+        ("schedule", {"schedule": {"runs": {"snapshot-gc": [{"success": "yes"}]}}}, "success"),
+        ("schedule", {"schedule": {"runs": {"snapshot-gc": [{"start": 5}]}}}, "start"),
+        ("blobs", b"Total: " + b"9" * 5000, "total"),
+        ("blobs", b"Total: " + b"9" * 30, "total"),
+    ],
+)
+def test_answers_about_the_repository_of_odd_types_or_values_can_not_be_read(
+    reader: str, stdout: object, field: str
+) -> None:
+    """They are no less on command lines, and in the ledger, than what clients are told."""
+    with pytest.raises(OperationFailed) as caught:
+        READERS[reader](ended(stdout=stdout))
+    check_unreadable(caught.value, OperationFailed, field)
+
+
+def test_honest_answers_of_any_shape_are_read() -> None:
+    """New fields, which may hold anything, another order, line breaks, other time zones, a warning on stderr, names
+    that are not UTF-8 as Kopia prints them, and nothing but what is needed."""
+    warning = "WARN unable to send notification\n"
+    times = {"startTime": "2026-11-29T13:50:37.379831856+02:00", "new": {"a\x00": [None, HALF_A_PAIR, 10**30, 1.5]}}
+    odd = {**times, **dict(reversed(CREATED.items())), "source": source(path="/s/\ufffd\U0001f600")}
+    receipt = answers.read_receipt(ended(0, json.dumps(odd, indent=2).encode(), warning))
+    assert receipt == SnapshotReceipt(id=CREATED["id"], files=5, directories=5, size_bytes=17)
+    short = {"id": "1", "rootEntry": {"summ": {"files": 1}}}
+    assert answers.read_receipt(ended(stdout=short)) == SnapshotReceipt("1", files=1)
+    bare = {"id": "1", "source": CREATED["source"]}
+    listed = answers.read_listing(ended(0, json.dumps([odd, bare], indent=1).encode(), warning))
+    raw = json.dumps([{**bare, "source": odd["source"]}], ensure_ascii=False)
+    assert answers.read_listing(ended(stdout=raw.encode()))[0].source == listed[0].source
+    assert listed[0] == ListedSnapshot(CREATED["id"], "u1@h1", "/s/\ufffd\U0001f600", "ab", "7", incomplete=None)
+    assert listed[1] == ListedSnapshot("1", "u1@h1", "/src", None, None, incomplete=None)
+
+
+def test_entry_that_could_not_be_read_is_named_as_kopia_names_it() -> None:
+    """Its name may be no UTF-8, which Kopia replaces."""
+    failed = summary(numFailed=1, errors=[{"path": "a/\ufffd", "error": "permission denied"}])
+    with pytest.raises(OperationPartial, match=r"1 entries, the first 'a/\ufffd' \(permission denied\)"):
+        answers.read_receipt(ended(1, failed))
+
+
+def test_honest_answers_about_the_repository_are_read() -> None:
+    """As the real one prints them (0.19.0 to 0.23.1), shortened."""
+    other = {**RULE, "id": "2", "target": {"type": "policy", "hostname": "OWN_HOST"}}
+    users = {**RULE, "id": "3", "user": "u1@h1"}
+    assert answers.read_snapshot_rules(ended(stdout=[RULE, other, users])) == [
+        answers.AccessRule("1", is_everybodys=True),
+        answers.AccessRule("3", is_everybodys=False),
+    ]
+    manifests = [{"id": "1", "length": 683, "labels": {"type": "policy"}, "mtime": "2026-11-29T11:50:37.1+02:00"}]
+    assert answers.read_manifest_ids(ended(stdout=manifests)) == {"1"}
+    assert answers.read_manifest_ids(ended(stdout=b"[\n]")) == frozenset()
+    status = {"configFile": "/c", "uniqueIDHex": "f4af", "contentFormat": {"hash": "BLAKE2B-256-128", "version": 3}}
+    assert answers.read_repository_id(ended(stdout=status)) == "f4af"
+    assert answers.read_format_version(ended(stdout=status)) == 3
+    assert answers.read_storage_bytes(ended(stdout=b"Count: 14\nTotal: 29089\nAverage: 2077\n")) == 29089
+
+
+def test_schedule_is_read_as_it_is_compared() -> None:
+    """What `maintenance info` says is what tells whether maintenance was done."""
+    read = [answers.read_maintenance_schedule(ended(stdout={"owner": "a@b", "schedule": one})) for one in (NEW, QUICK)]
+    assert answers.is_maintenance_done(read[0], read[1], is_full=False)
+    assert not answers.is_maintenance_done(read[1], read[1], is_full=False)
+    assert not answers.is_maintenance_done({}, answers.read_maintenance_schedule(ended(stdout={})), is_full=False)

@@ -2,15 +2,21 @@
 
 Kopia exits with 0 or 1 only, and 0 does not mean done: an interrupted `snapshot create` exits 0, and so does a
 maintenance run that found another one at work. So each function says what an acknowledged success is.
+
+JSON is decoded strictly: what it says goes on command lines, to disk and into the ledger, which can't hold everything
+that JSON can. What is of another kind than an honest Kopia's is an answer that can't be read, and judged as such.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeAlias, TypeVar
+
+import msgspec
 
 from snapstorm.errors import (
     AccessDenied,
@@ -52,9 +58,130 @@ _REFUSED_VERSION = re.compile(
 _STORAGE_IN_USE = "found existing data in storage location"
 _ACCESS_CONTROL_ON = "ACLs already enabled"
 _NO_REPOSITORY = "repository not initialized in the provided storage"
-_BLOB_TOTAL = re.compile(rb"^Total: (\d+)", re.MULTILINE)
+_BLOB_TOTAL = re.compile(rb"^Total: (\d{1,18})(?!\d)", re.MULTILINE)
+"""Up to an exabyte, which the ledger can still store; no repository is larger."""
 
 _USER_EXISTS = re.compile(r": user already exists$", re.MULTILINE)
+
+_COUNT_MAX = 2**63 - 1
+"""The most that the ledger can store, and that Kopia can count."""
+
+_T = TypeVar("_T")
+
+_WRITABLE = r"^[^\x00\ud800-\udfff]*\Z"
+"""Neither NUL, which no path or argument can hold, nor half a surrogate pair, which has no UTF-8. Kopia itself prints
+U+FFFD for what is not UTF-8 (measured)."""
+
+_Text: TypeAlias = Annotated[str, msgspec.Meta(pattern=_WRITABLE)]
+_Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=_WRITABLE, min_length=1, max_length=1000)]
+"""Kopia's own have 32 or 64 characters. They go on command lines, so there is an end to their length."""
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_COUNT_MAX)]
+
+
+class _FailedEntry(msgspec.Struct, frozen=True):
+    path: _Text | None = None
+    error: _Text | None = None
+
+
+class _Summary(msgspec.Struct, frozen=True, rename="camel"):
+    """Of the tree below a directory."""
+
+    size: _Count | None = None
+    files: _Count | None = None
+    dirs: _Count | None = None
+    incomplete: _Text | None = None
+    num_failed: _Count = 0
+    num_ignored_errors: _Count = 0
+    errors: list[_FailedEntry] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which becomes a ValidationError, for what could not be stored as one number."""
+        if self.failed_entries > _COUNT_MAX:
+            raise ValueError(f"`numFailed` and `numIgnoredErrors` are more than {_COUNT_MAX} together")
+
+    @property
+    def failed_entries(self) -> int:
+        """How many entries are not in the snapshot."""
+        return self.num_failed + self.num_ignored_errors
+
+
+class _RootEntry(msgspec.Struct, frozen=True):
+    summ: _Summary | None = None
+
+
+class _Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A snapshot, as `snapshot create` shows it."""
+
+    id: _Id
+    incomplete: _Text | None = None
+    root_entry: _RootEntry | None = None
+
+    @property
+    def summary(self) -> _Summary | None:
+        """An incomplete snapshot may have none."""
+        return self.root_entry.summ if self.root_entry else None
+
+
+class _Source(msgspec.Struct, frozen=True, rename="camel"):
+    host: _Text
+    user_name: _Text
+    path: _Text
+
+
+class _ListedManifest(_Manifest, frozen=True, kw_only=True, rename="camel"):
+    """A snapshot, as `snapshot list` shows it."""
+
+    source: _Source
+    tags: dict[_Text, _Text] | None = None
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """Whatever has an id."""
+
+    id: _Id
+
+
+class _RuleTarget(msgspec.Struct, frozen=True):
+    type: _Text | None = None
+
+
+class _Rule(msgspec.Struct, frozen=True):
+    id: _Id
+    user: _Text
+    target: _RuleTarget
+
+
+class _ContentFormat(msgspec.Struct, frozen=True):
+    version: _Count
+
+
+class _IdentifiedRepository(msgspec.Struct, frozen=True):
+    """The part of `repository status` that tells repositories apart."""
+
+    unique_id: _Id = msgspec.field(name="uniqueIDHex")
+
+
+class _FormattedRepository(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of `repository status` that says how they are written."""
+
+    content_format: _ContentFormat
+
+
+class _TaskRun(msgspec.Struct, frozen=True):
+    """A maintenance task that has ended, well or not."""
+
+    start: _Text | None = None
+    success: bool | None = None
+
+
+class _Schedule(msgspec.Struct, frozen=True, rename="camel"):
+    next_full_maintenance: _Text | None = None
+    next_quick_maintenance: _Text | None = None
+    runs: dict[_Text, list[_TaskRun] | None] | None = None
+
+
+class _Maintenance(msgspec.Struct, frozen=True):
+    schedule: _Schedule | None = None
 
 
 def check(completed: CompletedCommand, what: str, failure: type[TargetError]) -> None:
@@ -93,63 +220,54 @@ def read_receipt(completed: CompletedCommand) -> SnapshotReceipt:
     the snapshot is incomplete nor that an entry was left out.
     """
     what = "snapshot create"
-    manifest = _read_object(completed.stdout)
-    root = _object(manifest.get("rootEntry"))
-    summary = _object(root.get("summ"))
-    left_out = _what_was_left_out(manifest, summary)
-    if left_out and not completed.timed_out and not _NO_SPACE.search(_stderr(completed)):
+    _check_whole(completed, what)
+    manifest = _read(completed, what, _Manifest, OperationUnknown)
+    summary = manifest.summary
+    if summary is None or summary == _Summary():
+        raise OperationUnknown(
+            f"{what} exited with 0 but does not say what it took (`rootEntry.summ`)", evidence=evidence_of(completed)
+        )
+    return SnapshotReceipt(id=manifest.id, files=summary.files, directories=summary.dirs, size_bytes=summary.size)
+
+
+def _check_whole(completed: CompletedCommand, what: str) -> None:
+    """Raise OperationPartial if the snapshot's own manifest says that something is missing, whatever the status."""
+    if completed.timed_out or _NO_SPACE.search(_stderr(completed)):
+        return
+    try:
+        manifest = _decoded(completed.stdout, _Manifest)
+    except ValueError:
+        return  # As after most failures, whose reason is on stderr. After a success `_read` makes it one.
+    if left_out := _what_was_left_out(manifest):
         raise OperationPartial(f"{what} left something out: {left_out}", evidence=evidence_of(completed))
-    check(completed, what, OperationUnknown)
-    snapshot = manifest.get("id")
-    if not isinstance(snapshot, str) or not snapshot or not summary:
-        raise OperationUnknown(f"{what} exited with 0 but named no snapshot", evidence=evidence_of(completed))
-    return SnapshotReceipt(
-        id=snapshot,
-        files=_count(summary.get("files")),
-        directories=_count(summary.get("dirs")),
-        size_bytes=_count(summary.get("size")),
-    )
 
 
-def _what_was_left_out(manifest: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+def _what_was_left_out(manifest: _Manifest) -> str:
     """In Kopia's own words; empty if nothing was."""
-    if reason := manifest.get("incomplete") or summary.get("incomplete"):
+    summary = manifest.summary or _Summary()
+    if reason := manifest.incomplete or summary.incomplete:
         return f"incomplete ({reason})"
-    errors = summary.get("errors")
-    first = _object(errors[0]) if isinstance(errors, list) and errors else {}
-    failed = _failed_entries(summary)
-    if not failed and not errors:
+    if not summary.failed_entries and not summary.errors:
         return ""
-    return f"{failed} entries, the first {first.get('path')!r} ({first.get('error')})"
-
-
-def _failed_entries(summary: Mapping[str, Any]) -> int:
-    return (_count(summary.get("numFailed")) or 0) + (_count(summary.get("numIgnoredErrors")) or 0)
+    first = summary.errors[0] if summary.errors else _FailedEntry()
+    return f"{summary.failed_entries} entries, the first {first.path!r} ({first.error})"
 
 
 def read_listing(completed: CompletedCommand) -> tuple[ListedSnapshot, ...]:
     """Everything that the client is shown, incomplete entries included."""
-    check(completed, "snapshot list", OperationFailed)
-    try:
-        entries = json.loads(completed.stdout)
-        return tuple(_listed(entry) for entry in entries)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise OperationFailed(
-            f"snapshot list exited with 0 but its JSON can't be read: {error!r}", evidence=evidence_of(completed)
-        ) from error
+    return tuple(map(_listed, _read(completed, "snapshot list", list[_ListedManifest], OperationFailed)))
 
 
-def _listed(entry: Mapping[str, Any]) -> ListedSnapshot:
-    source = entry["source"]
-    tags = entry.get("tags") or {}
+def _listed(manifest: _ListedManifest) -> ListedSnapshot:
+    source, tags, summary = manifest.source, manifest.tags or {}, manifest.summary
     return ListedSnapshot(
-        id=entry["id"],
-        client=f"{source['userName']}@{source['host']}",
-        source=source["path"],
+        id=manifest.id,
+        client=f"{source.user_name}@{source.host}",
+        source=source.path,
         testbed=tags.get(f"tag:{TESTBED_TAG}"),
         operation=tags.get(f"tag:{OPERATION_TAG}"),
-        incomplete=entry.get("incomplete"),
-        failed_entries=_failed_entries(_object(_object(entry.get("rootEntry")).get("summ"))),
+        incomplete=manifest.incomplete,
+        failed_entries=summary.failed_entries if summary else 0,
     )
 
 
@@ -167,13 +285,7 @@ def check_verified(completed: CompletedCommand) -> None:
 
 def read_manifest_ids(completed: CompletedCommand) -> frozenset[str]:
     """The ids in a listing of manifests."""
-    check(completed, "manifest list", OperationFailed)
-    try:
-        return frozenset(entry["id"] for entry in json.loads(completed.stdout) or ())
-    except (ValueError, KeyError, TypeError) as error:
-        raise OperationFailed(
-            f"manifest list exited with 0 but its JSON can't be read: {error!r}", evidence=evidence_of(completed)
-        ) from error
+    return frozenset(one.id for one in _read(completed, "manifest list", list[_Named], OperationFailed))
 
 
 EVERYBODY = "*@*"
@@ -191,35 +303,18 @@ class AccessRule:
 
 def read_snapshot_rules(completed: CompletedCommand) -> list[AccessRule]:
     """The rules about snapshots."""
-    check(completed, "server acl list", OperationFailed)
-    try:
-        return [
-            AccessRule(entry["id"], entry["user"] == EVERYBODY)
-            for entry in json.loads(completed.stdout)
-            if entry["target"].get("type") == "snapshot"
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise OperationFailed(
-            f"server acl list exited with 0 but its JSON can't be read: {error!r}", evidence=evidence_of(completed)
-        ) from error
+    rules = _read(completed, "server acl list", list[_Rule], OperationFailed)
+    return [AccessRule(rule.id, rule.user == EVERYBODY) for rule in rules if rule.target.type == "snapshot"]
 
 
 def read_repository_id(completed: CompletedCommand) -> str:
     """What tells this repository from every other one."""
-    check(completed, "repository status", OperationFailed)
-    unique_id = _read_object(completed.stdout).get("uniqueIDHex")
-    if not isinstance(unique_id, str) or not unique_id:
-        raise OperationFailed("repository status does not say the repository's id", evidence=evidence_of(completed))
-    return unique_id
+    return _read(completed, "repository status", _IdentifiedRepository, OperationFailed).unique_id
 
 
 def read_format_version(completed: CompletedCommand) -> int:
     """The version of the repository's format."""
-    check(completed, "repository status", OperationFailed)
-    version = _count(_object(_read_object(completed.stdout).get("contentFormat")).get("version"))
-    if version is None:
-        raise OperationFailed("repository status does not say the format's version", evidence=evidence_of(completed))
-    return version
+    return _read(completed, "repository status", _FormattedRepository, OperationFailed).content_format.version
 
 
 def read_storage_bytes(completed: CompletedCommand) -> int:
@@ -247,9 +342,10 @@ def is_repository_missing(completed: CompletedCommand) -> bool:
 
 
 def read_maintenance_schedule(completed: CompletedCommand) -> Mapping[str, Any]:
-    """When maintenance ran and will run."""
-    check(completed, "maintenance info", OperationFailed)
-    return _object(_read_object(completed.stdout).get("schedule"))
+    """When maintenance ran and will run: what `is_maintenance_done` looks at, by Kopia's own names."""
+    maintenance = _read(completed, "maintenance info", _Maintenance, OperationFailed)
+    found: Mapping[str, Any] = msgspec.to_builtins(maintenance.schedule or _Schedule())
+    return found
 
 
 def is_maintenance_done(before: Mapping[str, Any], after: Mapping[str, Any], *, is_full: bool) -> bool:
@@ -267,9 +363,9 @@ def _tasks_done(schedule: Mapping[str, Any], only: str | None = None) -> set[tup
     """The maintenance tasks that have ended well, each by its name and the time at which it began."""
     return {
         (name, str(run.get("start")))
-        for name, runs in _object(schedule.get("runs")).items()
-        if isinstance(runs, list) and only in (None, name)
-        for run in map(_object, runs)
+        for name, runs in (schedule.get("runs") or {}).items()
+        if only in (None, name)
+        for run in runs or ()
         if run.get("success") is True
     }
 
@@ -315,17 +411,26 @@ def _stderr(completed: CompletedCommand) -> str:
     return completed.stderr.decode("utf-8", "replace")
 
 
-def _read_object(output: bytes) -> Mapping[str, Any]:
-    """The JSON object on stdout; an empty one if there is none, as after most failures."""
+def _read(completed: CompletedCommand, what: str, kind: type[_T], failure: type[TargetError]) -> _T:
+    """What the command says on stdout. Raises as `check` does, and `failure` also for what can't be read."""
+    check(completed, what, failure)
     try:
-        return _object(json.loads(output))
-    except ValueError:
-        return {}
+        return _decoded(completed.stdout, kind)
+    except ValueError as error:
+        raise failure(
+            f"{what} exited with 0 but its JSON can't be read: {error}", evidence=evidence_of(completed)
+        ) from error
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _decoded(output: bytes, kind: type[_T]) -> _T:
+    """The JSON as a value of this kind. Fields that it does not have are passed over, and may hold anything.
 
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    Raises ValueError, which names the field that is wrong.
+    """
+    with contextlib.suppress(ValueError, RecursionError):
+        return msgspec.json.decode(output, type=kind)
+    try:
+        # Once more, in twice the time: of half a surrogate pair the above says at which byte, but not in which field.
+        return msgspec.convert(json.loads(output), type=kind)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
