@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.run import Run
 from snapstorm.errors import TargetError
-from snapstorm.model.abilities import ShowsLayout
+from snapstorm.model.abilities import ShowsLayout, SnapshotMarks
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Server
 
@@ -38,10 +40,10 @@ class LayoutCheck:
         if stored is not None:
             self._compare(stored)
 
-    def _compare(self, stored: frozenset[str]) -> None:
+    def _compare(self, stored: Mapping[str, SnapshotMarks]) -> None:
         """The listing of snapshots is what clients are shown of what is stored: both must agree."""
         live = {snapshot: (operation, client) for operation, client, snapshot in self._run.ledger.live_snapshots()}
-        for snapshot in live.keys() - stored:
+        for snapshot in live.keys() - stored.keys():
             operation, client = live[snapshot]
             self._checker.report(
                 Guarantee.ACKNOWLEDGED_STAYS_LISTED,
@@ -51,7 +53,7 @@ class LayoutCheck:
                 snapshot=snapshot,
                 expectation=operation,
             )
-        for operation, client, snapshot in self._run.ledger.deleted_of(stored - live.keys()):
+        for operation, client, snapshot in self._run.ledger.deleted_of(stored.keys() - live.keys()):
             self._checker.report(
                 Guarantee.DELETED_STAYS_GONE,
                 f"snapshot {snapshot} is among the manifests in the repository although its deletion was acknowledged",
@@ -59,3 +61,19 @@ class LayoutCheck:
                 snapshot=snapshot,
                 expectation=operation,
             )
+        if self._run.place.is_exclusive:
+            self._report_strangers({id_: marks for id_, marks in stored.items() if id_ not in live})
+
+    def _report_strangers(self, stored: Mapping[str, SnapshotMarks]) -> None:
+        """What bears marks that no client of ours sets is shown to none of them. What bears ours is judged where it is
+        listed: it may be what was cut off, or of a run that the ledger does not know."""
+        clients, testbed = self._run.ledger.clients(), self._run.place.testbed
+        for snapshot, marks in stored.items():
+            if marks.client not in clients or marks.testbed != testbed:
+                whose = f"{marks.client}, of {f'testbed {marks.testbed}' if marks.testbed else 'no testbed'}"
+                self._checker.report(
+                    Guarantee.NOTHING_UNREQUESTED,
+                    f"snapshot {snapshot} is among the manifests in the repository, but no client asked for it: it is "
+                    f"one of {whose}",
+                    snapshot=snapshot,
+                )

@@ -199,6 +199,10 @@ class Ledger(Findings, Injuries, Observations, Samples, RunRows):
             for name in names:
                 run("INSERT INTO clients VALUES (?, ?) ON CONFLICT DO NOTHING", (name, run_number))
 
+    def clients(self) -> frozenset[str]:
+        """All clients that were ever let in."""
+        return frozenset(row[0] for row in self._connection.execute("SELECT name FROM clients"))
+
     def clients_with_expectations(self) -> list[str]:
         """Clients that have ever asked for a snapshot: also of a deleted one it is promised that it stays gone."""
         rows = self._connection.execute("SELECT DISTINCT client FROM expectations ORDER BY client")

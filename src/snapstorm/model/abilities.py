@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 Route: TypeAlias = Callable[[str, str, int], Awaitable[tuple[str, int]]]
 """From a client, and the host and port that it wants to reach, to those that it has to connect to."""
@@ -94,6 +94,15 @@ class StoredInFiles(Protocol):
         ...
 
 
+class SnapshotMarks(NamedTuple):
+    """What tells whose a stored snapshot is, be it complete or not."""
+
+    client: str
+    """`user@host`."""
+    testbed: str | None
+    """The id of the testbed whose tag it carries."""
+
+
 @runtime_checkable
 class ShowsLayout(Protocol):
     """What is stored can be looked at past the server, in the target's own terms. Nobody is at work meanwhile."""
@@ -102,8 +111,8 @@ class ShowsLayout(Protocol):
         """In words, what breaks the rules of the target's own layout."""
         ...
 
-    async def stored_snapshots(self) -> frozenset[str] | None:
-        """The ids of all snapshots that are stored, whoever is shown them; None where that can't be told."""
+    async def stored_snapshots(self) -> Mapping[str, SnapshotMarks] | None:
+        """All snapshots that are stored, whoever is shown them, by their ids; None where that can't be told."""
         ...
 
     async def open_sessions(self) -> int | None:

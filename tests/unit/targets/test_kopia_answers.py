@@ -322,7 +322,7 @@ def test_listing_with_an_entry_of_odd_types_or_values_can_not_be_read(changed: o
 RULE = {"id": "1", "user": "*@*", "target": {"type": "snapshot"}, "access": "FULL"}
 READERS: dict[str, Callable[[CompletedCommand], object]] = {
     "listing": answers.read_listing,
-    "manifests": answers.read_manifest_ids,
+    "manifests": answers.read_marks,
     "rules": answers.read_snapshot_rules,
     "repository": answers.read_repository_id,
     "format": answers.read_format_version,
@@ -408,9 +408,13 @@ def test_honest_answers_about_the_repository_are_read() -> None:
         answers.AccessRule("1", is_everybodys=True),
         answers.AccessRule("3", is_everybodys=False),
     ]
-    manifests = [{"id": "1", "length": 683, "labels": {"type": "policy"}, "mtime": "2026-11-29T11:50:37.1+02:00"}]
-    assert answers.read_manifest_ids(ended(stdout=manifests)) == {"1"}
-    assert answers.read_manifest_ids(ended(stdout=b"[\n]")) == frozenset()
+    labels = {"hostname": "h", "path": "/x", "tag:testbed": "abc", "type": "snapshot", "username": "u"}
+    manifests = [
+        {"id": "1", "length": 683, "labels": labels, "mtime": "2026-11-29T11:50:37.1+02:00"},
+        {"id": "2", "labels": {"type": "snapshot", "username": "u", "hostname": "g"}},
+    ]
+    assert answers.read_marks(ended(stdout=manifests)) == {"1": ("u@h", "abc"), "2": ("u@g", None)}
+    assert answers.read_marks(ended(stdout=b"[\n]")) == {}
     status = {"configFile": "/c", "uniqueIDHex": "f4af", "contentFormat": {"hash": "BLAKE2B-256-128", "version": 3}}
     assert answers.read_repository_id(ended(stdout=status)) == "f4af"
     assert answers.read_format_version(ended(stdout=status)) == 3

@@ -29,6 +29,7 @@ from snapstorm.errors import (
     TargetError,
     VersionRefused,
 )
+from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia.command import OPERATION_TAG, TESTBED_TAG
@@ -135,10 +136,21 @@ class _ListedManifest(_Manifest, frozen=True, kw_only=True, rename="camel"):
     tags: dict[_Text, _Text] | None = None
 
 
-class _Named(msgspec.Struct, frozen=True):
-    """Whatever has an id."""
+class _Labels(msgspec.Struct, frozen=True):
+    username: _Text = ""
+    hostname: _Text = ""
+    testbed: _Text | None = msgspec.field(default=None, name=f"tag:{TESTBED_TAG}")
+
+
+class _StoredManifest(msgspec.Struct, frozen=True):
+    """The manifest of a snapshot, as `manifest list` shows it."""
 
     id: _Id
+    labels: _Labels = _Labels()
+
+    @property
+    def marks(self) -> SnapshotMarks:
+        return SnapshotMarks(f"{self.labels.username}@{self.labels.hostname}", self.labels.testbed)
 
 
 class _RuleTarget(msgspec.Struct, frozen=True):
@@ -283,9 +295,9 @@ def check_verified(completed: CompletedCommand) -> None:
     check(completed, "snapshot verify", OperationFailed)
 
 
-def read_manifest_ids(completed: CompletedCommand) -> frozenset[str]:
-    """The ids in a listing of manifests."""
-    return frozenset(one.id for one in _read(completed, "manifest list", list[_Named], OperationFailed))
+def read_marks(completed: CompletedCommand) -> dict[str, SnapshotMarks]:
+    """Whose the snapshots in a listing of manifests are, by their ids."""
+    return {one.id: one.marks for one in _read(completed, "manifest list", list[_StoredManifest], OperationFailed)}
 
 
 EVERYBODY = "*@*"

@@ -24,6 +24,7 @@ import anyio.to_thread
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError, TestbedError
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.filesystem.scanner import bytes_below
+from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.model.storage import FileStorage, S3Storage
 from snapstorm.runtime.aws import read_credentials
@@ -197,9 +198,9 @@ class Repository:
         """Let a user in no more. In effect once the server was refreshed."""
         answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)
 
-    async def snapshot_ids(self) -> frozenset[str]:
-        """The ids of all snapshots, read past the server and every cache."""
-        return answers.read_manifest_ids(await self._kopia.list_snapshot_manifests(self.auditor))
+    async def stored_snapshots(self) -> Mapping[str, SnapshotMarks]:
+        """All snapshots by their ids, read past the server and every cache."""
+        return answers.read_marks(await self._kopia.list_snapshot_manifests(self.auditor))
 
     async def set_password(self, user: str, password: str) -> None:
         """Give a user another password. In effect once the server was refreshed."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.removal import remove_files_below, remove_tree
-from snapstorm.model.abilities import Blob
+from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
 from snapstorm.model.storage import FileStorage
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
@@ -139,9 +139,9 @@ class DirectAccess:
         directory = self.storage_directory
         return [] if directory is None else await run_file_work(epochs_compacted_twice, directory)
 
-    async def stored_snapshots(self) -> frozenset[str] | None:
+    async def stored_snapshots(self) -> Mapping[str, SnapshotMarks] | None:
         """From the manifests in the repository."""
-        return await self.repository.snapshot_ids()
+        return await self.repository.stored_snapshots()
 
     async def open_sessions(self) -> int | None:
         """Markers of sessions, if the repository is in a directory."""

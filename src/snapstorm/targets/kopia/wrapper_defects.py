@@ -7,7 +7,7 @@ import textwrap
 
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import Work
-from snapstorm.targets.kopia.source_defects import TOUCHING_SOURCES
+from snapstorm.targets.kopia.hidden_defects import OUT_OF_SIGHT, TOUCHING_SOURCES
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 
@@ -510,7 +510,7 @@ if asks_for("snapshot", "create"):
     ),
 }
 
-_ALL |= TOUCHING_SOURCES
+_ALL |= TOUCHING_SOURCES | OUT_OF_SIGHT
 
 WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
     name: defect for name, defect in _ALL.items() if os.geteuid() == 0 or not defect.needs_root

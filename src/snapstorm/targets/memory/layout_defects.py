@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ListedSnapshot
@@ -25,6 +28,22 @@ class DeletionOnlyHides(Behaviour):
         return [entry for entry in own if entry.id not in self._hidden]
 
 
+class CreateKeepsTwo(Behaviour):
+    """Every second snapshot is kept a second time, for a client that there is not."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def taken(self, snapshot: Stored, store: Store) -> Stored:
+        self._taken += 1
+        if self._taken % 2 == 0:
+            another = msgspec.structs.replace(
+                snapshot, id=secrets.token_hex(16), number=store.next_number(), client="root@elsewhere"
+            )
+            store.keep(another)
+        return snapshot
+
+
 class CollectionMixesUp(Behaviour):
     """A full collection leaves the layout in disorder."""
 
@@ -39,6 +58,9 @@ class CollectionMixesUp(Behaviour):
 
 
 IN_WHAT_IS_STORED: dict[str, Defect] = {
+    "create-keeps-two": Defect(
+        "A snapshot is kept a second time, where no client is shown it.", Guarantee.NOTHING_UNREQUESTED, CreateKeepsTwo
+    ),
     "deletion-only-hides": Defect(
         "A deleted snapshot is shown no more, and stays.", Guarantee.DELETED_STAYS_GONE, DeletionOnlyHides
     ),

@@ -18,7 +18,7 @@ import msgspec
 
 from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, TestbedError
 from snapstorm.filesystem.descriptors import explain_os_error
-from snapstorm.model.abilities import Blob
+from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.manifest import EntryType
 from snapstorm.model.protocols import ListedSnapshot
 
@@ -115,9 +115,10 @@ class Store:
             for snapshot, owner, source, testbed, operation in rows
         )
 
-    def ids(self) -> frozenset[str]:
-        """The ids of all snapshots."""
-        return frozenset(row[0] for row in self._snapshots.execute("SELECT id FROM snapshots"))
+    def marks(self) -> dict[str, SnapshotMarks]:
+        """Whose each snapshot is, by its id."""
+        rows = self._snapshots.execute("SELECT id, client, testbed FROM snapshots")
+        return {snapshot: SnapshotMarks(client, testbed) for snapshot, client, testbed in rows}
 
     def newest(self) -> Stored | None:
         """The snapshot that was begun last, whoever asked for it."""

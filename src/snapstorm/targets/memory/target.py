@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial, OperationUnknown
 from snapstorm.filesystem.scanner import bytes_below
-from snapstorm.model.abilities import Blob
+from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import ListedSnapshot, Mode, Restorer, SnapshotReceipt, TargetDescription, TargetPlace
@@ -118,8 +118,8 @@ class MemoryServer:
         """Blobs that belong to nobody's layout."""
         return self.behaviour.irregularities()
 
-    async def stored_snapshots(self) -> frozenset[str] | None:
-        return self.store.ids()
+    async def stored_snapshots(self) -> Mapping[str, SnapshotMarks] | None:
+        return self.store.marks()
 
     async def open_sessions(self) -> int | None:
         return 0

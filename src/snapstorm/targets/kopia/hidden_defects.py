@@ -1,4 +1,4 @@
-"""The defects of wrappers that touch what is not a target's own: the files of its clients."""
+"""The defects of wrappers that touch what nobody shows: clients' files, and what stands beside their snapshots."""
 
 from __future__ import annotations
 
@@ -42,5 +42,36 @@ TOUCHING_SOURCES: dict[str, WrapperDefect] = {
     ),
     "restore-overwrites-the-source": WrapperDefect(
         "A restore also writes over one of the client's files.", Guarantee.SOURCE_UNTOUCHED, Work.RESTORE, _OVERWRITES
+    ),
+}
+
+_COPIES_ELSEWHERE = """
+if asks_for("snapshot", "create") and every(2, "create"):
+    done = run(argv)
+    run(
+        ["snapshot", "create", argv[-1], "--override-source=root@elsewhere:/x", "--no-auto-maintenance"],
+        KOPIA_CONFIG_PATH=str(bed() / "server" / "repository.config"),
+        KOPIA_PASSWORD=secret("repository"),
+    )
+    end(done)
+"""
+
+_TAKES_TWO_MARKED = """
+if asks_for("snapshot", "create") and every(2, "create"):
+    run(["snapshot", "create", argv[-1], "--tags=testbed:somebody-elses", "--no-auto-maintenance"])
+"""
+
+OUT_OF_SIGHT: dict[str, WrapperDefect] = {
+    "create-copies-elsewhere": WrapperDefect(
+        "A snapshot is stored a second time, where no client is shown it.",
+        Guarantee.NOTHING_UNREQUESTED,
+        Work.CREATE,
+        _COPIES_ELSEWHERE,
+    ),
+    "create-takes-two-for-another": WrapperDefect(
+        "A creation takes another snapshot under the mark of another testbed.",
+        Guarantee.NOTHING_UNREQUESTED,
+        Work.CREATE,
+        _TAKES_TWO_MARKED,
     ),
 }
