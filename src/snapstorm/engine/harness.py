@@ -280,13 +280,13 @@ class Harness:
     async def _let_in(self, names: Sequence[str]) -> None:
         """Have the server know these clients, which are then to be connected."""
         if names:
-            with _refused_clients():
+            with _without_it_no_run("clients could not be let in"):
                 await self._snapshotter.add_clients(names)
             self._connected.extend(names)
             self._run.ledger.add_clients(names, self._run.number)
 
     async def _connect(self, name: str) -> None:
-        with _refused_clients():
+        with _without_it_no_run(f"{name} could not be connected"):
             await self._snapshotter.connect(name)
 
     async def go_on_from_history(self) -> None:
@@ -499,12 +499,12 @@ async def _persist_the_end(persistence: Persistence, harness: Harness) -> None:
 
 
 @contextmanager
-def _refused_clients() -> Iterator[None]:
+def _without_it_no_run(words: str) -> Iterator[None]:
     """Without all its clients a run does not go on: raises HarnessError for the target's refusal."""
     try:
         yield
     except TargetError as error:
-        raise HarnessError(f"clients could not be connected: {error}") from error
+        raise HarnessError(f"{words}: {error}") from error
 
 
 @contextmanager

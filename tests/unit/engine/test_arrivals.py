@@ -86,7 +86,10 @@ async def test_one_that_is_refused_while_others_work_is_an_error(
         await anyio.sleep_forever()
 
     harness: Harness | None = None
-    with anyio.fail_after(SECONDS_MAX), pytest.raises(HarnessError, match="could not be connected: refused for"):
+    with (
+        anyio.fail_after(SECONDS_MAX),
+        pytest.raises(HarnessError, match="client-2@snapstorm could not be connected: refused for"),
+    ):
         async with open_harness(options(scratch)) as harness:
             await harness.run_clients(CLIENTS, flow)
     assert harness is not None
