@@ -154,6 +154,18 @@ def test_faults_are_listed_with_what_they_need() -> None:
     assert os.geteuid() != 0 or table["kill-server"]["is_available"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_storage_that_takes_no_writes_is_the_simulated_targets_own_trouble(scratch: Path) -> None:
+    """What fails of it is excused by the fault, and is no error of the machine."""
+    ran = snapstorm(
+        "run", "--target", "memory", "--testbed", scratch / "bed", "--duration", "3s", "--faults", "read-only-storage",
+        "--seed", "1", "--json", *SMALL,
+    )  # fmt: skip
+    assert ran.status == 0, ran.stderr
+    assert ran.json["faults"]["read-only-storage"] >= 1
+    assert ran.json["failed_under_faults"] >= 1
+
+
 def test_all_leaves_out_what_is_not_possible_and_says_so(scratch: Path) -> None:
     """On the simulated target there are no processes to kill; the rest strikes."""
     ran = snapstorm(

@@ -6,6 +6,7 @@ finds what was acknowledged. A snapshot's row appears after its blobs: what is l
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 import blake3
 import msgspec
 
-from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, TestbedError
+from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, SnapstormError, TestbedError
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.manifest import EntryType
@@ -252,6 +253,8 @@ class Store:
         try:
             self._snapshots.execute(statement, values)
         except sqlite3.Error as error:
+            if "readonly" in str(error):
+                raise OperationFailed(f"the storage is read-only: {self._directory}") from error
             if "full" in str(error):
                 raise NoSpaceError(f"the repository {self._directory} is full: free some space") from error
             raise HarnessError(f"the repository {self._directory} can't be written: {error}") from error
@@ -265,11 +268,18 @@ class Store:
             temporary.write_bytes(content)
             temporary.rename(path)
         except OSError as error:
-            raise explain_os_error(os.fsencode(path), error) from error
+            raise _explained(path, error) from error
 
 
 def _unlink(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise explain_os_error(os.fsencode(path), error) from error
+        raise _explained(path, error) from error
+
+
+def _explained(path: Path, error: OSError) -> SnapstormError:
+    """Storage that takes no writes is a trouble of the target's, and of none of ours."""
+    if error.errno == errno.EROFS:
+        return OperationFailed(f"the storage is read-only: {path}")
+    return explain_os_error(os.fsencode(path), error)
