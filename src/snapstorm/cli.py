@@ -14,7 +14,6 @@ import contextlib
 import functools
 import os
 import secrets
-import sqlite3
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -25,6 +24,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from snapstorm import __version__, cli_show
+from snapstorm.cli_failures import is_debugged, unforeseen
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_repeat import check_repetition, run_until_violation
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
@@ -456,11 +456,9 @@ def main() -> NoReturn:
         # Whoever read our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = EXIT_HARNESS
-    except (OSError, sqlite3.Error) as error:
-        status = _complain(f"could not go on: {error}", EXIT_HARNESS)
     except Exception as error:
-        status = _complain(f"internal error, please report it: {type(error).__name__}: {error}", EXIT_HARNESS)
-        if os.environ.get("SNAPSTORM_DEBUG"):
+        status = _complain(unforeseen(error), EXIT_HARNESS)
+        if is_debugged():
             raise
     _end(status if isinstance(status, int) else 0)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import anyio
 
+from snapstorm.cli_failures import is_debugged, unforeseen
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import read_testbed
@@ -221,6 +222,12 @@ async def _run(
             # Once a run has begun, an error is a verdict of its own; before, there is nothing to report on.
             if harness is None:
                 raise
+        except (SnapstormError, BrokenPipeError):
+            raise
+        except Exception as error:
+            if harness is None or is_debugged():
+                raise
+            print(f"snapstorm: {unforeseen(error)}", file=sys.stderr, flush=True)
     if harness is None:
         raise Interrupted
     return harness.result

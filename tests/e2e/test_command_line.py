@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -333,3 +334,29 @@ def test_plain_progress_without_a_terminal(scratch: Path) -> None:
     assert "adding 4 client(s)" in ran.stderr
     assert ran.stderr.splitlines()[-1].startswith("PASS: ")
     assert os.linesep in ran.stderr
+
+
+MISTAKE = """
+import sys
+
+from snapstorm.__main__ import main
+from snapstorm.engine.engine import Engine
+
+
+def fail(*_):
+    raise ZeroDivisionError("planted")
+
+
+Engine._list_snapshots = fail
+sys.argv = ["snapstorm", "run", "--target", "memory", "--actions", "200", "--json", "--progress", "none"]
+main()
+"""
+
+
+def test_a_mistake_of_our_own_is_an_error_with_a_result() -> None:
+    """Said in one line that asks for a report, and a verdict of the run that it has cut off: never a traceback."""
+    done = subprocess.run([sys.executable, "-c", MISTAKE], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("snapstorm: internal error, please report it: ZeroDivisionError: planted\n")
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["verdict"] == "error"

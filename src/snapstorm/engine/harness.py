@@ -59,11 +59,9 @@ from snapstorm.engine.set_up import (
     workdir_for,
 )
 from snapstorm.engine.storm import Storm, blowing, split_by_possibility
-from snapstorm.engine.testbed import (
-    Testbed,
-)
+from snapstorm.engine.testbed import Testbed
 from snapstorm.engine.together import beside, beside_if, plain_task_group, together
-from snapstorm.errors import ConfigError, HarnessError, TargetError
+from snapstorm.errors import ConfigError, GuaranteeViolated, HarnessError, SnapstormError, TargetError
 from snapstorm.faults.base import Scene
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.faults.network_path import NetworkPath
@@ -350,9 +348,11 @@ class Harness:
             with self._run.part("making_room", "making room in the repository"):
                 await self.engine.make_room(self._connected[0])
 
-    def note_error(self, error: HarnessError | TargetError) -> None:
-        """Remember that the harness or the machine failed, for the verdict."""
-        self._run.tally.error = self._run.tally.error or str(error)
+    def note_error(self, error: Exception) -> None:
+        """Remember that the harness, the machine or what drove the run failed, for the verdict. A violation is told."""
+        if not isinstance(error, GuaranteeViolated):
+            words = str(error) if isinstance(error, SnapstormError) else f"cut off by {type(error).__name__}: {error}"
+            self._run.tally.error = self._run.tally.error or words
 
     def note_interrupted(self) -> None:
         """Remember that a signal ended the run early."""
@@ -475,7 +475,7 @@ async def open_harness(
             async with persisting(persistence, run.note), cleaning(run, harness.engine.restores):
                 await harness.go_on_from_history()
                 yield harness
-        except (HarnessError, TargetError) as error:
+        except Exception as error:
             harness.note_error(error)
             raise
         except anyio.get_cancelled_exc_class():
