@@ -55,6 +55,7 @@ FILES: tuple[tuple[str, str], ...] = (
     ("listing.json", "the listing as it was shown"),
     ("entry.txt", "what the target has written down of the snapshot and of its deletion, also what it has replaced"),
     ("output.txt", "what the target said"),
+    ("changes.txt", "what has changed in the client's own files, an entry on each line"),
     ("commands.txt", "the target's commands of this operation, with all that they wrote"),
     ("client-logs", "the client's logs of the time around it"),
     ("server-logs", "the server's logs of the time around it"),
@@ -63,6 +64,12 @@ FILES: tuple[tuple[str, str], ...] = (
     ("environment.txt", "versions, machine and options"),
 )
 """What there can be in a directory of evidence, and what it shows."""
+
+_UNCOLLECTED = (
+    *(OSError, SnapstormError, sqlite3.Error),
+    *(ValueError, LookupError, TypeError, ArithmeticError, RecursionError),
+)
+"""Also what a target that misbehaves may answer to those who look for a cause: that must not end the run."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ class Evidence:
     def _collecting(self, what: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, SnapstormError, sqlite3.Error, ValueError, LookupError) as error:
+        except _UNCOLLECTED as error:
             self._run.note(f"evidence is incomplete: {what} could not be kept: {error}")
 
     # What was going on.

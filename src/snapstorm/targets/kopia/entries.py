@@ -105,7 +105,7 @@ class EntryHistory:
 def _decoded(text: bytes, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise OperationFailed(f"kopia said something unexpected: {error}") from None
 
 

@@ -91,7 +91,7 @@ class ObjectNames:
         try:
             manifest = json.loads("".join(line for line in text.splitlines() if not line.startswith("//")))
             root = manifest["rootEntry"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             raise _Unknown("the snapshot's manifest names no root") from None
         if not isinstance(root, dict) or "obj" not in root:
             raise _Unknown("the snapshot's manifest names no root")
@@ -137,7 +137,7 @@ class ObjectNames:
     async def _json(self, *words: str) -> dict[str, Any]:
         try:
             found = json.loads(await self._ask(*words))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _Unknown(f"`kopia {' '.join(words)}` gives no JSON") from None
         if not isinstance(found, dict):
             raise _Unknown(f"`kopia {' '.join(words)}` gives something unexpected")
