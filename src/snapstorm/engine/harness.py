@@ -339,8 +339,8 @@ class Harness:
             with self._run.part("own_check", "comparing the target's own check with the sweep"):
                 await self._aftermath.compare_with_own_check(self._connected)
         with self._run.part("locks", "trying what must be refused"):
-            await self._finisher.try_locks(self._connected)
-        await self.engine.source.check_all(self._connected)
+            check_sources = functools.partial(self.engine.source.check_all, self._connected)
+            await together([functools.partial(self._finisher.try_locks, self._connected), check_sources])
 
     async def _make_room(self) -> None:
         """Have the next run find room; what the sweep then restores is what such collections have left."""
