@@ -14,7 +14,7 @@ from snapstorm.filesystem.descriptors import (
     TreePath,
     explain_os_error,
     joined,
-    open_directory,
+    opened_below,
     opened_parent,
     walk_tree,
 )
@@ -63,12 +63,8 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
         return subdirectories
 
     try:
-        with opened_parent(root) as (parent_fd, name):
-            root_fd = open_directory(parent_fd, name)
-        try:
-            walk_tree(root_fd, enter)
-        finally:
-            os.close(root_fd)
+        with opened_parent(root) as (parent_fd, name), opened_below(parent_fd, name) as fd:
+            walk_tree(fd, enter)
     except FileNotFoundError:
         return {}
     except OSError as error:
