@@ -12,33 +12,42 @@ from anyio.abc import TaskGroup
 
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import plain_task_group
+from snapstorm.filesystem.bulk_removal import remove_many_trees
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.runtime.meter import Work
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.threads import Urgency
 
 BACKLOG_MAX = 8
 """So many trees may wait to be removed; each takes room on the disk."""
+MANY_ENTRIES = 1000
+"""From so many on it is worth a process."""
 
 
 class Cleaner:
     """Removes trees of one run that nobody needs any more."""
 
-    def __init__(self, run: Run, group: TaskGroup) -> None:
+    def __init__(self, run: Run, group: TaskGroup, runner: ProcessRunner) -> None:
         self._run = run
         self._group = group
+        self._runner = runner
         self._waiting: set[Path] = set()
 
-    async def remove(self, directory: Path, *, is_small: bool) -> None:
-        """Have a tree removed, soon. Raises HarnessError for one that can't be, here or at the end of the block."""
-        if is_small or len(self._waiting) >= BACKLOG_MAX:
-            await remove(self._run, directory, is_small=is_small)
+    async def remove(self, directory: Path, *, entries: int) -> None:
+        """Have a tree of so many entries removed, soon. Raises HarnessError for one that can't be, here or at the end
+        of the block."""
+        if len(self._waiting) >= BACKLOG_MAX:
+            await remove(self._run, directory)
             return
         self._waiting.add(directory)
-        self._group.start_soon(self._remove_later, directory)
+        self._group.start_soon(self._remove_later, directory, entries >= MANY_ENTRIES)
 
-    async def _remove_later(self, directory: Path) -> None:
-        with anyio.CancelScope(shield=True):
-            await remove(self._run, directory, urgency=Urgency.NOBODY_WAITS)
+    async def _remove_later(self, directory: Path, is_large: bool) -> None:
+        with anyio.CancelScope(shield=True), self._run.meter.busy(Work.REMOVING):
+            if is_large:
+                await remove_many_trees(self._runner, [directory], Urgency.NOBODY_WAITS)
+            else:
+                await remove_tree_in_thread(directory, urgency=Urgency.NOBODY_WAITS)
         self._waiting.discard(directory)
 
 
@@ -48,15 +57,15 @@ class UsesCleaner(Protocol):
     cleaner: Cleaner | None
 
 
-async def remove(run: Run, directory: Path, *, is_small: bool = False, urgency: Urgency = Urgency.TARGET_WAITS) -> None:
+async def remove(run: Run, directory: Path, *, is_small: bool = False) -> None:
     """Remove a tree now. Raises HarnessError."""
     with run.meter.busy(Work.REMOVING):
-        await remove_tree_in_thread(directory, is_small=is_small, urgency=urgency)
+        await remove_tree_in_thread(directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
 
 
 @asynccontextmanager
-async def cleaning(run: Run, user: UsesCleaner) -> AsyncIterator[None]:
+async def cleaning(run: Run, user: UsesCleaner, runner: ProcessRunner) -> AsyncIterator[None]:
     """Give it a cleaner, until the block is left; then all that this was given is gone."""
     async with plain_task_group() as group:
-        user.cleaner = Cleaner(run, group)
+        user.cleaner = Cleaner(run, group, runner)
         yield

@@ -524,12 +524,20 @@ class Engine:
                 if self._room.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
                     return
 
-    async def sweep_one(self, client: str, operation: str) -> bool:
+    async def sweep_one(self, client: str, operation: str, on_answered: Callable[[], None]) -> bool:
         """Restore and compare the live snapshot that this operation created. Returns whether it came back exactly.
 
         What this run has already restored as its client is restored straight from the repository, where that is
-        possible, so that each way to it is taken once.
+        possible, so that each way to it is taken once. Once `on_answered` was called, the target is not asked for it
+        again.
         """
+        is_answered = False
+
+        def answered() -> None:
+            nonlocal is_answered
+            is_answered = True
+            on_answered()
+
         with acting_as(client):
             found = self._run.ledger.expectations_of_operations([operation])
             if not found or found[0].state is not State.LIVE:
@@ -538,12 +546,14 @@ class Engine:
             is_restored = self._run.ledger.is_verified(operation, self._run.number)
             through = self._server.auditor if is_restored else None
             try:
-                outcome = await self._restore(step, found[0], through=through)
+                outcome = await self._restore(step, found[0], through=through, on_answered=answered)
             except NoSpaceError as error:
+                if is_answered:
+                    raise
                 # The room that the client's own files take is better spent on this: the last of them have been backed
                 # up, if they are to be. Each time halves them, so this ends.
                 await self._make_room(step, error)
-                return await self.sweep_one(client, operation)
+                return await self.sweep_one(client, operation, on_answered)
             finally:
                 self._forget_commands(step)
         return isinstance(outcome, Ok) and outcome.value.is_equal

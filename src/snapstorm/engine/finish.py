@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.locks import must_be_refused
 from snapstorm.engine.multiclient import MultiClientSnapshotter
 from snapstorm.engine.run import Run
-from snapstorm.engine.together import together
+from snapstorm.engine.together import plain_task_group, together
 from snapstorm.errors import TargetError
 from snapstorm.model.events import SweepAdvanced
 from snapstorm.model.guarantees import Guarantee
@@ -20,6 +24,41 @@ from snapstorm.model.work import Work
 
 TIMED_OUT_AGAIN_TRIES = 3
 SWEEP_AT_ONCE = 4
+
+
+@dataclass
+class Sweep:
+    """A sweep that goes on beside something else."""
+
+    snapshots: int
+    """How many live snapshots are to be restored."""
+    begun: int = 0
+    unanswered: int = 0
+    is_cut: bool = False
+    """No more of them are begun: its time is up."""
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    """The target has nothing more to restore; the last of what it gave may still be compared."""
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+    def begin(self) -> None:
+        """One more is asked for."""
+        self.begun += 1
+        self.unanswered += 1
+
+    def answer(self) -> None:
+        """One was given. One that never is, because it fails, keeps this from being answered before it is over."""
+        self.unanswered -= 1
+        self.look()
+
+    def cut(self) -> None:
+        """Begin no more."""
+        self.is_cut = True
+        self.look()
+
+    def look(self) -> None:
+        """Say so if nothing is left to be answered."""
+        if self.unanswered == 0 and (self.is_cut or self.begun == self.snapshots):
+            self.answered.set()
 
 
 class Finisher:
@@ -62,28 +101,45 @@ class Finisher:
                 self._run.note(f"{key} timed out, and could not be repeated: {outcome.reason}")
         return len(suspects)
 
-    async def sweep(self, seconds_max: float | None) -> None:
-        """Restore and compare every live snapshot, those with the greatest restore debt first."""
+    @asynccontextmanager
+    async def sweeping(self, seconds_max: float | None) -> AsyncIterator[Sweep]:
+        """Restore and compare every live snapshot beside the block, those with the greatest restore debt first."""
         order = self._run.ledger.history.sweep_order(self._run.clock.utc())
-        began = self._run.ledger.verifications_count()
-        tally, waiting = self._run.tally, iter(order)
+        self._run.tally.sweep_left = len(order)
+        sweep = Sweep(len(order))
+        async with plain_task_group() as group:
+            group.start_soon(self._sweep, order, sweep, seconds_max)
+            yield sweep
+
+    async def _sweep(self, order: Sequence[tuple[str, str]], sweep: Sweep, seconds_max: float | None) -> None:
+        began, unverified = self._run.ledger.verifications_count(), list[str]()
         await self._forget_caches_in_the_way(order)
         deadline = None if seconds_max is None else self._run.now_seconds() + seconds_max
-
-        async def work() -> None:
-            for client, operation in waiting:
-                if deadline is not None and self._run.now_seconds() >= deadline:
-                    return
-                is_verified = await self._engine.sweep_one(client, operation)
-                tally.sweep_verified += is_verified  # Read after the wait: others add to it meanwhile.
-                unverified.extend([] if is_verified else [operation])
-                tally.sweep_left -= 1
-                self._run.emit(SweepAdvanced(len(order) - tally.sweep_left, len(order)))
-
-        unverified: list[str] = []
-        tally.sweep_left = len(order)
-        await together([work] * SWEEP_AT_ONCE)
+        waiting = iter(order)
+        await together([functools.partial(self._sweep_some, waiting, sweep, deadline, unverified)] * SWEEP_AT_ONCE)
         await self.repeat_suspects()
+        self._count_unverified(unverified, began)
+        sweep.answered.set()
+        sweep.over.set()
+
+    async def _sweep_some(
+        self, waiting: Iterable[tuple[str, str]], sweep: Sweep, deadline: float | None, unverified: list[str]
+    ) -> None:
+        """Take one of those that wait after the other; who came back wrong, or not at all, is added to `unverified`."""
+        tally = self._run.tally
+        for client, operation in waiting:
+            if deadline is not None and self._run.now_seconds() >= deadline:
+                sweep.cut()
+                return
+            sweep.begin()
+            is_verified = await self._engine.sweep_one(client, operation, sweep.answer)
+            tally.sweep_verified += is_verified  # Read after the wait: others add to it meanwhile.
+            unverified.extend([] if is_verified else [operation])
+            tally.sweep_left -= 1
+            self._run.emit(SweepAdvanced(sweep.snapshots - tally.sweep_left, sweep.snapshots))
+
+    def _count_unverified(self, unverified: Sequence[str], began: int) -> None:
+        tally = self._run.tally
         # What timed out in the sweep may have been verified by its repetition.
         still = [one for one in unverified if not self._run.ledger.is_verified(one, self._run.number, after=began)]
         tally.sweep_verified += len(unverified) - len(still)
@@ -103,20 +159,13 @@ class Finisher:
             await self._server.forget_caches(sorted(clients))
 
     async def try_locks(self, clients: Sequence[str]) -> None:
-        """A wrong password and a removed client must get in nowhere, and one who stays must still get in. Clients'
-        caches go meanwhile.
-
-        They would only take room: the next run begins without them.
-        """
-        tried, staying, idle = clients[-1:], clients[:-1][:1], clients[:-1][1:]
-        locks = [functools.partial(self._try_locks_of, client) for client in tried if self._server.has_permissions]
-        await together([*locks, functools.partial(self._server.forget_caches, idle)])
-        forget_tried = functools.partial(self._server.forget_caches, tried)
-        if locks and self._server.manages_users:
-            await together([functools.partial(self.reconcile, staying), forget_tried])
-        else:
-            await forget_tried()
-        await self._server.forget_caches(staying)
+        """A wrong password and a removed client must get in nowhere, and one who stays must still get in."""
+        if not clients or not self._server.has_permissions:
+            return
+        *staying, tried = clients
+        await self._try_locks_of(tried)
+        if self._server.manages_users:
+            await self.reconcile(staying[:1])
 
     async def _try_locks_of(self, client: str) -> None:
         impostor = self._server.impostor(client)

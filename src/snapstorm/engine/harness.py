@@ -333,14 +333,17 @@ class Harness:
             await self._layout.check()
         self._count_unaccounted()
         await self._make_room()
-        with self._run.part("sweep", "restoring every live snapshot"):
-            await self._finisher.sweep(self._options.sweep_seconds)
-        if self._run.tally.faults:
-            with self._run.part("own_check", "comparing the target's own check with the sweep"):
-                await self._aftermath.compare_with_own_check(self._connected)
-        with self._run.part("locks", "trying what must be refused"):
-            check_sources = functools.partial(self.engine.source.check_all, self._connected)
-            await together([functools.partial(self._finisher.try_locks, self._connected), check_sources])
+        async with self._finisher.sweeping(self._options.sweep_seconds) as sweep:
+            with self._run.part("sweep", "restoring every live snapshot"):
+                await (sweep.over.wait() if self._run.tally.faults else sweep.answered.wait())
+            if self._run.tally.faults:
+                with self._run.part("own_check", "comparing the target's own check with the sweep"):
+                    await self._aftermath.compare_with_own_check(self._connected)
+            with self._run.part("locks", "trying what must be refused"):
+                check_sources = functools.partial(self.engine.source.check_all, self._connected)
+                await together(
+                    [functools.partial(self._finisher.try_locks, self._connected), check_sources, sweep.over.wait]
+                )
 
     async def _make_room(self) -> None:
         """Have the next run find room; what the sweep then restores is what such collections have left."""
@@ -472,7 +475,7 @@ async def open_harness(
         testbed.is_new = False
         stack.enter_context(_kept_only_if_violated(options, testbed, harness, is_new_testbed))
         try:
-            async with persisting(persistence, run.note), cleaning(run, harness.engine.restores):
+            async with persisting(persistence, run.note), cleaning(run, harness.engine.restores, runner):
                 await harness.go_on_from_history()
                 yield harness
         except Exception as error:

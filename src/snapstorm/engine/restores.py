@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -49,14 +50,24 @@ class Restores:
         sub_path: bytes = b"",
         adopt: bool = False,
         through: Restorer | None = None,
+        on_answered: Callable[[], None] | None = None,
     ) -> Outcome[Comparison]:
         """Restore into an empty directory, compare, and perhaps go on from there. A failure is tried once more, to
-        tell an operation that failed from a snapshot that is lost."""
+        tell an operation that failed from a snapshot that is lost.
+
+        `on_answered` is called when only what has come back is left to be compared, and no more is asked of the target.
+        """
         step.redo = functools.partial(
             self.restore, expectation=expectation, sub_path=sub_path, adopt=adopt, through=through
         )
         once = functools.partial(
-            self._restore_once, step, expectation, sub_path, adopt=adopt, through=through or self._snapshotter
+            self._restore_once,
+            step,
+            expectation,
+            sub_path,
+            adopt=adopt,
+            through=through or self._snapshotter,
+            on_answered=on_answered or _nobody_asks,
         )
         outcome = await once()
         if step.last_failure is None:
@@ -88,13 +99,20 @@ class Restores:
         return again
 
     async def _restore_once(
-        self, step: Step, expectation: Expectation, sub_path: bytes, *, adopt: bool, through: Restorer
+        self,
+        step: Step,
+        expectation: Expectation,
+        sub_path: bytes,
+        *,
+        adopt: bool,
+        through: Restorer,
+        on_answered: Callable[[], None],
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
         began_seconds = self._run.now_seconds()
         directory = self._directory_of(step.client) / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
-        tree, is_small = directory / "tree", False
+        tree, entries, is_small = directory / "tree", 0, False
         try:
             outcome, operation = await self._operations.operate(
                 step,
@@ -107,6 +125,7 @@ class Restores:
                 return NoOp("its deletion began while it was being restored")
             if not isinstance(outcome, Ok):
                 return outcome
+            on_answered()
             comparison, found = await self._checker.judge_restore(
                 expectation,
                 tree,
@@ -116,17 +135,17 @@ class Restores:
                 is_damaged=self._run.weather.damage(began_seconds) is not None,
             )
             step.violations += found
-            is_small = comparison.restored.is_small
+            entries, is_small = comparison.entries, comparison.restored.is_small
             if adopt and comparison.is_equal:
                 await self._source.check(step)
                 await self._writer.adopt(tree)
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
-                if self.cleaner is None:
+                if self.cleaner is None or is_small:
                     await remove(self._run, directory, is_small=is_small)
                 else:
-                    await self.cleaner.remove(directory, is_small=is_small)
+                    await self.cleaner.remove(directory, entries=entries)
 
     def _is_still_live(self, expectation: Expectation) -> bool:
         return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
@@ -134,6 +153,10 @@ class Restores:
     def _directory_of(self, client: str) -> Path:
         """Where this client's restores go, on the file system of its data directory."""
         return self._run.workdir / client / "restores"
+
+
+def _nobody_asks() -> None:
+    """For a restore of which nobody asks whether it was answered."""
 
 
 def _as_text(path: bytes) -> str:

@@ -51,6 +51,8 @@ class Picture:
     bytes_verified: int = 0
     violations: int = 0
     sweep: tuple[int, int] | None = None
+    sweep_phase: str | None = None
+    """In which the sweep began. Its last restores are compared in the next one, where they are no headline."""
     fault: str | None = None
     """The one that is active."""
 
@@ -70,7 +72,8 @@ class Picture:
             case ViolationFound():
                 self.violations += 1
             case SweepAdvanced(restored, total):
-                self.sweep = (restored, total)
+                self.sweep_phase = self.sweep_phase or self.phase
+                self.sweep = (restored, total) if self.phase == self.sweep_phase else None
             case FaultBegan(key):
                 self.fault = key
             case FaultEnded():

@@ -131,18 +131,20 @@ class ProcessRunner:
         stdin: bytes | int | None = None,
         secret_env: Mapping[str, str] = _NO_VARIABLES,
         secret_words: Collection[str] = (),
+        is_of_target: bool = True,
     ) -> CompletedCommand:
         """Run a command to its end, whatever its exit status; it and its group are gone when this returns.
 
         `env` and `secret_env` together are its whole environment; only `env` is recorded, and of the words of its
         command line that are in `secret_words` only the option's name. `stdin` is what it reads,
-        or an open descriptor that it reads from; nothing by default. Raises HarnessError if it can't be started.
+        or an open descriptor that it reads from; nothing by default. What is not `is_of_target` does work of ours:
+        nobody is told of it. Raises HarnessError if it can't be started.
         """
         outputs = BoundedOutput(_STDOUT_HEAD_BYTES_MAX), BoundedOutput(_STDERR_HEAD_BYTES_MAX)
         with _open_input(stdin) as source:
             child = self._start(argv, env, secret_env, cwd, _Streams(source, subprocess.PIPE, subprocess.PIPE))
         try:
-            with self._around_command():
+            with self._around_command() if is_of_target else contextlib.nullcontext():
                 await self._attend(child, outputs, seconds_max)
         finally:
             child.close_pipes()
@@ -152,7 +154,8 @@ class ProcessRunner:
                 without_secrets(secret_env.values(), text) for text in (completed.stdout, completed.stderr)
             )
             completed = replace(completed, argv=tuple(shown), stdout=stdout, stderr=stderr)
-            self._on_command(completed)
+            if is_of_target:
+                self._on_command(completed)
         return completed
 
     def signal_children_of(self, operation: str, number: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,13 @@ from typing import TypeAlias
 import anyio
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
+from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import KEEP_ALL, OPERATION_TAG, TESTBED_TAG, Actor, Kopia
+from snapstorm.targets.kopia.concurrency import side_by_side
 
 _RETENTION_RESET_SECONDS_MAX = 30.0
 """How long a cancelled task may be held up to set a policy back."""
@@ -44,7 +47,10 @@ class KopiaClient:
 
         A refused connect also makes Kopia forget the connection that there was (measured).
         """
-        await self._drop_cache()
+        drop_cache = functools.partial(remove_many_trees, self.kopia.runner, set_aside(self.actor.cache))
+        await side_by_side(self._connect, drop_cache)
+
+    async def _connect(self) -> None:
         completed = await self.connect_command(self.actor, self.identity)
         with self._judging():
             answers.check(completed, "repository connect", OperationFailed)
@@ -53,9 +59,6 @@ class KopiaClient:
         """Forget the connection and what was cached. Logs stay, as evidence."""
         if self.actor.config.exists():
             answers.check(await self.kopia.disconnect(self.actor), "repository disconnect", OperationFailed)
-        await self._drop_cache()
-
-    async def _drop_cache(self) -> None:
         if self.actor.cache.exists():  # Where there is none, there is no reason to wait for other work on files.
             await remove_tree_in_thread(self.actor.cache)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from snapstorm.errors import ConfigError, HarnessError, OperationFailed, TargetError
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.bulk_removal import remove_many_trees
 from snapstorm.model.actions import RunGc, VerifyRepository
 from snapstorm.model.protocols import ClientSnapshotter, Restorer, SnapshotReceipt, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
@@ -137,8 +137,7 @@ class OperatorServer:
 
     async def forget_caches(self, clients: Sequence[str]) -> None:
         """Drop what these clients have cached; the server's cache is out of reach."""
-        for client in clients:
-            await remove_tree_in_thread(self._actor(client).cache)
+        await remove_many_trees(self.kopia.runner, [self._actor(client).cache for client in clients])
 
     async def storage_bytes(self) -> int | None:
         """Not to be told from here."""

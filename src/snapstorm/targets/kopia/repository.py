@@ -22,7 +22,7 @@ import anyio
 import anyio.to_thread
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError, TestbedError
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.protocols import TargetPlace
@@ -73,11 +73,8 @@ class Repository:
         Raises HarnessError where a new one can't be made, TestbedError where the old one can't be opened.
         """
         # What a cache holds would hide that the repository has lost it (measured).
-        await remove_tree_in_thread(self.actor.cache)
-        if self._place.is_new:
-            await self._create()
-        else:
-            await self._connect()
+        drop_cache = functools.partial(remove_many_trees, self._kopia.runner, set_aside(self.actor.cache))
+        await side_by_side(self._create if self._place.is_new else self._connect, drop_cache)
         if self._place.upgrades_format:
             await self._upgrade()
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
-from snapstorm.filesystem.removal import remove_files_below, remove_tree
+from snapstorm.filesystem.bulk_removal import remove_many_files_below, remove_many_trees
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
 from snapstorm.model.storage import FileStorage
-from snapstorm.runtime.process import CompletedCommand, RunningProcess
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner, RunningProcess
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice, find_packs
@@ -92,8 +92,7 @@ class DirectAccess:
         A server at work takes missing cache files as misses. Its copies of indexes, which it keeps open, go when it
         starts.
         """
-        actors = [self._actor(client) for client in clients]
-        await run_file_work(forget_cached, self.repository.actor, actors)
+        await forget_cached(self.kopia.runner, self.repository.actor, [self._actor(client) for client in clients])
 
     async def storage_bytes(self) -> int | None:
         """The bytes of all blobs."""
@@ -301,12 +300,10 @@ def client_secret(client: str) -> str:
     return f"client {client}"
 
 
-def forget_cached(server: Actor, clients: Sequence[Actor] = ()) -> None:
+async def forget_cached(runner: ProcessRunner, server: Actor, clients: Sequence[Actor]) -> None:
     """Delete the caches of clients that are not at work, and the contents that the server's own cache holds."""
-    for client in clients:
-        remove_tree(client.cache)
-    for kind in ("contents", "metadata"):
-        remove_files_below(server.cache / kind)
+    await remove_many_trees(runner, [client.cache for client in clients])
+    await remove_many_files_below(runner, [server.cache / kind for kind in ("contents", "metadata")])
 
 
 @asynccontextmanager
