@@ -191,6 +191,13 @@ class Repository:
             hashed = await anyio.to_thread.run_sync(hash_it)
             answers.check_user_added(await self._kopia.add_user(self.actor, user, hashed), user)
 
+    async def add_user_ahead(self, user: str, password: str) -> None:
+        """Let a user in before anybody waits for it. Raises HarnessError."""
+        try:
+            await self.add_user(user, password)
+        except TargetError as error:
+            raise HarnessError(f"clients could not be let in: {error}") from error
+
     async def delete_user(self, user: str) -> None:
         """Let a user in no more. In effect once the server was refreshed."""
         answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)

@@ -192,6 +192,8 @@ class KopiaServer(DirectAccess):
 
     address: ServerAddress
     process: ServerProcess
+    added_ahead: frozenset[str] = frozenset()
+    """Users that were added while the server started."""
     known: set[str] = field(default_factory=set)
     """Clients that have been let in."""
 
@@ -207,7 +209,7 @@ class KopiaServer(DirectAccess):
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
-        password_by_client = {client: self._password(client) for client in clients}
+        password_by_client = {client: self._password(client) for client in clients if client not in self.added_ahead}
         self.known.update(clients)
         await side_by_side(*(functools.partial(self.repository.add_user, *pair) for pair in password_by_client.items()))
         await self.refresh()
@@ -229,7 +231,7 @@ class KopiaServer(DirectAccess):
             raise
 
     def _password(self, client: str) -> str:
-        return self.place.secrets.get(client_secret(client))
+        return _password(self.place, client)
 
     @property
     def _storage_secrets(self) -> Mapping[str, str]:
@@ -300,6 +302,10 @@ def client_secret(client: str) -> str:
     return f"client {client}"
 
 
+def _password(place: TargetPlace, client: str) -> str:
+    return place.secrets.get(client_secret(client))
+
+
 async def forget_cached(runner: ProcessRunner, server: Actor, clients: Sequence[Actor]) -> None:
     """Delete the caches of clients that are not at work, and the contents that the server's own cache holds."""
     await remove_many_trees(runner, [client.cache for client in clients])
@@ -336,9 +342,14 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
             nonlocal url
             url = await process.url()
 
+        ahead = frozenset(place.clients_ahead if place.is_new else ())
         # Maintenance and rules are read from the repository when they are needed, and `add_clients` refreshes.
         await side_by_side(
-            wait, repository.identify, repository.connect_auditor, *repository.preparations(has_server=True)
+            wait,
+            repository.identify,
+            repository.connect_auditor,
+            *repository.preparations(has_server=True),
+            *(functools.partial(repository.add_user_ahead, user, _password(place, user)) for user in sorted(ahead)),
         )
         yield KopiaServer(
             kopia=access.kopia,
@@ -347,6 +358,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
             verify_files_percent=access.verify_files_percent,
             address=ServerAddress(url, _fingerprint(certificate)),
             process=process,
+            added_ahead=ahead,
         )
 
 
