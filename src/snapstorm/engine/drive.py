@@ -1,7 +1,7 @@
 """Driving a scenario: each client does its steps, then random actions until the budget is used up.
 
-A client begins its steps once it is connected. Clients wait for one another around a step that is to be done alone, and
-before random work, which is for all of them together.
+A client begins its steps once it is connected, those with its own files once it has these. Clients wait for one another
+around a step that is to be done alone, and before random work, which is for all of them together.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from snapstorm.engine.arrivals import Arrivals
 from snapstorm.engine.client import Client
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.multiclient import acting_as
+from snapstorm.engine.possible import asks_target
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import together
 from snapstorm.plan.scenarios import Scenario, Step
@@ -117,8 +118,10 @@ class ClientPart:
         """Do it. Outcomes are recorded and judged by the engine; none ends the others."""
         with acting_as(self.client.name):
             try:
-                await self.arrivals.wait_for(self.client.name)
+                await self.arrivals.wait_for(self.client.name, only_files=True)
                 for step in self.scenario.steps:
+                    if asks_target(step.make(), self.client.name, self.run.ledger):
+                        await self.arrivals.wait_for(self.client.name)
                     await self._do_alone(step) if step.alone else await self._do(step)
             finally:
                 # However its steps ended: the others must not wait for it for ever.

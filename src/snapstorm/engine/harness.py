@@ -18,9 +18,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 
+from snapstorm.engine.admission import Admission
 from snapstorm.engine.aftermath import Aftermath
 from snapstorm.engine.arrivals import Arrivals
 from snapstorm.engine.checker import Checker
@@ -38,6 +40,7 @@ from snapstorm.engine.measure import Measurements
 from snapstorm.engine.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.engine.options import HarnessOptions, check_options
 from snapstorm.engine.persistence import REPOSITORY_FACT, Persistence, persisting
+from snapstorm.engine.possible import asks_target
 from snapstorm.engine.replay import Board, drive_recorded
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.room import Room
@@ -60,8 +63,8 @@ from snapstorm.engine.set_up import (
 )
 from snapstorm.engine.storm import Storm, blowing, split_by_possibility
 from snapstorm.engine.testbed import Testbed
-from snapstorm.engine.together import beside, beside_if, plain_task_group, together
-from snapstorm.errors import ConfigError, GuaranteeViolated, HarnessError, SnapstormError, TargetError
+from snapstorm.engine.together import beside, beside_if, together
+from snapstorm.errors import ConfigError, GuaranteeViolated, HarnessError, SnapstormError
 from snapstorm.faults.base import Scene
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.faults.network_path import NetworkPath
@@ -73,6 +76,7 @@ from snapstorm.model.protocols import FileWriter, Mode, Server, Target
 from snapstorm.model.verdict import decide
 from snapstorm.plan.recording import Recording
 from snapstorm.plan.scenarios import CLIENTS_MAX, Scenario
+from snapstorm.plan.scenarios import Step as ScenarioStep
 from snapstorm.runtime.machine import own_usage
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
@@ -82,6 +86,9 @@ __all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
 
 _UNACCOUNTED_FACT = "unaccounted_told"
 """How many unaccounted snapshots earlier runs have told of."""
+
+
+Arriving: TypeAlias = tuple[list[Client], Arrivals]
 
 
 class Harness:
@@ -96,8 +103,8 @@ class Harness:
         self._options = options
         self._snapshotter = MultiClientSnapshotter(server)
         self._writer = MultiClientFileWriter(self._make_writer)
-        self._connected: list[str] = []
-        self._writing: set[str] = set()
+        self._admission = Admission(run, self._snapshotter, self._writer)
+        self._connected = self._admission.connected
         self._clients_count = 0
         checker = Checker(run, server)
         self.engine = Engine(
@@ -145,7 +152,7 @@ class Harness:
     async def run_scenario(self, scenario: Scenario) -> None:
         """Run a scenario to its end. Violations are counted, and end the clients' work unless it is to keep going."""
         words = f"{scenario.name}: {scenario.clients} client(s) at work"
-        async with self._arriving(scenario.clients) as (clients, arrivals):
+        async with self._arriving(scenario.clients, scenario.steps[:1]) as (clients, arrivals):
             if scenario.recorded is not None:
                 await arrivals.wait_for_all()
             with self._run.part("actions", words), self._run.control.working():
@@ -224,37 +231,24 @@ class Harness:
         return clients
 
     @asynccontextmanager
-    async def _arriving(self, count: int) -> AsyncIterator[tuple[list[Client], Arrivals]]:
-        """The first `count` clients of the testbed, which connect beside the block. It begins once one is there.
-
-        Raises HarnessError when one can't be connected, which ends the block.
-        """
+    async def _arriving(self, count: int, begin_with: Sequence[ScenarioStep] = ()) -> AsyncIterator[Arriving]:
+        """The first `count` clients of the testbed, which connect beside the block: see `Admission.arriving`."""
         if not 1 <= count <= CLIENTS_MAX:
             raise ConfigError(f"the number of clients must be from 1 to {CLIENTS_MAX}, not {count}")
         if self._run.place.mode is Mode.DIRECT and count != 1:
             raise ConfigError(f"mode direct has exactly one client, not {count}")
-        names = self._names(count)
-        arrivals = Arrivals(names)
-        new = [name for name in names if name not in self._connected]
-        async with plain_task_group() as group:
-            with self._adding(new):
-                await self._let_in(new)
-                if not self._clients_count:
-                    await self._leaks.begin()
-                self._clients_count = max(self._clients_count, count)
-                for name in names:
-                    group.start_soon(self._bring, name, name in new, arrivals)
-                await arrivals.wait_for_first()
-            yield [Client(name, self.engine) for name in names], arrivals
+        names, ledger = self._names(count), self._run.ledger
+        is_before = bool(begin_with) and not any(
+            asks_target(step.make(), name, ledger) for step in begin_with for name in names
+        )
 
-    async def _bring(self, name: str, is_new: bool, arrivals: Arrivals) -> None:
-        """Have one client arrive. A tree that an earlier run left is read while the client connects."""
-        tasks = [functools.partial(self._connect, name)] if is_new else []
-        if name not in self._writing:
-            self._writing.add(name)
-            tasks.append(functools.partial(self._writer.add_client, name))
-        await together(tasks)
-        arrivals.arrive(name)
+        async def begin() -> None:
+            if not self._clients_count:
+                await self._leaks.begin()
+            self._clients_count = max(self._clients_count, count)
+
+        async with self._admission.arriving(names, begins_with_files=is_before, on_let_in=begin) as arrivals:
+            yield [Client(name, self.engine) for name in names], arrivals
 
     def _names(self, count: int) -> list[str]:
         operator = self._options.operator
@@ -266,27 +260,6 @@ class Harness:
             )
         return list(operator.users[:count])
 
-    @contextmanager
-    def _adding(self, names: Sequence[str]) -> Iterator[None]:
-        """The part of the run in which clients are added, if there are any to add."""
-        if not names:
-            yield
-            return
-        with self._run.part("set_up", f"adding {len(names)} client(s)"):
-            yield
-
-    async def _let_in(self, names: Sequence[str]) -> None:
-        """Have the server know these clients, which are then to be connected."""
-        if names:
-            with _without_it_no_run("clients could not be let in"):
-                await self._snapshotter.add_clients(names)
-            self._connected.extend(names)
-            self._run.ledger.add_clients(names, self._run.number)
-
-    async def _connect(self, name: str) -> None:
-        with _without_it_no_run(f"{name} could not be connected"):
-            await self._snapshotter.connect(name)
-
     async def go_on_from_history(self) -> None:
         """Connect the clients of earlier runs again and hold the listing against what the ledger promises.
 
@@ -296,13 +269,7 @@ class Harness:
         if not names:
             return
         trees = [] if self._options.is_sweep_only else [name for name in names if self._data_directory(name).is_dir()]
-        await together(
-            [
-                functools.partial(self._reconcile_history, names),
-                *(functools.partial(self._writer.add_client, name) for name in trees),
-            ]
-        )
-        self._writing.update(trees)
+        await self._admission.bring_back(names, trees, functools.partial(self._reconcile_history, names))
         self._count_unaccounted()
         if await self.engine.is_full():
             await self._make_room()  # A killed run has not come to it.
@@ -312,10 +279,6 @@ class Harness:
         self._run.tally.unaccounted = self._run.ledger.gaps.count_unlisted() - told
 
     async def _reconcile_history(self, names: Sequence[str]) -> None:
-        new = [name for name in names if name not in self._connected]
-        with self._adding(new):
-            await self._let_in(new)
-            await together([functools.partial(self._connect, name) for name in new])
         with self._run.part("reconcile", "comparing the listing with the ledger"):
             await self._finisher.reconcile(names)
 
@@ -499,15 +462,6 @@ async def _persist_the_end(persistence: Persistence, harness: Harness) -> None:
         except HarnessError as error:
             harness.note_error(error)
             harness.close()
-
-
-@contextmanager
-def _without_it_no_run(words: str) -> Iterator[None]:
-    """Without all its clients a run does not go on: raises HarnessError for the target's refusal."""
-    try:
-        yield
-    except TargetError as error:
-        raise HarnessError(f"{words}: {error}") from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a client can do now: which random actions could be more than a no-op."""
+"""What a client can do now: which actions could be more than a no-op, and which need the target."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ _NEEDS_A_SNAPSHOT = (
     actions.DeleteSnapshot,
     actions.DeleteRandomSnapshot,
 )
+
+
+def asks_target(action: Action, client: str, ledger: Ledger) -> bool:
+    """Whether this action, done by this client now, may ask the target for something. Otherwise it changes the client's
+    own files at most, and does not need the client to be connected."""
+    if isinstance(action, FileAction):
+        return False
+    return not isinstance(action, _NEEDS_A_SNAPSHOT) or ledger.count_live(client) > 0
 
 
 def can_act(action: Action, client: str, writer: FileWriter, ledger: Ledger) -> bool:

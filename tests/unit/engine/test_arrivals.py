@@ -13,6 +13,7 @@ from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.storm import Storm
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
+from snapstorm.model.events import ActionEnded, Event
 from snapstorm.model.verdict import Verdict
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.targets.memory.target import MemoryClient
@@ -64,6 +65,33 @@ async def test_others_work_while_one_connects(scratch: Path, arrive_late: Callab
     assert len(done) == CLIENTS
     assert harness.result.verdict is Verdict.PASS
     assert harness.result.clients == CLIENTS
+    assert harness.result.tally.sweep_verified == CLIENTS
+
+
+async def test_files_are_written_before_anybody_is_connected(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients connect once all have written; and only then they ask the target for something."""
+    written, connect = list[str](), MemoryClient.connect
+    all_written = anyio.Event()
+
+    async def connect_late(self: MemoryClient) -> None:
+        await all_written.wait()
+        await connect(self)
+
+    def listen(event: Event) -> None:
+        match event:
+            case ActionEnded(client, "write-random-files", "ok"):
+                written.append(client)
+                if len(written) == CLIENTS:
+                    all_written.set()
+
+    monkeypatch.setattr(MemoryClient, "connect", connect_late)
+    steps = [{"action": key} for key in ("restore-into-data-directory", "write-random-files", "snapshot-root")]
+    scenario = Scenario.model_validate({"name": "x", "clients": CLIENTS, "steps": steps})
+    with anyio.fail_after(SECONDS_MAX):
+        async with open_harness(options(scratch), listen) as harness:
+            await harness.run_scenario(scenario)
+            await harness.finish()
+    assert harness.result.verdict is Verdict.PASS
     assert harness.result.tally.sweep_verified == CLIENTS
 
 

@@ -73,11 +73,13 @@ async def drive_recorded(
     keep_going: bool = False,
     arrivals: Arrivals | None = None,
     clock: Callable[[], float] = lambda: 0.0,
+    live: int = 1,
     **more: Any,
 ) -> None:
     scenario = Scenario.model_validate({"name": "x", "clients": clients, "steps": STEPS, **more})
     tally = SimpleNamespace(violations=recorder.violations)
-    run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=clock, control=Control())
+    ledger = SimpleNamespace(count_live=lambda _: live)
+    run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=clock, control=Control(), ledger=ledger)
     engine: Any = recorder
     some: list[Any] = [SimpleNamespace(name=f"c{number}") for number in range(1, clients + 1)]
     with anyio.fail_after(SECONDS_MAX):
@@ -155,6 +157,27 @@ async def test_a_client_begins_once_it_is_there() -> None:
             assert {key for _, key in recorder.done} <= {"write-random-files"}
             arrivals.arrive(name)
     assert [key for _, key in recorder.done].count("random") == 3
+
+
+@pytest.mark.parametrize("live", [0, 1])
+async def test_what_asks_the_target_nothing_is_done_before_the_client_is_connected(live: int) -> None:
+    """Changes of its own files, and restores where there is nothing to restore; but not before its files are known."""
+    recorder, arrivals = Recorder(), Arrivals(["c1"])
+    first, then = ["restore-snapshot", "write-random-files"], ["snapshot-root", "delete-files"]
+    async with anyio.create_task_group() as group:
+
+        async def drive_all() -> None:
+            steps = [{"action": key} for key in [*first, *then]]
+            await drive_recorded(recorder, 1, arrivals=arrivals, live=live, steps=steps)
+
+        group.start_soon(drive_all)
+        await anyio.wait_all_tasks_blocked()
+        assert recorder.keys_of(1) == []
+        arrivals.have_files("c1")
+        await anyio.wait_all_tasks_blocked()
+        assert recorder.keys_of(1) == ([] if live else first)
+        arrivals.arrive("c1")
+    assert recorder.keys_of(1) == [*first, *then]
 
 
 async def test_random_work_waits_for_all() -> None:
