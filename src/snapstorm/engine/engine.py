@@ -257,9 +257,8 @@ class Engine:
         return await self._snapshot(step, directory)
 
     async def _snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
-        await self.source.check(step)
         with self._run.meter.busy(Work.SCANNING):
-            manifest = (await self._writer.scan()).below(directory)
+            manifest = (await self.source.scan(step)).below(directory)
         source = _joined(self._writer.data_directory, directory)
         began_seconds = self._run.now_seconds()
         async with self._room.reserved(manifest.bytes_total) as fits:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.multiclient import acting_as
 from snapstorm.engine.step import Step
+from snapstorm.errors import HarnessError
 from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import FileWriter
 
 
@@ -31,8 +33,19 @@ class SourceWatch:
             await self._writer.watch()
 
     async def check(self, step: Step) -> None:
-        """The current client is about to change its files, or to have them read: they must be as it has left them."""
+        """The current client is about to change its files: they must be as it has left them."""
         step.violations.extend(await self._check(step.client))
+
+    async def scan(self, step: Step) -> Manifest:
+        """What the current client's files are, which must be as it has left them: one look at the tree tells both."""
+        try:
+            manifest = await self._writer.scan()
+        except HarnessError:
+            # Somebody may have taken away what is to be read: that is told first, and gone on from.
+            await self.check(step)
+            manifest = await self._writer.scan()
+        await self.check(step)
+        return manifest
 
     async def check_all(self, clients: Sequence[str]) -> None:
         """Check the files of all these clients, while nobody is at work."""

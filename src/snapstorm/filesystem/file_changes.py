@@ -8,6 +8,8 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import blake3
+
 from snapstorm.filesystem.planning import NewFile
 from snapstorm.filesystem.scanner import FileContent, FileReader
 from snapstorm.filesystem.tree_state import FileState
@@ -29,8 +31,18 @@ from snapstorm.model.manifest import Segment
 
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHANGE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_HASHED_BYTES_MAX = 64 << 10
+"""Reading a larger file again takes hardly longer than hashing it here."""
 _APPEND_BYTES_MAX = 256 << 10
 _OVERWRITTEN_BLOCKS_MAX = 16
+
+
+class Written(NamedTuple):
+    """What was written to a new file."""
+
+    bytes_written: int
+    digest: bytes | None
+    """Of its content, as a scan would find it, where that costs next to nothing: for the many small files."""
 
 
 class ContentChange(NamedTuple):
@@ -50,11 +62,11 @@ class ContentChange(NamedTuple):
 # --- making files
 
 
-def create_file(dir_fd: int, file: NewFile) -> int:
-    """Make a file, with holes where it has them, and return the bytes written to it. Leaves nothing when it fails."""
+def create_file(dir_fd: int, file: NewFile) -> Written:
+    """Make a file, with holes where it has them. Leaves nothing when it fails."""
     fd = os.open(file.name, _CREATE_FLAGS, 0o600, dir_fd=dir_fd)
     try:
-        written_bytes = _write_new(fd, file)
+        written = _write_new(fd, file)
         for name, value in file.xattrs:
             os.setxattr(fd, name, value)
         # Explicitly, whatever the umask; and after writing, which clears setuid.
@@ -65,26 +77,29 @@ def create_file(dir_fd: int, file: NewFile) -> int:
         os.unlink(file.name, dir_fd=dir_fd)
         raise
     os.close(fd)
-    return written_bytes
+    return written
 
 
-def _write_new(fd: int, file: NewFile) -> int:
-    written_bytes = 0
+def _write_new(fd: int, file: NewFile) -> Written:
+    bytes_written, digest = 0, None
     for run in runs(file.segments, file.size_bytes):
         if run.stream != HOLE:
-            _write(fd, run)
-            written_bytes += run.length_bytes
+            content = _write(fd, run)
+            bytes_written += run.length_bytes
+            if run.length_bytes == file.size_bytes <= _HASHED_BYTES_MAX:
+                digest = blake3.blake3(content).digest()
     if file.segments and file.segments[-1].stream == HOLE:
         os.ftruncate(fd, file.size_bytes)
-    return written_bytes
+    return Written(bytes_written, digest)
 
 
-def _write(fd: int, run: Run) -> None:
+def _write(fd: int, run: Run) -> bytearray:
     content = run_bytes(run)
     written = os.pwrite(fd, content, run.offset_bytes)
     # A write that falls short is how a full disk announces itself; the next one raises.
     while written < run.length_bytes:
         written += os.pwrite(fd, memoryview(content)[written:], run.offset_bytes + written)
+    return content
 
 
 # --- deciding what an edit makes of a file's content

@@ -1,24 +1,37 @@
-"""What earlier scans of a client's tree have read, so that only what has changed since is read again.
+"""What is known of a client's tree, so that only what has changed since is read by a scan.
 
-Rests on the time of change that the system stamps on a file and that no program can set: a file with the same inode and
-the same such time is the same in all that a manifest holds, unless it was changed twice within one tick of the system's
-clock. So a file is trusted only if its stamp was already some time old when the scan began that read it. From time to
-time a scan reads everything again and proves that what was remembered is right.
+Of a small file that its writer has just made, the content is what was written.
+
+What earlier scans have read rests on the time of change that the system stamps on a file and that no program can set: a
+file with the same inode and the same such time is the same in all that a manifest holds, unless it was changed twice
+within one tick of the system's clock. So a file is trusted only if its stamp was already some time old when the scan
+began that read it. From time to time a scan reads everything again and proves that what was remembered is right.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from typing import NamedTuple
 
 from snapstorm.errors import HarnessError
-from snapstorm.model.manifest import Entry, show_path
+from snapstorm.model.manifest import Entry, EntryType, Segment, show_path
 from snapstorm.runtime.clock import Clock
 
 TICK_NS_MAX = 200_000_000
 """A stamp that is older than this when a scan begins can't come again. Systems stamp by ticks of 1 to 10 ms."""
 PROVED_EVERY = 16
 """One scan of so many reads everything."""
+
+
+class WrittenFile(NamedTuple):
+    """A new file as its writer has left it, without extended attributes and under one name."""
+
+    size_bytes: int
+    mode: int
+    mtime_ns: int
+    """Drawn from years: no other file has the same."""
+    digest: bytes
 
 
 class KnownFile(NamedTuple):
@@ -34,11 +47,20 @@ class FileMemory:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
+        self._written: dict[bytes, WrittenFile] = {}
         self._known: dict[bytes, KnownFile] = {}
         self._found: dict[bytes, KnownFile] = {}
         self._scans = 0
         self._trusted_before_ns = 0
         self._is_proving = False
+
+    def expect(self, path: bytes, file: WrittenFile) -> None:
+        """A file was made and not touched since."""
+        self._written[path] = file
+
+    def forget_expected(self) -> None:
+        """Files may be changed in ways that don't show."""
+        self._written.clear()
 
     def begin_scan(self) -> None:
         """A scan of the whole tree begins; what it does not meet is forgotten."""
@@ -50,14 +72,33 @@ class FileMemory:
     def end_scan(self) -> None:
         """It has come to its end."""
         self._known, self._found = self._found, {}
+        for path in self._known:
+            self._written.pop(path, None)
 
-    def recall(self, path: bytes, status: os.stat_result) -> Entry | None:
-        """What was read of a file, if it has not changed since and is not to be read again."""
-        known = self._known.get(path)
-        if known is None or self._is_proving or not _is_same(known, status):
+    def recall(self, path: bytes, status: os.stat_result, segments: tuple[Segment, ...]) -> Entry | None:
+        """What is known of a file, if it has not changed since and is not to be read; `segments` are its writer's."""
+        if self._is_proving:
             return None
-        self._found[path] = known
-        return known.entry
+        known = self._known.get(path)
+        if known is not None and _is_same(known, status):
+            self._found[path] = known
+            return known.entry
+        written = self._written.get(path)
+        if written is None or not _is_as_written(written, status):
+            return None
+        entry = Entry(
+            path,
+            EntryType.FILE,
+            written.mode,
+            status.st_uid,
+            status.st_gid,
+            written.mtime_ns,
+            written.size_bytes,
+            written.digest,
+            segments=segments,
+        )
+        self._keep(path, status, entry)
+        return entry
 
     def learn(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
         """A file was read. Raises HarnessError if it is not what was remembered of it, although it has not changed."""
@@ -66,8 +107,16 @@ class FileMemory:
             raise HarnessError(
                 f"{show_path(path)}: its content is not what was read before, although it was not written since"
             )
+        self._keep(path, status, entry)
+
+    def _keep(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
         if status.st_ctime_ns < self._trusted_before_ns:
             self._found[path] = KnownFile((status.st_dev, status.st_ino), status.st_ctime_ns, entry)
+
+
+def _is_as_written(written: WrittenFile, status: os.stat_result) -> bool:
+    looks = (status.st_size, status.st_mode, status.st_mtime_ns, status.st_nlink)
+    return looks == (written.size_bytes, stat.S_IFREG | written.mode, written.mtime_ns, 1)
 
 
 def _is_same(known: KnownFile, status: os.stat_result) -> bool:

@@ -18,7 +18,7 @@ from snapstorm.filesystem.descriptors import (
     opened_parent,
     walk_tree,
 )
-from snapstorm.model.manifest import ROOT, EntryType, Manifest, show_path
+from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, show_path
 
 
 class Looks(NamedTuple):
@@ -74,22 +74,35 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
 
 def looks_of(manifest: Manifest) -> TreeLooks:
     """What the tree of a manifest looks like."""
-    return {
-        entry.path: Looks(
-            _KINDS.get(entry.type, _SPECIAL),
-            entry.mode,
-            entry.uid,
-            entry.gid,
-            entry.size if entry.type is EntryType.FILE else 0,
-            entry.mtime_ns,
-        )
-        for entry in manifest
-    }
+    return {entry.path: _looks_of_entry(entry) for entry in manifest}
 
 
-def changes_between(before: TreeLooks, now: TreeLooks) -> list[str]:
+def _looks_of_entry(entry: Entry) -> Looks:
+    return Looks(
+        _KINDS.get(entry.type, _SPECIAL),
+        entry.mode,
+        entry.uid,
+        entry.gid,
+        entry.size if entry.type is EntryType.FILE else 0,
+        entry.mtime_ns,
+    )
+
+
+def _are_alike(before: Manifest, now: Manifest) -> bool:
+    """Whether two manifests of a tree look the same: quicker told than what does not. A scan gives the entry again that
+    it gave before of a file that has not changed."""
+    return len(before) == len(now) and all(
+        one is other or (one.path == other.path and _looks_of_entry(one) == _looks_of_entry(other))
+        for one, other in zip(before, now, strict=True)
+    )
+
+
+def changes_between(before: TreeLooks | Manifest, now: TreeLooks | Manifest) -> list[str]:
     """What is different, a line for each entry: first what came and went, in the order of paths. A directory in which
     something came or went has changed, too, and says less."""
+    if isinstance(before, Manifest) and isinstance(now, Manifest) and _are_alike(before, now):
+        return []
+    before, now = (looks_of(tree) if isinstance(tree, Manifest) else tree for tree in (before, now))
     if before == now:
         return []
     paths = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))

@@ -196,6 +196,9 @@ class _Scanner:
         self.inodes: dict[bytes, tuple[int, int]] = {}
         self._segments = segments
         self._from_headers = read_segments_from_headers
+        self._is_plain = segments is None and not read_segments_from_headers
+        self._on_file: Callable[[bytes, os.stat_result, Entry], None] | None = None
+        """Is told of each file that was read."""
         self._reader = FileReader()
         # Cleared when the file system turns out to have none, to spare a failing call for each file.
         self._has_xattrs = hasattr(os, "listxattr")
@@ -203,7 +206,10 @@ class _Scanner:
     def scan_root(self, parent_fd: int, name: bytes) -> None:
         status = os.lstat(name, dir_fd=parent_fd)
         if not stat.S_ISDIR(status.st_mode):
-            self._scan_entry(parent_fd, name, ROOT, stat.S_ISREG(status.st_mode))
+            try:
+                (self._scan_file if stat.S_ISREG(status.st_mode) else self._scan_other)(parent_fd, name, ROOT)
+            except (OSError, HarnessError) as error:
+                raise _explained(ROOT, error) from error
             return
         root_fd = open_directory(parent_fd, name)
         try:
@@ -215,31 +221,26 @@ class _Scanner:
         """Add a directory and what is in it, but for its subdirectories, whose names are returned."""
         try:
             status = os.fstat(fd)
-            self._add(path, EntryType.DIRECTORY, status, xattrs=self._xattrs(fd))
+            self._add(path, EntryType.DIRECTORY, status, xattrs=self._xattrs(fd) if self._has_xattrs else ())
             with os.scandir(fd) as iterator:
                 found = list(iterator)
         except OSError as error:
             raise explain_os_error(path, error) from error
         subdirectories: list[bytes] = []
         prefix = joined(path, b"")
-        for item in found:
-            name = item.name.encode(_NAME_ENCODING, _NAME_ERRORS)
-            if item.is_dir(follow_symlinks=False):
-                subdirectories.append(name)
-            else:
-                self._scan_entry(fd, name, prefix + name, item.is_file(follow_symlinks=False))
-        return subdirectories
-
-    def _scan_entry(self, dir_fd: int, name: bytes, path: bytes, is_file: bool) -> None:
+        name = b""
         try:
-            if is_file:
-                self._scan_file(dir_fd, name, path)
-            else:
-                self._scan_other(dir_fd, name, path)
-        except OSError as error:
-            raise explain_os_error(path, error) from error
-        except HarnessError as error:
-            raise HarnessError(f"{show_path(path)}: {error}") from error
+            for item in found:
+                name = item.name.encode(_NAME_ENCODING, _NAME_ERRORS)
+                if item.is_file(follow_symlinks=False):
+                    self._scan_file(fd, name, prefix + name)
+                elif item.is_dir(follow_symlinks=False):
+                    subdirectories.append(name)
+                else:
+                    self._scan_other(fd, name, prefix + name)
+        except (OSError, HarnessError) as error:
+            raise _explained(prefix + name, error) from error
+        return subdirectories
 
     def _scan_file(self, dir_fd: int, name: bytes, path: bytes) -> None:
         fd = os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
@@ -249,34 +250,30 @@ class _Scanner:
             if not stat.S_ISREG(status.st_mode):
                 raise HarnessError("was replaced while its tree was being scanned")
             digest, segments = self._content(fd, path, status)
-            xattrs = self._xattrs(fd)
+            xattrs = self._xattrs(fd) if self._has_xattrs else ()
         finally:
             os.close(fd)
         if status.st_nlink > 1:
             self.inodes[path] = (status.st_dev, status.st_ino)
-        self._add_file(
+        entry = Entry(
             path,
-            status,
-            Entry(
-                path,
-                EntryType.FILE,
-                status.st_mode & 0o7777,
-                status.st_uid,
-                status.st_gid,
-                status.st_mtime_ns,
-                size_bytes,
-                digest,
-                b"",
-                xattrs,
-                segments,
-            ),
+            EntryType.FILE,
+            status.st_mode & 0o7777,
+            status.st_uid,
+            status.st_gid,
+            status.st_mtime_ns,
+            size_bytes,
+            digest,
+            b"",
+            xattrs,
+            segments,
         )
-
-    def _add_file(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
         self.entries.append(entry)
+        if self._on_file is not None:
+            self._on_file(path, status, entry)
 
     def _content(self, fd: int, path: bytes, status: os.stat_result) -> tuple[bytes, tuple[Segment, ...]]:
-        if self._segments is None and not self._from_headers:
+        if self._is_plain:
             return self._reader.digest(fd, status.st_size), ()
         known = self._segments(path) if self._segments else ()
         if self._from_headers or (self._segments and not known and status.st_size):
@@ -305,8 +302,6 @@ class _Scanner:
 
     def _xattrs(self, fd: int) -> tuple[tuple[bytes, bytes], ...]:
         """Extended attributes of the `user.` namespace: the others belong to the system."""
-        if not self._has_xattrs:
-            return ()
         try:
             names = os.listxattr(fd)
         except OSError as error:
@@ -324,19 +319,17 @@ class _RememberingScanner(_Scanner):
 
     def __init__(self, segments: SegmentsOf, memory: FileMemory) -> None:
         super().__init__(segments, read_segments_from_headers=False)
+        self._segments_of = segments
         self._memory = memory
+        self._on_file = memory.learn
 
     def _scan_file(self, dir_fd: int, name: bytes, path: bytes) -> None:
         status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        entry = self._memory.recall(path, status)
+        entry = self._memory.recall(path, status, self._segments_of(path))
         if entry is None:
             super()._scan_file(dir_fd, name, path)
         else:
             self.entries.append(entry)
-
-    def _add_file(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
-        self._memory.learn(path, status, entry)
-        super()._add_file(path, status, entry)
 
 
 class _Looker(_Scanner):
@@ -351,6 +344,10 @@ class _Looker(_Scanner):
         if known is None or not _is_unchanged(known, status):
             return FileContent(b"", ())
         return FileContent(known.digest, known.segments)
+
+
+def _explained(path: bytes, error: OSError | HarnessError) -> HarnessError:
+    return explain_os_error(path, error) if isinstance(error, OSError) else HarnessError(f"{show_path(path)}: {error}")
 
 
 def _is_unchanged(entry: Entry, status: os.stat_result) -> bool:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from snapstorm.filesystem import file_changes
 from snapstorm.filesystem.allowances import Allowances
 from snapstorm.filesystem.descriptors import explain_os_error, joined, open_below, opened_below, split
+from snapstorm.filesystem.file_memory import FileMemory, WrittenFile
 from snapstorm.filesystem.metadata_changes import change_metadata, kinds_for_links
 from snapstorm.filesystem.names import odd_name, plain_name
 from snapstorm.filesystem.planning import (
@@ -50,8 +51,16 @@ class TreeStep:
     they agree wherever it stops. Counts what it does."""
 
     def __init__(
-        self, tree: TreeState, allowed: Allowances, total_bytes_max: int, root_fd: int, draws: random.Random
+        self,
+        tree: TreeState,
+        allowed: Allowances,
+        total_bytes_max: int,
+        root_fd: int,
+        draws: random.Random,
+        memory: FileMemory,
     ) -> None:
+        """`memory` is told of new files what a scan would have to read."""
+        self._memory = memory
         self._tree = tree
         self._allowed = allowed
         self._total_bytes_max = total_bytes_max
@@ -95,12 +104,14 @@ class TreeStep:
 
     def _make_entry(self, entry: NewEntry, directory: bytes, dir_fd: int) -> None:
         if isinstance(entry, NewFile):
-            written_bytes = file_changes.create_file(dir_fd, entry)
+            written, path = file_changes.create_file(dir_fd, entry), joined(directory, entry.name)
             version = max((segment.version for segment in entry.segments), default=0)
             state = FileState(entry.size_bytes, entry.segments, entry.mode, version)
-            self._tree.add_file(joined(directory, entry.name), state)
+            self._tree.add_file(path, state)
             self._entries_written += 1
-            self._bytes_written += written_bytes
+            self._bytes_written += written.bytes_written
+            if written.digest is not None and not entry.xattrs:
+                self._memory.expect(path, WrittenFile(entry.size_bytes, entry.mode, entry.mtime_ns, written.digest))
         elif isinstance(entry, NewDirectory):
             self._make_directory(entry)
         elif isinstance(entry, NewLink):

@@ -18,7 +18,7 @@ from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
 from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
 from snapstorm.filesystem.file_memory import FileMemory
-from snapstorm.filesystem.looks import TreeLooks, changes_between, looks_of, looks_of_tree
+from snapstorm.filesystem.looks import TreeLooks, changes_between, looks_of_tree
 from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
@@ -70,6 +70,10 @@ class TreeFileWriter:
         self._memory = FileMemory()
         self._left: TreeLooks | Manifest | None = None
         """How this writer has left the tree, as far as that was looked at since."""
+        self._seen: list[str] = []
+        """What scans have shown that others had changed, until it is told."""
+        self._is_just_scanned = False
+        """Nobody was asked for anything since the tree was scanned."""
         self._discarded = data_directory.with_name(data_directory.name + _DISCARDED_SUFFIX)
         try:
             self._prepare_directory()
@@ -97,6 +101,8 @@ class TreeFileWriter:
         if reason:
             return NoOp(reason)
         perform = _ACTIONS[type(action)]
+        if not isinstance(action, WriteRandomFiles):
+            self._memory.forget_expected()
         return await run_file_work(self._run, lambda step: perform(step, action), draws)
 
     async def scan(self) -> Manifest:
@@ -106,17 +112,18 @@ class TreeFileWriter:
 
     async def watch(self) -> None:
         """From now on until its next change of its own, the tree is to stay as it is: see `changes_by_others`."""
+        self._is_just_scanned = False
         if self._left is None:
             self._left = await self._look()
 
     async def changes_by_others(self) -> list[str]:
         """What somebody else has changed since `watch`, a line for each entry; told once. The tree is gone on with as
         it is then."""
-        if self._left is None:
-            return []
-        before = looks_of(self._left) if isinstance(self._left, Manifest) else self._left
-        self._left = await self._look()
-        changes = changes_between(before, self._left)
+        changes, self._seen = self._seen, []
+        if self._left is not None and not self._is_just_scanned:
+            before, self._left = self._left, await self._look()
+            changes += changes_between(before, self._left)
+        self._is_just_scanned = False
         if changes:
             with contextlib.suppress(HarnessError):  # What can't be read any more, the next action will tell.
                 await run_file_work(self._go_on_with_what_is_there)
@@ -169,10 +176,10 @@ class TreeFileWriter:
 
     def _run(self, perform: Callable[[TreeStep], Result], draws: random.Random) -> Result:
         """Perform a step with the root open, and give the directories that it touched their times."""
-        self._left = None
+        self._left, self._is_just_scanned = None, False
         try:
             with self._opened_root() as root_fd:
-                step = TreeStep(self._tree, self._allowed, self._total_bytes_max, root_fd, draws)
+                step = TreeStep(self._tree, self._allowed, self._total_bytes_max, root_fd, draws, self._memory)
                 try:
                     return perform(step)
                 finally:
@@ -209,6 +216,7 @@ class TreeFileWriter:
 
     def _load(self) -> Manifest:
         """Draw the picture anew from what is on disk."""
+        self._memory.forget_expected()
         scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
         self._tree = tree_state_of(scan)
         return scan.manifest
@@ -223,11 +231,13 @@ class TreeFileWriter:
     def _scan(self) -> Manifest:
         manifest = scan_changes(self._data_directory, self._tree.segments_of, self._memory)
         self._tree.learn(manifest)
-        self._left = manifest
+        if self._left is not None:
+            self._seen += changes_between(self._left, manifest)
+        self._left, self._is_just_scanned = manifest, True
         return manifest
 
     def _adopt(self, tree: Path) -> Manifest:
-        self._left = None
+        self._left, self._is_just_scanned = None, False
         try:
             os.rename(self._data_directory, self._discarded)
             os.rename(tree, self._data_directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from snapstorm.errors import HarnessError
 from snapstorm.filesystem import writer as writer_module
 from snapstorm.filesystem.file_memory import PROVED_EVERY, TICK_NS_MAX, FileMemory
 from snapstorm.filesystem.scanner import FileReader, scan_changes, scan_tree
-from snapstorm.filesystem.writer import open_writer
-from snapstorm.model.actions import ChangeMetadata, DeleteFiles, ModifyFiles, Span, WriteRandomFiles
+from snapstorm.filesystem.writer import TreeFileWriter, open_writer
+from snapstorm.model.actions import ChangeMetadata, DeleteFiles, FileAction, ModifyFiles, Span, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Entry, Manifest, Segment
 from snapstorm.runtime.clock import Clock
@@ -111,6 +111,77 @@ def test_a_file_that_changes_without_a_stamp_is_an_error(tmp_path: Path) -> None
 
 def _other_content(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, digest=b"\0" * 32)
+
+
+def tamper(file: Path) -> None:
+    """Another byte in the middle, and the time of modification as it was."""
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[50] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+CHANGES_THAT_SHOW: dict[str, Callable[[Path], object]] = {
+    "mode": lambda file: file.chmod(0o111),
+    "time": os.utime,
+    "size": lambda file: os.truncate(file, 90),
+    "another name": lambda file: file.with_name("another").hardlink_to(file),
+}
+
+
+async def open_new_tree(data: Path) -> TreeFileWriter:
+    writer = await open_writer(data_directory=data, capabilities=Capabilities())
+    await writer.apply(WriteRandomFiles(count=9, size_bytes=100, depth=0, odd_percent=0), random.Random(3))
+    return writer
+
+
+async def test_new_small_files_are_not_read(tmp_path: Path, read: list[int]) -> None:
+    """They are what was written; also when they are scanned again at once, and from time to time they are read."""
+    writer = await open_new_tree(tmp_path / "data")
+    for number in range(PROVED_EVERY):
+        manifest = await writer.scan()
+        assert bool(read) == (number == PROVED_EVERY - 1)
+    assert manifest == scan_tree(tmp_path / "data", writer._tree.segments_of)
+
+
+async def test_what_somebody_else_writes_to_a_new_file_is_not_taken_for_the_writers(tmp_path: Path) -> None:
+    """A target that changes what it is to back up, and hides that, gives back what was never written."""
+    writer = await open_new_tree(tmp_path / "data")
+    written = scan_tree(tmp_path / "data", writer._tree.segments_of)
+    tamper(tmp_path / "data" / os.fsdecode(written.entries[1].path))
+    assert await writer.scan() == written
+    assert scan_tree(tmp_path / "data", writer._tree.segments_of) != written
+
+
+@pytest.mark.parametrize("change", CHANGES_THAT_SHOW)
+async def test_a_new_file_that_looks_different_is_read(tmp_path: Path, read: list[int], change: str) -> None:
+    """Whatever it looks like then is what it is."""
+    writer = await open_new_tree(tmp_path / "data")
+    file = tmp_path / "data" / os.fsdecode((await writer.scan()).entries[1].path)
+    read.clear()
+    CHANGES_THAT_SHOW[change](file)
+    manifest = await writer.scan()
+    assert len(read) == 1
+    assert _without_segments(manifest) == _without_segments(scan_tree(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("action", [ModifyFiles(count=1), ChangeMetadata(count=1), DeleteFiles(percent=10)])
+async def test_after_any_other_change_new_files_are_read(tmp_path: Path, read: list[int], action: FileAction) -> None:
+    """Not every change shows, as that of an extended attribute."""
+    writer = await open_new_tree(tmp_path / "data")
+    await writer.apply(action, random.Random(4))
+    assert _without_segments(await writer.scan()) == _without_segments(scan_tree(tmp_path / "data"))
+    assert len(read) >= 8
+
+
+async def test_a_file_that_was_replaced_by_a_new_one_is_that(tmp_path: Path) -> None:
+    """What is known goes with the file: a name that comes again is another file."""
+    writer = await open_new_tree(tmp_path / "data")
+    await writer.scan()
+    for seed in range(4, 9):
+        await writer.apply(DeleteFiles(percent=100), random.Random(seed))
+        await writer.apply(WriteRandomFiles(count=9, size_bytes=100, depth=0, odd_percent=0), random.Random(3))
+        assert await writer.scan() == scan_tree(tmp_path / "data", writer._tree.segments_of)
 
 
 async def test_a_writer_knows_its_tree_as_well_as_by_reading_all_of_it(

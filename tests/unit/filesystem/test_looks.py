@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.filesystem.looks import changes_between, looks_of, looks_of_tree
+from snapstorm.filesystem.looks import TreeLooks, changes_between, looks_of, looks_of_tree
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import (
@@ -114,6 +114,48 @@ async def test_each_change_by_another_is_told_once(
     for seed, action in enumerate(ACTIONS):
         await writer.apply(action, random.Random(seed))
     assert await writer.scan() == scan_tree(data, writer._tree.segments_of)
+
+
+@pytest.mark.parametrize("is_scanned", [True, False])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_each_change_by_another_is_seen_by_a_scan(
+    writer: TreeFileWriter, data: Path, change: Callable[[Path], object], is_scanned: bool
+) -> None:
+    """And told when somebody asks, also after the target was asked again; what comes after is told, too."""
+    await write(writer)
+    if is_scanned:
+        await writer.scan()
+    await writer.watch()
+    change(first_file(data))
+    assert await writer.scan() == scan_tree(data, writer._tree.segments_of)
+    if is_scanned:
+        await writer.watch()
+    found = await writer.changes_by_others()
+    assert any(CHANGES[change] in line for line in found), found
+    assert await writer.changes_by_others() == []
+    await writer.scan()
+    await writer.watch()
+    (data / "another").write_bytes(b"x")
+    assert [line for line in await writer.changes_by_others() if line == "another: is new"]
+
+
+async def test_a_scan_is_a_look(writer: TreeFileWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a tree is gone through once before each snapshot; once the target was asked, it is looked at again."""
+    looks: list[int] = []
+
+    async def look() -> TreeLooks:
+        looks.append(1)
+        return looks_of_tree(writer.data_directory)
+
+    monkeypatch.setattr(writer, "_look", look)
+    await write(writer)
+    for number in range(3):
+        await writer.scan()
+        assert await writer.changes_by_others() == []
+        assert len(looks) == number
+        await writer.watch()
+        assert await writer.changes_by_others() == []
+        assert len(looks) == number + 1
 
 
 @pytest.mark.parametrize("seed", range(6))
