@@ -80,25 +80,31 @@ class LedgerBase:
             await checkpoint()
         finally:
             if batch is self._batch:
-                with self._explained(), self.around_transaction():
-                    self._commit(batch)
+                try:
+                    with self.around_transaction():
+                        self._commit(batch)
+                except sqlite3.Error as error:
+                    raise translated(error, None) from error
             if batch.error is not None:
                 raise translated(batch.error, None)
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        with self._explained(), self.around_transaction():
-            batch = self._batch
-            if batch is None:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._batch = batch = _Batch()
-            try:
-                yield self._connection.execute
-            except BaseException as error:
-                self._fail(batch, error)
-                raise
-            if not self._is_committing_later:
-                self._commit(batch)
+        try:
+            with self.around_transaction():
+                batch = self._batch
+                if batch is None:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    self._batch = batch = _Batch()
+                try:
+                    yield self._connection.execute
+                except BaseException as error:
+                    self._fail(batch, error)
+                    raise
+                if not self._is_committing_later:
+                    self._commit(batch)
+        except sqlite3.Error as error:
+            raise translated(error, None) from error
 
     def _commit(self, batch: _Batch) -> None:
         try:
@@ -117,11 +123,3 @@ class LedgerBase:
         # SQLite rolls back by itself after a full disk; a second ROLLBACK would hide the reason.
         with suppress(sqlite3.Error):
             self._connection.execute("ROLLBACK")
-
-    @staticmethod
-    @contextmanager
-    def _explained() -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise translated(error, None) from error

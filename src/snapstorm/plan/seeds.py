@@ -15,5 +15,5 @@ SEED_MAX = (1 << 63) - 1
 
 def stream(*names: int | str) -> random.Random:
     """The stream of random numbers with this name: equal names give equal streams on every machine and Python."""
-    digest = blake3.blake3("\x1f".join(f"{type(name).__name__}:{name}" for name in names).encode()).digest()
+    digest = blake3.blake3("\x1f".join([f"{type(name).__name__}:{name}" for name in names]).encode()).digest()
     return random.Random(int.from_bytes(digest, "big"))

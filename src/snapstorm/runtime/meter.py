@@ -7,8 +7,7 @@ those of the run, and all but the target's are what it could be shorter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from enum import StrEnum
 
 
@@ -33,37 +32,46 @@ class Meter:
 
     def __init__(self, now_seconds: Callable[[], float]) -> None:
         self._now_seconds = now_seconds
-        self._busy = dict.fromkeys(Work, 0)
-        self._seconds = dict.fromkeys(Work, 0.0)
+        self._kinds = {work: _Kind(self) for work in Work}
+        self._in_order = tuple(self._kinds.values())
+        self._waiting = self._kinds[Work.WAITING]
         self._since_seconds = now_seconds()
 
-    @contextmanager
-    def busy(self, work: Work) -> Iterator[None]:
-        """Work of this kind is done in the block, or waited for."""
-        self.begin(work)
-        try:
-            yield
-        finally:
-            self.end(work)
-
-    def begin(self, work: Work) -> None:
-        """Work of this kind begins; another piece of it may be going on."""
-        self._account()
-        self._busy[work] += 1
-
-    def end(self, work: Work) -> None:
-        """A piece of work of this kind has ended."""
-        self._account()
-        self._busy[work] -= 1
+    def busy(self, work: Work) -> _Kind:
+        """Work of this kind is done in the block, or waited for; other pieces of it may be going on."""
+        return self._kinds[work]
 
     @property
     def seconds_by_work(self) -> dict[Work, float]:
         """Until now."""
-        self._account()
-        return dict(self._seconds)
+        self.account()
+        return {work: kind.seconds for work, kind in self._kinds.items()}
 
-    def _account(self) -> None:
-        now_seconds = self._now_seconds()
-        current = next((work for work, count in self._busy.items() if count), Work.WAITING)
-        self._seconds[current] += now_seconds - self._since_seconds
+    def account(self) -> None:
+        """Give the time since the last call to the kind to which it belongs."""
+        now_seconds, current = self._now_seconds(), self._waiting
+        for kind in self._in_order:
+            if kind.pieces:
+                current = kind
+                break
+        current.seconds += now_seconds - self._since_seconds
         self._since_seconds = now_seconds
+
+
+class _Kind:
+    """One kind of work; as a block, a piece of it. There are several such blocks to each action, so it is plain."""
+
+    __slots__ = ("_meter", "pieces", "seconds")
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.pieces = 0
+        self.seconds = 0.0
+
+    def __enter__(self) -> None:
+        self._meter.account()
+        self.pieces += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._meter.account()
+        self.pieces -= 1

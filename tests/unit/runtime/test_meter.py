@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from snapstorm.runtime.meter import Meter, Work
@@ -24,11 +26,12 @@ def test_each_second_belongs_to_the_first_kind_that_is_busy() -> None:
         with meter.busy(Work.TARGET), meter.busy(Work.TARGET):
             time.now += 4
         time.now += 8
-    meter.begin(Work.LEDGER)
-    time.now += 16
-    with meter.busy(Work.WRITING):
-        meter.end(Work.LEDGER)
-        time.now += 32
+    with ExitStack() as stack:
+        stack.enter_context(meter.busy(Work.LEDGER))
+        time.now += 16
+        with meter.busy(Work.WRITING):
+            stack.close()
+            time.now += 32
     seconds = meter.seconds_by_work
     assert {work: value for work, value in seconds.items() if value} == {
         Work.WAITING: 1,
