@@ -135,8 +135,8 @@ class Bench:
     def _first_action_and_peers(kopia: str) -> tuple[float, float, float]:
         with scratch_directory() as scratch:
             bed = scratch / "bed"
-            argv = [*SNAPSTORM, "run", "one-large-file", "--option", "write-random-files.size_bytes=1000"]
-            argv += ["--clients", "4", "--testbed", str(bed), "--progress", "plain"]
+            argv = [*SNAPSTORM, "run", "--config", str(HERE / "first-action.toml")]
+            argv += ["--testbed", str(bed), "--progress", "plain"]
             began = time.perf_counter()
             with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
                 assert process.stderr is not None
