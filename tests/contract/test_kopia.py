@@ -221,6 +221,27 @@ async def test_caches_can_hide_a_loss_but_not_from_the_auditor(scratch: Path, mo
             await client.snapshotter.restore_snapshot(snapshot, client.free_path())
 
 
+async def test_caches_go_when_somebody_connects(scratch: Path) -> None:
+    """Those of who connects, and what killed runs have set aside, also of clients that don't come back."""
+    async with open_bench("kopia", scratch) as bench:
+        client = await bench.client()
+        (client.data / "file").write_bytes(os.urandom(3_000_000))
+        snapshot, _ = await client.snapshot()
+        await client.snapshotter.restore_snapshot(snapshot, client.free_path())
+    connection = bench.place.client(client.name)
+    assert any(path.is_file() for path in (connection / "cache").rglob("*"))
+    (connection / "cache" / "mark").write_bytes(b"x")
+    gone = connection.parent.parent / "gone@storm" / "connection"
+    for directory in (connection, gone, bench.place.server, bench.place.server / "impostors" / "gone@storm"):
+        (directory / "cache.discarded-0badcafe" / "sub").mkdir(parents=True)
+    async with open_bench("kopia", scratch, is_new=False) as bench:
+        again = bench.server.client(client.name)
+        await again.connect()
+        assert not (connection / "cache" / "mark").exists()
+        assert list(scratch.rglob("*.discarded-*")) == []
+        await again.restore_snapshot(snapshot, client.free_path())
+
+
 @pytest.mark.parametrize("mode", list(Mode))
 async def test_repository_that_is_not_ours_is_refused(scratch: Path, mode: Mode) -> None:
     """A place that is not empty, a repository that is missing, and one with another password: one line each."""

@@ -212,6 +212,23 @@ async def test_removed_client_is_refused(bench: Bench) -> None:
     assert await client.listed() == {snapshot}
 
 
+@pytest.mark.parametrize("name", ["memory", "kopia"])
+async def test_a_client_that_was_foreseen_is_like_any_other(scratch: Path, name: str) -> None:
+    """It may be added before anybody asks for it; but once it is removed, it is refused until it is added again."""
+    foreseen = ["ahead-1@storm", "ahead-2@storm"]
+    async with open_bench(name, scratch, clients_ahead=foreseen) as bench:
+        for _ in range(2):
+            await bench.server.add_clients(foreseen)
+            for client in foreseen:
+                snapshotter = bench.server.client(client)
+                await snapshotter.connect()
+                assert await snapshotter.list_snapshots() == ()
+            for client in foreseen:
+                await bench.server.remove_client(client)
+                with pytest.raises(AccessDenied):
+                    await bench.server.client(client).list_snapshots()
+
+
 async def test_impostor_is_refused(bench: Bench, client: Client) -> None:
     """A wrong password gets in nowhere, and does not disturb the real client."""
     if not bench.server.has_permissions:

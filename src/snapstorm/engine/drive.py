@@ -120,7 +120,7 @@ class ClientPart:
             try:
                 await self.arrivals.wait_for(self.client.name, only_files=True)
                 for step in self.scenario.steps:
-                    if asks_target(step.make(), self.client.name, self.run.ledger):
+                    if step.alone or asks_target(step.make(), self.client.name, self.run.ledger):
                         await self.arrivals.wait_for(self.client.name)
                     await self._do_alone(step) if step.alone else await self._do(step)
             finally:

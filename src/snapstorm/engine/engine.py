@@ -25,6 +25,7 @@ from snapstorm.engine.run import Run
 from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Choice, Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.storage import StorageMark
+from snapstorm.engine.sweep import Sweep
 from snapstorm.errors import (
     NoSpaceError,
     OperationPartial,
@@ -523,19 +524,19 @@ class Engine:
                 if self._room.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
                     return
 
-    async def sweep_one(self, client: str, operation: str, on_answered: Callable[[], None]) -> bool:
+    async def sweep_one(self, client: str, operation: str, sweep: Sweep) -> bool:
         """Restore and compare the live snapshot that this operation created. Returns whether it came back exactly.
 
         What this run has already restored as its client is restored straight from the repository, where that is
-        possible, so that each way to it is taken once. Once `on_answered` was called, the target is not asked for it
-        again.
+        possible, so that each way to it is taken once. The sweep is told when the target has given it; once all of the
+        sweep is answered, the target is asked for nothing again.
         """
         is_answered = False
 
         def answered() -> None:
             nonlocal is_answered
             is_answered = True
-            on_answered()
+            sweep.answer()
 
         with acting_as(client):
             found = self._run.ledger.expectations_of_operations([operation])
@@ -547,12 +548,14 @@ class Engine:
             try:
                 outcome = await self._restore(step, found[0], through=through, on_answered=answered)
             except NoSpaceError as error:
-                if is_answered:
+                if sweep.answered.is_set():
                     raise
                 # The room that the client's own files take is better spent on this: the last of them have been backed
                 # up, if they are to be. Each time halves them, so this ends.
                 await self._make_room(step, error)
-                return await self.sweep_one(client, operation, on_answered)
+                if is_answered:
+                    sweep.ask_again()
+                return await self.sweep_one(client, operation, sweep)
             finally:
                 self._forget_commands(step)
         return isinstance(outcome, Ok) and outcome.value.is_equal

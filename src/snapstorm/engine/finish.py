@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-
-import anyio
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.locks import must_be_refused
 from snapstorm.engine.multiclient import MultiClientSnapshotter
 from snapstorm.engine.run import Run
+from snapstorm.engine.sweep import Sweep
 from snapstorm.engine.together import plain_task_group, together
 from snapstorm.errors import TargetError
 from snapstorm.model.events import SweepAdvanced
@@ -24,41 +22,6 @@ from snapstorm.model.work import Work
 
 TIMED_OUT_AGAIN_TRIES = 3
 SWEEP_AT_ONCE = 4
-
-
-@dataclass
-class Sweep:
-    """A sweep that goes on beside something else."""
-
-    snapshots: int
-    """How many live snapshots are to be restored."""
-    begun: int = 0
-    unanswered: int = 0
-    is_cut: bool = False
-    """No more of them are begun: its time is up."""
-    answered: anyio.Event = field(default_factory=anyio.Event)
-    """The target has nothing more to restore; the last of what it gave may still be compared."""
-    over: anyio.Event = field(default_factory=anyio.Event)
-
-    def begin(self) -> None:
-        """One more is asked for."""
-        self.begun += 1
-        self.unanswered += 1
-
-    def answer(self) -> None:
-        """One was given. One that never is, because it fails, keeps this from being answered before it is over."""
-        self.unanswered -= 1
-        self.look()
-
-    def cut(self) -> None:
-        """Begin no more."""
-        self.is_cut = True
-        self.look()
-
-    def look(self) -> None:
-        """Say so if nothing is left to be answered."""
-        if self.unanswered == 0 and (self.is_cut or self.begun == self.snapshots):
-            self.answered.set()
 
 
 class Finisher:
@@ -119,8 +82,7 @@ class Finisher:
         await together([functools.partial(self._sweep_some, waiting, sweep, deadline, unverified)] * SWEEP_AT_ONCE)
         await self.repeat_suspects()
         self._count_unverified(unverified, began)
-        sweep.answered.set()
-        sweep.over.set()
+        sweep.end()
 
     async def _sweep_some(
         self, waiting: Iterable[tuple[str, str]], sweep: Sweep, deadline: float | None, unverified: list[str]
@@ -132,7 +94,7 @@ class Finisher:
                 sweep.cut()
                 return
             sweep.begin()
-            is_verified = await self._engine.sweep_one(client, operation, sweep.answer)
+            is_verified = await self._engine.sweep_one(client, operation, sweep)
             tally.sweep_verified += is_verified  # Read after the wait: others add to it meanwhile.
             unverified.extend([] if is_verified else [operation])
             tally.sweep_left -= 1

@@ -32,17 +32,21 @@ class SourceWatch:
         if not step.is_own:  # What snapstorm asks for itself may run beside the client's own changes.
             await self._writer.watch()
 
-    async def check(self, step: Step) -> None:
-        """The current client is about to change its files: they must be as it has left them."""
-        step.violations.extend(await self._check(step.client))
+    async def check(self, step: Step) -> bool:
+        """The current client is about to change its files: they must be as it has left them. Returns whether they
+        were."""
+        changes, violations = await self._check(step.client)
+        step.violations.extend(violations)
+        return not changes
 
     async def scan(self, step: Step) -> Manifest:
         """What the current client's files are, which must be as it has left them: one look at the tree tells both."""
         try:
             manifest = await self._writer.scan()
         except HarnessError:
-            # Somebody may have taken away what is to be read: that is told first, and gone on from.
-            await self.check(step)
+            # Somebody may have taken away what is to be read: that is told, and gone on from.
+            if await self.check(step):
+                raise
             manifest = await self._writer.scan()
         await self.check(step)
         return manifest
@@ -53,10 +57,11 @@ class SourceWatch:
             with acting_as(client):
                 await self._check(client)
 
-    async def _check(self, client: str) -> list[Violation]:
+    async def _check(self, client: str) -> tuple[Sequence[str], list[Violation]]:
+        """What others have changed, and the violation that it is, unless that was told already."""
         changes = await self._writer.changes_by_others()
         if not changes:
-            return []
+            return [], []
         more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
         violation = self._checker.report(
             Guarantee.SOURCE_UNTOUCHED,
@@ -65,4 +70,4 @@ class SourceWatch:
             operation=self._latest.get(client),
             texts={"changes.txt": "".join(f"{line}\n" for line in changes)},
         )
-        return [] if violation is None else [violation]
+        return changes, [] if violation is None else [violation]

@@ -30,9 +30,14 @@ def set_aside(path: Path) -> list[Path]:
     try:
         if path.exists():
             path.rename(path.with_name(f"{path.name}{_ASIDE}{secrets.token_hex(4)}"))
-        return list(path.parent.glob(f"{path.name}{_ASIDE}*"))
     except OSError as error:
         raise explain_os_error(os.fsencode(path), error) from error
+    return left_aside(path)
+
+
+def left_aside(path: Path) -> list[Path]:
+    """What was set aside of `path` and is there still, because a run was killed."""
+    return list(path.parent.glob(f"{path.name}{_ASIDE}*"))
 
 
 async def remove_many_trees(runner: ProcessRunner, paths: Sequence[Path], urgency: Urgency = Urgency.NORMAL) -> None:

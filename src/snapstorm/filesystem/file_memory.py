@@ -62,15 +62,20 @@ class FileMemory:
         """Files may be changed in ways that don't show."""
         self._written.clear()
 
+    def forget_all(self) -> None:
+        """What is known of the files is to be found out anew."""
+        self._written.clear()
+        self._known.clear()
+
     def begin_scan(self) -> None:
         """A scan of the whole tree begins; what it does not meet is forgotten."""
         self._found = {}
         self._trusted_before_ns = self._clock.wall_ns() - TICK_NS_MAX
         self._is_proving = self._scans % PROVED_EVERY == PROVED_EVERY - 1
-        self._scans += 1
 
     def end_scan(self) -> None:
-        """It has come to its end."""
+        """It has come to its end. One that fails does not count: what it was to prove is not proved."""
+        self._scans += 1
         self._known, self._found = self._found, {}
         for path in self._known:
             self._written.pop(path, None)

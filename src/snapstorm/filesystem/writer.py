@@ -127,6 +127,7 @@ class TreeFileWriter:
         if changes:
             with contextlib.suppress(HarnessError):  # What can't be read any more, the next action will tell.
                 await run_file_work(self._go_on_with_what_is_there)
+                self._left = await self._look()
         return changes
 
     async def _look(self) -> TreeLooks:
@@ -216,7 +217,7 @@ class TreeFileWriter:
 
     def _load(self) -> Manifest:
         """Draw the picture anew from what is on disk."""
-        self._memory.forget_expected()
+        self._memory.forget_all()
         scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
         self._tree = tree_state_of(scan)
         return scan.manifest
@@ -231,8 +232,11 @@ class TreeFileWriter:
     def _scan(self) -> Manifest:
         manifest = scan_changes(self._data_directory, self._tree.segments_of, self._memory)
         self._tree.learn(manifest)
-        if self._left is not None:
-            self._seen += changes_between(self._left, manifest)
+        changes = [] if self._left is None else changes_between(self._left, manifest)
+        if changes:
+            # What is known of these files is of what they were before.
+            self._seen += changes
+            manifest = self._load()
         self._left, self._is_just_scanned = manifest, True
         return manifest
 

@@ -9,8 +9,9 @@ import pytest
 
 from snapstorm.engine import restores as restores_module
 from snapstorm.engine.client import Client
-from snapstorm.engine.finish import Finisher, Sweep
+from snapstorm.engine.finish import Finisher
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
+from snapstorm.engine.sweep import Sweep
 from snapstorm.errors import NoSpaceError, OperationFailed
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Guarantee

@@ -192,8 +192,8 @@ class KopiaServer(DirectAccess):
 
     address: ServerAddress
     process: ServerProcess
-    added_ahead: frozenset[str] = frozenset()
-    """Users that were added while the server started."""
+    added_ahead: set[str] = field(default_factory=set)
+    """Users that were added while the server started, until they are let in."""
     known: set[str] = field(default_factory=set)
     """Clients that have been let in."""
 
@@ -210,12 +210,14 @@ class KopiaServer(DirectAccess):
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
         password_by_client = {client: self._password(client) for client in clients if client not in self.added_ahead}
+        self.added_ahead.difference_update(clients)  # Once: who is removed later is to be added again.
         self.known.update(clients)
         await side_by_side(*(functools.partial(self.repository.add_user, *pair) for pair in password_by_client.items()))
         await self.refresh()
 
     async def remove_client(self, client: str) -> None:
         """Let this client in no more. Without the refresh Kopia would for over 40 s (measured)."""
+        self.added_ahead.discard(client)
         await self.repository.delete_user(client)
         await self.refresh()
 
@@ -342,7 +344,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
             nonlocal url
             url = await process.url()
 
-        ahead = frozenset(place.clients_ahead if place.is_new else ())
+        ahead = set(place.clients_ahead if place.is_new else ())
         # Maintenance and rules are read from the repository when they are needed, and `add_clients` refreshes.
         await side_by_side(
             wait,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
@@ -88,6 +90,7 @@ class KopiaTarget:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
         programs = Programs([program.path for program in self._executables], place.seed)
         kopia = Kopia(programs, self._runner, place.operation_seconds_max)
+        await remove_many_trees(self._runner, _caches_left_aside(place))
         if self._operator is not None:
             async with use_server(kopia, place, self._operator) as operated:
                 yield operated
@@ -105,3 +108,9 @@ class KopiaTarget:
             return
         async with serve(access) as server:
             yield server
+
+
+def _caches_left_aside(place: TargetPlace) -> list[Path]:
+    """Caches that a killed run had set aside, also of clients that don't come back."""
+    connections = [*place.directory.glob("clients/*/connection"), *place.server.glob("impostors/*")]
+    return [path for connection in connections for path in left_aside(connection / "cache")]
