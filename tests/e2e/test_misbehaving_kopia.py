@@ -81,6 +81,21 @@ if argv[:2] == ["snapshot", "list"] and nth(2):
     sys.exit(0)
 """
 
+DATES_TO_2001 = """
+if argv[:2] == ["snapshot", "list"] and nth(2):
+    listed = json.loads(run(argv).stdout)
+    listed[0]["startTime"] = "2001-02-03T04:05:06Z"
+    print(json.dumps(listed))
+    sys.exit(0)
+"""
+
+TELLS_NO_TIME = """
+if argv[:2] == ["snapshot", "create"] and nth(2):
+    shown = json.loads(run(argv).stdout)
+    print(json.dumps({**shown, "startTime": "yesterday"}))
+    sys.exit(0)
+"""
+
 CLAIMS_A_FULL_DISK = """
 if argv[:2] == ["snapshot", "create"] and nth(2):
     sys.exit("error uploading: no space left on device")
@@ -129,6 +144,8 @@ ENTRIES = {
         (DELETES_WHAT_IT_ACKNOWLEDGED, "acknowledged-stays-listed"),
         (ACKNOWLEDGES_IN_GARBAGE, "available"),
         (SHOWS_A_GHOST, "nothing-unrequested"),
+        (DATES_TO_2001, "acknowledged-stays-listed"),
+        (TELLS_NO_TIME, "available"),
         (LOSES_PACKS_AFTER_THE_LAST_ACTION, "restored-exactly"),
         (CLAIMS_A_FULL_DISK, "available"),
         (HANGS_AFTER_DELETING, "available"),
@@ -140,6 +157,8 @@ ENTRIES = {
         "deletes-what-it-acknowledged",
         "acknowledges-in-garbage",
         "shows-a-ghost",
+        "dates-to-2001",
+        "tells-no-time",
         "loses-packs-that-caches-still-hold",
         "claims-a-full-disk",
         "hangs-after-deleting",

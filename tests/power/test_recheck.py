@@ -81,12 +81,26 @@ def with_a_stranger(observed: Observed) -> bytes | None:
     return encode_listing(replace(listing, entries=(*listing.entries, *entries))) if entries else None
 
 
+def with_another_time(observed: Observed) -> bytes | None:
+    listing = decode_listing(observed.encoded)
+    moved = [
+        replace(one, particulars=one.particulars._replace(began_us=0)) for one in listing.entries if one.particulars
+    ]
+    return encode_listing(replace(listing, entries=(*moved[:1], *listing.entries[1:]))) if moved else None
+
+
+def of_another_time(observed: Observed) -> bytes:
+    receipt, there = decode_receipt(observed.encoded)
+    return encode_receipt(replace(receipt, began_us=0), there)
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "guarantee"),
     [
         (ObservationKind.RESTORE, with_another_digest, Guarantee.RESTORED_EXACTLY),
         (ObservationKind.RECEIPT, with_more_files, Guarantee.PARTIAL_IS_REPORTED),
         (ObservationKind.LISTING, without_a_snapshot, Guarantee.ACKNOWLEDGED_STAYS_LISTED),
+        (ObservationKind.LISTING, with_another_time, Guarantee.ACKNOWLEDGED_STAYS_LISTED),
         (ObservationKind.LISTING, with_a_ghost, Guarantee.NOTHING_UNREQUESTED),
         (ObservationKind.LISTING, with_a_stranger, Guarantee.CLIENTS_ISOLATED),
     ],

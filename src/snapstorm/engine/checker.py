@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from snapstorm.engine.dating import Dating
 from snapstorm.engine.evidence import Evidence, RestoredTree
 from snapstorm.engine.explained import as_document, explain
 from snapstorm.engine.run import Run
@@ -62,6 +63,7 @@ class Checker:
         """`server`: who is asked what is stored of a file that came back wrong."""
         self._run = run
         self.evidence = Evidence(run, server)
+        self._dating = Dating(run.ledger, run.number)
         self._has_noted_unknown_runs = False
         self._has_noted_partial = False
         self._tables: dict[str, tuple[Capabilities, bool]] = {}
@@ -240,10 +242,20 @@ class Checker:
     # Snapshots and listings.
 
     def judge_receipt(
-        self, receipt: SnapshotReceipt, manifest: Manifest, *, client: str, operation: str
+        self, receipt: SnapshotReceipt, manifest: Manifest, *, client: str, operation: str, began_seconds: float
     ) -> list[Violation]:
-        """Hold what the target says that it took against what was there."""
+        """Hold what the target says that it took, and when, against what was there, and the clock. It was asked for at
+        `began_seconds` of the run's clock."""
         is_id_of_another = self._run.ledger.is_id_of_another(receipt.id, operation)
+        self._watch_clock()
+        judged = judge_receipt(
+            receipt,
+            manifest.counts,
+            operation,
+            is_id_of_another=is_id_of_another,
+            span=self._dating.span(began_seconds, self._run.now_seconds()),
+        )
+        self._dating.said.acknowledge(operation, receipt.particulars)
         found = [
             self.report(
                 finding.guarantee,
@@ -253,9 +265,16 @@ class Checker:
                 expectation=operation,
                 operation=operation,
             )
-            for finding in judge_receipt(receipt, manifest.counts, operation, is_id_of_another=is_id_of_another)
+            for finding in judged
         ]
         return [violation for violation in found if violation is not None]
+
+    def _watch_clock(self) -> None:
+        """Come to this moment; once the clock was set, say so, and hold nothing against it any more."""
+        run = self._run
+        if self._dating.notices_clock_set(run.clock.wall_ns(), run.now_seconds()):
+            run.note("this machine's clock was set during the run: when its snapshots were taken is not judged")
+        self._dating.come_to(run.now_seconds())
 
     def _note_of_unknown_runs(self, snapshots: Sequence[str]) -> None:
         """Say once that there are snapshots about which nothing is known."""
@@ -271,7 +290,8 @@ class Checker:
         ledger = self._run.ledger
         of_client = {found.operation: found for found in ledger.expectations(listing.client, OPEN_STATES)}
         tagged = ledger.expectations_of_operations(sorted(tagged_operations(listing) - of_client.keys()))
-        judgement: ListingJudgement = judge_listing(listing, concerned(listing, of_client, tagged))
+        self._watch_clock()
+        judgement: ListingJudgement = judge_listing(listing, concerned(listing, of_client, tagged), self._dating.said)
         if operation is not None:
             with ledger.committing_later():  # Settling commits both.
                 ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))

@@ -279,7 +279,9 @@ class Engine:
             self._run.ledger.taint(operation, damage.number)
         self._run.tally.snapshots_acknowledged += 1
         receipt = outcome.value
-        step.violations += self._checker.judge_receipt(receipt, manifest, client=step.client, operation=operation)
+        step.violations += self._checker.judge_receipt(
+            receipt, manifest, client=step.client, operation=operation, began_seconds=began_seconds
+        )
         return Ok(TakenSnapshot(receipt.id, manifest))
 
     # Restores.

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from snapstorm.engine.dating import Dating
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.observations import Observed
@@ -200,6 +201,7 @@ class _Recheck:
         before = (as_of(expectation, began) for expectation in self._recorded.values())
         self._expected = PastExpectations(expectation for expectation in before if expectation is not None)
         self._digests: dict[tuple[str, str, bytes], bytes] = {}
+        self._dating = Dating(ledger, run_number)
 
     def result(self) -> Recheck:
         found: dict[_Key, _Found] = {}
@@ -264,9 +266,11 @@ class _Recheck:
 
     def _judge_listing(self, operation: RecordedOperation, listing: Listing) -> Iterator[_Found]:
         tagged = (self._expected.get(one) for one in sorted(tagged_operations(listing)))
+        self._dating.come_to(operation.ended_seconds or operation.began_seconds)
         judgement = judge_listing(
             listing,
             concerned(listing, self._expected.open_of(listing.client), [one for one in tagged if one is not None]),
+            self._dating.said,
         )
         self._expected.settle(judgement.settled, listing.ended_tick)
         self._recheck.judged[ObservationKind.LISTING] += 1
@@ -277,8 +281,10 @@ class _Recheck:
         receipt, there = decode_receipt(observed.encoded)
         is_id_of_another = self._expected.is_id_of_another(receipt.id, operation.id)
         self._recheck.judged[ObservationKind.RECEIPT] += 1
-        for finding in judge_receipt(receipt, there, operation.id, is_id_of_another=is_id_of_another):
+        span = self._dating.span_of(operation.id)
+        for finding in judge_receipt(receipt, there, operation.id, is_id_of_another=is_id_of_another, span=span):
             yield _Found(finding, operation.client, operation.id, operation.id)
+        self._dating.said.acknowledge(operation.id, receipt.particulars)
 
     def _judge_restore(self, operation: RecordedOperation, restore: RestoreObservation) -> Iterator[_Found]:
         expectation = self._recorded.get(restore.of)

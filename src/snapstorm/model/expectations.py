@@ -9,11 +9,11 @@ before it began. Nothing but a deletion that the run asked for ends a live expec
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from snapstorm.model.dating import SaidSoFar, run_of
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ListedSnapshot
 
@@ -36,8 +36,6 @@ class State(StrEnum):
     ABSENT = "absent"
     """A creation in doubt that turned out not to have happened."""
 
-
-_OPERATION_ID = re.compile(r"r(\d+)-")
 
 IN_DOUBT = frozenset({State.CREATING, State.CREATION_IN_DOUBT, State.DELETING, State.DELETION_IN_DOUBT})
 
@@ -121,8 +119,12 @@ class ListingJudgement:
     """Snapshots that can't be judged: a run that the ledger does not know may have asked for them."""
 
 
-def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> ListingJudgement:
-    """Hold a listing against the expectations of the client that was shown it."""
+def judge_listing(
+    listing: Listing, expectations: Iterable[Expectation], said: SaidSoFar | None = None
+) -> ListingJudgement:
+    """Hold a listing against the expectations of the client that was shown it, and against what the target has `said`
+    of the same snapshots so far."""
+    said = said or SaidSoFar({})
     by_operation = {expectation.operation: expectation for expectation in expectations}
     judgement = ListingJudgement()
     complete: dict[str, ListedSnapshot] = {}
@@ -144,7 +146,7 @@ def judge_listing(listing: Listing, expectations: Iterable[Expectation]) -> List
         else:
             complete[entry.operation] = entry
     for expectation in by_operation.values():
-        _judge_expectation(listing, expectation, complete.get(expectation.operation), judgement)
+        _judge_expectation(listing, expectation, complete.get(expectation.operation), said, judgement)
     return judgement
 
 
@@ -155,12 +157,6 @@ def states_after(outcome: str) -> tuple[State, State]:
     if outcome == "failed":
         return State.ABSENT, State.LIVE
     return State.CREATION_IN_DOUBT, State.DELETION_IN_DOUBT
-
-
-def run_of(operation: str) -> int | None:
-    """The number of the run that an operation's id names; None for one that is none of ours."""
-    match = _OPERATION_ID.match(operation)
-    return int(match[1]) if match else None
 
 
 def _is_of_unknown_run(entry: ListedSnapshot, listing: Listing) -> bool:
@@ -187,7 +183,11 @@ def must_be_gone(expectation: Expectation, listing: Listing) -> bool:
 
 
 def _judge_expectation(
-    listing: Listing, expectation: Expectation, entry: ListedSnapshot | None, judgement: ListingJudgement
+    listing: Listing,
+    expectation: Expectation,
+    entry: ListedSnapshot | None,
+    said: SaidSoFar,
+    judgement: ListingJudgement,
 ) -> None:
     if entry is None:
         _judge_unlisted(listing, expectation, judgement)
@@ -225,6 +225,17 @@ def _judge_expectation(
                 expectation.operation,
             )
         )
+    elif must_be_listed(expectation, listing):
+        wrong = said.contradiction(expectation.operation, entry.particulars)
+        if wrong:
+            judgement.findings.append(
+                Finding(
+                    Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+                    f"snapshot {entry.id} is listed as {wrong}",
+                    entry.id,
+                    expectation.operation,
+                )
+            )
 
 
 def _is_elsewhere(entry: ListedSnapshot, expectation: Expectation) -> bool:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import blake3
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
+from snapstorm.model.dating import Span, misdating
 from snapstorm.model.expectations import Expectation, Finding, Listing, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import (
@@ -94,13 +95,20 @@ def fingerprint_of(found: Iterable[Difference]) -> str:
 
 
 def judge_receipt(
-    receipt: SnapshotReceipt, there: Counts, operation: str, *, is_id_of_another: bool
+    receipt: SnapshotReceipt, there: Counts, operation: str, *, is_id_of_another: bool, span: Span | None = None
 ) -> Iterator[Finding]:
-    """Hold what the target says that it took against what was there."""
+    """Hold what the target says that it took against what was there, and when against `span`, if that is known."""
     if is_id_of_another:
         yield Finding(
             Guarantee.ACKNOWLEDGED_STAYS_LISTED,
             f"a new snapshot was acknowledged under the id {receipt.id}, which is that of an earlier one",
+            receipt.id,
+            operation,
+        )
+    if wrong := misdating(receipt.particulars, span):
+        yield Finding(
+            Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+            f"snapshot {receipt.id} was acknowledged as {wrong}",
             receipt.id,
             operation,
         )

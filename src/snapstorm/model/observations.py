@@ -12,7 +12,7 @@ import msgspec
 
 from snapstorm.model.expectations import Listing
 from snapstorm.model.manifest import Counts, Manifest, decode_manifest
-from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 
 LISTED_MAX = 8192
 """A longer listing is not kept: it would not fit, and finding that out takes time."""
@@ -54,6 +54,18 @@ class RestoreObservation(msgspec.Struct, frozen=True, array_like=True):
         return decode_manifest(self.promised), decode_manifest(self.restored)
 
 
+class _Entry(msgspec.Struct, frozen=True, array_like=True):
+    id: str
+    client: str
+    source: str
+    testbed: str | None
+    operation: str | None
+    incomplete: str | None
+    failed_entries: int
+    particulars: Particulars | None = None
+    """Older ledgers have none."""
+
+
 class _Listing(msgspec.Struct, frozen=True, array_like=True):
     client: str
     testbed: str
@@ -63,7 +75,7 @@ class _Listing(msgspec.Struct, frozen=True, array_like=True):
     is_isolated: bool
     is_exclusive: bool
     unknown_runs: list[tuple[int, int]]
-    entries: list[tuple[str, str, str, str | None, str | None, str | None, int]]
+    entries: list[_Entry]
 
 
 class _Receipt(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +84,9 @@ class _Receipt(msgspec.Struct, frozen=True, array_like=True):
     directories: int | None
     size_bytes: int | None
     there: Counts
+    began_us: int | None = None
+    """Older ledgers have none, and no end either."""
+    ended_us: int | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -95,7 +110,16 @@ def encode_listing(listing: Listing) -> bytes | None:
             listing.is_exclusive,
             [(runs.start, runs.stop) for runs in listing.unknown_runs],
             [
-                (one.id, one.client, one.source, one.testbed, one.operation, one.incomplete, one.failed_entries)
+                _Entry(
+                    one.id,
+                    one.client,
+                    one.source,
+                    one.testbed,
+                    one.operation,
+                    one.incomplete,
+                    one.failed_entries,
+                    one.particulars,
+                )
                 for one in listing.entries
             ],
         )
@@ -108,7 +132,7 @@ def decode_listing(encoded: bytes) -> Listing:
     return Listing(
         client=found.client,
         testbed=found.testbed,
-        entries=tuple(ListedSnapshot(*entry) for entry in found.entries),
+        entries=tuple(ListedSnapshot(*msgspec.structs.astuple(entry)) for entry in found.entries),
         began_tick=found.began_tick,
         ended_tick=found.ended_tick,
         is_quiescent=found.is_quiescent,
@@ -120,13 +144,26 @@ def decode_listing(encoded: bytes) -> Listing:
 
 def encode_receipt(receipt: SnapshotReceipt, there: Counts) -> bytes:
     """What the target says that it took, and how much there was."""
-    return _encoder.encode(_Receipt(receipt.id, receipt.files, receipt.directories, receipt.size_bytes, there))
+    return _encoder.encode(
+        _Receipt(
+            receipt.id,
+            receipt.files,
+            receipt.directories,
+            receipt.size_bytes,
+            there,
+            receipt.began_us,
+            receipt.ended_us,
+        )
+    )
 
 
 def decode_receipt(encoded: bytes) -> tuple[SnapshotReceipt, Counts]:
     """Raises ValueError for what is none."""
     found = _receipts.decode(encoded)
-    return SnapshotReceipt(found.id, found.files, found.directories, found.size_bytes), found.there
+    receipt = SnapshotReceipt(
+        found.id, found.files, found.directories, found.size_bytes, found.began_us, found.ended_us
+    )
+    return receipt, found.there
 
 
 def encode_restore(restore: RestoreObservation) -> bytes:

@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from snapstorm.errors import HarnessError
 from snapstorm.model.abilities import Route
@@ -89,14 +89,34 @@ class FileWriter(Protocol):
         ...
 
 
+class Particulars(NamedTuple):
+    """What the target says of a snapshot besides whose it is: when it took it, and how much. None where unsaid.
+
+    Moments are microseconds since 1970.
+    """
+
+    began_us: int | None = None
+    ended_us: int | None = None
+    files: int | None = None
+    directories: int | None = None
+    size_bytes: int | None = None
+
+
 @dataclass(frozen=True)
 class SnapshotReceipt:
-    """A snapshot that the target has acknowledged, and what it says that it took. Counts are None where unsaid."""
+    """A snapshot that the target has acknowledged, what it says that it took, and when. None where unsaid."""
 
     id: str
     files: int | None = None
     directories: int | None = None
     size_bytes: int | None = None
+    began_us: int | None = None
+    """In microseconds since 1970, and so is the end."""
+    ended_us: int | None = None
+
+    @property
+    def particulars(self) -> Particulars:
+        return Particulars(self.began_us, self.ended_us, self.files, self.directories, self.size_bytes)
 
 
 @dataclass(frozen=True)
@@ -116,6 +136,8 @@ class ListedSnapshot:
     """Why the entry is not a complete snapshot; None for complete ones."""
     failed_entries: int = 0
     """How many entries the target itself says that it could not take."""
+    particulars: Particulars | None = None
+    """None in records of before this was judged."""
 
 
 class Restorer(Protocol):

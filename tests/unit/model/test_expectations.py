@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapstorm.model.dating import SaidSoFar
 from snapstorm.model.expectations import Expectation, Listing, Settled, State, judge_listing
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import ListedSnapshot
+from snapstorm.model.protocols import ListedSnapshot, Particulars
 
 ME, OTHER, BED = "client-1@snapstorm", "client-2@snapstorm", "bed"
 
@@ -46,6 +47,24 @@ def test_a_snapshot_that_is_listed_under_another_source_is_found() -> None:
     assert guarantees(listing(moved), LIVE) == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]
     assert guarantees(listing(moved), replace(LIVE, acknowledged_tick=105)) == []
     assert guarantees(listing(ENTRY), replace(LIVE, source=f"{LIVE.source}/./x/..")) == []
+
+
+def test_a_snapshot_that_is_listed_under_another_time_is_found() -> None:
+    """Than it was acknowledged with; one that is deleted or created meanwhile is not judged, nor an old record."""
+    said = SaidSoFar({})
+    said.acknowledge(LIVE.operation, Particulars(5, 6, 1, 1, 9))
+
+    def found(expectation: Expectation, **changed: int) -> list[Guarantee]:
+        shown = replace(ENTRY, particulars=Particulars(5, 6, 1, 1, 9)._replace(**changed))
+        return [finding.guarantee for finding in judge_listing(listing(shown), [expectation], said).findings]
+
+    assert found(LIVE) == []
+    for changed in ({"began_us": 4}, {"ended_us": 7}, {"files": 2}, {"size_bytes": 0}):
+        assert found(LIVE, **changed) == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+        assert found(replace(LIVE, acknowledged_tick=105), **changed) == []
+        assert found(replace(LIVE, deletion_began_tick=105), **changed) == []
+        assert found(IN_DOUBT_CREATION, **changed) == []
+    assert judge_listing(listing(ENTRY), [LIVE], said).findings == []
 
 
 def test_a_source_that_can_not_be_shown_is_not_judged() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
+from snapstorm.model.dating import Span
 from snapstorm.model.expectations import Listing
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.judging import digest_of, judge_receipt, judge_restored, promise_of
@@ -24,7 +25,7 @@ from snapstorm.model.observations import (
     encode_receipt,
     encode_restore,
 )
-from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 
 PATHS = (b"", b"a", b"a/b", b"c", b"l")
 
@@ -73,6 +74,12 @@ def test_digests_are_equal_just_where_nothing_differs(
     assert (digests[0] == digests[1]) == (not found and same_types)
 
 
+particulars = st.builds(
+    Particulars,
+    *[st.none() | st.integers(-(2**63), 2**63 - 1)] * 2,
+    *[st.none() | st.integers(0, 2**63 - 1)] * 3,
+)
+
 LISTED = ListedSnapshot("k1", "c@s", "/data", "bed", "r1-c-1", None, 0)
 
 
@@ -87,6 +94,7 @@ LISTED = ListedSnapshot("k1", "c@s", "/data", "bed", "r1-c-1", None, 0)
             st.none() | st.text(),
             st.none() | st.text(),
             st.integers(0, 9),
+            st.none() | particulars,
         ),
         max_size=5,
     ),
@@ -109,13 +117,22 @@ def test_a_listing_that_is_too_long_is_not_kept() -> None:
 
 def test_receipts_and_restores_come_back() -> None:
     """As they were, both trees included."""
-    receipt = SnapshotReceipt("k1", 3, None, 9)
+    receipt = SnapshotReceipt("k1", 3, None, 9, 1_000_000, None)
     assert decode_receipt(encode_receipt(receipt, Counts(3, 1, 9))) == (receipt, Counts(3, 1, 9))
     tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 1)])
     restore = RestoreObservation("r1-c-1", "k1", b"a\xff", True, False, True, "{}", b"", tree.encoded, tree.encoded)
     back = decode_restore(encode_restore(restore))
     assert back == restore
     assert back.trees == (tree, tree)
+
+
+def test_what_older_ledgers_hold_comes_back() -> None:
+    """It says neither when a snapshot was taken nor, in listings, how much."""
+    entry = ["k1", "c@s", "/data", "bed", "r1-c-1", None, 0]
+    listing = msgspec.msgpack.encode(["c@s", "bed", 3, 9, False, True, True, [], [entry]])
+    assert decode_listing(listing) == Listing("c@s", "bed", (LISTED,), 3, 9)
+    receipt = msgspec.msgpack.encode(["k1", 3, None, 9, [3, 1, 9]])
+    assert decode_receipt(receipt) == (SnapshotReceipt("k1", 3, None, 9), Counts(3, 1, 9))
 
 
 @pytest.mark.parametrize("decode", [decode_listing, decode_receipt, decode_restore])
@@ -128,7 +145,7 @@ def test_what_is_damaged_is_told(decode: object, damaged: bytes) -> None:
 
 
 def test_a_receipt_is_held_against_what_was_there() -> None:
-    """Counts that differ, and an id of another."""
+    """Counts that differ, an id of another, and a time outside of that in which it was asked for."""
     tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 1), Entry(b"f", EntryType.FILE, 0, 0, 0, 1, 5)])
     honest = SnapshotReceipt("k1", 1, 1, 5)
     assert not list(judge_receipt(honest, tree.counts, "r1-c-1", is_id_of_another=False))
@@ -138,3 +155,8 @@ def test_a_receipt_is_held_against_what_was_there() -> None:
         Guarantee.PARTIAL_IS_REPORTED,
         Guarantee.PARTIAL_IS_REPORTED,
     ]
+    dated = replace(honest, began_us=0, ended_us=10**9)
+    in_time = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=Span(0, 10**9)))
+    too_late = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=Span(0, 10**6)))
+    assert in_time == []
+    assert [finding.guarantee for finding in too_late] == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]

@@ -18,7 +18,7 @@ from snapstorm.errors import (
     SnapstormError,
     TargetError,
 )
-from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia import answers
 
@@ -26,9 +26,12 @@ ROOT = {"name": "src", "type": "d", "summ": {"size": 17, "files": 5, "symlinks":
 CREATED: dict[str, Any] = {
     "id": "e9f6048d1ea698e593d2c5061207d16c",
     "source": {"host": "h1", "userName": "u1", "path": "/src"},
+    "startTime": "2026-11-29T14:36:53.036670445Z",
+    "endTime": "2026-11-29T14:36:53.03771056Z",
     "rootEntry": ROOT,
     "tags": {"tag:operation": "7", "tag:testbed": "ab"},
 }
+PARTICULARS = Particulars(1795963013_036670, 1795963013_037711, files=5, directories=5, size_bytes=17)
 DENIED = (
     "failed to open repository: unable to establish session for purpose=: error establishing session: unable to "
     "initialize session: rpc error: code = PermissionDenied desc = access denied for u1@h1: EOF\n"
@@ -71,9 +74,10 @@ def summary(**changes: object) -> dict[str, object]:
 
 
 def test_complete_snapshot_is_acknowledged() -> None:
-    """Status 0, JSON, nothing incomplete, nothing failed: the id and the counts."""
+    """Status 0, JSON, nothing incomplete, nothing failed: the id, the counts and the times, to the microsecond."""
     receipt = answers.read_receipt(ended(stdout=CREATED))
-    assert receipt == SnapshotReceipt(id=CREATED["id"], files=5, directories=5, size_bytes=17)
+    assert receipt == SnapshotReceipt(id=CREATED["id"], **PARTICULARS._asdict())
+    assert receipt.particulars == PARTICULARS
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,7 @@ def test_listing_is_read_with_tags_and_incomplete_entries() -> None:
     canceled = created(id="3", incomplete="canceled")
     partial = created(id="4", rootEntry={"summ": {"numFailed": 2, "numIgnoredErrors": 1}})
     listed = answers.read_listing(ended(stdout=[CREATED, other, canceled, partial]))
-    assert listed[0] == ListedSnapshot(CREATED["id"], "u1@h1", "/src", "ab", "7", incomplete=None)
+    assert listed[0] == ListedSnapshot(CREATED["id"], "u1@h1", "/src", "ab", "7", None, particulars=PARTICULARS)
     assert (listed[1].testbed, listed[1].operation) == (None, None)
     assert listed[2].incomplete == "canceled"
     assert [entry.failed_entries for entry in listed] == [0, 0, 0, 3]
@@ -231,6 +235,8 @@ def test_a_maintenance_task_that_failed_is_not_done() -> None:
 HALF_A_PAIR = "\ud800"
 DEEP = b"[" * 200_000
 NO_TEXT = [5, True, ["a"], {"a": 1}, "a\x00b", HALF_A_PAIR, f"a{HALF_A_PAIR}b"]
+NO_TIME = ["", "yesterday", "2026-11-29", "2026-11-29T14:36:53", "2026-13-29T14:36:53Z", "2026-11-29T14:36:61Z"]
+NO_TIME += ["10000-01-01T00:00:00Z", "-001-01-01T00:00:00Z", "2026-11-29T14:36:53+99:00", 5, True, {}, []]
 NO_COUNT = [10**30, 2**63, -1, 1.5, True, "5", [1], {"a": 1}]
 
 
@@ -243,6 +249,9 @@ def source(**changes: object) -> dict[str, object]:
     [
         *[(created(id=value), "$.id") for value in [*NO_TEXT, None, "", "a" * 200_000]],
         *[(created(incomplete=value), "$.incomplete") for value in NO_TEXT],
+        *[(created(startTime=value), "$.startTime") for value in NO_TIME],
+        *[(created(endTime=value), "$.endTime") for value in NO_TIME],
+        (created(startTime=HALF_A_PAIR), "surrogates"),
         *[(summary(incomplete=value), "$.rootEntry.summ.incomplete") for value in NO_TEXT],
         *[(summary(files=value), "$.rootEntry.summ.files") for value in NO_COUNT],
         *[(summary(dirs=value), "$.rootEntry.summ.dirs") for value in NO_COUNT],
@@ -297,6 +306,10 @@ def test_how_a_command_ended_says_more_than_an_answer_that_can_not_be_read() -> 
     [
         *[(created(id=value), "$[1].id") for value in [*NO_TEXT, None, "", "a" * 200_000]],
         *[(created(incomplete=value), "$[1].incomplete") for value in NO_TEXT],
+        *[(created(startTime=value), "$[1].startTime") for value in NO_TIME],
+        *[(created(endTime=value), "$[1].endTime") for value in NO_TIME],
+        (created(endTime=HALF_A_PAIR), "surrogates"),
+        *[(summary(files=value), "$[1].rootEntry.summ.files") for value in NO_COUNT],
         *[(created(source=source(path=value)), "$[1].source.path") for value in NO_TEXT],
         *[(created(source=source(host=value)), "$[1].source.host") for value in NO_TEXT],
         *[(created(source=source(userName=value)), "$[1].source.userName") for value in NO_TEXT],
@@ -379,18 +392,32 @@ def test_honest_answers_of_any_shape_are_read() -> None:
     """New fields, which may hold anything, another order, line breaks, other time zones, a warning on stderr, names
     that are not UTF-8 as Kopia prints them, and nothing but what is needed."""
     warning = "WARN unable to send notification\n"
-    times = {"startTime": "2026-11-29T13:50:37.379831856+02:00", "new": {"a\x00": [None, HALF_A_PAIR, 10**30, 1.5]}}
-    odd = {**times, **dict(reversed(CREATED.items())), "source": source(path="/s/\ufffd\U0001f600")}
+    times = {"startTime": "2026-11-29T16:36:53.036670445+02:00", "new": {"a\x00": [None, HALF_A_PAIR, 10**30, 1.5]}}
+    odd = {**dict(reversed(CREATED.items())), **times, "source": source(path="/s/\ufffd\U0001f600")}
     receipt = answers.read_receipt(ended(0, json.dumps(odd, indent=2).encode(), warning))
-    assert receipt == SnapshotReceipt(id=CREATED["id"], files=5, directories=5, size_bytes=17)
+    assert receipt == SnapshotReceipt(id=CREATED["id"], **PARTICULARS._asdict())
     short = {"id": "1", "rootEntry": {"summ": {"files": 1}}}
     assert answers.read_receipt(ended(stdout=short)) == SnapshotReceipt("1", files=1)
     bare = {"id": "1", "source": CREATED["source"]}
     listed = answers.read_listing(ended(0, json.dumps([odd, bare], indent=1).encode(), warning))
     raw = json.dumps([{**bare, "source": odd["source"]}], ensure_ascii=False)
     assert answers.read_listing(ended(stdout=raw.encode()))[0].source == listed[0].source
-    assert listed[0] == ListedSnapshot(CREATED["id"], "u1@h1", "/s/\ufffd\U0001f600", "ab", "7", incomplete=None)
-    assert listed[1] == ListedSnapshot("1", "u1@h1", "/src", None, None, incomplete=None)
+    assert (listed[0].source, listed[0].particulars) == ("/s/\ufffd\U0001f600", PARTICULARS)
+    assert listed[1] == ListedSnapshot("1", "u1@h1", "/src", None, None, None, particulars=Particulars())
+
+
+@pytest.mark.parametrize(
+    ("time", "began_us"),
+    [
+        ("0001-01-01T00:00:00Z", -62_135_596_800_000_000),
+        ("0001-01-01T00:00:00+02:00", -62_135_604_000_000_000),
+        ("9999-12-31T23:59:59-05:00", 253_402_318_799_000_000),
+        ("1970-01-01T00:00:00.000001499Z", 1),
+    ],
+)
+def test_times_at_the_edges_of_time_are_read(time: str, began_us: int) -> None:
+    """The first is what Go prints for no time; all can be stored."""
+    assert answers.read_receipt(ended(stdout=created(startTime=time))).began_us == began_us
 
 
 def test_entry_that_could_not_be_read_is_named_as_kopia_names_it() -> None:

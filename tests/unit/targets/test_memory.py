@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -284,6 +285,22 @@ async def test_unfinished_files_of_a_killed_run_are_cleared_away(scratch: Path) 
         assert await (await bench.client()).listed() == [snapshot]
         await bench.server.collect_garbage()
         assert not leftover.exists()
+
+
+async def test_repository_of_an_older_snapstorm_goes_on(scratch: Path) -> None:
+    """It has not stored when its snapshots were taken; they are listed as ever, and new ones with their times."""
+    async with open_bench(scratch) as bench:
+        client = await bench.client()
+        await client.snapshot()
+        path = bench.place.repository / "snapshots.sqlite3"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE snapshots DROP COLUMN particulars")
+    async with open_bench(scratch, is_new=False) as bench:
+        client = await bench.client()
+        receipt = await client.snapshotter.create_snapshot(client.data, "new")
+        old, new = await client.snapshotter.list_snapshots()
+        assert (old.particulars, new.particulars) == (None, receipt.particulars)
+        assert receipt.began_us is not None
 
 
 async def test_repository_is_neither_made_twice_nor_missed(scratch: Path) -> None:

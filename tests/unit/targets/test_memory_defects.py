@@ -23,6 +23,7 @@ from snapstorm.errors import (
     OperationUnknown,
     TargetError,
 )
+from snapstorm.model.protocols import Particulars
 from snapstorm.targets.memory import DEFECTS, MemoryTarget, defects
 
 pytestmark = pytest.mark.anyio
@@ -397,6 +398,35 @@ async def check_list_others(bench: Bench) -> None:
     assert await ada.listed() == snapshots
     with pytest.raises(OperationFailed):
         await ada.restored(snapshots[1])
+
+
+async def told_twice(client: Client, snapshots: int) -> list[tuple[Particulars, Particulars | None]]:
+    """What receipts and the listing after them tell of each snapshot."""
+    receipts = [await client.snapshotter.create_snapshot(client.data, f"o{number}") for number in range(snapshots)]
+    listed = await client.snapshotter.list_snapshots()
+    return [(receipt.particulars, entry.particulars) for receipt, entry in zip(receipts, listed, strict=True)]
+
+
+@shows("create-misdates")
+async def check_create_misdates(bench: Bench) -> None:
+    told = await told_twice(await bench.client(), 3)
+    years = [round((receipt.began_us or 0) / 31_556_952e6) + 1970 for receipt, _ in told]
+    assert years[2] == 2001 < years[0]
+    assert all(receipt == listed for receipt, listed in told)
+
+
+@shows("list-misdates-a-snapshot")
+async def check_list_misdates(bench: Bench) -> None:
+    (first, first_listed), (last, last_listed) = await told_twice(await bench.client(), 2)
+    assert first_listed == first
+    assert last_listed == last._replace(began_us=(last.began_us or 0) - 3_600_000_000)
+
+
+@shows("list-miscounts-a-snapshot")
+async def check_list_miscounts(bench: Bench) -> None:
+    (first, first_listed), (last, last_listed) = await told_twice(await bench.client(), 2)
+    assert first_listed == first
+    assert last_listed == last._replace(files=(last.files or 0) + 1)
 
 
 @shows("removed-client-still-let-in")

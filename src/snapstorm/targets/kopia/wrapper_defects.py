@@ -8,6 +8,7 @@ import textwrap
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import Work
 from snapstorm.targets.kopia.hidden_defects import OUT_OF_SIGHT, TOUCHING_SOURCES
+from snapstorm.targets.kopia.telling_defects import CLAIM_ALL, LIST_AS_CLAIMED, TELLING_WRONG
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 
@@ -334,7 +335,7 @@ if asks_for("snapshot", "create"):
         "A file is left out, and the counts claim all.",
         _R,
         Work.CREATE,
-        _exclude("summary['files'] += 1\nsummary['size'] += size"),
+        _exclude(CLAIM_ALL) + LIST_AS_CLAIMED,
     ),
     "create-skips-a-file": WrapperDefect(
         "A file is left out, and the counts say so; the status does not.", _PARTIAL, Work.CREATE, _exclude("")
@@ -510,7 +511,7 @@ if asks_for("snapshot", "create"):
     ),
 }
 
-_ALL |= TOUCHING_SOURCES | OUT_OF_SIGHT
+_ALL |= TOUCHING_SOURCES | OUT_OF_SIGHT | TELLING_WRONG
 
 WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
     name: defect for name, defect in _ALL.items() if os.geteuid() == 0 or not defect.needs_root

@@ -35,6 +35,7 @@ from snapstorm.targets.memory.defect import Defect
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 from snapstorm.targets.memory.layout_defects import IN_WHAT_IS_STORED
 from snapstorm.targets.memory.store import Item, Store, Stored
+from snapstorm.targets.memory.telling_defects import TELLING_WRONG
 from snapstorm.targets.memory.trees import Tree
 
 UNREQUESTED_ID = "f" * 32
@@ -113,7 +114,13 @@ class CreateSkips(Behaviour):
         return msgspec.structs.replace(snapshot, items=tuple(item for item in snapshot.items if item is not files[-1]))
 
     def acknowledged(self, receipt: SnapshotReceipt, store: Store) -> SnapshotReceipt:
-        return self._claimed.pop(receipt.id, receipt)
+        return self._claimed.get(receipt.id, receipt)
+
+    def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
+        return [
+            replace(one, particulars=self._claimed[one.id].particulars) if one.id in self._claimed else one
+            for one in own
+        ]
 
 
 class CreateEats(Behaviour):
@@ -285,12 +292,7 @@ def _read_name(path: Path) -> str:
 
 def receipt_of(snapshot: Stored) -> SnapshotReceipt:
     """What an honest system says that it took."""
-    return SnapshotReceipt(
-        id=snapshot.id,
-        files=sum(item.type is EntryType.FILE for item in snapshot.items),
-        directories=sum(item.type is EntryType.DIRECTORY for item in snapshot.items),
-        size_bytes=sum(item.size for item in snapshot.items),
-    )
+    return SnapshotReceipt(id=snapshot.id, **snapshot.particulars._asdict())
 
 
 def _restore(sentence: str, damaged: damage.Damage, *, needs_root: bool = False) -> Defect:
@@ -405,7 +407,7 @@ _ALL_DEFECTS: dict[str, Defect] = {
     ),
 }
 
-_ALL_DEFECTS |= IN_WHAT_IS_STORED | UNDER_FAULTS
+_ALL_DEFECTS |= IN_WHAT_IS_STORED | UNDER_FAULTS | TELLING_WRONG
 
 DEFECTS: dict[str, Defect] = {
     name: defect for name, defect in _ALL_DEFECTS.items() if os.geteuid() == 0 or not defect.needs_root

@@ -21,7 +21,7 @@ from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, Snapst
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.manifest import EntryType
-from snapstorm.model.protocols import ListedSnapshot
+from snapstorm.model.protocols import ListedSnapshot, Particulars
 
 UNFINISHED = ".tmp"
 """How the names of files end that are being written."""
@@ -53,6 +53,19 @@ class Stored(msgspec.Struct, frozen=True):
     testbed: str
     operation: str
     items: tuple[Item, ...]
+    began_us: int | None = None
+    """None for one that an older snapstorm has stored, and so is the end."""
+    ended_us: int | None = None
+
+    @property
+    def particulars(self) -> Particulars:
+        return Particulars(
+            began_us=self.began_us,
+            ended_us=self.ended_us,
+            files=sum(item.type is EntryType.FILE for item in self.items),
+            directories=sum(item.type is EntryType.DIRECTORY for item in self.items),
+            size_bytes=sum(item.size for item in self.items),
+        )
 
 
 _SCHEMA = """
@@ -63,13 +76,15 @@ _SCHEMA = """
         source TEXT NOT NULL,
         testbed TEXT NOT NULL,
         operation TEXT NOT NULL,
-        items BLOB NOT NULL
+        items BLOB NOT NULL,
+        particulars BLOB
     );
     CREATE INDEX IF NOT EXISTS snapshots_by_client ON snapshots (client, number);
 """
 
-_items_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder()
 _items_decoder = msgspec.msgpack.Decoder(tuple[Item, ...])
+_particulars_decoder = msgspec.msgpack.Decoder(Particulars)
 
 
 class Store:
@@ -109,11 +124,14 @@ class Store:
         """The snapshots of this client, or of all others, as clients are shown them, oldest first."""
         whose = "client = ?" if is_own else "client != ?"
         rows = self._snapshots.execute(
-            f"SELECT id, client, source, testbed, operation FROM snapshots WHERE {whose} ORDER BY number", (client,)
+            f"SELECT id, client, source, testbed, operation, particulars FROM snapshots WHERE {whose} ORDER BY number",
+            (client,),
         )
         return (
-            ListedSnapshot(snapshot, owner, source, testbed, operation, incomplete=None)
-            for snapshot, owner, source, testbed, operation in rows
+            ListedSnapshot(
+                snapshot, owner, source, testbed, operation, incomplete=None, particulars=_particulars(stored)
+            )
+            for snapshot, owner, source, testbed, operation, stored in rows
         )
 
     def marks(self) -> dict[str, SnapshotMarks]:
@@ -132,14 +150,15 @@ class Store:
     def keep(self, snapshot: Stored) -> None:
         """Keep a snapshot: from now on it is listed."""
         self._change(
-            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             snapshot.number,
             snapshot.id,
             snapshot.client,
             snapshot.source,
             snapshot.testbed,
             snapshot.operation,
-            _items_encoder.encode(snapshot.items),
+            _encoder.encode(snapshot.items),
+            _encoder.encode(snapshot.particulars),
         )
 
     def drop(self, snapshot: Stored) -> None:
@@ -231,6 +250,8 @@ class Store:
             # The process may be killed at any moment; the machine need not be.
             connection.execute("PRAGMA synchronous = OFF")
             connection.executescript(_SCHEMA)
+            if "particulars" not in {row[1] for row in connection.execute("PRAGMA table_info(snapshots)")}:
+                connection.execute("ALTER TABLE snapshots ADD COLUMN particulars BLOB")
         except sqlite3.Error as error:
             raise TestbedError(f"the repository {self._directory} can't be opened: {error}") from error
         return connection
@@ -244,10 +265,21 @@ class Store:
 
     def _read(self, which: str, *values: object) -> Iterator[Stored]:
         rows = self._snapshots.execute(
-            f"SELECT id, number, client, source, testbed, operation, items FROM snapshots {which}", values
+            f"SELECT id, number, client, source, testbed, operation, items, particulars FROM snapshots {which}", values
         )
-        for snapshot, number, client, source, testbed, operation, items in rows:
-            yield Stored(snapshot, number, client, source, testbed, operation, _items_decoder.decode(items))
+        for snapshot, number, client, source, testbed, operation, items, stored in rows:
+            when = _particulars(stored) or Particulars()
+            yield Stored(
+                id=snapshot,
+                number=number,
+                client=client,
+                source=source,
+                testbed=testbed,
+                operation=operation,
+                items=_items_decoder.decode(items),
+                began_us=when.began_us,
+                ended_us=when.ended_us,
+            )
 
     def _change(self, statement: str, *values: object) -> None:
         try:
@@ -269,6 +301,10 @@ class Store:
             temporary.rename(path)
         except OSError as error:
             raise _explained(path, error) from error
+
+
+def _particulars(stored: bytes | None) -> Particulars | None:
+    return None if stored is None else _particulars_decoder.decode(stored)
 
 
 def _unlink(path: Path) -> None:

@@ -15,6 +15,7 @@ from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import ListedSnapshot, Mode, Restorer, SnapshotReceipt, TargetDescription, TargetPlace
+from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of
 from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
@@ -244,7 +245,7 @@ class MemoryClient:
             yield
 
     async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
-        number = self._store.next_number()
+        number, began_us = self._store.next_number(), _now_us()
         add_blob = functools.partial(self._store.add_blob, pins=pins)
         items = await in_turns(read_tree(os.fsencode(source), add_blob))
         return Stored(
@@ -255,6 +256,8 @@ class MemoryClient:
             testbed=self._server.place.testbed,
             operation=operation,
             items=tuple(items),
+            began_us=began_us,
+            ended_us=_now_us(),
         )
 
     def _check_answered(self) -> None:
@@ -299,6 +302,10 @@ class MemoryAuditor(MemoryClient):
 
     def _may_see(self, snapshot: Stored) -> bool:
         return True
+
+
+def _now_us() -> int:
+    return Clock().wall_ns() // 1000
 
 
 def _secret_name(client: str) -> str:

@@ -1,0 +1,71 @@
+"""The defects of wrappers that tell something wrong of a snapshot: when it was taken, or how much it is."""
+
+from __future__ import annotations
+
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.work import Work
+from snapstorm.targets.kopia.wrappers import WrapperDefect
+
+CLAIM_ALL = """
+import json
+
+summary["files"] += 1
+summary["size"] += size
+(state / f"claim-{shown['id']}").write_text(json.dumps(summary))
+"""
+"""For a creation that has left a file out: its receipt, and listings, say nothing of it."""
+
+LIST_AS_CLAIMED = """
+if asks_for("snapshot", "list"):
+    import json
+
+    done = run(argv)
+    listed = shown_by(done)
+    for entry in listed or []:
+        claim = state / f"claim-{entry['id']}"
+        if claim.exists():
+            entry["rootEntry"]["summ"] = json.loads(claim.read_text())
+    end(done, listed)
+"""
+
+_TAKES_IN_2001 = """
+if asks_for("snapshot", "create") and every(3, "create"):
+    argv += ["--start-time=2001-02-03 04:05:06 UTC", "--end-time=2001-02-03 04:05:07 UTC"]
+"""
+"""Kopia's own flags, which it stores as it is told (measured, 0.19.0 and 0.23.1): receipts and listings agree."""
+
+
+def _tells(change: str) -> str:
+    """Every second listing that shows anything is changed in what it tells of the newest snapshot."""
+    return f"""
+if asks_for("snapshot", "list"):
+    done = run(argv)
+    listed = sorted(shown_by(done) or [], key=lambda entry: entry["startTime"])
+    if listed and every(2, "list"):
+        newest = listed[-1]
+        {change}
+        end(done, listed)
+    end(done)
+"""
+
+
+TELLING_WRONG: dict[str, WrapperDefect] = {
+    "create-misdates": WrapperDefect(
+        "A snapshot is stored as one of the year 2001.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        Work.CREATE,
+        _TAKES_IN_2001,
+    ),
+    "list-misdates-a-snapshot": WrapperDefect(
+        "A listing dates a snapshot to the year 2001.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        Work.LIST,
+        _tells("newest['startTime'] = '2001' + newest['startTime'][4:]"),
+    ),
+    "list-miscounts-a-snapshot": WrapperDefect(
+        "A listing shows a snapshot as having one file fewer.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        Work.LIST,
+        _tells("newest['rootEntry']['summ']['files'] -= 1"),
+    ),
+}

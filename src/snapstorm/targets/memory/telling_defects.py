@@ -1,0 +1,72 @@
+"""Planted defects in what is told of a snapshot: when it was taken, and how much it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import msgspec
+
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.protocols import ListedSnapshot, Particulars
+from snapstorm.targets.memory.behaviour import Behaviour
+from snapstorm.targets.memory.defect import Defect
+from snapstorm.targets.memory.store import Store, Stored
+
+_IN_2001_US = 981_173_106_000_000
+_HOUR_US = 3_600_000_000
+
+
+class CreateMisdates(Behaviour):
+    """Every third snapshot is stored as one of the year 2001, and told as one always."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def taken(self, snapshot: Stored, store: Store) -> Stored:
+        self._taken += 1
+        if self._taken % 3:
+            return snapshot
+        return msgspec.structs.replace(snapshot, began_us=_IN_2001_US, ended_us=_IN_2001_US)
+
+
+class ListTells(Behaviour):
+    """Each listing tells something else of the newest snapshot."""
+
+    def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
+        return [
+            *own[:-1],
+            *(replace(one, particulars=self._told(one.particulars or Particulars())) for one in own[-1:]),
+        ]
+
+    def _told(self, honest: Particulars) -> Particulars:
+        raise NotImplementedError
+
+
+class ListMisdates(ListTells):
+    """Each listing dates the newest snapshot an hour too early."""
+
+    def _told(self, honest: Particulars) -> Particulars:
+        return honest._replace(began_us=(honest.began_us or 0) - _HOUR_US)
+
+
+class ListMiscounts(ListTells):
+    """Each listing shows the newest snapshot as having one file more."""
+
+    def _told(self, honest: Particulars) -> Particulars:
+        return honest._replace(files=(honest.files or 0) + 1)
+
+
+TELLING_WRONG: dict[str, Defect] = {
+    "create-misdates": Defect(
+        "A snapshot is stored as one of the year 2001.", Guarantee.ACKNOWLEDGED_STAYS_LISTED, CreateMisdates
+    ),
+    "list-misdates-a-snapshot": Defect(
+        "A listing dates the newest snapshot an hour too early.", Guarantee.ACKNOWLEDGED_STAYS_LISTED, ListMisdates
+    ),
+    "list-miscounts-a-snapshot": Defect(
+        "A listing shows the newest snapshot as having a file more.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        ListMiscounts,
+    ),
+}

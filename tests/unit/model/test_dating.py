@@ -1,0 +1,80 @@
+"""When a snapshot was taken, and how much, as the target says: against the clock, and against what it said before."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snapstorm.model.dating import CLOCK_TOLERANCE_US, SaidSoFar, Span, misdating
+from snapstorm.model.protocols import Particulars
+
+SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
+NOW = 1_795_963_013 * SECOND
+SPAN = Span(NOW, NOW + 10 * SECOND)
+HONEST = Particulars(NOW + SECOND, NOW + 2 * SECOND, 5, 2, 17)
+
+
+@given(st.integers(-CLOCK_TOLERANCE_US, CLOCK_TOLERANCE_US), st.integers(0, 10 * SECOND))
+def test_what_a_clock_that_is_put_right_shows_is_not_misdated(off: int, later: int) -> None:
+    """Within the tolerance nothing is."""
+    assert misdating(Particulars(NOW + off, SPAN.latest_us + off), SPAN) == ""
+    assert misdating(Particulars(NOW + later, NOW + later), SPAN) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (HONEST._replace(began_us=NOW - 3 * DAY), "begun 3.0 days too early"),
+        (HONEST._replace(began_us=NOW - 5 * HOUR), "begun 5.0 hours too early"),
+        (HONEST._replace(ended_us=SPAN.latest_us + 365 * DAY), "ended 365.0 days too late"),
+        (HONEST._replace(began_us=NOW - CLOCK_TOLERANCE_US - 1), "begun 180 s too early"),
+        (HONEST._replace(began_us=-62_135_596_800 * SECOND), "begun 739,948.6 days too early"),
+    ],
+)
+def test_a_moment_outside_is_told(said: Particulars, words: str) -> None:
+    """Which, by how much, and in which direction."""
+    assert misdating(said, SPAN) == words
+    assert misdating(said, None) == ""
+
+
+def test_what_is_not_said_is_not_misdated() -> None:
+    """No time is no wrong time."""
+    assert misdating(Particulars(), SPAN) == ""
+
+
+def test_what_is_said_first_is_held_against_the_run_that_took_the_snapshot() -> None:
+    """Of a run of which it is not known when it was, nothing is."""
+    said = SaidSoFar({1: SPAN, 2: Span(NOW + DAY, NOW + DAY)})
+    assert said.contradiction("r1-c-1", HONEST) == ""
+    assert said.contradiction("r2-c-1", HONEST) == "begun 24.0 hours too early"
+    assert said.contradiction("r3-c-1", HONEST) == ""
+    assert said.contradiction("other", HONEST) == ""
+
+
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        (HONEST, ""),
+        (None, ""),
+        (HONEST._replace(began_us=NOW + SECOND + 1), "begun 1e-06 s later than was said before"),
+        (HONEST._replace(began_us=NOW + SECOND - HOUR), "begun 3,600 s earlier than was said before"),
+        (HONEST._replace(ended_us=NOW + 3 * DAY), "ended 3.0 days later than was said before"),
+        (
+            HONEST._replace(ended_us=None),
+            "ended at no time, and was said to be at 1795963015.000000 s since 1970 before",
+        ),
+        (HONEST._replace(files=4), "one of 4 files, and was said to have 5 before"),
+        (HONEST._replace(directories=1), "one of 1 directories, and was said to have 2 before"),
+        (HONEST._replace(size_bytes=None), "one of an unknown number of bytes, and was said to have 17 before"),
+    ],
+)
+def test_what_is_said_later_must_be_what_was_said_first(later: Particulars | None, words: str) -> None:
+    """By a receipt or by a listing, each time, and whether there is a clock or not."""
+    acknowledged, listed = SaidSoFar({}), SaidSoFar({1: SPAN})
+    acknowledged.acknowledge("r1-c-1", HONEST)
+    assert listed.contradiction("r1-c-1", HONEST) == ""
+    for said in (acknowledged, listed):
+        for _ in range(2):
+            assert said.contradiction("r1-c-1", later) == words
+        assert said.contradiction("r1-c-1", HONEST) == ""
