@@ -49,6 +49,14 @@ async def write(writer: TreeFileWriter, seed: int = 1) -> None:
     await writer.apply(WriteRandomFiles(count=8, size_bytes=100, depth=1, odd_percent=0), random.Random(seed))
 
 
+async def write_watched(writer: TreeFileWriter, *, is_scanned: bool) -> None:
+    """A tree that was scanned, or only looked at, when somebody else is asked for something."""
+    await write(writer)
+    if is_scanned:
+        await writer.scan()
+    await writer.watch()
+
+
 def first_file(data: Path) -> Path:
     return next(path for path in sorted(data.rglob("*")) if path.is_file())
 
@@ -102,10 +110,7 @@ async def test_each_change_by_another_is_told_once(
     writer: TreeFileWriter, data: Path, change: Callable[[Path], object], is_scanned: bool
 ) -> None:
     """Whether the tree was scanned before, as for a snapshot, or only looked at; and the writer goes on."""
-    await write(writer)
-    if is_scanned:
-        await writer.scan()
-    await writer.watch()
+    await write_watched(writer, is_scanned=is_scanned)
     assert await writer.changes_by_others() == []
     change(first_file(data))
     found = await writer.changes_by_others()
@@ -122,10 +127,7 @@ async def test_each_change_by_another_is_seen_by_a_scan(
     writer: TreeFileWriter, data: Path, change: Callable[[Path], object], is_scanned: bool
 ) -> None:
     """And told when somebody asks, also after the target was asked again; what comes after is told, too."""
-    await write(writer)
-    if is_scanned:
-        await writer.scan()
-    await writer.watch()
+    await write_watched(writer, is_scanned=is_scanned)
     change(first_file(data))
     assert await writer.scan() == scan_tree(data, writer._tree.segments_of)
     if is_scanned:
