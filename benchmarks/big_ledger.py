@@ -82,7 +82,7 @@ def _add_snapshot(
         (operation, client, source, manifest, capabilities, tick, identifier, acknowledged),
     )
     store.execute(
-        "INSERT INTO snapshots SELECT ?, ?, client, source, testbed, ?, items FROM snapshots WHERE id = ?",
+        "INSERT INTO snapshots SELECT ?, ?, client, source, testbed, ?, items, particulars FROM snapshots WHERE id = ?",
         (tick, identifier, operation, snapshot),
     )
 
