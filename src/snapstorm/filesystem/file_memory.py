@@ -77,8 +77,7 @@ class FileMemory:
         """It has come to its end. One that fails does not count: what it was to prove is not proved."""
         self._scans += 1
         self._known, self._found = self._found, {}
-        for path in self._known:
-            self._written.pop(path, None)
+        self._written = {path: file for path, file in self._written.items() if path not in self._known}
 
     def recall(self, path: bytes, status: os.stat_result, segments: tuple[Segment, ...]) -> Entry | None:
         """What is known of a file, if it has not changed since and is not to be read; `segments` are its writer's."""
