@@ -1,7 +1,11 @@
 """Looks: what a tree looks like from outside, to tell whether somebody else has changed it.
 
-A look reads no file: it takes names, kinds, sizes, modes, owners and times of change of content. So it costs a stat for
-each entry, 1 to 3 microseconds, and can be taken wherever a target might have touched what is not its own.
+A look reads no file: it takes names, kinds, sizes, modes, owners, modification times and change times. So it costs a
+stat for each entry, 1 to 3 microseconds, and can be taken wherever a target might have touched what is not its own.
+
+The system sets the change time (ctime) at every change of an entry, and no program can set it. So a change is seen even
+if everything else is set back to what it was. Change times are compared for equality alone, so that a clock that was
+set in between makes no difference. Reading a file does not change it.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from snapstorm.filesystem.descriptors import (
     opened_parent,
     walk_tree,
 )
-from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, show_path
+from snapstorm.filesystem.scanner import TreeScan
+from snapstorm.model.manifest import ROOT, Entry, EntryType, show_path
 
 
 class Looks(NamedTuple):
@@ -31,6 +36,8 @@ class Looks(NamedTuple):
     gid: int
     size_bytes: int
     mtime_ns: int
+    changed_ns: int
+    """The change time, which no program can set."""
 
 
 TreeLooks: TypeAlias = dict[bytes, Looks]
@@ -72,12 +79,13 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
     return found
 
 
-def looks_of(manifest: Manifest) -> TreeLooks:
-    """What the tree of a manifest looks like."""
-    return {entry.path: _looks_of_entry(entry) for entry in manifest}
+def looks_of(scan: TreeScan) -> TreeLooks:
+    """What a tree looked like when it was scanned."""
+    changed_ns = scan.changed_ns
+    return {entry.path: _looks_of_entry(entry, changed_ns[entry.path]) for entry in scan.manifest}
 
 
-def _looks_of_entry(entry: Entry) -> Looks:
+def _looks_of_entry(entry: Entry, changed_ns: int) -> Looks:
     return Looks(
         _KINDS.get(entry.type, _SPECIAL),
         entry.mode,
@@ -85,29 +93,37 @@ def _looks_of_entry(entry: Entry) -> Looks:
         entry.gid,
         entry.size if entry.type is EntryType.FILE else 0,
         entry.mtime_ns,
+        changed_ns,
     )
 
 
-def _are_alike(before: Manifest, now: Manifest) -> bool:
-    """Whether two manifests of a tree look the same: quicker told than what does not. A scan gives the entry again that
+def _are_alike(before: TreeScan, now: TreeScan) -> bool:
+    """Whether two scans of a tree look the same: quicker told than what does not. A scan gives the entry again that
     it gave before of a file that has not changed."""
-    return len(before) == len(now) and all(
-        one is other or (one.path == other.path and _looks_of_entry(one) == _looks_of_entry(other))
-        for one, other in zip(before, now, strict=True)
+    return before.changed_ns == now.changed_ns and all(
+        one is other or _looks_of_entry(one, 0) == _looks_of_entry(other, 0)
+        for one, other in zip(before.manifest, now.manifest, strict=True)
     )
 
 
-def changes_between(before: TreeLooks | Manifest, now: TreeLooks | Manifest) -> list[str]:
-    """What is different, a line for each entry: first what came and went, in the order of paths. A directory in which
-    something came or went has changed, too, and says less."""
-    if isinstance(before, Manifest) and isinstance(now, Manifest) and _are_alike(before, now):
+def changes_between(before: TreeLooks | TreeScan, now: TreeLooks | TreeScan) -> list[str]:
+    """What is different, a line for each entry: first what came and went, then files and links, each in the order of
+    paths. A directory changes with what comes and goes in it, and says less."""
+    if isinstance(before, TreeScan) and isinstance(now, TreeScan) and _are_alike(before, now):
         return []
-    before, now = (looks_of(tree) if isinstance(tree, Manifest) else tree for tree in (before, now))
+    before, now = (looks_of(tree) if isinstance(tree, TreeScan) else tree for tree in (before, now))
     if before == now:
         return []
     paths = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
-    paths.sort(key=lambda path: path in before and path in now)
+    paths.sort(key=lambda path: _rank(before.get(path), now.get(path)))
     return [_describe(path, before.get(path), now.get(path)) for path in paths]
+
+
+def _rank(before: Looks | None, now: Looks | None) -> int:
+    """Where a change stands among others."""
+    if before is None or now is None:
+        return 0
+    return 2 if now.kind == stat.S_IFDIR else 1
 
 
 def _looks(status: os.stat_result) -> Looks:
@@ -120,6 +136,7 @@ def _looks(status: os.stat_result) -> Looks:
         status.st_gid,
         status.st_size if is_file else 0,
         status.st_mtime_ns,
+        status.st_ctime_ns,
     )
 
 
@@ -132,9 +149,19 @@ def _describe(path: bytes, before: Looks | None, now: Looks | None) -> str:
     parts = [
         f"{name} {_show(name, old)}, now {_show(name, new)}"
         for name, old, new in zip(Looks._fields, before, now, strict=True)
-        if old != new
+        if old != new and name != "changed_ns"  # It changes with everything else.
     ]
+    if not parts:
+        return (
+            f"{shown}: was changed and made to look as before (change time {_show_time(before.changed_ns)}, "
+            f"now {_show_time(now.changed_ns)})"
+        )
     return f"{shown}: {'; '.join(parts)}"
+
+
+def _show_time(moment_ns: int) -> str:
+    seconds, nanoseconds = divmod(moment_ns, 10**9)
+    return f"{seconds}.{nanoseconds:09d}"
 
 
 def _show(name: str, value: int) -> str:

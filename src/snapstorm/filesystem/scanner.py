@@ -47,11 +47,13 @@ assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
 
 
 class TreeScan(NamedTuple):
-    """A manifest, and what it leaves out: which names are the same file."""
+    """A manifest, and what it leaves out: which names are the same file, and when each entry was changed."""
 
     manifest: Manifest
     inodes: dict[bytes, tuple[int, int]]
     """(device, inode) of each file that has more than one name, by path."""
+    changed_ns: dict[bytes, int]
+    """The change time (ctime) of each entry, by path."""
 
 
 def scan_tree(
@@ -75,12 +77,12 @@ def scan_tree_and_inodes(
     return _scan(root, _Scanner(segments, read_segments_from_headers))
 
 
-def scan_changes(root: TreePath, segments: SegmentsOf, memory: FileMemory) -> Manifest:
-    """`scan_tree` that reads only the files that have changed since the last scan with this memory."""
+def scan_changes(root: TreePath, segments: SegmentsOf, memory: FileMemory) -> TreeScan:
+    """A scan that reads only the files that have changed since the last scan with this memory."""
     memory.begin_scan()
-    manifest = _scan(root, _RememberingScanner(segments, memory)).manifest
+    scan = _scan(root, _RememberingScanner(segments, memory))
     memory.end_scan()
-    return manifest
+    return scan
 
 
 def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> TreeScan:
@@ -98,7 +100,7 @@ def _scan(root: TreePath, scanner: _Scanner) -> TreeScan:
             scanner.scan_root(parent_fd, name)
     except OSError as error:
         raise explain_os_error(os.fsencode(root), error) from error
-    return TreeScan(Manifest.of(scanner.entries), scanner.inodes)
+    return TreeScan(Manifest.of(scanner.entries), scanner.inodes, scanner.changed_ns)
 
 
 async def scan_if_there(root: Path, *, is_small: bool = False) -> Manifest:
@@ -194,6 +196,7 @@ class _Scanner:
     def __init__(self, segments: SegmentsOf | None, read_segments_from_headers: bool) -> None:
         self.entries: list[Entry] = []
         self.inodes: dict[bytes, tuple[int, int]] = {}
+        self.changed_ns: dict[bytes, int] = {}
         self._segments = segments
         self._from_headers = read_segments_from_headers
         self._is_plain = segments is None and not read_segments_from_headers
@@ -269,6 +272,7 @@ class _Scanner:
             segments,
         )
         self.entries.append(entry)
+        self.changed_ns[path] = status.st_ctime_ns
         if self._on_file is not None:
             self._on_file(path, status, entry)
 
@@ -299,6 +303,7 @@ class _Scanner:
         mode = status.st_mode & 0o7777
         owner, group, mtime_ns = status.st_uid, status.st_gid, status.st_mtime_ns
         self.entries.append(Entry(path, kind, mode, owner, group, mtime_ns, target=target, xattrs=xattrs))
+        self.changed_ns[path] = status.st_ctime_ns
 
     def _xattrs(self, fd: int) -> tuple[tuple[bytes, bytes], ...]:
         """Extended attributes of the `user.` namespace: the others belong to the system."""
@@ -330,6 +335,7 @@ class _RememberingScanner(_Scanner):
             super()._scan_file(dir_fd, name, path)
         else:
             self.entries.append(entry)
+            self.changed_ns[entry.path] = status.st_ctime_ns
 
 
 class _Looker(_Scanner):

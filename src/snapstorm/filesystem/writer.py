@@ -22,7 +22,7 @@ from snapstorm.filesystem.looks import TreeLooks, changes_between, looks_of_tree
 from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import look_at_tree, scan_changes, scan_tree_and_inodes
+from snapstorm.filesystem.scanner import TreeScan, look_at_tree, scan_changes, scan_tree_and_inodes
 from snapstorm.filesystem.tree_state import tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep
 from snapstorm.model.actions import (
@@ -68,7 +68,7 @@ class TreeFileWriter:
         self._data_directory = data_directory
         self._total_bytes_max = total_bytes_max
         self._memory = FileMemory()
-        self._left: TreeLooks | Manifest | None = None
+        self._left: TreeLooks | TreeScan | None = None
         """How this writer has left the tree, as far as that was looked at since."""
         self._seen: list[str] = []
         """What scans have shown that others had changed, until it is told."""
@@ -215,12 +215,12 @@ class TreeFileWriter:
             self._data_directory.chmod(_ROOT_MODE)
             os.utime(self._data_directory, ns=(MTIME_MIN_NS, MTIME_MIN_NS))
 
-    def _load(self) -> Manifest:
+    def _load(self) -> TreeScan:
         """Draw the picture anew from what is on disk."""
         self._memory.forget_all()
         scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
         self._tree = tree_state_of(scan)
-        return scan.manifest
+        return scan
 
     def _go_on_with_what_is_there(self) -> None:
         try:
@@ -230,15 +230,15 @@ class TreeFileWriter:
         self._load()
 
     def _scan(self) -> Manifest:
-        manifest = scan_changes(self._data_directory, self._tree.segments_of, self._memory)
-        self._tree.learn(manifest)
-        changes = [] if self._left is None else changes_between(self._left, manifest)
+        scan = scan_changes(self._data_directory, self._tree.segments_of, self._memory)
+        self._tree.learn(scan.manifest)
+        changes = [] if self._left is None else changes_between(self._left, scan)
         if changes:
             # What is known of these files is of what they were before.
             self._seen += changes
-            manifest = self._load()
-        self._left, self._is_just_scanned = manifest, True
-        return manifest
+            scan = self._load()
+        self._left, self._is_just_scanned = scan, True
+        return scan.manifest
 
     def _adopt(self, tree: Path) -> Manifest:
         self._left, self._is_just_scanned = None, False
@@ -250,7 +250,7 @@ class TreeFileWriter:
                 os.rename(self._discarded, self._data_directory)
             raise explain_os_error(os.fsencode(tree), error) from error
         remove_tree(self._discarded)
-        return self._load()
+        return self._load().manifest
 
 
 async def open_writer(

@@ -54,7 +54,7 @@ def known(path: bytes) -> tuple[Segment, ...]:
 
 
 def scanned(tree: Path, memory: FileMemory) -> Manifest:
-    return scan_changes(tree, known, memory)
+    return scan_changes(tree, known, memory).manifest
 
 
 def test_only_what_has_changed_is_read_again(tmp_path: Path, read: list[int]) -> None:
