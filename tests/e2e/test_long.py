@@ -63,7 +63,11 @@ def test_older_versions_pass(version: str, scratch: Path, real_kopia: Path) -> N
     """The older Kopias that the project builds pass a random run."""
     older = real_kopia.with_name(f"kopia-{version}")
     assert older.exists(), "make tools-all builds it"
-    ran = snapstorm("run", "--kopia", older, "--duration", "20s", *SMALL, "--testbed", scratch / "bed", "--json")
+    # It also does not count links below the root of a snapshot (#4421).
+    options = ("--option", "write-random-files.links=false") if version == "0.19.0" else ()
+    ran = snapstorm(
+        "run", "--kopia", older, "--duration", "20s", *SMALL, *options, "--testbed", scratch / "bed", "--json"
+    )
     # 0.19.0 leaves a file open for each snapshot (#4866), which a run with many of them rightly finds.
     allowed = {"no-leak"} if version == "0.19.0" else set()
     assert {violation["guarantee"] for violation in ran.json["violations"]} <= allowed, ran.stderr

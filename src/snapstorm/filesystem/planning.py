@@ -33,6 +33,7 @@ _NAME_RESERVE_BYTES = 256
 _SPARSE_BYTES_MIN = 64 << 10
 _SPARSE_BYTES_MAX = 1 << 20
 _LINK_TARGET_BYTES_MAX = 3000
+_LINKS = frozenset({Oddity.SYMLINK, Oddity.DANGLING_SYMLINK})
 
 
 class NewDirectory(NamedTuple):
@@ -114,8 +115,11 @@ def _plan_directory(
 
 
 def _draw_oddity(action: WriteRandomFiles, allowed: Allowances, draws: random.Random) -> Oddity | None:
-    if allowed.oddities and draws.random() * 100 < action.odd_percent:
-        return draws.choice(allowed.oddities)
+    oddities = allowed.oddities
+    if not action.links:
+        oddities = tuple(oddity for oddity in oddities if oddity not in _LINKS)
+    if oddities and draws.random() * 100 < action.odd_percent:
+        return draws.choice(oddities)
     return None
 
 

@@ -144,6 +144,8 @@ class WriteRandomFiles(FileAction):
     compressible_percent: Percent = 50
     odd_percent: Percent = 15
     """How many entries are odd: links, sparse or empty files, unusual names, modes and times. 0 writes plain files."""
+    links: bool = True
+    """Whether symbolic links are among the odd entries."""
 
 
 class DeleteRandomSubdirectory(FileAction):

@@ -96,7 +96,9 @@ def _difference(first: Particulars, said: Particulars) -> str:
     for what, before, now in (
         ("files", first.files, said.files),
         ("directories", first.directories, said.directories),
+        ("symbolic links", first.symlinks, said.symlinks),
         ("bytes", first.size_bytes, said.size_bytes),
+        ("entries that failed", first.failed_entries, said.failed_entries),
     ):
         if before != now:
             return f"one of {_count(now)} {what}, and was said to have {_count(before)} before"

@@ -226,7 +226,7 @@ def _judge_expectation(
             )
         )
     elif must_be_listed(expectation, listing):
-        wrong = said.contradiction(expectation.operation, entry.particulars)
+        wrong = said.contradiction(expectation.operation, entry.particulars) or _contradicts_itself(listing, entry)
         if wrong:
             judgement.findings.append(
                 Finding(
@@ -236,6 +236,15 @@ def _judge_expectation(
                     expectation.operation,
                 )
             )
+
+
+def _contradicts_itself(listing: Listing, entry: ListedSnapshot) -> str:
+    """Why what a listing says of an acknowledged snapshot can't be, whatever was said before; empty if it can."""
+    if entry.disagreement:
+        return f"one of {entry.disagreement}"
+    if entry.excluded_entries and listing.is_exclusive:  # Elsewhere an operator's policies may leave something out.
+        return f"one of which {entry.excluded_entries:,} entries were left out, which nobody asked for"
+    return ""
 
 
 def _is_elsewhere(entry: ListedSnapshot, expectation: Expectation) -> bool:

@@ -95,9 +95,16 @@ def fingerprint_of(found: Iterable[Difference]) -> str:
 
 
 def judge_receipt(
-    receipt: SnapshotReceipt, there: Counts, operation: str, *, is_id_of_another: bool, span: Span | None = None
+    receipt: SnapshotReceipt,
+    there: Counts,
+    operation: str,
+    *,
+    is_id_of_another: bool,
+    span: Span | None = None,
+    excluded_entries: int = 0,
 ) -> Iterator[Finding]:
-    """Hold what the target says that it took against what was there, and when against `span`, if that is known."""
+    """Hold what the target says that it took against what was there to be taken, and when against `span`, if that is
+    known. `excluded_entries`: how many entries the target was told to leave out, which are not in `there`."""
     if is_id_of_another:
         yield Finding(
             Guarantee.ACKNOWLEDGED_STAYS_LISTED,
@@ -112,18 +119,33 @@ def judge_receipt(
             receipt.id,
             operation,
         )
-    for what, taken, present in (
-        ("files", receipt.files, there.files),
-        ("directories", receipt.directories, there.directories),
-        ("bytes", receipt.size_bytes, there.size_bytes),
-    ):
-        if taken is not None and taken != present:
-            yield Finding(
-                Guarantee.PARTIAL_IS_REPORTED,
-                f"snapshot {receipt.id} was acknowledged with {taken:,} {what} where there were {present:,}",
-                receipt.id,
-                operation,
-            )
+    # One finding for all: a run reports only one violation of each guarantee for a snapshot.
+    wrong_counts = [
+        f"{taken:,} {what} where there were {present:,}"
+        for what, taken, present in (
+            ("files", receipt.files, there.files),
+            ("directories", receipt.directories, there.directories),
+            ("symbolic links", receipt.symlinks, there.symlinks),
+            ("bytes", receipt.size_bytes, there.size_bytes),
+            ("entries that failed", receipt.failed_entries, 0),
+            ("entries left out", receipt.excluded_entries, excluded_entries),
+        )
+        if taken is not None and taken != present
+    ]
+    if wrong_counts:
+        yield Finding(
+            Guarantee.PARTIAL_IS_REPORTED,
+            f"snapshot {receipt.id} was acknowledged with {', '.join(wrong_counts)}",
+            receipt.id,
+            operation,
+        )
+    elif receipt.disagreement:
+        yield Finding(
+            Guarantee.PARTIAL_IS_REPORTED,
+            f"snapshot {receipt.id} was acknowledged with {receipt.disagreement}",
+            receipt.id,
+            operation,
+        )
 
 
 def tagged_operations(listing: Listing) -> set[str]:

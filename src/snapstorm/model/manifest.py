@@ -71,6 +71,7 @@ class Counts(NamedTuple):
     directories: int
     """The root included."""
     size_bytes: int
+    symlinks: int = 0
 
 
 _SMALL_ENTRIES_MAX = 16
@@ -111,7 +112,12 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
     @functools.cached_property
     def counts(self) -> Counts:
         """How much there is in it."""
-        return Counts(self.count(EntryType.FILE), self.count(EntryType.DIRECTORY), self.bytes_total)
+        return Counts(
+            files=self.count(EntryType.FILE),
+            directories=self.count(EntryType.DIRECTORY),
+            size_bytes=self.bytes_total,
+            symlinks=self.count(EntryType.SYMLINK),
+        )
 
     @property
     def is_small(self) -> bool:

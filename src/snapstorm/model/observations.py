@@ -63,7 +63,9 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
     incomplete: str | None
     failed_entries: int
     particulars: Particulars | None = None
-    """Older ledgers have none."""
+    """Older ledgers have none, and nothing of what follows."""
+    excluded_entries: int = 0
+    disagreement: str = ""
 
 
 class _Listing(msgspec.Struct, frozen=True, array_like=True):
@@ -85,8 +87,12 @@ class _Receipt(msgspec.Struct, frozen=True, array_like=True):
     size_bytes: int | None
     there: Counts
     began_us: int | None = None
-    """Older ledgers have none, and no end either."""
+    """Older ledgers have none, and nothing of what follows; `there` has no links in some of them."""
     ended_us: int | None = None
+    symlinks: int | None = None
+    failed_entries: int | None = None
+    excluded_entries: int | None = None
+    disagreement: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -119,6 +125,8 @@ def encode_listing(listing: Listing) -> bytes | None:
                     one.incomplete,
                     one.failed_entries,
                     one.particulars,
+                    one.excluded_entries,
+                    one.disagreement,
                 )
                 for one in listing.entries
             ],
@@ -153,6 +161,10 @@ def encode_receipt(receipt: SnapshotReceipt, there: Counts) -> bytes:
             there,
             receipt.began_us,
             receipt.ended_us,
+            receipt.symlinks,
+            receipt.failed_entries,
+            receipt.excluded_entries,
+            receipt.disagreement,
         )
     )
 
@@ -160,10 +172,9 @@ def encode_receipt(receipt: SnapshotReceipt, there: Counts) -> bytes:
 def decode_receipt(encoded: bytes) -> tuple[SnapshotReceipt, Counts]:
     """Raises ValueError for what is none."""
     found = _receipts.decode(encoded)
-    receipt = SnapshotReceipt(
-        found.id, found.files, found.directories, found.size_bytes, found.began_us, found.ended_us
-    )
-    return receipt, found.there
+    values = msgspec.structs.asdict(found)
+    there = values.pop("there")
+    return SnapshotReceipt(**values), there
 
 
 def encode_restore(restore: RestoreObservation) -> bytes:

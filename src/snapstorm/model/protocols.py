@@ -100,6 +100,10 @@ class Particulars(NamedTuple):
     files: int | None = None
     directories: int | None = None
     size_bytes: int | None = None
+    symlinks: int | None = None
+    """None also in records of before this was judged, and so is the next one."""
+    failed_entries: int | None = None
+    """How many entries the target says that it could not take."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +117,24 @@ class SnapshotReceipt:
     began_us: int | None = None
     """In microseconds since 1970, and so is the end."""
     ended_us: int | None = None
+    symlinks: int | None = None
+    failed_entries: int | None = None
+    excluded_entries: int | None = None
+    """How many entries the target says that it left out because it was told to."""
+    disagreement: str = ""
+    """In what two parts of what the target says contradict each other, in words; empty if in nothing."""
 
     @property
     def particulars(self) -> Particulars:
-        return Particulars(self.began_us, self.ended_us, self.files, self.directories, self.size_bytes)
+        return Particulars(
+            began_us=self.began_us,
+            ended_us=self.ended_us,
+            files=self.files,
+            directories=self.directories,
+            size_bytes=self.size_bytes,
+            symlinks=self.symlinks,
+            failed_entries=self.failed_entries,
+        )
 
 
 @dataclass(frozen=True)
@@ -138,6 +156,10 @@ class ListedSnapshot:
     """How many entries the target itself says that it could not take."""
     particulars: Particulars | None = None
     """None in records of before this was judged."""
+    excluded_entries: int = 0
+    """How many entries the target says that it left out because it was told to."""
+    disagreement: str = ""
+    """As in a receipt."""
 
 
 class Restorer(Protocol):

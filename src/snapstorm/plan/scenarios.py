@@ -414,6 +414,16 @@ SHIPPED: tuple[Scenario, ...] = (
             "duration": "90s",
             "versions": ("0.19.0", "0.22.3", "0.23.1"),
             "repository_format": "oldest",
+            # 0.19.0 counts no links but those in the root of a snapshot (#4421), so there are none elsewhere.
+            "steps": (
+                {
+                    "action": "write-random-files",
+                    "count": 20,
+                    "size_bytes": "0..65536",
+                    "depth": 0,
+                    "odd_percent": 60,
+                },
+            ),
             "weights": {
                 "snapshot-root": 20,
                 "restore-random-snapshot": 10,
@@ -427,7 +437,7 @@ SHIPPED: tuple[Scenario, ...] = (
                 "run-gc": 1,
                 "verify-repository": 1,
             },
-            "options": {"write-random-files": {"count": "1..30", "size_bytes": f"0..{4 * _MiB}"}},
+            "options": {"write-random-files": {"count": "1..30", "size_bytes": f"0..{4 * _MiB}", "links": False}},
             "data_bytes_max": 128 * _MiB,
         }
     ),

@@ -52,19 +52,31 @@ def test_a_snapshot_that_is_listed_under_another_source_is_found() -> None:
 def test_a_snapshot_that_is_listed_under_another_time_is_found() -> None:
     """Than it was acknowledged with; one that is deleted or created meanwhile is not judged, nor an old record."""
     said = SaidSoFar({})
-    said.acknowledge(LIVE.operation, Particulars(5, 6, 1, 1, 9))
+    first = Particulars(5, 6, 1, 1, 9, symlinks=2, failed_entries=0)
+    said.acknowledge(LIVE.operation, first)
 
     def found(expectation: Expectation, **changed: int) -> list[Guarantee]:
-        shown = replace(ENTRY, particulars=Particulars(5, 6, 1, 1, 9)._replace(**changed))
+        shown = replace(ENTRY, particulars=first._replace(**changed))
         return [finding.guarantee for finding in judge_listing(listing(shown), [expectation], said).findings]
 
     assert found(LIVE) == []
-    for changed in ({"began_us": 4}, {"ended_us": 7}, {"files": 2}, {"size_bytes": 0}):
+    for changed in (
+        {"began_us": 4}, {"ended_us": 7}, {"files": 2}, {"size_bytes": 0}, {"symlinks": 1}, {"failed_entries": 1},
+    ):  # fmt: skip
         assert found(LIVE, **changed) == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]
         assert found(replace(LIVE, acknowledged_tick=105), **changed) == []
         assert found(replace(LIVE, deletion_began_tick=105), **changed) == []
         assert found(IN_DOUBT_CREATION, **changed) == []
     assert judge_listing(listing(ENTRY), [LIVE], said).findings == []
+
+
+def test_a_listing_that_contradicts_itself_is_found() -> None:
+    """Also one by which something was left out; on a server that is not ours alone an operator may have said so."""
+    wrong = [Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+    assert guarantees(listing(replace(ENTRY, disagreement="1 files here and 2 files there")), LIVE) == wrong
+    left_out = listing(replace(ENTRY, excluded_entries=1))
+    assert guarantees(left_out, LIVE) == wrong
+    assert guarantees(replace(left_out, is_exclusive=False), LIVE) == []
 
 
 def test_a_source_that_can_not_be_shown_is_not_judged() -> None:

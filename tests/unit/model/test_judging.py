@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.dating import Span
-from snapstorm.model.expectations import Listing
+from snapstorm.model.expectations import Finding, Listing
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.judging import digest_of, judge_receipt, judge_restored, promise_of
 from snapstorm.model.manifest import Counts, Entry, EntryType, Manifest, Segment
@@ -77,7 +78,7 @@ def test_digests_are_equal_just_where_nothing_differs(
 particulars = st.builds(
     Particulars,
     *[st.none() | st.integers(-(2**63), 2**63 - 1)] * 2,
-    *[st.none() | st.integers(0, 2**63 - 1)] * 3,
+    *[st.none() | st.integers(0, 2**63 - 1)] * 5,
 )
 
 LISTED = ListedSnapshot("k1", "c@s", "/data", "bed", "r1-c-1", None, 0)
@@ -95,6 +96,8 @@ LISTED = ListedSnapshot("k1", "c@s", "/data", "bed", "r1-c-1", None, 0)
             st.none() | st.text(),
             st.integers(0, 9),
             st.none() | particulars,
+            st.integers(0, 9),
+            st.text(),
         ),
         max_size=5,
     ),
@@ -117,8 +120,8 @@ def test_a_listing_that_is_too_long_is_not_kept() -> None:
 
 def test_receipts_and_restores_come_back() -> None:
     """As they were, both trees included."""
-    receipt = SnapshotReceipt("k1", 3, None, 9, 1_000_000, None)
-    assert decode_receipt(encode_receipt(receipt, Counts(3, 1, 9))) == (receipt, Counts(3, 1, 9))
+    receipt = SnapshotReceipt("k1", 3, None, 9, 1_000_000, None, 2, 0, 4, "3 files and 4 files")
+    assert decode_receipt(encode_receipt(receipt, Counts(3, 1, 9, 2))) == (receipt, Counts(3, 1, 9, 2))
     tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 1)])
     restore = RestoreObservation("r1-c-1", "k1", b"a\xff", True, False, True, "{}", b"", tree.encoded, tree.encoded)
     back = decode_restore(encode_restore(restore))
@@ -127,12 +130,17 @@ def test_receipts_and_restores_come_back() -> None:
 
 
 def test_what_older_ledgers_hold_comes_back() -> None:
-    """It says neither when a snapshot was taken nor, in listings, how much."""
+    """It says neither when a snapshot was taken nor, in listings, how much; later ones say nothing of links."""
     entry = ["k1", "c@s", "/data", "bed", "r1-c-1", None, 0]
     listing = msgspec.msgpack.encode(["c@s", "bed", 3, 9, False, True, True, [], [entry]])
     assert decode_listing(listing) == Listing("c@s", "bed", (LISTED,), 3, 9)
     receipt = msgspec.msgpack.encode(["k1", 3, None, 9, [3, 1, 9]])
     assert decode_receipt(receipt) == (SnapshotReceipt("k1", 3, None, 9), Counts(3, 1, 9))
+    dated = msgspec.msgpack.encode(["c@s", "bed", 3, 9, False, True, True, [], [[*entry, [5, 6, 1, 1, 9]]]])
+    listed = replace(LISTED, particulars=Particulars(5, 6, 1, 1, 9))
+    assert decode_listing(dated) == Listing("c@s", "bed", (listed,), 3, 9)
+    receipt = msgspec.msgpack.encode(["k1", 3, None, 9, [3, 1, 9], 5, 6])
+    assert decode_receipt(receipt) == (SnapshotReceipt("k1", 3, None, 9, 5, 6), Counts(3, 1, 9))
 
 
 @pytest.mark.parametrize("decode", [decode_listing, decode_receipt, decode_restore])
@@ -144,6 +152,32 @@ def test_what_is_damaged_is_told(decode: object, damaged: bytes) -> None:
         decode(damaged)
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"files": 0}, "0 files where there were 1"),
+        ({"directories": 3}, "3 directories where there were 1"),
+        ({"symlinks": 0}, "0 symbolic links where there were 2"),
+        ({"size_bytes": 6}, "6 bytes where there were 5"),
+        ({"failed_entries": 1}, "1 entries that failed where there were 0"),
+        ({"excluded_entries": 0}, "0 entries left out where there were 3"),
+        ({"disagreement": "1 files here and 2 files there"}, "1 files here and 2 files there"),
+    ],
+)
+def test_every_count_of_a_receipt_is_judged(changed: dict[str, Any], words: str) -> None:
+    """Each alone; what a receipt does not say is not judged."""
+    there = Counts(files=1, directories=1, size_bytes=5, symlinks=2)
+    honest = SnapshotReceipt("k1", 1, 1, 5, symlinks=2, failed_entries=0, excluded_entries=3)
+
+    def found(receipt: SnapshotReceipt) -> list[Finding]:
+        return list(judge_receipt(receipt, there, "r1-c-1", is_id_of_another=False, excluded_entries=3))
+
+    assert found(honest) == found(SnapshotReceipt("k1")) == []
+    (finding,) = found(replace(honest, **changed))
+    assert finding.guarantee is Guarantee.PARTIAL_IS_REPORTED
+    assert words in finding.detail
+
+
 def test_a_receipt_is_held_against_what_was_there() -> None:
     """Counts that differ, an id of another, and a time outside of that in which it was asked for."""
     tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 1), Entry(b"f", EntryType.FILE, 0, 0, 0, 1, 5)])
@@ -153,8 +187,8 @@ def test_a_receipt_is_held_against_what_was_there() -> None:
     assert [finding.guarantee for finding in found] == [
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
         Guarantee.PARTIAL_IS_REPORTED,
-        Guarantee.PARTIAL_IS_REPORTED,
     ]
+    assert found[1].detail.endswith("with 2 files where there were 1, 4 bytes where there were 5")
     dated = replace(honest, began_us=0, ended_us=10**9)
     in_time = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=Span(0, 10**9)))
     too_late = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=Span(0, 10**6)))

@@ -31,7 +31,7 @@ CREATED: dict[str, Any] = {
     "rootEntry": ROOT,
     "tags": {"tag:operation": "7", "tag:testbed": "ab"},
 }
-PARTICULARS = Particulars(1795963013_036670, 1795963013_037711, files=5, directories=5, size_bytes=17)
+PARTICULARS = Particulars(1795963013_036670, 1795963013_037711, files=5, directories=5, size_bytes=17, symlinks=1, failed_entries=0)
 DENIED = (
     "failed to open repository: unable to establish session for purpose=: error establishing session: unable to "
     "initialize session: rpc error: code = PermissionDenied desc = access denied for u1@h1: EOF\n"
@@ -397,13 +397,49 @@ def test_honest_answers_of_any_shape_are_read() -> None:
     receipt = answers.read_receipt(ended(0, json.dumps(odd, indent=2).encode(), warning))
     assert receipt == SnapshotReceipt(id=CREATED["id"], **PARTICULARS._asdict())
     short = {"id": "1", "rootEntry": {"summ": {"files": 1}}}
-    assert answers.read_receipt(ended(stdout=short)) == SnapshotReceipt("1", files=1)
+    assert answers.read_receipt(ended(stdout=short)) == SnapshotReceipt("1", files=1, failed_entries=0)
     bare = {"id": "1", "source": CREATED["source"]}
     listed = answers.read_listing(ended(0, json.dumps([odd, bare], indent=1).encode(), warning))
     raw = json.dumps([{**bare, "source": odd["source"]}], ensure_ascii=False)
     assert answers.read_listing(ended(stdout=raw.encode()))[0].source == listed[0].source
     assert (listed[0].source, listed[0].particulars) == ("/s/\ufffd\U0001f600", PARTICULARS)
     assert listed[1] == ListedSnapshot("1", "u1@h1", "/src", None, None, None, particulars=Particulars())
+
+
+STATISTICS = {
+    "totalSize": 3021, "excludedTotalSize": 0, "fileCount": 0, "cachedFiles": 6, "nonCachedFiles": 0, "dirCount": 5,
+    "excludedFileCount": 0, "excludedDirCount": 0, "ignoredErrorCount": 0, "errorCount": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({}, ""),
+        ({"fileCount": 5, "cachedFiles": 0, "totalSize": 17}, ""),
+        ({"dirCount": 4}, "5 directories in its summary and 4 in its statistics"),
+        ({"fileCount": 4, "cachedFiles": 0}, "5 files in its summary and 4 in its statistics"),
+        ({"totalSize": 16}, "17 bytes in its summary and 16 in its statistics"),
+        ({"errorCount": 1}, "0 entries that failed in its summary and 1 in its statistics"),
+        ({"ignoredErrorCount": 2}, "0 ignored errors in its summary and 2 in its statistics"),
+        ({"excludedTotalSize": 9}, "9 bytes that were left out of 0 entries"),
+    ],
+)
+def test_a_summary_and_its_statistics_must_agree(changed: dict[str, int], words: str) -> None:
+    """Where they count the same, in listings and receipts; of a snapshot that is not whole they need not."""
+    said = created(stats={**STATISTICS, **changed})
+    (listed,) = answers.read_listing(ended(stdout=[said]))
+    assert (listed.disagreement, answers.read_receipt(ended(stdout=said)).disagreement) == (words, words)
+    (cut_off,) = answers.read_listing(ended(stdout=[{**said, "incomplete": "canceled"}]))
+    assert cut_off.disagreement == ""
+
+
+def test_what_was_left_out_on_request_is_read() -> None:
+    """Files and directories; a receipt has no statistics (measured)."""
+    said = created(stats={**STATISTICS, "excludedFileCount": 2, "excludedDirCount": 1, "excludedTotalSize": 9})
+    assert answers.read_listing(ended(stdout=[said]))[0].excluded_entries == 3
+    assert answers.read_receipt(ended(stdout=said)).excluded_entries == 3
+    assert answers.read_receipt(ended(stdout=CREATED)).excluded_entries is None
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia.command import OPERATION_TAG, TESTBED_TAG
+from snapstorm.targets.kopia.statistics import COUNT_MAX, Count, Statistics
 
 _EVIDENCE_CHARACTERS_MAX = 8_000
 _LAST_WORDS_CHARACTERS_MAX = 300
@@ -65,9 +66,6 @@ _BLOB_TOTAL = re.compile(rb"^Total: (\d{1,18})(?!\d)", re.MULTILINE)
 
 _USER_EXISTS = re.compile(r": user already exists$", re.MULTILINE)
 
-_COUNT_MAX = 2**63 - 1
-"""The most that the ledger can store, and that Kopia can count."""
-
 _T = TypeVar("_T")
 
 _WRITABLE = r"^[^\x00\ud800-\udfff]*\Z"
@@ -77,7 +75,6 @@ U+FFFD for what is not UTF-8 (measured)."""
 _Text: TypeAlias = Annotated[str, msgspec.Meta(pattern=_WRITABLE)]
 _Id: TypeAlias = Annotated[str, msgspec.Meta(pattern=_WRITABLE, min_length=1, max_length=1000)]
 """Kopia's own have 32 or 64 characters. They go on command lines, so there is an end to their length."""
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=_COUNT_MAX)]
 _Moment: TypeAlias = Annotated[datetime, msgspec.Meta(tz=True)]
 """RFC 3339 in UTC with up to nine digits of a second, without trailing zeros (`2026-11-29T14:36:53.03771056Z`); rounded
 to microseconds here."""
@@ -94,18 +91,19 @@ class _FailedEntry(msgspec.Struct, frozen=True):
 class _Summary(msgspec.Struct, frozen=True, rename="camel"):
     """Of the tree below a directory."""
 
-    size: _Count | None = None
-    files: _Count | None = None
-    dirs: _Count | None = None
+    size: Count | None = None
+    files: Count | None = None
+    dirs: Count | None = None
+    symlinks: Count | None = None
     incomplete: _Text | None = None
-    num_failed: _Count = 0
-    num_ignored_errors: _Count = 0
+    num_failed: Count = 0
+    num_ignored_errors: Count = 0
     errors: list[_FailedEntry] | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which becomes a ValidationError, for what could not be stored as one number."""
-        if self.failed_entries > _COUNT_MAX:
-            raise ValueError(f"`numFailed` and `numIgnoredErrors` are more than {_COUNT_MAX} together")
+        if self.failed_entries > COUNT_MAX:
+            raise ValueError(f"`numFailed` and `numIgnoredErrors` are more than {COUNT_MAX} together")
 
     @property
     def failed_entries(self) -> int:
@@ -129,6 +127,18 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     root_entry: _RootEntry | None = None
     start_time: _Moment | None = None
     end_time: _Moment | None = None
+    stats: Statistics | None = None
+
+    @property
+    def disagreement(self) -> str:
+        """In what the summary and the statistics contradict each other; empty if in nothing.
+
+        Only of a whole snapshot: what could not be taken counts in the statistics and not in the summary.
+        """
+        summary = self.summary
+        if self.stats is None or summary is None or self.incomplete or summary.incomplete or summary.failed_entries:
+            return ""
+        return self.stats.disagreement(directories=summary.dirs, files=summary.files, size_bytes=summary.size)
 
     @property
     def summary(self) -> _Summary | None:
@@ -144,6 +154,8 @@ class _Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             files=summary.files,
             directories=summary.dirs,
             size_bytes=summary.size,
+            symlinks=summary.symlinks,
+            failed_entries=summary.failed_entries if self.summary else None,
         )
 
 
@@ -193,7 +205,7 @@ class _Rule(msgspec.Struct, frozen=True):
 
 
 class _ContentFormat(msgspec.Struct, frozen=True):
-    version: _Count
+    version: Count
 
 
 class _IdentifiedRepository(msgspec.Struct, frozen=True):
@@ -268,7 +280,12 @@ def read_receipt(completed: CompletedCommand) -> SnapshotReceipt:
         raise OperationUnknown(
             f"{what} exited with 0 but does not say what it took (`rootEntry.summ`)", evidence=evidence_of(completed)
         )
-    return SnapshotReceipt(id=manifest.id, **manifest.particulars._asdict())
+    return SnapshotReceipt(
+        id=manifest.id,
+        **manifest.particulars._asdict(),
+        excluded_entries=manifest.stats.excluded_entries if manifest.stats else None,
+        disagreement=manifest.disagreement,
+    )
 
 
 def _check_whole(completed: CompletedCommand, what: str) -> None:
@@ -310,6 +327,8 @@ def _listed(manifest: _ListedManifest) -> ListedSnapshot:
         incomplete=manifest.incomplete,
         failed_entries=summary.failed_entries if summary else 0,
         particulars=manifest.particulars,
+        excluded_entries=manifest.stats.excluded_entries if manifest.stats else 0,
+        disagreement=manifest.disagreement,
     )
 
 

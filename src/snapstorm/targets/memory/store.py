@@ -65,6 +65,8 @@ class Stored(msgspec.Struct, frozen=True):
             files=sum(item.type is EntryType.FILE for item in self.items),
             directories=sum(item.type is EntryType.DIRECTORY for item in self.items),
             size_bytes=sum(item.size for item in self.items),
+            symlinks=sum(item.type is EntryType.SYMLINK for item in self.items),
+            failed_entries=0,
         )
 
 

@@ -11,15 +11,18 @@ import anyio
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.judging import judge_receipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding, KnownBug, needs_root
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words_of
+from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
 
 _NOBODY = 65534
 _STREAM_BYTES = 8_000_000
 _CHECKPOINT_SECONDS = 3
+_LINKS = 53
 _PANIC = re.compile(r"^panic: (.*)$|runtime error: (.*)$", re.MULTILINE)
 
 
@@ -33,6 +36,23 @@ async def _show_a_policy(bench: Bench) -> Finding | None:
     panic = _PANIC.search(shown.stderr.decode("utf-8", "replace"))
     why = panic[0] if panic else words_of(shown)
     return Finding(Guarantee.AVAILABLE, f"`policy show` ends with status {shown.exit_code}: {why}")
+
+
+async def _take_links(bench: Bench) -> Finding | None:
+    """A tree with links below its root."""
+    actor = await bench.create_repository()
+    tree = await bench.write_tree("source", count=1, size_bytes=1000)
+    below = tree.directory / "below"
+    below.mkdir()
+    for number in range(_LINKS):
+        (below / f"link-{number}").symlink_to("nowhere")
+    manifest = await run_file_work(scan_tree, tree.directory)
+    receipt = answers.read_receipt(
+        await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
+    )
+    for found in judge_receipt(receipt, manifest.counts, "", is_id_of_another=False):
+        return Finding(found.guarantee, found.detail)
+    return None
 
 
 async def _restore_by_path(bench: Bench) -> Finding | None:
@@ -132,6 +152,14 @@ def _give_away(directory: Path) -> None:
 
 
 BUGS = (
+    KnownBug(
+        key="4421",
+        title="links below the root of a snapshot are not counted",
+        provoked=f"A snapshot of a tree with {_LINKS} symbolic links in a directory; its `summ.symlinks` is read.",
+        guarantee=Guarantee.PARTIAL_IS_REPORTED,
+        bad=MISCOUNTS_LINKS,
+        provoke=_take_links,
+    ),
     KnownBug(
         key="4439",
         title="checkpoints stay listed after the complete snapshot",
