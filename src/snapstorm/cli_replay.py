@@ -14,6 +14,7 @@ from cyclopts import Parameter
 
 from snapstorm.cli_recorded import base_options
 from snapstorm.cli_run import ProgressChoice, until_signal
+from snapstorm.cli_streams import for_progress
 from snapstorm.cli_which import find_run
 from snapstorm.cli_words import read_seconds
 from snapstorm.engine.again import Again, do_again
@@ -115,7 +116,7 @@ async def _replay(
             done.append(await do_again(options, scenario, bed, listener))
             show(len(done), done[-1])
 
-    with progress(kind, sys.stderr) as listener:
+    with progress(kind, for_progress(sys.stderr)) as listener:
         is_interrupted = await until_signal(do_each)
     return done, is_interrupted
 

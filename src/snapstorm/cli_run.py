@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import anyio
 
 from snapstorm.cli_failures import is_debugged, unforeseen
+from snapstorm.cli_streams import complain, for_progress
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import read_testbed
@@ -135,7 +136,7 @@ def write_reports(reports: ReportDirectory | None, result: RunResult, part: str 
     try:
         reports.write(result.testbed, result.run, part)
     except (SnapstormError, OSError) as error:
-        print(f"snapstorm: no reports: {error}", file=sys.stderr, flush=True)
+        complain(f"no reports: {error}")
         return False
     return True
 
@@ -214,7 +215,7 @@ async def _run(
                 await work(opened)
             await opened.finish()
 
-    with progress(kind, sys.stderr) as shown:
+    with progress(kind, for_progress(sys.stderr)) as shown:
         listener = shown if board is None else both(shown, board)
         try:
             await until_signal(perform)
@@ -222,12 +223,12 @@ async def _run(
             # Once a run has begun, an error is a verdict of its own; before, there is nothing to report on.
             if harness is None:
                 raise
-        except (SnapstormError, BrokenPipeError):
+        except SnapstormError:
             raise
         except Exception as error:
             if harness is None or is_debugged():
                 raise
-            print(f"snapstorm: {unforeseen(error)}", file=sys.stderr, flush=True)
+            complain(unforeseen(error))
     if harness is None:
         raise Interrupted
     return harness.result
