@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import secrets
 import signal
@@ -20,6 +19,7 @@ import anyio
 from snapstorm.cli_failures import is_debugged, unforeseen
 from snapstorm.cli_streams import complain, for_progress
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
+from snapstorm.engine.options import check_paths_of
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.engine.together import beside
@@ -33,6 +33,7 @@ from snapstorm.report.history import proven_lines
 from snapstorm.report.power import would_have_caught
 from snapstorm.report.progress import ProgressKind, may_be_terminal, progress
 from snapstorm.report.summary import summary_lines
+from snapstorm.report.text import dump_json
 from snapstorm.targets.choose import find_versions
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def plan_stages(options: HarnessOptions, scenario: Scenario, *, is_upgrade: bool
 
     Raises ConfigError where versions and options don't fit together, HarnessError when a version can't be found.
     """
+    check_paths_of(options)
     if not is_upgrade and not scenario.versions:
         return [Stage(options, lambda harness: harness.run_scenario(scenario))]
     if options.operator is not None:
@@ -125,7 +127,7 @@ def run_stages(
     last = results[-1]
     if json_output:
         shown = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
-        print(json.dumps({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
+        print(dump_json({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
     return status_of(last, is_reported=is_reported)
 
 

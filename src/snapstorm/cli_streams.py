@@ -65,9 +65,10 @@ class _Descriptor(io.RawIOBase):
         self.was_used = True
         left = memoryview(data).cast("B")
         size = len(left)
+        if self._is_closed:
+            self.lost = OSError(errno.EBADF, "it is closed")
+            return size
         try:
-            if self._is_closed:
-                raise OSError(errno.EBADF, "it is closed")
             while left:
                 left = left[self._write_some(left) :]
         except OSError as error:
