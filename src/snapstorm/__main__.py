@@ -6,20 +6,26 @@ Loading the command line takes a third of a second, in which somebody may alread
 from __future__ import annotations
 
 import gc
-import os
-import sys
+
+from snapstorm.cli_failures import EXIT_HARNESS, EXIT_INTERRUPTED, show_if_debugged, unforeseen
+from snapstorm.cli_streams import complain, end, open_streams
 
 
 def main() -> None:
     """Load the command line and run it; does not return."""
+    open_streams()
     try:
         gc.disable()  # What is loaded stays: looking for garbage in it takes a tenth of the time.
         from snapstorm.cli import main as run  # noqa: PLC0415 - so that what is raised meanwhile is caught
 
         gc.enable()
     except KeyboardInterrupt:
-        print("snapstorm: interrupted", file=sys.stderr, flush=True)
-        os._exit(130)
+        complain("interrupted")
+        end(EXIT_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001 - a module may raise anything while it is loaded
+        show_if_debugged()
+        complain(unforeseen(error))
+        end(EXIT_HARNESS)
     run()
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import secrets
 import sys
 from contextlib import AbstractContextManager
@@ -24,10 +23,11 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from snapstorm import __version__, cli_show
-from snapstorm.cli_failures import is_debugged, unforeseen
+from snapstorm.cli_failures import EXIT_BAD_USAGE, EXIT_HARNESS, EXIT_INTERRUPTED, show_if_debugged, unforeseen
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_repeat import check_repetition, run_until_violation
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
+from snapstorm.cli_streams import complain, end
 from snapstorm.cli_swarm import draw_configuration
 from snapstorm.cli_watch import watching, with_addresses
 from snapstorm.cli_words import (
@@ -45,13 +45,9 @@ from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
-from snapstorm.model.verdict import EXIT_STATUS, Verdict
 
 if TYPE_CHECKING:
     from snapstorm.report.writing import ReportDirectory
-
-EXIT_BAD_USAGE = 2
-EXIT_HARNESS = 3
 
 app = App(
     name="snapstorm",
@@ -438,40 +434,24 @@ def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
 
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
+    arguments = with_addresses(sys.argv[1:])
+    status: object
     try:
-        status = app(with_addresses(sys.argv[1:]), exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()  # Here, where a reader that has gone is no surprise, rather than when Python ends.
-    except cyclopts.CycloptsError as error:
-        status = _complain(str(error), EXIT_BAD_USAGE)
-    except ConfigError as error:
-        status = _complain(str(error), EXIT_BAD_USAGE)
+        if not arguments or arguments[0] in app.help_flags:
+            for name in app:
+                app[name]  # Loads it, so that its description is known.
+        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except (cyclopts.CycloptsError, ConfigError) as error:
+        complain(str(error))
+        status = EXIT_BAD_USAGE
     except (Interrupted, KeyboardInterrupt):
-        status = _complain("interrupted", EXIT_STATUS[Verdict.INTERRUPTED])
+        complain("interrupted")
+        status = EXIT_INTERRUPTED
     except SnapstormError as error:
-        status = _complain(str(error), EXIT_HARNESS)
-    except SystemExit as error:
-        # rich turns a reader that has gone into an exit with 1, which would say that something is violated.
-        status = EXIT_HARNESS if error.code == 1 else error.code
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        complain(str(error))
         status = EXIT_HARNESS
-    except Exception as error:
-        status = _complain(unforeseen(error), EXIT_HARNESS)
-        if is_debugged():
-            raise
-    _end(status if isinstance(status, int) else 0)
-
-
-def _end(status: int) -> NoReturn:
-    """End at once: everything is closed by now, and Python would take a tenth of a second to take itself apart."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):
-            stream.flush()
-    os._exit(status)
-
-
-def _complain(message: str, status: int) -> int:
-    for line in message.splitlines():
-        print(f"snapstorm: {line}", file=sys.stderr)
-    return status
+    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+        show_if_debugged()
+        complain(unforeseen(error))
+        status = EXIT_HARNESS
+    end(status if isinstance(status, int) else 0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +14,10 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
+from snapstorm.engine.options import check_paths
 from snapstorm.engine.together import first_failure
 from snapstorm.model.protocols import Program
+from snapstorm.report.text import dump_json
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.discovery import find_kopia, find_version
 from snapstorm.targets.kopia.known_bugs.base import MEASURED, KnownBug
@@ -48,6 +50,7 @@ def known_bugs(
     json_output
         Print one JSON object on stdout, and nothing else there.
     """
+    check_paths("kopia", {"TMPDIR": Path(tempfile.gettempdir())})
     bugs = choose(bug)
     programs = [find_kopia(path) for path in kopia or map(find_version, MEASURED)]
     show = _ignore if json_output else functools.partial(_show, has_details=bug is not None)
@@ -55,7 +58,7 @@ def known_bugs(
         print(_LINE.format("bug", "version", "expected", "seen", "", "seconds"), flush=True)
     rows = anyio.run(_try_all, bugs, programs, show)
     if json_output:
-        print(json.dumps({"rows": [row.as_json() for row in rows]}), flush=True)
+        print(dump_json({"rows": [row.as_json() for row in rows]}), flush=True)
     return exit_status(rows)
 
 

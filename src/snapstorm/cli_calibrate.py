@@ -7,7 +7,6 @@ ones of both.
 from __future__ import annotations
 
 import difflib
-import json
 import secrets
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from cyclopts import Parameter
 from snapstorm.cli_run import Interrupted, until_signal
 from snapstorm.engine.calibration import Calibration, Setup, Specimen, Trial, calibrate
 from snapstorm.engine.harness import HarnessOptions
+from snapstorm.engine.options import check_paths
 from snapstorm.errors import ConfigError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.work import Work, under_fault
@@ -29,6 +29,7 @@ from snapstorm.plan.calibration import REAL, SIMULATED
 from snapstorm.plan.scenarios import shipped
 from snapstorm.plan.seeds import SEED_MAX
 from snapstorm.report.calibration import calibration_lines, trial_line
+from snapstorm.report.text import dump_json
 from snapstorm.targets.kopia.discovery import find_kopia
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.kopia.wrappers import WrapperDefect, make_wrapper, times_struck, why_it_broke
@@ -118,6 +119,8 @@ def calibrate_judge(
         raise ConfigError(f"--honest must not be below 0, not {honest}")
     if seed is not None and not 0 <= seed <= SEED_MAX:
         raise ConfigError(f"--seed must be from 0 to {SEED_MAX}, not {seed}")
+    if kind != "memory":
+        check_paths("kopia", {"TMPDIR": Path(tempfile.gettempdir())})
     real = None if kind == "memory" else find_kopia(kopia).path
     specimens = choose_specimens(kind, real, only or [], runs=runs, honest=honest)
     return calibrate_with(specimens, secrets.randbelow(1 << 32) if seed is None else seed, json_output=json_output)
@@ -210,7 +213,7 @@ def calibrate_with(specimens: Sequence[Specimen], seed: int, *, json_output: boo
     if len(trials) < len(specimens):
         raise Interrupted
     if json_output:
-        print(json.dumps(calibration.as_json(), indent=1), flush=True)
+        print(dump_json(calibration.as_json(), indent=1), flush=True)
     return 0 if calibration.is_perfect else 1
 
 

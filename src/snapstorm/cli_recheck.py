@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from snapstorm.cli_which import find_run
 from snapstorm.engine.recheck import Recheck, Rejudged, Today, recheck
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.model.verdict import EXIT_STATUS
+from snapstorm.report.text import dump_json
 
 _WORDS = {
     Today.STILL: "violated, today as then",
@@ -38,7 +38,7 @@ def recheck_run(run: str, /, *, json_output: Annotated[bool, Parameter(name="--j
     with read_testbed(testbed) as ledger:
         found = recheck(ledger, number)
     if json_output:
-        print(json.dumps(found.as_json()))
+        print(dump_json(found.as_json()))
     else:
         for line in recheck_lines(found):
             print(line)

@@ -6,7 +6,6 @@ what could have lost it.
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 import time
@@ -31,6 +30,7 @@ from snapstorm.errors import ConfigError
 from snapstorm.model.verdict import Verdict
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.plan.seeds import stream
+from snapstorm.report.text import dump_json
 
 if TYPE_CHECKING:
     from snapstorm.report.live.board import Board
@@ -120,7 +120,7 @@ def run_until_violation(
         print(repeated, file=sys.stderr, flush=True)
     if json_output:
         shown = {**as_json(last[0], stage), "stages": [], "repeated": repeated.as_json()}
-        print(json.dumps(shown), flush=True)
+        print(dump_json(shown), flush=True)
     return status_of(last[0], is_reported=is_reported)
 
 

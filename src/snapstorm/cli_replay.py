@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,16 +14,19 @@ from cyclopts import Parameter
 
 from snapstorm.cli_recorded import base_options
 from snapstorm.cli_run import ProgressChoice, until_signal
+from snapstorm.cli_streams import for_progress
 from snapstorm.cli_which import find_run
 from snapstorm.cli_words import read_seconds
 from snapstorm.engine.again import Again, do_again
 from snapstorm.engine.harness import HarnessOptions
+from snapstorm.engine.options import check_paths_of
 from snapstorm.engine.recording import Recorded, read_recorded
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import ConfigError
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.report.progress import ProgressKind, progress
+from snapstorm.report.text import dump_json
 
 REPEAT_MAX = 1000
 
@@ -82,6 +85,7 @@ def replay(
         scenario = scenario.model_copy(update={"recorded": recorded.recording.sequential()})
     seconds_max = read_seconds("--operation-timeout", operation_timeout)
     options = base_options(recorded, target, kopia, seconds_max, keep_going=keep_going)
+    check_paths_of(replace(options, testbed=testbed))
     for note in recorded.notes:
         print(f"run {which.number}: {note}", file=sys.stderr)
     beds = [None] * repeat if testbed is None else [testbed] if repeat == 1 else _below(testbed, repeat)
@@ -91,7 +95,7 @@ def replay(
     _print_end(recorded, came_back, done)
     if json_output:
         shown = _as_json(which.number, recorded, came_back, done, is_interrupted=is_interrupted)
-        print(json.dumps(shown), flush=True)
+        print(dump_json(shown), flush=True)
     return _status(done, is_interrupted=is_interrupted)
 
 
@@ -115,7 +119,7 @@ async def _replay(
             done.append(await do_again(options, scenario, bed, listener))
             show(len(done), done[-1])
 
-    with progress(kind, sys.stderr) as listener:
+    with progress(kind, for_progress(sys.stderr)) as listener:
         is_interrupted = await until_signal(do_each)
     return done, is_interrupted
 

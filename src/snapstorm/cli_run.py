@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import secrets
 import signal
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import anyio
 
 from snapstorm.cli_failures import is_debugged, unforeseen
+from snapstorm.cli_streams import complain, for_progress
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
+from snapstorm.engine.options import check_paths_of
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.engine.together import beside
@@ -32,6 +33,7 @@ from snapstorm.report.history import proven_lines
 from snapstorm.report.power import would_have_caught
 from snapstorm.report.progress import ProgressKind, may_be_terminal, progress
 from snapstorm.report.summary import summary_lines
+from snapstorm.report.text import dump_json
 from snapstorm.targets.choose import find_versions
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def plan_stages(options: HarnessOptions, scenario: Scenario, *, is_upgrade: bool
 
     Raises ConfigError where versions and options don't fit together, HarnessError when a version can't be found.
     """
+    check_paths_of(options)
     if not is_upgrade and not scenario.versions:
         return [Stage(options, lambda harness: harness.run_scenario(scenario))]
     if options.operator is not None:
@@ -124,7 +127,7 @@ def run_stages(
     last = results[-1]
     if json_output:
         shown = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
-        print(json.dumps({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
+        print(dump_json({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
     return status_of(last, is_reported=is_reported)
 
 
@@ -135,7 +138,7 @@ def write_reports(reports: ReportDirectory | None, result: RunResult, part: str 
     try:
         reports.write(result.testbed, result.run, part)
     except (SnapstormError, OSError) as error:
-        print(f"snapstorm: no reports: {error}", file=sys.stderr, flush=True)
+        complain(f"no reports: {error}")
         return False
     return True
 
@@ -214,7 +217,7 @@ async def _run(
                 await work(opened)
             await opened.finish()
 
-    with progress(kind, sys.stderr) as shown:
+    with progress(kind, for_progress(sys.stderr)) as shown:
         listener = shown if board is None else both(shown, board)
         try:
             await until_signal(perform)
@@ -222,12 +225,12 @@ async def _run(
             # Once a run has begun, an error is a verdict of its own; before, there is nothing to report on.
             if harness is None:
                 raise
-        except (SnapstormError, BrokenPipeError):
+        except SnapstormError:
             raise
         except Exception as error:
             if harness is None or is_debugged():
                 raise
-            print(f"snapstorm: {unforeseen(error)}", file=sys.stderr, flush=True)
+            complain(unforeseen(error))
     if harness is None:
         raise Interrupted
     return harness.result

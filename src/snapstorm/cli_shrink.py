@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from snapstorm.cli_run import until_signal
 from snapstorm.cli_which import WhichRun, find_run
 from snapstorm.cli_words import read_seconds
 from snapstorm.engine.again import Again, scenario_of
+from snapstorm.engine.options import check_paths
 from snapstorm.engine.recording import Recorded, read_recorded
 from snapstorm.engine.shrink import (
     SCRATCH_PREFIX,
@@ -42,6 +42,7 @@ from snapstorm.plan.recording import Recording
 from snapstorm.plan.reduction import OutOfTime, Reduction
 from snapstorm.report.catalogue import scenario_lines
 from snapstorm.report.program import as_pytest
+from snapstorm.report.text import dump_json
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.choose import find_target
@@ -119,6 +120,7 @@ def shrink(
     programs = programs_of(find_target(base.target, base.kopias)(ProcessRunner("none")).description)
     subject = Subject(testbed_id, which.number, began_utc, wanted, base.target, programs)
     directory = (output or which.testbed / "runs" / f"{which.number:04}" / "shrunk").absolute()
+    check_paths(base.target, {"--output": directory})
     with _scratch(directory) as scratch:
         state = State.open(directory / STATE_NAME, subject)
         trials = Trials(
@@ -140,7 +142,7 @@ def shrink(
     if state.best is not None:
         _say_what_came(state, ending, files)
         if json_output:
-            print(json.dumps(_as_json(which, wanted, state, ending, files)), flush=True)
+            print(dump_json(_as_json(which, wanted, state, ending, files)), flush=True)
     elif work.failure is None:
         early = f"; {ending}" if ending != "done" else ""
         print(f"{wanted} did not come back in {state.executions} times{early}", file=sys.stderr)

@@ -10,8 +10,17 @@ from typing import Any
 
 from snapstorm.errors import ConfigError
 from snapstorm.model.storage import FileStorage, Storage, read_storage
+from snapstorm.plan.problems import Place, named
 from snapstorm.plan.quantities import read_bytes
-from snapstorm.plan.scenarios import SHIPPED, Scenario, build_scenario, parse_scenario, read_duration, shipped
+from snapstorm.plan.scenarios import (
+    SHIPPED,
+    Scenario,
+    build_scenario,
+    parse_scenario,
+    read_duration,
+    read_option,
+    shipped,
+)
 
 OPERATION_SECONDS = 300.0
 OPERATION_SECONDS_UNDER_FAULTS = 100.0
@@ -59,7 +68,7 @@ def changes_of(
             raise ConfigError(
                 f"--option {name}={value}: write it as KEY.OPTION=VALUE, such as write-random-files.count=5"
             )
-        table.setdefault(key, {})[field] = value
+        table.setdefault(key, {})[field] = read_option(key, field, value)
     changes["options"] = table
     return changes
 
@@ -80,8 +89,23 @@ def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
             document[name] = value
     changed, problems = build_scenario(document)
     if changed is None:
-        raise ConfigError(*(words for _, words in problems))
+        raise ConfigError(*(named(place, words, _as_typed(place)) for place, words in problems))
     return changed
+
+
+def _as_typed(place: Place) -> str:
+    """By which option of the command line this place of a scenario was set; empty if by none."""
+    match place:
+        case ("options", key, name, *_):
+            return f"--option {key}.{name}"
+        case ("options", key):
+            return f"--option {key}"
+        case ("weights", key, *_):
+            return f"--weights {key}"
+        case ("clients" | "mode" | "duration" | "actions" as name, *_):
+            return f"--{name}"
+        case _:
+            return ""
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 from snapstorm.engine.testbed import check_testbed_path
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
+from snapstorm.model.manifest import is_utf8, path_as_text
 from snapstorm.model.protocols import Mode
-from snapstorm.model.storage import S3Storage, Storage
+from snapstorm.model.storage import FileStorage, S3Storage, Storage
 from snapstorm.plan.seeds import SEED_MAX
-from snapstorm.targets.choose import check_target_name
+from snapstorm.targets.choose import capabilities_of, check_target_name, is_kept_by_kopia
 from snapstorm.targets.kopia.operator import OperatorAccess
 
 
@@ -96,6 +98,34 @@ def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
             raise HarnessError(f"the fault {key} is not possible here: {reason}")
 
 
+def check_paths(target: str, paths: Mapping[str, Path | None]) -> None:
+    """Raise ConfigError for each path that the target can't have. `paths` are by the option that they come from."""
+    if capabilities_of(target).non_utf8_names:
+        return
+    kind, _ = check_target_name(target)
+    absolute = {option: path.absolute() for option, path in paths.items() if path is not None}
+    problems = [
+        f"{option} {path_as_text(path)}: the target {kind} can't have a path that is not UTF-8; choose another"
+        for option, path in absolute.items()
+        if not is_utf8(path)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def check_paths_of(options: HarnessOptions) -> None:
+    """Raise ConfigError for each path of a run that its target, or what keeps its copies, can't have."""
+    temporary = {"TMPDIR": Path(tempfile.gettempdir())}
+    testbed = temporary if options.testbed is None else {"--testbed": options.testbed}
+    repository = options.repository.path if isinstance(options.repository, FileStorage) else None
+    check_paths(options.target, {**testbed, "--workdir": options.workdir, "--repository": repository})
+    # What a run goes on from, it also copies to.
+    options_by_place = {options.persist: "--persist", options.copied_from: "--from"}
+    for place, option in options_by_place.items():
+        if place is not None and is_kept_by_kopia(place):
+            check_paths("kopia", {**testbed, **temporary, option: Path(place.removeprefix("kopia:"))})
+
+
 def check_options(options: HarnessOptions) -> None:
     """Look, before anything is changed, whether a run can be made like this. Raises ConfigError or TestbedError."""
     problems = []
@@ -119,6 +149,7 @@ def check_options(options: HarnessOptions) -> None:
     if problems:
         raise ConfigError(*problems)
     check_faults(options.faults, are_optional=options.are_faults_optional)
+    check_paths_of(options)
     kind, _ = check_target_name(options.target)
     if kind == "memory" and isinstance(options.repository, S3Storage):
         raise ConfigError("the target memory keeps its repository in a directory")

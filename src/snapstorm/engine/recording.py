@@ -15,6 +15,7 @@ from snapstorm.ledger.findings import RecordedViolation
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.protocols import Mode
+from snapstorm.plan.problems import named, problems_of
 from snapstorm.plan.recording import RecordedFault, RecordedStep, Recording
 from snapstorm.plan.scenarios import Scenario
 
@@ -188,7 +189,8 @@ def _scenario(number: int, was: Any, recording: Recording, mode: str) -> Scenari
             }
         )
     except ValidationError as error:
-        raise ConfigError(f"the recording of run {number} can't be used: {error.errors()[0]['msg']}") from error
+        problems = "; ".join(named(place, words) for place, words in problems_of(error, Scenario))
+        raise ConfigError(f"the recording of run {number} can't be used: {problems}") from error
 
 
 def _cut(reader: _Reader, violated: dict[str, int | None]) -> str | None:

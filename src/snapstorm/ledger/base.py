@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -13,6 +14,19 @@ from anyio.lowlevel import checkpoint
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.crash_points import CrashPoint
 from snapstorm.ledger.opening import translated
+
+
+def _stored(text: str) -> str | bytes:
+    """A path that is not UTF-8 is stored as its bytes: SQLite takes no other text."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(text)
+    return text
+
+
+def _read(stored: str | bytes) -> str:
+    return os.fsdecode(stored) if isinstance(stored, bytes) else str(stored)
 
 
 @dataclass
@@ -36,11 +50,11 @@ class LedgerBase:
 
     def fact(self, name: str) -> str | None:
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return None if row is None else str(row[0])
+        return None if row is None else _read(row[0])
 
     def set_fact(self, name: str, value: str) -> None:
         with self._transaction() as run:
-            run("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
+            run("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, _stored(value)))
 
     def drop_fact(self, name: str) -> None:
         with self._transaction() as run:

@@ -203,6 +203,15 @@ def path_as_text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def is_utf8(path: Path) -> bool:
+    """Whether the path's bytes are valid UTF-8, whatever the locale's encoding."""
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities) -> list[Difference]:
     """Everything in which `actual` is not what `expected` becomes on a target that keeps this, in path order."""
     wanted = as_restored(expected, capabilities)

@@ -11,13 +11,14 @@ import difflib
 import re
 import tomllib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, Action
 from snapstorm.model.protocols import Mode
+from snapstorm.plan.problems import Place, named, problems_of
 from snapstorm.plan.recording import Recording
 
 CLIENTS_MAX = 1024
@@ -25,6 +26,8 @@ SECONDS_MAX = 366 * 24 * 3600.0
 ACTIONS_MAX = 1_000_000_000
 DURATION_SECONDS_DEFAULT = 60.0
 """For random actions that neither a duration nor a number bounds."""
+
+_LISTS = frozenset({list, tuple, set, frozenset})
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
@@ -153,7 +156,7 @@ def parse_scenario(text: str, file_name: str) -> Scenario:
     document.setdefault("name", file_name.rpartition("/")[2].removesuffix(".toml") or "scenario")
     scenario, problems = build_scenario(document)
     if scenario is None:
-        lines = sorted({(_line_of(text, place), words) for place, words in problems})
+        lines = sorted({(_line_of(text, place), named(place, words)) for place, words in problems})
         raise ConfigError(*(f"{file_name}:{line}: {words}" for line, words in lines))
     return scenario
 
@@ -165,13 +168,17 @@ def build_scenario(document: dict[str, Any]) -> tuple[Scenario | None, list[tupl
     try:
         scenario = Scenario.model_validate(document)
     except ValidationError as error:
-        problems.extend(_problems(error, ()))
+        problems.extend(problems_of(error, Scenario))
     problems.extend(_option_problems(document))
     return (None if problems else scenario), problems
 
 
-Place = tuple[str | int, ...]
-"""Where in a document something stands: keys and list positions from the top."""
+def read_option(key: str, name: str, text: str) -> str | list[str]:
+    """The value of an action's option as it is typed on a command line, where commas separate the entries of a list."""
+    field = ACTIONS[key].model_fields.get(name) if key in ACTIONS else None
+    if field is None or get_origin(field.annotation) not in _LISTS:
+        return text
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 def _option_problems(document: dict[str, Any]) -> list[tuple[Place, str]]:
@@ -205,8 +212,8 @@ def _action_problems(
     except ValidationError as error:
         known = ", ".join(ACTIONS[key].model_fields) or "none"
         return [
-            (where, f"{words} (options of {key}: {known})" if "unknown" in words else words)
-            for where, words in _problems(error, place)
+            ((*place, *where), f"{words} (options of {key}: {known})" if words.startswith("unknown") else words)
+            for where, words in problems_of(error, ACTIONS[key])
         ]
     return _exclusive_problems(action, place, key_place) if action.is_exclusive and not is_alone else []
 
@@ -215,25 +222,8 @@ def _exclusive_problems(action: Action, place: Place, key_place: Place) -> list[
     """An action that needs the others to wait stands where they don't: an option has made it such, or its nature."""
     if ACTIONS[action.key]().is_exclusive:
         return [(key_place, f"{action.key} is possible only in a step with alone = true")]
-    where = (*place, "safety")
-    name = ".".join(map(str, where))
-    words = f"{name}: none destroys what is being written meanwhile, so it is possible only in a step with alone = true"
-    return [(where, words)]
-
-
-def _problems(error: ValidationError, place: Place) -> list[tuple[Place, str]]:
-    """Pydantic's findings in our words: a union reports each of its arms, of which one line is enough."""
-    found: dict[Place, str] = {}
-    for item in error.errors():
-        where: Place = tuple(part for part in item["loc"] if part not in ("int", "Span", "float"))
-        name = ".".join(str(part) for part in (*place, *where)) or "scenario"
-        if item["type"] == "extra_forbidden":
-            words = f"{name}: unknown, maybe a typo"
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            words = f"{name}: {message[0].lower() + message[1:]}"
-        found.setdefault((*place, *where), words)
-    return list(found.items())
+    words = "none destroys what is being written meanwhile, so it is possible only in a step with alone = true"
+    return [((*place, "safety"), words)]
 
 
 def _line_of(text: str, place: Place) -> int:

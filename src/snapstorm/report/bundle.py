@@ -26,6 +26,7 @@ from snapstorm.errors import ConfigError, HarnessError, TestbedError
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.guarantees import Violation
 from snapstorm.report.summary import show_bytes
+from snapstorm.report.text import dump_json
 from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.redaction import Redaction
 from snapstorm.runtime.secrets import FileSecretStore
@@ -153,8 +154,8 @@ def _pack(packing: _Packing, ledger: Ledger, testbed: Path, number: int) -> tupl
     for directory in directories:
         _add_evidence(packing, directory)
     row = ledger.record.run(number) or {}
-    packing.add("run.json", json.dumps(row, indent=1).encode())
-    packing.add("history.json", json.dumps(history_of(ledger, number, HISTORY_OPERATIONS_MAX), indent=1).encode())
+    packing.add("run.json", dump_json(row, indent=1).encode())
+    packing.add("history.json", dump_json(history_of(ledger, number, HISTORY_OPERATIONS_MAX), indent=1).encode())
     notes = [] if violations else [f"run {number} has found no violation; the bundle holds its summary and history"]
     notes += [f"not there any more, and so not in the bundle: {name}" for name in missing]
     packing.add("README.md", "\n".join(_readme(row, violations, notes, packing.left_out)).encode())

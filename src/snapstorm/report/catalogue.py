@@ -17,6 +17,7 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Target
 from snapstorm.plan.scenarios import SHIPPED, Scenario
+from snapstorm.report.text import dump_json
 
 
 def action_lines(*, as_json: bool) -> Iterator[str]:
@@ -25,7 +26,7 @@ def action_lines(*, as_json: bool) -> Iterator[str]:
         table = {
             key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()
         }
-        yield json.dumps(table)
+        yield dump_json(table)
         return
     for key, action in ACTIONS.items():
         yield key
@@ -49,7 +50,7 @@ def fault_lines(*, as_json: bool) -> Iterator[str]:
             }
             for key, fault in FAULTS.items()
         }
-        yield json.dumps(table)
+        yield dump_json(table)
         return
     for kind in FaultKind:
         yield f"{kind.value}"
@@ -79,9 +80,9 @@ def _as_toml_value(value: object) -> Any:
 def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:
     """The shipped scenarios, or the chosen one as TOML."""
     if chosen is not None:
-        yield json.dumps(as_document(chosen)) if as_json else _as_toml(as_document(chosen))
+        yield dump_json(as_document(chosen)) if as_json else _as_toml(as_document(chosen))
     elif as_json:
-        yield json.dumps([as_document(scenario) for scenario in SHIPPED])
+        yield dump_json([as_document(scenario) for scenario in SHIPPED])
     else:
         for scenario in SHIPPED:
             yield f"{scenario.name}" + (" (default)" if scenario is SHIPPED[0] else "")
@@ -131,7 +132,7 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     description = target.description
     capabilities = target.capabilities.model_dump(mode="json")
     if as_json:
-        yield json.dumps(
+        yield dump_json(
             {
                 **description.as_json(),
                 "modes": sorted(mode.value for mode in target.modes),
@@ -170,7 +171,7 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
     runs = ledger.runs()
     violations = ledger.violations()
     if as_json:
-        yield json.dumps(
+        yield dump_json(
             {
                 "testbed": str(directory),
                 "id": ledger.fact("testbed_id"),

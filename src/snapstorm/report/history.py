@@ -11,6 +11,7 @@ from typing import Any
 
 from snapstorm.ledger.history import AgeBucket, LiveSnapshot, Survival, SurvivalTables
 from snapstorm.ledger.ledger import Ledger
+from snapstorm.report.text import dump_json
 
 _SECONDS_PER_DAY = 86_400
 
@@ -21,7 +22,7 @@ def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, 
     runs = [_run(run) for run in ledger.runs(limit)]
     snapshots = heapq.nlargest(limit, ledger.history.live_snapshots(now_utc), key=lambda live: live.unproven.debt)
     if as_json:
-        yield json.dumps(
+        yield dump_json(
             {
                 "testbed": str(directory),
                 "proven": headline(tables),

@@ -3,6 +3,8 @@ that shows it."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 
 # Controls but for tab and line feed, surrogates, and what turns the direction of writing round, by which a file's name
@@ -12,14 +14,53 @@ _UNPRINTABLE = re.compile(
 )
 
 
+_SURROGATES = re.compile("[\ud800-\udfff]+")
+
+
 def printable(text: str) -> str:
     """The text with every character that is not meant to be seen written as an escape."""
-    return _UNPRINTABLE.sub(_escape, text.replace("\r\n", "\n"))
+    return _UNPRINTABLE.sub(_escape, readable(text).replace("\r\n", "\n"))
 
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def readable(text: str) -> str:
+    """The text in a form that every encoding of Unicode has: a byte of a path that is not UTF-8, for which Python has a
+    lone surrogate, is written `\\xff`."""
+    return text if text.isascii() else _SURROGATES.sub(lambda match: _as_read(match[0]), text)
+
+
+def _as_read(surrogates: str) -> str:
+    try:
+        # Where the locale is ASCII, Python has surrogates for UTF-8, too.
+        return os.fsencode(surrogates).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return "".join(f"\\u{ord(char):04x}" for char in surrogates)
+
+
+def as_bytes_in_hex(text: str) -> str:
+    """The text's bytes in UTF-8, each written as an escape, for what has no encoding for it."""
+    return "".join(f"\\x{byte:02x}" for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def dump_json(document: object, indent: int | None = None) -> str:
+    """The document as JSON, its texts readable."""
+    text = json.dumps(document, indent=indent)
+    # Every other program may refuse a surrogate; most documents have none, and need not be gone through.
+    return json.dumps(_with_readable_texts(document), indent=indent) if "\\ud" in text else text
+
+
+def _with_readable_texts(value: object) -> object:
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, dict):
+        return {_with_readable_texts(key): _with_readable_texts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_readable_texts(item) for item in value]
+    return value
 
 
 def show_seconds(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from snapstorm.report.html import run_page
 from snapstorm.report.junit import run_as_junit
 from snapstorm.report.markdown import run_as_markdown
 from snapstorm.report.run_data import RunData, read_run
+from snapstorm.report.text import dump_json
 from snapstorm.report.trend import Trend, read_trend, trend_document
 from snapstorm.report.trend_pages import trend_as_markdown, trend_page
 
@@ -39,7 +39,7 @@ FILE_NAMES = {"html": "report.html", "junit": "junit.xml", "json": "report.json"
 
 
 def _json_text(document: dict[str, Any]) -> str:
-    return json.dumps(document, indent=1) + "\n"
+    return dump_json(document, indent=1) + "\n"
 
 
 def write_run_report(testbed: Path, number: int, files: Mapping[str, Path]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from snapstorm.errors import ConfigError
 from snapstorm.ledger.persisters import FolderPersister, Persister
+from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.protocols import Target
 from snapstorm.model.storage import FileStorage, Storage, read_storage
 from snapstorm.runtime.process import ProcessRunner
@@ -19,6 +20,7 @@ from snapstorm.targets.kopia.discovery import find_kopia, find_version
 from snapstorm.targets.kopia.operator import OperatorAccess
 from snapstorm.targets.kopia.persister import PERSISTER_SECRET, open_kopia_persister
 from snapstorm.targets.kopia.programs import Programs
+from snapstorm.targets.kopia.target import CAPABILITIES as KOPIA_CAPABILITIES
 from snapstorm.targets.kopia.target import KopiaTarget
 from snapstorm.targets.memory import MemoryTarget
 
@@ -41,6 +43,12 @@ def parameters_of(name: str) -> Mapping[str, Sequence[str]]:
     """The target's own settings that a scenario may choose, each with its values. Raises ConfigError."""
     kind, _ = check_target_name(name)
     return kopia_parameters.choices() if kind == "kopia" else {}
+
+
+def capabilities_of(name: str) -> Capabilities:
+    """What survives a snapshot and a restore on the target of that name. Raises ConfigError."""
+    kind, _ = check_target_name(name)
+    return KOPIA_CAPABILITIES if kind == "kopia" else MemoryTarget().capabilities
 
 
 def find_target(
@@ -83,12 +91,17 @@ class PersisterPlace:
             yield persister
 
 
+def is_kept_by_kopia(text: str) -> bool:
+    """Whether this place for copies of a ledger is a repository of Kopia."""
+    return text.startswith(("kopia:", "s3:"))
+
+
 def find_persister(text: str, executables: Sequence[Path]) -> PersisterPlace:
     """What keeps copies of a ledger at a folder, `kopia:DIRECTORY` or `s3://BUCKET/PREFIX?...`, changing nothing.
 
     Raises ConfigError for a place that can't be, HarnessError when the program is missing.
     """
-    is_kopia, words = text.startswith(("kopia:", "s3:")), text.removeprefix("kopia:")
+    is_kopia, words = is_kept_by_kopia(text), text.removeprefix("kopia:")
     try:
         storage = read_storage(words)
     except ValueError as error:

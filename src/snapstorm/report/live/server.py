@@ -7,7 +7,6 @@ a page of somebody else's, open in the same browser, can do nothing either. `/me
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import os
@@ -38,6 +37,7 @@ from snapstorm.report.live.board import Board
 from snapstorm.report.live.controls import controls
 from snapstorm.report.live.metrics import CONTENT_TYPE
 from snapstorm.report.live.view import LiveView
+from snapstorm.report.text import dump_json
 
 Found = TypeVar("Found")
 
@@ -188,7 +188,7 @@ class LiveServer:
         """The state whenever it has changed, as server-sent events, until the last one."""
         sent, quiet_seconds = "", 0.0
         while True:
-            text = json.dumps(self._board.state())
+            text = dump_json(self._board.state())
             if text != sent:
                 sent, quiet_seconds = text, 0.0
                 yield f"data: {text}\n\n"

@@ -1,0 +1,155 @@
+"""Standard output and error that never raise, and that remember what could not be written.
+
+A command may be started with a closed or full output, or its reader may end first. Its work goes on all the same, and
+its exit status says at the end whether everything that it had to tell was told.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import io
+import os
+import select
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn, TextIO
+
+from snapstorm.report.text import as_bytes_in_hex, printable, readable
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+EXIT_NOT_TOLD = 3
+_STANDS_ANYHOW = frozenset({1, 130})
+"""Exit statuses (violated, interrupted) that are kept although their reason could not be told."""
+
+_IN_ASCII = {"·": "-", "…": "...", "→": "->", "✅": "", "❌": "", "⚠️": "!"}
+"""Our own typography where the output's encoding does not have it."""
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """What is written in place of characters that an encoding does not have."""
+    assert isinstance(error, UnicodeEncodeError)
+    shown = readable(error.object[error.start : error.end])
+    try:
+        shown.encode(error.encoding)
+    except UnicodeEncodeError:
+        shown = "".join(_IN_ASCII.get(char) or as_bytes_in_hex(char) for char in shown)
+    return shown, error.end
+
+
+codecs.register_error("snapstorm-readable", _escape)
+
+
+class _Descriptor(io.RawIOBase):
+    """A descriptor to write to. What can't be written is dropped and remembered."""
+
+    def __init__(self, number: int, *, is_closed: bool) -> None:
+        self._number = number
+        self._is_closed = is_closed
+        self.lost: OSError | None = None
+        """Why something that was to be written was lost; None if nothing was."""
+        self.was_used = False
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        self.was_used = True
+        left = memoryview(data).cast("B")
+        size = len(left)
+        if self._is_closed:
+            self.lost = OSError(errno.EBADF, "it is closed")
+            return size
+        try:
+            while left:
+                left = left[self._write_some(left) :]
+        except OSError as error:
+            self.lost = error
+        return size
+
+    def _write_some(self, data: memoryview) -> int:
+        try:
+            return os.write(self._number, data)
+        except BlockingIOError:  # Whoever shares this descriptor has made it so.
+            select.select([], [self._number], [])
+            return 0
+
+
+class StandardStream(io.TextIOWrapper):
+    """Standard output or error as text."""
+
+    def __init__(self, number: int, encoding: str, *, is_closed: bool, is_line_buffered: bool) -> None:
+        self.descriptor = _Descriptor(number, is_closed=is_closed)
+        super().__init__(
+            io.BufferedWriter(self.descriptor),
+            encoding=encoding,
+            errors="snapstorm-readable",
+            line_buffering=is_line_buffered,
+        )
+
+
+_OPENED: list[StandardStream] = []
+"""Standard output and error, once they were opened."""
+
+
+def open_streams() -> None:
+    """Put the streams in the place of Python's own, before anything else is opened.
+
+    A closed descriptor is opened on the null device: the next file that somebody opens, such as the ledger, would
+    otherwise get its number, and everything printed would go into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # Gets the lowest free number, which is this one.
+    if sys.stdin is None:  # So Python has found them closed.
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        given: TextIO | None = getattr(sys, name)
+        encoding = "utf-8" if given is None else given.encoding
+        is_line_buffered = number == 2 or (given is not None and given.line_buffering)
+        stream = StandardStream(number, encoding, is_closed=given is None, is_line_buffered=is_line_buffered)
+        setattr(sys, name, stream)
+        _OPENED.append(stream)
+
+
+def for_progress(stream: TextIO) -> TextIO:
+    """A stream to the same place, whose losses don't count: for what the summary sums up anyhow."""
+    if not isinstance(stream, StandardStream):
+        return stream
+    return StandardStream(stream.fileno(), stream.encoding, is_closed=False, is_line_buffered=True)
+
+
+def complain(message: str) -> None:
+    """Say on standard error what is wrong."""
+    for line in message.splitlines():
+        print(f"snapstorm: {printable(line)}", file=sys.stderr)
+
+
+def end(status: int) -> NoReturn:
+    """End at once with this status, or with 3 if the command's result could not be told.
+
+    Everything is closed by now, and Python would take a tenth of a second to take itself apart.
+    """
+    os._exit(status if _is_told() or status in _STANDS_ANYHOW else EXIT_NOT_TOLD)
+
+
+def _is_told() -> bool:
+    """Whether the result was written: it is what stands on standard output, or without that on standard error."""
+    output, errors = _OPENED
+    output.flush()
+    lost = output.descriptor.lost
+    if lost is not None:
+        complain(f"the result could not be written to standard output: {lost.strerror}")
+    errors.flush()
+    return lost is None and (errors.descriptor.lost is None or output.descriptor.was_used)
