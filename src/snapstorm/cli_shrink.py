@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from snapstorm.cli_recorded import base_options
 from snapstorm.cli_run import until_signal
 from snapstorm.cli_which import WhichRun, find_run
-from snapstorm.cli_words import read_seconds
+from snapstorm.cli_words import TypedPath, read_seconds
 from snapstorm.engine.again import Again, scenario_of
 from snapstorm.engine.recording import Recorded, read_recorded
 from snapstorm.engine.shrink import (
@@ -65,7 +65,7 @@ def shrink(
     /,
     *,
     minutes: float = 10.0,
-    output: Path | None = None,
+    output: TypedPath | None = None,
     repeats: int | None = None,
     needed: int = 1,
     guarantee: str | None = None,
@@ -118,7 +118,7 @@ def shrink(
     base = base_options(recorded, target, kopia, read_seconds("--operation-timeout", operation_timeout))
     programs = programs_of(find_target(base.target, base.kopias)(ProcessRunner("none")).description)
     subject = Subject(testbed_id, which.number, began_utc, wanted, base.target, programs)
-    directory = (output or which.testbed / "runs" / f"{which.number:04}" / "shrunk").absolute()
+    directory = output or which.testbed / "runs" / f"{which.number:04}" / "shrunk"
     with _scratch(directory) as scratch:
         state = State.open(directory / STATE_NAME, subject)
         trials = Trials(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from snapstorm.engine.testbed import check_testbed_path
 from snapstorm.errors import ConfigError, HarnessError
@@ -12,13 +13,15 @@ from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.model.protocols import Mode
 from snapstorm.model.storage import S3Storage, Storage
 from snapstorm.plan.seeds import SEED_MAX
-from snapstorm.targets.choose import check_target_name
+from snapstorm.runtime.paths import clean_path
+from snapstorm.targets.choose import check_target_name, clean_place_of_copies, clean_storage
 from snapstorm.targets.kopia.operator import OperatorAccess
 
 
 @dataclass(frozen=True)
 class HarnessOptions:
-    """How a run is made. Only the target's name is checked here; the rest when the harness opens."""
+    """How a run is made. Paths are made absolute and clean here, with ConfigError for one that can't be; the rest is
+    checked when the harness opens."""
 
     testbed: Path | None = None
     """The testbed's directory; None for a temporary one, kept only if something is violated."""
@@ -82,6 +85,20 @@ class HarnessOptions:
     """Nothing but a sweep is asked for, so a run without snapshots of its own can pass."""
     scenario: str = "library"
     """What the ledger is to remember of the scenario, as its name or JSON."""
+
+    def __post_init__(self) -> None:
+        for names, clean in _CLEANED:
+            for name in names:
+                if (value := getattr(self, name)) is not None:
+                    object.__setattr__(self, name, clean(value))
+
+
+_CLEANED: Sequence[tuple[Sequence[str], Callable[[Any], object]]] = (
+    (("testbed", "workdir", "secrets_file"), clean_path),
+    (("persist", "copied_from"), clean_place_of_copies),
+    (("repository",), clean_storage),
+)
+"""Options that are or hold a path, and what cleans them. The programs are cleaned where they are looked for."""
 
 
 def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
