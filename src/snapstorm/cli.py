@@ -31,6 +31,7 @@ from snapstorm.cli_streams import complain, end
 from snapstorm.cli_swarm import draw_configuration
 from snapstorm.cli_watch import watching, with_addresses
 from snapstorm.cli_words import (
+    TypedPath,
     above_zero,
     changed,
     changes_of,
@@ -90,26 +91,26 @@ def run(
     seed: Annotated[int | None, Parameter(group=_WHAT)] = None,
     weights: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
     option: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
-    config: Annotated[Path | None, Parameter(group=_WHAT)] = None,
+    config: Annotated[TypedPath | None, Parameter(group=_WHAT)] = None,
     faults: Annotated[list[str] | None, Parameter(group=_WHAT, negative="")] = None,
     swarm: Annotated[bool, Parameter(group=_WHAT, negative="")] = False,
     until_violation: Annotated[bool, Parameter(group=_WHAT, negative="")] = False,
     minutes: Annotated[float | None, Parameter(group=_WHAT)] = None,
-    testbed: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    testbed: Annotated[TypedPath | None, Parameter(group=_WHERE)] = None,
     target: Annotated[str, Parameter(group=_WHERE)] = "kopia",
     kopia: Annotated[list[Path] | None, Parameter(group=_WHERE, negative="")] = None,
     upgrade: Annotated[bool, Parameter(group=_WHERE, negative="")] = False,
     mode: Annotated[Literal["server", "direct"] | None, Parameter(group=_WHERE)] = None,
     server: Annotated[str | None, Parameter(group=_OPERATED)] = None,
     fingerprint: Annotated[str | None, Parameter(group=_OPERATED)] = None,
-    clients_file: Annotated[Path | None, Parameter(group=_OPERATED)] = None,
+    clients_file: Annotated[TypedPath | None, Parameter(group=_OPERATED)] = None,
     yes: Annotated[bool, Parameter(group=_OPERATED, negative="")] = False,
-    workdir: Annotated[Path | None, Parameter(group=_WHERE)] = None,
+    workdir: Annotated[TypedPath | None, Parameter(group=_WHERE)] = None,
     repository: Annotated[str | None, Parameter(group=_WHERE)] = None,
     persist: Annotated[str | None, Parameter(group=_COPIES)] = None,
     persist_minutes: Annotated[float, Parameter(group=_COPIES)] = 10.0,
     copied_from: Annotated[str | None, Parameter(name="--from", group=_COPIES)] = None,
-    secrets_file: Annotated[Path | None, Parameter(group=_COPIES)] = None,
+    secrets_file: Annotated[TypedPath | None, Parameter(group=_COPIES)] = None,
     take_over: Annotated[bool, Parameter(group=_COPIES, negative="")] = False,
     repository_bytes_max: Annotated[str | None, Parameter(group=_WHERE)] = None,
     sweep_seconds: Annotated[float | None, Parameter(group=_JUDGING)] = None,
@@ -117,7 +118,7 @@ def run(
     keep_going: Annotated[bool, Parameter(group=_JUDGING, negative="")] = False,
     json_output: Annotated[bool, Parameter(name="--json", group=_OUTPUT, negative="")] = False,
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress", group=_OUTPUT)] = "auto",
-    report: Annotated[Path | None, Parameter(group=_OUTPUT)] = None,
+    report: Annotated[TypedPath | None, Parameter(group=_OUTPUT)] = None,
     web: Annotated[str | None, Parameter(group=_WATCHING)] = None,
     metrics: Annotated[str | None, Parameter(group=_WATCHING)] = None,
 ) -> int:
@@ -263,29 +264,29 @@ def _reports_in(directory: Path | None, testbed: Path | None) -> AbstractContext
     """Where a run's reports go, if any were asked for. Raises ConfigError where they can't."""
     if directory is None:
         return contextlib.nullcontext()
-    if testbed is not None and directory.absolute().is_relative_to(testbed.absolute()):
+    if testbed is not None and directory.is_relative_to(testbed):
         raise ConfigError(f"reports can't be inside the testbed {testbed}, which is snapstorm's own")
     from snapstorm.report.writing import report_directory  # noqa: PLC0415 - which other runs need not load
 
-    return report_directory(directory.absolute())
+    return report_directory(directory)
 
 
 @app.command
 def sweep(
     *,
-    testbed: Path,
+    testbed: TypedPath,
     kopia: Annotated[list[Path] | None, Parameter(negative="")] = None,
     target: str | None = None,
     server: str | None = None,
     fingerprint: str | None = None,
-    clients_file: Path | None = None,
+    clients_file: TypedPath | None = None,
     sweep_seconds: float | None = None,
     operation_timeout: str = "300s",
-    workdir: Path | None = None,
+    workdir: TypedPath | None = None,
     repository: str | None = None,
     persist: str | None = None,
     take_over: Annotated[bool, Parameter(negative="")] = False,
-    report: Path | None = None,
+    report: TypedPath | None = None,
     json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto",
 ) -> int:
@@ -324,7 +325,7 @@ def sweep(
     progress_kind
         How the run is shown on stderr while it goes on.
     """
-    with read_testbed(testbed.absolute()) as ledger:
+    with read_testbed(testbed) as ledger:
         kind = ledger.fact("target") or "kopia"
         mode = Mode(ledger.fact("mode") or "server")
     options = HarnessOptions(
@@ -348,7 +349,7 @@ def sweep(
 
 
 @app.command
-def compact(*, testbed: Path, keep_runs: int = 20) -> int:
+def compact(*, testbed: TypedPath, keep_runs: int = 20) -> int:
     """Make a testbed's ledger smaller: drop the steps of old runs. What was promised, proven or violated stays.
 
     Parameters
@@ -360,7 +361,7 @@ def compact(*, testbed: Path, keep_runs: int = 20) -> int:
     """
     if keep_runs < 1:
         raise ConfigError(f"--keep-runs must be at least 1, not {keep_runs}")
-    with open_testbed(testbed.absolute(), must_exist=True) as opened:
+    with open_testbed(testbed, must_exist=True) as opened:
         opened.is_new = False
         ledger_file = opened.directory / LEDGER_NAME
         bytes_before = ledger_file.stat().st_size
@@ -376,7 +377,7 @@ def compact(*, testbed: Path, keep_runs: int = 20) -> int:
 @app.command
 def recover(
     *,
-    testbed: Path,
+    testbed: TypedPath,
     copied_from: Annotated[str, Parameter(name="--from")],
     kopia: Path | None = None,
     take_over: Annotated[bool, Parameter(negative="")] = False,
@@ -400,7 +401,7 @@ def recover(
     """
     executables = [kopia] if kopia else []
     done = anyio.run(
-        functools.partial(recover_copy, copied_from, testbed.absolute(), executables=executables, take_over=take_over)
+        functools.partial(recover_copy, copied_from, testbed, executables=executables, take_over=take_over)
     )
     print(f"the ledger is that of {done.state.written_utc}, run {done.state.run}, from {copied_from}")
     if done.damaged is not None:
@@ -410,7 +411,7 @@ def recover(
 
 
 @app.command
-def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
+def accept(violation: int, /, *, testbed: TypedPath, reason: str) -> int:
     """Accept a loss that is known, so that it is listed, and not counted again in later runs.
 
     Parameters
@@ -424,7 +425,7 @@ def accept(violation: int, /, *, testbed: Path, reason: str) -> int:
     """
     if not reason.strip():
         raise ConfigError("--reason must say why the loss is accepted")
-    with open_testbed(testbed.absolute(), must_exist=True) as opened:
+    with open_testbed(testbed, must_exist=True) as opened:
         opened.is_new = False
         if not opened.ledger.accept(violation, reason.strip()):
             raise ConfigError(f"this testbed has no violation {violation}; `snapstorm status` lists them")

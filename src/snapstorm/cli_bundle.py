@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 from snapstorm.cli_which import find_run
+from snapstorm.cli_words import TypedPath
 from snapstorm.errors import ConfigError
 from snapstorm.report.bundle import bundle_name, make_bundle, show_bundled
 
 
-def bundle(run: str, /, *, output: Path | None = None, clients_file: Path | None = None) -> int:
+def bundle(run: str, /, *, output: TypedPath | None = None, clients_file: TypedPath | None = None) -> int:
     """Pack the evidence of a run into one file, without secrets, ready to attach to an issue. Changes nothing else.
 
     What holds a password or a key of the testbed is scrubbed or left out. If one would be in the bundle all the same,
@@ -28,9 +29,9 @@ def bundle(run: str, /, *, output: Path | None = None, clients_file: Path | None
     """
     testbed, number = find_run(run)
     name = f"{bundle_name(testbed, number)}.tar.gz"
-    path = Path(name) if output is None else output / name if output.is_dir() else output
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"there is no directory {path.absolute().parent} for the bundle")
+    path = Path.cwd() / name if output is None else output / name if output.is_dir() else output
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no directory {path.parent} for the bundle")
     *notes, made = show_bundled(make_bundle(testbed, number, path, clients_file))
     for note in notes:
         print(f"snapstorm: {note}", file=sys.stderr)

@@ -16,7 +16,7 @@ from snapstorm.cli_recorded import base_options
 from snapstorm.cli_run import ProgressChoice, until_signal
 from snapstorm.cli_streams import for_progress
 from snapstorm.cli_which import find_run
-from snapstorm.cli_words import read_seconds
+from snapstorm.cli_words import TypedPath, read_seconds
 from snapstorm.engine.again import Again, do_again
 from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.options import check_paths_of
@@ -35,7 +35,7 @@ def replay(
     run: str,
     /,
     *,
-    testbed: Path | None = None,
+    testbed: TypedPath | None = None,
     sequential: Annotated[bool, Parameter(negative="")] = False,
     repeat: int = 1,
     target: str | None = None,

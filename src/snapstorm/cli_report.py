@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from snapstorm.cli_which import find_run
+from snapstorm.cli_words import TypedPath
 from snapstorm.errors import ConfigError
 from snapstorm.report.writing import is_written_as_it_is, write_run_report, write_trend_report
 
@@ -16,11 +16,11 @@ def report(
     run: str | None = None,
     /,
     *,
-    testbed: Path | None = None,
-    html: Path | None = None,
-    junit: Path | None = None,
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-    markdown: Path | None = None,
+    testbed: TypedPath | None = None,
+    html: TypedPath | None = None,
+    junit: TypedPath | None = None,
+    json_file: Annotated[TypedPath | None, Parameter(name="--json")] = None,
+    markdown: TypedPath | None = None,
 ) -> int:
     """Write a report of a run, or with --testbed of all runs on a testbed over time. Changes nothing there.
 
@@ -50,7 +50,7 @@ def report(
     if testbed is not None:
         if junit is not None:
             raise ConfigError("--junit is the report of a run: give one, as TESTBED or TESTBED:NUMBER")
-        write_trend_report(testbed.absolute(), files)
+        write_trend_report(testbed, files)
     else:
         assert run is not None
         which = find_run(run)

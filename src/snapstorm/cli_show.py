@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import anyio
 from cyclopts import App, Parameter
 
+from snapstorm.cli_words import TypedPath
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import ConfigError
 from snapstorm.plan.scenarios import shipped
@@ -26,7 +27,7 @@ def register(app: App) -> None:
         app.command(command)
 
 
-def status(*, testbed: Path, json_output: JsonOutput = False) -> int:
+def status(*, testbed: TypedPath, json_output: JsonOutput = False) -> int:
     """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing.
 
     Parameters
@@ -36,15 +37,15 @@ def status(*, testbed: Path, json_output: JsonOutput = False) -> int:
     json_output
         Print one JSON object.
     """
-    with read_testbed(testbed.absolute()) as ledger:
-        for line in status_lines(testbed.absolute(), ledger, as_json=json_output):
+    with read_testbed(testbed) as ledger:
+        for line in status_lines(testbed, ledger, as_json=json_output):
             print(line)
     return 0
 
 
 def history(
     *,
-    testbed: Path,
+    testbed: TypedPath,
     limit: int = 20,
     json_output: JsonOutput = False,
 ) -> int:
@@ -61,8 +62,8 @@ def history(
     """
     if limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
-    with read_testbed(testbed.absolute()) as ledger:
-        for line in history_lines(testbed.absolute(), ledger, Clock().utc(), limit, as_json=json_output):
+    with read_testbed(testbed) as ledger:
+        for line in history_lines(testbed, ledger, Clock().utc(), limit, as_json=json_output):
             print(line)
     return 0
 

@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from snapstorm.cli_recorded import base_options
 from snapstorm.cli_run import until_signal
 from snapstorm.cli_which import WhichRun, find_run
-from snapstorm.cli_words import read_seconds
+from snapstorm.cli_words import TypedPath, read_seconds
 from snapstorm.engine.again import Again, scenario_of
 from snapstorm.engine.options import check_paths
 from snapstorm.engine.recording import Recorded, read_recorded
@@ -66,7 +66,7 @@ def shrink(
     /,
     *,
     minutes: float = 10.0,
-    output: Path | None = None,
+    output: TypedPath | None = None,
     repeats: int | None = None,
     needed: int = 1,
     guarantee: str | None = None,
@@ -119,7 +119,7 @@ def shrink(
     base = base_options(recorded, target, kopia, read_seconds("--operation-timeout", operation_timeout))
     programs = programs_of(find_target(base.target, base.kopias)(ProcessRunner("none")).description)
     subject = Subject(testbed_id, which.number, began_utc, wanted, base.target, programs)
-    directory = (output or which.testbed / "runs" / f"{which.number:04}" / "shrunk").absolute()
+    directory = output or which.testbed / "runs" / f"{which.number:04}" / "shrunk"
     check_paths(base.target, {"--output": directory})
     with _scratch(directory) as scratch:
         state = State.open(directory / STATE_NAME, subject)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import ConfigError
 from snapstorm.ledger.ledger import Ledger
+from snapstorm.runtime.paths import clean_path
 
 
 class WhichRun(NamedTuple):
@@ -35,9 +36,9 @@ def find_run(text: str) -> WhichRun:
 def _split(text: str) -> tuple[Path, int | None]:
     """The directory and the number, if there is one. A directory whose own name ends like a number is itself."""
     name, colon, number = text.rpartition(":")
-    whole = Path(text).absolute()
     if not text.strip():
         raise ConfigError("a run is given as TESTBED or TESTBED:NUMBER, not as an empty text")
+    whole = clean_path(text)
     try:
         is_whole = not colon or not name or whole.is_dir()
     except (OSError, ValueError) as error:
@@ -46,7 +47,7 @@ def _split(text: str) -> tuple[Path, int | None]:
         return whole, None
     if not (number.isascii() and number.isdigit()):
         raise ConfigError(f"a run is given as TESTBED or TESTBED:NUMBER, and {number!r} in {text!r} is no number")
-    return Path(name).absolute(), int(number)
+    return clean_path(name), int(number)
 
 
 def _latest(directory: Path, ledger: Ledger) -> int:

@@ -5,11 +5,14 @@ Each function raises ConfigError, one line for each thing that is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
+
+from cyclopts import Parameter, Token
 
 from snapstorm.errors import ConfigError
-from snapstorm.model.storage import FileStorage, Storage, read_storage
+from snapstorm.model.storage import Storage, read_storage
 from snapstorm.plan.problems import Place, named
 from snapstorm.plan.quantities import read_bytes
 from snapstorm.plan.scenarios import (
@@ -21,9 +24,18 @@ from snapstorm.plan.scenarios import (
     read_option,
     shipped,
 )
+from snapstorm.runtime.paths import clean_path
 
 OPERATION_SECONDS = 300.0
 OPERATION_SECONDS_UNDER_FAULTS = 100.0
+
+
+def _typed_path(_: Any, tokens: Sequence[Token]) -> Path:
+    return clean_path(tokens[0].value)
+
+
+TypedPath: TypeAlias = Annotated[Path, Parameter(converter=_typed_path)]
+"""The path of a file or a directory, made absolute and clean. Not for programs, which may be bare names."""
 
 
 def choose_scenario(name: str | None, config: Path | None) -> Scenario:
@@ -152,10 +164,9 @@ def read_place(option: str, text: str | None) -> Storage | None:
     if text is None:
         return None
     try:
-        found = read_storage(text)
+        return read_storage(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
-    return FileStorage(found.path.absolute()) if isinstance(found, FileStorage) else found
 
 
 def above_zero(option: str, value: float | None) -> float | None:

@@ -14,9 +14,8 @@ from snapstorm.errors import ConfigError
 from snapstorm.ledger.persisters import Persister
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
-from snapstorm.targets.choose import find_persister
+from snapstorm.targets.choose import NOWHERE, find_persister
 
-NOWHERE = "none"
 _SECONDS_MAX = 300.0
 
 

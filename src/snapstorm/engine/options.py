@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from snapstorm.engine.testbed import check_testbed_path
 from snapstorm.errors import ConfigError, HarnessError
@@ -14,13 +15,22 @@ from snapstorm.model.manifest import is_utf8, path_as_text
 from snapstorm.model.protocols import Mode
 from snapstorm.model.storage import FileStorage, S3Storage, Storage
 from snapstorm.plan.seeds import SEED_MAX
-from snapstorm.targets.choose import capabilities_of, check_target_name, is_kept_by_kopia
+from snapstorm.runtime.paths import clean_path
+from snapstorm.targets.choose import (
+    capabilities_of,
+    check_target_name,
+    clean_place_of_copies,
+    clean_storage,
+    is_kept_by_kopia,
+    read_place_of_copies,
+)
 from snapstorm.targets.kopia.operator import OperatorAccess
 
 
 @dataclass(frozen=True)
 class HarnessOptions:
-    """How a run is made. Only the target's name is checked here; the rest when the harness opens."""
+    """How a run is made. Paths are made absolute and clean here, with ConfigError for one that can't be; the rest is
+    checked when the harness opens."""
 
     testbed: Path | None = None
     """The testbed's directory; None for a temporary one, kept only if something is violated."""
@@ -85,6 +95,20 @@ class HarnessOptions:
     scenario: str = "library"
     """What the ledger is to remember of the scenario, as its name or JSON."""
 
+    def __post_init__(self) -> None:
+        for names, clean in _CLEANED:
+            for name in names:
+                if (value := getattr(self, name)) is not None:
+                    object.__setattr__(self, name, clean(value))
+
+
+_CLEANED: Sequence[tuple[Sequence[str], Callable[[Any], object]]] = (
+    (("testbed", "workdir", "secrets_file"), clean_path),
+    (("persist", "copied_from"), clean_place_of_copies),
+    (("repository",), clean_storage),
+)
+"""Options that are or hold a path, and what cleans them. The programs are cleaned where they are looked for."""
+
 
 def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
     """Raise ConfigError for a fault that is not known, HarnessError for one that was asked for by name and is not
@@ -103,11 +127,10 @@ def check_paths(target: str, paths: Mapping[str, Path | None]) -> None:
     if capabilities_of(target).non_utf8_names:
         return
     kind, _ = check_target_name(target)
-    absolute = {option: path.absolute() for option, path in paths.items() if path is not None}
     problems = [
         f"{option} {path_as_text(path)}: the target {kind} can't have a path that is not UTF-8; choose another"
-        for option, path in absolute.items()
-        if not is_utf8(path)
+        for option, path in paths.items()
+        if path is not None and not is_utf8(path)
     ]
     if problems:
         raise ConfigError(*problems)
@@ -117,13 +140,18 @@ def check_paths_of(options: HarnessOptions) -> None:
     """Raise ConfigError for each path of a run that its target, or what keeps its copies, can't have."""
     temporary = {"TMPDIR": Path(tempfile.gettempdir())}
     testbed = temporary if options.testbed is None else {"--testbed": options.testbed}
-    repository = options.repository.path if isinstance(options.repository, FileStorage) else None
+    repository = _directory_of(options.repository)
     check_paths(options.target, {**testbed, "--workdir": options.workdir, "--repository": repository})
     # What a run goes on from, it also copies to.
     options_by_place = {options.persist: "--persist", options.copied_from: "--from"}
     for place, option in options_by_place.items():
         if place is not None and is_kept_by_kopia(place):
-            check_paths("kopia", {**testbed, **temporary, option: Path(place.removeprefix("kopia:"))})
+            _, storage = read_place_of_copies(place)
+            check_paths("kopia", {**testbed, **temporary, option: _directory_of(storage)})
+
+
+def _directory_of(storage: Storage | None) -> Path | None:
+    return storage.path if isinstance(storage, FileStorage) else None
 
 
 def check_options(options: HarnessOptions) -> None:

@@ -49,7 +49,7 @@ async def begin_from_copy(options: HarnessOptions) -> None:
     assert options.testbed is not None
     await make_from_copy(
         options.copied_from,
-        options.testbed.absolute(),
+        options.testbed,
         options.secrets_file,
         executables=options.kopias,
         take_over=options.take_over,
@@ -91,7 +91,7 @@ async def network_path_for(options: HarnessOptions) -> AsyncIterator[NetworkPath
 @contextmanager
 def testbed_for(options: HarnessOptions) -> Iterator[Testbed]:
     if options.testbed is not None:
-        with open_testbed(options.testbed.absolute(), must_exist=options.must_exist) as testbed:
+        with open_testbed(options.testbed, must_exist=options.must_exist) as testbed:
             yield testbed
         return
     parent = Path(tempfile.mkdtemp(prefix="snapstorm-"))
@@ -112,7 +112,7 @@ def workdir_for(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
         clear_restores(path)
         yield path
         return
-    path = options.workdir.absolute() / f"snapstorm-{testbed.id}"
+    path = options.workdir / f"snapstorm-{testbed.id}"
     check_free_space(path)
     made = make_directories(path)
     clear_restores(path)

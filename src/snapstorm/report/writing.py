@@ -62,7 +62,7 @@ def write_trend_report(testbed: Path, files: Mapping[str, Path]) -> None:
 @contextmanager
 def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], None]]:
     """Makes sure that all of these files can be written, and gives what writes them: all at the end, each at once."""
-    if len({path.absolute() for path in files.values()}) < len(files):
+    if len(set(files.values())) < len(files):
         raise ConfigError("two reports can't be written to the same file")
     drafts: dict[str, tuple[Path, Path]] = {}
 
@@ -101,7 +101,7 @@ def is_written_as_it_is(path: Path) -> bool:
         is_of_its_own_kind = path.exists() and not path.is_file() and not path.is_dir()
     except OSError as error:
         raise ConfigError(f"the report {path} can't be written: {error.strerror}") from error
-    return is_of_its_own_kind or str(path.absolute()).startswith(_OF_PROCESS)
+    return is_of_its_own_kind or str(path).startswith(_OF_PROCESS)
 
 
 def _draft_beside(path: Path) -> Path:

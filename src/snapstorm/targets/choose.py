@@ -13,6 +13,7 @@ from snapstorm.ledger.persisters import FolderPersister, Persister
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.protocols import Target
 from snapstorm.model.storage import FileStorage, Storage, read_storage
+from snapstorm.runtime.paths import clean_path
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia import parameters as kopia_parameters
 from snapstorm.targets.kopia.command import Kopia
@@ -25,6 +26,10 @@ from snapstorm.targets.kopia.target import KopiaTarget
 from snapstorm.targets.memory import MemoryTarget
 
 TARGETS = ("kopia", "memory")
+NOWHERE = "none"
+"""The place of copies of the ledger where none are kept."""
+_KOPIA_PREFIX = "kopia:"
+"""Of a place where each copy of the ledger is a snapshot."""
 
 
 def check_target_name(name: str) -> tuple[str, str | None]:
@@ -93,7 +98,7 @@ class PersisterPlace:
 
 def is_kept_by_kopia(text: str) -> bool:
     """Whether this place for copies of a ledger is a repository of Kopia."""
-    return text.startswith(("kopia:", "s3:"))
+    return text.startswith((_KOPIA_PREFIX, "s3:"))
 
 
 def find_persister(text: str, executables: Sequence[Path]) -> PersisterPlace:
@@ -101,14 +106,28 @@ def find_persister(text: str, executables: Sequence[Path]) -> PersisterPlace:
 
     Raises ConfigError for a place that can't be, HarnessError when the program is missing.
     """
-    is_kopia, words = is_kept_by_kopia(text), text.removeprefix("kopia:")
+    _, storage = read_place_of_copies(text)
+    return PersisterPlace(storage, find_kopia(*executables[-1:]).path if is_kept_by_kopia(text) else None)
+
+
+def clean_place_of_copies(text: str) -> str:
+    """The same place, its directory absolute and clean. Raises ConfigError for a place that can't be."""
+    prefix, storage = ("", text) if text == NOWHERE else read_place_of_copies(text)
+    return f"{prefix}{storage}"
+
+
+def read_place_of_copies(text: str) -> tuple[str, Storage]:
+    """The prefix `kopia:`, or nothing, and the storage. Raises ConfigError for a place that can't be."""
+    prefix = _KOPIA_PREFIX if text.startswith(_KOPIA_PREFIX) else ""
     try:
-        storage = read_storage(words)
+        return prefix, clean_storage(read_storage(text.removeprefix(prefix)))
     except ValueError as error:
         raise ConfigError(f"the place for copies of the ledger: {error}") from None
-    if isinstance(storage, FileStorage):
-        storage = FileStorage(storage.path.absolute())
-    return PersisterPlace(storage, find_kopia(*executables[-1:]).path if is_kopia else None)
+
+
+def clean_storage(storage: Storage) -> Storage:
+    """The same storage, the path of a directory absolute and clean. Raises ConfigError for one that can't be."""
+    return FileStorage(clean_path(storage.path)) if isinstance(storage, FileStorage) else storage
 
 
 def find_versions(name: str, versions: Sequence[str]) -> list[Path]:

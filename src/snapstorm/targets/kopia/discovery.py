@@ -18,6 +18,7 @@ from pathlib import Path
 
 from snapstorm.errors import HarnessError
 from snapstorm.model.protocols import Program
+from snapstorm.runtime.paths import clean_path
 
 EXECUTABLE_VARIABLE = "KOPIA_EXE"
 UNKNOWN_VERSION = "unknown"
@@ -57,7 +58,7 @@ def _locate(named: Path | None) -> tuple[Path, str]:
     if from_environment := os.environ.get(EXECUTABLE_VARIABLE):
         return _from_name(from_environment), f"from {EXECUTABLE_VARIABLE}"
     if on_path := shutil.which("kopia"):
-        return Path(on_path).absolute(), "from PATH"
+        return clean_path(on_path), "from PATH"
     if own := next(_own_builds(_OWN_BUILD_VERSION), None):
         return own, "the project's own build"
     raise HarnessError(
@@ -69,7 +70,7 @@ def _locate(named: Path | None) -> tuple[Path, str]:
 def _from_name(name: str) -> Path:
     """A path, or the bare name of a program on PATH."""
     on_path = None if Path(name).exists() else shutil.which(name)
-    return Path(on_path or name).absolute()
+    return clean_path(on_path or name)
 
 
 def find_version(version: str) -> Path:
@@ -81,7 +82,7 @@ def find_version(version: str) -> Path:
             f"no Kopia {version} was found: build it with `make tools-all`, put it on PATH as {name}, or name the "
             "versions to run through, each with --kopia"
         )
-    return Path(found)
+    return clean_path(found)
 
 
 def _own_builds(version: str) -> Iterator[Path]:

@@ -1,0 +1,31 @@
+"""Paths as people give them: each is made absolute and clean once, where it enters."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from snapstorm.errors import ConfigError
+
+
+def clean_path(path: str | os.PathLike[str]) -> Path:
+    """The path, absolute and without `.` and `..`; programs such as Kopia refuse a path that holds them.
+
+    `a/link/..` is the parent of what the link points to. So everything up to the last `..` is resolved in the file
+    system; links after it stay as they were given. Raises ConfigError for a path that names nothing, or whose part
+    before a `..` is no directory that can be reached.
+    """
+    text = os.fspath(path)
+    if not text:
+        raise ConfigError("a path must not be empty")
+    parts = Path(text).absolute().parts
+    if ".." not in parts:
+        return Path(*parts)
+    end = len(parts) - parts[::-1].index("..")
+    before, after = Path(*parts[:end]), parts[end:]
+    try:
+        before.stat()  # The kernel decides whether this leads to a directory; `realpath` is more lenient.
+        return Path(os.path.realpath(before), *after)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"the path {text} can't be used: {before.parent}: {reason}") from error
