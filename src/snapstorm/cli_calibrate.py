@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -42,6 +43,8 @@ HONEST = "honest"
 
 _REAL = Setup(REAL, operation_seconds_max=15.0, ends_early=True)
 """A hang is ended soon; what only a slow machine makes take this long is repeated, and not held against anybody."""
+_REAL_UNDER_FAULT = Setup(REAL, operation_seconds_max=60.0, fault_pace=3.0, ends_early=True)
+"""For what only a fault shows: each fault strikes often."""
 _SIMULATED = Setup(SIMULATED, operation_seconds_max=0.3, keep_going=True, rounds=2)
 _SPACE = Setup(shipped("space"), operation_seconds_max=0.3, keep_going=True)
 
@@ -188,7 +191,7 @@ def real_specimen(real: Path, name: str, defect: WrapperDefect | None) -> Specim
         sentence=defect.sentence if defect else "Does everything right.",
         guarantee=defect.guarantee if defect else None,
         shown_by=defect.shown_by if defect else Work.RESTORE,
-        setup=_REAL,
+        setup=replace(_REAL_UNDER_FAULT, faults=(defect.fault,)) if defect and defect.fault else _REAL,
         plant=plant,
         times_struck=times_struck,
         why_it_broke=why_it_broke,

@@ -211,11 +211,14 @@ async def test_caches_can_hide_a_loss_but_not_from_the_auditor(scratch: Path, mo
         auditor = bench.server.auditor
         assert auditor is not None
         await auditor.restore_snapshot(snapshot, client.free_path())
+        await auditor.verify_snapshot(snapshot)
         for blob in bench.place.repository.glob("p*/**/*.f"):
             blob.unlink()
         await client.snapshotter.restore_snapshot(snapshot, client.free_path())
         with pytest.raises(OperationFailed, match="BLOB not found"):
             await auditor.restore_snapshot(snapshot, client.free_path())
+        with pytest.raises(OperationPartial, match="BLOB not found"):
+            await auditor.verify_snapshot(snapshot)
         await bench.server.forget_caches([client.name])
         with pytest.raises(OperationFailed, match="BLOB not found"):
             await client.snapshotter.restore_snapshot(snapshot, client.free_path())

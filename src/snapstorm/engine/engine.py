@@ -23,7 +23,7 @@ from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
 from snapstorm.engine.source import SourceWatch
-from snapstorm.engine.step import Choice, Step, StepResult, Suspect, TakenSnapshot
+from snapstorm.engine.step import Choice, Failure, Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.storage import StorageMark
 from snapstorm.engine.sweep import Sweep
 from snapstorm.errors import (
@@ -471,16 +471,31 @@ class Engine:
             self._forget_commands(step)
         return isinstance(outcome, Ok)
 
-    async def probe(self, client: str, operation: str) -> None:
+    async def probe(self, client: str, operation: str) -> Failure | None:
         """Restore the snapshot that this operation has created, past the server and all caches, while its client goes
-        on with something else. What comes of it is judged like any other restore."""
+        on with something else. What comes of it is judged like any other restore. Returns how it failed, if it did."""
         with acting_as(client):
             found = self._run.ledger.expectations_of_operations([operation])
             if not found or found[0].state is not State.LIVE:
-                return
+                return None
             step = self._next_probe(actions.RestoreSnapshot(id=found[0].snapshot or "?"))
             await self._restore(step, found[0], through=self._server.auditor)
             self._forget_commands(step)
+        return step.last_failure
+
+    async def probe_own_check(self, client: str, operation: str) -> str | None:
+        """Have the target check the snapshot that this operation has created, past the server and all caches.
+
+        Returns the snapshot's id if the check finds nothing wrong; None otherwise, and where it could not be run."""
+        auditor = self._server.auditor
+        with acting_as(client):
+            found = self._run.ledger.expectations_of_operations([operation])
+            if auditor is None or not found or found[0].state is not State.LIVE:
+                return None
+            snapshot = found[0].snapshot or "?"
+            step = self._next_probe(actions.VerifyRepository())
+            complaint = await self._own_check(step, lambda: auditor.verify_snapshot(snapshot), snapshot=snapshot)
+        return snapshot if complaint == "" else None
 
     async def try_to_snapshot(self, client: str, tree: Path) -> bool:
         """Have a client snapshot a tree of ours beside its own work. Whether it was acknowledged."""
@@ -500,7 +515,10 @@ class Engine:
         """Run the target's own check as the current client: its complaint, empty if it has none; None if it could not
         be run, which is judged."""
         step = self._next_step(actions.VerifyRepository(), is_own=True)
-        outcome, _ = await self._operate(step, lambda _: self._snapshotter.verify_snapshots(), is_judged_later=True)
+        return await self._own_check(step, self._snapshotter.verify_snapshots)
+
+    async def _own_check(self, step: Step, check: Callable[[], Awaitable[None]], **resolved: str) -> str | None:
+        outcome, _ = await self._operate(step, lambda _: check(), resolved=resolved or None, is_judged_later=True)
         self._forget_commands(step)
         if isinstance(outcome, Ok):
             return ""

@@ -74,6 +74,15 @@ class Weather:
         )
         return next(found, None)
 
+    def damage_behind(self, error: TargetError) -> Injury | None:
+        """The damage that stands now and that this failure names, if any."""
+        found = (
+            injury
+            for injury in self._injuries
+            if injury.fault.is_damage and injury.ended_seconds is None and injury.fault.excuses(error)
+        )
+        return next(found, None)
+
     @property
     def has_disturbed_process(self) -> bool:
         """Whether what the server's process holds open may be the work of a fault."""

@@ -170,6 +170,14 @@ class Restorer(Protocol):
         ...
 
 
+class Auditor(Restorer, Protocol):
+    """Restores and checks anybody's snapshots straight from the repository, past the server and every cache."""
+
+    async def verify_snapshot(self, snapshot: str) -> None:
+        """Run the target's own full check of one snapshot. Raises OperationPartial when that reports damage."""
+        ...
+
+
 class Snapshotter(Restorer, Protocol):
     """Takes, restores, lists and deletes the snapshots of one identity."""
 
@@ -249,9 +257,8 @@ class Server(Protocol):
         ...
 
     @property
-    def auditor(self) -> Restorer | None:
-        """Restores anybody's snapshots straight from the repository, past the server and every cache;
-        None where that can't be."""
+    def auditor(self) -> Auditor | None:
+        """None where there is no way past the server."""
         ...
 
     async def refresh(self) -> None:

@@ -31,7 +31,9 @@ CREATED: dict[str, Any] = {
     "rootEntry": ROOT,
     "tags": {"tag:operation": "7", "tag:testbed": "ab"},
 }
-PARTICULARS = Particulars(1795963013_036670, 1795963013_037711, files=5, directories=5, size_bytes=17, symlinks=1, failed_entries=0)
+PARTICULARS = Particulars(
+    1795963013_036670, 1795963013_037711, files=5, directories=5, size_bytes=17, symlinks=1, failed_entries=0
+)
 DENIED = (
     "failed to open repository: unable to establish session for purpose=: error establishing session: unable to "
     "initialize session: rpc error: code = PermissionDenied desc = access denied for u1@h1: EOF\n"

@@ -95,6 +95,12 @@ class KopiaClient:
         with self._judging():
             answers.check_verified(completed)
 
+    async def verify_snapshot(self, snapshot: str) -> None:
+        """Have Kopia read all of one snapshot back. Raises OperationPartial when it reports damage."""
+        completed = await self.kopia.verify_snapshots(self.actor, 100, snapshot)
+        with self._judging():
+            answers.check_verified(completed)
+
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
         """Delete all but the latest snapshots of `source` by retention.
 

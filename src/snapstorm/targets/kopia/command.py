@@ -138,9 +138,9 @@ class Kopia:
         """Without `--delete` Kopia exits 0 and deletes nothing."""
         return await self._run(actor, "snapshot", "delete", snapshot, "--delete")
 
-    async def verify_snapshots(self, actor: Actor, files_percent: int) -> CompletedCommand:
+    async def verify_snapshots(self, actor: Actor, files_percent: int, *snapshots: str) -> CompletedCommand:
         """Without `--json`, which 0.19.0 does not know here."""
-        return await self._run(actor, "snapshot", "verify", f"--verify-files-percent={files_percent}")
+        return await self._run(actor, "snapshot", "verify", f"--verify-files-percent={files_percent}", *snapshots)
 
     async def set_retention(
         self,

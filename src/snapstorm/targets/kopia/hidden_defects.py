@@ -30,6 +30,17 @@ if asks_for("restore"):
     end(done)
 """
 
+_REWRITES = """
+if asks_for("snapshot", "create"):
+    done, victims = run(argv), full_files(pathlib.Path(argv[-1]))
+    if victims and every(2, "create"):
+        with times_kept(victims[0]), open(victims[0], "r+b") as file:
+            first = file.read(1)[0]
+            file.seek(0)
+            file.write(bytes([first ^ 0x20]))
+    end(done)
+"""
+
 TOUCHING_SOURCES: dict[str, WrapperDefect] = {
     "create-eats-a-file": WrapperDefect(
         "A creation deletes one of the client's files after it has read it.",
@@ -39,6 +50,12 @@ TOUCHING_SOURCES: dict[str, WrapperDefect] = {
     ),
     "create-leaves-a-file": WrapperDefect(
         "A creation leaves a file of its own among the client's.", Guarantee.SOURCE_UNTOUCHED, Work.CREATE, _LITTERS
+    ),
+    "create-rewrites-a-file": WrapperDefect(
+        "A creation changes a byte of one of the client's files, and sets its times back.",
+        Guarantee.SOURCE_UNTOUCHED,
+        Work.CREATE,
+        _REWRITES,
     ),
     "restore-overwrites-the-source": WrapperDefect(
         "A restore also writes over one of the client's files.", Guarantee.SOURCE_UNTOUCHED, Work.RESTORE, _OVERWRITES

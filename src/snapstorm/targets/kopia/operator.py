@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from snapstorm.errors import ConfigError, HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees
 from snapstorm.model.actions import RunGc, VerifyRepository
-from snapstorm.model.protocols import ClientSnapshotter, Restorer, SnapshotReceipt, TargetPlace
+from snapstorm.model.protocols import Auditor, ClientSnapshotter, SnapshotReceipt, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.kopia import answers
@@ -110,7 +110,7 @@ class OperatorServer:
         return frozenset({RunGc.key, VerifyRepository.key})
 
     @property
-    def auditor(self) -> Restorer | None:
+    def auditor(self) -> Auditor | None:
         """There is no way past the server."""
         return None
 

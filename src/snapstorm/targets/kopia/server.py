@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_files_below, remove_many_trees
 from snapstorm.model.abilities import Blob, SnapshotMarks
-from snapstorm.model.protocols import ClientSnapshotter, Restorer, TargetPlace
+from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
 from snapstorm.model.storage import FileStorage
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, RunningProcess
 from snapstorm.runtime.threads import run_file_work
@@ -79,7 +79,7 @@ class DirectAccess:
         return self._snapshotter(client, Actor(self.place.server / "impostors" / client, secrets.token_urlsafe()))
 
     @property
-    def auditor(self) -> Restorer | None:
+    def auditor(self) -> Auditor | None:
         """A connection straight to the repository, without any cache, that may restore everything."""
         return self._snapshotter(IDENTITY, self.repository.auditor)
 

@@ -11,6 +11,7 @@ import json
 
 summary["files"] += 1
 summary["size"] += size
+(state / f"size-{shown['id']}").write_text(str(size))
 (state / f"claim-{shown['id']}").write_text(json.dumps(summary))
 """
 """For a creation that has left a file out: its receipt, and listings, say nothing of it."""
@@ -25,7 +26,19 @@ if asks_for("snapshot", "list"):
         claim = state / f"claim-{entry['id']}"
         if claim.exists():
             entry["rootEntry"]["summ"] = json.loads(claim.read_text())
+            entry["stats"]["fileCount"] += 1
+            entry["stats"]["totalSize"] += int((state / f"size-{entry['id']}").read_text())
     end(done, listed)
+"""
+
+COUNTS_NO_LINKS = """
+if asks_for("snapshot", "create"):
+    done = run(argv)
+    shown = shown_by(done)
+    if shown and shown["rootEntry"]["summ"]["symlinks"]:
+        strike()
+        shown["rootEntry"]["summ"]["symlinks"] = 0
+    end(done, shown)
 """
 
 _TAKES_IN_2001 = """
@@ -67,5 +80,17 @@ TELLING_WRONG: dict[str, WrapperDefect] = {
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
         Work.LIST,
         _tells("newest['rootEntry']['summ']['files'] -= 1"),
+    ),
+    "list-contradicts-itself": WrapperDefect(
+        "A listing shows a snapshot with another number of directories in its statistics than in its summary.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        Work.LIST,
+        _tells("newest['stats']['dirCount'] += 1"),
+    ),
+    "list-says-that-it-left-something-out": WrapperDefect(
+        "A listing shows a snapshot as one of which a file was left out by a rule.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        Work.LIST,
+        _tells("newest['stats']['excludedFileCount'] += 1"),
     ),
 }

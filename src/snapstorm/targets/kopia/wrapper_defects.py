@@ -8,7 +8,7 @@ import textwrap
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import Work
 from snapstorm.targets.kopia.hidden_defects import OUT_OF_SIGHT, TOUCHING_SOURCES
-from snapstorm.targets.kopia.telling_defects import CLAIM_ALL, LIST_AS_CLAIMED, TELLING_WRONG
+from snapstorm.targets.kopia.telling_defects import CLAIM_ALL, COUNTS_NO_LINKS, LIST_AS_CLAIMED, TELLING_WRONG
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 
@@ -92,18 +92,20 @@ def _collect(sentence: str, guarantee: Guarantee, body: str) -> WrapperDefect:
 
 
 def _exclude(patch: str) -> str:
-    """A creation during which one file is not there. `patch` changes what is told of it."""
+    """A creation that leaves one file out. `patch` changes what is told of it."""
     return f"""
 if asks_for("snapshot", "create"):
-    victims = full_files(pathlib.Path(argv[-1]))
+    source = pathlib.Path(argv[-1])
+    victims = full_files(source)
     if victims and every(3, "create"):
-        victim, aside = victims[0], state / f"aside-{{os.getpid()}}"
-        size = victim.stat().st_size
-        with times_kept(victim.parent):
-            victim.rename(aside)
-        done = run(argv)
-        with times_kept(victim.parent):
-            aside.rename(victim)
+        size = victims[0].stat().st_size
+
+        def leave_out(copy):
+            victim = copy / victims[0].relative_to(source)
+            with times_kept(victim.parent):
+                victim.unlink()
+
+        done = take_copy(leave_out)
         shown = shown_by(done)
         if shown:
             summary = shown["rootEntry"]["summ"]
@@ -119,17 +121,19 @@ if asks_for("snapshot", "create"):
     def copy_of(path):
         return state / ("copy-" + hashlib.sha256(os.fsencode(path)).hexdigest())
 
-    now = {path: path.read_bytes() for path in full_files(pathlib.Path(argv[-1]))}
+    source = pathlib.Path(argv[-1])
+    now = {path: path.read_bytes() for path in full_files(source)}
     before = {path: copy_of(path).read_bytes() for path in now if copy_of(path).exists()}
     stale = [path for path in before if before[path] != now[path] and len(before[path]) == len(now[path])]
+
+    def put_back(copy):
+        victim = copy / stale[0].relative_to(source)
+        with times_kept(victim):
+            victim.write_bytes(before[stale[0]])
+
     if stale:
         strike()
-        with times_kept(stale[0]):
-            stale[0].write_bytes(before[stale[0]])
-    done = run(argv)
-    if stale:
-        with times_kept(stale[0]):
-            stale[0].write_bytes(now[stale[0]])
+    done = take_copy(put_back) if stale else run(argv)
     for path, content in now.items():
         copy_of(path).write_bytes(content)
     end(done)
@@ -350,6 +354,9 @@ if asks_for("snapshot", "create"):
         end(done, shown)
         """,
     ),
+    "create-miscounts-links": WrapperDefect(
+        "The counts claim that there were no links.", _PARTIAL, Work.CREATE, COUNTS_NO_LINKS
+    ),
     "create-stores-stale-content": WrapperDefect(
         "A file that kept its size is not read again.", _R, Work.CREATE, _STALE
     ),
@@ -460,6 +467,13 @@ if asks_for("snapshot", "create"):
         """,
     ),
     "maintenance-fails": _collect("A collection fails.", _A, "sys.exit('ERROR maintenance failed')"),
+    "verify-passes-over-damage": WrapperDefect(
+        "The check finds nothing wrong, whatever is damaged.",
+        Guarantee.VERIFY_AGREES,
+        Work.VERIFY,
+        "if asks_for('snapshot', 'verify'):\n    strike()\n    sys.exit(0)\n",
+        fault="flip-byte",
+    ),
     # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
     "verify-complains-of-good-data": _before(
         "snapshot verify",

@@ -31,6 +31,8 @@ class WrapperDefect:
     """Python, run before the command is handed on; it sees what `_HELPERS` offers."""
     needs_root: bool = False
     """Whether only root can plant it, or see it."""
+    fault: str | None = None
+    """The fault that shows it, if it needs one."""
 
 
 _HELPERS = r'''
@@ -149,6 +151,18 @@ def links(tree):
 def empty_directories(tree):
     found = [path for path in sorted(tree.rglob("*")) if path.is_dir() and not path.is_symlink()]
     return [path for path in found if not any(path.iterdir())]
+
+
+def take_copy(change):
+    """Take a changed copy of the client's files in place of them, which stay untouched."""
+    import subprocess
+
+    source, copy = argv[-1], state / f"copy-{os.getpid()}"
+    subprocess.run(["cp", "-a", source, copy], check=True)
+    change(copy)
+    done = run([*argv[:-1], f"--override-source={client}:{source}", str(copy)])
+    subprocess.run(["rm", "-rf", copy])
+    return done
 
 
 @contextlib.contextmanager

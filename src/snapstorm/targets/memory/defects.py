@@ -137,6 +137,35 @@ class CreateEats(Behaviour):
         return snapshot
 
 
+class CreateRewrites(Behaviour):
+    """Changes a byte of a file of the client's own after every second snapshot that has one, and sets its times back.
+
+    Size, mode and times are then what they were.
+    """
+
+    def __init__(self) -> None:
+        self._now = Every(2)
+
+    def taken(self, snapshot: Stored, store: Store) -> Stored:
+        files = [item for item in snapshot.items if item.type is EntryType.FILE and item.path and item.size]
+        if files and self._now():
+            with suppress(FileNotFoundError, PermissionError):
+                _rewrite(os.path.join(os.fsencode(snapshot.source), files[-1].path))
+        return snapshot
+
+
+def _rewrite(path: bytes) -> None:
+    before = os.stat(path)
+    with open(path, "r+b") as file:
+        first = file.read(1)[0]
+        # Until the system's clock has ticked: nothing real is so quick that its change falls into the same tick.
+        while os.stat(path).st_ctime_ns == before.st_ctime_ns:
+            file.seek(0)
+            file.write(bytes([first ^ 0x20]))
+            file.flush()
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 class CreateWrongId(Behaviour):
     """Every second snapshot beside others is acknowledged under the id of another one."""
 
@@ -356,6 +385,11 @@ _ALL_DEFECTS: dict[str, Defect] = {
     ),
     "create-eats-a-file": Defect(
         "One of the client's own files is gone afterwards.", Guarantee.SOURCE_UNTOUCHED, CreateEats
+    ),
+    "create-rewrites-a-file": Defect(
+        "A byte of one of the client's own files is another one afterwards, and its times are as before.",
+        Guarantee.SOURCE_UNTOUCHED,
+        CreateRewrites,
     ),
     "create-fails": _failing("create", OperationUnknown, "create failed"),
     "create-hangs": _hanging("create"),

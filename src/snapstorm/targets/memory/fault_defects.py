@@ -49,6 +49,13 @@ class SilentCheck(Behaviour):
         return False
 
 
+class PassesOverDamage(Behaviour):
+    """The target's own check says nothing of what it has found."""
+
+    def complains(self) -> bool:
+        return False
+
+
 class PasswordStays(Behaviour):
     """The old password is as good as the new one."""
 
@@ -76,6 +83,9 @@ UNDER_FAULTS: dict[str, Defect] = {
     "verify-says-nothing": Defect(
         "The check says nothing of what a collection has destroyed.", Guarantee.VERIFY_AGREES, SilentCheck
     ),
+    "verify-passes-over-damage": Defect(
+        "The check says nothing of a blob that is damaged.", Guarantee.VERIFY_AGREES, PassesOverDamage
+    ),
     "old-password-still-good": Defect(
         "A password that was changed is still good.", Guarantee.CLIENTS_ISOLATED, PasswordStays
     ),
@@ -88,6 +98,7 @@ SHOWN_BY = {
     "restart-takes-no-snapshots": "terminate-server",
     "damage-is-not-noticed": "flip-byte",
     "verify-says-nothing": "unfinished-files",
+    "verify-passes-over-damage": "flip-byte",
     "old-password-still-good": "change-password",
     "reader-may-write": "narrow-rights",
 }

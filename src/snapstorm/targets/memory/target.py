@@ -14,7 +14,7 @@ from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
-from snapstorm.model.protocols import ListedSnapshot, Mode, Restorer, SnapshotReceipt, TargetDescription, TargetPlace
+from snapstorm.model.protocols import Auditor, ListedSnapshot, Mode, SnapshotReceipt, TargetDescription, TargetPlace
 from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of
@@ -103,7 +103,7 @@ class MemoryServer:
         return MemoryClient(self, client, "wrong")
 
     @property
-    def auditor(self) -> Restorer | None:
+    def auditor(self) -> Auditor | None:
         """Restores everybody's snapshots, past all rights."""
         return MemoryAuditor(self)
 
@@ -231,8 +231,11 @@ class MemoryClient:
         return tuple(self._behaviour.listed(own, others))
 
     async def verify_snapshots(self) -> None:
+        await self._verify(self._store.of(self._client))
+
+    async def _verify(self, snapshots: Iterable[Stored]) -> None:
         await self._begin("verify")
-        digests = {item.digest for snapshot in self._store.of(self._client) for item in snapshot.items if item.digest}
+        digests = {item.digest for snapshot in snapshots for item in snapshot.items if item.digest}
         try:
             await in_turns(self._check_blobs(sorted(digests)))
         except OperationFailed as error:
@@ -296,6 +299,9 @@ class MemoryAuditor(MemoryClient):
 
     def __init__(self, server: MemoryServer) -> None:
         super().__init__(server, "auditor", "")
+
+    async def verify_snapshot(self, snapshot: str) -> None:
+        await self._verify([self._find(snapshot)])
 
     def _check_access(self) -> None:
         """There is nothing to check."""

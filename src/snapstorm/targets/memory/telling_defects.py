@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import ListedSnapshot, Particulars
+from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defect import Defect
 from snapstorm.targets.memory.store import Store, Stored
@@ -57,9 +57,31 @@ class ListMiscounts(ListTells):
         return honest._replace(files=(honest.files or 0) + 1)
 
 
+class CreateMiscountsLinks(Behaviour):
+    """Each creation says that there were no links."""
+
+    def acknowledged(self, receipt: SnapshotReceipt, store: Store) -> SnapshotReceipt:
+        return replace(receipt, symlinks=0)
+
+
+class ListLeavesOut(Behaviour):
+    """Each listing shows the newest snapshot as one of which an entry was left out because somebody said so."""
+
+    def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
+        return [*own[:-1], *(replace(one, excluded_entries=1) for one in own[-1:])]
+
+
 TELLING_WRONG: dict[str, Defect] = {
     "create-misdates": Defect(
         "A snapshot is stored as one of the year 2001.", Guarantee.ACKNOWLEDGED_STAYS_LISTED, CreateMisdates
+    ),
+    "create-miscounts-links": Defect(
+        "The counts claim that there were no links.", Guarantee.PARTIAL_IS_REPORTED, CreateMiscountsLinks
+    ),
+    "list-says-that-it-left-something-out": Defect(
+        "A listing shows the newest snapshot as one of which an entry was left out on request.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        ListLeavesOut,
     ),
     "list-misdates-a-snapshot": Defect(
         "A listing dates the newest snapshot an hour too early.", Guarantee.ACKNOWLEDGED_STAYS_LISTED, ListMisdates

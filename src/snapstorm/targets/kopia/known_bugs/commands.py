@@ -47,9 +47,7 @@ async def _take_links(bench: Bench) -> Finding | None:
     for number in range(_LINKS):
         (below / f"link-{number}").symlink_to("nowhere")
     manifest = await run_file_work(scan_tree, tree.directory)
-    receipt = answers.read_receipt(
-        await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
-    )
+    receipt = answers.read_receipt(await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory)))
     for found in judge_receipt(receipt, manifest.counts, "", is_id_of_another=False):
         return Finding(found.guarantee, found.detail)
     return None
