@@ -47,6 +47,7 @@ from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
+from snapstorm.runtime.adoption import adopt_orphans
 
 if TYPE_CHECKING:
     from snapstorm.report.writing import ReportDirectory
@@ -439,6 +440,7 @@ def accept(violation: int, /, *, testbed: TypedPath, reason: str) -> int:
 
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
+    adopt_orphans()  # Here, where the process is our own: the library must not do it to somebody else's.
     try:
         status = app(with_addresses(sys.argv[1:]), exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()  # Here, where a reader that has gone is no surprise, rather than when Python ends.

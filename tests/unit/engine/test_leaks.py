@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ from snapstorm.engine.leaks import (
     look_at_processes,
 )
 from snapstorm.model.verdict import Tally
+from snapstorm.runtime.adoption import Adopted
 
 pytestmark = pytest.mark.anyio
 
@@ -55,15 +56,28 @@ class Server:
         return self.sessions
 
 
+class Strays:
+    """Stands for the runner: nothing has escaped, unless a test says so."""
+
+    def __init__(self) -> None:
+        self.found: list[Adopted] = []
+
+    def strays(self) -> list[Adopted]:
+        return self.found
+
+    async def end_strays(self, spared: Collection[Adopted]) -> list[Adopted]:
+        return [one for one in self.found if one not in spared]
+
+
 @pytest.fixture
 def watched(tmp_path: Path) -> tuple[LeakWatch, Server, list[str], Any]:
     reports: list[str] = []
     weather = SimpleNamespace(has_disturbed_process=False)
-    run: Any = SimpleNamespace(weather=weather, tally=Tally(), now_seconds=lambda: 0.0)
+    run: Any = SimpleNamespace(weather=weather, tally=Tally(), now_seconds=lambda: 0.0, leaving=[])
     checker: Any = SimpleNamespace(report=lambda guarantee, words, **_: reports.append(words))
     server = Server(tmp_path)
     anything: Any = server
-    return LeakWatch(run, anything, checker), server, reports, weather
+    return LeakWatch(run, anything, checker, Strays()), server, reports, weather
 
 
 async def test_files_that_stay_open_are_a_leak(watched: tuple[LeakWatch, Server, list[str], Any]) -> None:

@@ -55,9 +55,18 @@ async def test_program_that_is_not_there_is_our_own_error(runner: ProcessRunner)
 
 
 async def test_child_gets_only_the_environment_it_is_given(runner: ProcessRunner) -> None:
-    """Nothing is inherited, and what is secret reaches the child but not the record."""
-    completed = await runner.run(["/usr/bin/env"], env={"A": "1"}, secret_env={"B": "secret"}, seconds_max=10)
-    assert set(completed.stdout.split()) == {b"A=1", b"B=secret", f"SNAPSTORM_OWNER={runner.owner}".encode()}
+    """What is inherited or secret reaches the child but not the record; our own variables go before inherited ones."""
+    completed = await runner.run(
+        ["/usr/bin/env"],
+        inherited_env={"A": "0", "C": "2", "API_TOKEN": "a token of the user's"},
+        env={"A": "1"},
+        secret_env={"B": "secret"},
+        seconds_max=10,
+    )
+    assert set(completed.stdout.splitlines()) == {
+        *(b"A=1", b"B=secret", b"C=2", b"API_TOKEN=(secret)"),
+        f"SNAPSTORM_OWNER={runner.owner}".encode(),
+    }
     assert completed.env == {"A": "1"}
 
 
