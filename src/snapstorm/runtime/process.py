@@ -4,7 +4,8 @@ One `ProcessRunner` per run starts every child, each as the leader of its own pr
 block is left (the command ended, its time was up, the task was cancelled, an error), the whole group is ended: TERM, a
 time of grace, KILL, and a bounded wait. For the case in which no block is left at all, because snapstorm itself was
 killed, the runner keeps a watchdog process (see `watchdog`), one for all its children, so that a command costs no
-more to start than without.
+more to start than without. What leaves its group is found by the mark of its owner or, in a process of our own, because
+it was adopted (see `adoption`).
 """
 
 from __future__ import annotations
