@@ -46,6 +46,7 @@ from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.testbed import LEDGER_NAME, open_testbed, read_testbed
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
+from snapstorm.runtime.adoption import adopt_orphans
 
 if TYPE_CHECKING:
     from snapstorm.report.writing import ReportDirectory
@@ -435,6 +436,7 @@ def accept(violation: int, /, *, testbed: TypedPath, reason: str) -> int:
 
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
+    adopt_orphans()  # Here, where the process is our own: the library must not do it to somebody else's.
     arguments = with_addresses(sys.argv[1:])
     status: object
     try:

@@ -55,6 +55,7 @@ FILES: tuple[tuple[str, str], ...] = (
     ("listing.json", "the listing as it was shown"),
     ("entry.txt", "what the target has written down of the snapshot and of its deletion, also what it has replaced"),
     ("output.txt", "what the target said"),
+    ("left-behind.txt", "what was left behind, and by which command, if that is known"),
     ("changes.txt", "what has changed in the client's own files, an entry on each line"),
     ("commands.txt", "the target's commands of this operation, with all that they wrote"),
     ("client-logs", "the client's logs of the time around it"),

@@ -58,6 +58,7 @@ from snapstorm.engine.set_up import (
     network_path_for,
     place_for,
     recording_failure,
+    runner_for,
     testbed_for,
     workdir_for,
 )
@@ -94,7 +95,15 @@ Arriving: TypeAlias = tuple[list[Client], Arrivals]
 class Harness:
     """One run. Made by `open_harness`."""
 
-    def __init__(self, run: Run, target: Target, server: Server, testbed: Testbed, options: HarnessOptions) -> None:
+    def __init__(
+        self,
+        run: Run,
+        target: Target,
+        server: Server,
+        testbed: Testbed,
+        options: HarnessOptions,
+        processes: ProcessRunner,
+    ) -> None:
         self._run = run
         run.meters_operations = not (isinstance(server, RunsCommands) and server.runs_commands)
         self._target = target
@@ -117,7 +126,7 @@ class Harness:
         )
         self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker)
         self._aftermath = Aftermath(run, self.engine, server, checker)
-        self._leaks = LeakWatch(run, server, checker)
+        self._leaks = LeakWatch(run, server, checker, processes)
         self._measurements = Measurements(run, server, self._connected)
         self._layout = LayoutCheck(run, server, checker)
         self._judge = FaultJudge(run, self.engine, self._snapshotter, checker)
@@ -307,6 +316,7 @@ class Harness:
                 await together(
                     [functools.partial(self._finisher.try_locks, self._connected), check_sources, sweep.over.wait]
                 )
+        self._leaks.judge_commands()
 
     async def _make_room(self) -> None:
         """Have the next run find room; what the sweep then restores is what such collections have left."""
@@ -402,9 +412,7 @@ async def open_harness(
         # Until the target serves: a testbed that was made from a copy goes again if it does not.
         testbed.is_new |= options.copied_from is not None
         recorder = CommandRecorder()
-        runner = await stack.enter_async_context(
-            ProcessRunner(testbed.id, on_command=recorder, around_command=recorder.around_command)
-        )
+        runner = await stack.enter_async_context(runner_for(testbed, recorder))
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
@@ -432,7 +440,7 @@ async def open_harness(
             await heal_rights(testbed, server, run.note)
         if options.repository is not None:
             testbed.ledger.set_fact(REPOSITORY_FACT, str(options.repository))
-        harness = Harness(run, target, server, testbed, options)
+        harness = Harness(run, target, server, testbed, options, runner)
         with recording_failure(run):
             harness.prepare_faults(runner, network_path)
         testbed.is_new = False

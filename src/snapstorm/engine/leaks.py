@@ -15,18 +15,19 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import anyio
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.run import Run
-from snapstorm.model.abilities import InProcess, ShowsLayout, StoredInFiles
+from snapstorm.model.abilities import InProcess, KeepsTemporaryFiles, ShowsLayout, StoredInFiles
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Server
+from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.threads import run_file_work
 
 OPEN_FILES_GROWTH_MAX = 64
@@ -43,6 +44,8 @@ SEARCH_SECONDS = 5.0
 """How long the processes of a group are taken for known: to search for them takes two milliseconds for each thousand
 processes of the machine (measured)."""
 STRETCH_SAMPLES = 20
+NAMES_MAX = 10
+"""So many of the processes that were left are named."""
 _RESIDENT = re.compile(r"^VmRSS:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -55,6 +58,8 @@ class Held:
     memory_bytes: int
     unfinished_files: int
     """Files of the repository that are not finished, though nobody writes."""
+    temporary_files: int
+    """Files in the temporary directory of the server."""
     sessions: int
     """Writers that seem to be at work, though nobody is."""
 
@@ -126,16 +131,29 @@ class ServerProcesses:
         return self._others
 
 
+class FindsStrays(Protocol):
+    """Knows the processes that have left their groups: see `ProcessRunner`."""
+
+    def strays(self) -> Sequence[Adopted]: ...
+
+    async def end_strays(self, spared: Collection[Adopted]) -> Sequence[Adopted]: ...
+
+
 class LeakWatch:
     """Looks at one run's server, if it is a process of our own on Linux."""
 
-    def __init__(self, run: Run, server: Server, checker: Checker) -> None:
+    def __init__(self, run: Run, server: Server, checker: Checker, runner: FindsStrays) -> None:
         self._run = run
         self._server = server
         self._processes = ServerProcesses(server, run.now_seconds)
         self._checker = checker
+        self._runner = runner
         self._first: Held | None = None
         self._life: Life | None = None
+        self._servers_own: Sequence[Adopted] = ()
+        """Strays that were there before clients worked: a server may keep helpers."""
+        self._has_reported_files = False
+        self._searched_seconds = 0.0
 
     async def watch(self) -> None:
         """Sample, until cancelled. A process that has ended is judged when the next one is seen, the last by `end`."""
@@ -145,6 +163,10 @@ class LeakWatch:
 
     def sample(self) -> None:
         """Look once, while clients work."""
+        self.judge_commands()
+        if self._run.now_seconds() - self._searched_seconds >= SEARCH_SECONDS:
+            self._searched_seconds = self._run.now_seconds()
+            self._runner.strays()  # Reaps those that have ended. What still runs is judged when nobody works.
         seen = self._processes.look()
         if seen is None:
             return
@@ -167,12 +189,15 @@ class LeakWatch:
 
     async def begin(self) -> None:
         """Look for the first time, before clients work."""
+        self._servers_own = self._runner.strays()
         self._first = await self._look()
 
     async def end(self) -> None:
         """Look again, after they have worked, and judge. What a restart or a fault has changed is judged by the floor
         alone."""
         self._judge_life()
+        self.judge_commands()
+        await self._judge_strays()
         last, first = await self._look(), self._first
         if last is None or first is None or last.pid != first.pid or self._run.weather.has_disturbed_process:
             return
@@ -180,6 +205,7 @@ class LeakWatch:
             ("open files of the server", first.open_files, last.open_files, OPEN_FILES_GROWTH_MAX),
             ("bytes of memory of the server", first.memory_bytes, last.memory_bytes, MEMORY_BYTES_GROWTH_MAX),
             ("unfinished files in the repository", first.unfinished_files, last.unfinished_files, 0),
+            ("temporary files of the server", first.temporary_files, last.temporary_files, 0),
             ("sessions of writers", first.sessions, last.sessions, SESSIONS_GROWTH_MAX),
         ):
             if now - before > growth_max:
@@ -201,7 +227,44 @@ class LeakWatch:
                 count_unfinished, self._server.storage_directory, self._server.unfinished_suffix
             )
         sessions = await self._server.open_sessions() if isinstance(self._server, ShowsLayout) else None
-        return Held(pid, *footprint, unfinished, sessions or 0)
+        return Held(pid, *footprint, unfinished, self._count_temporary_files(), sessions or 0)
+
+    def _count_temporary_files(self) -> int:
+        place = self._server.temporary_directory if isinstance(self._server, KeepsTemporaryFiles) else None
+        with contextlib.suppress(OSError):
+            return 0 if place is None else len(os.listdir(place))
+        return 0
+
+    def judge_commands(self) -> None:
+        """Judge what commands have left in their temporary directories: nothing, unless a signal ended them. Of many
+        that leave something, the first is reported."""
+        while self._run.leaving:
+            command = self._run.leaving.pop()
+            if self._has_reported_files:
+                continue
+            self._has_reported_files = True
+            names = ", ".join(command.left_files)
+            self._checker.report(
+                Guarantee.NO_LEAK,
+                f"a command has ended and left in its temporary directory: {names}",
+                fingerprint="temporary files of a command",
+                texts={"left-behind.txt": "\n".join([f"$ {' '.join(command.argv)}", *command.left_files])},
+            )
+
+    async def _judge_strays(self) -> None:
+        """End what has escaped from commands that have ended, and judge it: nothing may have, unless it ends by itself
+        soon. A server that was started anew may have helpers that are new, too; these end with the run."""
+        if self._run.weather.has_disturbed_process:
+            return
+        if escaped := await self._runner.end_strays(self._servers_own):
+            names = ", ".join(map(str, escaped[:NAMES_MAX]))
+            self._checker.report(
+                Guarantee.NO_LEAK,
+                f"{len(escaped)} process(es) that have left their process groups still ran after their commands had "
+                f"ended: {names}",
+                fingerprint="processes that have left their groups",
+                texts={"left-behind.txt": "\n".join(map(str, escaped))},
+            )
 
 
 def look_at_process(pid: int) -> Footprint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
+
+_TREE = "tree"
+_NAMES_MAX = 20
+"""So many of the names of what a restore has left beside its tree are told."""
 
 
 class Restores:
@@ -39,6 +44,7 @@ class Restores:
         self._writer = writer
         self._snapshotter = snapshotter
         self._source = source
+        self._has_reported_strays = False
         self.cleaner: Cleaner | None = None
         """Removes restored trees later; None to have each removed at once."""
 
@@ -112,7 +118,7 @@ class Restores:
         began_seconds = self._run.now_seconds()
         directory = self._directory_of(step.client) / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
-        tree, entries, is_small = directory / "tree", 0, False
+        tree, entries, is_small = directory / _TREE, 0, False
         try:
             outcome, operation = await self._operations.operate(
                 step,
@@ -126,6 +132,7 @@ class Restores:
             if not isinstance(outcome, Ok):
                 return outcome
             on_answered()
+            self._judge_strays(step, directory, operation)
             comparison, found = await self._checker.judge_restore(
                 expectation,
                 tree,
@@ -146,6 +153,22 @@ class Restores:
                     await remove(self._run, directory, is_small=is_small)
                 else:
                     await self.cleaner.remove(directory, entries=entries)
+
+    def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
+        """Judge what stands beside a restored tree, in the directory that was made for it: nothing may. Of many, the
+        first is reported."""
+        names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
+        if names and not self._has_reported_strays:
+            self._has_reported_strays = True
+            shown = [_as_text(name) for name in names]
+            self._operations.report(
+                step,
+                Guarantee.NO_LEAK,
+                f"a restore has left beside the restored tree: {', '.join(shown[:_NAMES_MAX])}",
+                operation=operation,
+                fingerprint="files beside a restore",
+                texts={"left-behind.txt": "\n".join(shown)},
+            )
 
     def _is_still_live(self, expectation: Expectation) -> bool:
         return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE

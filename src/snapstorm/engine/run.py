@@ -63,6 +63,8 @@ class Run:
     """Which faults are active."""
     meter: Meter = field(init=False)
     """Where the time goes."""
+    leaving: list[CompletedCommand] = field(default_factory=list)
+    """Commands that have left temporary files, and are not judged yet."""
     _unrecorded: list[CommandRow] = field(default_factory=list)
     _flushed_seconds: float = 0.0
 
@@ -134,6 +136,8 @@ class Run:
         operation = on_behalf_of.get()
         if operation is not None:
             self.commands.setdefault(operation, []).append(command)
+        if command.left_files:
+            self.leaving.append(command)
         self._unrecorded.append(
             CommandRow(
                 run=self.number,

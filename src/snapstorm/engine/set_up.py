@@ -27,6 +27,7 @@ from snapstorm.faults.base import FaultKind
 from snapstorm.faults.catalogue import FAULTS, read_keys
 from snapstorm.faults.network_path import NetworkPath, open_network_path
 from snapstorm.filesystem.removal import remove_tree
+from snapstorm.filesystem.temporaries import temporaries_in
 from snapstorm.model.events import Listener, Noted, RunBegan
 from snapstorm.model.protocols import Server, Target, TargetPlace
 from snapstorm.model.storage import read_storage
@@ -34,7 +35,7 @@ from snapstorm.model.verdict import Verdict
 from snapstorm.plan.seeds import stream
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Work
-from snapstorm.runtime.process import CompletedCommand, end_processes_of
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
 from snapstorm.targets.choose import check_target_name
 
 PARAMETERS_FACT = "parameters"
@@ -260,6 +261,16 @@ def recording_failure(run: Run) -> Iterator[None]:
         summary = json.dumps({"error": str(error)})
         run.ledger.end_run(run.number, ended_utc=run.clock.utc(), verdict=Verdict.ERROR, summary=summary)
         raise
+
+
+@asynccontextmanager
+async def runner_for(testbed: Testbed, recorder: CommandRecorder) -> AsyncIterator[ProcessRunner]:
+    """Starts the processes of a run, each with a temporary directory of its own on the testbed."""
+    with temporaries_in(testbed.directory / "tmp") as temporaries:
+        async with ProcessRunner(
+            testbed.id, on_command=recorder, around_command=recorder.around_command, temporaries=temporaries
+        ) as runner:
+            yield runner
 
 
 class CommandRecorder:

@@ -39,6 +39,16 @@ class InProcess(Protocol):
 
 
 @runtime_checkable
+class KeepsTemporaryFiles(Protocol):
+    """The server, a process on this machine, has a temporary directory of its own."""
+
+    @property
+    def temporary_directory(self) -> Path | None:
+        """None while it is ended."""
+        ...
+
+
+@runtime_checkable
 class RunsCommands(Protocol):
     """Clients' operations, and maintenance, are processes of their own on this machine."""
 

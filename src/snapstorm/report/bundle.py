@@ -28,7 +28,7 @@ from snapstorm.model.guarantees import Violation
 from snapstorm.report.summary import show_bytes
 from snapstorm.report.text import dump_json
 from snapstorm.runtime.aws import read_credentials
-from snapstorm.runtime.redaction import Redaction
+from snapstorm.runtime.redaction import Redaction, secrets_among
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.version import __version__
 
@@ -126,6 +126,7 @@ def _redaction_for(testbed: Path, ledger: Ledger, users_file: Path | None) -> Re
         if not users_file.is_file():
             raise ConfigError(f"there is no file {users_file}; --clients-file names the users' passwords")
         found |= {f"password of {user}": word for user, word in FileSecretStore(users_file).all().items()}
+    found |= secrets_among(os.environ)
     try:
         found |= read_credentials()
     except HarnessError as error:

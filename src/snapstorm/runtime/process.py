@@ -4,7 +4,8 @@ One `ProcessRunner` per run starts every child, each as the leader of its own pr
 block is left (the command ended, its time was up, the task was cancelled, an error), the whole group is ended: TERM, a
 time of grace, KILL, and a bounded wait. For the case in which no block is left at all, because snapstorm itself was
 killed, the runner keeps a watchdog process (see `watchdog`), one for all its children, so that a command costs no
-more to start than without.
+more to start than without. What leaves its group is found by the mark of its owner or, in a process of our own, because
+it was adopted (see `adoption`).
 """
 
 from __future__ import annotations
@@ -15,23 +16,26 @@ import re
 import secrets
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import IO, NamedTuple, Self, TypeAlias
+from typing import IO, NamedTuple, Protocol, Self, TypeAlias
 
 import anyio
 import anyio.to_thread
 
 from snapstorm.errors import HarnessError
-from snapstorm.runtime import watchdog
+from snapstorm.runtime import adoption, watchdog
+from snapstorm.runtime.adoption import Adopted
+from snapstorm.runtime.lifeline import Lifeline
 from snapstorm.runtime.output import BoundedOutput, read_all, without_secrets
+from snapstorm.runtime.polling import until
+from snapstorm.runtime.redaction import secrets_among
+from snapstorm.runtime.streams import append_to, open_input
 
 # A listing of many thousand snapshots as JSON is tens of megabytes, and useless if cut.
 _STDOUT_HEAD_BYTES_MAX = 256 << 20
@@ -42,6 +46,9 @@ _KILL_SECONDS_MAX = 10.0
 _DRAIN_SECONDS_MAX = 1.0
 """How long to read on after a command has ended: a grandchild that left the group may hold the pipe open."""
 _POLL_SECONDS = 0.01
+
+_HARMLESS_SIGNALS = (0, signal.SIGSTOP, signal.SIGCONT)
+"""After which a process goes on, or will."""
 
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
@@ -57,7 +64,7 @@ class CompletedCommand:
     argv: tuple[str, ...]
     """Never holds a secret. Bytes of a path that are not UTF-8 stand as surrogates (`os.fsencode` gives them back)."""
     env: Mapping[str, str]
-    """The environment it ran with, without its secrets and without the mark of its owner."""
+    """The variables that it was given, without secret ones, inherited ones, and the mark of its owner."""
     exit_code: int
     """The exit status, or the negative number of the signal that ended it."""
     stdout: bytes
@@ -72,6 +79,20 @@ class CompletedCommand:
     """Whether we ended it because its time was up."""
     cwd: Path | None = None
     """The directory in which it ran; None for ours."""
+    left_files: Sequence[str] = ()
+    """What it has left in its temporary directory, although it ended by itself. It is gone by now."""
+
+
+class TemporaryPlaces(Protocol):
+    """Temporary directories, one for each command."""
+
+    def make(self) -> Path:
+        """A new one. Raises HarnessError."""
+        ...
+
+    async def clear(self, place: Path) -> Sequence[str]:
+        """Remove it, and return the names of what was left in it."""
+        ...
 
 
 Listener: TypeAlias = Callable[[CompletedCommand], None]
@@ -86,6 +107,7 @@ class ProcessRunner:
 
     Use as an async context manager. `on_command` is told of every command that has ended, long-lived and cancelled
     ones included, in the order in which they ended. Each command that is not long-lived runs in an `around_command()`.
+    What is of the target gets a temporary directory of its own, if there are `temporaries`.
     """
 
     def __init__(
@@ -95,17 +117,19 @@ class ProcessRunner:
         grace_seconds: float = 2.0,
         on_command: Listener = _ignore,
         around_command: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+        temporaries: TemporaryPlaces | None = None,
     ) -> None:
         self.owner = f"{testbed}/{secrets.token_hex(8)}"
         """Marks our processes, in their environment: the testbed's id and a token of this runner."""
         self._grace_seconds = grace_seconds
         self._on_command = on_command
         self._around_command = around_command
-        self._lifeline: _Lifeline | None = None
+        self._temporaries = temporaries
+        self._lifeline: Lifeline | None = None
         self._children: set[_Child] = set()
 
     async def __aenter__(self) -> Self:
-        self._lifeline = _Lifeline(self.owner)
+        self._lifeline = Lifeline(self.owner)
         return self
 
     async def __aexit__(
@@ -117,6 +141,7 @@ class ProcessRunner:
                     endings.start_soon(self._end, child)
             # What left its group (`setsid`) is found by its mark. Not in a thread: nothing may begin meanwhile.
             watchdog.end_owned_processes(self.owner, seconds_max=_KILL_SECONDS_MAX)
+            adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX)
             if self._lifeline is not None:
                 await self._lifeline.close()
                 self._lifeline = None
@@ -127,6 +152,7 @@ class ProcessRunner:
         *,
         env: Mapping[str, str],
         seconds_max: float,
+        inherited_env: Mapping[str, str] = _NO_VARIABLES,
         cwd: Path | None = None,
         stdin: bytes | int | None = None,
         secret_env: Mapping[str, str] = _NO_VARIABLES,
@@ -135,25 +161,27 @@ class ProcessRunner:
     ) -> CompletedCommand:
         """Run a command to its end, whatever its exit status; it and its group are gone when this returns.
 
-        `env` and `secret_env` together are its whole environment; only `env` is recorded, and of the words of its
-        command line that are in `secret_words` only the option's name. `stdin` is what it reads,
-        or an open descriptor that it reads from; nothing by default. What is not `is_of_target` does work of ours:
-        nobody is told of it. Raises HarnessError if it can't be started.
+        `inherited_env`, `env` and `secret_env` together are its whole environment, a later one before an earlier. Only
+        `env` is recorded, and of the words of its command line that are in `secret_words` only the option's name.
+        `stdin` is what it reads, or an open descriptor that it reads from; nothing by default. What is not
+        `is_of_target` does work of ours: nobody is told of it. Raises HarnessError if it can't be started.
         """
         outputs = BoundedOutput(_STDOUT_HEAD_BYTES_MAX), BoundedOutput(_STDERR_HEAD_BYTES_MAX)
-        with _open_input(stdin) as source:
-            child = self._start(argv, env, secret_env, cwd, _Streams(source, subprocess.PIPE, subprocess.PIPE))
+        with open_input(stdin) as source:
+            streams = _Streams(source, subprocess.PIPE, subprocess.PIPE)
+            environment = _Environment(inherited_env, env, secret_env)
+            child = self._start(argv, environment, cwd, streams, has_temporary=is_of_target)
         try:
             with self._around_command() if is_of_target else contextlib.nullcontext():
                 await self._attend(child, outputs, seconds_max)
         finally:
             child.close_pipes()
+            left_files = await self._clear_temporary(child)
             completed = child.completed(*(output.value() for output in outputs))
             shown = (f"{word.partition('=')[0]}=..." if word in secret_words else word for word in completed.argv)
-            stdout, stderr = (
-                without_secrets(secret_env.values(), text) for text in (completed.stdout, completed.stderr)
-            )
-            completed = replace(completed, argv=tuple(shown), stdout=stdout, stderr=stderr)
+            hidden = [*secret_env.values(), *secrets_among(inherited_env).values()]
+            stdout, stderr = (without_secrets(hidden, text) for text in (completed.stdout, completed.stderr))
+            completed = replace(completed, argv=tuple(shown), stdout=stdout, stderr=stderr, left_files=left_files)
             if is_of_target:
                 self._on_command(completed)
         return completed
@@ -170,6 +198,7 @@ class ProcessRunner:
         *,
         env: Mapping[str, str],
         log: Path,
+        inherited_env: Mapping[str, str] = _NO_VARIABLES,
         cwd: Path | None = None,
         secret_env: Mapping[str, str] = _NO_VARIABLES,
     ) -> AsyncIterator[RunningProcess]:
@@ -177,33 +206,39 @@ class ProcessRunner:
 
         It writes there by itself, not through us, so that it never waits for a busy event loop.
         """
-        with _append_to(log) as file:
+        with append_to(log) as file:
             log_offset = file.tell()
-            child = self._start(argv, env, secret_env, cwd, _Streams(subprocess.DEVNULL, file, file))
+            streams = _Streams(subprocess.DEVNULL, file, file)
+            environment = _Environment(inherited_env, env, secret_env)
+            child = self._start(argv, environment, cwd, streams, has_temporary=True)
             child.operation = None  # It outlives whatever it was started for.
         try:
             yield RunningProcess(child, log, log_offset)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._end(child)
-            self._on_command(child.completed(b"", b""))
+            left_files = await self._clear_temporary(child)
+            self._on_command(replace(child.completed(b"", b""), left_files=left_files))
 
     def _start(
         self,
         argv: Sequence[str | os.PathLike[str]],
-        env: Mapping[str, str],
-        secret_env: Mapping[str, str],
+        environment: _Environment,
         cwd: Path | None,
         streams: _Streams,
+        *,
+        has_temporary: bool,
     ) -> _Child:
         if self._lifeline is None:
             raise HarnessError("a process can be started only inside its runner's block")
         words = tuple(os.fspath(word) for word in argv)
+        temporary = self._temporaries.make() if has_temporary and self._temporaries is not None else None
+        own_place = {} if temporary is None else {"TMPDIR": str(temporary)}
         began_seconds = time.monotonic()
         try:
             popen = subprocess.Popen(
                 words,
-                env={**env, **secret_env, watchdog.OWNER_VARIABLE: self.owner},
+                env={**environment.all, **own_place, watchdog.OWNER_VARIABLE: self.owner},
                 cwd=cwd,
                 stdin=streams.stdin,
                 stdout=streams.stdout,
@@ -214,7 +249,7 @@ class ProcessRunner:
             )
         except OSError as error:
             raise HarnessError(f"can't start {words[0]}: {error.strerror or error}") from error
-        child = _Child(popen, words, dict(env), began_seconds, cwd)
+        child = _Child(popen, words, dict(environment.own), began_seconds, cwd, temporary)
         self._children.add(child)
         try:
             self._lifeline.announce(child.group)
@@ -238,6 +273,32 @@ class ProcessRunner:
                 with anyio.CancelScope(shield=True):
                     await self._end(child)
             readers.cancel_scope.deadline = anyio.current_time() + _DRAIN_SECONDS_MAX
+
+    async def _clear_temporary(self, child: _Child) -> Sequence[str]:
+        """Remove a child's temporary directory. Returns what a child that ended by itself has left there; one that a
+        signal has ended could not clean up."""
+        if self._temporaries is None or child.temporary is None:
+            return ()
+        left: Sequence[str] = ()
+        with anyio.CancelScope(shield=True):
+            left = await self._temporaries.clear(child.temporary)
+        return () if child.is_ended_by_signal else left
+
+    def _groups(self) -> set[int]:
+        """The process groups that belong to this runner and still run."""
+        watching = set() if self._lifeline is None else {self._lifeline.watchdog_pid}
+        return {child.group for child in self._children} | watching
+
+    def strays(self) -> list[Adopted]:
+        """Processes that have left their groups and whose parents have ended, also those that nothing tells from
+        somebody else's. Found only where orphans are adopted (see `adoption`); reaps those that have ended."""
+        return adoption.adopted(self._groups())
+
+    async def end_strays(self, spared: Collection[Adopted]) -> list[Adopted]:
+        """End the strays that have not ended within a time of grace, except those that are spared. Returns them."""
+        with anyio.move_on_after(self._grace_seconds):
+            await until(lambda: not set(self.strays()) - set(spared))
+        return adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX, spared=spared)
 
     async def _end(self, child: _Child) -> None:
         """End the child's group, if it has not ended, and forget it."""
@@ -271,6 +332,11 @@ class RunningProcess:
     async def exited(self) -> None:
         """Wait until it has ended by itself."""
         await self._child.exited()
+
+    @property
+    def temporary(self) -> Path | None:
+        """Its temporary directory, if it has one of its own."""
+        return self._child.temporary
 
     def signal(self, number: int) -> bool:
         """Send a signal to its whole group; whether anybody was left to get it."""
@@ -310,6 +376,20 @@ async def end_processes_of(testbed: str) -> int:
     return await anyio.to_thread.run_sync(watchdog.end_owned_processes, testbed)
 
 
+class _Environment(NamedTuple):
+    """The variables that a child gets; a later kind goes before an earlier one."""
+
+    inherited: Mapping[str, str]
+    """The user's. May hold secrets; not recorded."""
+    own: Mapping[str, str]
+    """The only ones that are recorded."""
+    secret: Mapping[str, str]
+
+    @property
+    def all(self) -> dict[str, str]:
+        return {**self.inherited, **self.own, **self.secret}
+
+
 class _Streams(NamedTuple):
     """The standard streams of a child, each a descriptor, a file, or one of subprocess's constants."""
 
@@ -327,7 +407,11 @@ class _Child:
     env: Mapping[str, str]
     began_seconds: float
     cwd: Path | None
+    temporary: Path | None = None
+    """Its temporary directory, if it has one of its own."""
     timed_out: bool = False
+    is_asked_to_end: bool = False
+    """By a signal of ours, before it had ended by itself."""
     ended_seconds: float | None = field(default=None, init=False)
     operation: str | None = field(default_factory=on_behalf_of.get, init=False)
 
@@ -343,6 +427,11 @@ class _Child:
         if not hasattr(os, "waitid"):
             return self.popen.poll() is not None
         return os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    @property
+    def is_ended_by_signal(self) -> bool:
+        """Whether it did not end by itself, or was not sure to."""
+        return self.is_asked_to_end or (self.popen.returncode or 0) < 0
 
     @property
     def exit_code(self) -> int | None:
@@ -362,7 +451,7 @@ class _Child:
                 await anyio.wait_readable(handle)
             finally:
                 os.close(handle)
-        await _until(lambda: self.has_exited)
+        await until(lambda: self.has_exited)
 
     async def end(self, grace_seconds: float) -> None:
         """End the whole group: TERM and a time of grace if the leader still runs, then KILL for what is left."""
@@ -372,6 +461,7 @@ class _Child:
         with anyio.move_on_after(_KILL_SECONDS_MAX):
             await self.exited()
         self.popen.poll()
+        adoption.reap_group(self.group)
         self.ended_seconds = time.monotonic()
 
     async def _ask_to_end(self, grace_seconds: float) -> None:
@@ -381,10 +471,15 @@ class _Child:
             await self.exited()
             # Reaped, the leader counts as a member no more: the others, a script's children, get their time.
             self.popen.poll()
-            await _until(lambda: not self.signal_group(0))
+            await until(self._is_group_gone)
+
+    def _is_group_gone(self) -> bool:
+        adoption.reap_group(self.group)
+        return not self.signal_group(0)
 
     def signal_group(self, number: int) -> bool:
         """Send a signal to all of the group; whether anybody is left in it."""
+        self.is_asked_to_end |= number not in _HARMLESS_SIGNALS and not self.has_exited
         try:
             os.killpg(self.group, number)
         except (ProcessLookupError, PermissionError):
@@ -411,77 +506,3 @@ class _Child:
             timed_out=self.timed_out,
             cwd=self.cwd,
         )
-
-
-class _Lifeline:
-    """The pipe to the watchdog process, which acts when it closes without a goodbye."""
-
-    def __init__(self, owner: str) -> None:
-        reading, self._writing = os.pipe()
-        try:
-            self._watchdog = subprocess.Popen(
-                [sys.executable, "-I", "-S", watchdog.__file__, owner, str(os.getpid())],
-                env={},
-                cwd="/",
-                stdin=reading,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            os.close(self._writing)
-            raise HarnessError(f"can't start the watchdog process: {error.strerror or error}") from error
-        finally:
-            os.close(reading)
-
-    def announce(self, group: int) -> None:
-        self._write(f"+{group}")
-
-    def forget(self, group: int) -> None:
-        with contextlib.suppress(HarnessError):  # A watchdog that has ended knows of no group; the next start tells.
-            self._write(f"-{group}")
-
-    def _write(self, line: str) -> None:
-        try:
-            os.write(self._writing, f"{line}\n".encode())
-        except BrokenPipeError:
-            raise HarnessError("the watchdog process has ended: without it children could be left running") from None
-
-    async def close(self) -> None:
-        """Tell the watchdog that all is well, and wait until it has gone."""
-        with contextlib.suppress(HarnessError):
-            self._write(watchdog.GOODBYE)
-        os.close(self._writing)
-        with anyio.move_on_after(_KILL_SECONDS_MAX):
-            await _until(lambda: self._watchdog.poll() is not None)
-        if self._watchdog.poll() is None:
-            self._watchdog.kill()
-            self._watchdog.wait()
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    """Wait until something outside this process has become true, of which no event tells."""
-    while not condition():  # noqa: ASYNC110
-        await anyio.sleep(_POLL_SECONDS)
-
-
-@contextlib.contextmanager
-def _open_input(stdin: bytes | int | None) -> Iterator[int | IO[bytes]]:
-    """What a child reads from. A file, not a pipe, so that nobody has to feed it."""
-    if stdin is None:
-        yield subprocess.DEVNULL
-    elif isinstance(stdin, int):
-        yield stdin
-    else:
-        with tempfile.TemporaryFile() as file:
-            file.write(stdin)
-            file.seek(0)
-            yield file
-
-
-def _append_to(log: Path) -> IO[bytes]:
-    """The log, open at its end, and readable by its owner only: a target may print what others must not see."""
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
-    file.seek(0, os.SEEK_END)
-    return file

@@ -17,6 +17,9 @@ REPLACEMENT = b"(secret)"
 SECRET_CHARACTERS_MIN = 6
 """Shorter ones would be found everywhere by chance."""
 _FORM_BYTES_MIN = 6
+_TELLING_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|KEY|AUTH(?!OR)", re.IGNORECASE)
+_VARIABLE_CHARACTERS_MIN = 8
+"""A shorter value of a variable that goes by such a name is a setting rather than a secret, and so is a path."""
 
 _PATTERNS: Mapping[str, re.Pattern[bytes]] = {
     "a private key": re.compile(
@@ -51,6 +54,15 @@ class Redaction:
         for pattern in _PATTERNS.values():
             content = pattern.sub(REPLACEMENT, content)
         return self._any.sub(REPLACEMENT, content) if self._any else content
+
+
+def secrets_among(variables: Mapping[str, str]) -> dict[str, str]:
+    """Of the variables of an environment those that seem to hold a secret, by their names."""
+    return {
+        name: value
+        for name, value in variables.items()
+        if _TELLING_NAME.search(name) and len(value) >= _VARIABLE_CHARACTERS_MIN and not value.startswith("/")
+    }
 
 
 @functools.lru_cache(maxsize=4096)

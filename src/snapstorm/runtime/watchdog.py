@@ -8,7 +8,8 @@ that snapstorm was killed: the watchdog kills every announced group, and every p
 runner's mark, which children inherit and which `setsid` does not take away. The mark also covers the moment between
 `fork` and `exec`, and between `exec` and the announcement.
 
-A process that both leaves its group and clears its environment escapes. Without `/proc` only groups are ended.
+A process that both leaves its group and clears its environment escapes the watchdog; while snapstorm lives, see
+`adoption`. Without `/proc` only groups are ended.
 
 Run as `python -I -S watchdog.py OWNER PARENT_PID`, so: the standard library only, and nothing of snapstorm.
 """

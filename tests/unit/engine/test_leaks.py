@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +28,8 @@ from snapstorm.engine.leaks import (
     look_at_processes,
 )
 from snapstorm.model.verdict import Tally
+from snapstorm.runtime.adoption import Adopted
+from snapstorm.runtime.process import CompletedCommand
 
 pytestmark = pytest.mark.anyio
 
@@ -40,6 +42,7 @@ class Server:
     def __init__(self, directory: Path) -> None:
         self.server_pid: int | None = os.getpid()
         self.storage_directory = directory
+        self.temporary_directory: Path | None = None
         self.sessions = 0
 
     async def content_blobs(self) -> list[Any]:
@@ -55,15 +58,33 @@ class Server:
         return self.sessions
 
 
+class Strays:
+    """Stands for the runner: nothing has escaped, unless a test says so."""
+
+    def __init__(self) -> None:
+        self.found: list[Adopted] = []
+
+    def strays(self) -> list[Adopted]:
+        return list(self.found)
+
+    async def end_strays(self, spared: Collection[Adopted]) -> list[Adopted]:
+        return [one for one in self.found if one not in spared]
+
+
 @pytest.fixture
-def watched(tmp_path: Path) -> tuple[LeakWatch, Server, list[str], Any]:
+def strays() -> Strays:
+    return Strays()
+
+
+@pytest.fixture
+def watched(tmp_path: Path, strays: Strays) -> tuple[LeakWatch, Server, list[str], Any]:
     reports: list[str] = []
     weather = SimpleNamespace(has_disturbed_process=False)
-    run: Any = SimpleNamespace(weather=weather, tally=Tally(), now_seconds=lambda: 0.0)
+    run: Any = SimpleNamespace(weather=weather, tally=Tally(), now_seconds=lambda: 0.0, leaving=[])
     checker: Any = SimpleNamespace(report=lambda guarantee, words, **_: reports.append(words))
     server = Server(tmp_path)
     anything: Any = server
-    return LeakWatch(run, anything, checker), server, reports, weather
+    return LeakWatch(run, anything, checker, strays), server, reports, weather
 
 
 async def test_files_that_stay_open_are_a_leak(watched: tuple[LeakWatch, Server, list[str], Any]) -> None:
@@ -100,6 +121,56 @@ async def test_unfinished_files_and_sessions_are_leaks(
         "2 unfinished files in the repository when nobody works",
         "9 sessions of writers when nobody works",
     ]
+
+
+def command_that_left(*names: str) -> CompletedCommand:
+    return CompletedCommand(("program", "do"), {}, 0, b"", b"", 0.0, 1.0, left_files=names)
+
+
+async def test_temporary_files_of_a_command_are_a_leak(watched: tuple[LeakWatch, Server, list[str], Any]) -> None:
+    """With their names, while clients work as well as at the end. Of many such commands one is reported."""
+    watch, _, reports, _ = watched
+    leaving = watch._run.leaving
+    leaving.append(command_that_left("kt-1", "kt-2"))
+    watch.sample()
+    leaving.append(command_that_left("kt-3"))
+    await watch.end()
+    assert len(reports) == 1
+    assert reports[0].endswith("left in its temporary directory: kt-1, kt-2")
+    assert leaving == []
+
+
+async def test_temporary_files_of_an_idle_server_are_a_leak(
+    watched: tuple[LeakWatch, Server, list[str], Any], tmp_path: Path
+) -> None:
+    """Those that were there before clients worked are not this run's."""
+    watch, server, reports, _ = watched
+    server.temporary_directory = tmp_path / "tmp"
+    server.temporary_directory.mkdir()
+    (server.temporary_directory / "before").touch()
+    await watch.begin()
+    await watch.end()
+    assert reports == []
+    (server.temporary_directory / "upload-1").touch()
+    await watch.end()
+    assert [words.split(" when")[0] for words in reports] == ["2 temporary files of the server"]
+
+
+@pytest.mark.parametrize("is_disturbed", [False, True])
+async def test_a_process_that_has_escaped_is_a_leak(
+    is_disturbed: bool, watched: tuple[LeakWatch, Server, list[str], Any], strays: Strays
+) -> None:
+    """Not a helper of the server's, which was there before; nor after a fault, when the server may have a new one."""
+    watch, _, reports, weather = watched
+    strays.found.append(Adopted(1, "1", "helper"))
+    await watch.begin()
+    weather.has_disturbed_process = is_disturbed
+    await watch.end()
+    assert reports == []
+    strays.found.append(Adopted(2, "2", "daemon"))
+    await watch.end()
+    assert len(reports) == (0 if is_disturbed else 1)
+    assert all("'daemon' (process 2)" in words and "helper" not in words for words in reports)
 
 
 @pytest.mark.parametrize("why", ["restarted", "disturbed", "gone"])

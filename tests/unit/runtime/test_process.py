@@ -16,7 +16,8 @@ import anyio.to_thread
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
+from snapstorm.filesystem.temporaries import temporaries_in
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of, on_behalf_of
 from snapstorm.runtime.redaction import Redaction
 from snapstorm.runtime.watchdog import owned_processes
 
@@ -55,10 +56,82 @@ async def test_program_that_is_not_there_is_our_own_error(runner: ProcessRunner)
 
 
 async def test_child_gets_only_the_environment_it_is_given(runner: ProcessRunner) -> None:
-    """Nothing is inherited, and what is secret reaches the child but not the record."""
-    completed = await runner.run(["/usr/bin/env"], env={"A": "1"}, secret_env={"B": "secret"}, seconds_max=10)
-    assert set(completed.stdout.split()) == {b"A=1", b"B=secret", f"SNAPSTORM_OWNER={runner.owner}".encode()}
+    """What is inherited or secret reaches the child but not the record; our own variables go before inherited ones."""
+    completed = await runner.run(
+        ["/usr/bin/env"],
+        inherited_env={"A": "0", "C": "2", "API_TOKEN": "a token of the user's"},
+        env={"A": "1"},
+        secret_env={"B": "secret"},
+        seconds_max=10,
+    )
+    assert set(completed.stdout.splitlines()) == {
+        *(b"A=1", b"B=secret", b"C=2", b"API_TOKEN=(secret)"),
+        f"SNAPSTORM_OWNER={runner.owner}".encode(),
+    }
     assert completed.env == {"A": "1"}
+
+
+async def test_each_command_has_a_temporary_directory_of_its_own(tmp_path: Path) -> None:
+    """What a command that ended by itself has left there is told; it is empty for the next one."""
+    leaves = 'touch "$TMPDIR/left"; echo "$TMPDIR"'
+    with temporaries_in(tmp_path / "tmp") as temporaries:
+        async with ProcessRunner(TESTBED, temporaries=temporaries, grace_seconds=0.5) as runner:
+            clean, failing, ours = [
+                await runner.run(["sh", "-c", script], env=ENV, seconds_max=10, is_of_target=is_of_target)
+                for script, is_of_target in (
+                    ('touch "$TMPDIR/x"; rm "$TMPDIR/x"; echo "$TMPDIR"', True),
+                    (f"{leaves}; exit 3", True),
+                    ('echo "$TMPDIR"', False),
+                )
+            ]
+            assert (clean.left_files, failing.left_files) == ((), ["left"])
+            assert clean.stdout == failing.stdout  # One that is left empty is used again.
+            assert str(tmp_path / "tmp").encode() in clean.stdout
+            assert str(tmp_path).encode() not in ours.stdout
+            assert "TMPDIR" not in clean.env
+            assert not Path(failing.stdout.decode().strip()).exists()
+
+
+@pytest.mark.parametrize("how", ["time", "term", "kill", "by-somebody"])
+async def test_what_a_signal_has_ended_may_leave_temporary_files(how: str, tmp_path: Path) -> None:
+    """It could not clean up. They go all the same."""
+    script = 'touch "$TMPDIR/left"; ' + ("kill -KILL $$" if how == "by-somebody" else "exec sleep 60")
+    commands: list[CompletedCommand] = []
+    with temporaries_in(tmp_path / "tmp") as temporaries:
+        async with ProcessRunner(TESTBED, temporaries=temporaries, on_command=commands.append) as runner:
+            token = on_behalf_of.set("operation")
+            async with anyio.create_task_group() as group:
+                seconds_max = 0.5 if how == "time" else 60.0
+                group.start_soon(
+                    lambda: runner.run(["sh", "-c", script], env=ENV, seconds_max=seconds_max, inherited_env={})
+                )
+                if how in ("term", "kill"):
+                    assert await eventually(lambda: bool(list(tmp_path.glob("tmp/*/left"))))
+                    number = signal.SIGTERM if how == "term" else signal.SIGKILL
+                    assert runner.signal_children_of("operation", number) == 1
+            on_behalf_of.reset(token)
+            assert commands[-1].exit_code < 0
+            assert commands[-1].left_files == ()
+            assert list(tmp_path.glob("tmp/*/left")) == []
+
+
+async def test_a_stopped_command_that_goes_on_must_clean_up(tmp_path: Path) -> None:
+    """A fault that lets it go on is no excuse. A long-lived process is judged alike."""
+    commands: list[CompletedCommand] = []
+    with temporaries_in(tmp_path / "tmp") as temporaries:
+        async with ProcessRunner(TESTBED, temporaries=temporaries, on_command=commands.append) as runner:
+            script = 'touch "$TMPDIR/left"; read line <"$GATE"'
+            gate = tmp_path / "gate"
+            os.mkfifo(gate)
+            env = {**ENV, "GATE": str(gate)}
+            async with runner.start(["sh", "-c", script], env=env, log=tmp_path / "log") as process:
+                assert process.temporary is not None
+                assert await eventually((process.temporary / "left").exists)
+                process.signal(signal.SIGSTOP)
+                process.signal(signal.SIGCONT)
+                await anyio.to_thread.run_sync(gate.write_text, "go on\n")
+                await process.exited()
+    assert [command.left_files for command in commands] == [["left"]]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import anyio
@@ -14,33 +15,54 @@ import pytest
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.environment import bash_that_unsets, inherited_environment
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import password_hash
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_commands_run_in_an_environment_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the user reaches Kopia; the password does, and is not in the record."""
-    monkeypatch.setenv("KOPIA_LOG_DIR_MAX_FILES", "1")
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/somewhere")
+async def test_commands_see_the_users_environment_but_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would change what Kopia does is taken out; the record has our own variables only, and no password."""
+    changing = {"KOPIA_LOG_DIR_MAX_FILES": "1", "AWS_ACCESS_KEY_ID": "theirs", "GODEBUG": "x=1", "TZ": "Asia/Tokyo"}
+    users = {
+        "HOME": "/home/theirs",
+        "XDG_CONFIG_HOME": "/somewhere",
+        "LANG": "C.UTF-8",
+        "SHIM_TOKEN": "a token of the user's",
+    }
+    for name, value in {**changing, **users, "SNAPSTORM_DEBUG": "", "PWD": "/", "KOPIA_PASSWORD": "theirs"}.items():
+        monkeypatch.setenv(name, value)
     script = tmp_path / "kopia"
-    script.write_text("#!/bin/sh\nenv\n")
+    script.write_text(f"#!{sys.executable} -IS\nimport json, os\nprint(json.dumps(dict(os.environ)))\n")
     script.chmod(0o755)
-    actor = Actor(tmp_path / "place" / "actor", "the password")
+    actor = Actor(tmp_path / "place" / "actor", "the password of it")
     async with ProcessRunner("commands-test") as runner:
         completed = await Kopia(Programs([script]), runner, 30.0).list_snapshots(actor)
-    seen = dict(line.split("=", 1) for line in completed.stdout.decode().splitlines())
-    for unasked in ("PWD", "SHLVL", "_", "OLDPWD", "SNAPSTORM_OWNER"):
-        seen.pop(unasked, None)
-    assert seen.pop("KOPIA_PASSWORD") == "the password"
-    assert seen == completed.env
-    assert seen["KOPIA_CONFIG_PATH"] == str(actor.directory / "repository.config")
+    seen = json.loads(completed.stdout)
+    assert {name: seen.get(name) for name in users} == {**users, "SHIM_TOKEN": "(secret)"}
+    assert not seen.keys() & {*changing, "SNAPSTORM_DEBUG", "PWD"}
+    assert seen["KOPIA_PASSWORD"] == "(secret)"
     assert seen["PATH"] == os.environ["PATH"]
-    assert not any(name.startswith("XDG") or "MAX_FILES" in name for name in seen)
-    assert "the password" not in repr(actor)
+    assert completed.env == {name: value for name, value in seen.items() if name in completed.env}
+    assert completed.env["KOPIA_CONFIG_PATH"] == str(actor.directory / "repository.config")
+    assert all(name.startswith("KOPIA_") for name in completed.env)
+    assert "the password of it" not in repr(actor)
     assert actor.directory.stat().st_mode & 0o777 == 0o700
     assert actor.directory.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_script_takes_the_same_variables_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of a reproduction in bash leaves what a command of a run is left with."""
+    for name in ("KOPIA_X", "AWS_PROFILE", "GOGC", "TZ", "SHIM_TOKEN"):
+        monkeypatch.setenv(name, "1")
+    done = await anyio.run_process(["bash", "-uc", f"{bash_that_unsets()}; env"])
+    left = {line.partition("=")[0] for line in done.stdout.decode().splitlines()}
+    assert "SHIM_TOKEN" in left
+    assert inherited_environment().keys() <= left
+    assert not left & (os.environ.keys() - inherited_environment().keys() - {"PWD", "OLDPWD"})
 
 
 async def test_error_of_one_of_several_comes_out_as_it_is() -> None:

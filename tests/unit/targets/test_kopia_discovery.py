@@ -128,6 +128,26 @@ def test_no_kopia_at_all_says_what_to_do() -> None:
         find_kopia()
 
 
+def test_the_version_is_asked_for_in_the_users_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every other command: a version manager's shim needs HOME, and no setting of the user's reaches Kopia."""
+    monkeypatch.setenv("HOME", "/home/theirs")
+    monkeypatch.setenv("KOPIA_USE_KEYRING", "true")
+    shim = f"""[ "$HOME$KOPIA_USE_KEYRING" = /home/theirs ] || exit 1; {ANSWER}"""
+    assert find_kopia(program(tmp_path / "kopia", shim)).version == "0.23.1"
+
+
+def test_a_path_with_parents_in_it_is_cleaned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given by name, by the environment, or found in a relative directory of PATH."""
+    path = program(tmp_path / "bin" / "kopia")
+    assert find_kopia(Path("../bin/kopia")).path == path
+    monkeypatch.setenv("KOPIA_EXE", "../bin/../bin/kopia")
+    assert find_kopia().path == path
+    monkeypatch.delenv("KOPIA_EXE")
+    monkeypatch.setenv("PATH", "../bin:/usr/bin:/bin")
+    assert find_kopia().path == path
+    assert find_kopia(Path("kopia")).path == path
+
+
 def test_program_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A program that waits for something, and its child that holds the pipe, do not hang the search."""
     monkeypatch.setattr(discovery, "_VERSION_SECONDS_MAX", 0.2)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from snapstorm.model.storage import FileStorage, Storage
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, RunningProcess
+from snapstorm.targets.kopia.environment import inherited_environment
 from snapstorm.targets.kopia.programs import Programs
 
 KEEP_ALL = 2_147_483_647
@@ -61,10 +62,8 @@ class Actor:
 
     @property
     def environment(self) -> dict[str, str]:
-        """All variables but the secret ones. Nothing else is inherited, so that no setting of the user slips in."""
+        """The variables that Kopia is given beside those of the user's, without the secret ones."""
         variables = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self.directory),
             "KOPIA_CONFIG_PATH": str(self.config),
             "KOPIA_LOG_DIR": str(self.directory / "logs"),
             "KOPIA_CHECK_FOR_UPDATES": "false",
@@ -80,7 +79,8 @@ class Actor:
 
     @property
     def cache_options(self) -> tuple[str, ...]:
-        """What `connect` must be told. Size 0 for content switches all of a direct connection's caches off."""
+        """What `create` and `connect` must be told, or Kopia keeps a cache in the user's home. Size 0 for content
+        switches all of a direct connection's caches off."""
         return () if self.has_cache else ("--content-cache-size-mb=0",)
 
 
@@ -179,6 +179,7 @@ class Kopia:
             f"--format-block-key-derivation-algorithm={_FAST_DERIVATION}",
             *([] if format_version is None else [f"--format-version={format_version}"]),
             *_identity_options(identity),
+            *actor.cache_options,
             *options,
         )
 
@@ -309,7 +310,12 @@ class Kopia:
         }
         make_private(actor.directory)
         async with self.runner.start(
-            argv, env=actor.environment, secret_env=secrets, cwd=actor.directory, log=log
+            argv,
+            env=actor.environment,
+            inherited_env=inherited_environment(),
+            secret_env=secrets,
+            cwd=actor.directory,
+            log=log,
         ) as process:
             yield process
 
@@ -339,6 +345,7 @@ class Kopia:
         return await self.runner.run(
             [self.programs.draw(actor.name) if program is None else program, *words],
             env={**actor.environment, **(env or {})},
+            inherited_env=inherited_environment(),
             secret_env={"KOPIA_PASSWORD": actor.password, **actor.storage_secrets, **(secrets or {})},
             cwd=actor.directory,
             stdin=stdin,

@@ -19,6 +19,7 @@ from pathlib import Path
 from snapstorm.errors import HarnessError
 from snapstorm.model.protocols import Program
 from snapstorm.runtime.paths import clean_path
+from snapstorm.targets.kopia.environment import inherited_environment
 
 EXECUTABLE_VARIABLE = "KOPIA_EXE"
 UNKNOWN_VERSION = "unknown"
@@ -133,7 +134,7 @@ def _ask_version(path: Path) -> str:
     try:
         program = subprocess.Popen(
             [path, "--version"],
-            env={"PATH": os.environ.get("PATH", os.defpath), "KOPIA_CHECK_FOR_UPDATES": "false"},
+            env={**inherited_environment(), "KOPIA_CHECK_FOR_UPDATES": "false"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

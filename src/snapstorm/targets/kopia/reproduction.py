@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from snapstorm.ledger.record import RecordedCommand
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
+from snapstorm.targets.kopia.environment import bash_that_unsets
 from snapstorm.targets.kopia.reproduction_trees import Trees, bash_word
 
 _MEASURED = "what the server and the repository hold is measured over the time of a run"
@@ -121,6 +122,7 @@ class Script:
             yield "# In the recorded run clients were at work at once; here one command follows the other."
         yield ""
         yield files("snapstorm.targets.kopia").joinpath("reproduction.sh").read_text(encoding="utf-8")
+        yield f"{bash_that_unsets()} # What would change what the program does."
         yield f"isolated={int(self._has_server)} # Whether a client may be shown its own snapshots only."
         for command in _up_to(commands, shown.operations):
             yield from self._command(command)

@@ -41,7 +41,7 @@ run() {
     shift 2
     mkdir -p "$directory"
     (
-        cd "$directory" && export HOME=$directory KOPIA_PASSWORD=$password
+        cd "$directory" && export KOPIA_PASSWORD=$password
         export KOPIA_CONFIG_PATH=$directory/repository.config KOPIA_LOG_DIR=$directory/logs
         export KOPIA_CHECK_FOR_UPDATES=false KOPIA_PERSIST_CREDENTIALS_ON_CONNECT=false
         case $directory in */auditor) ;; *) export KOPIA_CACHE_DIRECTORY=$directory/cache ;; esac

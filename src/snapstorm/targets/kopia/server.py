@@ -265,6 +265,11 @@ class KopiaServer(DirectAccess):
         """The server's process id; None while it is ended."""
         return self.process.pid
 
+    @property
+    def temporary_directory(self) -> Path | None:
+        """Where the server keeps temporary files; None while it is ended."""
+        return self.process.temporary_directory
+
     async def end_server(self, *, is_asked: bool) -> None:
         """End the server: TERM, or KILL."""
         await self.process.end(signal.SIGTERM if is_asked else signal.SIGKILL)

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -51,6 +52,11 @@ class ServerProcess:
         """Its process id; None while it is ended."""
         process = self._process
         return process.pid if process is not None and process.exit_code is None else None
+
+    @property
+    def temporary_directory(self) -> Path | None:
+        """Where it keeps temporary files; None while it is ended."""
+        return self._process.temporary if self._process is not None and self.pid is not None else None
 
     @property
     def obituary(self) -> str:

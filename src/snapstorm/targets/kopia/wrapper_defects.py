@@ -8,6 +8,7 @@ import textwrap
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import Work
 from snapstorm.targets.kopia.hidden_defects import OUT_OF_SIGHT, TOUCHING_SOURCES
+from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
 from snapstorm.targets.kopia.telling_defects import CLAIM_ALL, COUNTS_NO_LINKS, LIST_AS_CLAIMED, TELLING_WRONG
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
@@ -525,7 +526,7 @@ if asks_for("snapshot", "create"):
     ),
 }
 
-_ALL |= TOUCHING_SOURCES | OUT_OF_SIGHT | TELLING_WRONG
+_ALL |= TOUCHING_SOURCES | OUT_OF_SIGHT | TELLING_WRONG | LEAVING_BEHIND
 
 WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
     name: defect for name, defect in _ALL.items() if os.geteuid() == 0 or not defect.needs_root

@@ -7,6 +7,7 @@ holds no trace of any defect.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.targets.memory.store import Store, Stored
@@ -34,6 +35,9 @@ class Behaviour:
     def restored(self, tree: Tree, snapshot: Stored, store: Store) -> Tree:
         """What is given back of a snapshot."""
         return tree
+
+    def wrote(self, destination: Path) -> None:
+        """What a restore does besides writing its tree to `destination`."""
 
     def deleted(self, snapshot: Stored, store: Store) -> Sequence[Stored]:
         """Which snapshots go when this one is to be deleted."""

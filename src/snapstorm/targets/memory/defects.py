@@ -65,6 +65,17 @@ class RestoreDefect(Behaviour):
         return damaged if damaged is not None and self._now() else tree
 
 
+class RestoreLitters(Behaviour):
+    """Every second restore leaves a file beside the restored tree."""
+
+    def __init__(self) -> None:
+        self._now = Every(2)
+
+    def wrote(self, destination: Path) -> None:
+        if self._now():
+            destination.with_name(".restore-journal").touch()
+
+
 class Failing(Behaviour):
     """Every second operation of a kind fails."""
 
@@ -362,6 +373,9 @@ _ALL_DEFECTS: dict[str, Defect] = {
     "restore-gives-a-stale-version": _restore("An older version of a file comes back.", damage.give_a_stale_version),
     "restore-gives-nothing": _restore("A restore succeeds, and its directory is empty.", damage.give_nothing),
     "restore-makes-no-destination": _restore("A restore succeeds and writes nothing at all.", damage.make_nothing),
+    "restore-leaves-a-file-beside": Defect(
+        "A restore leaves a file beside the restored tree.", Guarantee.NO_LEAK, RestoreLitters
+    ),
     "restore-fails": _failing("restore", OperationFailed, "restore failed"),
     "restore-hangs": _hanging("restore"),
     "create-acknowledged-but-lost": Defect(

@@ -208,6 +208,7 @@ class MemoryClient:
             raise OperationFailed(f"there is no {sub_path!r} in snapshot {snapshot}")
         tree = self._behaviour.restored(tree, stored, self._store)
         await in_turns(write_tree(tree, os.fsencode(destination)))
+        self._behaviour.wrote(destination)
         self._check_answered()
 
     async def delete_snapshot(self, snapshot: str) -> None:

@@ -1,0 +1,77 @@
+"""Temporary directories of commands: one for each, private, and empty when its command has ended in order.
+
+Kopia 0.19.0 and 0.23.1 leave nothing there: neither commands and servers that end by themselves, nor any that TERM or
+KILL ends (measured). Their temporary files have no name (`O_TMPFILE`), or are unlinked at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapstorm.errors import HarnessError
+from snapstorm.filesystem.descriptors import explain_os_error
+from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+
+NAMES_MAX = 20
+"""So many of the names of what was left are told."""
+
+
+@dataclass(frozen=True)
+class Temporaries:
+    """Makes them below one directory, and clears them. Implements `TemporaryPlaces`.
+
+    One that is left empty is used again: to make and remove a directory takes up to 6 ms on a busy disk, to look into
+    one 0.02 ms (measured).
+    """
+
+    root: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    _empty: list[Path] = field(default_factory=list)
+
+    def make(self) -> Path:
+        """One that is empty, for one command at a time. Raises HarnessError."""
+        if self._empty:
+            return self._empty.pop()
+        place = self.root / str(next(self._numbers))
+        try:
+            place.mkdir(mode=0o700)
+        except OSError as error:
+            raise explain_os_error(os.fsencode(place), error) from error
+        return place
+
+    async def clear(self, place: Path) -> Sequence[str]:
+        """Take it back; remove what is left in it, and return the first names of that."""
+        left = _names_in(place)
+        if left == []:
+            self._empty.append(place)
+        elif left is not None:
+            with suppress(HarnessError):  # Somebody may still write there; it goes with the root.
+                await remove_tree_in_thread(place)
+        return left or ()
+
+
+def _names_in(place: Path) -> list[str] | None:
+    """The first names in a directory; None if it is gone."""
+    try:
+        names = sorted(os.listdir(place))[:NAMES_MAX]
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return ["(what can't be listed)"]
+    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+
+
+@contextmanager
+def temporaries_in(root: Path) -> Iterator[Temporaries]:
+    """Temporary directories below `root`, which goes with the block, as does what a killed run has left there."""
+    remove_tree(root)
+    root.mkdir(mode=0o700)
+    try:
+        yield Temporaries(root)
+    finally:
+        remove_tree(root)

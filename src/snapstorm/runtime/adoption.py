@@ -1,0 +1,126 @@
+"""Adoption: orphans among our descendants become our children, so that one that has left its group is found and ended.
+
+A process that calls `setsid` and clears its environment carries nothing by which it could be known. On Linux a
+*subreaper* becomes the parent of its descendants whose own parent has ended, whatever they did to hide. All that
+becomes our child in this way has to be reaped by us, too.
+
+Only for a process that is snapstorm's own: inside of somebody else's (the library, the pytest plugin) an adopted
+process can't be told from one that they have started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+_PR_SET_CHILD_SUBREAPER = 36
+_POLL_SECONDS = 0.01
+_ZOMBIE = "Z"
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A living process that has become our child."""
+
+    pid: int
+    start_ticks: str
+    """With the id it names a process for good."""
+    name: str = field(compare=False)
+    """Changes when the process becomes another program."""
+
+    def __str__(self) -> str:
+        return f"{self.name!r} (process {self.pid})"
+
+
+class _Status(NamedTuple):
+    """What /proc tells of a process."""
+
+    pid: int
+    name: str
+    state: str
+    parent: int
+    group: int
+    start_ticks: str
+
+
+@dataclass
+class _Adoption:
+    is_on: bool = False
+
+
+_adoption = _Adoption()
+
+
+def adopt_orphans() -> None:
+    """Have this process adopt from now on. To be called by a program of our own; does nothing where it can't be."""
+    if sys.platform == "linux" and os.path.exists("/proc/self/stat"):
+        import ctypes  # noqa: PLC0415 - which nobody else needs
+
+        with contextlib.suppress(OSError, AttributeError):
+            _adoption.is_on = ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+
+
+def adopted(own_groups: Collection[int]) -> list[Adopted]:
+    """The living processes that have become our children. Those that have ended are reaped on the way.
+
+    `own_groups` are the process groups of the children that we have started and that still run. What we start otherwise
+    stays in our own group.
+    """
+    if not _adoption.is_on:
+        return []
+    me, mine = os.getpid(), os.getpgrp()
+    found: list[Adopted] = []
+    for status in _statuses():
+        if status.parent != me or status.group == mine or status.group in own_groups:
+            continue
+        if status.state == _ZOMBIE:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(status.pid, os.WNOHANG)
+        else:
+            found.append(Adopted(status.pid, status.start_ticks, status.name))
+    return found
+
+
+def reap_group(group: int) -> None:
+    """Reap what has become our child in this process group, whose leader was reaped, and has ended."""
+    if _adoption.is_on:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-group, os.WNOHANG)[0]:
+                pass
+
+
+def end_adopted(
+    own_groups: Callable[[], Collection[int]], *, seconds_max: float, spared: Collection[Adopted] = ()
+) -> list[Adopted]:
+    """Kill all that has become our child, and what becomes it by that, except those that are spared. Returns them."""
+    ended: dict[Adopted, None] = {}
+    deadline = time.monotonic() + seconds_max
+    while (left := [one for one in adopted(own_groups()) if one not in spared]) and time.monotonic() < deadline:
+        for one in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(one.pid, signal.SIGKILL)  # Not reaped yet, so that the number is still its own.
+        ended.update(dict.fromkeys(left))
+        time.sleep(_POLL_SECONDS)
+    return list(ended)
+
+
+def _statuses() -> Iterator[_Status]:
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="backslashreplace") as file:
+                text = file.read()
+        except OSError:
+            continue  # Gone.
+        # The program's name, second and in brackets, may hold spaces and brackets.
+        before, _, after = text.rpartition(")")
+        fields = after.split()
+        program = before.partition("(")[2]
+        yield _Status(int(name), program, fields[0], int(fields[1]), int(fields[2]), fields[19])

@@ -1,0 +1,68 @@
+"""The runner's end of its watchdog: the process itself, and the pipe by which it learns what there is to watch over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import anyio
+
+from snapstorm.errors import HarnessError
+from snapstorm.runtime import watchdog
+from snapstorm.runtime.polling import until
+
+_END_SECONDS_MAX = 10.0
+"""How long the watchdog may take to go once it was told that all is well."""
+
+
+class Lifeline:
+    """The pipe to the watchdog process, which acts when it closes without a goodbye."""
+
+    def __init__(self, owner: str) -> None:
+        reading, self._writing = os.pipe()
+        try:
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-I", "-S", watchdog.__file__, owner, str(os.getpid())],
+                env={},
+                cwd="/",
+                stdin=reading,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(self._writing)
+            raise HarnessError(f"can't start the watchdog process: {error.strerror or error}") from error
+        finally:
+            os.close(reading)
+
+    @property
+    def watchdog_pid(self) -> int:
+        """It leads a group of its own."""
+        return self._watchdog.pid
+
+    def announce(self, group: int) -> None:
+        self._write(f"+{group}")
+
+    def forget(self, group: int) -> None:
+        with contextlib.suppress(HarnessError):  # A watchdog that has ended knows of no group; the next start tells.
+            self._write(f"-{group}")
+
+    def _write(self, line: str) -> None:
+        try:
+            os.write(self._writing, f"{line}\n".encode())
+        except BrokenPipeError:
+            raise HarnessError("the watchdog process has ended: without it children could be left running") from None
+
+    async def close(self) -> None:
+        """Tell the watchdog that all is well, and wait until it has gone."""
+        with contextlib.suppress(HarnessError):
+            self._write(watchdog.GOODBYE)
+        os.close(self._writing)
+        with anyio.move_on_after(_END_SECONDS_MAX):
+            await until(lambda: self._watchdog.poll() is not None)
+        if self._watchdog.poll() is None:
+            self._watchdog.kill()
+            self._watchdog.wait()
