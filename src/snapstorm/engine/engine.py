@@ -26,10 +26,7 @@ from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Choice, Failure, Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.storage import StorageMark
 from snapstorm.engine.sweep import Sweep
-from snapstorm.errors import (
-    NoSpaceError,
-    OperationPartial,
-)
+from snapstorm.errors import NoSpaceError, OperationPartial
 from snapstorm.faults.base import InFlight
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there
@@ -483,20 +480,6 @@ class Engine:
             self._forget_commands(step)
         return step.last_failure
 
-    async def probe_own_check(self, client: str, operation: str) -> str | None:
-        """Have the target check the snapshot that this operation has created, past the server and all caches.
-
-        Returns the snapshot's id if the check finds nothing wrong; None otherwise, and where it could not be run."""
-        auditor = self._server.auditor
-        with acting_as(client):
-            found = self._run.ledger.expectations_of_operations([operation])
-            if auditor is None or not found or found[0].state is not State.LIVE:
-                return None
-            snapshot = found[0].snapshot or "?"
-            step = self._next_probe(actions.VerifyRepository())
-            complaint = await self._own_check(step, lambda: auditor.verify_snapshot(snapshot), snapshot=snapshot)
-        return snapshot if complaint == "" else None
-
     async def try_to_snapshot(self, client: str, tree: Path) -> bool:
         """Have a client snapshot a tree of ours beside its own work. Whether it was acknowledged."""
         with acting_as(client):
@@ -511,14 +494,15 @@ class Engine:
             self._forget_commands(step)
         return isinstance(outcome, Ok)
 
-    async def check_by_target(self) -> str | None:
-        """Run the target's own check as the current client: its complaint, empty if it has none; None if it could not
-        be run, which is judged."""
-        step = self._next_step(actions.VerifyRepository(), is_own=True)
-        return await self._own_check(step, self._snapshotter.verify_snapshots)
-
-    async def _own_check(self, step: Step, check: Callable[[], Awaitable[None]], **resolved: str) -> str | None:
-        outcome, _ = await self._operate(step, lambda _: check(), resolved=resolved or None, is_judged_later=True)
+    async def check_by_target(self, snapshot: str | None = None) -> str | None:
+        """Run the target's own check as the current client, or of one snapshot past the server and all caches: its
+        complaint, empty if it has none; None if it could not be run, which is judged."""
+        action, auditor = actions.VerifyRepository(), self._server.auditor
+        if snapshot is None or auditor is None:
+            step, check = self._next_step(action, is_own=True), self._snapshotter.verify_snapshots
+        else:
+            step, check = self._next_probe(action), functools.partial(auditor.verify_snapshot, snapshot)
+        outcome, _ = await self._operate(step, lambda _: check(), is_judged_later=True)
         self._forget_commands(step)
         if isinstance(outcome, Ok):
             return ""

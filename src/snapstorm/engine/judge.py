@@ -7,7 +7,7 @@ import anyio
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.locks import must_be_refused
-from snapstorm.engine.multiclient import MultiClientSnapshotter
+from snapstorm.engine.multiclient import MultiClientSnapshotter, acting_as
 from snapstorm.engine.run import Run
 from snapstorm.engine.step import Failure
 from snapstorm.filesystem.removal import remove_tree_in_thread
@@ -77,8 +77,10 @@ class FaultJudge:
         damage = self._run.weather.damage_behind(failure.error)
         if damage is None:
             return False
-        snapshot = await self._engine.probe_own_check(client, operation)
-        if snapshot is None:
+        snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot or "?"
+        with acting_as(client):
+            complaint = await self._engine.check_by_target(snapshot)
+        if complaint != "":
             return True
         again = await self._engine.probe(client, operation)
         if again is not None and self._run.weather.damage_behind(again.error) is damage:

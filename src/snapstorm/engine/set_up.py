@@ -191,6 +191,8 @@ def begin_run(
         is_across_versions=len(ledger.target_versions()) > 1,
     )
     run.tally.is_sweep_only = options.is_sweep_only
+    for words in target.description.notes:
+        run.note(words)
     if control is not None:
         run.control = control
         control.watch(run.now_seconds, run.note)

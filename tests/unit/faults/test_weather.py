@@ -110,3 +110,14 @@ def test_damage_stands_while_it_lasts() -> None:
     weather.end(injury)
     assert weather.damage(11.9) is injury
     assert weather.damage(12.1) is None
+
+
+def test_a_failure_has_damage_behind_it_only_while_that_stands() -> None:
+    """And only if it names it: what has healed, and what is no damage, is behind none."""
+    weather = Weather(Clock())
+    injury = weather.begin(1, fault(blob="p12"))
+    weather.begin(2, fault(blob="p13"))
+    assert weather.damage_behind(ERROR) is injury
+    assert weather.damage_behind(OperationFailed("restore failed: no route to host")) is None
+    weather.end(injury)
+    assert weather.damage_behind(ERROR) is None

@@ -290,6 +290,18 @@ def is_utf8(name: bytes) -> bool:
 
 
 @pytest.mark.anyio
+async def test_links_can_be_left_out(tmp_path: Path) -> None:
+    """Everything else that is odd is still made."""
+    writer = new_writer(tmp_path / "d")
+    action = WriteRandomFiles(count=800, size_bytes=Span(low=1, high=100), odd_percent=90, depth=2, links=False)
+    await writer.apply(action, random.Random(1))
+    manifest = await writer.scan()
+    assert manifest.counts.symlinks == 0
+    assert manifest.has_empty_directory
+    assert any(entry.mode & stat.S_ISUID for entry in manifest)
+
+
+@pytest.mark.anyio
 async def test_what_the_target_drops_is_not_made(tmp_path: Path) -> None:
     """Nothing that a restore could not give back is made by default; it is when asked for."""
     action = WriteRandomFiles(count=800, size_bytes=Span(low=1, high=100), odd_percent=90, depth=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from snapstorm.errors import ConfigError
+from snapstorm.model.actions import ACTIONS, WriteRandomFiles
 from snapstorm.plan.scenarios import SHIPPED, build_scenario, parse_scenario, read_duration, shipped
 
 BROKEN = """\
@@ -148,3 +149,16 @@ def test_shipped_scenarios_make_valid_actions() -> None:
         assert build_scenario(scenario.model_dump(by_alias=True, exclude_unset=True)) == (scenario, [])
         for step in scenario.steps:
             assert step.make().key == step.action
+
+
+def test_an_upgrade_has_links_only_in_the_root() -> None:
+    """0.19.0 counts no others (#4421), and what is tested is that all versions read what the others wrote."""
+    scenario = shipped("upgrade")
+    writes = [step.make() for step in scenario.steps] + [
+        ACTIONS[key](**scenario.options.get(key, {})) for key in scenario.weights
+    ]
+    for write in writes:
+        if isinstance(write, WriteRandomFiles):
+            assert write.depth == 0 or not write.links
+    assert any(isinstance(write, WriteRandomFiles) and write.links for write in writes)
+    assert "snapshot-subpath" not in scenario.weights

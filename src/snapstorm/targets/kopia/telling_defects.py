@@ -1,4 +1,5 @@
-"""The defects of wrappers that tell something wrong of a snapshot: when it was taken, or how much it is."""
+"""The defects of wrappers that tell something wrong of a snapshot: when it was taken, how much it is, or that
+nothing is wrong with it."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ if asks_for("snapshot", "list"):
     end(done, listed)
 """
 
-COUNTS_NO_LINKS = """
+_COUNTS_NO_LINKS = """
 if asks_for("snapshot", "create"):
     done = run(argv)
     shown = shown_by(done)
@@ -46,6 +47,13 @@ if asks_for("snapshot", "create") and every(3, "create"):
     argv += ["--start-time=2001-02-03 04:05:06 UTC", "--end-time=2001-02-03 04:05:07 UTC"]
 """
 """Kopia's own flags, which it stores as it is told (measured, 0.19.0 and 0.23.1): receipts and listings agree."""
+
+
+_FINDS_NOTHING = """
+if asks_for("snapshot", "verify"):
+    strike()
+    sys.exit(0)
+"""
 
 
 def _tells(change: str) -> str:
@@ -68,6 +76,12 @@ TELLING_WRONG: dict[str, WrapperDefect] = {
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
         Work.CREATE,
         _TAKES_IN_2001,
+    ),
+    "create-miscounts-links": WrapperDefect(
+        "The counts claim that there were no links.",
+        Guarantee.PARTIAL_IS_REPORTED,
+        Work.CREATE,
+        _COUNTS_NO_LINKS,
     ),
     "list-misdates-a-snapshot": WrapperDefect(
         "A listing dates a snapshot to the year 2001.",
@@ -92,5 +106,12 @@ TELLING_WRONG: dict[str, WrapperDefect] = {
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
         Work.LIST,
         _tells("newest['stats']['excludedFileCount'] += 1"),
+    ),
+    "verify-passes-over-damage": WrapperDefect(
+        "The check finds nothing wrong, whatever is damaged.",
+        Guarantee.VERIFY_AGREES,
+        Work.VERIFY,
+        _FINDS_NOTHING,
+        fault="flip-byte",
     ),
 }

@@ -7,9 +7,9 @@ import textwrap
 
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import Work
-from snapstorm.targets.kopia.hidden_defects import OUT_OF_SIGHT, TOUCHING_SOURCES
+from snapstorm.targets.kopia.hidden_defects import OUT_OF_SIGHT, TAKES_STALE_CONTENT, TOUCHING_SOURCES
 from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
-from snapstorm.targets.kopia.telling_defects import CLAIM_ALL, COUNTS_NO_LINKS, LIST_AS_CLAIMED, TELLING_WRONG
+from snapstorm.targets.kopia.telling_defects import CLAIM_ALL, LIST_AS_CLAIMED, TELLING_WRONG
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 
@@ -114,31 +114,6 @@ if asks_for("snapshot", "create"):
         end(done, shown)
 """
 
-
-_STALE = """
-if asks_for("snapshot", "create"):
-    import hashlib
-
-    def copy_of(path):
-        return state / ("copy-" + hashlib.sha256(os.fsencode(path)).hexdigest())
-
-    source = pathlib.Path(argv[-1])
-    now = {path: path.read_bytes() for path in full_files(source)}
-    before = {path: copy_of(path).read_bytes() for path in now if copy_of(path).exists()}
-    stale = [path for path in before if before[path] != now[path] and len(before[path]) == len(now[path])]
-
-    def put_back(copy):
-        victim = copy / stale[0].relative_to(source)
-        with times_kept(victim):
-            victim.write_bytes(before[stale[0]])
-
-    if stale:
-        strike()
-    done = take_copy(put_back) if stale else run(argv)
-    for path, content in now.items():
-        copy_of(path).write_bytes(content)
-    end(done)
-"""
 
 _OLDER = """
 if asks_for("restore") and "/" not in argv[1]:
@@ -355,11 +330,8 @@ if asks_for("snapshot", "create"):
         end(done, shown)
         """,
     ),
-    "create-miscounts-links": WrapperDefect(
-        "The counts claim that there were no links.", _PARTIAL, Work.CREATE, COUNTS_NO_LINKS
-    ),
     "create-stores-stale-content": WrapperDefect(
-        "A file that kept its size is not read again.", _R, Work.CREATE, _STALE
+        "A file that kept its size is not read again.", _R, Work.CREATE, TAKES_STALE_CONTENT
     ),
     "create-fails-though-done": _create(
         "A snapshot is taken, and the status says that it failed.",
@@ -468,13 +440,6 @@ if asks_for("snapshot", "create"):
         """,
     ),
     "maintenance-fails": _collect("A collection fails.", _A, "sys.exit('ERROR maintenance failed')"),
-    "verify-passes-over-damage": WrapperDefect(
-        "The check finds nothing wrong, whatever is damaged.",
-        Guarantee.VERIFY_AGREES,
-        Work.VERIFY,
-        "if asks_for('snapshot', 'verify'):\n    strike()\n    sys.exit(0)\n",
-        fault="flip-byte",
-    ),
     # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
     "verify-complains-of-good-data": _before(
         "snapshot verify",
