@@ -15,7 +15,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from snapstorm.report.text import as_bytes_in_hex, printable, readable
+from snapstorm.model.readable import as_bytes_in_hex, readable
+from snapstorm.report.text import printable
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -24,7 +25,7 @@ EXIT_NOT_TOLD = 3
 _STANDS_ANYHOW = frozenset({1, 130})
 """Exit statuses (violated, interrupted) that are kept although their reason could not be told."""
 
-_IN_ASCII = {"·": "-", "…": "...", "→": "->", "✅": "", "❌": "", "⚠️": "!"}
+_IN_ASCII = {"·": "-", "…": "..."}
 """Our own typography where the output's encoding does not have it."""
 
 
@@ -117,7 +118,7 @@ def open_streams() -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         given: TextIO | None = getattr(sys, name)
         encoding = "utf-8" if given is None else given.encoding
-        is_line_buffered = number == 2 or (given is not None and given.line_buffering)
+        is_line_buffered = number == 2 or given is None or bool(given.line_buffering)
         stream = StandardStream(number, encoding, is_closed=given is None, is_line_buffered=is_line_buffered)
         setattr(sys, name, stream)
         _OPENED.append(stream)

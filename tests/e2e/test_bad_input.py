@@ -37,6 +37,13 @@ def check(ran: Ran, status: int, *words: str, lines: int = 1) -> None:
         (["--option", "write-random-files.cuont=2"], ["cuont", "count"]),
         (["--option", "write-random-files.count=0"], ["count", "from 1"]),
         (["--option", "count=0"], ["KEY.OPTION=VALUE"]),
+        (
+            ["--option", "modify-files.kinds=append,paint"],
+            ["--option modify-files.kinds: must be one of in-place, append, truncate, rename, not 'paint'"],
+        ),
+        (["--option", "change-metadata.kinds="], ["a list that is not empty, each one of mode, mtime, owner, xattr"]),
+        (["--option", "delete-files.percent=500"], ["delete-files.percent: must be a whole number from 1 to 100"]),
+        (["--weights", "expire=-1"], ["--weights expire: must be a whole number from 0 to 1,000,000, not -1"]),
         (["--option", "run-gc.safety=none"], ["run-gc.safety", "alone = true"]),
         (["space", "--option", "run-gc.safety=none"], ["run-gc.safety", "alone = true"]),
         (["--weights", "check-storage=1"], ["check-storage", "alone = true"]),

@@ -26,6 +26,7 @@ from snapstorm.errors import ConfigError, HarnessError, SnapstormError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.events import ActionEnded, Event
 from snapstorm.model.protocols import TargetDescription
+from snapstorm.model.readable import readable
 from snapstorm.model.verdict import Verdict
 from snapstorm.plan.recording import Recording
 from snapstorm.plan.reduction import OutOfTime
@@ -254,7 +255,7 @@ class State:
         if not path.exists():
             return state
         try:
-            found: dict[str, Any] = json.loads(path.read_text())
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             if found["version"] != _STATE_VERSION:
                 raise ConfigError(
                     f"{path} is of another version of snapstorm; remove it to begin anew, or give another directory "
@@ -292,7 +293,7 @@ def write_whole(path: Path, text: str) -> None:
     """Write a file so that there is never half of it. Raises OSError."""
     new = path.with_suffix(".new")
     try:
-        new.write_text(text)
+        new.write_text(readable(text), encoding="utf-8")
         os.replace(new, path)
     finally:
         new.unlink(missing_ok=True)

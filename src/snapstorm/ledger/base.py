@@ -14,10 +14,11 @@ from anyio.lowlevel import checkpoint
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.crash_points import CrashPoint
 from snapstorm.ledger.opening import translated
+from snapstorm.model.readable import readable
 
 
 def _stored(text: str) -> str | bytes:
-    """A path that is not UTF-8 is stored as its bytes: SQLite takes no other text."""
+    """A fact may be a path that is used again, so one that is not UTF-8 is stored as its bytes."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -54,7 +55,10 @@ class LedgerBase:
 
     def set_fact(self, name: str, value: str) -> None:
         with self._transaction() as run:
-            run("INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, _stored(value)))
+            run(
+                "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+                (name, _stored(value)),
+            )
 
     def drop_fact(self, name: str) -> None:
         with self._transaction() as run:
@@ -111,7 +115,7 @@ class LedgerBase:
                     self._connection.execute("BEGIN IMMEDIATE")
                     self._batch = batch = _Batch()
                 try:
-                    yield self._connection.execute
+                    yield self._execute
                 except BaseException as error:
                     self._fail(batch, error)
                     raise
@@ -119,6 +123,13 @@ class LedgerBase:
                     self._commit(batch)
         except sqlite3.Error as error:
             raise translated(error, None) from error
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(statement, values)
+        except UnicodeEncodeError:  # SQLite takes no path that is not UTF-8. For people, its readable form is enough.
+            shown = [readable(value) if isinstance(value, str) else value for value in values]
+            return self._connection.execute(statement, shown)
 
     def _commit(self, batch: _Batch) -> None:
         try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from snapstorm.ledger.ledger import PastAction
 from snapstorm.model.actions import ACTIONS, describe
+from snapstorm.model.readable import readable
 
 KEPT_TREE_BYTES_MAX = 64 << 20
 """A restored tree larger than this is kept only where it differs."""
@@ -35,7 +36,8 @@ def write_texts(directory: Path, texts: Mapping[str, str]) -> None:
     """Write each text under its file name; empty ones are left out."""
     for name, text in texts.items():
         if text:
-            (directory / name).write_text(text if text.endswith("\n") else f"{text}\n", errors="backslashreplace")
+            shown = readable(text if text.endswith("\n") else f"{text}\n")
+            (directory / name).write_text(shown, encoding="utf-8")
 
 
 def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -> None:

@@ -4,17 +4,15 @@ that shows it."""
 from __future__ import annotations
 
 import json
-import os
 import re
+
+from snapstorm.model.readable import readable
 
 # Controls but for tab and line feed, surrogates, and what turns the direction of writing round, by which a file's name
 # could pretend to be another.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
-
-
-_SURROGATES = re.compile("[\ud800-\udfff]+")
 
 
 def printable(text: str) -> str:
@@ -25,25 +23,6 @@ def printable(text: str) -> str:
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def readable(text: str) -> str:
-    """The text in a form that every encoding of Unicode has: a byte of a path that is not UTF-8, for which Python has a
-    lone surrogate, is written `\\xff`."""
-    return text if text.isascii() else _SURROGATES.sub(lambda match: _as_read(match[0]), text)
-
-
-def _as_read(surrogates: str) -> str:
-    try:
-        # Where the locale is ASCII, Python has surrogates for UTF-8, too.
-        return os.fsencode(surrogates).decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:
-        return "".join(f"\\u{ord(char):04x}" for char in surrogates)
-
-
-def as_bytes_in_hex(text: str) -> str:
-    """The text's bytes in UTF-8, each written as an escape, for what has no encoding for it."""
-    return "".join(f"\\x{byte:02x}" for byte in text.encode("utf-8", "surrogateescape"))
 
 
 def dump_json(document: object, indent: int | None = None) -> str:

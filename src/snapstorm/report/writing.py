@@ -12,6 +12,7 @@ from typing import Any
 
 from snapstorm.engine.testbed import testbed_around
 from snapstorm.errors import ConfigError, HarnessError, NoSpaceError
+from snapstorm.model.readable import readable
 from snapstorm.report.document import run_document
 from snapstorm.report.html import run_page
 from snapstorm.report.junit import run_as_junit
@@ -131,7 +132,7 @@ def _umask() -> int:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        path.write_text(readable(text), encoding="utf-8")
     except OSError as error:
         kind = NoSpaceError if error.errno in (errno.ENOSPC, errno.EDQUOT) else HarnessError
         raise kind(f"a report could not be written to {path.parent}: {error.strerror}") from error

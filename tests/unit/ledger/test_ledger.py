@@ -250,3 +250,12 @@ def test_a_damaged_manifest_is_never_judged_by(ledger: Ledger, path: Path) -> No
     connection.close()
     with contextlib.closing(Ledger.open(path)) as reopened, pytest.raises(TestbedError, match="damaged"):
         reopened.manifest(TREE.digest)
+
+
+def test_a_fact_may_be_a_path_that_is_not_utf8(tmp_path: Path) -> None:
+    """It is read back as the same path."""
+    path = os.fsdecode(b"/r\xff\xc3\x95")
+    with contextlib.closing(Ledger.open(tmp_path / "ledger.sqlite3")) as ledger:
+        ledger.set_fact("repository", path)
+        ledger.set_fact("words", "Õ")
+        assert (ledger.fact("repository"), ledger.fact("words")) == (path, "Õ")
