@@ -24,8 +24,9 @@ import anyio
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.run import Run
-from snapstorm.model.abilities import InProcess, KeepsTemporaryFiles, ShowsLayout, StoredInFiles
+from snapstorm.model.abilities import InProcess, KeepsTemporaryFiles, KeepsToItsPlaces, ShowsLayout, StoredInFiles
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import Server
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.threads import run_file_work
@@ -152,6 +153,7 @@ class LeakWatch:
         self._life: Life | None = None
         self._servers_own: Sequence[Adopted] = ()
         """Strays that were there before clients worked: a server may keep helpers."""
+        self._first_stray_files: frozenset[Path] = frozenset()
         self._has_reported_files = False
         self._searched_seconds = 0.0
 
@@ -190,6 +192,7 @@ class LeakWatch:
     async def begin(self) -> None:
         """Look for the first time, before clients work."""
         self._servers_own = self._runner.strays()
+        self._first_stray_files = self._stray_files()
         self._first = await self._look()
 
     async def end(self) -> None:
@@ -197,6 +200,7 @@ class LeakWatch:
         alone."""
         self._judge_life()
         self.judge_commands()
+        self._judge_stray_files()
         await self._judge_strays()
         last, first = await self._look(), self._first
         if last is None or first is None or last.pid != first.pid or self._run.weather.has_disturbed_process:
@@ -249,6 +253,23 @@ class LeakWatch:
                 f"a command has ended and left in its temporary directory: {names}",
                 fingerprint="temporary files of a command",
                 texts={"left-behind.txt": "\n".join([f"$ {' '.join(command.argv)}", *command.left_files])},
+            )
+
+    def _stray_files(self) -> frozenset[Path]:
+        with contextlib.suppress(OSError):
+            return frozenset(self._server.stray_files() if isinstance(self._server, KeepsToItsPlaces) else ())
+        return frozenset()
+
+    def _judge_stray_files(self) -> None:
+        """Judge what has come to lie where commands run, and is none of the files that they were told to write. What
+        was there before clients worked is not this run's."""
+        found = [path_as_text(path) for path in sorted(self._stray_files() - self._first_stray_files)]
+        if found:
+            self._checker.report(
+                Guarantee.NO_LEAK,
+                f"commands have left files that they were not told to write: {', '.join(found[:NAMES_MAX])}",
+                fingerprint="files beside those of commands",
+                texts={"left-behind.txt": "\n".join(found)},
             )
 
     async def _judge_strays(self) -> None:

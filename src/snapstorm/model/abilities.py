@@ -49,6 +49,15 @@ class KeepsTemporaryFiles(Protocol):
 
 
 @runtime_checkable
+class KeepsToItsPlaces(Protocol):
+    """Commands run in directories of their own, in which it is known what they are told to write."""
+
+    def stray_files(self) -> Sequence[Path]:
+        """What lies there besides."""
+        ...
+
+
+@runtime_checkable
 class RunsCommands(Protocol):
     """Clients' operations, and maintenance, are processes of their own on this machine."""
 

@@ -45,6 +45,9 @@ class Server:
         self.temporary_directory: Path | None = None
         self.sessions = 0
 
+    def stray_files(self) -> list[Path]:
+        return [path for path in self.storage_directory.iterdir() if path.name.startswith("stray")]
+
     async def content_blobs(self) -> list[Any]:
         return []
 
@@ -154,6 +157,21 @@ async def test_temporary_files_of_an_idle_server_are_a_leak(
     (server.temporary_directory / "upload-1").touch()
     await watch.end()
     assert [words.split(" when")[0] for words in reports] == ["2 temporary files of the server"]
+
+
+async def test_files_that_nobody_asked_for_are_a_leak(
+    watched: tuple[LeakWatch, Server, list[str], Any], tmp_path: Path
+) -> None:
+    """Where commands run; not those that were there before."""
+    watch, _, reports, _ = watched
+    (tmp_path / "stray-before").touch()
+    await watch.begin()
+    await watch.end()
+    assert reports == []
+    (tmp_path / "stray-new").touch()
+    await watch.end()
+    assert len(reports) == 1
+    assert reports[0].endswith(f"not told to write: {tmp_path}/stray-new")
 
 
 @pytest.mark.parametrize("is_disturbed", [False, True])

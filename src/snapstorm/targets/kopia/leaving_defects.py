@@ -13,6 +13,11 @@ if asks_for("snapshot", "create") and every(2, "create"):
     os.close(tempfile.mkstemp(prefix="upload-")[0])
 """
 
+_IN_ITS_DIRECTORY = """
+if asks_for("snapshot", "list") and every(2, "list"):
+    pathlib.Path("listing.json").write_bytes(b"[]")
+"""
+
 _BESIDE = """
 if asks_for("restore"):
     done, tree = run(argv), pathlib.Path(argv[-1])
@@ -40,6 +45,9 @@ LEAVING_BEHIND = {
         Guarantee.NO_LEAK,
         Work.CREATE,
         _PROCESS,
+    ),
+    "list-leaves-a-file": WrapperDefect(
+        "A file stays in the directory in which the command ran.", Guarantee.NO_LEAK, Work.LIST, _IN_ITS_DIRECTORY
     ),
     "restore-leaves-a-file-beside": WrapperDefect(
         "A restore leaves a file beside the restored tree.", Guarantee.NO_LEAK, Work.RESTORE, _BESIDE

@@ -32,6 +32,9 @@ from snapstorm.targets.kopia.repository import IDENTITY, Repository
 from snapstorm.targets.kopia.server_process import ServerProcess
 
 _CONTROL_SECRET = "server-control"
+_CLIENTS_FILES = ("repository.config", "cache", "logs", "narrowed-retention")
+_SERVERS_FILES = ("server.log", "certificate.pem", "key.pem", "auditor", "impostors")
+"""How the names begin of what belongs into the directories of clients, and into that of the server besides."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,12 @@ class DirectAccess:
         """The repository's directory, if it is in one."""
         storage = self.place.storage
         return storage.path if isinstance(storage, FileStorage) else None
+
+    def stray_files(self) -> Sequence[Path]:
+        """What lies in the directories of the server and of the clients that no command was told to write."""
+        directories = [self.place.server, *self.place.directory.glob("clients/*/connection")]
+        entries = [path for directory in directories if directory.is_dir() for path in directory.iterdir()]
+        return [path for path in entries if not path.name.startswith(_CLIENTS_FILES + _SERVERS_FILES)]
 
     @property
     def unfinished_suffix(self) -> str:

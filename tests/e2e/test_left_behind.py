@@ -1,0 +1,76 @@
+"""What commands leave behind, files or processes, is found, named, and gone when the run has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.e2e.commandline import snapstorm
+
+from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
+from snapstorm.targets.kopia.wrappers import make_wrapper, times_struck
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+SCENARIO = """
+clients = 1
+steps = [
+    { action = "write-random-files", count = 5, size_bytes = "1..5000", odd_percent = 0 },
+    { action = "snapshot-root", repeat = 2 },
+    { action = "restore-random-snapshot", repeat = 2 },
+    { action = "list-snapshots", repeat = 2 },
+]
+"""
+
+SOON_GONE = """
+if argv[:2] == ["snapshot", "create"]:
+    subprocess.Popen(["/bin/sleep", "0.2"], env={}, cwd="/", start_new_session=True, stdout=subprocess.DEVNULL)
+"""
+"""A process that escapes and ends by itself."""
+
+SERVER_HAS_A_HELPER = """
+if argv[:2] == ["server", "start"]:
+    words = ["/bin/sh", "-c", "/bin/sleep 4711 &"]
+    subprocess.run(words, env={}, cwd="/", start_new_session=True, stdout=subprocess.DEVNULL)
+"""
+"""A process that escapes while the server starts, and serves as long as it."""
+
+
+def sleepers(*seconds: str) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            found += [process.pid] if process.cmdline() in [["/bin/sleep", one] for one in seconds] else []
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("name", LEAVING_BEHIND)
+def test_what_is_left_behind_is_found_and_goes(name: str, scratch: Path, real_kopia: Path) -> None:
+    """Under `no-leak`, with its name in the evidence. Nothing of it is there afterwards."""
+    before = set(sleepers("100"))
+    (scratch / "scenario.toml").write_text(SCENARIO)
+    program, bed = make_wrapper(scratch / "planted", real_kopia, LEAVING_BEHIND[name].body), scratch / "bed"
+    ran = snapstorm("run", "--config", scratch / "scenario.toml", "--kopia", program, "--testbed", bed, "--json")
+    assert ran.status == 1, ran.stderr
+    assert times_struck(program.parent) > 0
+    assert [found["guarantee"] for found in ran.json["violations"]] == ["no-leak"]
+    evidence = Path(ran.json["violations"][0]["evidence"])
+    assert (evidence / "left-behind.txt").read_text().strip()
+    assert set(sleepers("100")) <= before
+    assert not (bed / "tmp").exists()
+    assert list(bed.glob("clients/*/restores/*")) == []
+
+
+@pytest.mark.parametrize("body", [SOON_GONE, SERVER_HAS_A_HELPER], ids=["soon-gone", "helper-of-the-server"])
+def test_what_may_escape_is_no_violation(body: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
+    """A process that is gone within the time of grace, or that belongs to the server; it is gone afterwards, too."""
+    (scratch / "scenario.toml").write_text(SCENARIO)
+    ran = snapstorm(
+        "run", "--config", scratch / "scenario.toml", "--kopia", wrapper(body), "--testbed", scratch / "bed", "--json"
+    )
+    assert ran.status == 0, ran.stderr
+    assert sleepers("4711", "0.2") == []
