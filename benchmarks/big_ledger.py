@@ -22,7 +22,7 @@ from pathlib import Path
 
 SNAPSTORM = [sys.executable, "-m", "snapstorm"]
 CLIENTS = 4
-GOALS = "goals: status under 1 s, first action within 2 s, memory under 150 MiB"
+GOALS = "goals: status under 1 s, first action within 1.8 s, memory under 120 MiB"
 
 
 def fill(testbed: Path, operations: int, live: int) -> None:

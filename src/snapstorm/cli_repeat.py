@@ -44,7 +44,7 @@ _GOES_ON = frozenset({Verdict.PASS, Verdict.INCONCLUSIVE})
 class _Repeated:
     """What came of all runs so far."""
 
-    began: float = field(default_factory=time.monotonic)
+    began: float
     each: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -98,7 +98,7 @@ def run_until_violation(
     No run is begun that would, going by the one before it, end after the time is over; one is always made.
     """
     first = secrets.randbelow(1 << 32) if stage.options.seed is None else stage.options.seed
-    repeated, last = _Repeated(), list[RunResult]()
+    repeated, last = _Repeated(time.monotonic()), list[RunResult]()
     try:
         with common_testbed([stage], last) as testbed:
             while True:

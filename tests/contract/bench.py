@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.errors import HarnessError
 from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, Target, TargetPlace
@@ -95,7 +96,9 @@ async def open_bench(name: str, directory: Path, mode: Mode = Mode.SERVER, **pla
     """A bench of its own, for tests that break or restart it."""
     make_target = find_or_fail(name)
     secrets = FileSecretStore(directory / "secrets.toml")
-    described = replace(TargetPlace("contract-test", directory, secrets, mode, operation_seconds_max=60.0), **place)
+    described = replace(
+        TargetPlace("contract-test", directory, secrets, mode, operation_seconds_max=GIVE_UP_SECONDS), **place
+    )
     commands: list[CompletedCommand] = []
     async with ProcessRunner(described.testbed, on_command=commands.append) as runner:
         target = make_target(runner)

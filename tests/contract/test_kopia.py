@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -15,6 +16,7 @@ from typing import cast
 import anyio
 import pytest
 from tests.contract.bench import Bench, Client, open_bench, tree_of
+from tests.waiting import GIVE_UP_SECONDS, until
 
 from snapstorm.errors import (
     AccessDenied,
@@ -52,6 +54,18 @@ async def kopia_client(kopia: Bench) -> Client:
 
 def as_kopia(client: Client) -> KopiaClient:
     return cast(KopiaClient, client.snapshotter)
+
+
+HOURS_TO_READ_BYTES = 1 << 42
+
+
+def is_open(path: Path) -> bool:
+    """Whether another process has a file open."""
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if os.readlink(descriptor) == str(path):
+                return True
+    return False
 
 
 def impatient(client: Client, seconds_max: float) -> KopiaClient:
@@ -95,9 +109,13 @@ async def test_operation_over_its_time_is_in_doubt(kopia_client: Client) -> None
 
 async def test_interrupted_creation_is_not_acknowledged(kopia: Bench, kopia_client: Client) -> None:
     """A creation that is cut off, which Kopia ends with status 0, leaves at most an entry marked incomplete."""
-    (kopia_client.data / "large").write_bytes(os.urandom(60_000_000))
-    with anyio.move_on_after(0.45):
-        await kopia_client.snapshotter.create_snapshot(kopia_client.data, "cut-off")
+    large = kopia_client.data / "large"
+    large.touch()
+    os.truncate(large, HOURS_TO_READ_BYTES)
+    async with anyio.create_task_group() as group:
+        group.start_soon(kopia_client.snapshotter.create_snapshot, kopia_client.data, "cut-off")
+        await until(lambda: is_open(large))
+        group.cancel_scope.cancel()
     assert not [command for command in kopia.commands if command.argv[1:3] == ("snapshot", "create")][-1].timed_out
     entries = [entry for entry in await kopia_client.snapshotter.list_snapshots() if entry.operation == "cut-off"]
     assert all(entry.incomplete for entry in entries)
@@ -139,8 +157,10 @@ async def test_retention_that_a_kill_left_narrowed_is_set_back(kopia_client: Cli
 async def test_cancelled_expiry_sets_retention_back(kopia: Bench, kopia_client: Client) -> None:
     """Cancelled in the middle of an expiry, the policy is set back before the task ends."""
     kept = [(await kopia_client.snapshot())[0] for _ in range(2)]
-    with anyio.move_on_after(0.1):
-        await kopia_client.snapshotter.expire_snapshots(kopia_client.data, 1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(kopia_client.snapshotter.expire_snapshots, kopia_client.data, 1)
+        await until(as_kopia(kopia_client)._retention_note.exists)
+        group.cancel_scope.cancel()
     assert "--keep-latest=2147483647" in kopia.commands[-1].argv
     later, _ = await kopia_client.snapshot()
     assert await kopia_client.listed() == {*kept, later}
@@ -152,9 +172,11 @@ async def test_collection_that_did_nothing_is_not_a_success(kopia: Bench) -> Non
     lock = f"{server.repository.actor.config}.mlock"
     environment = {"PATH": os.environ["PATH"]}
     async with kopia.runner.start(
-        ["flock", lock, "sh", "-c", "echo locked; sleep 30"], env=environment, log=kopia.place.directory / "flock.log"
+        ["flock", lock, "sh", "-c", "echo locked; exec sleep infinity"],
+        env=environment,
+        log=kopia.place.directory / "flock.log",
     ) as holder:
-        assert await holder.line_matching(re.compile("locked"), seconds_max=10)
+        assert await holder.line_matching(re.compile("locked"), seconds_max=GIVE_UP_SECONDS)
         for is_full in (True, False):
             with pytest.raises(OperationFailed, match="did nothing"):
                 await server.collect_garbage(is_full=is_full)
@@ -164,13 +186,11 @@ async def test_collection_that_did_nothing_is_not_a_success(kopia: Bench) -> Non
 
 async def test_server_that_dies_is_told_with_its_last_words(scratch: Path) -> None:
     """After the server's death operations fail with how it ended, and leaving the block does not hang."""
-    async with open_bench("kopia", scratch, operation_seconds_max=5.0) as bench:
+    async with open_bench("kopia", scratch) as bench:
         client = await bench.client()
         server = cast(KopiaServer, bench.server)
         os.kill(server.process.pid, signal.SIGKILL)
-        with anyio.fail_after(10):
-            while server.process.pid is not None:  # noqa: ASYNC110 - nothing tells of it
-                await anyio.sleep(0.01)
+        await until(lambda: server.process.pid is None)
         with pytest.raises(TargetError) as caught:
             await client.snapshotter.list_snapshots()
         assert "the server has ended, with -9" in caught.value.evidence

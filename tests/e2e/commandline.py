@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-
-RUN_SECONDS_MAX = 240
-
+from tests.waiting import GIVE_UP_SECONDS
 
 SMALL = (
     "--option", "write-random-files.size_bytes=0..100000", "--option", "write-random-files.count=1..10",
@@ -53,7 +51,7 @@ def snapstorm(
     *arguments: str | Path,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
-    seconds_max: float = RUN_SECONDS_MAX,
+    seconds_max: float = GIVE_UP_SECONDS,
 ) -> Ran:
     """Run the command line to its end."""
     done = subprocess.run(

@@ -6,17 +6,16 @@ import os
 import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.waiting import wait_until
 
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.targets.kopia.discovery import find_kopia
 
-LEFT_OVER_SECONDS_MAX = 5.0
 """A killed snapstorm's watchdog ends its processes within this time."""
 
 
@@ -73,10 +72,7 @@ def temporary_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def nothing_left(scratch: Path) -> Iterator[None]:
     """Soon after the test, no process works below its scratch directory."""
     yield
-    deadline = time.monotonic() + LEFT_OVER_SECONDS_MAX
-    while left := processes_below(scratch):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
+    wait_until(lambda: not processes_below(scratch), lambda: processes_below(scratch))
 
 
 def processes_below(directory: Path) -> list[str]:

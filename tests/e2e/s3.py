@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 OWN_BUILD = Path(__file__).parents[2] / ".tools" / "bin" / "versitygw-1.8.0"
-START_SECONDS_MAX = 20.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def serve_s3(directory: Path) -> Iterator[S3Server]:
 
 def wait_for(server: subprocess.Popen[bytes], port: int) -> None:
     """Return once it listens."""
-    deadline = time.monotonic() + START_SECONDS_MAX
+    deadline = time.monotonic() + GIVE_UP_SECONDS
     while time.monotonic() < deadline:
         assert server.poll() is None, "the S3 server has ended"
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import command, snapstorm
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.cli_calibrate import calibrate_judge
 from snapstorm.model.guarantees import Guarantee
@@ -70,7 +71,7 @@ def test_an_interrupted_calibration_leaves_nothing(temporary: Path) -> None:
                 break
         process.send_signal(signal.SIGINT)
         process.stderr.read()
-        assert process.wait(timeout=60) == 130
+        assert process.wait(timeout=GIVE_UP_SECONDS) == 130
     assert not list(temporary.iterdir())
 
 

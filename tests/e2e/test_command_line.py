@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import SMALL, Ran, command, owned_processes, snapstorm
+from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import SnapstormError
@@ -106,15 +107,14 @@ def test_two_runs_at_once_do_not_disturb_each_other(scratch: Path) -> None:
         for number in (1, 2)
     ]
     for run in runs:
-        stdout, stderr = run.communicate(timeout=240)
+        stdout, stderr = run.communicate(timeout=GIVE_UP_SECONDS)
         assert run.returncode == 0, stderr
         assert json.loads(stdout)["verdict"] == "pass"
 
 
 def wait_for_actions(bed: Path, run: int, count: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until the run of this number has recorded this many operations of its first client."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
+    while process.poll() is None:
         with suppress(SnapstormError), read_testbed(bed) as ledger:  # It may be just being made.
             if len(ledger.last_actions(run, "client-1@snapstorm", count)) >= count:
                 return
@@ -132,6 +132,11 @@ def long_run(scratch: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
             process.kill()
 
 
+def wait_until_none_left(bed: Path) -> None:
+    owner = mark_of(bed)
+    wait_until(lambda: not owned_processes(owner), lambda: owned_processes(owner))
+
+
 def start_long(bed: Path, started: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         command("run", "--clients", "2", *SMALL, "--duration", "120s", "--testbed", bed, "--json"),
@@ -140,15 +145,6 @@ def start_long(bed: Path, started: list[subprocess.Popen[bytes]]) -> subprocess.
     )
     started.append(process)
     return process
-
-
-def none_left_within(seconds: float, owner: str) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not owned_processes(owner):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -160,7 +156,7 @@ def test_kill_9_loses_nothing_and_leaves_nothing(scratch: Path, long_run: list[s
         wait_for_actions(bed, kill + 1, 1 + 2 * kill, process)
         process.kill()
         process.wait(timeout=30)
-        assert none_left_within(5, mark_of(bed))
+        wait_until_none_left(bed)
     after = snapstorm("run", *SHORT, "--testbed", bed, "--json")
     assert after.status == 0, after.stderr
     assert after.json["run"] == KILLS + 1
@@ -179,10 +175,10 @@ def test_a_signal_ends_the_run_cleanly(
     process = start_long(bed, long_run)
     wait_for_actions(bed, 1, 3, process)
     process.send_signal(number)
-    stdout, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=GIVE_UP_SECONDS)
     assert process.returncode == 130
     assert json.loads(stdout)["verdict"] == "interrupted"
-    assert none_left_within(2, mark_of(bed))
+    wait_until_none_left(bed)
     after = snapstorm("run", *SHORT, "--testbed", bed, "--json")
     assert after.status == 0, after.stderr
 

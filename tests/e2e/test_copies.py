@@ -7,13 +7,13 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.commandline import SMALL, Ran, command, snapstorm
+from tests.waiting import wait_until
 
 BIG_ENOUGH = ("--clients", "2", "--actions", "40", *SMALL)
 PLACES = ["copies", "kopia:copies"]
@@ -98,9 +98,17 @@ def test_a_lease_keeps_others_out(copied: tuple[Path, Path], scratch: Path) -> N
 def test_a_killed_run_goes_on_elsewhere(scratch: Path) -> None:
     """What was done after the copy is not judged: neither a promise that is kept nor a snapshot that nobody knows."""
     bed, copies = scratch / "bed", scratch / "copies"
-    words = ("--target", "memory", "--persist", copies, "--persist-minutes", "0.01", "--duration", "60s")
+    words = ("--target", "memory", "--persist", copies, "--persist-minutes", "0.01", "--duration", "30m")
+    seen = set[str]()
+
+    def has_copied() -> bool:
+        """Whether three copies of the run have been seen, one after the other."""
+        if (copies / "persisted.json").exists():
+            seen.add(state_of(copies)["ledger_blake3"])
+        return len(seen) >= 3
+
     with subprocess.Popen(command("run", "--testbed", bed, *words, "--clients", "2", *SMALL)) as process:
-        time.sleep(6)
+        wait_until(lambda: process.poll() is not None or has_copied())
         process.send_signal(signal.SIGKILL)
     assert not state_of(copies)["is_final"]
     options = ("--from", copies, "--secrets-file", bed / "secrets.toml", "--take-over", "--repository")

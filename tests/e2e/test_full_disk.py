@@ -7,13 +7,18 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import RUN_SECONDS_MAX, SMALL, command, snapstorm
+from tests.e2e.commandline import SMALL, command, snapstorm
+from tests.waiting import GIVE_UP_SECONDS, wait_until
+
+from snapstorm.engine.testbed import read_testbed
 
 SMALL_DISK_BYTES = 400 << 20
+OPERATIONS_MIN = 10
+"""So many are done before the disk is filled."""
 
 
 @pytest.fixture
@@ -75,11 +80,11 @@ def test_a_full_testbed_loses_no_promise(small_disk: Path, scratch: Path, target
     log = scratch / "stderr"
     with (
         log.open("wb") as stderr,
-        subprocess.Popen(command("run", *words, "--duration", "60s"), stdin=subprocess.DEVNULL, stderr=stderr) as run,
+        subprocess.Popen(command("run", *words, "--duration", "30m"), stdin=subprocess.DEVNULL, stderr=stderr) as run,
     ):
-        wait_until_at_work(log)
-        fill(small_disk)
-        status = run.wait(RUN_SECONDS_MAX)
+        wait_until(lambda: run.poll() is not None or operations_of(bed, 2) > OPERATIONS_MIN)
+        fill(small_disk, run)
+        status = run.wait(GIVE_UP_SECONDS)
     said = log.read_text()
     assert status == 3, said
     assert "full" in said.splitlines()[-1]
@@ -96,15 +101,18 @@ def test_a_full_testbed_loses_no_promise(small_disk: Path, scratch: Path, target
 
 
 def test_shrinking_on_a_full_disk_says_so_and_concludes_nothing(small_disk: Path, scratch: Path) -> None:
-    """The history does not fit: that is no history that does not show it, and it is not remembered as one."""
+    """The history does not fit: that is no history that does not show it, and it is not remembered as one.
+
+    There is room for the files, and not for a snapshot of them: nothing that happens later makes room for a restore.
+    """
     config, bed, out = scratch / "large.toml", scratch / "bed", small_disk / "out"
     config.write_text(
         """
         clients = 1
         steps = [
-            {action = "write-random-files", count = 10, size_bytes = 10000000, compressible_percent = 0},
+            {action = "write-random-files", count = 1, size_bytes = 160000000, compressible_percent = 0},
             {action = "snapshot-root"},
-            {action = "restore-snapshot", repeat = 4},
+            {action = "restore-snapshot"},
         ]
         """.replace("\n            ", " ")
     )
@@ -119,21 +127,16 @@ def test_shrinking_on_a_full_disk_says_so_and_concludes_nothing(small_disk: Path
     assert [path.name for path in out.iterdir()] == ["progress.lock"]
 
 
-def wait_until_at_work(log: Path) -> None:
-    """Return some time after the clients have begun."""
-    deadline = time.monotonic() + 60
-    while "at work" not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
-    time.sleep(2)
+def operations_of(bed: Path, run: int) -> int:
+    with read_testbed(bed) as ledger:
+        return ledger.record.count_operations(run)
 
 
-def fill(directory: Path) -> None:
-    """Take all the room there is, and what is given back in the next moments."""
+def fill(directory: Path, run: subprocess.Popen[bytes]) -> None:
+    """Take all the room there is, and what is given back, until the run has ended."""
     with (directory / "filler").open("wb", buffering=0) as filler:
-        for _ in range(40):
-            try:
-                while True:
-                    filler.write(bytes(64 << 10))
-            except OSError:
-                time.sleep(0.05)
+        while run.poll() is None:
+            with suppress(OSError):
+                filler.write(bytes(64 << 10))
+                continue
+            time.sleep(0.02)

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from tests.e2e.commandline import command, lines_of, snapstorm
 from tests.e2e.conftest import processes_below
+from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.targets.kopia.discovery import find_version
 from snapstorm.targets.kopia.known_bugs.base import MEASURED
 from snapstorm.targets.kopia.known_bugs.table import BUGS
-
-START_SECONDS_MAX = 30.0
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -83,14 +82,10 @@ def test_an_interrupt_leaves_nothing(key: str, real_kopia: Path, own_temporary: 
     """No process, no directory, no mount; whatever was going on."""
     arguments = command("known-bugs", key, "--kopia", real_kopia)
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + START_SECONDS_MAX
-        while not processes_below(own_temporary):
-            assert time.monotonic() < deadline
-            assert running.poll() is None
-            time.sleep(0.05)
+        wait_until(lambda: running.poll() is not None or processes_below(own_temporary))
         time.sleep(0.5)  # Any moment will do.
         running.send_signal(signal.SIGINT)
-        _, stderr = running.communicate(timeout=START_SECONDS_MAX)
+        _, stderr = running.communicate(timeout=GIVE_UP_SECONDS)
     assert running.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert not list(own_temporary.iterdir())

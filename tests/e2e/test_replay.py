@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import command, snapstorm
+from tests.waiting import GIVE_UP_SECONDS
 
 HISTORY = """
 name = "history"
@@ -115,7 +116,7 @@ def test_what_was_found_before_a_signal_is_told(scratch: Path) -> None:
             if line.startswith("replay 1:"):
                 process.send_signal(signal.SIGTERM)
                 break
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=GIVE_UP_SECONDS)
     assert process.returncode == 1
     found = json.loads(stdout)
     assert found["interrupted"] is True

@@ -7,12 +7,13 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 from tests.e2e.commandline import SMALL, command, snapstorm
+from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import TestbedError
@@ -53,11 +54,11 @@ def test_a_violated_run_has_reports_and_keeps_its_exit_status(scratch: Path) -> 
 def test_an_interrupted_run_has_reports(scratch: Path) -> None:
     """Up to where it ended."""
     bed, reports = scratch / "bed", scratch / "reports"
-    arguments = ("run", "--target", "memory", "--duration", "60s", *QUICK, "--testbed", bed, "--report", reports)
+    arguments = ("run", "--target", "memory", "--duration", "30m", *QUICK, "--testbed", bed, "--report", reports)
     with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         wait_for_operations(bed)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=GIVE_UP_SECONDS)
     assert process.returncode == 130, errors
     assert json.loads((reports / "report.json").read_text())["verdict"] == "interrupted"
 
@@ -65,7 +66,7 @@ def test_an_interrupted_run_has_reports(scratch: Path) -> None:
 def test_a_killed_run_is_reported_on_as_far_as_it_came(scratch: Path) -> None:
     """And so is one that is still going on."""
     bed = scratch / "bed"
-    arguments = ("run", "--target", "memory", "--duration", "60s", *QUICK, "--testbed", bed)
+    arguments = ("run", "--target", "memory", "--duration", "30m", *QUICK, "--testbed", bed)
     with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         wait_for_operations(bed)
         alive = snapstorm("report", bed, "--json", scratch / "alive.json")
@@ -80,17 +81,12 @@ def test_a_killed_run_is_reported_on_as_far_as_it_came(scratch: Path) -> None:
 
 
 def wait_for_operations(bed: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if (bed / "ledger.sqlite3").exists():
-            try:
-                with read_testbed(bed) as ledger:
-                    if ledger.record.count_operations(1) > 20:
-                        return
-            except TestbedError:
-                pass  # It is just being made.
-        time.sleep(0.05)
-    pytest.fail("the run has not begun")
+    def are_done() -> bool:
+        with suppress(TestbedError), read_testbed(bed) as ledger:  # It may be just being made.
+            return ledger.record.count_operations(1) > 20
+        return False
+
+    wait_until(lambda: (bed / "ledger.sqlite3").exists() and are_done())
 
 
 def test_the_trend_and_every_kind_of_bad_input(scratch: Path) -> None:

@@ -10,13 +10,13 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import Ran, command, snapstorm
 from tests.e2e.test_replay import HISTORY, record
+from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm import cli_shrink
 from snapstorm.engine import again as do_again_module
@@ -32,7 +32,7 @@ from snapstorm.plan.scenarios import Scenario, parse_scenario
 from snapstorm.targets.kopia.discovery import find_kopia
 
 
-def shrink(*words: str | Path, seconds_max: float = 200) -> Ran:
+def shrink(*words: str | Path, seconds_max: float = GIVE_UP_SECONDS) -> Ran:
     return snapstorm("shrink", *words, "--json", seconds_max=seconds_max)
 
 
@@ -255,13 +255,6 @@ def test_what_a_killed_one_leaves_goes_with_the_next(scratch: Path) -> None:
     shrunk = shrink(bed, "--output", out, "--minutes", "0.01")
     assert shrunk.status in {0, 4}, shrunk.stderr
     assert [path.name for path in out.glob(".trials-*")] == [".trials-notes"]
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_bad_input_is_one_line(scratch: Path) -> None:

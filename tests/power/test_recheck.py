@@ -66,27 +66,31 @@ def with_more_files(observed: Observed) -> bytes:
 
 def without_a_snapshot(observed: Observed) -> bytes | None:
     listing = decode_listing(observed.encoded)
-    return encode_listing(replace(listing, entries=listing.entries[:-1])) if listing.entries else None
+    return encode_listing(msgspec.structs.replace(listing, entries=listing.entries[:-1])) if listing.entries else None
 
 
 def with_a_ghost(observed: Observed) -> bytes | None:
     listing = decode_listing(observed.encoded)
-    ghost = [replace(entry, id="ghost", operation="r1-nobody-1") for entry in listing.entries[:1]]
-    return encode_listing(replace(listing, entries=(*listing.entries, *ghost))) if ghost else None
+    ghost = [msgspec.structs.replace(entry, id="ghost", operation="r1-nobody-1") for entry in listing.entries[:1]]
+    return encode_listing(msgspec.structs.replace(listing, entries=(*listing.entries, *ghost))) if ghost else None
 
 
 def with_a_stranger(observed: Observed) -> bytes | None:
     listing = decode_listing(observed.encoded)
-    entries = [replace(entry, client="stranger@s") for entry in listing.entries[:1]]
-    return encode_listing(replace(listing, entries=(*listing.entries, *entries))) if entries else None
+    entries = [msgspec.structs.replace(entry, client="stranger@s") for entry in listing.entries[:1]]
+    return encode_listing(msgspec.structs.replace(listing, entries=(*listing.entries, *entries))) if entries else None
 
 
 def with_another_time(observed: Observed) -> bytes | None:
     listing = decode_listing(observed.encoded)
     moved = [
-        replace(one, particulars=one.particulars._replace(began_us=0)) for one in listing.entries if one.particulars
+        msgspec.structs.replace(one, particulars=one.particulars._replace(began_us=0))
+        for one in listing.entries
+        if one.particulars
     ]
-    return encode_listing(replace(listing, entries=(*moved[:1], *listing.entries[1:]))) if moved else None
+    return (
+        encode_listing(msgspec.structs.replace(listing, entries=(*moved[:1], *listing.entries[1:]))) if moved else None
+    )
 
 
 def of_another_time(observed: Observed) -> bytes:

@@ -6,7 +6,7 @@ around a step that is to be done alone, and before random work, which is for all
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -22,6 +22,11 @@ from snapstorm.engine.together import together
 from snapstorm.plan.scenarios import Scenario, Step
 
 
+def never() -> bool:
+    """Nothing is waited for."""
+    return False
+
+
 @dataclass
 class Budget:
     """How much random work is left for all clients together."""
@@ -30,10 +35,24 @@ class Budget:
     seconds: float | None
     """From the first random action on; pauses don't count."""
     actions_left: int | None
+    is_fault_awaited: Callable[[], bool] = never
+    """While this holds, work goes on when the budget is used up: however slow the machine is, each fault that was asked
+    for strikes while clients work."""
     _began_seconds: float | None = None
+    _is_prolonged: bool = False
 
     def take(self) -> bool:
         """Whether one more action may begin; counts it if so."""
+        if self._is_left():
+            return True
+        if not self.is_fault_awaited():
+            return False
+        if not self._is_prolonged:
+            self._is_prolonged = True
+            self.run.note("clients work beyond their budget, until each fault has struck")
+        return True
+
+    def _is_left(self) -> bool:
         worked_seconds = self.run.now_seconds() - self.run.control.paused_seconds
         if self._began_seconds is None:
             self._began_seconds = worked_seconds
@@ -90,9 +109,17 @@ async def is_next_due(run: Run) -> bool:
     return may_go_on(run)
 
 
-async def drive(clients: Sequence[Client], scenario: Scenario, engine: Engine, run: Run, arrivals: Arrivals) -> None:
+async def drive(
+    clients: Sequence[Client],
+    scenario: Scenario,
+    engine: Engine,
+    run: Run,
+    arrivals: Arrivals,
+    is_fault_awaited: Callable[[], bool] = never,
+) -> None:
     """Have all clients do a scenario, side by side."""
-    budget, barrier = Budget(run, scenario.random_seconds, scenario.actions), Barrier(len(clients))
+    budget = Budget(run, scenario.random_seconds, scenario.actions, is_fault_awaited)
+    barrier = Barrier(len(clients))
     parts = [
         ClientPart(client, scenario, engine, run, arrivals, budget, barrier, is_first=client is clients[0])
         for client in clients

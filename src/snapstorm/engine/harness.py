@@ -169,7 +169,10 @@ class Harness:
                     await self._replay(clients, scenario.recorded)
                 else:
                     async with self._watching(arrivals):
-                        await drive(clients, scenario, self.engine, self._run, arrivals)
+                        await drive(clients, scenario, self.engine, self._run, arrivals, self._is_fault_awaited)
+
+    def _is_fault_awaited(self) -> bool:
+        return self._storm is not None and self._storm.is_awaited
 
     @asynccontextmanager
     async def _watching(self, arrivals: Arrivals) -> AsyncIterator[None]:

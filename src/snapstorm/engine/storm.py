@@ -30,6 +30,8 @@ from snapstorm.runtime.clock import Clock
 
 CALM_SECONDS = (0.5, 3.0)
 """Between two faults: drawn from this range."""
+TURNS_MAX = 3
+"""A fault that was asked for and found nothing to break this many times is not waited for any longer."""
 HEAL_SECONDS_MAX = 120.0
 HEAL_AGAIN_SECONDS = 1.0
 
@@ -54,6 +56,13 @@ class Storm:
         self._keys = list(keys)
         self._weights = weights
         self._struck = 0
+        self._turns_left = dict.fromkeys(self._keys, TURNS_MAX)
+        """Of the faults that have not struck yet."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a fault that was asked for has not struck yet, but still may."""
+        return bool(self._turns_left)
 
     async def blow(self) -> None:
         """Inject and heal until cancelled. A fault that is active then heals first."""
@@ -66,8 +75,20 @@ class Storm:
             if not deck:
                 deck = self._shuffled(weighted_deck(self._keys, self._weights), order)
             key = deck.pop()
-            if await self._strike_next(key) != HEALED and key not in deck and len(self._keys) > 1:
+            outcome = await self._strike_next(key)
+            self._count_turn(key, outcome)
+            if outcome != HEALED and key not in deck and len(self._keys) > 1:
                 deck.insert(0, key)  # It found nothing to break: later it may.
+
+    def _count_turn(self, key: str, outcome: str) -> None:
+        """A fault that has struck is not waited for any longer, nor is one that has used up its turns."""
+        turns_left = self._turns_left.pop(key, 0) - 1
+        if outcome == HEALED or turns_left < 0:
+            return
+        if turns_left > 0:
+            self._turns_left[key] = turns_left
+        else:
+            self._run.note(f"the fault {key} did not strike in {TURNS_MAX} tries: {outcome}")
 
     async def _strike_asked(self, key: str) -> None:
         """What somebody who watches asked for. It is drawn and recorded like every other fault."""

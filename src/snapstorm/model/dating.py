@@ -6,6 +6,7 @@ Moments are microseconds since 1970.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -18,7 +19,7 @@ CLOCK_TOLERANCE_US = 180_000_000
 """By how much a moment may lie outside. A clock may go back by two minutes between two runs; when a run begins is known
 to the second; and what is slower than a clock that is being put right is no lie of the target's."""
 
-_OPERATION_ID = re.compile(r"r(\d+)-")
+_RUN_NAME = re.compile(r"r(\d+)")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Particulars)
 _UNITS = (("days", 86_400_000_000), ("hours", 3_600_000_000))
@@ -33,7 +34,14 @@ class Span(NamedTuple):
 
 def run_of(operation: str) -> int | None:
     """The number of the run that an operation's id names; None for one that is none of ours."""
-    match = _OPERATION_ID.match(operation)
+    name, dash, _ = operation.partition("-")
+    return _number_of_run(name) if dash else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _number_of_run(name: str) -> int | None:
+    """A listing may name a hundred thousand operations of the same few runs."""
+    match = _RUN_NAME.fullmatch(name)
     return int(match[1]) if match else None
 
 

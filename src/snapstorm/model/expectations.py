@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from snapstorm.model.dating import SaidSoFar, run_of
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ListedSnapshot
@@ -40,8 +42,7 @@ class State(StrEnum):
 IN_DOUBT = frozenset({State.CREATING, State.CREATION_IN_DOUBT, State.DELETING, State.DELETION_IN_DOUBT})
 
 
-@dataclass(frozen=True)
-class Expectation:
+class Expectation(msgspec.Struct, frozen=True, gc=False):
     """What one snapshot must be. Named by the operation that asked for it, which its tag carries."""
 
     operation: str
@@ -71,8 +72,7 @@ class Expectation:
     are not promised; the others are."""
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """A listing as one client was shown it, and when."""
 
     client: str

@@ -8,7 +8,8 @@ does to values what the ledger does to its rows; a test holds the one against th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from snapstorm.model.expectations import Expectation, Settled, State, states_after
 from snapstorm.model.judging import OPEN_STATES

@@ -18,6 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from snapstorm.errors import HarnessError
 from snapstorm.model.abilities import Route
 from snapstorm.model.actions import FileAction
@@ -137,8 +139,7 @@ class SnapshotReceipt:
         )
 
 
-@dataclass(frozen=True)
-class ListedSnapshot:
+class ListedSnapshot(msgspec.Struct, frozen=True, gc=False):
     """One line of a listing of snapshots."""
 
     id: str

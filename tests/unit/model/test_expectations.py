@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import gc
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from snapstorm.model.dating import SaidSoFar
 from snapstorm.model.expectations import Expectation, Listing, Settled, State, judge_listing
@@ -234,3 +236,11 @@ def test_a_snapshot_of_a_run_that_the_ledger_does_not_know_is_not_judged() -> No
     incomplete = replace(shown, entries=[replace(entry, incomplete="canceled")])
     assert guarantees(incomplete) == []
     assert guarantees(replace(shown, entries=[replace(entry, client=OTHER)])) == [Guarantee.CLIENTS_ISOLATED]
+
+
+def test_what_there_may_be_a_hundred_thousand_of_is_small() -> None:
+    """No dictionary for each, and nothing that the garbage collector has to look at again and again."""
+    for one in (LIVE, ENTRY):
+        assert not hasattr(one, "__dict__")
+        assert not gc.is_tracked(one)
+        assert sys.getsizeof(one) <= 8 * (len(one.__struct_fields__) + 2)

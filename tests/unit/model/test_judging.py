@@ -115,7 +115,7 @@ def test_a_listing_that_is_too_long_is_not_kept() -> None:
     """It would not fit."""
     listing = Listing("c@s", "bed", (LISTED,) * (LISTED_MAX + 1), 3, 9)
     assert encode_listing(listing) is None
-    assert encode_listing(replace(listing, entries=(LISTED,) * LISTED_MAX)) is not None
+    assert encode_listing(msgspec.structs.replace(listing, entries=(LISTED,) * LISTED_MAX)) is not None
 
 
 def test_receipts_and_restores_come_back() -> None:

@@ -129,7 +129,9 @@ class CreateSkips(Behaviour):
 
     def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
         return [
-            replace(one, particulars=self._claimed[one.id].particulars) if one.id in self._claimed else one
+            msgspec.structs.replace(one, particulars=self._claimed[one.id].particulars)
+            if one.id in self._claimed
+            else one
             for one in own
         ]
 
@@ -275,7 +277,7 @@ class ListGhost(Behaviour):
     """Each listing that is not empty shows one more."""
 
     def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
-        ghosts = [replace(one, id=UNREQUESTED_ID, operation="r0-nobody-1") for one in own[:1]]
+        ghosts = [msgspec.structs.replace(one, id=UNREQUESTED_ID, operation="r0-nobody-1") for one in own[:1]]
         return [*own, *ghosts]
 
 

@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,7 +132,13 @@ class Store:
         )
         return (
             ListedSnapshot(
-                snapshot, owner, source, testbed, operation, incomplete=None, particulars=_particulars(stored)
+                snapshot,
+                sys.intern(owner),  # The same text once for all: there may be a hundred thousand.
+                sys.intern(source),
+                testbed and sys.intern(testbed),
+                operation,
+                incomplete=None,
+                particulars=_particulars(stored),
             )
             for snapshot, owner, source, testbed, operation, stored in rows
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import msgspec
 
@@ -36,7 +35,10 @@ class ListTells(Behaviour):
     def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
         return [
             *own[:-1],
-            *(replace(one, particulars=self._told(one.particulars or Particulars())) for one in own[-1:]),
+            *(
+                msgspec.structs.replace(one, particulars=self._told(one.particulars or Particulars()))
+                for one in own[-1:]
+            ),
         ]
 
     def _told(self, honest: Particulars) -> Particulars:
