@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -70,7 +71,7 @@ class ListLeavesOut(Behaviour):
     """Each listing shows the newest snapshot as one of which an entry was left out because somebody said so."""
 
     def listed(self, own: Sequence[ListedSnapshot], others: Iterable[ListedSnapshot]) -> Sequence[ListedSnapshot]:
-        return [*own[:-1], *(replace(one, excluded_entries=1) for one in own[-1:])]
+        return [*own[:-1], *(msgspec.structs.replace(one, excluded_entries=1) for one in own[-1:])]
 
 
 TELLING_WRONG: dict[str, Defect] = {
