@@ -22,7 +22,7 @@ def main() -> None:
     except KeyboardInterrupt:
         complain("interrupted")
         end(EXIT_INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - a module may raise anything while it is loaded
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is loaded
         show_if_debugged()
         complain(unforeseen(error))
         end(EXIT_HARNESS)

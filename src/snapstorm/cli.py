@@ -453,7 +453,7 @@ def main() -> NoReturn:
     except SnapstormError as error:
         complain(str(error))
         status = EXIT_HARNESS
-    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the last place where it can be told
         show_if_debugged()
         complain(unforeseen(error))
         status = EXIT_HARNESS

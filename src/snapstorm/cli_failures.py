@@ -16,7 +16,7 @@ EXIT_INTERRUPTED = 130
 _IMPORT_SYSTEM = "<frozen importlib"
 
 
-def unforeseen(error: Exception) -> str:
+def unforeseen(error: Exception | SystemExit) -> str:
     """One line on a failure of the machine that came out of nowhere, or on a mistake of our own."""
     if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):
         error = error.__cause__  # What loads a command by name says so itself.

@@ -112,7 +112,8 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             with suppress(OSError):
-                os.open(os.devnull, os.O_RDWR)  # Gets the lowest free number, which is this one.
+                # Gets the lowest free number, which is this one.
+                os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:  # So Python has found them closed.
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
     for number, name in ((1, "stdout"), (2, "stderr")):
