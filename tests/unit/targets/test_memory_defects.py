@@ -160,6 +160,18 @@ async def check_no_destination(bench: Bench) -> None:
     assert await restored_again_and_again(client, snapshot) == [expected, {}, expected, {}]
 
 
+@shows("restore-leaves-a-file-beside")
+async def check_files_beside(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot, expected = await client.snapshot(), tree_of(client.data)
+    for number, left in enumerate(([], [".restore-journal"], [])):
+        destination = client.data.parent / f"restore-{number}" / "tree"
+        destination.parent.mkdir()
+        await client.snapshotter.restore_snapshot(snapshot, destination)
+        assert tree_of(destination) == expected
+        assert [path.name for path in destination.parent.iterdir() if path != destination] == left
+
+
 async def test_stale_version_is_one_of_the_same_path(scratch: Path) -> None:
     """When a part is restored, a file of the same name elsewhere in the tree is no older version."""
     async with open_bench(scratch, "restore-gives-a-stale-version") as bench:
