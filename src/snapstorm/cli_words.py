@@ -95,7 +95,10 @@ def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
         document.setdefault("duration", "60s")
     document["weights"] = {**document.get("weights", {}), **changes.pop("weights")}
     for key, options in changes.pop("options").items():
-        document.setdefault("options", {}).setdefault(key, {}).update(options)
+        merged = document.setdefault("options", {}).setdefault(key, {})
+        if "size_bytes" in options:
+            merged.pop("small_first", None)  # Sizes that were typed are meant from the first step on.
+        merged.update(options)
     for name, value in changes.items():
         if value is not None or name in ("duration", "actions"):
             document[name] = value

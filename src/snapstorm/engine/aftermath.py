@@ -10,6 +10,7 @@ import anyio
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.engine import Engine
+from snapstorm.engine.hangs import Hangs
 from snapstorm.engine.multiclient import acting_as
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import together
@@ -24,8 +25,9 @@ _AGAIN_SECONDS = 1.0
 class Aftermath:
     """Judges one run once its storm is over."""
 
-    def __init__(self, run: Run, engine: Engine, server: Server, checker: Checker) -> None:
+    def __init__(self, run: Run, engine: Engine, server: Server, checker: Checker, hangs: Hangs) -> None:
         self._run = run
+        self._hangs = hangs
         self._engine = engine
         self._server = server
         self._checker = checker
@@ -69,8 +71,12 @@ class Aftermath:
                     continue
                 await self._server.forget_caches([client])
                 complaint = await self._engine.check_by_target()
-            if complaint is None:
-                continue  # The check itself could not be done, which was judged as such.
+            if complaint is None:  # The check itself could not be done, which is judged as such.
+                await self._hangs.repeat_suspects()
+                if self._hangs.is_confirmed(VerifyRepository.key):
+                    self._run.note("the target's own check was compared with the sweep no further: it hangs")
+                    return
+                continue
             lost = self._run.ledger.count_live_unverified(client, self._run.number)
             if complaint and not lost:
                 self._report(client, f"the target's own check complains, but every snapshot was restored: {complaint}")

@@ -121,8 +121,8 @@ async def drive(
     budget = Budget(run, scenario.random_seconds, scenario.actions, is_fault_awaited)
     barrier = Barrier(len(clients))
     parts = [
-        ClientPart(client, scenario, engine, run, arrivals, budget, barrier, is_first=client is clients[0])
-        for client in clients
+        ClientPart(client, scenario, engine, run, arrivals, budget, barrier, place)
+        for place, client in enumerate(clients)
     ]
     await together([part.drive for part in parts])
 
@@ -138,8 +138,8 @@ class ClientPart:
     arrivals: Arrivals
     budget: Budget
     barrier: Barrier
-    is_first: bool
-    """It is this client that does what is to be done alone."""
+    place: int
+    """Among all clients. The first one does what is to be done alone."""
 
     async def drive(self) -> None:
         """Do it. Outcomes are recorded and judged by the engine; none ends the others."""
@@ -154,9 +154,15 @@ class ClientPart:
                 # However its steps ended: the others must not wait for it for ever.
                 self.barrier.leave()
             await self.arrivals.wait_for_all()
-            while self.scenario.is_random and await is_next_due(self.run) and self.budget.take():
-                await self.engine.execute_random(self.scenario.weights, self.scenario.options)
-                await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
+            if self.scenario.is_random:
+                await self._do_random()
+
+    async def _do_random(self) -> None:
+        weights, options = self.scenario.weights, self.scenario.options
+        deck = self.engine.deal(weights, self.place, self.scenario.clients)
+        while await is_next_due(self.run) and self.budget.take():
+            await self.engine.execute_random(weights, options, deck)
+            await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
 
     async def _do(self, step: Step) -> None:
         action = step.make()
@@ -170,6 +176,6 @@ class ClientPart:
         """Do the step while every other client waits. Also a client that may not go on waits with them, so that
         nobody begins the next step while this one is being done."""
         await self.barrier.wait()
-        if self.is_first:
+        if self.place == 0:
             await self._do(step)
         await self.barrier.wait()

@@ -8,7 +8,7 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.engine.checker import Checker, Comparison
+from snapstorm.engine.choosing import Choosing
 from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
 from snapstorm.engine.operations import Operations
 from snapstorm.engine.possible import can_act
@@ -23,12 +24,11 @@ from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
 from snapstorm.engine.source import SourceWatch
-from snapstorm.engine.step import Choice, Failure, Step, StepResult, Suspect, TakenSnapshot
+from snapstorm.engine.step import Choice, Failure, Step, StepResult, Suspect, TakenSnapshot, kind_of
 from snapstorm.engine.storage import StorageMark
-from snapstorm.engine.sweep import Sweep
+from snapstorm.engine.sweep import Sweep, Swept
 from snapstorm.errors import NoSpaceError, OperationPartial
 from snapstorm.faults.base import InFlight
-from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
@@ -37,8 +37,8 @@ from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
-from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
-from snapstorm.plan.generator import MadeActions, choose
+from snapstorm.model.protocols import FileWriter, ListedSnapshot, Restorer, Server, Snapshotter
+from snapstorm.plan.generator import Deck
 from snapstorm.plan.recording import RecordedStep, Recording
 from snapstorm.plan.seeds import stream
 from snapstorm.runtime.meter import Work
@@ -72,9 +72,8 @@ class Engine:
         self._server = server
         self._checker = checker
         self._steps: dict[str, int] = {}
-        self._options: Mapping[str, Mapping[str, Any]] | None = None
-        self._made = MadeActions({})
-        """The actions of the options that were given last, which are the same through a scenario."""
+        self._choosing = Choosing(run, self._room, server.refused_actions, self.can_act)
+        self.deal = self._choosing.deal  # For whoever drives clients, to give `execute_random` their decks.
         self._probes = 0
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
@@ -111,16 +110,15 @@ class Engine:
         return (await self.execute_step(action)).outcome
 
     async def execute_random(
-        self, weights: Mapping[str, int], options: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        weights: Mapping[str, int],
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+        deck: Deck | None = None,
     ) -> Outcome[Any]:
-        """Perform a random action as the current client, by weight, drawn from the client's own stream."""
+        """Perform a random action as the current client: of the deck, while that has one, then by weight, drawn from
+        the client's own stream."""
         step = self._next_step(None)
-        if options is not self._options:
-            self._options, self._made = options, MadeActions(options or {})
-        now = self._room.weights(weights, self._run.ledger.count_live(step.client))
-        # From a stream of its own, so that an action that is done again without having been chosen draws the same.
-        draws = stream(self._run.seed, self._run.number, step.client, step.number, "choice")
-        action = choose(now, self._made, self.can_act, draws)
+        action = self._choosing.choose(step, weights, options, deck)
         if action is None:
             return NoOp("every weight is zero")
         step.action = action
@@ -146,6 +144,11 @@ class Engine:
     def take_suspects(self) -> list[Suspect]:
         """What has timed out since the last call, to be repeated on an idle machine."""
         return self._operations.take_suspects()
+
+    @property
+    def hanging_kinds(self) -> Collection[str]:
+        """The kinds of operations that have timed out again when repeated."""
+        return self._operations.hanging_kinds
 
     async def repeat(self, suspect: Suspect) -> Outcome[Any]:
         """Do again, on a machine that is otherwise idle, what has timed out. A time-out now counts."""
@@ -528,8 +531,15 @@ class Engine:
                 if self._room.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
                     return
 
-    async def sweep_one(self, client: str, operation: str, sweep: Sweep) -> bool:
-        """Restore and compare the live snapshot that this operation created. Returns whether it came back exactly.
+    def sweep_kind(self, operation: str) -> str:
+        """The kind of restore by which `sweep_one` restores what this operation created."""
+        return kind_of(actions.RestoreSnapshot(), is_past_server=self._sweep_through(operation) is not None)
+
+    def _sweep_through(self, operation: str) -> Restorer | None:
+        return self._server.auditor if self._run.ledger.is_verified(operation, self._run.number) else None
+
+    async def sweep_one(self, client: str, operation: str, sweep: Sweep) -> Swept:
+        """Restore and compare the live snapshot that this operation created.
 
         What this run has already restored as its client is restored straight from the repository, where that is
         possible, so that each way to it is taken once. The sweep is told when the target has given it; once all of the
@@ -545,10 +555,9 @@ class Engine:
         with acting_as(client):
             found = self._run.ledger.expectations_of_operations([operation])
             if not found or found[0].state is not State.LIVE:
-                return False
+                return Swept.WRONG
             step = self._next_step(actions.RestoreSnapshot(id=found[0].snapshot or "?"), is_own=True)
-            is_restored = self._run.ledger.is_verified(operation, self._run.number)
-            through = self._server.auditor if is_restored else None
+            through = self._sweep_through(operation)
             try:
                 outcome = await self._restore(step, found[0], through=through, on_answered=answered)
             except NoSpaceError as error:
@@ -562,7 +571,9 @@ class Engine:
                 return await self.sweep_one(client, operation, sweep)
             finally:
                 self._forget_commands(step)
-        return isinstance(outcome, Ok) and outcome.value.is_equal
+        if isinstance(outcome, Ok):
+            return Swept.EXACT if outcome.value.is_equal else Swept.WRONG
+        return Swept.TIMED_OUT if step.has_timed_out else Swept.WRONG
 
 
 def _joined(root: Path, path: bytes) -> Path:
@@ -571,9 +582,3 @@ def _joined(root: Path, path: bytes) -> Path:
 
 def _as_text(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
-
-
-def clear_restores(workdir: Path) -> None:
-    """Remove what restores a killed run left. For use when nothing of it runs any more."""
-    for directory in workdir.glob("*/restores"):
-        remove_tree(directory)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from snapstorm.engine.checker import Checker
 from snapstorm.engine.engine import Engine
+from snapstorm.engine.hangs import Hangs
 from snapstorm.engine.locks import must_be_refused
 from snapstorm.engine.multiclient import MultiClientSnapshotter
 from snapstorm.engine.run import Run
-from snapstorm.engine.sweep import Sweep
+from snapstorm.engine.sweep import Sweep, Swept, TimeOuts
 from snapstorm.engine.together import plain_task_group, together
-from snapstorm.errors import TargetError
+from snapstorm.errors import OperationTimedOut, TargetError
 from snapstorm.model.events import SweepAdvanced
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import ClientSnapshotter, Server
 from snapstorm.model.work import Work
 
-TIMED_OUT_AGAIN_TRIES = 3
 SWEEP_AT_ONCE = 4
 
 
@@ -28,9 +28,16 @@ class Finisher:
     """The parts of a run before and after the clients' actions."""
 
     def __init__(
-        self, run: Run, engine: Engine, snapshotter: MultiClientSnapshotter, server: Server, checker: Checker
+        self,
+        run: Run,
+        engine: Engine,
+        snapshotter: MultiClientSnapshotter,
+        server: Server,
+        checker: Checker,
+        hangs: Hangs,
     ) -> None:
         self._run = run
+        self._hangs = hangs
         self._checker = checker
         self._engine = engine
         self._snapshotter = snapshotter
@@ -43,26 +50,8 @@ class Finisher:
     async def settle(self, clients: Sequence[str]) -> None:
         """Settle every doubt; repeat, on a machine that is idle now, what has timed out."""
         await self.reconcile(clients)
-        if await self.repeat_suspects():
+        if await self._hangs.repeat_suspects():
             await self.reconcile(clients)
-
-    async def repeat_suspects(self) -> int:
-        """Repeat each action that timed out: a time-out counts only if it comes again on an otherwise idle machine.
-        Returns how many there were."""
-        suspects = self._engine.take_suspects()
-        for suspect in suspects:
-            outcome: Outcome[object] = NoOp("")
-            for _ in range(TIMED_OUT_AGAIN_TRIES):
-                outcome = await self._engine.repeat(suspect)
-                if not isinstance(outcome, Ok):
-                    break
-            key = f"{suspect.client}: {suspect.action.key}"
-            if isinstance(outcome, Ok):
-                self._run.note(f"{key} timed out once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
-            elif isinstance(outcome, NoOp):
-                self._run.tally.timed_out_unconfirmed += 1
-                self._run.note(f"{key} timed out, and could not be repeated: {outcome.reason}")
-        return len(suspects)
 
     @asynccontextmanager
     async def sweeping(self, seconds_max: float | None) -> AsyncIterator[Sweep]:
@@ -78,27 +67,46 @@ class Finisher:
         began, unverified = self._run.ledger.verifications_count(), list[str]()
         await self._forget_caches_in_the_way(order)
         deadline = None if seconds_max is None else self._run.now_seconds() + seconds_max
-        waiting = iter(order)
-        await together([functools.partial(self._sweep_some, waiting, sweep, deadline, unverified)] * SWEEP_AT_ONCE)
-        await self.repeat_suspects()
+        waiting = await self._sweep_round(order, sweep, deadline, unverified)
+        while waiting and not sweep.is_cut:
+            waiting = await self._sweep_round(waiting, sweep, deadline, unverified)
         self._count_unverified(unverified, began)
         sweep.end()
 
-    async def _sweep_some(
-        self, waiting: Iterable[tuple[str, str]], sweep: Sweep, deadline: float | None, unverified: list[str]
-    ) -> None:
-        """Take one of those that wait after the other; who came back wrong, or not at all, is added to `unverified`."""
-        tally = self._run.tally
-        for client, operation in waiting:
-            if deadline is not None and self._run.now_seconds() >= deadline:
-                sweep.cut()
-                return
-            sweep.begin()
-            is_verified = await self._engine.sweep_one(client, operation, sweep)
-            tally.sweep_verified += is_verified  # Read after the wait: others add to it meanwhile.
-            unverified.extend([] if is_verified else [operation])
-            tally.sweep_left -= 1
-            self._run.emit(SweepAdvanced(sweep.snapshots - tally.sweep_left, sweep.snapshots))
+    async def _sweep_round(
+        self, order: Sequence[tuple[str, str]], sweep: Sweep, deadline: float | None, unverified: list[str]
+    ) -> Sequence[tuple[str, str]]:
+        """Restore all of these but what seems to hang, then find out what does hang. Returns what was put off and does
+        not; the rest is left, because each further one would only be waited for until its time is up."""
+        tally, time_outs, waiting = self._run.tally, TimeOuts(), iter(order)
+        put_off: list[tuple[str, str]] = []
+
+        async def sweep_some() -> None:
+            """Take one of those that wait after the other; what came back wrong, or not at all, is unverified."""
+            for client, operation in waiting:
+                if deadline is not None and self._run.now_seconds() >= deadline:
+                    sweep.cut()
+                    return
+                kind = self._engine.sweep_kind(operation)
+                if time_outs.seem_to_hang(kind, client):
+                    put_off.append((client, operation))
+                    continue
+                sweep.begin()
+                swept = await self._engine.sweep_one(client, operation, sweep)
+                time_outs.add(kind, client, swept)
+                if swept is Swept.EXACT:
+                    tally.sweep_verified += 1
+                else:
+                    unverified.append(operation)
+                tally.sweep_left -= 1
+                self._run.emit(SweepAdvanced(sweep.snapshots - tally.sweep_left, sweep.snapshots))
+
+        await together([sweep_some] * SWEEP_AT_ONCE)
+        await self._hangs.repeat_suspects()
+        kinds = Counter(self._engine.sweep_kind(operation) for _, operation in put_off)
+        for kind in filter(self._hangs.is_confirmed, kinds):
+            self._run.note(f"{kinds[kind]} live snapshot(s) were left out of the sweep, because {kind} hangs")
+        return [one for one in put_off if not self._hangs.is_confirmed(self._engine.sweep_kind(one[1]))]
 
     def _count_unverified(self, unverified: Sequence[str], began: int) -> None:
         tally = self._run.tally
@@ -136,13 +144,20 @@ class Finisher:
             await impostor.disconnect()
             if not self._server.manages_users:
                 return
-            await self._server.remove_client(client)
+            await self._remove(client)
         except TargetError as error:
             self._run.check_machine(error)
             words = f"{client} could not be removed although no fault was active: {error}"
             self._checker.report(Guarantee.AVAILABLE, words, client=client, texts={"output.txt": error.evidence})
             return
         await self._must_be_refused(self._snapshotter.of(client), client, Work.REMOVED_CLIENT, connects=False)
+
+    async def _remove(self, client: str) -> None:
+        """Have the server let this client in no more. A time-out counts only if it comes again."""
+        try:
+            await self._server.remove_client(client)
+        except OperationTimedOut:
+            await self._server.remove_client(client)
 
     async def _must_be_refused(self, snapshotter: ClientSnapshotter, client: str, who: str, *, connects: bool) -> None:
         await must_be_refused(self._run, self._checker, snapshotter, client, who, connects=connects)

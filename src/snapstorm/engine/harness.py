@@ -33,6 +33,7 @@ from snapstorm.engine.copies import open_persistence
 from snapstorm.engine.drive import drive
 from snapstorm.engine.engine import Engine
 from snapstorm.engine.finish import Finisher
+from snapstorm.engine.hangs import Hangs
 from snapstorm.engine.judge import FaultJudge
 from snapstorm.engine.layout import LayoutCheck
 from snapstorm.engine.leaks import LeakWatch
@@ -124,8 +125,9 @@ class Harness:
             checker=checker,
             room=Room(server, options.repository_bytes_max, run.note),
         )
-        self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker)
-        self._aftermath = Aftermath(run, self.engine, server, checker)
+        self._hangs = Hangs(run, self.engine)
+        self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker, self._hangs)
+        self._aftermath = Aftermath(run, self.engine, server, checker, self._hangs)
         self._leaks = LeakWatch(run, server, checker, processes)
         self._measurements = Measurements(run, server, self._connected)
         self._layout = LayoutCheck(run, server, checker)
@@ -319,6 +321,7 @@ class Harness:
                 await together(
                     [functools.partial(self._finisher.try_locks, self._connected), check_sources, sweep.over.wait]
                 )
+                await self._hangs.repeat_suspects()
         self._leaks.judge_commands()
 
     async def _make_room(self) -> None:

@@ -46,6 +46,8 @@ class Operations:
         self._perform_again = perform_again
         self._source = source
         self._suspects: list[Suspect] = []
+        self.hanging_kinds: set[str] = set()
+        """Kinds of operations that have timed out again on an idle machine."""
         self._in_flight: dict[str, InFlight] = {}
 
     def in_flight(self) -> Sequence[InFlight]:
@@ -146,9 +148,12 @@ class Operations:
         if self.is_excused(step):
             self._run.tally.failed_under_faults += 1
             return
-        if isinstance(error, OperationTimedOut) and not step.is_confirming:
-            self._suspects.append(Suspect(step.client, step.action, step.redo or self._perform_again))
-            return
+        if isinstance(error, OperationTimedOut):
+            if not step.is_confirming:
+                redo = step.redo or self._perform_again
+                self._suspects.append(Suspect(step.client, step.action, redo, step.kind))
+                return
+            self.hanging_kinds.add(step.kind)
         if self.is_refused_by_design(error):
             self._run.note_refusal(error)
             return

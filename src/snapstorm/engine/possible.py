@@ -42,3 +42,9 @@ def can_act(action: Action, client: str, writer: FileWriter, ledger: Ledger) -> 
     if isinstance(action, _NEEDS_A_SNAPSHOT):
         return ledger.count_live(client) > 0
     return True
+
+
+def leaves_a_snapshot(action: Action, client: str, ledger: Ledger) -> bool:
+    """Whether the client still has a snapshot to verify once this action is done, if it has any."""
+    deletes = isinstance(action, actions.DeleteSnapshot | actions.DeleteRandomSnapshot)
+    return not deletes or ledger.count_live(client) > 1

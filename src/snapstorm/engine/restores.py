@@ -16,6 +16,7 @@ from snapstorm.engine.run import Run
 from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Step
 from snapstorm.errors import OperationTimedOut
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
@@ -63,6 +64,7 @@ class Restores:
 
         `on_answered` is called when only what has come back is left to be compared, and no more is asked of the target.
         """
+        step.is_past_server = through is not None
         step.redo = functools.partial(
             self.restore, expectation=expectation, sub_path=sub_path, adopt=adopt, through=through
         )
@@ -184,3 +186,9 @@ def _nobody_asks() -> None:
 
 def _as_text(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
+
+
+def clear_restores(workdir: Path) -> None:
+    """Remove what restores a killed run left. For use when nothing of it runs any more."""
+    for directory in workdir.glob("*/restores"):
+        remove_tree(directory)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from snapstorm.engine.control import Control
 from snapstorm.engine.copies import make_from_copy
-from snapstorm.engine.engine import clear_restores
 from snapstorm.engine.multiclient import OUR_HOST
 from snapstorm.engine.options import HarnessOptions
 from snapstorm.engine.persistence import REPOSITORY_FACT
+from snapstorm.engine.restores import clear_restores
 from snapstorm.engine.run import Run
 from snapstorm.engine.storm import heal_what_is_left, heal_with_server
 from snapstorm.engine.testbed import Testbed, check_free_space, make_directories, open_testbed, remove_empty

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from snapstorm.errors import TargetError
+from snapstorm.errors import OperationTimedOut, TargetError
+from snapstorm.model import actions
 from snapstorm.model.actions import Action
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.manifest import Manifest
@@ -62,14 +63,44 @@ class Step:
     """What it acts on, where that was recorded and is not to be drawn."""
     is_own: bool = False
     """Snapstorm itself asks for it, to judge, and not a client's work."""
+    is_past_server: bool = False
+    """It restores straight from the repository."""
 
     def next_operation(self) -> str:
         """The id of the operation that this step begins next: the first has the step's name, later ones a number."""
         number = self.operations_begun
         return self.operation if number == 0 else f"{self.operation}.{number + 1}"
 
+    @property
+    def has_timed_out(self) -> bool:
+        """Whether its last failure was that its time was up."""
+        return self.last_failure is not None and isinstance(self.last_failure.error, OperationTimedOut)
+
+    @property
+    def kind(self) -> str:
+        """What it asks of the target, whoever asks and for which snapshot: what hangs for one of a kind is taken to
+        hang for all."""
+        return kind_of(self.action, is_past_server=self.is_past_server)
+
 
 Redo: TypeAlias = Callable[[Step], Awaitable[Outcome[Any]]]
+
+
+_SAME_KIND: dict[type[Action], type[Action]] = {
+    actions.SnapshotSubpath: actions.SnapshotRoot,
+    actions.RestoreRandomSnapshot: actions.RestoreSnapshot,
+    actions.RestoreSubpath: actions.RestoreSnapshot,
+    actions.RestoreIntoDataDirectory: actions.RestoreSnapshot,
+    actions.DeleteRandomSnapshot: actions.DeleteSnapshot,
+    actions.DeleteSnapshots: actions.DeleteSnapshot,
+}
+"""Actions that ask the target for the same as another one."""
+
+
+def kind_of(action: Action, *, is_past_server: bool = False) -> str:
+    """The kind of what an action asks of the target, in words."""
+    key = _SAME_KIND.get(type(action), type(action)).key
+    return f"{key} past the server" if is_past_server else key
 
 
 @dataclass(frozen=True)
@@ -79,6 +110,7 @@ class Suspect:
     client: str
     action: Action
     redo: Redo
+    kind: str
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snapstorm.filesystem.names import NameRules
@@ -45,6 +45,8 @@ _METADATA_NEEDS: dict[MetadataKind, str] = {
     MetadataKind.XATTR: "xattrs",
 }
 
+_LINKS = frozenset({Oddity.SYMLINK, Oddity.DANGLING_SYMLINK})
+
 
 @dataclass(frozen=True)
 class Allowances:
@@ -57,6 +59,10 @@ class Allowances:
     odd_file_modes: tuple[int, ...]
     odd_directory_modes: tuple[int, ...]
     path_bytes_max: int = PATH_BYTES_MAX
+
+    def without_links(self) -> Allowances:
+        """The same, but for symbolic links."""
+        return replace(self, oddities=tuple(oddity for oddity in self.oddities if oddity not in _LINKS))
 
 
 @dataclass(frozen=True)

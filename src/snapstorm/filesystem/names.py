@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 PLAIN_STEMS = ("report", "photo", "notes", "index", "backup", "main", "invoice", "track", "chunk", "draft")
@@ -85,7 +85,7 @@ def plain_name(taken: Container[bytes], rules: NameRules, draws: random.Random) 
 def odd_name(taken: Container[bytes], rules: NameRules, draws: random.Random) -> bytes:
     """An odd but valid UTF-8 name that no entry of the directory has; a plain one where the target takes no odd one."""
     if draws.random() < _LONG_SHARE:
-        name = _long_name(rules.bytes_max, draws)
+        name = _long_name(rules.bytes_max, draws.choice(_LONG_FILLERS), draws)
     else:
         name = draws.choice(ODD_SHAPES).format(_unique(draws)).encode()
     return name if name not in taken and rules.allow(name) else plain_name(taken, rules, draws)
@@ -97,13 +97,24 @@ def non_utf8_name(taken: Container[bytes], rules: NameRules, draws: random.Rando
     return name if name not in taken and rules.allow(name) else plain_name(taken, rules, draws)
 
 
+def odd_names(rules: NameRules, draws: random.Random) -> Iterator[bytes]:
+    """One name of each odd shape that the target can take."""
+    names = [shape.format(_unique(draws)).encode() for shape in ODD_SHAPES]
+    names += [_long_name(rules.bytes_max, filler, draws) for filler in _LONG_FILLERS]
+    return filter(rules.allow, names)
+
+
+def non_utf8_names(rules: NameRules, draws: random.Random) -> Iterator[bytes]:
+    """One name of each shape that is not valid UTF-8."""
+    return filter(rules.allow, [shape % _unique(draws).encode() for shape in _NON_UTF8_SHAPES])
+
+
 def _unique(draws: random.Random) -> str:
     return f"{draws.getrandbits(32):08x}"
 
 
-def _long_name(bytes_max: int, draws: random.Random) -> bytes:
-    """A name of exactly the longest length, of characters of one to four bytes."""
-    filler = draws.choice(_LONG_FILLERS).encode()
-    start = _unique(draws).encode()
-    name = start + filler * ((bytes_max - len(start)) // len(filler))
+def _long_name(bytes_max: int, filler: str, draws: random.Random) -> bytes:
+    """A name of exactly the longest length, filled with this character."""
+    start, fill = _unique(draws).encode(), filler.encode()
+    name = start + fill * ((bytes_max - len(start)) // len(fill))
     return name + b"z" * (bytes_max - len(name))

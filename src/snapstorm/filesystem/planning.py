@@ -33,7 +33,6 @@ _NAME_RESERVE_BYTES = 256
 _SPARSE_BYTES_MIN = 64 << 10
 _SPARSE_BYTES_MAX = 1 << 20
 _LINK_TARGET_BYTES_MAX = 3000
-_LINKS = frozenset({Oddity.SYMLINK, Oddity.DANGLING_SYMLINK})
 
 
 class NewDirectory(NamedTuple):
@@ -84,6 +83,12 @@ def draw_xattrs(draws: random.Random) -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name, draws.randbytes(draws.randint(0, 48))) for name in sorted(names))
 
 
+def dangling_targets(name: bytes) -> tuple[bytes, ...]:
+    """Targets of links that lead nowhere; nothing has that name."""
+    long = b"/".join([b"nowhere"] * (_LINK_TARGET_BYTES_MAX // 8))
+    return name, b"../" * 3 + name, b"/nonexistent/" + name, b" ", b"./" + name + b"/", long
+
+
 def plan_place(action: WriteRandomFiles, tree: TreeState, allowed: Allowances, draws: random.Random) -> NewPlace:
     """Walk down from the root to the drawn depth, through directories that exist or are to be made.
 
@@ -115,11 +120,8 @@ def _plan_directory(
 
 
 def _draw_oddity(action: WriteRandomFiles, allowed: Allowances, draws: random.Random) -> Oddity | None:
-    oddities = allowed.oddities
-    if not action.links:
-        oddities = tuple(oddity for oddity in oddities if oddity not in _LINKS)
-    if oddities and draws.random() * 100 < action.odd_percent:
-        return draws.choice(oddities)
+    if allowed.oddities and draws.random() * 100 < action.odd_percent:
+        return draws.choice(allowed.oddities)
     return None
 
 
@@ -241,9 +243,7 @@ class EntryPlanner:
         return target if len(target) <= _LINK_TARGET_BYTES_MAX else b"."
 
     def _dangling_target(self) -> bytes:
-        name = plain_name(self._names, self._allowed.names, self._draws)
-        long = b"/".join([b"nowhere"] * (_LINK_TARGET_BYTES_MAX // 8))
-        return self._draws.choice((name, b"../" * 3 + name, b"/nonexistent/" + name, b" ", b"./" + name + b"/", long))
+        return self._draws.choice(dangling_targets(self._name()))
 
     def _name(self) -> bytes:
         return plain_name(self._names, self._allowed.names, self._draws)

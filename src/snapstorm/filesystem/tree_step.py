@@ -23,6 +23,7 @@ from snapstorm.filesystem.planning import (
     plan_place,
 )
 from snapstorm.filesystem.removal import remove_entry
+from snapstorm.filesystem.specimens import plan_specimens
 from snapstorm.filesystem.tree_state import FileState, TreeState
 from snapstorm.model.actions import (
     ChangeMetadata,
@@ -92,15 +93,27 @@ class TreeStep:
     # --- writing
 
     def write_files(self, action: WriteRandomFiles) -> Result:
-        place = plan_place(action, self._tree, self._allowed, self._draws)
+        allowed = self._allowed if action.links else self._allowed.without_links()
+        place = plan_place(action, self._tree, allowed, self._draws)
         for directory in place.missing:
             self._make_directory(directory)
+        if action.one_of_each:
+            self._write_specimens(place.path, allowed, min(action.total_bytes_max, self._bytes_left))
         bytes_max = min(action.total_bytes_max, self._bytes_left)
         with opened_below(self._root_fd, place.path) as fd:
             self._touched.add(place.path)
-            for entry in EntryPlanner(action, place.path, self._tree, self._allowed, bytes_max, self._draws):
+            for entry in EntryPlanner(action, place.path, self._tree, allowed, bytes_max, self._draws):
                 self._make_entry(entry, place.path, fd)
         return self.result
+
+    def _write_specimens(self, directory: bytes, allowed: Allowances, bytes_max: int) -> None:
+        for specimen in plan_specimens(directory, allowed, self._draws):
+            size_bytes = specimen.entry.size_bytes if isinstance(specimen.entry, NewFile) else 0
+            if size_bytes <= bytes_max:
+                bytes_max -= size_bytes
+                with opened_below(self._root_fd, specimen.directory) as fd:
+                    self._touched.add(specimen.directory)
+                    self._make_entry(specimen.entry, specimen.directory, fd)
 
     def _make_entry(self, entry: NewEntry, directory: bytes, dir_fd: int) -> None:
         if isinstance(entry, NewFile):

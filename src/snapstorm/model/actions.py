@@ -146,6 +146,12 @@ class WriteRandomFiles(FileAction):
     """How many entries are odd: links, sparse or empty files, unusual names, modes and times. 0 writes plain files."""
     links: bool = True
     """Whether symbolic links are among the odd entries."""
+    one_of_each: bool = False
+    """Besides, write one small entry of each odd kind, mode and shape of name that the target keeps. The first such
+    action that a client draws does so, unless odd_percent is 0."""
+    small_first: bool = False
+    """Bound the size of a client's first files: by 64 KiB at its first step, by twice as much every second step. Only
+    for actions that are drawn."""
 
 
 class DeleteRandomSubdirectory(FileAction):

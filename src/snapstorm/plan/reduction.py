@@ -230,11 +230,12 @@ def naturally_numbered(recording: Recording) -> Recording:
 def simpler_trees(step: RecordedStep) -> Iterator[RecordedStep]:
     """The same step with a simpler tree, the simplest first."""
     if step.action == WriteRandomFiles.key:
-        yield from _different(step, {"count": 1, "depth": 0, **_PLAIN})
-        yield from _different(step, {"depth": 0, **_PLAIN})
+        plain = _PLAIN | ({"one_of_each": False} if "one_of_each" in step.options else {})
+        yield from _different(step, {"count": 1, "depth": 0, **plain})
+        yield from _different(step, {"depth": 0, **plain})
         yield from _different(step, {"count": 1})
         yield from _different(step, {"count": 4})
-        yield from _different(step, _PLAIN)
+        yield from _different(step, plain)
     elif "count" in step.make().model_fields_set or step.action in ("modify-files", "change-metadata"):
         yield from _different(step, {"count": 1})
 

@@ -294,7 +294,10 @@ _RANDOM_OPTIONS = {
         "size_bytes": f"0..{64 * _MiB}",
         "total_bytes_max": 512 * _MiB,
         "depth": "0..3",
+        "small_first": True,
     },
+    # Few enough that a short run comes to it.
+    "expire": {"keep_latest": 2},
     "run-gc": {"kind": "random"},
 }
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
 from snapstorm.engine.result import RunResult
-from snapstorm.model.events import ActionEnded, Event, FaultBegan, Listener, Noted, PhaseBegan, ViolationFound
+from snapstorm.model.events import ActionEnded, Event, FaultBegan, Listener, Noted, PhaseBegan, RunEnded, ViolationFound
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.verdict import Verdict
+from snapstorm.report.kinds import kind_of
 
 _IN_TEXT = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _IN_PROPERTIES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
@@ -45,12 +47,14 @@ def github_progress(stream: TextIO) -> Iterator[Listener]:
 
 
 class _GithubProgress:
-    """A group for each phase, an error for each violation, a warning for each note that is worth one."""
+    """A group for each phase, an error for each kind of violation, a warning for each note that is worth one. GitHub
+    shows few annotations of a step, so further violations of a kind are plain lines, and are counted at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._began = time.monotonic()
         self._has_group = False
+        self._kinds = Counter[tuple[str, str]]()
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -59,7 +63,9 @@ class _GithubProgress:
                 self._print(f"::group::{name.translate(_IN_TEXT)}")
                 self._has_group = True
             case ViolationFound(violation):
-                self._print(annotation("error", _violation_text(violation), {"title": _violation_title(violation)}))
+                self._tell_violation(violation)
+            case RunEnded():
+                self._tell_counts()
             case Noted(message, is_warning):
                 self._print(annotation("warning" if is_warning else "notice", message, {"title": "snapstorm"}))
             case FaultBegan(key):
@@ -68,6 +74,21 @@ class _GithubProgress:
                 self._print_plain(f"{client.partition('@')[0]}: {key} {outcome}: {reason}")
             case _:
                 pass
+
+    def _tell_violation(self, violation: Violation) -> None:
+        kind = kind_of(violation)
+        self._kinds[kind] += 1
+        if self._kinds[kind] == 1:
+            self._print(annotation("error", _violation_text(violation), {"title": _violation_title(violation)}))
+        else:
+            self._print_plain(f"{_violation_title(violation)}: {violation.detail}")
+
+    def _tell_counts(self) -> None:
+        for (guarantee, _), count in self._kinds.items():
+            if count > 1:
+                self._print(
+                    annotation("notice", f"{guarantee} violated {count} times in the same way", {"title": "snapstorm"})
+                )
 
     def end_group(self) -> None:
         """End the group of the last phase, if there is one."""

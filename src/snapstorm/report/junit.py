@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 
+from snapstorm.ledger.run_rows import ViolationRow
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import JUDGED
 from snapstorm.report.figures import ActionFigures, figures_of
+from snapstorm.report.kinds import by_kind
 from snapstorm.report.run_data import FoundViolation, RunData
 from snapstorm.report.text import printable
 from snapstorm.version import __version__
@@ -77,16 +79,20 @@ def _fail(case: ET.Element, guarantee: Guarantee, found: Sequence[FoundViolation
     failure = ET.SubElement(
         case, "failure", type=guarantee.value, message=printable(f"{len(found)} violation(s): {guarantee.sentence}")
     )
-    lines = [_violation_words(one) for one in found[:VIOLATIONS_SHOWN_MAX]]
-    if len(found) > VIOLATIONS_SHOWN_MAX:
-        lines.append(f"and {len(found) - VIOLATIONS_SHOWN_MAX} more")
+    kinds = by_kind(one.row for one in found)
+    lines = [_kind_words(kind) for kind in kinds[:VIOLATIONS_SHOWN_MAX]]
+    if more := sum(map(len, kinds[VIOLATIONS_SHOWN_MAX:])):
+        lines.append(f"and {more} more")
     failure.text = printable("\n\n".join(lines))
 
 
-def _violation_words(found: FoundViolation) -> str:
-    row = found.row
+def _kind_words(kind: Sequence[ViolationRow]) -> str:
+    """The first violation of a kind, and the numbers of the others."""
+    row = kind[0]
+    others = ", ".join(str(other.number) for other in kind[1:])
+    more = f"\nthe same: {others}" if others else ""
     who = ", ".join(part for part in (row.client, row.snapshot, row.operation) if part)
-    return f"{row.number}. {row.detail}\n({who})\nevidence: {row.evidence or 'none'}"
+    return f"{row.number}. {row.detail}\n({who})\nevidence: {row.evidence or 'none'}{more}"
 
 
 def _actions(run: RunData) -> Iterator[ET.Element]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from snapstorm.report.figures import ActionFigures, figures_of
 from snapstorm.report.history import headline
+from snapstorm.report.kinds import by_kind
 from snapstorm.report.run_data import FoundViolation, RunData
 from snapstorm.report.summary import show_bytes
 from snapstorm.report.text import printable, show_seconds
@@ -71,13 +72,18 @@ def _violations(violations: Sequence[FoundViolation]) -> Iterator[str]:
     yield ""
     yield f"### Violations ({len(violations):,})"
     yield ""
-    for found in violations[:VIOLATIONS_SHOWN_MAX]:
-        row = found.row
+    rows = [found.row for found in violations]
+    # What is accepted is told apart, also where it is of the same kind.
+    kinds = by_kind(row for row in rows if not row.accepted_reason) + [[row] for row in rows if row.accepted_reason]
+    kinds.sort(key=lambda kind: kind[0].number)
+    for kind in kinds[:VIOLATIONS_SHOWN_MAX]:
+        row = kind[0]
         known = f" (accepted: {plain(row.accepted_reason)})" if row.accepted_reason else ""
-        yield f"{row.number}. **{plain(row.guarantee)}**{known}: {plain(row.detail)}"
-    if len(violations) > VIOLATIONS_SHOWN_MAX:
+        often = f" ({len(kind)} times, first)" if len(kind) > 1 else ""
+        yield f"{row.number}. **{plain(row.guarantee)}**{known}{often}: {plain(row.detail)}"
+    if more := sum(map(len, kinds[VIOLATIONS_SHOWN_MAX:])):
         yield ""
-        yield f"and {len(violations) - VIOLATIONS_SHOWN_MAX:,} more"
+        yield f"and {more:,} more"
 
 
 def _action(found: ActionFigures) -> Sequence[object]:

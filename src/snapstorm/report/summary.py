@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from snapstorm.engine.result import RunResult
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.verdict import Tally, Verdict
+from snapstorm.report.kinds import by_kind
 from snapstorm.report.power import power_line
 from snapstorm.report.text import printable
 from snapstorm.runtime.meter import Work
@@ -59,10 +60,11 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: boo
     lines += [f"note       {note}" for note in tally.notes[:VIOLATIONS_SHOWN_MAX]]
     if tally.known_violations:
         lines.append(f"known      {len(tally.known_violations)} accepted loss(es) seen again")
-    for violation in tally.violations[:VIOLATIONS_SHOWN_MAX]:
-        lines += _show_violation(violation)
-    if len(tally.violations) > VIOLATIONS_SHOWN_MAX:
-        lines.append(f"           and {len(tally.violations) - VIOLATIONS_SHOWN_MAX} more violation(s)")
+    kinds = by_kind(tally.violations)
+    for kind in kinds[:VIOLATIONS_SHOWN_MAX]:
+        lines += _show_kind(kind)
+    if more := sum(map(len, kinds[VIOLATIONS_SHOWN_MAX:])):
+        lines.append(f"           and {more} more violation(s) of other kinds")
     if (power := power_line(result, is_exclusive=is_exclusive)) is not None:
         lines.append(power)
     if is_testbed_kept:
@@ -93,8 +95,11 @@ def _show_actions(result: RunResult) -> str:
     return f"{sums['ok']} ok, {sums['no_op']} no-op, {sums['failed']} failed, {sums['unknown']} unknown"
 
 
-def _show_violation(violation: Violation) -> Iterator[str]:
-    who = ", ".join(part for part in (violation.client, violation.snapshot) if part)
+def _show_kind(kind: Sequence[Violation]) -> Iterator[str]:
+    """The first violation of a kind, and how many there are."""
+    violation = kind[0]
+    often = f"{len(kind)} times, first" if len(kind) > 1 else ""
+    who = ", ".join(part for part in (often, violation.client, violation.snapshot) if part)
     yield f"VIOLATED   {violation.guarantee.value}" + (f" ({who})" if who else "")
     # Made printable before it is cut: both `splitlines` and `wrap` take some controls for line ends or spaces.
     for line in printable(violation.detail).splitlines()[:6]:
