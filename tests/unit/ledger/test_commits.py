@@ -93,7 +93,7 @@ def test_all_who_wait_are_told_when_their_changes_are_undone(ledger: Ledger, pat
 
     async def fail() -> None:
         with pytest.raises(TestbedError), ledger.committing_later():
-            ledger.set_fact("bad", object())  # type: ignore[arg-type] # SQLite can't hold that.
+            ledger.set_fact(object(), "bad")  # type: ignore[arg-type] # SQLite can't hold that.
 
     async def change_all() -> None:
         async with anyio.create_task_group() as group:
