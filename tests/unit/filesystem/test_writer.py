@@ -293,7 +293,9 @@ def is_utf8(name: bytes) -> bool:
 async def test_links_can_be_left_out(tmp_path: Path) -> None:
     """Everything else that is odd is still made."""
     writer = new_writer(tmp_path / "d")
-    action = WriteRandomFiles(count=800, size_bytes=Span(low=1, high=100), odd_percent=90, depth=2, links=False)
+    action = WriteRandomFiles(
+        count=800, size_bytes=Span(low=1, high=100), odd_percent=90, depth=2, links=False, one_of_each=True
+    )
     await writer.apply(action, random.Random(1))
     manifest = await writer.scan()
     assert manifest.counts.symlinks == 0

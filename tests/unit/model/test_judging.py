@@ -137,7 +137,7 @@ def test_what_older_ledgers_hold_comes_back() -> None:
     receipt = msgspec.msgpack.encode(["k1", 3, None, 9, [3, 1, 9]])
     assert decode_receipt(receipt) == (SnapshotReceipt("k1", 3, None, 9), Counts(3, 1, 9))
     dated = msgspec.msgpack.encode(["c@s", "bed", 3, 9, False, True, True, [], [[*entry, [5, 6, 1, 1, 9]]]])
-    listed = replace(LISTED, particulars=Particulars(5, 6, 1, 1, 9))
+    listed = msgspec.structs.replace(LISTED, particulars=Particulars(5, 6, 1, 1, 9))
     assert decode_listing(dated) == Listing("c@s", "bed", (listed,), 3, 9)
     receipt = msgspec.msgpack.encode(["k1", 3, None, 9, [3, 1, 9], 5, 6])
     assert decode_receipt(receipt) == (SnapshotReceipt("k1", 3, None, 9, 5, 6), Counts(3, 1, 9))

@@ -441,6 +441,43 @@ async def check_list_miscounts(bench: Bench) -> None:
     assert last_listed == last._replace(files=(last.files or 0) + 1)
 
 
+@shows("create-miscounts-links")
+async def check_create_miscounts_links(bench: Bench) -> None:
+    ((receipt, listed),) = await told_twice(await bench.client(), 1)
+    assert listed is not None
+    assert listed.symlinks
+    assert receipt == listed._replace(symlinks=0)
+
+
+@shows("list-says-that-it-left-something-out")
+async def check_list_leaves_out(bench: Bench) -> None:
+    client = await bench.client()
+    for number in range(2):
+        receipt = await client.snapshotter.create_snapshot(client.data, f"o{number}")
+        assert not receipt.excluded_entries
+    listed = await client.snapshotter.list_snapshots()
+    assert [entry.excluded_entries for entry in listed] == [0, 1]
+
+
+@shows("create-rewrites-a-file")
+async def check_create_rewrites(bench: Bench) -> None:
+    client = await bench.client()
+    before = tree_of(client.data)
+    await client.snapshot()
+    assert tree_of(client.data) == before
+    await client.snapshot()
+    assert list(changes(before, tree_of(client.data)).values()) == [{"content"}]
+
+
+@shows("restore-leaves-a-file-beside")
+async def check_restore_litters(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot, expected = await client.snapshot(), tree_of(client.data)
+    for places in (1, 3):  # The second restore leaves something beside its own tree.
+        assert await client.restored(snapshot) == expected
+        assert len(list((bench.place.directory / "work").glob("*"))) == places + 1
+
+
 @shows("removed-client-still-let-in")
 async def check_removed_let_in(bench: Bench) -> None:
     client = await bench.client()
@@ -561,6 +598,20 @@ async def check_silent_verify(bench: Bench) -> None:
     with pytest.raises(OperationFailed):
         await client.restored(snapshot)
     await client.snapshotter.verify_snapshots()
+
+
+@shows("verify-passes-over-damage")
+async def check_verify_passes_over(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot = await client.snapshot()
+    for blob in await bench.server.content_blobs():
+        blob.path.write_bytes(b"?" * blob.size_bytes)
+    with pytest.raises(OperationFailed):
+        await client.restored(snapshot)
+    try:
+        await client.snapshotter.verify_snapshots()
+    except TargetError as error:
+        pytest.fail(str(error))
 
 
 @shows("old-password-still-good")
