@@ -98,7 +98,14 @@ async def test_rules_in_files_leave_out_what_we_expect(kopia: Bench) -> None:
     wanted, found = await expected_and_kept(client, client.data)
     assert len(wanted) < len(paths(scan_tree(client.data))) * 0.9
     wrong = sorted({path.split(b"/")[0] for path in wanted ^ found})
-    shown = [((client.data / os.fsdecode(case) / ".kopiaignore").read_text(), sorted(wanted - found)[:3], sorted(found - wanted)[:3]) for case in wrong[:3]]
+    shown = [
+        (
+            (client.data / os.fsdecode(case) / ".kopiaignore").read_text(),
+            sorted(wanted - found)[:3],
+            sorted(found - wanted)[:3],
+        )
+        for case in wrong[:3]
+    ]
     assert not wrong, shown
 
 

@@ -18,7 +18,7 @@ from anyio.lowlevel import checkpoint
 from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
 from snapstorm.engine.operations import Operations
-from snapstorm.engine.possible import can_act
+from snapstorm.engine.possible import DELETIONS, can_act
 from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
@@ -26,10 +26,7 @@ from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Choice, Step, StepResult, Suspect, TakenSnapshot
 from snapstorm.engine.storage import StorageMark
 from snapstorm.engine.sweep import Sweep
-from snapstorm.errors import (
-    NoSpaceError,
-    OperationPartial,
-)
+from snapstorm.errors import AccessDenied, NoSpaceError, OperationPartial, TargetError
 from snapstorm.faults.base import InFlight
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there
@@ -37,8 +34,8 @@ from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
-from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.manifest import EntryType, path_as_text
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.manifest import EntryType, Manifest, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
 from snapstorm.plan.generator import MadeActions, choose
@@ -79,6 +76,8 @@ class Engine:
         self._made = MadeActions({})
         """The actions of the options that were given last, which are the same through a scenario."""
         self._probes = 0
+        self._refused: dict[str, tuple[frozenset[str], str]] = {}
+        """By client: the keys of actions that it may not do, and why."""
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
         self._storage_mark = StorageMark(server)
@@ -159,9 +158,19 @@ class Engine:
 
     def can_act(self, action: Action) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
-        return action.key not in self._server.refused_actions and can_act(
-            action, current_client(), self._writer, self._run.ledger
-        )
+        client = current_client()
+        return not self._why_refused(client, action) and can_act(action, client, self._writer, self._run.ledger)
+
+    def refuse(self, client: str, keys: frozenset[str], why: str) -> None:
+        """From now on this client does none of these actions."""
+        self._refused[client] = (keys, why)
+
+    def _why_refused(self, client: str, action: Action) -> str:
+        """Why a client can't do this here; empty if it can."""
+        if action.key in self._server.refused_actions:
+            return "it is not possible on this server"
+        keys, why = self._refused.get(client, (frozenset(), ""))
+        return why if action.key in keys else ""
 
     # The frame around every action.
 
@@ -218,8 +227,8 @@ class Engine:
         return await self._perform_drawn(step)
 
     async def _perform_drawn(self, step: Step) -> Outcome[Any]:
-        if step.action.key in self._server.refused_actions:
-            return NoOp("it is not possible on this server")
+        if why := self._why_refused(step.client, step.action):
+            return NoOp(why)
         if isinstance(step.action, FileAction):
             return await self._apply(step, step.action)
         return await self._perform[type(step.action)](step, step.action)
@@ -261,6 +270,7 @@ class Engine:
         with self._run.meter.busy(Work.SCANNING):
             manifest = (await self.source.scan(step)).below(directory)
         source = _joined(self._writer.data_directory, directory)
+        manifest = await self._checker.settings.kept_of(step.client, source, manifest)
         began_seconds = self._run.now_seconds()
         async with self._room.reserved(manifest.bytes_total) as fits:
             if not fits:
@@ -272,6 +282,8 @@ class Engine:
                 creates=(path_as_text(source), self._run.capabilities.as_json, manifest),
                 snapshot_of=lambda receipt: receipt.id,
             )
+        if isinstance(outcome, NoOp):
+            step.violations += await self._judge_unsaved(step, manifest, source, operation)
         if not isinstance(outcome, Ok):
             return outcome
         damage = self._run.weather.damage(began_seconds)
@@ -279,10 +291,19 @@ class Engine:
             self._run.ledger.taint(operation, damage.number)
         self._run.tally.snapshots_acknowledged += 1
         receipt = outcome.value
-        step.violations += self._checker.judge_receipt(
+        step.violations += await self._checker.judge_receipt(
             receipt, manifest, client=step.client, operation=operation, began_seconds=began_seconds
         )
         return Ok(TakenSnapshot(receipt.id, manifest))
+
+    async def _judge_unsaved(self, step: Step, manifest: Manifest, source: Path, operation: str) -> Sequence[Violation]:
+        """Hold a tree that was not saved, being the same as the latest snapshot of its source, against that one. If one
+        is in doubt that may be it, a listing settles that first."""
+        doubtful = self._run.ledger.expectations(step.client, IN_DOUBT, source=path_as_text(source))
+        if doubtful:
+            await self._list(step, is_quiescent=True)
+        latest = self._run.ledger.latest_live(step.client, path_as_text(source))
+        return await self._checker.judge_unsaved(manifest, latest, client=step.client, operation=operation)
 
     # Restores.
 
@@ -361,13 +382,31 @@ class Engine:
         return outcome
 
     async def _delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
-        snapshot = expectation.snapshot or ""
         step.redo = self._delete_another
+        outcome = await self._delete_once(step, expectation)
+        failure = step.last_failure
+        if failure is None:
+            return outcome
+        if self._checker.settings.are_set_by_others and isinstance(failure.error, AccessDenied):
+            again = await self._delete_once(step, expectation)
+            if step.last_failure is not None and isinstance(step.last_failure.error, AccessDenied):
+                # Twice, and it was allowed when the run began: somebody has taken the right away.
+                self._checker.settings.count_unjudged(f"a deletion by {step.client} was refused: {failure.error}")
+                self.refuse(step.client, DELETIONS, "this client may not delete snapshots any more")
+                return again
+            step.last_failure = failure
+        await self._judge_failure(step)
+        return outcome
+
+    async def _delete_once(self, step: Step, expectation: Expectation) -> Outcome[None]:
+        """Ask for a deletion; a failure is left for the caller to judge."""
+        snapshot, step.last_failure = expectation.snapshot or "", None
         outcome, _ = await self._operate(
             step,
             lambda _: self._snapshotter.delete_snapshot(snapshot),
             resolved={"snapshot": snapshot, "of": expectation.operation},
             deletes=[expectation.operation],
+            is_judged_later=True,
         )
         return outcome
 
@@ -414,7 +453,7 @@ class Engine:
                 is_exclusive=self._run.place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )
-            found = self._checker.judge_listing(listing, operation)
+            found = await self._checker.judge_listing(listing, operation)
             step.violations += found
             await self._checker.evidence.name_entries(found)
         return outcome
@@ -486,7 +525,7 @@ class Engine:
         """Have a client snapshot a tree of ours beside its own work. Whether it was acknowledged."""
         with acting_as(client):
             step = self._next_probe(actions.SnapshotRoot())
-            manifest = await scan_if_there(tree)
+            manifest = await self._checker.settings.kept_of(client, tree, await scan_if_there(tree))
             outcome, _ = await self._operate(
                 step,
                 lambda operation: self._snapshotter.create_snapshot(tree, operation),
@@ -495,6 +534,18 @@ class Engine:
             )
             self._forget_commands(step)
         return isinstance(outcome, Ok)
+
+    async def try_to_delete(self, client: str, expectation: Expectation) -> TargetError | None:
+        """Have a client delete one of its snapshots beside its own work. The error of the target, if there was one:
+        a refusal is for the caller to judge."""
+        with acting_as(client):
+            step = self._next_probe(actions.DeleteSnapshot(id=expectation.snapshot or "?"))
+            await self._delete_once(step, expectation)
+            failure = step.last_failure
+            if failure is not None and not isinstance(failure.error, AccessDenied):
+                await self._judge_failure(step)
+            self._forget_commands(step)
+        return None if failure is None else failure.error
 
     async def check_by_target(self) -> str | None:
         """Run the target's own check as the current client: its complaint, empty if it has none; None if it could not
@@ -506,7 +557,7 @@ class Engine:
             return ""
         if step.last_failure is not None and isinstance(step.last_failure.error, OperationPartial):
             return outcome.reason
-        self._judge_failure(step)
+        await self._judge_failure(step)
         return None
 
     async def is_full(self) -> bool:

@@ -17,6 +17,12 @@ _NEEDS_A_SNAPSHOT = (
     actions.DeleteRandomSnapshot,
 )
 
+DELETIONS = frozenset(
+    action.key
+    for action in (actions.DeleteSnapshot, actions.DeleteRandomSnapshot, actions.DeleteSnapshots, actions.Expire)
+)
+"""The actions that need the right to delete."""
+
 
 def asks_target(action: Action, client: str, ledger: Ledger) -> bool:
     """Whether this action, done by this client now, may ask the target for something. Otherwise it changes the client's

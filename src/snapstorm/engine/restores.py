@@ -73,15 +73,15 @@ class Restores:
         if step.last_failure is None:
             return outcome
         if isinstance(step.last_failure.error, OperationTimedOut) or self._operations.is_excused(step):
-            self._operations.judge_failure(step)
+            await self._operations.judge_failure(step)
             return outcome
         again = await once()
         if isinstance(again, (Ok, NoOp)):
-            self._operations.judge_failure(step)
+            await self._operations.judge_failure(step)
             return again
         operation, error = step.last_failure.operation, step.last_failure.error
         if self._operations.is_excused(step) or self._operations.is_refused_by_design(error):
-            self._operations.judge_failure(step)
+            await self._operations.judge_failure(step)
             return again
         if expectation.tainted_by is not None:
             self._run.note_tainted(expectation)

@@ -129,7 +129,7 @@ def client_name(number: int) -> str:
     return f"client-{number}{OUR_HOST}"
 
 
-def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
+def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> TargetPlace:
     stored = testbed.ledger.fact(REPOSITORY_FACT)
     if testbed.ledger.fact("repository_id") is None:
         # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
@@ -138,6 +138,7 @@ def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
     return TargetPlace(
         testbed=testbed.id,
         directory=testbed.directory,
+        workdir=workdir,
         secrets=testbed.secrets,
         mode=options.mode,
         clients_ahead=[client_name(number) for number in range(1, options.clients_ahead + 1)],

@@ -33,4 +33,6 @@ async def keep(selection: Selection, tree: Manifest, root: Path) -> Manifest:
     try:
         return await run_file_work(selection.keep, tree, _Tree(root))
     except (OSError, ValueError) as error:
-        raise HarnessError(f"a file with ignore rules below {root} can't be used: {error}; mend or remove it") from error
+        raise HarnessError(
+            f"a file with ignore rules below {root} can't be used: {error}; mend or remove it"
+        ) from error

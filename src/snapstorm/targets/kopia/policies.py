@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import PurePosixPath
@@ -234,12 +234,8 @@ class Policies:
             if (target.host, target.user_name) == (host, user) and target.path.startswith(prefix):
                 yield policy
 
-    def changes(self, before: Policies, source: str) -> Sequence[str]:
-        """In words, which settings of a source are not what they were."""
-        old, new = before._told(source), self._told(source)
-        return [f"{name} was {old[name]}, is {new[name]}" for name in new if new[name] != old[name]]
-
-    def _told(self, source: str) -> dict[str, str]:
+    def settings(self, source: str) -> Mapping[str, str]:
+        """What applies to a source and is expected, by names for people."""
         now = self.of(source)
         root = now.selection.root
         return {
@@ -251,7 +247,6 @@ class Policies:
             "ignore-identical-snapshots": str(now.ignores_identical).lower(),
             "retention": "keeps all" if now.keeps_all else "expires snapshots",
             "what policies of directories below it say": repr(sorted(now.selection.below.items())),
-            "what can't be judged": json.dumps(list(self.refusals(source))),
         }
 
 
