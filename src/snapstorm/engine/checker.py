@@ -6,7 +6,7 @@ directory, in that order of importance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import RestoreVerified, ViolationFound
-from snapstorm.model.expectations import Expectation, Finding, Listing, ListingJudgement, judge_listing
+from snapstorm.model.expectations import IN_DOUBT, Expectation, Finding, Listing, ListingJudgement, judge_listing
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.judging import (
     OPEN_STATES,
@@ -273,11 +273,14 @@ class Checker:
         return self._report_all(judged, client, operation)
 
     async def judge_unsaved(
-        self, tree: Manifest, latest: Expectation | None, *, client: str, operation: str
+        self, tree: Manifest, source: str, settle: Callable[[], Awaitable[object]], client: str, operation: str
     ) -> list[Violation]:
         """Hold a tree that was not saved, because it is said to equal the latest snapshot of its source, against what
-        that one promises."""
+        that one promises. Where it is in doubt which one that is, `settle` finds out first."""
         run = self._run
+        if run.ledger.expectations(client, IN_DOUBT, source=source):
+            await settle()
+        latest = run.ledger.latest_live(client, source)
         promise = promise_of(tree, run.capabilities)
         promised = Manifest(()) if latest is None else run.ledger.manifest(latest.manifest)
         found = judge_unsaved(tree, promised, run.capabilities)

@@ -16,9 +16,10 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.engine.checker import Checker, Comparison
+from snapstorm.engine.deletions import Deletions
 from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
 from snapstorm.engine.operations import Operations
-from snapstorm.engine.possible import DELETIONS, can_act
+from snapstorm.engine.possible import Refusals, can_act
 from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
@@ -28,14 +29,13 @@ from snapstorm.engine.storage import StorageMark
 from snapstorm.engine.sweep import Sweep
 from snapstorm.errors import AccessDenied, NoSpaceError, OperationPartial, TargetError
 from snapstorm.faults.base import InFlight
-from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
-from snapstorm.model.guarantees import Guarantee, Violation
-from snapstorm.model.manifest import EntryType, Manifest, path_as_text
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Server, Snapshotter
 from snapstorm.plan.generator import MadeActions, choose
@@ -76,8 +76,8 @@ class Engine:
         self._made = MadeActions({})
         """The actions of the options that were given last, which are the same through a scenario."""
         self._probes = 0
-        self._refused: dict[str, tuple[frozenset[str], str]] = {}
-        """By client: the keys of actions that it may not do, and why."""
+        self.refusals = Refusals(server.refused_actions)
+        """What is not possible here, of all clients or of one."""
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
         self._storage_mark = StorageMark(server)
@@ -87,6 +87,7 @@ class Engine:
         self._judge_failure = self._operations.judge_failure
         self.restores = Restores(run, self._operations, checker, writer, snapshotter, self.source)
         self._restore = self.restores.restore
+        self._deletions = Deletions(self._operations, checker, snapshotter, self.refusals)
         self._report = self._operations.report
         self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
             actions.SnapshotRoot: self._snapshot_root,
@@ -159,18 +160,7 @@ class Engine:
     def can_act(self, action: Action) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
         client = current_client()
-        return not self._why_refused(client, action) and can_act(action, client, self._writer, self._run.ledger)
-
-    def refuse(self, client: str, keys: frozenset[str], why: str) -> None:
-        """From now on this client does none of these actions."""
-        self._refused[client] = (keys, why)
-
-    def _why_refused(self, client: str, action: Action) -> str:
-        """Why a client can't do this here; empty if it can."""
-        if action.key in self._server.refused_actions:
-            return "it is not possible on this server"
-        keys, why = self._refused.get(client, (frozenset(), ""))
-        return why if action.key in keys else ""
+        return not self.refusals.why(client, action) and can_act(action, client, self._writer, self._run.ledger)
 
     # The frame around every action.
 
@@ -227,7 +217,7 @@ class Engine:
         return await self._perform_drawn(step)
 
     async def _perform_drawn(self, step: Step) -> Outcome[Any]:
-        if why := self._why_refused(step.client, step.action):
+        if why := self.refusals.why(step.client, step.action):
             return NoOp(why)
         if isinstance(step.action, FileAction):
             return await self._apply(step, step.action)
@@ -283,7 +273,8 @@ class Engine:
                 snapshot_of=lambda receipt: receipt.id,
             )
         if isinstance(outcome, NoOp):
-            step.violations += await self._judge_unsaved(step, manifest, source, operation)
+            settle, where = functools.partial(self._list, step, is_quiescent=True), path_as_text(source)
+            step.violations += await self._checker.judge_unsaved(manifest, where, settle, step.client, operation)
         if not isinstance(outcome, Ok):
             return outcome
         damage = self._run.weather.damage(began_seconds)
@@ -295,15 +286,6 @@ class Engine:
             receipt, manifest, client=step.client, operation=operation, began_seconds=began_seconds
         )
         return Ok(TakenSnapshot(receipt.id, manifest))
-
-    async def _judge_unsaved(self, step: Step, manifest: Manifest, source: Path, operation: str) -> Sequence[Violation]:
-        """Hold a tree that was not saved, being the same as the latest snapshot of its source, against that one. If one
-        is in doubt that may be it, a listing settles that first."""
-        doubtful = self._run.ledger.expectations(step.client, IN_DOUBT, source=path_as_text(source))
-        if doubtful:
-            await self._list(step, is_quiescent=True)
-        latest = self._run.ledger.latest_live(step.client, path_as_text(source))
-        return await self._checker.judge_unsaved(manifest, latest, client=step.client, operation=operation)
 
     # Restores.
 
@@ -383,32 +365,7 @@ class Engine:
 
     async def _delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
         step.redo = self._delete_another
-        outcome = await self._delete_once(step, expectation)
-        failure = step.last_failure
-        if failure is None:
-            return outcome
-        if self._checker.settings.are_set_by_others and isinstance(failure.error, AccessDenied):
-            again = await self._delete_once(step, expectation)
-            if step.last_failure is not None and isinstance(step.last_failure.error, AccessDenied):
-                # Twice, and it was allowed when the run began: somebody has taken the right away.
-                self._checker.settings.count_unjudged(f"a deletion by {step.client} was refused: {failure.error}")
-                self.refuse(step.client, DELETIONS, "this client may not delete snapshots any more")
-                return again
-            step.last_failure = failure
-        await self._judge_failure(step)
-        return outcome
-
-    async def _delete_once(self, step: Step, expectation: Expectation) -> Outcome[None]:
-        """Ask for a deletion; a failure is left for the caller to judge."""
-        snapshot, step.last_failure = expectation.snapshot or "", None
-        outcome, _ = await self._operate(
-            step,
-            lambda _: self._snapshotter.delete_snapshot(snapshot),
-            resolved={"snapshot": snapshot, "of": expectation.operation},
-            deletes=[expectation.operation],
-            is_judged_later=True,
-        )
-        return outcome
+        return await self._deletions.delete(step, expectation)
 
     async def _delete_another(self, step: Step) -> Outcome[Any]:
         """Delete a snapshot taken for it: what was to be deleted when the deletion timed out may be gone by now."""
@@ -540,7 +497,7 @@ class Engine:
         a refusal is for the caller to judge."""
         with acting_as(client):
             step = self._next_probe(actions.DeleteSnapshot(id=expectation.snapshot or "?"))
-            await self._delete_once(step, expectation)
+            await self._deletions.ask(step, expectation)
             failure = step.last_failure
             if failure is not None and not isinstance(failure.error, AccessDenied):
                 await self._judge_failure(step)
@@ -620,9 +577,3 @@ def _joined(root: Path, path: bytes) -> Path:
 
 def _as_text(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
-
-
-def clear_restores(workdir: Path) -> None:
-    """Remove what restores a killed run left. For use when nothing of it runs any more."""
-    for directory in workdir.glob("*/restores"):
-        remove_tree(directory)

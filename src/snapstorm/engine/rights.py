@@ -43,7 +43,7 @@ class Rights:
             return  # It could not be taken, which was judged.
         if isinstance(await self._engine.try_to_delete(client, tried), AccessDenied):
             self._without.append(client)
-            self._engine.refuse(client, DELETIONS, "this client may not delete snapshots")
+            self._engine.refusals.add(client, DELETIONS, "this client may not delete snapshots")
             self._run.note(
                 f"{client} may not delete snapshots: it does no deletions and no expiries, and at the end of the run a "
                 "deletion must be refused"

@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from snapstorm.engine.cleaner import clear_restores
 from snapstorm.engine.control import Control
 from snapstorm.engine.copies import make_from_copy
-from snapstorm.engine.engine import clear_restores
 from snapstorm.engine.multiclient import OUR_HOST
 from snapstorm.engine.options import HarnessOptions
 from snapstorm.engine.persistence import REPOSITORY_FACT

@@ -80,8 +80,13 @@ class SettingsWatch:
             return False
         await self.have_changed(expectation.client)
         is_in_doubt = self._run.ledger.expectations_of_operations([expectation.operation])[0].is_promise_in_doubt
-        if is_in_doubt:
+        if is_in_doubt and expectation.client in self._changed:
             self.count_unjudged(f"snapshot {expectation.snapshot} of {expectation.client}")
+        elif is_in_doubt:
+            self._run.note(
+                f"snapshot {expectation.snapshot} of {expectation.client} is not judged: settings were changed when an "
+                "earlier run took it"
+            )
         return is_in_doubt
 
     def count_unjudged(self, what: str) -> None:
