@@ -44,6 +44,8 @@ action = "expire"
 keep_latest = 1
 """
 
+WITHOUT_DELETIONS = SCENARIO.partition('[[steps]]\naction = "delete-random-snapshot"')[0]
+
 DROPS_A_KEPT_FILE = """
 if argv[:2] == ["snapshot", "create"] and "/data" in argv[-1]:
     source = pathlib.Path(argv[-1])
@@ -69,9 +71,19 @@ if argv[:2] == ["snapshot", "delete"] and USER == "alice@laptop" and nth(2):
     sys.exit(0)
 """
 
-CHANGES_THE_LIMIT = """
-if argv[:2] == ["snapshot", "create"] and "/data" in argv[-1] and nth(3):
-    run(["policy", "set", USER, "--max-file-size=10000"])
+CHANGES_POLICIES = """
+if argv[:2] == ["snapshot", "create"] and argv[-1].endswith("/data"):
+    counter = counter.with_name("count-" + USER)
+    if nth(2) and USER == "alice@laptop":
+        run(["policy", "set", USER, "--max-file-size=10000"])
+    elif counter.stat().st_size == 2:
+        run(["policy", "set", USER + ":" + argv[-1], "--keep-latest=1"])
+"""
+"""Alice's limit, and Bob's retention, before each one's second snapshot of all files."""
+
+TAKES_A_RIGHT_AWAY = """
+if argv[:2] == ["snapshot", "delete"] and USER == "bob@tower" and not nth(1):
+    sys.exit("error deleting manifest: access denied")
 """
 
 WHO = """
@@ -86,9 +98,9 @@ async def as_operator(theirs: Operated, *words: str) -> None:
     await theirs.server.refresh()
 
 
-async def run_scenario(theirs: Operated, bed: Path, *words: str | Path) -> Ran:
+async def run_scenario(theirs: Operated, bed: Path, *words: str | Path, scenario: str = SCENARIO) -> Ran:
     config = bed.with_suffix(".toml")
-    config.write_text(SCENARIO)
+    config.write_text(scenario)
     return await run("run", "--config", config, *theirs.words(bed), *words, "--yes", "--seed", "18", "--json")
 
 
@@ -98,7 +110,7 @@ def broken(ran: Ran) -> set[str]:
 
 
 async def judged_again(bed: Path) -> dict[str, Any]:
-    return (await run("recheck", "1", "--testbed", bed, "--json")).json
+    return (await run("recheck", f"{bed}:1", "--json")).json
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -158,21 +170,29 @@ async def test_rights_are_found_out_and_held_to(scratch: Path, wrapper: Callable
 async def test_a_change_of_settings_leaves_unjudged_what_rests_on_it(
     scratch: Path, wrapper: Callable[..., Path]
 ) -> None:
-    """A limit that changes while a snapshot is taken is no violation and no pass; the next run goes on from there. A
-    setting under which nothing can be judged is refused before anything is made."""
+    """A limit, retention or right that changes while snapshots are taken is no violation and no pass; the next run goes
+    on from there. A setting under which nothing can be judged is refused before anything is made."""
     async with operated(scratch) as theirs:
-        changed = await run_scenario(theirs, scratch / "bed", "--kopia", wrapper(WHO + CHANGES_THE_LIMIT))
+        bed = scratch / "bed"
+        changed = await run_scenario(
+            theirs, bed, "--kopia", wrapper(WHO + CHANGES_POLICIES), scenario=WITHOUT_DELETIONS
+        )
         assert changed.status == 4, changed.stderr
         assert "settings of the server were changed" in changed.json["reason"]
-        assert [note for note in changed.json["notes"] if "max-file-size was 0, is 10000" in note]
-        assert (await judged_again(scratch / "bed"))["violations"] == []
-        (scratch / "count").write_text("." * 100)
-        after = await run_scenario(theirs, scratch / "bed")
+        notes = "\n".join(changed.json["notes"])
+        assert "max-file-size was 0, is 10000" in notes
+        assert "retention was keeps all, is expires snapshots" in notes
+        assert (await judged_again(bed))["violations"] == []
+
+        after = await run_scenario(theirs, bed)
         assert after.status == 0, after.stderr
+
+        denied = await run_scenario(theirs, scratch / "denied", "--kopia", wrapper(WHO + TAKES_A_RIGHT_AWAY))
+        assert denied.status == 4, denied.stderr
+        assert "a deletion by bob@tower was refused" in "\n".join(denied.json["notes"])
 
         await as_operator(theirs, "policy", "set", "--global", "--ignore-file-errors=true")
         refused = await run_scenario(theirs, scratch / "refused")
         assert refused.status == 3
-        last = refused.stderr.splitlines()[-1]
-        assert "the policy of (global) sets --ignore-file-errors" in last
+        assert "the policy of (global) sets --ignore-file-errors" in refused.stderr.splitlines()[-1]
         assert not (scratch / "refused").exists()

@@ -284,8 +284,7 @@ class Checker:
         promise = promise_of(tree, run.capabilities)
         promised = Manifest(()) if latest is None else run.ledger.manifest(latest.manifest)
         found = judge_unsaved(tree, promised, run.capabilities)
-        if found and await self.settings.have_changed(client):
-            self.settings.count_unjudged(f"{operation} saved nothing, although its tree has changed")
+        if found and await self.settings.may_explain(client, f"{operation} saved nothing, and its tree has changed"):
             return []
         observed = RestoreObservation(
             of="" if latest is None else latest.operation,

@@ -17,7 +17,6 @@ from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Failure, Redo, Step, Suspect
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import (
-    AccessDenied,
     NoSpaceError,
     NotSaved,
     OperationFailed,
@@ -156,8 +155,7 @@ class Operations:
         if self.is_refused_by_design(error):
             self._run.note_refusal(error)
             return
-        if isinstance(error, AccessDenied) and await self._checker.settings.have_changed(step.client):
-            self._checker.settings.count_unjudged(f"{step.action.key} of {step.client} was refused: {error}")
+        if await self._checker.settings.may_explain(step.client, f"{step.action.key} of {step.client} failed: {error}"):
             return
         self.report(
             step,

@@ -86,10 +86,13 @@ class Restores:
         if expectation.tainted_by is not None:
             self._run.note_tainted(expectation)
             return again
+        words = f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}"
+        if await self._checker.settings.may_explain(step.client, words):
+            return again
         self._operations.report(
             step,
             Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
-            f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}",
+            words,
             snapshot=expectation.snapshot,
             expectation=expectation.operation,
             operation=operation,

@@ -89,6 +89,14 @@ class SettingsWatch:
             )
         return is_in_doubt
 
+    async def may_explain(self, client: str, what: str) -> bool:
+        """Whether a change of a client's settings during the run may be why something failed, which is then not
+        judged."""
+        has_changed = await self.have_changed(client)
+        if has_changed:
+            self.count_unjudged(what)
+        return has_changed
+
     def count_unjudged(self, what: str) -> None:
         """Count something that differs and is not judged, and name the first."""
         self._run.tally.settings_unjudged += 1

@@ -175,10 +175,10 @@ class OperatorServer:
                 raise HarnessError(f"the rights and policies of {user} can't be read: {error}") from error
 
     async def _keep_all(self, user: str) -> None:
-        """Have retention keep all snapshots of this user's trees: a policy of the directory above them."""
+        """Have retention keep all snapshots of this user's files; directories in them inherit that."""
         if self._policy_of(user).keeps_all:
             return
-        target = f"{user}:{self._directory_of(user)}"
+        target = f"{user}:{self._source_of(user)}"
         completed = await self.kopia.set_retention(self._actor(user), target, KEEP_ALL)
         try:
             answers.check(completed, "policy set", OperationFailed)
@@ -191,14 +191,14 @@ class OperatorServer:
         except TargetError as error:
             raise HarnessError(f"retention of {target} could not be set: {error}") from error
         if not self._policy_of(user).keeps_all:
-            raise HarnessError(f"another policy than that of {target} has retention expire its snapshots; remove it")
+            raise HarnessError(f"retention of {target} was set to keep all, and does not; look at its policies")
 
     async def read_settings(self, client: str) -> None:
         """Read what applies to this client's trees and may change. It is used from now on.
 
         Raises HarnessError for what no run can be judged under, TargetError where it can't be read.
         """
-        actor, source = self._actor(client), str(self._directory_of(client) / "data")
+        actor, source = self._actor(client), str(self._source_of(client))
         try:
             allowed = await self.kopia.ask_whether_may_expire(actor, f"{client}:{source}")
             answers.check(allowed, "asking for the right to add snapshots", OperationFailed)
@@ -214,7 +214,7 @@ class OperatorServer:
 
     def settings(self, client: str) -> Mapping[str, str]:
         """What applies to this client's trees and may change, as it was read last."""
-        return self.policies[client].settings(str(self._directory_of(client) / "data"))
+        return self.policies[client].settings(str(self._source_of(client)))
 
     def unknown_settings(self, client: str) -> Sequence[str]:
         """Settings of this client's policies of which we don't know what they do."""
@@ -225,11 +225,11 @@ class OperatorServer:
         return await keep(self.policies[client].of(str(source)).selection, tree, source)
 
     def _policy_of(self, user: str) -> SourcePolicy:
-        return self.policies[user].of(str(self._directory_of(user) / "data"))
+        return self.policies[user].of(str(self._source_of(user)))
 
-    def _directory_of(self, user: str) -> Path:
-        """Everything that this user takes snapshots of is below it."""
-        return self.place.work / user
+    def _source_of(self, user: str) -> Path:
+        """This user's files."""
+        return self.place.work / user / "data"
 
     def _actor(self, client: str) -> Actor:
         return Actor(self.place.client(client), self.access.password_by_user.get(client, ""))
