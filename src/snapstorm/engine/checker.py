@@ -284,7 +284,9 @@ class Checker:
         promise = promise_of(tree, run.capabilities)
         promised = Manifest(()) if latest is None else run.ledger.manifest(latest.manifest)
         found = judge_unsaved(tree, promised, run.capabilities)
-        if found and await self.settings.may_explain(client, f"{operation} saved nothing, and its tree has changed"):
+        is_in_doubt = bool(found) and latest is not None and await self.settings.leaves_unjudged(latest)
+        words = f"{operation} saved nothing, and its tree has changed"
+        if is_in_doubt or (found and await self.settings.may_explain(client, words)):
             return []
         observed = RestoreObservation(
             of="" if latest is None else latest.operation,
