@@ -106,16 +106,16 @@ class SettingsWatch:
     def _compare(self, client: str, settings: Mapping[str, str]) -> Sequence[str]:
         """Hold a reading against the one before it, and remember it. In words, what has changed."""
         ledger = self._run.ledger
-        known = json.loads(ledger.fact(_FACT + client) or "null")
-        changes = list[str]()
-        if known is not None:
+        stored, changes = ledger.fact(_FACT + client), list[str]()
+        if stored is not None:
+            known = json.loads(stored)
             before = known["settings"]
             changes = [
                 f"{name} was {before.get(name)}, is {value}"
                 for name, value in settings.items()
                 if before.get(name) != value
             ]
-        if changes:
-            ledger.doubt_promises(client, known["tick"])
+            if changes:
+                ledger.doubt_promises(client, known["tick"])
         ledger.set_fact(_FACT + client, json.dumps({"tick": ledger.next_tick(), "settings": dict(settings)}))
         return changes

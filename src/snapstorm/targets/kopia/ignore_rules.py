@@ -275,15 +275,14 @@ _CLASSES: dict[str, Callable[[str], bool]] = {
 
 def _match(tokens: Sequence[_Token], at: int, path: str, position: int) -> _Match:
     """Match the tokens from `at` on against the path from `position` on, to its end."""
-    began = position
     while at < len(tokens):
         token = tokens[at]
         if token is _Wild.STAR or token is _Wild.STARS:
             if token is _Wild.STAR and at + 1 < len(tokens) and tokens[at + 1] == "/":
-                slash = path.find("/", position)
-                if slash < 0 or slash == began:  # Here, where Kopia begins to match, a star does not stand for nothing.
+                position = path.find("/", position)  # It takes all of a directory's name.
+                if position < 0:
                     return _Match.NO
-                at, position = at + 1, slash
+                at += 1
                 continue
             return _match_star(tokens, at, path, position)
         if position >= len(path):
