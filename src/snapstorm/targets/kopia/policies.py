@@ -48,7 +48,7 @@ SETTINGS: Mapping[str, Role] = {
     "files.ignoreCacheDirs": Role.EXPECTED,
     "files.maxFileSize": Role.EXPECTED,
     "files.oneFileSystem": Role.EXPECTED,
-    # Without effect on what is kept (measured: parents' rules apply all the same).
+    # Without effect on what is kept: rules of parents apply all the same (`ignorefs.go`).
     "files.noParentIgnore": Role.HARMLESS,
     "files.noParentDotFiles": Role.HARMLESS,
     # A file that can't be read is left out with exit status 0: a loss could not be told from what was asked for.
