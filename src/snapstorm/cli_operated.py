@@ -42,7 +42,8 @@ def check_consent(operator: OperatorAccess, *, yes: bool) -> None:
     users = ", ".join(operator.users)
     print(
         f"This writes to the Kopia server {operator.address.url}: as {users} it takes, restores and deletes snapshots "
-        "of files that it makes below the testbed, sets the retention of just these paths, and tries a wrong password. "
+        "of files that it makes below the testbed, sets the retention of just these paths, and tries a wrong password "
+        "and, for users without the right, a deletion of its own. "
         "Snapshots that it did not take are not touched; those that it leaves are for the next run.",
         file=sys.stderr,
     )

@@ -68,6 +68,10 @@ class VersionRefused(OperationFailed):
     """The target refused the version that asked, by design: the repository needs a newer one. No violation."""
 
 
+class NotSaved(OperationFailed):
+    """The target says that a tree equals its latest snapshot, and that it has been set to save none then."""
+
+
 class OperationUnknown(TargetError):
     """The operation may or may not have happened: its process failed, was killed, or its answer made no sense."""
 

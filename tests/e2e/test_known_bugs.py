@@ -45,7 +45,9 @@ def test_a_bug_shows_in_just_the_versions_that_have_it(key: str, own_temporary: 
     assert not list(own_temporary.iterdir())
 
 
-@pytest.mark.parametrize(("key", "seen"), [("4560", "pass"), ("#5564", "restored-exactly")])
+@pytest.mark.parametrize(
+    ("key", "seen"), [("4560", "pass"), ("#5564", "restored-exactly"), ("root-unsaved", "partial-is-reported")]
+)
 def test_a_version_has_what_it_is_known_to_have(key: str, seen: str, own_temporary: Path) -> None:
     """One that was mended, and one that was not."""
     ran = snapstorm("known-bugs", key, "--kopia", find_version("0.23.1"))

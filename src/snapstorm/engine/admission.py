@@ -16,8 +16,20 @@ from snapstorm.errors import HarnessError, TargetError
 class Admission:
     """Lets the clients of one run in, each once."""
 
-    def __init__(self, run: Run, snapshotter: MultiClientSnapshotter, writer: MultiClientFileWriter) -> None:
+    def __init__(
+        self,
+        run: Run,
+        snapshotter: MultiClientSnapshotter,
+        writer: MultiClientFileWriter,
+        *,
+        on_connected: Callable[[str], None],
+        before_work: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """`on_connected` is called for each client once it is connected, `before_work` awaited for each before it may
+        begin."""
         self._run = run
+        self._on_connected = on_connected
+        self._before_work = before_work
         self._snapshotter = snapshotter
         self._writer = writer
         self.connected: list[str] = []
@@ -68,6 +80,7 @@ class Admission:
             arrivals.have_files(name)
 
         await together([functools.partial(self._connect, name), give_files] if is_new else [give_files])
+        await self._before_work(name)
         arrivals.arrive(name)
 
     @contextmanager
@@ -90,6 +103,7 @@ class Admission:
     async def _connect(self, name: str) -> None:
         with _without_it_no_run(f"{name} could not be connected"):
             await self._snapshotter.connect(name)
+        self._on_connected(name)
 
     async def _open(self, name: str) -> None:
         """Have a client's files known."""

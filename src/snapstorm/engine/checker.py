@@ -6,7 +6,7 @@ directory, in that order of importance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +16,24 @@ from snapstorm.engine.dating import Dating
 from snapstorm.engine.evidence import Evidence, RestoredTree
 from snapstorm.engine.explained import as_document, explain
 from snapstorm.engine.run import Run
+from snapstorm.engine.settings import SettingsWatch
 from snapstorm.filesystem.scanner import scan_if_there
+from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import RestoreVerified, ViolationFound
-from snapstorm.model.expectations import Expectation, Listing, ListingJudgement, judge_listing
+from snapstorm.model.expectations import IN_DOUBT, Expectation, Finding, Listing, ListingJudgement, judge_listing
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.judging import (
     OPEN_STATES,
     concerned,
     describe_restore,
+    describe_unsaved,
     digest_of,
     fingerprint_of,
     guarantee_of,
     judge_receipt,
     judge_restored,
+    judge_unsaved,
     promise_of,
     tagged_operations,
 )
@@ -63,6 +67,7 @@ class Checker:
         """`server`: who is asked what is stored of a file that came back wrong."""
         self._run = run
         self.evidence = Evidence(run, server)
+        self.settings = SettingsWatch(run, server)
         self._dating = Dating(run.ledger, run.number)
         self._has_noted_unknown_runs = False
         self._has_noted_partial = False
@@ -130,6 +135,11 @@ class Checker:
             restored = await scan_if_there(tree, is_small=promise.wanted.is_small)
         is_partial = expectation.failed_entries > 0
         found = judge_restored(promise, restored, is_partial=is_partial)
+        if found and await self.settings.leaves_unjudged(expectation):
+            comparison = Comparison(
+                expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored
+            )
+            return comparison, []
         if is_partial:
             self._note_partial(expectation)
         observed = RestoreObservation(
@@ -241,21 +251,60 @@ class Checker:
 
     # Snapshots and listings.
 
-    def judge_receipt(
+    async def judge_receipt(
         self, receipt: SnapshotReceipt, manifest: Manifest, *, client: str, operation: str, began_seconds: float
     ) -> list[Violation]:
         """Hold what the target says that it took, and when, against what was there, and the clock. It was asked for at
         `began_seconds` of the run's clock."""
         is_id_of_another = self._run.ledger.is_id_of_another(receipt.id, operation)
         self._watch_clock()
-        judged = judge_receipt(
+        findings = judge_receipt(
             receipt,
             manifest.counts,
             operation,
             is_id_of_another=is_id_of_another,
             span=self._dating.span(began_seconds, self._run.now_seconds()),
         )
+        judged = list(findings)  # Before what it says is remembered.
         self._dating.said.acknowledge(operation, receipt.particulars)
+        if judged and await self.settings.leaves_unjudged(*self._run.ledger.expectations_of_operations([operation])):
+            self._run.ledger.forget_observation(operation)
+            return []
+        return self._report_all(judged, client, operation)
+
+    async def judge_unsaved(
+        self, tree: Manifest, source: str, settle: Callable[[], Awaitable[object]], client: str, operation: str
+    ) -> list[Violation]:
+        """Hold a tree that was not saved, because it is said to equal the latest snapshot of its source, against what
+        that one promises. Where it is in doubt which one that is, `settle` finds out first."""
+        run = self._run
+        if run.ledger.expectations(client, IN_DOUBT, source=source):
+            await settle()
+        latest = run.ledger.latest_live(client, source)
+        promise = promise_of(tree, run.capabilities)
+        promised = Manifest(()) if latest is None else run.ledger.manifest(latest.manifest)
+        found = judge_unsaved(tree, promised, run.capabilities)
+        is_in_doubt = bool(found) and latest is not None and await self.settings.leaves_unjudged(latest)
+        words = f"{operation} saved nothing, and its tree has changed"
+        if is_in_doubt or (found and await self.settings.may_explain(client, words)):
+            return []
+        observed = RestoreObservation(
+            of="" if latest is None else latest.operation,
+            snapshot="" if latest is None else latest.snapshot or "",
+            sub_path=b"",
+            is_damaged=False,
+            is_adopted=False,
+            is_partial=False,
+            capabilities=run.capabilities.as_json,
+            digest=b"" if found else digest_of(promise.wanted, promise.capabilities),
+            promised=tree.encoded if found else b"",
+            restored=promised.encoded if found else b"",
+        )
+        run.ledger.observe(operation, ObservationKind.UNSAVED, encode_restore(observed))
+        return self._report_all(describe_unsaved(found, observed.snapshot or None, operation), client, operation)
+
+    def _report_all(self, findings: Iterable[Finding], client: str, operation: str) -> list[Violation]:
+        """Report what a creation has shown."""
         found = [
             self.report(
                 finding.guarantee,
@@ -265,7 +314,7 @@ class Checker:
                 expectation=operation,
                 operation=operation,
             )
-            for finding in judged
+            for finding in findings
         ]
         return [violation for violation in found if violation is not None]
 
@@ -285,7 +334,7 @@ class Checker:
                 "they are not judged"
             )
 
-    def judge_listing(self, listing: Listing, operation: str | None) -> list[Violation]:
+    async def judge_listing(self, listing: Listing, operation: str | None) -> list[Violation]:
         """Hold a listing against what its client must see; settle the doubts that it settles."""
         ledger = self._run.ledger
         of_client = {found.operation: found for found in ledger.expectations(listing.client, OPEN_STATES)}
@@ -297,6 +346,7 @@ class Checker:
                 ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))
         ledger.settle(judgement.settled)
         self._note_of_unknown_runs(judgement.of_unknown_runs)
+        findings = await self._judged_findings(listing, judgement.findings, operation)
         found = [
             self.report(
                 finding.guarantee,
@@ -307,9 +357,37 @@ class Checker:
                 operation=operation,
                 texts={"listing.json": msgspec.json.format(msgspec.json.encode(listing.entries)).decode()},
             )
-            for finding in judgement.findings
+            for finding in findings
         ]
         return [violation for violation in found if violation is not None]
+
+    async def _judged_findings(
+        self, listing: Listing, findings: Sequence[Finding], operation: str | None
+    ) -> Sequence[Finding]:
+        """Of what a listing shows, what is judged. Where settings were changed, retention or rights may be why a
+        snapshot is not listed: from then on it is in doubt, until a listing shows it."""
+        ledger = self._run.ledger
+        missing = [finding for finding in findings if finding.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+        if not missing or operation is None or not await self.settings.have_changed(listing.client):
+            return findings
+        ledger.forget_observation(operation)
+        for finding in missing:
+            self.settings.count_unjudged(finding.detail)
+        doomed = [finding.operation for finding in missing if finding.operation is not None]
+        ledger.begin_operation(
+            operation=(doubting := f"{operation}-doubt"),
+            run_number=self._run.number,
+            client=listing.client,
+            step=0,
+            action=ListSnapshots.key,
+            options="{}",
+            began_seconds=self._run.now_seconds(),
+            resolved={"deletes": doomed},
+            deletes=doomed,
+            is_own=True,
+        )
+        ledger.end_operation(doubting, outcome="unknown", reason="settings were changed", seconds=0.0)
+        return [finding for finding in findings if finding not in missing]
 
 
 def _below(sub_path: bytes, path: bytes) -> bytes:

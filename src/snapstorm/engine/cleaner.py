@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import plain_task_group
 from snapstorm.filesystem.bulk_removal import remove_many_trees
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.threads import Urgency
@@ -69,3 +69,9 @@ async def cleaning(run: Run, user: UsesCleaner, runner: ProcessRunner) -> AsyncI
     async with plain_task_group() as group:
         user.cleaner = Cleaner(run, group, runner)
         yield
+
+
+def clear_restores(workdir: Path) -> None:
+    """Remove what restores a killed run left. For use when nothing of it runs any more."""
+    for directory in workdir.glob("*/restores"):
+        remove_tree(directory)

@@ -17,9 +17,11 @@ from anyio.lowlevel import checkpoint
 
 from snapstorm.engine.checker import Checker, Comparison
 from snapstorm.engine.choosing import Choosing
+from snapstorm.engine.deletions import Deletions
 from snapstorm.engine.multiclient import OUR_HOST, acting_as, current_client
 from snapstorm.engine.operations import Operations
-from snapstorm.engine.possible import can_act
+from snapstorm.engine.picking import LiveSnapshots
+from snapstorm.engine.possible import Refusals, can_act
 from snapstorm.engine.restores import Restores
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
@@ -27,7 +29,7 @@ from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Choice, Failure, Step, StepResult, Suspect, TakenSnapshot, kind_of
 from snapstorm.engine.storage import StorageMark
 from snapstorm.engine.sweep import Sweep, Swept
-from snapstorm.errors import NoSpaceError, OperationPartial
+from snapstorm.errors import AccessDenied, NoSpaceError, OperationPartial, TargetError
 from snapstorm.faults.base import InFlight
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.model import actions
@@ -75,8 +77,11 @@ class Engine:
         self._choosing = Choosing(run, self._room, server.refused_actions, self.can_act)
         self.deal = self._choosing.deal  # For whoever drives clients, to give `execute_random` their decks.
         self._probes = 0
+        self.refusals = Refusals(server.refused_actions)
+        """What is not possible here, of all clients or of one."""
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
+        self._picked = LiveSnapshots(run.ledger)
         self._storage_mark = StorageMark(server)
         self.source = SourceWatch(writer, checker)
         self._operations = Operations(run, checker, self._perform_drawn, self.source)
@@ -84,6 +89,7 @@ class Engine:
         self._judge_failure = self._operations.judge_failure
         self.restores = Restores(run, self._operations, checker, writer, snapshotter, self.source)
         self._restore = self.restores.restore
+        self._deletions = Deletions(self._operations, checker, snapshotter, self.refusals)
         self._report = self._operations.report
         self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
             actions.SnapshotRoot: self._snapshot_root,
@@ -159,9 +165,8 @@ class Engine:
 
     def can_act(self, action: Action) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
-        return action.key not in self._server.refused_actions and can_act(
-            action, current_client(), self._writer, self._run.ledger
-        )
+        client = current_client()
+        return not self.refusals.why(client, action) and can_act(action, client, self._writer, self._run.ledger)
 
     # The frame around every action.
 
@@ -218,8 +223,8 @@ class Engine:
         return await self._perform_drawn(step)
 
     async def _perform_drawn(self, step: Step) -> Outcome[Any]:
-        if step.action.key in self._server.refused_actions:
-            return NoOp("it is not possible on this server")
+        if why := self.refusals.why(step.client, step.action):
+            return NoOp(why)
         if isinstance(step.action, FileAction):
             return await self._apply(step, step.action)
         return await self._perform[type(step.action)](step, step.action)
@@ -261,6 +266,7 @@ class Engine:
         with self._run.meter.busy(Work.SCANNING):
             manifest = (await self.source.scan(step)).below(directory)
         source = _joined(self._writer.data_directory, directory)
+        manifest = await self._checker.settings.kept_of(step.client, source, manifest)
         began_seconds = self._run.now_seconds()
         async with self._room.reserved(manifest.bytes_total) as fits:
             if not fits:
@@ -272,6 +278,9 @@ class Engine:
                 creates=(path_as_text(source), self._run.capabilities.as_json, manifest),
                 snapshot_of=lambda receipt: receipt.id,
             )
+        if isinstance(outcome, NoOp):
+            settle, where = functools.partial(self._list, step, is_quiescent=True), path_as_text(source)
+            step.violations += await self._checker.judge_unsaved(manifest, where, settle, step.client, operation)
         if not isinstance(outcome, Ok):
             return outcome
         damage = self._run.weather.damage(began_seconds)
@@ -279,7 +288,7 @@ class Engine:
             self._run.ledger.taint(operation, damage.number)
         self._run.tally.snapshots_acknowledged += 1
         receipt = outcome.value
-        step.violations += self._checker.judge_receipt(
+        step.violations += await self._checker.judge_receipt(
             receipt, manifest, client=step.client, operation=operation, began_seconds=began_seconds
         )
         return Ok(TakenSnapshot(receipt.id, manifest))
@@ -287,17 +296,17 @@ class Engine:
     # Restores.
 
     async def _restore_snapshot(self, step: Step, action: actions.RestoreSnapshot) -> Outcome[Comparison]:
-        expectation = self._named_snapshot(step, action.id)
+        expectation = self._picked.named(step, action.id)
         if expectation is None:
             return NoOp(f"there is no live snapshot {action.id!r} of this client")
         return await self._restore(step, expectation)
 
     async def _restore_random_snapshot(self, step: Step, _: Action) -> Outcome[Comparison]:
-        expectation = self._random_snapshot(step)
+        expectation = self._picked.random(step)
         return NoOp("there is no live snapshot") if expectation is None else await self._restore(step, expectation)
 
     async def _restore_subpath(self, step: Step, _: Action) -> Outcome[Comparison]:
-        expectation = self._random_snapshot(step)
+        expectation = self._picked.random(step)
         if expectation is None:
             return NoOp("there is no live snapshot")
         entries = self._run.ledger.manifest(expectation.manifest).entries
@@ -317,37 +326,16 @@ class Engine:
             return NoOp("there is no live snapshot of the data directory")
         return await self._restore(step, step.draws.choice(candidates), adopt=True)
 
-    def _random_snapshot(self, step: Step) -> Expectation | None:
-        if step.choice is not None:
-            return self._chosen_snapshot(step, step.choice)
-        count = self._run.ledger.count_live(step.client)
-        return self._run.ledger.live_at(step.client, step.draws.randrange(count)) if count else None
-
-    def _chosen_snapshot(self, step: Step, choice: Choice) -> Expectation | None:
-        """The snapshot that a recorded step acted on, if it is live in this run, too."""
-        found = self._run.ledger.expectations_of_operations([choice.of or ""])
-        is_there = bool(found) and found[0].client == step.client and found[0].state is State.LIVE
-        return found[0] if is_there else None
-
-    def _named_snapshot(self, step: Step, name: str) -> Expectation | None:
-        if step.choice is not None:
-            return self._chosen_snapshot(step, step.choice)
-        if name == actions.LATEST:
-            count = self._run.ledger.count_live(step.client)
-            return self._run.ledger.live_at(step.client, count - 1) if count else None
-        found = self._run.ledger.expectation_of_snapshot(name)
-        return found if found and found.client == step.client and found.state is State.LIVE else None
-
     # Deletions.
 
     async def _delete_snapshot(self, step: Step, action: actions.DeleteSnapshot) -> Outcome[None]:
-        expectation = self._named_snapshot(step, action.id)
+        expectation = self._picked.named(step, action.id)
         if expectation is None:
             return NoOp(f"there is no live snapshot {action.id!r} of this client")
         return await self._delete(step, expectation)
 
     async def _delete_random_snapshot(self, step: Step, _: Action) -> Outcome[None]:
-        expectation = self._random_snapshot(step)
+        expectation = self._picked.random(step)
         return NoOp("there is no live snapshot") if expectation is None else await self._delete(step, expectation)
 
     async def _delete_snapshots(self, step: Step, action: actions.DeleteSnapshots) -> Outcome[None]:
@@ -361,15 +349,8 @@ class Engine:
         return outcome
 
     async def _delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
-        snapshot = expectation.snapshot or ""
         step.redo = self._delete_another
-        outcome, _ = await self._operate(
-            step,
-            lambda _: self._snapshotter.delete_snapshot(snapshot),
-            resolved={"snapshot": snapshot, "of": expectation.operation},
-            deletes=[expectation.operation],
-        )
-        return outcome
+        return await self._deletions.delete(step, expectation)
 
     async def _delete_another(self, step: Step) -> Outcome[Any]:
         """Delete a snapshot taken for it: what was to be deleted when the deletion timed out may be gone by now."""
@@ -414,7 +395,7 @@ class Engine:
                 is_exclusive=self._run.place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )
-            found = self._checker.judge_listing(listing, operation)
+            found = await self._checker.judge_listing(listing, operation)
             step.violations += found
             await self._checker.evidence.name_entries(found)
         return outcome
@@ -487,7 +468,7 @@ class Engine:
         """Have a client snapshot a tree of ours beside its own work. Whether it was acknowledged."""
         with acting_as(client):
             step = self._next_probe(actions.SnapshotRoot())
-            manifest = await scan_if_there(tree)
+            manifest = await self._checker.settings.kept_of(client, tree, await scan_if_there(tree))
             outcome, _ = await self._operate(
                 step,
                 lambda operation: self._snapshotter.create_snapshot(tree, operation),
@@ -496,6 +477,18 @@ class Engine:
             )
             self._forget_commands(step)
         return isinstance(outcome, Ok)
+
+    async def try_to_delete(self, client: str, expectation: Expectation) -> TargetError | None:
+        """Have a client delete one of its snapshots beside its own work. The error of the target, if there was one:
+        a refusal is for the caller to judge."""
+        with acting_as(client):
+            step = self._next_probe(actions.DeleteSnapshot(id=expectation.snapshot or "?"))
+            await self._deletions.ask(step, expectation)
+            failure = step.last_failure
+            if failure is not None and not isinstance(failure.error, AccessDenied):
+                await self._judge_failure(step)
+            self._forget_commands(step)
+        return None if failure is None else failure.error
 
     async def check_by_target(self, snapshot: str | None = None) -> str | None:
         """Run the target's own check as the current client, or of one snapshot past the server and all caches: its
@@ -511,7 +504,7 @@ class Engine:
             return ""
         if step.last_failure is not None and isinstance(step.last_failure.error, OperationPartial):
             return outcome.reason
-        self._judge_failure(step)
+        await self._judge_failure(step)
         return None
 
     async def is_full(self) -> bool:

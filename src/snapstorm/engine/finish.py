@@ -115,7 +115,7 @@ class Finisher:
         tally.sweep_verified += len(unverified) - len(still)
         known_lost = {violation.snapshot for violation in tally.known_violations}
         tally.sweep_unverified = sum(
-            found.snapshot not in known_lost and found.tainted_by is None
+            found.snapshot not in known_lost and found.tainted_by is None and not found.is_promise_in_doubt
             for found in self._run.ledger.expectations_of_operations(still)
         )
 

@@ -44,6 +44,7 @@ from snapstorm.engine.persistence import REPOSITORY_FACT, Persistence, persistin
 from snapstorm.engine.possible import asks_target
 from snapstorm.engine.replay import Board, drive_recorded
 from snapstorm.engine.result import RunResult
+from snapstorm.engine.rights import Rights
 from snapstorm.engine.room import Room
 from snapstorm.engine.run import Run
 from snapstorm.engine.set_up import (
@@ -113,10 +114,8 @@ class Harness:
         self._options = options
         self._snapshotter = MultiClientSnapshotter(server)
         self._writer = MultiClientFileWriter(self._make_writer)
-        self._admission = Admission(run, self._snapshotter, self._writer)
-        self._connected = self._admission.connected
-        self._clients_count = 0
         checker = Checker(run, server)
+        self._settings = checker.settings
         self.engine = Engine(
             run=run,
             writer=self._writer,
@@ -125,6 +124,16 @@ class Harness:
             checker=checker,
             room=Room(server, options.repository_bytes_max, run.note),
         )
+        self._rights = Rights(run, self.engine, checker)
+        self._admission = Admission(
+            run,
+            self._snapshotter,
+            self._writer,
+            on_connected=self._settings.begin,
+            before_work=self._rights.find_out,
+        )
+        self._connected = self._admission.connected
+        self._clients_count = 0
         self._hangs = Hangs(run, self.engine)
         self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker, self._hangs)
         self._aftermath = Aftermath(run, self.engine, server, checker, self._hangs)
@@ -319,10 +328,16 @@ class Harness:
             with self._run.part("locks", "trying what must be refused"):
                 check_sources = functools.partial(self.engine.source.check_all, self._connected)
                 await together(
-                    [functools.partial(self._finisher.try_locks, self._connected), check_sources, sweep.over.wait]
+                    [
+                        functools.partial(self._finisher.try_locks, self._connected),
+                        self._rights.try_all,
+                        check_sources,
+                        sweep.over.wait,
+                    ]
                 )
                 await self._hangs.repeat_suspects()
         self._leaks.judge_commands()
+        await self._settings.end(self._connected)
 
     async def _make_room(self) -> None:
         """Have the next run find room; what the sweep then restores is what such collections have left."""
@@ -426,7 +441,7 @@ async def open_harness(
         workdir = stack.enter_context(workdir_for(options, testbed))
         is_new_testbed = testbed.is_new
         network_path = await stack.enter_async_context(network_path_for(options))
-        place = replace(place_for(options, testbed), route=network_path.route if network_path else None)
+        place = replace(place_for(options, testbed, workdir), route=network_path.route if network_path else None)
         persistence = await stack.enter_async_context(
             open_persistence(
                 testbed,

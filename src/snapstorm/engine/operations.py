@@ -18,6 +18,7 @@ from snapstorm.engine.step import Failure, Redo, Step, Suspect
 from snapstorm.engine.testbed import disk_is_full
 from snapstorm.errors import (
     NoSpaceError,
+    NotSaved,
     OperationFailed,
     OperationTimedOut,
     OperationUnknown,
@@ -28,7 +29,7 @@ from snapstorm.faults.base import InFlight
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
-from snapstorm.model.outcomes import Failed, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import SnapshotReceipt
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
@@ -105,12 +106,14 @@ class Operations:
             value = await (self._ask(ask, operation) if is_of_target else ask(operation))
             outcome = Ok(value)
             snapshot = snapshot_of(value) if snapshot_of else None
+        except NotSaved as error:
+            outcome = NoOp(str(error))
         except TargetError as error:
             outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
             self._run.check_machine(error)
             step.last_failure = Failure(operation, error, began_seconds)
             if not is_judged_later:
-                self.judge_failure(step)
+                await self.judge_failure(step)
         finally:
             self._in_flight.pop(operation, None)
             on_behalf_of.reset(token)
@@ -138,7 +141,7 @@ class Operations:
                 ) from error
             raise
 
-    def judge_failure(self, step: Step) -> None:
+    async def judge_failure(self, step: Step) -> None:
         """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle
         machine."""
         failure = step.last_failure
@@ -156,6 +159,8 @@ class Operations:
             self.hanging_kinds.add(step.kind)
         if self.is_refused_by_design(error):
             self._run.note_refusal(error)
+            return
+        if await self._checker.settings.may_explain(step.client, f"{step.action.key} of {step.client} failed: {error}"):
             return
         self.report(
             step,

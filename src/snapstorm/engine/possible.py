@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
@@ -16,6 +18,32 @@ _NEEDS_A_SNAPSHOT = (
     actions.DeleteSnapshot,
     actions.DeleteRandomSnapshot,
 )
+
+DELETIONS = frozenset(
+    action.key
+    for action in (actions.DeleteSnapshot, actions.DeleteRandomSnapshot, actions.DeleteSnapshots, actions.Expire)
+)
+"""The actions that need the right to delete."""
+
+
+class Refusals:
+    """Which actions are not possible on this server: for anybody, or for one client."""
+
+    def __init__(self, refused_actions: Collection[str]) -> None:
+        """`refused_actions`: the keys of those that are possible for nobody."""
+        self._for_all = frozenset(refused_actions)
+        self._by_client: dict[str, tuple[frozenset[str], str]] = {}
+
+    def add(self, client: str, keys: frozenset[str], why: str) -> None:
+        """From now on this client does none of these actions."""
+        self._by_client[client] = (keys, why)
+
+    def why(self, client: str, action: Action) -> str:
+        """Why a client can't do this here; empty if it can."""
+        if action.key in self._for_all:
+            return "it is not possible on this server"
+        keys, why = self._by_client.get(client, (frozenset[str](), ""))
+        return why if action.key in keys else ""
 
 
 def asks_target(action: Action, client: str, ledger: Ledger) -> bool:

@@ -23,11 +23,13 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.judging import (
     concerned,
     describe_restore,
+    describe_unsaved,
     digest_of,
     fingerprint_of,
     guarantee_of,
     judge_receipt,
     judge_restored,
+    judge_unsaved,
     promise_of,
     tagged_operations,
 )
@@ -57,6 +59,7 @@ JUDGED_FROM: dict[str, frozenset[Guarantee]] = {
     ObservationKind.RESTORE: frozenset(
         {Guarantee.RESTORED_EXACTLY, Guarantee.IN_DOUBT_ABSENT_OR_EXACT, Guarantee.DAMAGE_IS_DETECTED}
     ),
+    ObservationKind.UNSAVED: frozenset({Guarantee.PARTIAL_IS_REPORTED}),
 }
 """Which guarantees an observation of each kind is judged by."""
 
@@ -259,6 +262,8 @@ class _Recheck:
                     yield from self._judge_receipt(operation, observed)
                 case ObservationKind.RESTORE:
                     yield from self._judge_restore(operation, decode_restore(observed.encoded))
+                case ObservationKind.UNSAVED:
+                    yield from self._judge_unsaved(operation, decode_restore(observed.encoded))
                 case _:
                     self._recheck.unrecorded += 1  # Of a later version of snapstorm.
         except ValueError as error:
@@ -312,6 +317,21 @@ class _Recheck:
             detail = describe_restore(restore.snapshot, "", count, words)
             finding = Finding(guarantee, detail, restore.snapshot, restore.of)
             yield _Found(finding, expectation.client, restore.of, operation.id, fingerprint)
+
+    def _judge_unsaved(self, operation: RecordedOperation, unsaved: RestoreObservation) -> Iterator[_Found]:
+        table = Capabilities.model_validate_json(unsaved.capabilities or self._recorded[operation.id].capabilities)
+        if unsaved.trees is not None:
+            tree, latest = unsaved.trees
+            found: Sequence[object] = judge_unsaved(tree, latest, table)
+        else:
+            digest = self._digest(self._recorded[operation.id].manifest, table, b"")
+            if digest is None:
+                self._recheck.without_manifest += 1
+                return
+            found = [] if digest == unsaved.digest else ["by today's rules another tree was there"]
+        self._recheck.judged[ObservationKind.UNSAVED] += 1
+        for finding in describe_unsaved(found, unsaved.snapshot or None, operation.id):
+            yield _Found(finding, operation.client, operation.id, operation.id)
 
     def _digest(self, manifest: str, table: Capabilities, sub_path: bytes) -> bytes | None:
         """What is compared of a promised tree; None where it is not known any more. Many restores are of one."""

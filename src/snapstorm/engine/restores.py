@@ -16,7 +16,6 @@ from snapstorm.engine.run import Run
 from snapstorm.engine.source import SourceWatch
 from snapstorm.engine.step import Step
 from snapstorm.errors import OperationTimedOut
-from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
@@ -81,23 +80,26 @@ class Restores:
         if step.last_failure is None:
             return outcome
         if isinstance(step.last_failure.error, OperationTimedOut) or self._operations.is_excused(step):
-            self._operations.judge_failure(step)
+            await self._operations.judge_failure(step)
             return outcome
         again = await once()
         if isinstance(again, (Ok, NoOp)):
-            self._operations.judge_failure(step)
+            await self._operations.judge_failure(step)
             return again
         operation, error = step.last_failure.operation, step.last_failure.error
         if self._operations.is_excused(step) or self._operations.is_refused_by_design(error):
-            self._operations.judge_failure(step)
+            await self._operations.judge_failure(step)
             return again
         if expectation.tainted_by is not None:
             self._run.note_tainted(expectation)
             return again
+        words = f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}"
+        if await self._checker.settings.may_explain(step.client, words):
+            return again
         self._operations.report(
             step,
             Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
-            f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}",
+            words,
             snapshot=expectation.snapshot,
             expectation=expectation.operation,
             operation=operation,
@@ -186,9 +188,3 @@ def _nobody_asks() -> None:
 
 def _as_text(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
-
-
-def clear_restores(workdir: Path) -> None:
-    """Remove what restores a killed run left. For use when nothing of it runs any more."""
-    for directory in workdir.glob("*/restores"):
-        remove_tree(directory)

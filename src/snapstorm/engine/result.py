@@ -71,6 +71,7 @@ class RunResult:
             "bytes_verified": tally.bytes_verified,
             "sweep": {"verified": tally.sweep_verified, "left": tally.sweep_left},
             "unaccounted": tally.unaccounted,
+            "settings_unjudged": tally.settings_unjudged,
             "refused_by_design": tally.refused_by_design,
             "faults": dict(tally.faults),
             "failed_under_faults": tally.failed_under_faults,

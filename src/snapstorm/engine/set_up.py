@@ -12,12 +12,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from snapstorm.engine.cleaner import clear_restores
 from snapstorm.engine.control import Control
 from snapstorm.engine.copies import make_from_copy
 from snapstorm.engine.multiclient import OUR_HOST
 from snapstorm.engine.options import HarnessOptions
 from snapstorm.engine.persistence import REPOSITORY_FACT
-from snapstorm.engine.restores import clear_restores
 from snapstorm.engine.run import Run
 from snapstorm.engine.storm import heal_what_is_left, heal_with_server
 from snapstorm.engine.testbed import Testbed, check_free_space, make_directories, open_testbed, remove_empty
@@ -130,7 +130,7 @@ def client_name(number: int) -> str:
     return f"client-{number}{OUR_HOST}"
 
 
-def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
+def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> TargetPlace:
     stored = testbed.ledger.fact(REPOSITORY_FACT)
     if testbed.ledger.fact("repository_id") is None:
         # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
@@ -139,6 +139,7 @@ def place_for(options: HarnessOptions, testbed: Testbed) -> TargetPlace:
     return TargetPlace(
         testbed=testbed.id,
         directory=testbed.directory,
+        workdir=workdir,
         secrets=testbed.secrets,
         mode=options.mode,
         clients_ahead=[client_name(number) for number in range(1, options.clients_ahead + 1)],

@@ -37,7 +37,7 @@ from snapstorm.model.manifest import Manifest, decode_manifest
 
 _EXPECTATION_COLUMNS = (
     "operation, client, source, manifest, capabilities, state, began_tick, snapshot, acknowledged_tick, adopted, "
-    "deletion_began_tick, deletion_ended_tick, tainted_by, failed_entries"
+    "deletion_began_tick, deletion_ended_tick, tainted_by, failed_entries, is_promise_in_doubt"
 )
 
 
@@ -271,7 +271,7 @@ class Ledger(Findings, Injuries, Observations, Samples, RunRows):
         """Make the outcome of an operation durable, with what follows for its snapshots.
 
         `outcome` `ok` makes what it created live (as `snapshot`) and what it deleted deleted; every other outcome
-        leaves both in doubt, except `failed`, by which the target says that nothing happened.
+        leaves both in doubt, except `failed` and `no_op`, by which the target says that nothing happened.
         """
         tick = self.next_tick()
         created, deleted = states_after(outcome)
@@ -451,12 +451,25 @@ class Ledger(Findings, Injuries, Observations, Samples, RunRows):
 
     def latest_manifest(self, client: str, source: str) -> Manifest | None:
         """What a client's tree was when its latest live snapshot was taken; None without one."""
+        latest = self.latest_live(client, source)
+        return None if latest is None else self.manifest(latest.manifest)
+
+    def latest_live(self, client: str, source: str) -> Expectation | None:
+        """A client's latest live snapshot of this source."""
         row = self._connection.execute(
-            "SELECT manifest FROM expectations WHERE client = ? AND state = ? AND source = ?"
+            f"SELECT {_EXPECTATION_COLUMNS} FROM expectations WHERE client = ? AND state = ? AND source = ?"
             " ORDER BY began_tick DESC LIMIT 1",
             (client, State.LIVE, source),
         ).fetchone()
-        return self.manifest(row[0]) if row else None
+        return _expectation(row) if row else None
+
+    def doubt_promises(self, client: str, after_tick: int) -> None:
+        """Record that what was to be kept of this client's trees is not known for the snapshots begun since then."""
+        with self._transaction() as run:
+            run(
+                "UPDATE expectations SET is_promise_in_doubt = 1 WHERE client = ? AND began_tick > ?",
+                (client, after_tick),
+            )
 
     def last_actions(self, run_number: int, client: str, limit: int) -> list[PastAction]:
         """The client's last actions in this run, oldest first."""
@@ -528,6 +541,7 @@ def _expectation(row: Sequence[Any]) -> Expectation:
         deletion_ended_tick=row[11],
         tainted_by=row[12],
         failed_entries=row[13],
+        is_promise_in_doubt=bool(row[14]),
     )
 
 

@@ -165,6 +165,8 @@ MIGRATIONS: tuple[str, ...] = (
         encoded BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
+    # Taken while somebody changed what is kept of a tree: which of it was to be kept is not known.
+    "ALTER TABLE expectations ADD COLUMN is_promise_in_doubt INTEGER NOT NULL DEFAULT 0",
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

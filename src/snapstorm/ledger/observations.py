@@ -39,6 +39,11 @@ class Observations(LedgerBase):
         with self._transaction() as run:
             run("INSERT OR REPLACE INTO observations VALUES (?, ?, ?)", (operation, kind, stored))
 
+    def forget_observation(self, operation: str) -> None:
+        """Drop what an operation has shown: it was not judged, and can't be judged later either."""
+        with self._transaction() as run:
+            run("DELETE FROM observations WHERE operation = ?", (operation,))
+
     def observations(self, run_number: int) -> Iterator[Observed]:
         """What the operations of a run have shown, in the order in which they began."""
         rows = self._connection.execute(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from snapstorm.model.manifest import Manifest
+
 Route: TypeAlias = Callable[[str, str, int], Awaitable[tuple[str, int]]]
 """From a client, and the host and port that it wants to reach, to those that it has to connect to."""
 
@@ -181,4 +183,28 @@ class NarrowsRights(Protocol):
 
     async def widen_rights(self, client: str) -> None:
         """Give the client back what every client may."""
+        ...
+
+
+@runtime_checkable
+class SetByOthers(Protocol):
+    """Somebody else decides what is kept of clients' trees and what clients may do, and may change it at any time."""
+
+    async def read_settings(self, client: str) -> None:
+        """Read what applies to this client anew. It is used from now on.
+
+        Raises HarnessError for what no run can be judged under, TargetError where it can't be read.
+        """
+        ...
+
+    def settings(self, client: str) -> Mapping[str, str]:
+        """What applies to this client, as it was read last, by names for people."""
+        ...
+
+    def unknown_settings(self, client: str) -> Sequence[str]:
+        """Settings of which it is not known what they do, as they were read last."""
+        ...
+
+    async def kept_of(self, client: str, source: Path, tree: Manifest) -> Manifest:
+        """What is kept of the client's tree at `source`."""
         ...

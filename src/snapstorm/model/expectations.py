@@ -70,6 +70,8 @@ class Expectation(msgspec.Struct, frozen=True, gc=False):
     failed_entries: int = 0
     """Of one whose creation failed, and that is listed all the same: how many entries the target says it left out. They
     are not promised; the others are."""
+    is_promise_in_doubt: bool = False
+    """Somebody changed what is kept of its tree while it was taken, or about then: what differs proves nothing."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -154,7 +156,7 @@ def states_after(outcome: str) -> tuple[State, State]:
     """What becomes of a snapshot that an operation of this outcome was to create, and of those it was to delete."""
     if outcome == "ok":
         return State.LIVE, State.DELETED
-    if outcome == "failed":
+    if outcome in ("failed", "no_op"):
         return State.ABSENT, State.LIVE
     return State.CREATION_IN_DOUBT, State.DELETION_IN_DOUBT
 

@@ -6,7 +6,7 @@ there is one truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import blake3
@@ -29,6 +29,10 @@ from snapstorm.model.protocols import SnapshotReceipt
 
 OPEN_STATES = frozenset(State) - {State.DELETED, State.ABSENT}
 """Of snapshots in these states a listing proves something whether it shows them or not."""
+
+
+DESCRIBED_MAX = 3
+"""So many differences are described in words."""
 
 
 class Promise(NamedTuple):
@@ -67,6 +71,26 @@ def _is_of_what_is_there(difference: Difference, wanted: Manifest) -> bool:
     entry = wanted.by_path.get(difference.path)
     is_of_directory = entry is not None and entry.type is EntryType.DIRECTORY
     return not (is_of_directory and difference.kind is DifferenceKind.MTIME)
+
+
+def judge_unsaved(tree: Manifest, latest: Manifest, capabilities: Capabilities) -> list[Difference]:
+    """In what a tree that was not saved differs from the latest snapshot of its source, of all that is kept."""
+    return differences(tree, as_restored(latest, capabilities), capabilities)
+
+
+def describe_unsaved(found: Sequence[object], snapshot: str | None, operation: str) -> list[Finding]:
+    """What a creation shows that saved nothing, because its tree is said to equal the latest snapshot."""
+    if not found:
+        return []
+    return [
+        Finding(
+            Guarantee.PARTIAL_IS_REPORTED,
+            f"nothing was saved because the tree is said to equal its latest snapshot {snapshot or '(there is none)'}, "
+            f"but it differs in {len(found)} place(s): " + "; ".join(str(one) for one in found[:DESCRIBED_MAX]),
+            snapshot,
+            operation,
+        )
+    ]
 
 
 def digest_of(tree: Manifest, capabilities: Capabilities) -> bytes:

@@ -22,6 +22,9 @@ class ObservationKind(StrEnum):
     LISTING = "listing"
     RECEIPT = "receipt"
     RESTORE = "restore"
+    UNSAVED = "unsaved"
+    """A creation that saved nothing, because the tree is said to equal the latest snapshot. Recorded as a restore: what
+    was promised is the tree that was there, what came back is that snapshot."""
 
 
 class RestoreObservation(msgspec.Struct, frozen=True, array_like=True):

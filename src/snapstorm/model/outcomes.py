@@ -17,7 +17,7 @@ class Ok(Generic[Value]):
 
 @dataclass(frozen=True)
 class NoOp:
-    """There was nothing to act on, so nothing was asked of the target."""
+    """There was nothing to act on, so nothing was asked of the target; or nothing new, and so it saved nothing."""
 
     reason: str
 

@@ -320,6 +320,8 @@ class TargetPlace:
     """Where the repository is stored, if not in the testbed."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The target's own settings, of those that its `parameters` offer."""
+    workdir: Path | None = None
+    """Where clients' files live, each client's in a directory of its name; None for `clients` below `directory`."""
     route: Route | None = None
     """By which way clients reach the server; None for the straight one."""
 
@@ -338,6 +340,11 @@ class TargetPlace:
     @property
     def server(self) -> Path:
         return self.directory / "server"
+
+    @property
+    def work(self) -> Path:
+        """Holds a directory for each client, with its files in `data`."""
+        return self.workdir or self.directory / "clients"
 
     def client(self, client: str) -> Path:
         """The directory for configuration, cache and logs (below `logs`) of one client; its files live elsewhere."""

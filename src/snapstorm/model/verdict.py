@@ -66,6 +66,8 @@ class Tally:
     unaccounted: int = 0
     """Snapshots that a copied ledger promised, and that are not listed: whether their deletion was asked for after the
     copy was made is not known."""
+    settings_unjudged: int = 0
+    """Differences and failures that were not judged, because somebody changed the target's settings meanwhile."""
     refused_by_design: int = 0
     """Operations that the target refused to an older version of itself."""
     faults_asked: bool = False
@@ -108,6 +110,11 @@ def decide(tally: Tally) -> tuple[Verdict, str]:
 
 
 def _what_was_not_judged(tally: Tally) -> str:
+    if tally.settings_unjudged:
+        return (
+            f"{tally.settings_unjudged} finding(s) could not be judged, because settings of the server were changed "
+            "during the run"
+        )
     if tally.sweep_unverified:
         return f"{tally.sweep_unverified} live snapshot(s) could not be verified by the sweep"
     if tally.timed_out_unconfirmed:

@@ -29,6 +29,7 @@ class Work(StrEnum):
     VERIFY = "verify"
     WRONG_PASSWORD = "a wrong password"
     REMOVED_CLIENT = "a removed client"
+    DELETION = "a deletion without the right to"
 
 
 _BY_ACTION = {
@@ -63,5 +64,6 @@ def work_done(tally: Tally, *, is_among_others: bool) -> Mapping[str, int]:
         Work.LIST_AMONG_OTHERS: done[Work.LIST] if is_among_others else 0,
         Work.WRONG_PASSWORD: tally.refused.get(Work.WRONG_PASSWORD, 0),
         Work.REMOVED_CLIENT: tally.refused.get(Work.REMOVED_CLIENT, 0),
+        Work.DELETION: tally.refused.get(Work.DELETION, 0),
         **{under_fault(key): count for key, count in tally.faults.items()},
     }

@@ -34,6 +34,7 @@ from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia.command import OPERATION_TAG, TESTBED_TAG
+from snapstorm.targets.kopia.policies import Policies, read_policies
 from snapstorm.targets.kopia.statistics import COUNT_MAX, Count, Statistics
 
 _EVIDENCE_CHARACTERS_MAX = 8_000
@@ -286,6 +287,23 @@ def read_receipt(completed: CompletedCommand) -> SnapshotReceipt:
         excluded_entries=manifest.stats.excluded_entries if manifest.stats else None,
         disagreement=manifest.disagreement,
     )
+
+
+def is_nothing_saved(completed: CompletedCommand) -> bool:
+    """Whether a creation ended well and says nothing at all, as it does for a tree that equals its latest snapshot
+    under `--ignore-identical-snapshots` (measured, 0.19.0 to 0.23.1)."""
+    return completed.exit_code == 0 and not completed.timed_out and not completed.stdout.strip()
+
+
+def read_policies_of(completed: CompletedCommand, identity: str) -> Policies:
+    """The policies that a user is shown."""
+    check(completed, "policy list", OperationFailed)
+    try:
+        return read_policies(completed.stdout, identity)
+    except ValueError as error:
+        raise OperationFailed(
+            f"policy list exited with 0 but its JSON can't be read: {error}", evidence=evidence_of(completed)
+        ) from error
 
 
 def _check_whole(completed: CompletedCommand, what: str) -> None:

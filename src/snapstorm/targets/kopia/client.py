@@ -68,7 +68,11 @@ class KopiaClient:
         tags = {TESTBED_TAG: self.testbed, OPERATION_TAG: operation}
         completed = await self.kopia.create_snapshot(self.actor, source, tags)
         with self._judging():
-            return answers.read_receipt(completed)
+            return self._receipt(completed, source)
+
+    def _receipt(self, completed: CompletedCommand, source: Path) -> SnapshotReceipt:
+        """What Kopia says that it has taken of `source`."""
+        return answers.read_receipt(completed)
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
         """Restore a snapshot, or what is at `sub_path` in it, to `destination`, which must not exist."""

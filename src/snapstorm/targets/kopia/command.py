@@ -156,6 +156,15 @@ class Kopia:
         options = [f"--keep-latest={keep_latest}", *(f"--keep-{period}=0" for period in periods), *more_options]
         return await self._run(actor, "policy", "set", policy, *options, seconds_max=seconds_max)
 
+    async def list_policies(self, actor: Actor) -> CompletedCommand:
+        """All policies that this user may read, each as it was set: nothing is merged."""
+        return await self._run(actor, "policy", "list", "--json")
+
+    async def ask_whether_may_expire(self, actor: Actor, source: str) -> CompletedCommand:
+        """Ask which snapshots of a source would expire; without `--delete` none does. A server refuses that to a user
+        who may not add snapshots of this source."""
+        return await self._run(actor, "snapshot", "expire", source)
+
     async def expire(self, actor: Actor, source: str) -> CompletedCommand:
         return await self._run(actor, "snapshot", "expire", source, "--delete")
 

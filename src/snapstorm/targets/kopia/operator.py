@@ -1,31 +1,39 @@
 """A Kopia server that already runs: somebody else's, with users that they made.
 
 Only what such a user may do is done: take, list, restore and delete snapshots of trees of ours, and set retention for
-these trees. Nothing runs on the repository itself, nobody is added or removed, and no snapshot without this testbed's
-tag is touched.
+these trees. What the operator's policies make happen to these is expected. Nothing runs on the repository itself,
+nobody is added or removed, and no snapshot without this testbed's tag is touched.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from snapstorm.errors import ConfigError, HarnessError, OperationFailed, TargetError
+import anyio
+
+from snapstorm.errors import AccessDenied, ConfigError, HarnessError, NotSaved, OperationFailed, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees
 from snapstorm.model.actions import RunGc, VerifyRepository
+from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Auditor, ClientSnapshotter, SnapshotReceipt, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import KEEP_ALL, Actor, Kopia, ServerAddress
+from snapstorm.targets.kopia.concurrency import side_by_side
+from snapstorm.targets.kopia.kept import keep
+from snapstorm.targets.kopia.policies import Policies, SourcePolicy
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+_USERS_CHECKED_AT_ONCE = 4
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
 
 
@@ -68,17 +76,15 @@ def read_access(url: str, fingerprint: str, users_file: Path) -> OperatorAccess:
 
 @dataclass(frozen=True)
 class OperatorClient(KopiaClient):
-    """A client whose repository may have a retention of its own: what it takes must be kept until it is deleted."""
+    """A client whose snapshots follow policies that its operator has made."""
 
-    kept_sources: set[Path] = field(default_factory=set)
+    policies: Callable[[], Policies]
 
-    async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
-        """As any client; before the first snapshot of a source, retention is told to keep them all."""
-        if source not in self.kept_sources:
-            completed = await self.kopia.set_retention(self.actor, f"{self.identity}:{source}", KEEP_ALL)
-            answers.check(completed, "policy set", OperationFailed)
-            self.kept_sources.add(source)
-        return await super().create_snapshot(source, operation)
+    def _receipt(self, completed: CompletedCommand, source: Path) -> SnapshotReceipt:
+        """As of any client; where the policy says so, a tree that equals its latest snapshot is not saved."""
+        if answers.is_nothing_saved(completed) and self.policies().of(str(source)).ignores_identical:
+            raise NotSaved("identical to the latest snapshot of this source, not saved")
+        return super()._receipt(completed, source)
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ class OperatorServer:
     kopia: Kopia
     place: TargetPlace
     access: OperatorAccess
+    policies: dict[str, Policies] = field(default_factory=dict)
+    """What applies to each user, as it was read last."""
 
     @property
     def repository_id(self) -> str:
@@ -115,10 +123,12 @@ class OperatorServer:
         return None
 
     async def add_clients(self, clients: Sequence[str]) -> None:
-        """Nothing to do: the operator has let them in. Raises HarnessError for one that the file does not name."""
+        """Have retention keep what they will take; the operator has let them in. Raises HarnessError for one that the
+        file does not name, or that may not set that."""
         unknown = [client for client in clients if client not in self.access.password_by_user]
         if unknown:
             raise HarnessError(f"{unknown[0]} has snapshots on this testbed, but is not in the file of users any more")
+        await side_by_side(*(functools.partial(self._keep_all, client) for client in clients))
 
     async def remove_client(self, client: str) -> None:
         """Not possible: see `manages_users`."""
@@ -148,12 +158,78 @@ class OperatorServer:
         raise HarnessError("garbage can't be collected on a server that is somebody else's")
 
     async def check(self) -> None:
-        """Let each user in once, so that a wrong address, certificate or password is told before anything is made."""
-        for user in self.access.users:
+        """Let each user in once, and look at its rights and policies, so that what can't be tested is told before
+        anything is made. Raises HarnessError."""
+        at_once = anyio.CapacityLimiter(_USERS_CHECKED_AT_ONCE)
+        await side_by_side(*(functools.partial(self._check_user, user, at_once) for user in self.access.users))
+
+    async def _check_user(self, user: str, at_once: anyio.CapacityLimiter) -> None:
+        async with at_once:
             try:
                 await self.client(user).connect()
             except TargetError as error:
                 raise HarnessError(f"{user} is not let in by {self.access.address.url}: {error}") from error
+            try:
+                await self.read_settings(user)
+            except TargetError as error:
+                raise HarnessError(f"the rights and policies of {user} can't be read: {error}") from error
+
+    async def _keep_all(self, user: str) -> None:
+        """Have retention keep all snapshots of this user's files; directories in them inherit that."""
+        if self._policy_of(user).keeps_all:
+            return
+        target = f"{user}:{self._source_of(user)}"
+        completed = await self.kopia.set_retention(self._actor(user), target, KEEP_ALL)
+        try:
+            answers.check(completed, "policy set", OperationFailed)
+            await self.read_settings(user)
+        except AccessDenied as error:
+            raise HarnessError(
+                f"{user} may not set policies for its own sources, and retention would expire its snapshots; give it "
+                f"access APPEND to policies of its own, or set --keep-latest={KEEP_ALL} for {target}"
+            ) from error
+        except TargetError as error:
+            raise HarnessError(f"retention of {target} could not be set: {error}") from error
+        if not self._policy_of(user).keeps_all:
+            raise HarnessError(f"retention of {target} was set to keep all, and does not; look at its policies")
+
+    async def read_settings(self, client: str) -> None:
+        """Read what applies to this client's trees and may change. It is used from now on.
+
+        Raises HarnessError for what no run can be judged under, TargetError where it can't be read.
+        """
+        actor, source = self._actor(client), str(self._source_of(client))
+        try:
+            allowed = await self.kopia.ask_whether_may_expire(actor, f"{client}:{source}")
+            answers.check(allowed, "asking for the right to add snapshots", OperationFailed)
+        except AccessDenied as error:
+            raise HarnessError(
+                f"{client} may not add snapshots; give it access APPEND or FULL to its own (`kopia server acl add "
+                f"--user {client} --target type=snapshot,...`), or leave it out of the file of users"
+            ) from error
+        policies = answers.read_policies_of(await self.kopia.list_policies(actor), client)
+        for refusal in policies.refusals(source):
+            raise HarnessError(refusal)
+        self.policies[client] = policies
+
+    def settings(self, client: str) -> Mapping[str, str]:
+        """What applies to this client's trees and may change, as it was read last."""
+        return self.policies[client].settings(str(self._source_of(client)))
+
+    def unknown_settings(self, client: str) -> Sequence[str]:
+        """Settings of this client's policies of which we don't know what they do."""
+        return self.policies[client].unknown
+
+    async def kept_of(self, client: str, source: Path, tree: Manifest) -> Manifest:
+        """What the client's policies keep of the tree at `source`."""
+        return await keep(self.policies[client].of(str(source)).selection, tree, source)
+
+    def _policy_of(self, user: str) -> SourcePolicy:
+        return self.policies[user].of(str(self._source_of(user)))
+
+    def _source_of(self, user: str) -> Path:
+        """This user's files."""
+        return self.place.work / user / "data"
 
     def _actor(self, client: str) -> Actor:
         return Actor(self.place.client(client), self.access.password_by_user.get(client, ""))
@@ -167,6 +243,7 @@ class OperatorServer:
             verify_files_percent=0,
             connect_command=self._connect,
             obituary=str,
+            policies=functools.partial(self.policies.__getitem__, client),
         )
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:

@@ -11,7 +11,7 @@ import anyio
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.judging import judge_receipt
+from snapstorm.model.judging import judge_receipt, judge_unsaved
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
@@ -20,6 +20,7 @@ from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words
 from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
 
 _NOBODY = 65534
+_USER = 1000
 _STREAM_BYTES = 8_000_000
 _CHECKPOINT_SECONDS = 3
 _LINKS = 53
@@ -68,6 +69,29 @@ async def _restore_by_path(bench: Bench) -> Finding | None:
         return None
     return Finding(
         Guarantee.RESTORED_EXACTLY, f"a file restored by its path, with status 0, is not what it was: {wrong}"
+    )
+
+
+async def _change_the_root_alone(bench: Bench) -> Finding | None:
+    actor = await bench.create_repository()
+    await bench.ask(actor, "policy", "set", "--global", "--ignore-identical-snapshots=true")
+    tree = await bench.write_tree("source", count=2, size_bytes=1000)
+    await bench.take_snapshot(actor, tree.directory)
+    tree.directory.chmod(0o700)
+    if bench.capabilities.owner:
+        os.chown(tree.directory, _USER, _USER)
+    changed = await run_file_work(scan_tree, tree.directory)
+    second = await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
+    answers.check(second, "snapshot create", OperationFailed)
+    if not answers.is_nothing_saved(second):
+        wrong = await bench.what_is_wrong_with(answers.read_receipt(second).id, changed)
+        return None if wrong is None else Finding(Guarantee.RESTORED_EXACTLY, wrong)
+    found = judge_unsaved(changed, tree.manifest, bench.capabilities)
+    if not found:
+        raise HarnessError("the root was changed, but no difference is to be seen")
+    words = "; ".join(map(str, found))
+    return Finding(
+        Guarantee.PARTIAL_IS_REPORTED, f"`snapshot create` ends with status 0 and saves nothing, though {words}"
     )
 
 
@@ -157,6 +181,14 @@ BUGS = (
         guarantee=Guarantee.PARTIAL_IS_REPORTED,
         bad=MISCOUNTS_LINKS,
         provoke=_take_links,
+    ),
+    KnownBug(
+        key="root-unsaved",
+        title="a change of the root alone is not saved",
+        provoked="Under `--ignore-identical-snapshots`: `chmod 700 SRC; chown 1000:1000 SRC` between two snapshots.",
+        guarantee=Guarantee.PARTIAL_IS_REPORTED,
+        bad=frozenset(MEASURED),
+        provoke=_change_the_root_alone,
     ),
     KnownBug(
         key="4439",

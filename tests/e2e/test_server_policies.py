@@ -1,0 +1,199 @@
+"""An operator's own policies and rights: expected where they can be, refused where not, and no cover for a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.commandline import Ran
+from tests.e2e.test_operated_server import USERS, Operated, operated, run
+
+pytestmark = pytest.mark.anyio
+
+SCENARIO = """
+clients = 2
+
+[[steps]]
+action = "write-random-files"
+count = 12
+size_bytes = "5000..60000"
+odd_percent = 0
+
+[[steps]]
+action = "snapshot-root"
+
+[[steps]]
+action = "snapshot-root"
+
+[[steps]]
+action = "modify-files"
+
+[[steps]]
+action = "snapshot-root"
+
+[[steps]]
+action = "snapshot-subpath"
+
+[[steps]]
+action = "delete-random-snapshot"
+
+[[steps]]
+action = "expire"
+keep_latest = 1
+"""
+
+WITHOUT_DELETIONS = SCENARIO.partition('[[steps]]\naction = "delete-random-snapshot"')[0]
+
+DROPS_A_KEPT_FILE = """
+if argv[:2] == ["snapshot", "create"] and "/data" in argv[-1]:
+    source = pathlib.Path(argv[-1])
+    small = [path for path in source.rglob("*") if path.is_file() and path.stat().st_size < 30000]
+    kept = [path for path in small if not path.name.startswith("f")]
+    if kept:
+        run(["policy", "set", USER + ":" + str(source), "--add-ignore=/" + str(kept[0].relative_to(source))])
+        done = run(argv)
+        run(["policy", "set", USER + ":" + str(source), "--clear-ignore"])
+        sys.stdout.buffer.write(done.stdout)
+        sys.exit(done.returncode)
+"""
+"""By a rule that is there only while the snapshot is taken."""
+
+SAVES_NOTHING = """
+if argv[:2] == ["snapshot", "create"] and argv[-1].endswith("/data"):
+    counter = counter.with_name("count-" + USER)
+    if nth(3):
+        sys.exit(0)
+"""
+"""Each client's third time, which is after its files were changed."""
+
+ACCEPTS_A_DELETION = """
+if argv[:2] == ["snapshot", "delete"] and USER == "alice@laptop" and nth(2):
+    sys.exit(0)
+"""
+
+CHANGES_POLICIES = """
+if argv[:2] == ["snapshot", "create"] and argv[-1].endswith("/data"):
+    counter = counter.with_name("count-" + USER)
+    if nth(2) and USER == "alice@laptop":
+        run(["policy", "set", USER, "--max-file-size=10000"])
+    elif counter.stat().st_size == 2:
+        run(["policy", "set", USER + ":" + argv[-1], "--keep-latest=1"])
+"""
+"""Alice's limit, and Bob's retention, before each one's second snapshot of all files."""
+
+TAKES_A_RIGHT_AWAY = """
+if argv[:2] == ["snapshot", "delete"] and USER == "bob@tower" and not nth(1):
+    sys.exit("error deleting manifest: access denied")
+"""
+
+WHO = """
+USER = next((part for part in pathlib.Path(os.environ.get("KOPIA_CONFIG_PATH", "")).parts if "@" in part), "")
+"""
+
+
+async def as_operator(theirs: Operated, *words: str) -> None:
+    """Have the operator do something, and the server see it."""
+    completed = await theirs.server.kopia.ask(theirs.server.repository.actor, *words)
+    assert completed.exit_code == 0, completed.stderr
+    await theirs.server.refresh()
+
+
+async def run_scenario(theirs: Operated, bed: Path, *words: str | Path, scenario: str = SCENARIO) -> Ran:
+    config = bed.with_suffix(".toml")
+    config.write_text(scenario)
+    return await run("run", "--config", config, *theirs.words(bed), *words, "--yes", "--seed", "18", "--json")
+
+
+def broken(ran: Ran) -> set[str]:
+    assert ran.status == 1, ran.stderr
+    return {violation["guarantee"] for violation in ran.json["violations"]}
+
+
+async def judged_again(bed: Path) -> dict[str, Any]:
+    return (await run("recheck", f"{bed}:1", "--json")).json
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_what_policies_leave_out_is_expected_and_no_more(scratch: Path, wrapper: Callable[..., Path]) -> None:
+    """Identical snapshots, a limit, rules: an honest Kopia passes; a file that is to be kept, or a change that was not
+    saved, is missed all the same."""
+    async with operated(scratch) as theirs:
+        await as_operator(
+            theirs, "policy", "set", "--global", "--ignore-identical-snapshots=true", "--max-file-size=30000",
+            "--add-ignore=f*", "--add-ignore=*.tmp",
+        )  # fmt: skip
+        honest = await run_scenario(theirs, scratch / "honest")
+        assert honest.status == 0, honest.stderr
+        unsaved = honest.json["actions"]["snapshot-root"]["no_op"]
+        assert unsaved >= 2
+        assert honest.json["bytes_verified"] > 0
+        again = await judged_again(scratch / "honest")
+        assert (again["verdict"], again["violations"]) == ("pass", [])
+        assert again["judged"]["unsaved"] >= unsaved
+
+        dropping = await run_scenario(theirs, scratch / "dropping", "--kopia", wrapper(WHO + DROPS_A_KEPT_FILE))
+        assert broken(dropping) & {"partial-is-reported", "restored-exactly"}
+
+        lazy = await run_scenario(theirs, scratch / "lazy", "--kopia", wrapper(WHO + SAVES_NOTHING))
+        assert broken(lazy) == {"partial-is-reported"}
+        assert "nothing was saved" in lazy.json["violations"][0]["detail"]
+        again = await judged_again(scratch / "lazy")
+        assert [found["today"] for found in again["violations"]] == ["still"]
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_rights_are_found_out_and_held_to(scratch: Path, wrapper: Callable[..., Path]) -> None:
+    """Who may only append does no deletion, and one that is accepted is a violation. Who may only read is refused."""
+    async with operated(scratch) as theirs:
+        await theirs.server.repository.narrow_rights("nobody@nowhere", [USERS[1]])
+        append = ("server", "acl", "add", f"--user={USERS[0]}", "--target=type=snapshot,username=alice,hostname=laptop")
+        await as_operator(theirs, *append, "--access=READ")
+        refused = await run_scenario(theirs, scratch / "refused")
+        assert refused.status == 3
+        assert "alice@laptop may not add snapshots; give it access APPEND or FULL" in refused.stderr.splitlines()[-1]
+        assert not (scratch / "refused").exists()
+
+        await as_operator(theirs, *append, "--access=APPEND", "--overwrite")
+        honest = await run_scenario(theirs, scratch / "honest")
+        assert honest.status == 0, honest.stderr
+        assert honest.json["actions"]["delete-random-snapshot"]["no_op"] == 1
+        assert honest.json["actions"]["delete-random-snapshot"]["ok"] == 1
+        assert [note for note in honest.json["notes"] if "alice@laptop may not delete snapshots" in note]
+
+        second = await run_scenario(theirs, scratch / "honest", "--kopia", wrapper(WHO + ACCEPTS_A_DELETION))
+        assert broken(second) == {"clients-isolated"}
+        assert "was let delete snapshot" in second.json["violations"][0]["detail"]
+
+
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_change_of_settings_leaves_unjudged_what_rests_on_it(
+    scratch: Path, wrapper: Callable[..., Path]
+) -> None:
+    """A limit, retention or right that changes while snapshots are taken is no violation and no pass; the next run goes
+    on from there. A setting under which nothing can be judged is refused before anything is made."""
+    async with operated(scratch) as theirs:
+        bed = scratch / "bed"
+        changed = await run_scenario(
+            theirs, bed, "--kopia", wrapper(WHO + CHANGES_POLICIES), scenario=WITHOUT_DELETIONS
+        )
+        assert changed.status == 4, changed.stderr
+        assert "settings of the server were changed" in changed.json["reason"]
+        notes = "\n".join(changed.json["notes"])
+        assert "max-file-size was 0, is 10000" in notes
+        assert "retention was keeps all, is expires snapshots" in notes
+        assert (await judged_again(bed))["violations"] == []
+
+        after = await run_scenario(theirs, bed)
+        assert after.status == 0, after.stderr
+
+        denied = await run_scenario(theirs, scratch / "denied", "--kopia", wrapper(WHO + TAKES_A_RIGHT_AWAY))
+        assert denied.status == 4, denied.stderr
+        assert "a deletion by bob@tower was refused" in "\n".join(denied.json["notes"])
+
+        await as_operator(theirs, "policy", "set", "--global", "--ignore-file-errors=true")
+        refused = await run_scenario(theirs, scratch / "refused")
+        assert refused.status == 3
+        assert "the policy of (global) sets --ignore-file-errors" in refused.stderr.splitlines()[-1]
+        assert not (scratch / "refused").exists()
