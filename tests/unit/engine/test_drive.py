@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.engine.arrivals import Arrivals
 from snapstorm.engine.control import Control
@@ -18,7 +19,6 @@ from snapstorm.model.actions import Action
 from snapstorm.plan.scenarios import Scenario
 
 pytestmark = pytest.mark.anyio
-SECONDS_MAX = 5
 
 STEPS = (
     {"action": "write-random-files", "repeat": 2},
@@ -82,7 +82,7 @@ async def drive_recorded(
     run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=clock, control=Control(), ledger=ledger)
     engine: Any = recorder
     some: list[Any] = [SimpleNamespace(name=f"c{number}") for number in range(1, clients + 1)]
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         await drive(some, scenario, engine, run, arrivals or all_there(clients))
 
 
@@ -212,7 +212,7 @@ async def test_the_duration_begins_with_random_work() -> None:
 async def test_who_has_left_is_not_waited_for() -> None:
     """The last that all wait for may as well leave; later rounds need only those that are left."""
     barrier = Barrier(3)
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         for leaves_last in (True, False):
             async with anyio.create_task_group() as group:
                 group.start_soon(barrier.wait)
@@ -233,7 +233,7 @@ async def test_who_was_cancelled_while_it_waited_does_not_count() -> None:
         await barrier.wait()
         passed.append(number)
 
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with anyio.create_task_group() as group:
             group.start_soon(pass_as, 1)
             await anyio.wait_all_tasks_blocked()
