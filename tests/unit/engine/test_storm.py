@@ -13,7 +13,7 @@ from tests.waiting import GIVE_UP_SECONDS, until
 
 from snapstorm.engine import storm as storm_module
 from snapstorm.engine.control import Control
-from snapstorm.engine.storm import Storm, blowing, heal_what_is_left
+from snapstorm.engine.storm import TURNS_MAX, Storm, blowing, heal_what_is_left
 from snapstorm.errors import HarnessError, OperationUnknown
 from snapstorm.faults.base import Fault, FaultKind, NothingToBreak, Record
 from snapstorm.faults.weather import Weather
@@ -193,3 +193,25 @@ async def test_an_injected_fault_that_finds_nothing_is_noted(monkeypatch: pytest
         run.control.inject("wanted")
         await blow_until(quiet, lambda: notes)
     assert notes == ["the fault wanted that somebody asked for: nothing: nothing is there"]
+
+
+async def test_a_fault_is_awaited_until_it_has_struck(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """Or until it has found nothing to break a few times, which is said."""
+
+    async def nothing(self: Fault, record: Record) -> None:
+        raise NothingToBreak("nothing is there")
+
+    storm, run = new_storm(monkeypatch, ledger, [*map(kind_of, "abc"), kind_of("idle", inject=nothing)])
+    notes: list[str] = []
+    run.note = notes.append
+    assert storm.is_awaited
+    await blow_until(storm, lambda: not storm.is_awaited)
+    assert set(run.tally.faults) == set("abc")
+    outcomes = [fault.outcome for fault in ledger.faults_of(1) if fault.key == "idle"]
+    assert len(outcomes) >= TURNS_MAX
+    assert notes == ["the fault idle did not strike in 3 tries: nothing: nothing is there"]
+
+
+async def test_a_storm_for_those_who_watch_is_not_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    _, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
+    assert not Storm(run, SimpleNamespace(), [], PACE, {}).is_awaited  # type: ignore[arg-type]  # nothing looks at it
