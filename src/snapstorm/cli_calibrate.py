@@ -25,7 +25,7 @@ from snapstorm.engine.harness import HarnessOptions
 from snapstorm.errors import ConfigError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.work import Work, under_fault
-from snapstorm.plan.calibration import REAL, SIMULATED
+from snapstorm.plan.calibration import REAL, SIMULATED, SIMULATED_LOSS
 from snapstorm.plan.scenarios import shipped
 from snapstorm.plan.seeds import SEED_MAX
 from snapstorm.report.calibration import calibration_lines, trial_line
@@ -44,9 +44,10 @@ _REAL = Setup(REAL, operation_seconds_max=15.0, ends_early=True)
 _SIMULATED = Setup(SIMULATED, operation_seconds_max=0.3, keep_going=True, rounds=2)
 _SPACE = Setup(shipped("space"), operation_seconds_max=0.3, keep_going=True)
 
+_STORM = SIMULATED.model_copy(update={"duration_seconds": 2.5, "actions": None})
 _SIMULATED_BY_NAME = {"collection-frees-nothing": _SPACE} | {
     name: Setup(
-        SIMULATED.model_copy(update={"duration_seconds": 2.5, "actions": None}),
+        SIMULATED_LOSS if name == "verify-says-nothing" else _STORM,
         operation_seconds_max=0.3,
         keep_going=True,
         faults=(fault,),
