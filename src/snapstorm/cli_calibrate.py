@@ -26,7 +26,7 @@ from snapstorm.engine.options import check_paths
 from snapstorm.errors import ConfigError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.work import Work, under_fault
-from snapstorm.plan.calibration import REAL, SIMULATED
+from snapstorm.plan.calibration import REAL, SIMULATED, SIMULATED_LOSS
 from snapstorm.plan.scenarios import shipped
 from snapstorm.plan.seeds import SEED_MAX
 from snapstorm.report.calibration import calibration_lines, trial_line
@@ -48,9 +48,10 @@ _REAL_UNDER_FAULT = Setup(REAL, operation_seconds_max=60.0, fault_pace=3.0, ends
 _SIMULATED = Setup(SIMULATED, operation_seconds_max=0.3, keep_going=True, rounds=2)
 _SPACE = Setup(shipped("space"), operation_seconds_max=0.3, keep_going=True)
 
+_STORM = SIMULATED.model_copy(update={"duration_seconds": 2.5, "actions": None})
 _SIMULATED_BY_NAME = {"collection-frees-nothing": _SPACE} | {
     name: Setup(
-        SIMULATED.model_copy(update={"duration_seconds": 2.5, "actions": None}),
+        SIMULATED_LOSS if name == "verify-says-nothing" else _STORM,
         operation_seconds_max=0.3,
         keep_going=True,
         faults=(fault,),

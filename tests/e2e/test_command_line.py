@@ -351,7 +351,9 @@ main()
 
 def test_a_mistake_of_our_own_is_an_error_with_a_result() -> None:
     """Said in one line that asks for a report, and a verdict of the run that it has cut off: never a traceback."""
-    done = subprocess.run([sys.executable, "-c", MISTAKE], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", MISTAKE], capture_output=True, text=True, timeout=GIVE_UP_SECONDS, check=False
+    )
     assert done.returncode == 3
     assert done.stderr.startswith("snapstorm: internal error, please report it: ZeroDivisionError: planted\n")
     assert "Traceback" not in done.stderr

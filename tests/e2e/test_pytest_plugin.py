@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 TEST = """
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
@@ -33,7 +34,7 @@ def run_pytest(folder: Path, body: str, *arguments: str) -> subprocess.Completed
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=GIVE_UP_SECONDS,
         check=False,
     )
 

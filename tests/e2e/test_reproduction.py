@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import snapstorm
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import TestbedError as LedgerError
@@ -290,7 +291,7 @@ def run_script(script: Path, program: Path, **environment: str) -> tuple[int, st
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=180,
+        timeout=GIVE_UP_SECONDS,
         check=False,
     )
     assert done.stderr == ""
@@ -418,6 +419,6 @@ def test_what_shrinking_leaves_shows_a_restore_that_fails(scratch: Path, real_ko
     files = ("--option", "write-random-files.size_bytes=0..20000", "--option", "write-random-files.count=3")
     many = ("--seed", "3", "--actions", "12", "--clients", "2", *files)
     assert snapstorm("run", "--testbed", bed, "--kopia", program, *many).status == 1
-    assert snapstorm("shrink", bed, "--minutes", "3", "--output", out, seconds_max=400).status == 0
+    assert snapstorm("shrink", bed, "--minutes", "3", "--output", out, seconds_max=GIVE_UP_SECONDS).status == 0
     assert run_script(out / "reproduce.sh", program)[0] == 1
     assert run_script(out / "reproduce.sh", real_kopia) == (0, "not shown\n")

@@ -60,7 +60,7 @@ def test_a_long_history_becomes_a_few_actions(scratch: Path, defect: str, action
 def run_program(program: Path, target: str) -> int:
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(program), "--snapstorm-target", target]
     return subprocess.run(
-        [sys.executable, *words], cwd=program.parent, capture_output=True, timeout=120, check=False
+        [sys.executable, *words], cwd=program.parent, capture_output=True, timeout=GIVE_UP_SECONDS, check=False
     ).returncode
 
 
@@ -332,5 +332,5 @@ def test_a_byte_in_the_seventh_restore_of_the_real_program(scratch: Path) -> Non
 def run_script(script: Path, program: str) -> int:
     environment = {"PATH": os.environ["PATH"], "TMPDIR": str(script.parent)}
     return subprocess.run(
-        ["bash", str(script), program], env=environment, capture_output=True, timeout=180, check=False
+        ["bash", str(script), program], env=environment, capture_output=True, timeout=GIVE_UP_SECONDS, check=False
     ).returncode

@@ -17,6 +17,7 @@ from snapstorm.engine.result import RunResult
 from snapstorm.model.events import Event, FaultEnded, ViolationFound
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
+from snapstorm.plan.calibration import SIMULATED_LOSS
 from snapstorm.plan.scenarios import Scenario
 from snapstorm.targets.memory.fault_defects import SHOWN_BY, UNDER_FAULTS
 
@@ -36,23 +37,7 @@ SIMULATED = (
 
 UNDER_STORM = SCENARIO.model_copy(update={"actions": ACTIONS_MAX})
 
-LOSES_WHAT_NO_FILE_HOLDS = Scenario.model_validate(
-    {
-        "name": "loses-what-no-file-holds",
-        "clients": 1,
-        "steps": [
-            {"action": "write-random-files", "count": 4, "size_bytes": "1..20000"},
-            {"action": "snapshot-root"},
-            {"action": "delete-files", "percent": 100},
-            {"action": "run-gc"},
-        ],
-        "weights": {"list-snapshots": 1},
-        "actions": ACTIONS_MAX,
-    }
-)
-"""No later snapshot stores again what the collection has destroyed."""
-
-SCENARIOS = {"verify-says-nothing": LOSES_WHAT_NO_FILE_HOLDS}
+SCENARIOS = {"verify-says-nothing": SIMULATED_LOSS}
 """Where a random run may undo what the defect has done."""
 
 

@@ -9,7 +9,7 @@ from snapstorm.model.expectations import Expectation, State
 
 
 class LiveSnapshots:
-    """Picks among the live snapshots of a step's client. A recorded step acts on the snapshot that it acted on before."""
+    """Picks among the live snapshots of a client. A recorded step acts on the snapshot that it acted on before."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -43,6 +43,22 @@ SIMULATED = Scenario.model_validate(
 )
 """Against a simulated target, where an operation takes no time."""
 
+SIMULATED_LOSS = Scenario.model_validate(
+    {
+        "name": "loss",
+        "clients": 1,
+        "actions": 20,
+        "steps": [
+            {"action": "write-random-files", "count": 4, "size_bytes": "1..20000"},
+            {"action": "snapshot-root"},
+            {"action": "delete-files", "percent": 100},
+            {"action": "run-gc"},
+        ],
+        "weights": {"list-snapshots": 1},
+    }
+)
+"""No file holds any more what a collection may destroy, so that no later snapshot stores it again."""
+
 _STEPS: tuple[dict[str, Any], ...] = (
     {"action": "write-random-files", **_ODD},
     {"action": "snapshot-root"},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.engine.client import Client
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
@@ -19,7 +20,6 @@ from snapstorm.plan.scenarios import Scenario
 from snapstorm.targets.memory.target import MemoryClient
 
 pytestmark = pytest.mark.anyio
-SECONDS_MAX = 20
 LATE = "client-2@snapstorm"
 CLIENTS = 3
 
@@ -58,7 +58,7 @@ async def test_others_work_while_one_connects(scratch: Path, arrive_late: Callab
             assert LATE not in done
             others_done.set()
 
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with open_harness(options(scratch)) as harness:
             await harness.run_clients(CLIENTS, flow)
             await harness.finish()
@@ -87,7 +87,7 @@ async def test_files_are_written_before_anybody_is_connected(scratch: Path, monk
     monkeypatch.setattr(MemoryClient, "connect", connect_late)
     steps = [{"action": key} for key in ("restore-into-data-directory", "write-random-files", "snapshot-root")]
     scenario = Scenario.model_validate({"name": "x", "clients": CLIENTS, "steps": steps})
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with open_harness(options(scratch), listen) as harness:
             await harness.run_scenario(scenario)
             await harness.finish()
@@ -115,7 +115,7 @@ async def test_one_that_is_refused_while_others_work_is_an_error(
 
     harness: Harness | None = None
     with (
-        anyio.fail_after(SECONDS_MAX),
+        anyio.fail_after(GIVE_UP_SECONDS),
         pytest.raises(HarnessError, match="client-2@snapstorm could not be connected: refused for"),
     ):
         async with open_harness(options(scratch)) as harness:
@@ -140,7 +140,7 @@ async def test_nothing_is_broken_before_all_are_there(
         {"name": "x", "clients": CLIENTS, "steps": [{"action": "write-random-files"}], "weights": {"snapshot-root": 1}}
         | {"actions": 5}
     )
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with (
             open_harness(options(scratch, faults=["kill-server"])) as harness,
             anyio.create_task_group() as group,

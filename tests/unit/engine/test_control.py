@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.engine.control import INJECTIONS_WAITING_MAX, POLL_SECONDS, Control
 from snapstorm.engine.drive import Budget, is_next_due
@@ -17,7 +18,6 @@ from snapstorm.errors import ConfigError
 from snapstorm.model.verdict import Tally
 
 pytestmark = pytest.mark.anyio
-SECONDS_MAX = 5.0
 
 
 class Now:
@@ -39,7 +39,7 @@ def watched() -> tuple[Control, Now, list[str]]:
 def from_another_thread(act: Callable[[], None]) -> None:
     thread = threading.Thread(target=act)
     thread.start()
-    thread.join(SECONDS_MAX)
+    thread.join(GIVE_UP_SECONDS)
 
 
 async def test_a_paused_client_waits_and_its_time_stands() -> None:
@@ -51,7 +51,7 @@ async def test_a_paused_client_waits_and_its_time_stands() -> None:
         begun.append(name)
 
     from_another_thread(control.pause)
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client, "a")
             tasks.start_soon(client, "b")
@@ -87,7 +87,7 @@ async def test_a_pause_is_not_taken_from_the_duration() -> None:
 async def test_who_stops_a_paused_run_ends_it() -> None:
     control, _, notes = watched()
     run: Any = SimpleNamespace(control=control, keep_going=False, tally=Tally())
-    with anyio.fail_after(SECONDS_MAX), control.working():
+    with anyio.fail_after(GIVE_UP_SECONDS), control.working():
         assert await is_next_due(run)
         control.pause()
         control.stop()
@@ -98,7 +98,7 @@ async def test_who_stops_a_paused_run_ends_it() -> None:
 async def test_nobody_who_watches_means_nothing_to_wait_for() -> None:
     control = Control()
     control.pause()
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         await control.may_begin()
         assert await control.next_fault(0.01) is None
     assert not control.is_watched
@@ -107,7 +107,7 @@ async def test_nobody_who_watches_means_nothing_to_wait_for() -> None:
 async def test_a_fault_that_is_asked_for_comes_at_once_also_while_paused() -> None:
     control, _, _ = watched()
     control.faults = {"kill-server": None, "disk-full": "needs root"}
-    with anyio.fail_after(SECONDS_MAX), control.working():
+    with anyio.fail_after(GIVE_UP_SECONDS), control.working():
         control.pause()
         control.inject("kill-server")
         assert control.waiting == ("kill-server",)
@@ -122,7 +122,7 @@ async def test_while_paused_no_fault_comes_by_itself() -> None:
         await control.next_fault(POLL_SECONDS)
     assert scope.cancelled_caught
     control.resume()
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         assert await control.next_fault(POLL_SECONDS) is None
 
 

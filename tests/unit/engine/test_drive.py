@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -9,16 +10,16 @@ from typing import Any
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.engine.arrivals import Arrivals
 from snapstorm.engine.control import Control
-from snapstorm.engine.drive import Barrier, drive
+from snapstorm.engine.drive import Barrier, drive, never
 from snapstorm.engine.multiclient import current_client
 from snapstorm.model.actions import Action
 from snapstorm.plan.scenarios import Scenario
 
 pytestmark = pytest.mark.anyio
-SECONDS_MAX = 5
 
 STEPS = (
     {"action": "write-random-files", "repeat": 2},
@@ -77,16 +78,19 @@ async def drive_recorded(
     arrivals: Arrivals | None = None,
     clock: Callable[[], float] = lambda: 0.0,
     live: int = 1,
+    is_fault_awaited: Callable[[], bool] = never,
+    notes: list[str] | None = None,
     **more: Any,
 ) -> None:
     scenario = Scenario.model_validate({"name": "x", "clients": clients, "steps": STEPS, **more})
     tally = SimpleNamespace(violations=recorder.violations)
     ledger = SimpleNamespace(count_live=lambda _: live)
     run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=clock, control=Control(), ledger=ledger)
+    run.note = ([] if notes is None else notes).append
     engine: Any = recorder
     some: list[Any] = [SimpleNamespace(name=f"c{number}") for number in range(1, clients + 1)]
-    with anyio.fail_after(SECONDS_MAX):
-        await drive(some, scenario, engine, run, arrivals or all_there(clients))
+    with anyio.fail_after(GIVE_UP_SECONDS):
+        await drive(some, scenario, engine, run, arrivals or all_there(clients), is_fault_awaited)
 
 
 @pytest.mark.parametrize("clients", [1, 3])
@@ -215,7 +219,7 @@ async def test_the_duration_begins_with_random_work() -> None:
 async def test_who_has_left_is_not_waited_for() -> None:
     """The last that all wait for may as well leave; later rounds need only those that are left."""
     barrier = Barrier(3)
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         for leaves_last in (True, False):
             async with anyio.create_task_group() as group:
                 group.start_soon(barrier.wait)
@@ -236,7 +240,7 @@ async def test_who_was_cancelled_while_it_waited_does_not_count() -> None:
         await barrier.wait()
         passed.append(number)
 
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with anyio.create_task_group() as group:
             group.start_soon(pass_as, 1)
             await anyio.wait_all_tasks_blocked()
@@ -245,3 +249,26 @@ async def test_who_was_cancelled_while_it_waited_does_not_count() -> None:
             assert passed == []
             group.start_soon(pass_as, 2)
     assert sorted(passed) == [1, 2]
+
+
+@pytest.mark.parametrize("budget", [{"actions": 7}, {"duration": "1s"}])
+async def test_work_goes_on_until_each_fault_has_struck(budget: dict[str, object]) -> None:
+    """However soon the budget is used up; and a violation ends it all the same."""
+    recorder, notes = Recorder(), list[str]()
+    seconds = itertools.count()
+
+    def is_awaited() -> bool:
+        return [key for _, key in recorder.done].count("random") < 50
+
+    more: dict[str, Any] = {"weights": {"snapshot-root": 1}, "notes": notes, "clock": lambda: float(next(seconds))}
+    await drive_recorded(recorder, is_fault_awaited=is_awaited, **more, **budget)
+    assert 50 <= [key for _, key in recorder.done].count("random") <= 53
+    assert notes == ["clients work beyond their budget, until each fault has struck"]
+
+    async def violate(name: str, key: str) -> None:
+        if key == "random":
+            recorder.violations.append("something")
+
+    recorder = Recorder(violate)
+    await drive_recorded(recorder, is_fault_awaited=lambda: True, **more, **budget)
+    assert [key for _, key in recorder.done].count("random") <= 3

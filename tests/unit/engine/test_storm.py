@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
+from tests.waiting import GIVE_UP_SECONDS, until
 
 from snapstorm.engine import storm as storm_module
 from snapstorm.engine.control import Control
-from snapstorm.engine.storm import Storm, blowing, heal_what_is_left
+from snapstorm.engine.storm import TURNS_MAX, Storm, blowing, heal_what_is_left
 from snapstorm.errors import HarnessError, OperationUnknown
 from snapstorm.faults.base import Fault, FaultKind, NothingToBreak, Record
 from snapstorm.faults.weather import Weather
@@ -57,7 +58,7 @@ def new_storm(
     table = {kind.key: kind for kind in kinds}
     monkeypatch.setattr(storm_module, "FAULTS", table)
     monkeypatch.setattr(storm_module, "weighted_deck", lambda keys, weights: list(keys))
-    monkeypatch.setattr(storm_module, "HEAL_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(storm_module, "HEAL_SECONDS_MAX", GIVE_UP_SECONDS)
     monkeypatch.setattr(storm_module, "HEAL_AGAIN_SECONDS", 0.01)
     run: Any = SimpleNamespace(
         seed=seed,
@@ -68,14 +69,19 @@ def new_storm(
         now_seconds=anyio.current_time,
         emit=lambda event: None,
         control=Control(),
+        note=lambda words: None,
     )
     scene: Any = SimpleNamespace()
     return Storm(run, scene, list(table), PACE, {}), run
 
 
-async def blow_for(storm: Storm, seconds: float) -> None:
+async def blow_until(storm: Storm, holds: Callable[[], object]) -> None:
     async with blowing(storm):
-        await anyio.sleep(seconds)
+        await until(holds)
+
+
+def has_injected(count: int) -> bool:
+    return sum(words.startswith("inject") for words in Recorded.done) >= count
 
 
 async def test_each_fault_comes_once_before_any_comes_again(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
@@ -83,7 +89,7 @@ async def test_each_fault_comes_once_before_any_comes_again(monkeypatch: pytest.
     orders = []
     for seed in (1, 1, 2, 3):
         storm, run = new_storm(monkeypatch, ledger, [kind_of(key) for key in "abcdef"], seed)
-        await blow_for(storm, 0.3)
+        await blow_until(storm, lambda: has_injected(9))
         injected = [words.split()[1] for words in Recorded.done if words.startswith("inject")]
         assert sorted(injected[:6]) == list("abcdef")
         assert Recorded.done[::2] == [f"inject {key}" for key in injected]
@@ -101,7 +107,7 @@ async def test_what_finds_nothing_to_break_counts_for_nothing(monkeypatch: pytes
         raise NothingToBreak("nobody is there")
 
     storm, run = new_storm(monkeypatch, ledger, [kind_of("idle", inject=inject)])
-    await blow_for(storm, 0.05)
+    await blow_until(storm, lambda: len(ledger.faults_of(1)) >= 2)
     assert run.tally.faults == {}
     assert {fault.outcome for fault in ledger.faults_of(1)} == {"nothing: nobody is there"}
     assert not run.weather.excuses("ada", 0.0, OperationUnknown("x"))
@@ -110,7 +116,7 @@ async def test_what_finds_nothing_to_break_counts_for_nothing(monkeypatch: pytes
 async def test_a_fault_that_is_cut_off_heals_first(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     """The storm ends while it lasts: it is healed and recorded before anything goes on."""
     storm, _ = new_storm(monkeypatch, ledger, [kind_of("long", hold_seconds=(1e6, 1e6))])
-    await blow_for(storm, 0.05)
+    await blow_until(storm, lambda: has_injected(1))
     assert Recorded.done == ["inject long", "heal long"]
     assert [(fault.outcome, fault.details) for fault in ledger.faults_of(1)] == [("healed", {"what": "long"})]
     assert ledger.open_faults() == []
@@ -127,10 +133,11 @@ async def test_healing_is_tried_again_and_given_up_in_the_end(monkeypatch: pytes
             raise OperationUnknown("the server does not answer")
 
     storm, _ = new_storm(monkeypatch, ledger, [kind_of("stubborn", heal=heal, hold_seconds=(1e6, 1e6))])
-    await blow_for(storm, 0.03)
+    await blow_until(storm, lambda: has_injected(1))
     assert tries == 3
+    monkeypatch.setattr(storm_module, "HEAL_SECONDS_MAX", 0.0)
     with pytest.raises(HarnessError, match="stubborn could not be healed"):
-        await blow_for(storm, 0.03)
+        await blow_until(storm, lambda: has_injected(2))
 
 
 async def test_what_a_killed_run_left_is_healed_latest_first(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
@@ -166,7 +173,7 @@ async def test_what_somebody_asks_for_strikes_beside_the_storms_own(
         for one in (quiet, storm):
             Recorded.done.clear()
             run.control.inject("wanted")
-            await blow_for(one, 0.3)
+            await blow_until(one, lambda: has_injected(1))
             assert Recorded.done[:2] == ["inject wanted", "heal wanted"]
     asked_alone = run.tally.faults["wanted"] - Recorded.done.count("inject wanted")
     assert asked_alone == 1
@@ -184,5 +191,27 @@ async def test_an_injected_fault_that_finds_nothing_is_noted(monkeypatch: pytest
     quiet = Storm(run, SimpleNamespace(), [], PACE, {})  # type: ignore[arg-type]  # no fault here looks at it
     with run.control.working():
         run.control.inject("wanted")
-        await blow_for(quiet, 0.3)
+        await blow_until(quiet, lambda: notes)
     assert notes == ["the fault wanted that somebody asked for: nothing: nothing is there"]
+
+
+async def test_a_fault_is_awaited_until_it_has_struck(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """Or until it has found nothing to break a few times, which is said."""
+
+    async def nothing(self: Fault, record: Record) -> None:
+        raise NothingToBreak("nothing is there")
+
+    storm, run = new_storm(monkeypatch, ledger, [*map(kind_of, "abc"), kind_of("idle", inject=nothing)])
+    notes: list[str] = []
+    run.note = notes.append
+    assert storm.is_awaited
+    await blow_until(storm, lambda: not storm.is_awaited)
+    assert set(run.tally.faults) == set("abc")
+    outcomes = [fault.outcome for fault in ledger.faults_of(1) if fault.key == "idle"]
+    assert len(outcomes) >= TURNS_MAX
+    assert notes == ["the fault idle did not strike in 3 tries: nothing: nothing is there"]
+
+
+async def test_a_storm_for_those_who_watch_is_not_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    _, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
+    assert not Storm(run, SimpleNamespace(), [], PACE, {}).is_awaited  # type: ignore[arg-type]  # nothing looks at it

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.engine import restores as restores_module
 from snapstorm.engine.client import Client
@@ -19,7 +20,6 @@ from snapstorm.model.verdict import Verdict
 from snapstorm.targets.memory.target import MemoryClient, MemoryServer
 
 pytestmark = pytest.mark.anyio
-SECONDS_MAX = 20
 CLIENTS = 3
 
 
@@ -33,7 +33,7 @@ async def snapshot(client: Client) -> None:
 
 
 async def run(scratch: Path, **more: object) -> Harness:
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with open_harness(options(scratch, **more)) as harness:
             await harness.run_clients(CLIENTS, snapshot)
             await harness.finish()
@@ -75,7 +75,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     async def slow_compare(self: restores_module.Checker, *arguments: object, **more: object) -> object:
         seen.append("restored")
-        with anyio.move_on_after(1):
+        with anyio.fail_after(GIVE_UP_SECONDS):
             await locks_tried.wait()
         found = await compare(self, *arguments, **more)  # type: ignore[arg-type]  # passed on
         seen.append("compared")
@@ -165,7 +165,7 @@ async def test_a_sweep_of_nothing_ends(scratch: Path) -> None:
     async def nothing(client: Client) -> None:
         await client.execute(WriteRandomFiles(count=1))
 
-    with anyio.fail_after(SECONDS_MAX):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         async with open_harness(options(scratch)) as harness:
             await harness.run_clients(CLIENTS, nothing)
             await harness.finish()

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.errors import OperationFailed, OperationTimedOut
 from snapstorm.faults import troubled_disk
@@ -24,7 +25,6 @@ from snapstorm.faults.mounts import FailingStorage, SlowStorage, is_mounted, unm
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.runtime.process import ProcessRunner
 
-SECONDS_MAX = 20
 REASON = SlowStorage.why_not_here()
 
 pytestmark = [
@@ -58,7 +58,7 @@ def mounted(directory: Path, *, delay_seconds_max: float = 0, failing_share: flo
         finally:
             unmount(directory)
             try:
-                disk.wait(SECONDS_MAX)
+                disk.wait(GIVE_UP_SECONDS)
             finally:
                 disk.kill()
 
@@ -130,7 +130,7 @@ def test_a_slow_one_takes_its_time_until_it_has_healed(tmp_path: Path) -> None:
                 break
             assert attempt < 7, seconds
         disk.send_signal(signal.SIGUSR1)
-        deadline = time.monotonic() + SECONDS_MAX
+        deadline = time.monotonic() + GIVE_UP_SECONDS
         while sum(_seconds_to_read(file) for _ in range(5)) > 0.1:
             assert time.monotonic() < deadline
     assert file.read_bytes() == b"slowly"
@@ -166,7 +166,7 @@ def test_a_killed_one_is_unmounted_and_has_lost_nothing(tmp_path: Path) -> None:
     with mounted(tmp_path) as disk, suppress(OSError), (tmp_path / "file").open("wb", buffering=0) as file:
         file.write(b"written")
         disk.kill()
-        disk.wait(SECONDS_MAX)
+        disk.wait(GIVE_UP_SECONDS)
         with pytest.raises(OSError, match=f"{os.strerror(errno.ENOTCONN)}|{os.strerror(errno.EIO)}"):
             file.write(b"too late")
         assert SlowStorage.heal_left_over({"directory": str(tmp_path), "log": str(tmp_path / "log")}) is not None

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
+from tests.waiting import GIVE_UP_SECONDS, until
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.temporaries import temporaries_in
@@ -27,14 +28,6 @@ ENV = {"PATH": os.environ["PATH"]}
 TESTBED = "process-test"
 
 
-async def eventually(condition: Callable[[], bool], seconds_max: float = 5.0) -> bool:
-    """Whether the condition comes true in time. A killed process needs a moment to go."""
-    with anyio.move_on_after(seconds_max):
-        while not condition():  # noqa: ASYNC110
-            await anyio.sleep(0.01)
-    return condition()
-
-
 @pytest.fixture
 async def runner() -> AsyncIterator[ProcessRunner]:
     async with ProcessRunner(TESTBED, grace_seconds=0.5) as runner:
@@ -43,7 +36,7 @@ async def runner() -> AsyncIterator[ProcessRunner]:
 
 async def test_exit_status_and_output_are_reported_and_never_raised(runner: ProcessRunner) -> None:
     """A command that fails is data: what it wrote and how it ended come back."""
-    completed = await runner.run(["sh", "-c", "echo out; echo err >&2; exit 3"], env=ENV, seconds_max=10)
+    completed = await runner.run(["sh", "-c", "echo out; echo err >&2; exit 3"], env=ENV, seconds_max=GIVE_UP_SECONDS)
     assert (completed.exit_code, completed.stdout, completed.stderr) == (3, b"out\n", b"err\n")
     assert not completed.timed_out
     assert 0 < completed.seconds < 10
@@ -52,7 +45,7 @@ async def test_exit_status_and_output_are_reported_and_never_raised(runner: Proc
 async def test_program_that_is_not_there_is_our_own_error(runner: ProcessRunner) -> None:
     """A program that can't be started says nothing about the target."""
     with pytest.raises(HarnessError, match="can't start /no/such/program: No such file"):
-        await runner.run(["/no/such/program"], env=ENV, seconds_max=10)
+        await runner.run(["/no/such/program"], env=ENV, seconds_max=GIVE_UP_SECONDS)
 
 
 async def test_child_gets_only_the_environment_it_is_given(runner: ProcessRunner) -> None:
@@ -62,7 +55,7 @@ async def test_child_gets_only_the_environment_it_is_given(runner: ProcessRunner
         inherited_env={"A": "0", "C": "2", "API_TOKEN": "a token of the user's"},
         env={"A": "1"},
         secret_env={"B": "secret"},
-        seconds_max=10,
+        seconds_max=GIVE_UP_SECONDS,
     )
     assert set(completed.stdout.splitlines()) == {
         *(b"A=1", b"B=secret", b"C=2", b"API_TOKEN=(secret)"),
@@ -159,20 +152,20 @@ async def test_what_it_was_given_is_not_in_its_output_in_any_form(runner: Proces
 
 async def test_child_reads_what_it_is_given_and_nothing_otherwise(runner: ProcessRunner) -> None:
     """A command that asks a question meets an end of file, not the user's terminal."""
-    assert (await runner.run(["cat"], env=ENV, seconds_max=10)).stdout == b""
+    assert (await runner.run(["cat"], env=ENV, seconds_max=GIVE_UP_SECONDS)).stdout == b""
     assert (await runner.run(["cat"], env=ENV, seconds_max=10, stdin=b"given")).stdout == b"given"
 
 
 async def test_large_output_arrives_whole(runner: ProcessRunner) -> None:
     """A listing of many megabytes is not cut."""
-    completed = await runner.run(["head", "-c", "30000000", "/dev/zero"], env=ENV, seconds_max=30)
+    completed = await runner.run(["head", "-c", "30000000", "/dev/zero"], env=ENV, seconds_max=GIVE_UP_SECONDS)
     assert len(completed.stdout) == 30_000_000
 
 
 async def test_huge_stderr_keeps_its_beginning_and_its_end(runner: ProcessRunner) -> None:
     """A tool that floods its log does not fill our memory, and its last words are kept."""
     script = "echo first; head -c 3000000 /dev/zero; echo last"
-    completed = await runner.run(["sh", "-c", f"({script}) >&2"], env=ENV, seconds_max=30)
+    completed = await runner.run(["sh", "-c", f"({script}) >&2"], env=ENV, seconds_max=GIVE_UP_SECONDS)
     assert completed.stderr.startswith(b"first\n")
     assert completed.stderr.endswith(b"last\n")
     assert b"bytes left out]" in completed.stderr
@@ -189,11 +182,16 @@ async def test_command_over_its_time_is_ended(runner: ProcessRunner) -> None:
 
 async def test_command_that_ignores_term_is_killed_after_the_grace(runner: ProcessRunner) -> None:
     """Kopia's hung clients ignore TERM; nothing may."""
-    completed = await runner.run(["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], env=ENV, seconds_max=0.2)
+    # Ignored already when the command begins: it inherits that.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        completed = await runner.run(["sleep", "infinity"], env=ENV, seconds_max=0.2)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     assert completed.timed_out
     assert completed.exit_code == -signal.SIGKILL
-    assert 0.6 < completed.seconds < 3
-    assert await eventually(lambda: owned_processes(runner.owner) == [])
+    assert completed.seconds > 0.6
+    await until(lambda: owned_processes(runner.owner) == [])
 
 
 async def test_stopped_command_follows_the_term(runner: ProcessRunner) -> None:
@@ -204,40 +202,45 @@ async def test_stopped_command_follows_the_term(runner: ProcessRunner) -> None:
 
 async def test_children_of_a_command_that_ended_are_ended(runner: ProcessRunner) -> None:
     """A child left in the background by a command that ended well is gone when `run` returns."""
-    completed = await runner.run(["sh", "-c", "sleep 60 & echo done"], env=ENV, seconds_max=10)
+    completed = await runner.run(["sh", "-c", "sleep infinity & echo done"], env=ENV, seconds_max=GIVE_UP_SECONDS)
     assert completed.stdout == b"done\n"
-    assert completed.seconds < 5
-    assert await eventually(lambda: owned_processes(runner.owner) == [])
+    assert not completed.timed_out
+    await until(lambda: owned_processes(runner.owner) == [])
 
 
 async def test_grandchild_that_left_the_group_does_not_hold_the_command_up() -> None:
     """A grandchild in a session of its own may keep the pipe open: `run` returns, and the runner's end is its end."""
     async with ProcessRunner(TESTBED) as runner:
-        completed = await runner.run(["sh", "-c", "setsid sleep 60 & echo done"], env=ENV, seconds_max=10)
+        completed = await runner.run(
+            ["sh", "-c", "setsid sleep infinity & echo done"], env=ENV, seconds_max=GIVE_UP_SECONDS
+        )
         assert completed.stdout == b"done\n"
-        assert completed.seconds < 5
-    assert await eventually(lambda: owned_processes(runner.owner) == [])
+        assert not completed.timed_out
+    await until(lambda: owned_processes(runner.owner) == [])
 
 
 async def test_cancelled_command_is_ended_and_still_reported() -> None:
     """A cancelled task leaves no process; the command happened, so it is told."""
     commands: list[CompletedCommand] = []
     async with ProcessRunner(TESTBED, on_command=commands.append) as runner:
-        with anyio.move_on_after(0.2):
-            await runner.run(["sleep", "60"], env=ENV, seconds_max=60)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: runner.run(["sleep", "60"], env=ENV, seconds_max=GIVE_UP_SECONDS))
+            await until(lambda: owned_processes(runner.owner))
+            group.cancel_scope.cancel()
         assert owned_processes(runner.owner) == []
     assert [(command.argv, command.exit_code, command.timed_out) for command in commands] == [
         (("sleep", "60"), -signal.SIGTERM, False)
     ]
 
 
-async def test_commands_run_at_the_same_time(runner: ProcessRunner) -> None:
-    """Ten commands that wait take as long as one."""
-    began = time.monotonic()
+async def test_commands_run_at_the_same_time(runner: ProcessRunner, tmp_path: Path) -> None:
+    """Ten commands end, each of which waits until all ten have begun."""
+    script = 'touch "$0"; while [ "$(ls | wc -l)" != 10 ]; do sleep 0.01; done'
     async with anyio.create_task_group() as group:
-        for _ in range(10):
-            group.start_soon(lambda: runner.run(["sleep", "0.3"], env=ENV, seconds_max=10))
-    assert time.monotonic() - began < 2
+        for number in range(10):
+            argv = ["sh", "-c", script, str(number)]
+            group.start_soon(functools.partial(runner.run, argv, env=ENV, seconds_max=GIVE_UP_SECONDS, cwd=tmp_path))
+    assert len(list(tmp_path.iterdir())) == 10
 
 
 async def test_long_lived_process_ends_with_its_block(runner: ProcessRunner, tmp_path: Path) -> None:
@@ -245,7 +248,7 @@ async def test_long_lived_process_ends_with_its_block(runner: ProcessRunner, tmp
     log = tmp_path / "logs" / "server.log"
     script = "echo starting >&2; echo port 4711 >&2; exec sleep 60"
     async with runner.start(["sh", "-c", script], env=ENV, log=log) as server:
-        match = await server.line_matching(re.compile(r"^port (\d+)$", re.MULTILINE), seconds_max=10)
+        match = await server.line_matching(re.compile(r"^port (\d+)$", re.MULTILINE), seconds_max=GIVE_UP_SECONDS)
         assert match is not None
         assert match[1] == "4711"
         assert server.exit_code is None
@@ -260,7 +263,7 @@ async def test_long_lived_process_that_ends_by_itself_is_noticed(runner: Process
     log = tmp_path / "server.log"
     log.write_text("of an earlier run\n")
     async with runner.start(["sh", "-c", "echo no port left >&2; exit 7"], env=ENV, log=log) as server:
-        assert await server.line_matching(re.compile("^port"), seconds_max=60) is None
+        assert await server.line_matching(re.compile("^port"), seconds_max=GIVE_UP_SECONDS) is None
         assert server.exit_code == 7
         assert server.log_tail() == "no port left\n"
 
@@ -292,7 +295,7 @@ def watchdogs(owner: str) -> list[int]:
 
 
 async def sleep_in(runner: ProcessRunner) -> None:
-    await runner.run(["sleep", "60"], env=ENV, seconds_max=60)
+    await runner.run(["sleep", "60"], env=ENV, seconds_max=GIVE_UP_SECONDS)
 
 
 async def test_left_overs_of_an_earlier_run_are_ended_and_counted() -> None:
@@ -301,7 +304,7 @@ async def test_left_overs_of_an_earlier_run_are_ended_and_counted() -> None:
     async with ProcessRunner(mine) as left, ProcessRunner(other) as neighbour, anyio.create_task_group() as group:
         for runner in (left, left, neighbour):
             group.start_soon(sleep_in, runner)
-        assert await eventually(lambda: len(owned_processes(mine)) == 2 and len(owned_processes(other)) == 1)
+        await until(lambda: len(owned_processes(mine)) == 2 and len(owned_processes(other)) == 1)
         assert await end_processes_of(mine) == 2
         assert owned_processes(mine) == []
         assert len(owned_processes(other)) == 1
@@ -311,18 +314,18 @@ async def test_left_overs_of_an_earlier_run_are_ended_and_counted() -> None:
 async def test_without_its_watchdog_nothing_is_started() -> None:
     """A runner whose watchdog was killed says so in one line, and the child that it had started is gone."""
     async with ProcessRunner(TESTBED) as runner:
-        assert await eventually(lambda: len(watchdogs(runner.owner)) == 1)
+        await until(lambda: len(watchdogs(runner.owner)) == 1)
         (watchdog,) = watchdogs(runner.owner)
         os.kill(watchdog, signal.SIGKILL)
         await anyio.to_thread.run_sync(os.waitid, os.P_PID, watchdog, os.WEXITED | os.WNOWAIT)
         with pytest.raises(HarnessError, match="watchdog process has ended"):
-            await runner.run(["sleep", "60"], env=ENV, seconds_max=60)
-        assert await eventually(lambda: owned_processes(runner.owner) == [])
+            await runner.run(["sleep", "60"], env=ENV, seconds_max=GIVE_UP_SECONDS)
+        await until(lambda: owned_processes(runner.owner) == [])
 
 
 async def test_watchdog_goes_with_its_runner() -> None:
     """A runner that ends well leaves no watchdog behind, and its watchdog ended nobody."""
     async with ProcessRunner(TESTBED) as runner:
-        assert await eventually(lambda: len(watchdogs(runner.owner)) == 1)
-        await runner.run([sys.executable, "-c", "pass"], env=ENV, seconds_max=30)
+        await until(lambda: len(watchdogs(runner.owner)) == 1)
+        await runner.run([sys.executable, "-c", "pass"], env=ENV, seconds_max=GIVE_UP_SECONDS)
     assert watchdogs(runner.owner) == []

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.runtime.relay import CLEAR, Conditions, Relay
 
 pytestmark = pytest.mark.anyio
-SOON_SECONDS = 5.0
 
 
 class Echo:
@@ -36,7 +36,7 @@ class Echo:
 
     async def sees(self, ending: str) -> None:
         """Wait until the first connection has ended like this."""
-        with anyio.fail_after(SOON_SECONDS):
+        with anyio.fail_after(GIVE_UP_SECONDS):
             await self.ended.wait()
         assert self.endings == [ending]
 
@@ -57,13 +57,13 @@ async def relayed() -> AsyncIterator[tuple[Echo, Relay]]:
 async def connect(relay: Relay) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection(relay.host, relay.port)
     writer.write(b"x")
-    with anyio.fail_after(SOON_SECONDS):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         assert await reader.read(1) == b"x"
     return reader, writer
 
 
 async def ends_with_reset(reader: asyncio.StreamReader) -> bool:
-    with anyio.fail_after(SOON_SECONDS):
+    with anyio.fail_after(GIVE_UP_SECONDS):
         try:
             await reader.read(1)
         except ConnectionResetError:
@@ -78,7 +78,7 @@ async def test_bytes_pass_both_ways_and_so_do_farewells() -> None:
         sent = bytes(range(256)) * 4096
         writer.write(sent)
         writer.write_eof()
-        with anyio.fail_after(SOON_SECONDS):
+        with anyio.fail_after(GIVE_UP_SECONDS):
             assert await reader.read(-1) == sent
         assert echo.endings == ["farewell"]
         writer.close()
@@ -107,7 +107,7 @@ async def test_what_is_blocked_waits() -> None:
             await reader.read(1)
         assert silence.cancelled_caught
         relay.set(CLEAR)
-        with anyio.fail_after(SOON_SECONDS):
+        with anyio.fail_after(GIVE_UP_SECONDS):
             assert await reader.readexactly(5) == b"later"
             assert await late_reader.readexactly(4) == b"late"
         writer.close()
@@ -140,7 +140,7 @@ async def test_slow_ways_take_their_time() -> None:
             relay.set(conditions)
             began = anyio.current_time()
             writer.write(b"y" * size_bytes)
-            with anyio.fail_after(SOON_SECONDS):
+            with anyio.fail_after(GIVE_UP_SECONDS):
                 await reader.readexactly(size_bytes)
             assert anyio.current_time() - began >= 0.19
         writer.close()
@@ -152,7 +152,7 @@ async def test_a_server_that_is_not_there_is_a_reset() -> None:
     async with anyio.create_task_group() as tasks:
         await tasks.start(relay.serve)
         reader, writer = await asyncio.open_connection(relay.host, relay.port)
-        with anyio.fail_after(SOON_SECONDS):
+        with anyio.fail_after(GIVE_UP_SECONDS):
             with suppress(ConnectionResetError):
                 assert await reader.read(1) == b""
         writer.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 import snapstorm
 from snapstorm.runtime.watchdog import end_owned_processes, owned_processes
@@ -27,17 +28,17 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SCRIPTS = {
-    "child": "exec sleep 60",
-    "grandchild": "sleep 60 & wait",
-    "setsid": "setsid sleep 60 & wait",
-    "setsid-alone": "setsid sleep 60 & exit 0",
-    "no-environment": "env -i sleep 60 & wait",
+    "child": "exec sleep 7200",
+    "grandchild": "sleep 7200 & wait",
+    "setsid": "setsid sleep 7200 & wait",
+    "setsid-alone": "setsid sleep 7200 & exit 0",
+    "no-environment": "env -i sleep 7200 & wait",
     "storm": "while :; do sleep 0.01; done",
 }
 
 async def start_and_end(runner):
     while True:
-        await runner.run(["sleep", "60"], env=ENV, seconds_max=0.002)
+        await runner.run(["sleep", "7200"], env=ENV, seconds_max=0.002)
 
 async def main():
     async with ProcessRunner(sys.argv[1]) as runner, anyio.create_task_group() as group:
@@ -46,37 +47,36 @@ async def main():
                 group.start_soon(start_and_end, runner)
             else:
                 argv = ["sh", "-c", SCRIPTS[name]]
-                group.start_soon(lambda argv=argv: runner.run(argv, env=ENV, seconds_max=600))
-        async with runner.start(["sleep", "60"], env=ENV, log=Path("/dev/null")):
-            await anyio.sleep(0.3)
+                group.start_soon(lambda argv=argv: runner.run(argv, env=ENV, seconds_max=7200))
+        async with runner.start(["sleep", "7200"], env=ENV, log=Path("/dev/null")):
             print("ready", flush=True)
-            await anyio.sleep(60)
+            await anyio.sleep_forever()
 
 anyio.run(main)
 """
 
 KINDS = ("child", "grandchild", "setsid", "no-environment", "storm")
+PROCESSES_MIN = {"child": 2, "grandchild": 3, "setsid": 3, "no-environment": 2, "storm": 2}
+"""So many show that they are the program's once it is at work, one of each kind's own beside them."""
 
 
 STABLE_SECONDS = 0.2
 """A child between `fork` and `exec` shows no mark yet: none may be seen at one moment, and one at the next."""
 
 
-def in_time(condition: Callable[[], bool], seconds_max: float) -> bool:
-    """Whether the condition came to hold, and held for a while, before the time was up."""
-    now = time.monotonic()
-    deadline = now + seconds_max
+def wait_until_stable(condition: Callable[[], bool]) -> None:
+    """Return once the condition has held for a while. What the tests start would go on for longer than this waits."""
     holds_since: float | None = None
-    while now < deadline:
+
+    def is_stable() -> bool:
+        nonlocal holds_since
         if not condition():
             holds_since = None
-        elif holds_since is None:
-            holds_since = now
-        elif now - holds_since >= STABLE_SECONDS:
-            return True
-        time.sleep(0.01)
-        now = time.monotonic()
-    return False
+            return False
+        holds_since = holds_since or time.monotonic()
+        return time.monotonic() - holds_since >= STABLE_SECONDS
+
+    wait_until(is_stable)
 
 
 def has_none(testbed: str) -> bool:
@@ -102,7 +102,7 @@ class Program:
 
     def end(self, number: int) -> None:
         os.kill(self.popen.pid, number)
-        self.popen.wait(30)
+        self.popen.wait(GIVE_UP_SECONDS)
 
 
 def members_of_sessions(sessions: set[int]) -> list[int]:
@@ -120,22 +120,21 @@ def members_of_sessions(sessions: set[int]) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kill_leaves_nothing(kind: str) -> None:
-    """kill -9 of the program: within 2 s neither child nor grandchild is left, whatever they did to hide."""
+    """kill -9 of the program: soon neither child nor grandchild is left, whatever they did to hide."""
     program = Program(f"watchdog-test-{os.getpid()}-{kind}", kind)
-    before = owned_processes(program.testbed)
-    sessions = {os.getsid(pid) for pid in before}
-    assert len(before) >= 2
+    wait_until(lambda: len(owned_processes(program.testbed)) >= PROCESSES_MIN[kind])
+    sessions = {os.getsid(pid) for pid in owned_processes(program.testbed)}
     program.end(signal.SIGKILL)
-    assert in_time(lambda: not owned_processes(program.testbed) and not members_of_sessions(sessions), 10)
+    wait_until_stable(lambda: not owned_processes(program.testbed) and not members_of_sessions(sessions))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_other_ends_leave_nothing(number: int) -> None:
     """Ctrl-C, TERM and a closed terminal end the program's children too, orderly or by the watchdog."""
     program = Program(f"watchdog-test-{os.getpid()}-{number}", *KINDS[:3], "setsid-alone")
-    assert len(owned_processes(program.testbed)) >= 5
+    wait_until(lambda: len(owned_processes(program.testbed)) >= 5)
     program.end(number)
-    assert in_time(lambda: not owned_processes(program.testbed), 10)
+    wait_until_stable(lambda: not owned_processes(program.testbed))
 
 
 def test_kill_in_the_middle_of_starting_leaves_nothing() -> None:
@@ -144,14 +143,14 @@ def test_kill_in_the_middle_of_starting_leaves_nothing() -> None:
         program = Program(f"watchdog-test-start-{os.getpid()}-{attempt}", "restless")
         time.sleep(attempt * 0.0007)  # Another moment of the cycle each time.
         program.end(signal.SIGKILL)
-        assert in_time(functools.partial(has_none, program.testbed), 10)
+        wait_until_stable(functools.partial(has_none, program.testbed))
 
 
 def test_processes_of_others_are_spared() -> None:
     """A name that only begins alike is another owner's."""
     name = f"watchdog-test-{os.getpid()}-1"
-    with subprocess.Popen(["sleep", "60"], env={**os.environ, "SNAPSTORM_OWNER": f"{name}0/run"}) as other:
-        assert in_time(lambda: owned_processes(f"{name}0") == [other.pid], 5)
+    with subprocess.Popen(["sleep", "7200"], env={**os.environ, "SNAPSTORM_OWNER": f"{name}0/run"}) as other:
+        wait_until(lambda: owned_processes(f"{name}0") == [other.pid])
         assert end_owned_processes(name) == 0
         assert other.poll() is None
         assert end_owned_processes(f"{name}0/run") == 1

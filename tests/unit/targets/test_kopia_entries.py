@@ -88,11 +88,13 @@ async def test_what_there_is_no_time_for_is_said_and_read_the_next_time() -> Non
     """What is in use comes first; what was read is not read again."""
 
     class Slow(Stored):
-        shown = 0
+        shown, answers_left = 0, 8
 
         async def ask(self, actor: object, *words: str, seconds_max: float) -> CompletedCommand:
             if words[:2] == ("content", "show"):
-                await anyio.sleep(0.05)
+                if self.answers_left == 0:
+                    await anyio.sleep_forever()
+                self.answers_left -= 1
                 self.shown += 1
             return await super().ask(actor, *words, seconds_max=seconds_max)
 
@@ -105,6 +107,7 @@ async def test_what_there_is_no_time_for_is_said_and_read_the_next_time() -> Non
     assert "content m99 (1 entries), replaced" in told
     before = stored.shown
     for _ in range(30):
+        stored.answers_left = 8
         told = (await history.describe([SNAPSHOT]))[SNAPSHOT]
         if "not read in time" not in told:
             break

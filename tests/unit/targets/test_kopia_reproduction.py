@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.ledger.record import RecordedCommand
 from snapstorm.model.guarantees import Guarantee
@@ -64,7 +65,7 @@ def run(text: str, directory: Path, program: str = "/bin/true") -> subprocess.Co
         env={"PATH": os.environ["PATH"], "TMPDIR": str(directory)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=GIVE_UP_SECONDS,
         check=False,
     )
 

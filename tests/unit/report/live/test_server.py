@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import re
 import socket
 import threading
@@ -16,15 +17,16 @@ from typing import Any
 
 import pytest
 from tests.unit.report.runs import CLIENTS, NASTY, Bed, busy_bed
+from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.errors import HarnessError
 from snapstorm.model.events import FaultBegan, RunBegan, RunEnded
 from snapstorm.report.live import server as server_module
+from snapstorm.report.live import view as view_module
 from snapstorm.report.live.board import Board
 from snapstorm.report.live.server import Address, serving
 
 ANY_PORT = Address("127.0.0.1", 0)
-SECONDS_MAX = 10.0
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Served:
         return self.raw(self.path + path, method)
 
     def raw(self, path: str, method: str = "GET") -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS_MAX)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GIVE_UP_SECONDS)
         try:
             connection.request(method, path)
             answer = connection.getresponse()
@@ -55,7 +57,7 @@ class Served:
 
     def first_state(self) -> dict[str, Any]:
         """The state with which the stream begins."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS_MAX)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GIVE_UP_SECONDS)
         try:
             connection.request("GET", f"{self.path}events")
             line = connection.getresponse().readline().decode()
@@ -99,7 +101,7 @@ def test_only_who_knows_the_address_gets_in(capsys: pytest.CaptureFixture[str], 
 
 def test_nobody_else_may_frame_or_keep_the_page(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
     with served(capsys, bed) as here:
-        connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=SECONDS_MAX)
+        connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=GIVE_UP_SECONDS)
         connection.request("GET", here.path)
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
@@ -152,16 +154,17 @@ def test_what_is_new_is_what_has_not_settled(
             assert here.ask(nothing) == (200, "null")
 
 
-def test_what_was_read_is_shown_for_a_while(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
+def test_what_was_read_is_shown_for_a_while(
+    capsys: pytest.CaptureFixture[str], bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view_module, "FRESH_SECONDS", math.inf)
     bed.operation(1, 1)
     with served(capsys, bed) as here:
         assert here.news()["overview"]["count"] == 1
         bed.operation(1, 2)
         assert here.news()["overview"]["count"] == 1
-        deadline = time.monotonic() + SECONDS_MAX
-        while here.news()["overview"]["count"] < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        monkeypatch.setattr(view_module, "FRESH_SECONDS", 0.0)
+        wait_until(lambda: here.news()["overview"]["count"] == 2)
 
 
 def test_nasty_texts_stay_texts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -199,8 +202,9 @@ def test_the_end_waits_for_pages_that_are_open_and_for_no_others(
     capsys: pytest.CaptureFixture[str], bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(server_module, "LAST_LOOK_SECONDS_MAX", 2 * GIVE_UP_SECONDS)
     with served(capsys, bed) as here:
-        connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=SECONDS_MAX)
+        connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=GIVE_UP_SECONDS)
         connection.request("GET", f"{here.path}events")
         answer = connection.getresponse()
 
@@ -220,15 +224,14 @@ def test_the_end_waits_for_pages_that_are_open_and_for_no_others(
         here.board(RunEnded("pass", "all is well"))
         began = time.monotonic()
         here.board.end()
-        watcher.join(SECONDS_MAX)
-        assert time.monotonic() - began < SECONDS_MAX
+        watcher.join(GIVE_UP_SECONDS)
+        assert time.monotonic() - began < GIVE_UP_SECONDS
     assert seen[-2]["verdict"] == "pass"
     assert "PASS" in seen[-1]["parts"]["head"]
-    monkeypatch.setattr(server_module, "LAST_LOOK_SECONDS_MAX", 60.0)
     began = time.monotonic()
     with served(capsys, bed):
         pass
-    assert time.monotonic() - began < SECONDS_MAX
+    assert time.monotonic() - began < GIVE_UP_SECONDS
 
 
 def test_who_stops_before_there_is_a_run_stops_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -237,8 +240,12 @@ def test_who_stops_before_there_is_a_run_stops_it(capsys: pytest.CaptureFixture[
         assert here.board.new_control().is_stopping
 
 
-def test_a_page_that_is_being_loaded_gets_the_end(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
+def test_a_page_that_is_being_loaded_gets_the_end(
+    capsys: pytest.CaptureFixture[str], bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has no stream yet."""
+    monkeypatch.setattr(server_module, "LAST_LOOK_SECONDS_MAX", 2 * GIVE_UP_SECONDS)
+    monkeypatch.setattr(server_module, "BETWEEN_QUESTIONS_SECONDS", math.inf)
     with served(capsys, bed) as here:
         bed.end(1)
         here.board(RunEnded("pass", "all is well"))
@@ -248,7 +255,8 @@ def test_a_page_that_is_being_loaded_gets_the_end(capsys: pytest.CaptureFixture[
         time.sleep(0.2)
         assert ends.is_alive()
         assert here.first_state()["isOver"] is True
-        ends.join(SECONDS_MAX)
+        monkeypatch.setattr(server_module, "BETWEEN_QUESTIONS_SECONDS", 0.0)
+        ends.join(GIVE_UP_SECONDS)
         assert not ends.is_alive()
 
 
