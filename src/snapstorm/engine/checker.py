@@ -92,7 +92,7 @@ class Checker:
 
         `fingerprint` tells what exactly is wrong from other things that could be, for those who accept it as known.
         """
-        key = (guarantee, expectation or operation, snapshot)
+        key = (guarantee, expectation or operation or fingerprint, snapshot)
         if key in self._reported:
             return None
         self._reported.add(key)

@@ -35,8 +35,10 @@ class Temporaries:
 
     def make(self) -> Path:
         """One that is empty, for one command at a time. Raises HarnessError."""
-        if self._empty:
-            return self._empty.pop()
+        while self._empty:
+            # Looked into once more: a process that was killed may have come to write there only afterwards.
+            if _names_in(place := self._empty.pop()) == []:
+                return place
         place = self.root / str(next(self._numbers))
         try:
             place.mkdir(mode=0o700)

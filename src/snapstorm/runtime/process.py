@@ -127,6 +127,7 @@ class ProcessRunner:
         self._temporaries = temporaries
         self._lifeline: Lifeline | None = None
         self._children: set[_Child] = set()
+        self._has_ended_by_signal = False
 
     async def __aenter__(self) -> Self:
         self._lifeline = Lifeline(self.owner)
@@ -295,16 +296,19 @@ class ProcessRunner:
         return adoption.adopted(self._groups())
 
     async def end_strays(self, spared: Collection[Adopted]) -> list[Adopted]:
-        """End the strays that have not ended within a time of grace, except those that are spared. Returns them."""
+        """End the strays that have not ended within a time of grace, except those that are spared. Returns them, unless
+        they could be those of a command that a signal has ended, which could not end them itself."""
         with anyio.move_on_after(self._grace_seconds):
             await until(lambda: not set(self.strays()) - set(spared))
-        return adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX, spared=spared)
+        ended = adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX, spared=spared)
+        return [] if self._has_ended_by_signal else ended
 
     async def _end(self, child: _Child) -> None:
         """End the child's group, if it has not ended, and forget it."""
         if child not in self._children:
             return
         await child.end(self._grace_seconds)
+        self._has_ended_by_signal |= child.is_ended_by_signal
         self._children.discard(child)
         if self._lifeline is not None:
             self._lifeline.forget(child.group)

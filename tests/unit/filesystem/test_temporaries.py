@@ -24,6 +24,15 @@ async def test_one_that_is_left_empty_is_used_again(tmp_path: Path) -> None:
         assert temporaries.make() not in (first, second)
 
 
+async def test_what_comes_later_is_nobody_elses(tmp_path: Path) -> None:
+    """A process that was killed may still have written when its command had ended: the next one is not blamed."""
+    with temporaries_in(tmp_path / "tmp") as temporaries:
+        place = temporaries.make()
+        await temporaries.clear(place)
+        (place / "late").touch()
+        assert list(temporaries.make().iterdir()) == []
+
+
 async def test_what_is_left_is_told_and_goes(tmp_path: Path) -> None:
     """Whatever its names and its modes are; the next command finds nothing of it."""
     with temporaries_in(tmp_path / "tmp") as temporaries:

@@ -51,6 +51,11 @@ async def main(kind):
             await run(hides("plain"))
             ended = await runner.end_strays(spared)
             assert len(ended) == 1 and not set(ended) & set(spared), (ended, spared)
+        elif kind == "struck":
+            done = await runner.run(["sh", "-c", hides("plain") + "; exec sleep 100"], env=ENV, seconds_max=1)
+            assert done.timed_out
+            assert await runner.end_strays([]) == []
+            assert runner.strays() == []
         elif kind == "until-the-end":
             await run(hides("plain"))
         elif kind == "ends-by-itself":
@@ -85,7 +90,17 @@ anyio.run(main, sys.argv[1])
 
 @pytest.mark.parametrize(
     "kind",
-    ["hides", "hides-deeper", "spared", "until-the-end", "ends-by-itself", "in-its-group", "others", "not-adopting"],
+    [
+        "hides",
+        "hides-deeper",
+        "spared",
+        "struck",
+        "until-the-end",
+        "ends-by-itself",
+        "in-its-group",
+        "others",
+        "not-adopting",
+    ],
 )
 def test_what_escapes_is_found_and_nothing_else(kind: str, tmp_path: Path) -> None:
     """Nothing is left at the end, not even a process that waits to be reaped; others' processes are not touched."""
