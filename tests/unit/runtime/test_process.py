@@ -99,7 +99,7 @@ async def test_what_a_signal_has_ended_may_leave_temporary_files(how: str, tmp_p
                     lambda: runner.run(["sh", "-c", script], env=ENV, seconds_max=seconds_max, inherited_env={})
                 )
                 if how in ("term", "kill"):
-                    assert await eventually(lambda: bool(list(tmp_path.glob("tmp/*/left"))))
+                    await until(lambda: list(tmp_path.glob("tmp/*/left")))
                     number = signal.SIGTERM if how == "term" else signal.SIGKILL
                     assert runner.signal_children_of("operation", number) == 1
             on_behalf_of.reset(token)
@@ -119,7 +119,7 @@ async def test_a_stopped_command_that_goes_on_must_clean_up(tmp_path: Path) -> N
             env = {**ENV, "GATE": str(gate)}
             async with runner.start(["sh", "-c", script], env=env, log=tmp_path / "log") as process:
                 assert process.temporary is not None
-                assert await eventually((process.temporary / "left").exists)
+                await until((process.temporary / "left").exists)
                 process.signal(signal.SIGSTOP)
                 process.signal(signal.SIGCONT)
                 await anyio.to_thread.run_sync(gate.write_text, "go on\n")
