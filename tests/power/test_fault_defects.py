@@ -14,7 +14,7 @@ from tests.power.test_memory_defects import SCENARIO
 from snapstorm.engine.control import Control
 from snapstorm.engine.harness import HarnessOptions, open_harness
 from snapstorm.engine.result import RunResult
-from snapstorm.model.events import Event, FaultEnded, ViolationFound
+from snapstorm.model.events import Event, FaultEnded, RestoreVerified, ViolationFound
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
 from snapstorm.plan.calibration import SIMULATED_LOSS
@@ -84,7 +84,7 @@ def run_once(
             keep_going=True,
             faults=faults,
             fault_pace=PACE,
-            recovery_seconds_max=1.5,
+            recovery_seconds_max=0.001,  # One try is always made, and is enough.
         )
         async with open_harness(options, EndOfStorm(control, faults, shown_by), control) as harness:
             await harness.run_scenario(scenario if faults else SCENARIO)
@@ -147,17 +147,24 @@ def test_what_fails_without_a_fault_is_still_found_in_a_storm(scratch: Path) -> 
 
 
 def test_a_storm_without_a_fault_is_inconclusive(scratch: Path) -> None:
-    """A run that was asked for faults of which none struck has not shown what it was to show."""
+    """A run that was asked for faults of which none struck has not shown what it was to show, whoever ended it."""
+    control, verified = Control(), list[Event]()
+
+    def stop_soon(event: Event) -> None:
+        if isinstance(event, RestoreVerified):
+            verified.append(event)
+            control.stop()
 
     async def body() -> RunResult:
         options = HarnessOptions(
             testbed=scratch / "testbed", target="memory", seed=1, faults=("kill-server",), fault_pace=1e-6
         )
-        async with open_harness(options) as harness:
+        async with open_harness(options, stop_soon, control) as harness:
             await harness.run_scenario(SCENARIO)
             await harness.finish()
         return harness.result
 
     result = anyio.run(body)
+    assert verified
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "no fault struck" in result.reason

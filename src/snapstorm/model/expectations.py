@@ -43,7 +43,10 @@ IN_DOUBT = frozenset({State.CREATING, State.CREATION_IN_DOUBT, State.DELETING, S
 
 
 class Expectation(msgspec.Struct, frozen=True, gc=False):
-    """What one snapshot must be. Named by the operation that asked for it, which its tag carries."""
+    """What one snapshot must be. Named by the operation that asked for it, which its tag carries.
+
+    A compact struct, because a testbed may have a hundred thousand of them.
+    """
 
     operation: str
     client: str

@@ -140,7 +140,7 @@ class SnapshotReceipt:
 
 
 class ListedSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """One line of a listing of snapshots."""
+    """One line of a listing of snapshots. A compact struct, because a listing may have a hundred thousand."""
 
     id: str
     client: str
