@@ -215,7 +215,15 @@ class Harness:
             control.faults = {key: reasons.get(key) for key in FAULTS}
         chosen = self._choose_faults(keys, reasons) if keys else []
         if available:
-            self._storm = Storm(self._run, scene, chosen, self._options.fault_pace, self._options.fault_weights)
+            self._storm = Storm(
+                self._run,
+                scene,
+                chosen,
+                self._options.fault_pace,
+                self._options.fault_weights,
+                # All that is possible takes minutes, which whoever gives a shorter time does not want.
+                is_each_awaited=ALL not in self._options.faults and not self._options.are_faults_optional,
+            )
 
     def _scene(self, processes: ProcessRunner, network_path: NetworkPath | None) -> Scene:
         is_routed = isinstance(self._server, Routed) and self._server.is_routed

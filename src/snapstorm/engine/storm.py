@@ -49,8 +49,19 @@ def split_by_possibility(keys: Sequence[str], scene: Scene) -> tuple[list[str], 
 class Storm:
     """The faults of one run, one after the other."""
 
-    def __init__(self, run: Run, scene: Scene, keys: Sequence[str], pace: float, weights: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        scene: Scene,
+        keys: Sequence[str],
+        pace: float,
+        weights: Mapping[str, int],
+        *,
+        is_each_awaited: bool = True,
+    ) -> None:
+        """`is_each_awaited`: clients are to work until each of these faults has struck, and not only until one has."""
         self._run = run
+        self._is_each_awaited = is_each_awaited
         self._pace = pace
         self._scene = scene
         self._keys = list(keys)
@@ -61,8 +72,8 @@ class Storm:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a fault that was asked for has not struck yet, but still may."""
-        return bool(self._turns_left)
+        """Whether a fault for which clients are to work on has not struck yet, but still may."""
+        return bool(self._turns_left) and (self._is_each_awaited or not self._run.tally.faults)
 
     async def blow(self) -> None:
         """Inject and heal until cancelled. A fault that is active then heals first."""

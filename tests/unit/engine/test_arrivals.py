@@ -136,6 +136,7 @@ async def test_nothing_is_broken_before_all_are_there(
         has_blown.set()
 
     monkeypatch.setattr(Storm, "blow", blow)
+    monkeypatch.setattr(Storm, "is_awaited", False)
     scenario = Scenario.model_validate(
         {"name": "x", "clients": CLIENTS, "steps": [{"action": "write-random-files"}], "weights": {"snapshot-root": 1}}
         | {"actions": 5}

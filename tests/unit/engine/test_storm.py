@@ -215,3 +215,12 @@ async def test_a_fault_is_awaited_until_it_has_struck(monkeypatch: pytest.Monkey
 async def test_a_storm_for_those_who_watch_is_not_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     _, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
     assert not Storm(run, SimpleNamespace(), [], PACE, {}).is_awaited  # type: ignore[arg-type]  # nothing looks at it
+
+
+async def test_of_all_faults_only_one_is_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+    """All that is possible takes minutes, which a short run does not have."""
+    _, run = new_storm(monkeypatch, ledger, [kind_of("wanted"), kind_of("other")])
+    storm = Storm(run, SimpleNamespace(), ["wanted", "other"], PACE, {}, is_each_awaited=False)  # type: ignore[arg-type]
+    assert storm.is_awaited
+    run.tally.count_fault("wanted")
+    assert not storm.is_awaited
