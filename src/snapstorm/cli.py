@@ -60,6 +60,7 @@ app = App(
         "130 interrupted."
     ),
     help_format="markdown",
+    suppress_keyboard_interrupt=False,  # It would become a SystemExit, which `main` takes for a failure.
 )
 app.register_install_completion_command()
 cli_show.register(app)
