@@ -63,8 +63,8 @@ _adoption = _Adoption()
 
 
 def adopt_orphans() -> None:
-    """Have this process adopt from now on. To be called by a program of our own, before it starts anything; does nothing
-    where it can't be, or where what is adopted could be somebody else's."""
+    """Have this process adopt from now on. To be called by a program of our own, before it starts anything. Does
+    nothing where it can't be, or where what is adopted could be somebody else's."""
     if sys.platform == "linux" and os.path.exists("/proc/self/stat"):
         children = [status for status in _statuses() if status.parent == os.getpid()]
         if os.getpid() == _INIT or any(status.group != os.getpgrp() for status in children):
