@@ -135,7 +135,7 @@ class Checker:
             restored = await scan_if_there(tree, is_small=promise.wanted.is_small)
         is_partial = expectation.failed_entries > 0
         found = judge_restored(promise, restored, is_partial=is_partial)
-        if found and await self.settings.leaves_unjudged(expectation):
+        if found and await self.settings.explain(found, expectation):
             comparison = Comparison(
                 expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored
             )
@@ -267,9 +267,13 @@ class Checker:
         )
         judged = list(findings)  # Before what it says is remembered.
         self._dating.said.acknowledge(operation, receipt.particulars)
-        if judged and await self.settings.leaves_unjudged(*self._run.ledger.expectations_of_operations([operation])):
-            self._run.ledger.forget_observation(operation)
-            return []
+        others = [one for one in judged if one.guarantee is not Guarantee.PARTIAL_IS_REPORTED]
+        if len(others) < len(judged) and await self.settings.leaves_unjudged(
+            *self._run.ledger.expectations_of_operations([operation])
+        ):
+            if not others:
+                self._run.ledger.forget_observation(operation)
+            judged = others  # Settings decide how much is kept, and nothing else.
         return self._report_all(judged, client, operation)
 
     async def judge_unsaved(
@@ -364,11 +368,11 @@ class Checker:
     async def _judged_findings(
         self, listing: Listing, findings: Sequence[Finding], operation: str | None
     ) -> Sequence[Finding]:
-        """Of what a listing shows, what is judged. Where settings were changed, retention or rights may be why a
-        snapshot is not listed: from then on it is in doubt, until a listing shows it."""
+        """Of what a listing shows, what is judged. Where retention was changed, it may be why a snapshot is not
+        listed: from then on it is in doubt, until a listing shows it."""
         ledger = self._run.ledger
         missing = [finding for finding in findings if finding.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
-        if not missing or operation is None or not await self.settings.have_changed(listing.client):
+        if not missing or operation is None or not await self.settings.may_have_expired(listing.client):
             return findings
         ledger.forget_observation(operation)
         for finding in missing:

@@ -7,6 +7,7 @@ what can't be collected becomes a note, and the violation stands without it.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.abilities import NamesEntries, NamesObjects
 from snapstorm.model.guarantees import Violation
 from snapstorm.runtime.machine import describe_machine
+from snapstorm.runtime.output import without_secrets
+from snapstorm.runtime.redaction import secrets_among
 from snapstorm.version import __version__
 
 LAST_ACTIONS_SHOWN = 30
@@ -186,9 +189,9 @@ class Evidence:
             self._wall_seconds(scene.began - LOG_SECONDS_BEFORE), self._wall_seconds(scene.ended + LOG_SECONDS_AFTER)
         )
         if client is not None:
-            extract_logs(run.place.client(client) / "logs", directory / "client-logs", window)
+            extract_logs(run.place.client(client) / "logs", directory / "client-logs", window, _without_secrets)
         for logs in (run.place.server / "logs", run.place.server / "server.log"):
-            extract_logs(logs, directory / "server-logs", window)
+            extract_logs(logs, directory / "server-logs", window, _without_secrets)
 
     def _wall_seconds(self, seconds: float) -> float:
         """A moment on the run's clock, in seconds since 1970."""
@@ -332,3 +335,8 @@ def _file_lines(directory: Path) -> Iterator[str]:
 def _with_files(readme: str, directory: Path) -> str:
     """The same with the files that there are now."""
     return readme.partition(_FILES_HEADING)[0] + "\n".join(_file_lines(directory)) + "\n"
+
+
+def _without_secrets(log: bytes) -> bytes:
+    """A log without the secrets of the user's environment, which programs under test inherit."""
+    return without_secrets(secrets_among(os.environ).values(), log)

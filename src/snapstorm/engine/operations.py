@@ -26,6 +26,7 @@ from snapstorm.errors import (
     VersionRefused,
 )
 from snapstorm.faults.base import InFlight
+from snapstorm.model.actions import RestoreSnapshot
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
@@ -160,7 +161,9 @@ class Operations:
         if self.is_refused_by_design(error):
             self._run.note_refusal(error)
             return
-        if await self._checker.settings.may_explain(step.client, f"{step.action.key} of {step.client} failed: {error}"):
+        words = f"{step.action.key} of {step.client} failed: {error}"
+        is_restore = step.kind.startswith(RestoreSnapshot.key)
+        if await self._checker.settings.may_explain(step.client, words, error, is_restore=is_restore):
             return
         self.report(
             step,

@@ -94,7 +94,7 @@ class Restores:
             self._run.note_tainted(expectation)
             return again
         words = f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}"
-        if await self._checker.settings.may_explain(step.client, words):
+        if await self._checker.settings.may_explain(step.client, words, error, is_restore=True):
             return again
         self._operations.report(
             step,

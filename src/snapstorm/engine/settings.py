@@ -13,14 +13,17 @@ from pathlib import Path
 
 from snapstorm.engine.run import Run
 from snapstorm.engine.together import together
-from snapstorm.errors import TargetError
-from snapstorm.model.abilities import SetByOthers
+from snapstorm.errors import AccessDenied, OperationPartial, OperationTimedOut, TargetError
+from snapstorm.model.abilities import RETENTION, SetByOthers
 from snapstorm.model.expectations import Expectation
-from snapstorm.model.manifest import Manifest
+from snapstorm.model.manifest import Difference, DifferenceKind, Manifest
 from snapstorm.model.protocols import Server
 
 _FACT = "settings "
 """Begins the name of the ledger's fact that holds a client's settings, and when they were read last."""
+
+_BY_SETTINGS = frozenset({DifferenceKind.MISSING, DifferenceKind.EXTRA})
+"""How what is kept differs under other settings. None changes what is in a file, or what is kept with it."""
 
 
 class SettingsWatch:
@@ -29,7 +32,8 @@ class SettingsWatch:
     def __init__(self, run: Run, server: Server | None) -> None:
         self._run = run
         self._server = server if isinstance(server, SetByOthers) else None
-        self._changed: set[str] = set()
+        self._changed: dict[str, set[str]] = {}
+        """The names of the settings that have changed since the run began, by client."""
         self._told_unknown: set[str] = set()
 
     @property
@@ -53,29 +57,40 @@ class SettingsWatch:
                 f"policies have settings of which snapstorm does not know what they do: {', '.join(unknown)}"
             )
 
-    async def have_changed(self, client: str) -> bool:
-        """Read a client's settings again. Whether they have changed since the run began.
+    async def have_changed(self, client: str, name: str | None = None) -> bool:
+        """Read a client's settings again. Whether they, or the one of this name, have changed since the run began.
 
         Raises HarnessError where they have become such that no run can be judged.
         """
         if self._server is None:
             return False
+        changed = self._changed.get(client, set())
         try:
             await self._server.read_settings(client)
         except TargetError:
-            return client in self._changed  # Not to be found out now; then the change is no reason.
-        changes = self._compare(client, self._server.settings(client))
-        if changes:
-            self._changed.add(client)
-            self._run.note(f"settings of {client} were changed during the run: {'; '.join(changes)}")
-        return client in self._changed
+            pass  # Not to be found out now; then the change is no reason.
+        else:
+            changes = self._compare(client, self._server.settings(client))
+            if changes:
+                changed = self._changed.setdefault(client, set())
+                changed.update(changes)
+                self._run.note(f"settings of {client} were changed during the run: {'; '.join(changes.values())}")
+        return bool(changed) if name is None else name in changed
+
+    async def may_have_expired(self, client: str) -> bool:
+        """Whether snapshots of this client may be gone because its retention was changed during the run."""
+        return await self.have_changed(client, RETENTION)
 
     async def end(self, clients: Sequence[str]) -> None:
         """Read the settings of all these clients once more, at the end of a run, and say what has changed."""
         await together([functools.partial(self.have_changed, client) for client in clients])
 
+    async def explain(self, found: Sequence[Difference], expectation: Expectation) -> bool:
+        """Whether all in which a restore of this snapshot differs may be due to a change of settings."""
+        return all(one.kind in _BY_SETTINGS for one in found) and await self.leaves_unjudged(expectation)
+
     async def leaves_unjudged(self, expectation: Expectation) -> bool:
-        """Whether what a snapshot differs in may be due to a change of settings."""
+        """Whether how much was kept in a snapshot may be due to a change of settings."""
         if self._server is None:
             return False
         await self.have_changed(expectation.client)
@@ -89,10 +104,17 @@ class SettingsWatch:
             )
         return is_in_doubt
 
-    async def may_explain(self, client: str, what: str) -> bool:
-        """Whether a change of a client's settings during the run may be why something failed, which is then not
-        judged."""
-        has_changed = await self.have_changed(client)
+    async def may_explain(
+        self, client: str, what: str, error: TargetError | None = None, *, is_restore: bool = False
+    ) -> bool:
+        """Whether a change of a client's settings during the run may be why something failed, which is then not judged.
+
+        None makes anything hang or be damaged. A restore may be refused, or its snapshot have expired.
+        """
+        if isinstance(error, (OperationTimedOut, OperationPartial)):
+            return False
+        needs_expiry = is_restore and not isinstance(error, AccessDenied)
+        has_changed = await self.have_changed(client, RETENTION if needs_expiry else None)
         if has_changed:
             self.count_unjudged(what)
         return has_changed
@@ -103,18 +125,18 @@ class SettingsWatch:
         if self._run.tally.settings_unjudged == 1:
             self._run.note(f"not judged, because settings were changed meanwhile: {what}")
 
-    def _compare(self, client: str, settings: Mapping[str, str]) -> Sequence[str]:
-        """Hold a reading against the one before it, and remember it. In words, what has changed."""
+    def _compare(self, client: str, settings: Mapping[str, str]) -> Mapping[str, str]:
+        """Hold a reading against the one before it, and remember it. What has changed, by name and in words."""
         ledger = self._run.ledger
-        stored, changes = ledger.fact(_FACT + client), list[str]()
+        stored, changes = ledger.fact(_FACT + client), dict[str, str]()
         if stored is not None:
             known = json.loads(stored)
             before = known["settings"]
-            changes = [
-                f"{name} was {before.get(name)}, is {value}"
+            changes = {
+                name: f"{name} was {before.get(name)}, is {value}"
                 for name, value in settings.items()
                 if before.get(name) != value
-            ]
+            }
             if changes:
                 ledger.doubt_promises(client, known["tick"])
         ledger.set_fact(_FACT + client, json.dumps({"tick": ledger.next_tick(), "settings": dict(settings)}))

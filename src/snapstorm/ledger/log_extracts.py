@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +32,9 @@ class Window:
     end: float
 
 
-def extract_logs(logs: Path, into: Path, window: Window) -> int:
-    """Copy from the log files at or below `logs` what was written in this time, each to a file of its name.
+def extract_logs(logs: Path, into: Path, window: Window, scrub: Callable[[bytes], bytes] = bytes) -> int:
+    """Copy from the log files at or below `logs` what was written in this time, each to a file of its name. `scrub`
+    takes secrets out: who writes a log by itself may print what it was given.
 
     Returns how many files that gave. Of many files the latest are read, of much text the last megabyte.
     """
@@ -42,7 +44,7 @@ def extract_logs(logs: Path, into: Path, window: Window) -> int:
         if text:
             into.mkdir(exist_ok=True)
             name = path.name if logs in (path, path.parent) else f"{path.parent.name}-{path.name}"
-            (into / name).write_bytes(text)
+            (into / name).write_bytes(scrub(text))
             count += 1
     return count
 

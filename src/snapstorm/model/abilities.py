@@ -186,6 +186,10 @@ class NarrowsRights(Protocol):
         ...
 
 
+RETENTION = "retention"
+"""The name of the setting that says which snapshots expire."""
+
+
 @runtime_checkable
 class SetByOthers(Protocol):
     """Somebody else decides what is kept of clients' trees and what clients may do, and may change it at any time."""

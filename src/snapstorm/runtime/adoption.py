@@ -5,7 +5,9 @@ A process that calls `setsid` and clears its environment carries nothing by whic
 becomes our child in this way has to be reaped by us, too.
 
 Only for a process that is snapstorm's own: inside of somebody else's (the library, the pytest plugin) an adopted
-process can't be told from one that they have started.
+process can't be told from one that they have started. For the same reason nothing is adopted by a process that already
+has a child in another group (a shell had started it and then became snapstorm by `exec`), nor by the first process of a
+container, which gets everybody's orphans.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _PR_SET_CHILD_SUBREAPER = 36
+_INIT = 1
 _POLL_SECONDS = 0.01
 _ZOMBIE = "Z"
 
@@ -52,14 +55,21 @@ class _Status(NamedTuple):
 @dataclass
 class _Adoption:
     is_on: bool = False
+    others: frozenset[tuple[int, str]] = frozenset()
+    """The children, by id and start, that this process had before it was ours. They are let alone."""
 
 
 _adoption = _Adoption()
 
 
 def adopt_orphans() -> None:
-    """Have this process adopt from now on. To be called by a program of our own; does nothing where it can't be."""
+    """Have this process adopt from now on. To be called by a program of our own, before it starts anything. Does
+    nothing where it can't be, or where what is adopted could be somebody else's."""
     if sys.platform == "linux" and os.path.exists("/proc/self/stat"):
+        children = [status for status in _statuses() if status.parent == os.getpid()]
+        if os.getpid() == _INIT or any(status.group != os.getpgrp() for status in children):
+            return
+        _adoption.others = frozenset((status.pid, status.start_ticks) for status in children)
         import ctypes  # noqa: PLC0415 - which nobody else needs
 
         with contextlib.suppress(OSError, AttributeError):
@@ -78,6 +88,8 @@ def adopted(own_groups: Collection[int]) -> list[Adopted]:
     found: list[Adopted] = []
     for status in _statuses():
         if status.parent != me or status.group == mine or status.group in own_groups:
+            continue
+        if (status.pid, status.start_ticks) in _adoption.others:
             continue
         if status.state == _ZOMBIE:
             with contextlib.suppress(ChildProcessError):

@@ -17,7 +17,9 @@ REPLACEMENT = b"(secret)"
 SECRET_CHARACTERS_MIN = 6
 """Shorter ones would be found everywhere by chance."""
 _FORM_BYTES_MIN = 6
-_TELLING_NAME = re.compile(r"TOKEN|SECRET|PASS|CREDENTIAL|KEY|AUTH(?!OR)", re.IGNORECASE)
+_TELLING_NAME = re.compile(r"TOKEN|SECRET|PASS|PWD|CREDENTIAL|KEY|AUTH(?!OR)", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"://[^/?#@\s]*:([^/@\s]+)@")
+"""As in `postgres://user:password@host`, whatever the variable is called."""
 _VARIABLE_CHARACTERS_MIN = 8
 """A shorter value of a variable that goes by such a name is a setting rather than a secret, and so is a path."""
 
@@ -57,12 +59,14 @@ class Redaction:
 
 
 def secrets_among(variables: Mapping[str, str]) -> dict[str, str]:
-    """Of the variables of an environment those that seem to hold a secret, by their names."""
-    return {
-        name: value
-        for name, value in variables.items()
-        if _TELLING_NAME.search(name) and len(value) >= _VARIABLE_CHARACTERS_MIN and not value.startswith("/")
-    }
+    """Of the variables of an environment those that seem to hold a secret, by their names, and passwords in URLs."""
+    found: dict[str, str] = {}
+    for name, value in variables.items():
+        if _TELLING_NAME.search(name) and len(value) >= _VARIABLE_CHARACTERS_MIN and not value.startswith("/"):
+            found[name] = value
+        elif match := _PASSWORD_IN_URL.search(value):
+            found[name] = match[1]
+    return found
 
 
 @functools.lru_cache(maxsize=4096)

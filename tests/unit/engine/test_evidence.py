@@ -171,3 +171,17 @@ async def test_where_no_directory_can_be_made_the_violation_stands(run: Run, scr
     assert found.evidence is None
     assert any("evidence is incomplete" in note for note in run.tally.notes)
     shutil.rmtree(run.directory)
+
+
+@pytest.mark.anyio
+async def test_logs_go_with_it_without_the_secrets_of_the_environment(
+    run: Run, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script around the server may print its environment, straight into the log."""
+    monkeypatch.setenv("DEPLOY_TOKEN", "t0ken-of-the-user")
+    run.place.server.mkdir(parents=True)
+    (run.place.server / "server.log").write_text("DEPLOY_TOKEN=t0ken-of-the-user\nLANG=C\n")
+    evidence = await restore_flipped(run, scratch)
+    log = (evidence / "server-logs" / "server.log").read_text()
+    assert "LANG=C" in log
+    assert "t0ken" not in log

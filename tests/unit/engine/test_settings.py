@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import pytest
 from snapstorm.engine.client import Client
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.recheck import Today, recheck
-from snapstorm.errors import AccessDenied, ActionNotDone, GuaranteeViolated, NotSaved
+from snapstorm.errors import AccessDenied, ActionNotDone, GuaranteeViolated, NotSaved, OperationFailed
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import (
     Action,
@@ -21,6 +22,7 @@ from snapstorm.model.actions import (
     Expire,
     ListSnapshots,
     ModifyFiles,
+    RestoreSnapshot,
     SnapshotRoot,
     WriteRandomFiles,
 )
@@ -189,26 +191,53 @@ async def test_a_change_that_nothing_rests_on_is_noted(scratch: Path, operator: 
     assert "limit was none, is 5" in notes_of(harness)
 
 
-@pytest.mark.parametrize("changes", [True, False])
-async def test_a_snapshot_that_is_not_listed_after_a_change(scratch: Path, operator: Operator, changes: bool) -> None:
-    """It may have expired, and is in doubt. Without a change it is lost."""
+@pytest.mark.parametrize("changed", ["retention", "limit", ""])
+async def test_a_snapshot_that_is_not_listed_after_a_change(scratch: Path, operator: Operator, changed: str) -> None:
+    """It may have expired, and is in doubt. If no change was of retention, it is lost."""
 
     async def flow(client: Client) -> None:
         await write_and_snapshot(client)
         await write_and_snapshot(client)
         operator.expires = 1
-        if changes:
-            operator.settings = {"limit": "none", "retention": "1"}
+        if changed:
+            operator.settings = operator.settings | {changed: "1"}
         await do(client, ListSnapshots())
 
     harness = await run(scratch, flow)
-    if not changes:
+    if changed != "retention":
         verdict, guarantees = verdict_of(harness)
         assert (verdict, Guarantee.ACKNOWLEDGED_STAYS_LISTED in guarantees) == (Verdict.VIOLATED, True)
         return
     assert verdict_of(harness) == (Verdict.INCONCLUSIVE, set())
     assert rechecked(scratch) == (Verdict.INCONCLUSIVE, set())
     assert verdict_of(await run(scratch, write_and_snapshot)) == (Verdict.PASS, set())
+
+
+@pytest.mark.parametrize("what", ["content", "failure"])
+async def test_damage_after_a_change_is_judged(
+    scratch: Path, operator: Operator, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """No setting changes what is in a file, or keeps a snapshot from being restored."""
+    restore = MemoryClient.restore_snapshot
+
+    async def restore_snapshot(self: MemoryClient, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        if what == "failure":
+            raise OperationFailed("a pack is missing")
+        await restore(self, snapshot, destination, sub_path)
+        file = next(path for path in sorted(destination.rglob("*")) if path.is_file() and path.stat().st_size)
+        status = file.stat()
+        file.write_bytes(bytes(status.st_size))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    async def flow(client: Client) -> None:
+        operator.settings = {"limit": "5"}
+        await do(client, WriteRandomFiles(count=3, odd_percent=0, size_bytes=1000))
+        await do(client, SnapshotRoot())
+        monkeypatch.setattr(MemoryClient, "restore_snapshot", restore_snapshot)
+        await do(client, RestoreSnapshot())
+
+    harness = await run(scratch, flow)
+    assert verdict_of(harness) == (Verdict.VIOLATED, {Guarantee.RESTORED_EXACTLY})
 
 
 @pytest.mark.parametrize("is_changed", [True, False])

@@ -114,3 +114,53 @@ def test_what_escapes_is_found_and_nothing_else(kind: str, tmp_path: Path) -> No
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+BEFORE = r"""
+import os, subprocess, sys
+if sys.argv[1] == "in-another-group":
+    other = subprocess.Popen(["sleep", "100"], start_new_session=True)
+else:
+    # Starts in our group, and leaves it when it is told to.
+    other = subprocess.Popen(["sh", "-c", "read _; exec setsid sleep 100"], stdin=subprocess.PIPE)
+    os.set_inheritable(other.stdin.fileno(), True)
+writing = other.stdin.fileno() if other.stdin else -1
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], str(other.pid), str(writing)])
+"""
+
+BECOMES_OURS = r"""
+import os, sys, anyio
+from snapstorm.runtime import adoption
+from snapstorm.runtime.process import ProcessRunner
+
+other, writing = int(sys.argv[1]), int(sys.argv[2])
+
+async def main():
+    async with ProcessRunner("adoption-test", grace_seconds=0.3) as runner:
+        if writing >= 0:
+            os.write(writing, b"\n")
+            while os.getpgid(other) == os.getpgrp():
+                await anyio.sleep(0.01)
+        assert await runner.end_strays([]) == []
+
+adoption.adopt_orphans()
+anyio.run(main)
+assert os.waitpid(other, os.WNOHANG) == (0, 0), "somebody else's child was ended"
+os.kill(other, 9)
+os.waitpid(other, 0)
+"""
+
+
+@pytest.mark.parametrize("where", ["in-another-group", "in-ours-at-first"])
+def test_the_children_of_what_became_us_are_let_alone(where: str, tmp_path: Path) -> None:
+    """A shell may start something in the background, and then become snapstorm by `exec`."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE, where, BECOMES_OURS],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(snapstorm.__path__[0]).parent), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

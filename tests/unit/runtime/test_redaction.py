@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstorm.runtime.redaction import REPLACEMENT, Redaction
+from snapstorm.runtime.redaction import REPLACEMENT, Redaction, secrets_among
 from snapstorm.targets.kopia.repository import password_hash
 
 SECRET = 'Zk3-_x9QmA+/7=b%pW"r\\t'
@@ -81,3 +81,21 @@ def test_nothing_is_found_where_nothing_is() -> None:
     assert REDACTION.find(text) is None
     assert REDACTION.scrub(text) == text
     assert Redaction({"short": "DEBUG"}).find(text) is None
+
+
+def test_secrets_of_the_environment_are_known_by_name_and_by_their_place_in_a_url() -> None:
+    """What is a path, a short setting or an address without a password is none."""
+    variables = {
+        "API_TOKEN": "abcdef012345",
+        "MYSQL_PWD": "hunter2hunter2",
+        "PWD": "/home/user",
+        "DATABASE_URL": "postgres://user:sup3rs3cret@host/db?x=1",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+        "KEYMAP": "us",
+        "LANG": "C.UTF-8",
+    }
+    assert secrets_among(variables) == {
+        "API_TOKEN": "abcdef012345",
+        "MYSQL_PWD": "hunter2hunter2",
+        "DATABASE_URL": "sup3rs3cret",
+    }

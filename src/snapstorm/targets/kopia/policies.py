@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from snapstorm.model.abilities import RETENTION
 from snapstorm.targets.kopia.ignore_rules import read_rule
 from snapstorm.targets.kopia.selection import FilesPolicy, Selection
 
@@ -245,7 +246,7 @@ class Policies:
             "max-file-size": str(root.size_bytes_max),
             "one-file-system": str(bool(root.one_file_system)).lower(),
             "ignore-identical-snapshots": str(now.ignores_identical).lower(),
-            "retention": "keeps all" if now.keeps_all else "expires snapshots",
+            RETENTION: "keeps all" if now.keeps_all else "expires snapshots",
             "what policies of directories below it say": repr(sorted(now.selection.below.items())),
         }
 
