@@ -147,6 +147,10 @@ def _ask_version(path: Path) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(program.pid, signal.SIGKILL)
         output, _ = program.communicate()
+    except KeyboardInterrupt:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        raise
     return output.decode("utf-8", "replace")
 
 
