@@ -65,7 +65,8 @@ def test_every_command_takes_such_paths(here: Path, scratch: Path) -> None:
     assert str(scratch / "bed") in ask(here, "status", "--testbed", "../bed").stdout
     ask(here, "history", "--testbed", "sub/../../bed")
     ask(here, "compact", "--testbed", "../bed")
-    ask(here, "accept", "1", "--testbed", "../bed", "--reason", "known")
+    for number, _ in enumerate(ran.json["violations"], 1):  # Both clients may have found one before the run ended.
+        ask(here, "accept", str(number), "--testbed", "../bed", "--reason", "known")
     ask(here, "recheck", "../bed:1")
     ask(here, "report", "../bed", "--html", "../run.html", "--junit", "link/../run.xml")
     ask(here, "report", "--testbed", "../bed", "--json", "../trend.json")
