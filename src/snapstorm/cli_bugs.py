@@ -82,7 +82,7 @@ async def _try_all(bugs: Sequence[KnownBug], programs: Sequence[Program], show: 
 
 
 def _ignore(row: Row) -> None:
-    """The one who shows nothing meanwhile."""
+    """Show nothing."""
 
 
 def _show(row: Row, *, has_details: bool) -> None:

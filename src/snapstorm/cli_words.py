@@ -109,7 +109,7 @@ def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
 
 
 def _as_typed(place: Place) -> str:
-    """By which option of the command line this place of a scenario was set; empty if by none."""
+    """The command line option that sets this place of a scenario; empty if there is none."""
     match place:
         case ("options", key, name, *_):
             return f"--option {key}.{name}"
