@@ -27,6 +27,7 @@ from snapstorm.cli_failures import EXIT_BAD_USAGE, EXIT_HARNESS, EXIT_INTERRUPTE
 from snapstorm.cli_operated import check_consent, count_clients, read_operator
 from snapstorm.cli_repeat import check_repetition, run_until_violation
 from snapstorm.cli_run import Interrupted, ProgressChoice, Stage, plan_stages, run_stages
+from snapstorm.cli_signals import handle_signals
 from snapstorm.cli_streams import complain, end
 from snapstorm.cli_swarm import draw_configuration
 from snapstorm.cli_watch import watching, with_addresses
@@ -438,9 +439,10 @@ def accept(violation: int, /, *, testbed: TypedPath, reason: str) -> int:
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
     adopt_orphans()  # Here, where the process is our own: the library must not do it to somebody else's.
-    arguments = with_addresses(sys.argv[1:])
     status: object
     try:
+        handle_signals()
+        arguments = with_addresses(sys.argv[1:])
         if not arguments or arguments[0] in app.help_flags:
             for name in app:
                 app[name]  # Loads it, so that its description is known.

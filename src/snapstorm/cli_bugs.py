@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import signal
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +11,9 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
+from snapstorm.cli_run import Interrupted
+from snapstorm.cli_signals import until_signal
 from snapstorm.engine.options import check_paths
-from snapstorm.engine.together import first_failure
 from snapstorm.model.protocols import Program
 from snapstorm.report.text import dump_json
 from snapstorm.runtime.process import ProcessRunner
@@ -25,7 +23,6 @@ from snapstorm.targets.kopia.known_bugs.table import Row, choose, is_different, 
 
 EXIT_DIFFERENT = 1
 EXIT_NOT_JUDGED = 3
-EXIT_INTERRUPTED = 130
 _LINE = "{:<18}  {:<8}  {:<19}  {:<19}  {:<15}  {:>7}"
 
 
@@ -71,25 +68,21 @@ def exit_status(rows: Sequence[Row]) -> int:
 
 async def _try_all(bugs: Sequence[KnownBug], programs: Sequence[Program], show: Callable[[Row], None]) -> list[Row]:
     rows: list[Row] = []
-    with anyio.CancelScope() as scope:
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_end_on_signal, scope)
-                async with ProcessRunner("known-bugs") as runner:
-                    for bug in bugs:
-                        for program in programs:
-                            rows.append(await try_out(bug, program, runner))
-                            show(rows[-1])
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise first_failure(group) from group
-    if scope.cancel_called:
-        raise KeyboardInterrupt
+
+    async def try_each() -> None:
+        async with ProcessRunner("known-bugs") as runner:
+            for bug in bugs:
+                for program in programs:
+                    rows.append(await try_out(bug, program, runner))
+                    show(rows[-1])
+
+    if await until_signal(try_each):
+        raise Interrupted
     return rows
 
 
 def _ignore(row: Row) -> None:
-    """The one who shows nothing meanwhile."""
+    """Show nothing."""
 
 
 def _show(row: Row, *, has_details: bool) -> None:
@@ -98,13 +91,3 @@ def _show(row: Row, *, has_details: bool) -> None:
     print(_LINE.format(*words), flush=True)
     if row.detail and (has_details or row.is_as_expected is not True):
         print(f"    {row.detail}", flush=True)
-
-
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
-    """The first signal ends all cleanly; the second one at once (the watchdog then ends the children)."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            if scope.cancel_called:
-                os._exit(EXIT_INTERRUPTED)
-            print("ending; once more to end at once", file=sys.stderr, flush=True)
-            scope.cancel()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from snapstorm.cli_which import find_run
 from snapstorm.cli_words import TypedPath
 from snapstorm.errors import ConfigError
 from snapstorm.report.bundle import bundle_name, make_bundle, show_bundled
+from snapstorm.runtime.paths import clean_path
 
 
 def bundle(run: str, /, *, output: TypedPath | None = None, clients_file: TypedPath | None = None) -> int:
@@ -29,7 +29,7 @@ def bundle(run: str, /, *, output: TypedPath | None = None, clients_file: TypedP
     """
     testbed, number = find_run(run)
     name = f"{bundle_name(testbed, number)}.tar.gz"
-    path = Path.cwd() / name if output is None else output / name if output.is_dir() else output
+    path = clean_path(name) if output is None else output / name if output.is_dir() else output
     if not path.parent.is_dir():
         raise ConfigError(f"there is no directory {path.parent} for the bundle")
     *notes, made = show_bundled(make_bundle(testbed, number, path, clients_file))

@@ -19,7 +19,8 @@ from typing import Annotated, Literal, TypeAlias
 import anyio
 from cyclopts import Parameter
 
-from snapstorm.cli_run import Interrupted, until_signal
+from snapstorm.cli_run import Interrupted
+from snapstorm.cli_signals import until_signal
 from snapstorm.engine.calibration import Calibration, Setup, Specimen, Trial, calibrate
 from snapstorm.engine.harness import HarnessOptions
 from snapstorm.engine.options import check_paths

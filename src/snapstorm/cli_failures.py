@@ -25,6 +25,9 @@ def unforeseen(error: Exception | SystemExit) -> str:
         return f"the module {module} can't be loaded ({words}); install snapstorm and what it needs again"
     import sqlite3  # noqa: PLC0415 - may itself be what can't be loaded
 
+    if isinstance(error, OSError) and error.strerror:
+        place = os.fsdecode(error.filename) + ": " if isinstance(error.filename, str | bytes) else ""
+        return f"could not go on: {place}{error.strerror}"
     if isinstance(error, OSError | sqlite3.Error):
         return f"could not go on: {error}"
     return f"internal error, please report it: {type(error).__name__}: {error}"

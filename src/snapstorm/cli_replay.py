@@ -13,7 +13,8 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli_recorded import base_options
-from snapstorm.cli_run import ProgressChoice, until_signal
+from snapstorm.cli_run import ProgressChoice
+from snapstorm.cli_signals import until_signal
 from snapstorm.cli_streams import for_progress
 from snapstorm.cli_which import find_run
 from snapstorm.cli_words import TypedPath, read_seconds

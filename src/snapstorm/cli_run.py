@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import os
 import secrets
-import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import anyio
 
 from snapstorm.cli_failures import is_debugged, unforeseen
+from snapstorm.cli_signals import until_signal
 from snapstorm.cli_streams import complain, for_progress
 from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
 from snapstorm.engine.options import check_paths_of
 from snapstorm.engine.result import RunResult
 from snapstorm.engine.testbed import read_testbed
-from snapstorm.engine.together import beside
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.events import both
@@ -234,24 +231,6 @@ async def _run(
     if harness is None:
         raise Interrupted
     return harness.result
-
-
-async def until_signal(work: Callable[[], Awaitable[object]]) -> bool:
-    """Do the work to its end, unless a signal ends it. Returns whether one did; a failure is raised as itself."""
-    with anyio.CancelScope() as scope:
-        async with beside(functools.partial(_end_on_signal, scope)):
-            await work()
-    return scope.cancelled_caught
-
-
-async def _end_on_signal(scope: anyio.CancelScope) -> None:
-    """The first signal ends the run cleanly; the second one at once (the watchdog then ends the children)."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            if scope.cancel_called:
-                os._exit(EXIT_STATUS[Verdict.INTERRUPTED])
-            print("ending the run; once more to end it at once", file=sys.stderr, flush=True)
-            scope.cancel()
 
 
 def _print_summary(result: RunResult, *, is_exclusive: bool, is_testbed_kept: bool) -> None:

@@ -15,7 +15,7 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli_recorded import base_options
-from snapstorm.cli_run import until_signal
+from snapstorm.cli_signals import until_signal
 from snapstorm.cli_which import WhichRun, find_run
 from snapstorm.cli_words import TypedPath, read_seconds
 from snapstorm.engine.again import Again, scenario_of

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 
 from cyclopts import Parameter, Token
 
-from snapstorm.errors import ConfigError
+from snapstorm.errors import ConfigError, reading_failure
 from snapstorm.model.storage import Storage, read_storage
 from snapstorm.plan.problems import Place, named
 from snapstorm.plan.quantities import read_bytes
@@ -49,7 +49,7 @@ def choose_scenario(name: str | None, config: Path | None) -> Scenario:
     except FileNotFoundError:
         raise ConfigError(f"there is no file {config}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{config} can't be read: {error}") from error
+        raise ConfigError(f"{config} can't be read: {reading_failure(error)}") from error
     return parse_scenario(text, str(config))
 
 
@@ -109,7 +109,7 @@ def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
 
 
 def _as_typed(place: Place) -> str:
-    """By which option of the command line this place of a scenario was set; empty if by none."""
+    """The command line option that sets this place of a scenario; empty if there is none."""
     match place:
         case ("options", key, name, *_):
             return f"--option {key}.{name}"

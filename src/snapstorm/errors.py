@@ -98,3 +98,10 @@ class GuaranteeViolated(SnapstormError):
 
 class ActionNotDone(SnapstormError):
     """An action of a test did not end `Ok` where the test needs its result: nothing to do, failed, or unknown."""
+
+
+def reading_failure(error: OSError | UnicodeDecodeError) -> str:
+    """Why a text file can't be read, without its path, which the message names anyway."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 text (byte {error.start:,})"
+    return error.strerror or str(error)

@@ -58,13 +58,13 @@ def wrapper(scratch: Path, real_kopia: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(autouse=True)
-def temporary_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What commands keep among temporary files goes with the test: a testbed on which something was violated stays."""
+def temporary_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory for temporary files that is removed after the test: a violated run keeps its testbed there."""
     memory = Path("/dev/shm")
     parent = memory if os.access(memory, os.W_OK) else None
     place = Path(tempfile.mkdtemp(prefix="snapstorm-test-", dir=parent))
     monkeypatch.setenv("TMPDIR", str(place))
-    yield
+    yield place
     remove_tree(place)
 
 

@@ -30,6 +30,7 @@ TIERS: tuple[frozenset[str], ...] = (
     frozenset({"cli_bugs", "cli_bundle", "cli_calibrate", "cli_operated", "cli_repeat", "cli_show", "cli_swarm"})
     | {"cli_recheck", "cli_replay", "cli_report", "cli_shrink"},
     frozenset({"cli_recorded", "cli_run", "cli_watch", "cli_which", "cli_words"}),
+    frozenset({"cli_signals"}),
     frozenset({"cli_failures", "cli_streams"}),
     frozenset({"report"}),
     frozenset({"engine"}),

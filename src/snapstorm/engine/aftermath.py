@@ -74,7 +74,7 @@ class Aftermath:
             if complaint is None:  # The check itself could not be done, which is judged as such.
                 await self._hangs.repeat_suspects()
                 if self._hangs.is_confirmed(VerifyRepository.key):
-                    self._run.note("the target's own check was compared with the sweep no further: it hangs")
+                    self._run.note("the target's own check hangs, so it was not compared with the rest of the sweep")
                     return
                 continue
             lost = self._run.ledger.count_live_unverified(client, self._run.number)

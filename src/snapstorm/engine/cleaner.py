@@ -72,6 +72,6 @@ async def cleaning(run: Run, user: UsesCleaner, runner: ProcessRunner) -> AsyncI
 
 
 def clear_restores(workdir: Path) -> None:
-    """Remove what restores a killed run left. For use when nothing of it runs any more."""
+    """Remove the restores that a killed run left. To be called once no process of that run is alive."""
     for directory in workdir.glob("*/restores"):
         remove_tree(directory)

@@ -49,7 +49,9 @@ class Budget:
             return False
         if not self._is_prolonged:
             self._is_prolonged = True
-            self.run.note("clients work beyond their budget, until each fault has struck")
+            self.run.note(
+                "clients go on beyond --duration or --actions, until the faults that were asked for have struck"
+            )
         return True
 
     def _is_left(self) -> bool:

@@ -76,13 +76,13 @@ class Finisher:
     async def _sweep_round(
         self, order: Sequence[tuple[str, str]], sweep: Sweep, deadline: float | None, unverified: list[str]
     ) -> Sequence[tuple[str, str]]:
-        """Restore all of these but what seems to hang, then find out what does hang. Returns what was put off and does
-        not; the rest is left, because each further one would only be waited for until its time is up."""
+        """Restore all of these except those that seem to hang, then find out whether they do. Returns those that were
+        put off and do not hang; the others are left, because each would only time out."""
         tally, time_outs, waiting = self._run.tally, TimeOuts(), iter(order)
         put_off: list[tuple[str, str]] = []
 
         async def sweep_some() -> None:
-            """Take one of those that wait after the other; what came back wrong, or not at all, is unverified."""
+            """Take from `waiting` one after the other; a restore that differs or fails is unverified."""
             for client, operation in waiting:
                 if deadline is not None and self._run.now_seconds() >= deadline:
                     sweep.cut()
@@ -153,7 +153,7 @@ class Finisher:
         await self._must_be_refused(self._snapshotter.of(client), client, Work.REMOVED_CLIENT, connects=False)
 
     async def _remove(self, client: str) -> None:
-        """Have the server let this client in no more. A time-out counts only if it comes again."""
+        """Remove this client's access to the server. A time-out counts only if it comes again."""
         try:
             await self._server.remove_client(client)
         except OperationTimedOut:

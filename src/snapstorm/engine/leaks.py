@@ -261,8 +261,8 @@ class LeakWatch:
         return frozenset()
 
     def _judge_stray_files(self) -> None:
-        """Judge what has come to lie where commands run, and is none of the files that they were told to write. What
-        was there before clients worked is not this run's."""
+        """Judge files in the directories where commands run that were not there before clients worked, and that no
+        command was told to write."""
         found = [path_as_text(path) for path in sorted(self._stray_files() - self._first_stray_files)]
         if found:
             self._checker.report(

@@ -17,7 +17,7 @@ from typing import Any
 
 import blake3
 
-from snapstorm.errors import TestbedError
+from snapstorm.errors import TestbedError, reading_failure
 from snapstorm.ledger.opening import refuse_what_is_not_ours, translated
 
 STATE_NAME = "persisted.json"
@@ -118,7 +118,7 @@ def read_state(directory: Path) -> CopyState | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise TestbedError(f"{path} can't be read: {error}") from error
+        raise TestbedError(f"{path} can't be read: {reading_failure(error)}") from error
     return parse_state(text, str(path))
 
 

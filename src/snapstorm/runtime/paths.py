@@ -12,13 +12,18 @@ def clean_path(path: str | os.PathLike[str]) -> Path:
     """The path, absolute and without `.` and `..`; programs such as Kopia refuse a path that holds them.
 
     `a/link/..` is the parent of what the link points to. So everything up to the last `..` is resolved in the file
-    system; links after it stay as they were given. Raises ConfigError for a path that names nothing, or whose part
-    before a `..` is no directory that can be reached.
+    system; links after it stay as they were given. Raises ConfigError for an empty path, for a relative one in a
+    directory that has been removed, and where the part before a `..` is no directory that can be reached.
     """
     text = os.fspath(path)
     if not text:
         raise ConfigError("a path must not be empty")
-    parts = Path(text).absolute().parts
+    try:
+        parts = Path(text).absolute().parts
+    except OSError as error:
+        raise ConfigError(
+            f"the path {text} can't be used: the current directory has been removed; change to one that exists"
+        ) from error
     if ".." not in parts:
         return Path(*parts)
     end = len(parts) - parts[::-1].index("..")

@@ -263,7 +263,7 @@ async def test_work_goes_on_until_each_fault_has_struck(budget: dict[str, object
     more: dict[str, Any] = {"weights": {"snapshot-root": 1}, "notes": notes, "clock": lambda: float(next(seconds))}
     await drive_recorded(recorder, is_fault_awaited=is_awaited, **more, **budget)
     assert 50 <= [key for _, key in recorder.done].count("random") <= 53
-    assert notes == ["clients work beyond their budget, until each fault has struck"]
+    assert notes == ["clients go on beyond --duration or --actions, until the faults that were asked for have struck"]
 
     async def violate(name: str, key: str) -> None:
         if key == "random":

@@ -14,6 +14,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from snapstorm.errors import HarnessError
@@ -89,7 +90,10 @@ def find_version(version: str) -> Path:
 def _own_builds(version: str) -> Iterator[Path]:
     """What was built in the checkout that this package runs from, or in the one that the user stands in."""
     name = f"kopia-{version}"
-    for start in (Path(__file__), Path.cwd() / "here"):
+    starts = [Path(__file__)]
+    with suppress(OSError):  # The current directory may have been removed.
+        starts.append(Path.cwd() / "here")
+    for start in starts:
         for project in start.absolute().parents:
             build = project / _OWN_BUILDS / name
             if (project / _OWN_BUILD_MODULES / name).is_dir() and build.is_file():
@@ -147,6 +151,10 @@ def _ask_version(path: Path) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(program.pid, signal.SIGKILL)
         output, _ = program.communicate()
+    except KeyboardInterrupt:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        raise
     return output.decode("utf-8", "replace")
 
 
