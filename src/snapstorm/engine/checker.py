@@ -368,8 +368,8 @@ class Checker:
     async def _judged_findings(
         self, listing: Listing, findings: Sequence[Finding], operation: str | None
     ) -> Sequence[Finding]:
-        """The findings of a listing that are judged. After a change of retention, a missing snapshot may be due to that:
-        it is in doubt until a listing shows it."""
+        """The findings of a listing that are judged. After a change of retention, which may be why a snapshot is
+        missing, it is in doubt until a listing shows it."""
         ledger = self._run.ledger
         missing = [finding for finding in findings if finding.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
         if not missing or operation is None or not await self.settings.may_have_expired(listing.client):
