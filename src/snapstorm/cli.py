@@ -242,6 +242,7 @@ def run(
         operation_seconds_max=operation_seconds(operation_timeout, has_faults=bool(faults or chosen.faults)),
         faults=tuple(faults or chosen.faults),
         are_faults_optional=swarm and not faults,
+        is_each_fault_awaited=bool(faults),
         fault_weights=chosen.fault_weights,
         parameters=chosen.parameters,
         sweep_seconds=above_zero("--sweep-seconds", sweep_seconds),

@@ -222,7 +222,7 @@ class Harness:
                 self._options.fault_pace,
                 self._options.fault_weights,
                 # All that is possible takes minutes, which whoever gives a shorter time does not want.
-                is_each_awaited=ALL not in self._options.faults and not self._options.are_faults_optional,
+                is_each_awaited=self._options.is_each_fault_awaited and ALL not in self._options.faults,
             )
 
     def _scene(self, processes: ProcessRunner, network_path: NetworkPath | None) -> Scene:

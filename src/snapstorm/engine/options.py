@@ -77,6 +77,8 @@ class HarnessOptions:
     """How often each fault is drawn against the others, where that is not what the table of faults says."""
     are_faults_optional: bool = False
     """Faults that are not possible here are left out, as with `all`, although they are named."""
+    is_each_fault_awaited: bool = False
+    """Clients work on until each of the named faults has struck, and not only until one has. Not for `all`."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The target's own settings for a new testbed; one that exists keeps those that it was made with."""
     fault_pace: float = 1.0

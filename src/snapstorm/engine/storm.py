@@ -57,7 +57,7 @@ class Storm:
         pace: float,
         weights: Mapping[str, int],
         *,
-        is_each_awaited: bool = True,
+        is_each_awaited: bool,
     ) -> None:
         """`is_each_awaited`: clients are to work until each of these faults has struck, and not only until one has."""
         self._run = run

@@ -72,7 +72,7 @@ def new_storm(
         note=lambda words: None,
     )
     scene: Any = SimpleNamespace()
-    return Storm(run, scene, list(table), PACE, {}), run
+    return Storm(run, scene, list(table), PACE, {}, is_each_awaited=True), run
 
 
 async def blow_until(storm: Storm, holds: Callable[[], object]) -> None:
@@ -166,7 +166,7 @@ async def test_what_somebody_asks_for_strikes_beside_the_storms_own(
     monkeypatch: pytest.MonkeyPatch, ledger: Ledger
 ) -> None:
     storm, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
-    quiet = Storm(run, SimpleNamespace(), [], PACE, {})  # type: ignore[arg-type]  # no fault here looks at it
+    quiet = Storm(run, SimpleNamespace(), [], PACE, {}, is_each_awaited=True)  # type: ignore[arg-type]  # no fault here looks at it
     run.control.watch(anyio.current_time, lambda words: None)
     run.control.faults = {"wanted": None}
     with run.control.working():
@@ -188,7 +188,7 @@ async def test_an_injected_fault_that_finds_nothing_is_noted(monkeypatch: pytest
     run.note = notes.append
     run.control.watch(anyio.current_time, lambda words: None)
     run.control.faults = {"wanted": None}
-    quiet = Storm(run, SimpleNamespace(), [], PACE, {})  # type: ignore[arg-type]  # no fault here looks at it
+    quiet = Storm(run, SimpleNamespace(), [], PACE, {}, is_each_awaited=True)  # type: ignore[arg-type]  # no fault here looks at it
     with run.control.working():
         run.control.inject("wanted")
         await blow_until(quiet, lambda: notes)
@@ -214,7 +214,7 @@ async def test_a_fault_is_awaited_until_it_has_struck(monkeypatch: pytest.Monkey
 
 async def test_a_storm_for_those_who_watch_is_not_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
     _, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
-    assert not Storm(run, SimpleNamespace(), [], PACE, {}).is_awaited  # type: ignore[arg-type]  # nothing looks at it
+    assert not Storm(run, SimpleNamespace(), [], PACE, {}, is_each_awaited=True).is_awaited  # type: ignore[arg-type]  # nothing looks at it
 
 
 async def test_of_all_faults_only_one_is_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
