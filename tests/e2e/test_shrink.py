@@ -38,7 +38,12 @@ def shrink(*words: str | Path, seconds_max: float = GIVE_UP_SECONDS) -> Ran:
 
 @pytest.mark.parametrize(
     ("defect", "actions_max"),
-    [("restore-flips-a-byte", 3), ("create-skips-a-file", 3), ("restore-gives-a-stale-version", 5)],
+    [
+        ("restore-flips-a-byte", 3),
+        # Every second snapshot skips: in what was recorded that is the first one of the second client.
+        ("create-skips-a-file", 4),
+        ("restore-gives-a-stale-version", 5),
+    ],
 )
 def test_a_long_history_becomes_a_few_actions(scratch: Path, defect: str, actions_max: int) -> None:
     """Within a hundred executions; and the program made of it fails against this target, and not against a good one."""
@@ -211,7 +216,7 @@ def test_a_moved_testbed_takes_its_shrinking_along(scratch: Path) -> None:
     bed = make_small(scratch, "restore-flips-a-byte")
     first = shrink(bed, "--minutes", "0.03")
     assert first.status == 0, first.stderr
-    shutil.copytree(bed, scratch / "copied")
+    shutil.copytree(bed, scratch / "copied", symlinks=True)
     bed.rename(scratch / "moved")
     for place in ("moved", "copied"):
         second = shrink(scratch / place)
