@@ -14,6 +14,7 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
+from snapstorm.cli_failures import EXIT_INTERRUPTED
 from snapstorm.cli_recorded import base_options
 from snapstorm.cli_signals import until_signal
 from snapstorm.cli_which import WhichRun, find_run
@@ -49,7 +50,6 @@ from snapstorm.targets.choose import find_target
 from snapstorm.targets.kopia.reproduction import Script, Shown
 
 EXIT_NOT_SHOWN = 4
-EXIT_INTERRUPTED = 130
 REPEATS_MAX = 100
 FINAL_REPEATS = 3
 _ENDINGS = {

@@ -30,7 +30,7 @@ _IN_ASCII = {"·": "-", "…": "..."}
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """What is written in place of characters that an encoding does not have."""
+    """Replace characters that the encoding lacks by escapes."""
     assert isinstance(error, UnicodeEncodeError)
     shown = readable(error.object[error.start : error.end])
     try:

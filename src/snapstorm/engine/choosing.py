@@ -30,7 +30,7 @@ class Choosing:
         """The actions of the options that were given last, which are the same through a scenario."""
 
     def deal(self, weights: Mapping[str, int], place: int, clients: int) -> Deck:
-        """What the client at `place` of so many does first."""
+        """The deck of first actions for the client at `place` among `clients`."""
         possible = {key: weight for key, weight in weights.items() if key not in self._refused_actions}
         return Deck(possible, stream(self._run.seed, self._run.number, "deck"), place, clients)
 

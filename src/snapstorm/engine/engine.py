@@ -78,7 +78,7 @@ class Engine:
         self.deal = self._choosing.deal  # For whoever drives clients, to give `execute_random` their decks.
         self._probes = 0
         self.refusals = Refusals(server.refused_actions)
-        """What is not possible here, of all clients or of one."""
+        """Actions that are refused, for all clients or for one."""
         self._collecting = anyio.Lock()
         self._unknown_runs = run.ledger.gaps.unknown_runs()
         self._picked = LiveSnapshots(run.ledger)

@@ -41,7 +41,7 @@ class SettingsWatch:
         return self._server is not None
 
     async def kept_of(self, client: str, source: Path, tree: Manifest) -> Manifest:
-        """What the target keeps of a tree of this client."""
+        """The part of this client's tree that the target keeps."""
         return tree if self._server is None else await self._server.kept_of(client, source, tree)
 
     def begin(self, client: str) -> None:

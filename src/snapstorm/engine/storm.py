@@ -68,7 +68,7 @@ class Storm:
         self._weights = weights
         self._struck = 0
         self._turns_left = dict.fromkeys(self._keys, TURNS_MAX)
-        """Of the faults that have not struck yet."""
+        """Remaining tries of each fault that has not struck yet."""
 
     @property
     def is_awaited(self) -> bool:

@@ -60,7 +60,7 @@ class Sweep:
 
 
 class Swept(Enum):
-    """What became of one restore of a sweep."""
+    """The outcome of one restore in a sweep."""
 
     EXACT = "exact"
     TIMED_OUT = "timed out"

@@ -80,7 +80,7 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
 
 
 def looks_of(scan: TreeScan) -> TreeLooks:
-    """What a tree looked like when it was scanned."""
+    """The looks of a tree, from its scan."""
     changed_ns = scan.changed_ns
     return {entry.path: _looks_of_entry(entry, changed_ns[entry.path]) for entry in scan.manifest}
 

@@ -28,7 +28,7 @@ from snapstorm.model.manifest import Segment
 
 _SIZES_BYTES = (1, HEADER_BYTES, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 2 * BLOCK_BYTES)
 _SIZE_BYTES = 40
-"""Of files that stand for something other than a size."""
+"""Size of specimens that test something other than size."""
 _SPARSE_BLOCKS = 16
 
 
@@ -94,7 +94,7 @@ class _Planner:
             yield self._sparse_file()
 
     def _others(self, file_name: bytes) -> Iterator[NewEntry]:
-        """What is neither a file of its own nor a directory with entries; links lead to the file of that name."""
+        """Links, an empty directory and a hard link. Links point to the file of that name."""
         draws = self._draws
         targets: Sequence[bytes] = [file_name, b"."] if self._keeps(Oddity.SYMLINK) else []
         if self._keeps(Oddity.DANGLING_SYMLINK):
