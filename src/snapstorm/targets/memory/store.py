@@ -79,8 +79,8 @@ _SCHEMA = """
         source TEXT NOT NULL,
         testbed TEXT NOT NULL,
         operation TEXT NOT NULL,
-        items BLOB NOT NULL,
-        particulars BLOB
+        particulars BLOB,
+        items BLOB NOT NULL -- Last, because it is long: a listing reads all the others and stops here.
     );
     CREATE INDEX IF NOT EXISTS snapshots_by_client ON snapshots (client, number);
 """
@@ -159,7 +159,8 @@ class Store:
     def keep(self, snapshot: Stored) -> None:
         """Keep a snapshot: from now on it is listed."""
         self._change(
-            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO snapshots (number, id, client, source, testbed, operation, items, particulars)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             snapshot.number,
             snapshot.id,
             snapshot.client,
