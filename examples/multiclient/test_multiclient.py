@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from snapstorm.engine.client import Client
-from snapstorm.engine.harness import Harness
+from snapstorm.actions.client import Client
 from snapstorm.model.actions import (
     DeleteFiles,
     DeleteRandomSnapshot,
@@ -29,7 +28,8 @@ from snapstorm.model.actions import (
     Span,
     WriteRandomFiles,
 )
-from snapstorm.plan.scenarios import Scenario
+from snapstorm.run.harness import Harness
+from snapstorm.scenario.scenarios import Scenario
 
 CLIENTS = 4
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gc
 
-from snapstorm.cli_failures import EXIT_HARNESS, EXIT_INTERRUPTED, show_if_debugged, unforeseen
-from snapstorm.cli_streams import complain, end, open_streams
+from snapstorm.cli.failures import EXIT_HARNESS, EXIT_INTERRUPTED, show_if_debugged, unforeseen
+from snapstorm.cli.standard_streams import complain, end, open_streams
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     open_streams()
     try:
         gc.disable()  # What is loaded stays: looking for garbage in it takes a tenth of the time.
-        from snapstorm.cli import main as run  # noqa: PLC0415 - so that what is raised meanwhile is caught
+        from snapstorm.cli.main import main as run  # noqa: PLC0415 - so that what is raised meanwhile is caught
 
         gc.enable()
     except KeyboardInterrupt:

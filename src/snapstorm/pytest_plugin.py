@@ -21,12 +21,12 @@ from typing import Any
 import anyio
 import pytest
 
-from snapstorm.engine.harness import Harness, HarnessOptions, open_harness
-from snapstorm.engine.result import RunResult
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import Verdict
 from snapstorm.report.summary import summary_lines
+from snapstorm.run.harness import Harness, HarnessOptions, open_harness
+from snapstorm.run.result import RunResult
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,7 +80,7 @@ class HarnessFixture:
 
 @pytest.fixture
 def harness(request: pytest.FixtureRequest) -> HarnessFixture:
-    """A harness with a testbed, a server and clients of its own (see `snapstorm.engine.harness.Harness`)."""
+    """A harness with a testbed, a server and clients of its own (see `snapstorm.run.harness.Harness`)."""
     marker = request.node.get_closest_marker("snapstorm")
     chosen = dict(marker.kwargs) if marker else {}
     allow_inconclusive = bool(chosen.pop("allow_inconclusive", False))

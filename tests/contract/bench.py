@@ -17,7 +17,7 @@ from snapstorm.errors import HarnessError
 from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, Target, TargetPlace
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
-from snapstorm.targets.choose import find_target
+from snapstorm.targets.registry import find_target
 
 _numbers = itertools.count(1)
 

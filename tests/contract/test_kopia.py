@@ -33,9 +33,9 @@ from snapstorm.model.manifest import differences
 from snapstorm.model.protocols import Mode
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.runtime.watchdog import owned_processes
-from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.discovery import find_kopia
 from snapstorm.targets.kopia.server import KopiaServer
+from snapstorm.targets.kopia.snapshotter import KopiaClient
 
 pytestmark = pytest.mark.anyio
 

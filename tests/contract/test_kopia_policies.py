@@ -14,9 +14,9 @@ from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.manifest import ROOT, Manifest
 from snapstorm.model.protocols import Mode
 from snapstorm.targets.kopia import kept
-from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.ignore_rules import read_rule
 from snapstorm.targets.kopia.policies import read_policies
+from snapstorm.targets.kopia.snapshotter import KopiaClient
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ import pytest
 from tests.e2e.commandline import command, snapstorm
 from tests.waiting import GIVE_UP_SECONDS
 
-from snapstorm.cli_calibrate import calibrate_judge
+from snapstorm.cli.calibrate import calibrate_judge
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.work import Work
+from snapstorm.model.work import WorkKind
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
@@ -47,7 +47,7 @@ def test_a_wrapper_that_can_not_be_caught_makes_it_fail(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A defect that does nothing is missed: exit status 1, and it is said that it never misbehaved."""
-    nothing = WrapperDefect("Does nothing.", Guarantee.RESTORED_EXACTLY, Work.RESTORE, "")
+    nothing = WrapperDefect("Does nothing.", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, "")
     monkeypatch.setitem(WRAPPER_DEFECTS, "impossible", nothing)
     assert calibrate_judge(kind="kopia", only=["impossible"], honest=0, seed=1, json_output=True) == 1
     shown = json.loads(capsys.readouterr().out)

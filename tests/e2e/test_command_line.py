@@ -17,9 +17,9 @@ import pytest
 from tests.e2e.commandline import SMALL, Ran, command, owned_processes, snapstorm
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
-from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import SnapstormError
 from snapstorm.model.actions import ACTIONS
+from snapstorm.testbed.testbed import read_testbed
 
 SHORT = ("--clients", "2", "--actions", "16", *SMALL)
 
@@ -336,7 +336,7 @@ MISTAKE = """
 import sys
 
 from snapstorm.__main__ import main
-from snapstorm.engine.engine import Engine
+from snapstorm.actions.engine import Engine
 
 
 def fail(*_):

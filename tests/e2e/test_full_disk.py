@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.commandline import SMALL, command, snapstorm
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
-from snapstorm.engine.testbed import read_testbed
+from snapstorm.testbed.testbed import read_testbed
 
 SMALL_DISK_BYTES = 400 << 20
 OPERATIONS_MIN = 10

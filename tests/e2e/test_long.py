@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.commandline import SMALL, command, owned_processes, snapstorm
 
-from snapstorm.engine.testbed import read_testbed
+from snapstorm.testbed.testbed import read_testbed
 
 pytestmark = pytest.mark.long
 

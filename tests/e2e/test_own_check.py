@@ -11,10 +11,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from snapstorm.engine.harness import HarnessOptions, open_harness
-from snapstorm.engine.storm import HEALED
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Violation
+from snapstorm.run.harness import HarnessOptions, open_harness
+from snapstorm.run.storm import HEALED
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.kopia.wrappers import make_wrapper
 

@@ -15,8 +15,8 @@ import pytest
 from tests.e2e.commandline import SMALL, command, snapstorm
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
-from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import TestbedError
+from snapstorm.testbed.testbed import read_testbed
 
 QUICK = ("--clients", "3", *SMALL, "--progress", "none")
 FORMATS = ["junit.xml", "report.html", "report.json", "report.md"]

@@ -11,11 +11,11 @@ import pytest
 from tests.e2e.commandline import snapstorm
 from tests.waiting import GIVE_UP_SECONDS
 
-from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import TestbedError as LedgerError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.targets.kopia.reproduction import WHY_NOT, Script, Shown
+from snapstorm.testbed.testbed import read_testbed
 
 STEPS = """
 clients = {clients}

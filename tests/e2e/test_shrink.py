@@ -18,17 +18,17 @@ from tests.e2e.commandline import Ran, command, snapstorm
 from tests.e2e.test_replay import HISTORY, record
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
-from snapstorm import cli_shrink
-from snapstorm.engine import again as do_again_module
-from snapstorm.engine import shrink as trials_module
-from snapstorm.engine.again import Again
-from snapstorm.engine.harness import HarnessOptions
-from snapstorm.engine.shrink import Trials, is_testbed_of
+from snapstorm.cli import shrink as shrink_command
 from snapstorm.errors import HarnessError
 from snapstorm.model.events import Listener
-from snapstorm.plan.recording import Recording
-from snapstorm.plan.reduction import OutOfTime
-from snapstorm.plan.scenarios import Scenario, parse_scenario
+from snapstorm.replay import attempts as do_again_module
+from snapstorm.replay import shrinking as trials_module
+from snapstorm.replay.attempts import Again
+from snapstorm.replay.shrinking import Trials, is_testbed_of
+from snapstorm.run.harness import HarnessOptions
+from snapstorm.scenario.recording import Recording
+from snapstorm.scenario.reduction import OutOfTime
+from snapstorm.scenario.scenarios import Scenario, parse_scenario
 from snapstorm.targets.kopia.discovery import find_kopia
 
 
@@ -149,13 +149,13 @@ def test_what_is_not_shown_any_more_in_the_end_is_not_made_smaller(
     """It had been shown; but who reads that it was made smaller would believe in a scenario that passes."""
     bed = make_small(scratch, "create-skips-a-file")
     after_times(monkeypatch, 7, without_violations)
-    assert cli_shrink.shrink(str(bed), output=scratch / "out", json_output=True, repeats=repeats) == 4
+    assert shrink_command.shrink(str(bed), output=scratch / "out", json_output=True, repeats=repeats) == 4
     said = capsys.readouterr()
     assert "not made smaller: " in said.err
     assert "in the end 0 of 3 times" in said.err
     assert json.loads(said.out)["shown"] == {"times": 0, "of": 3}
     # And the same again, gone on with.
-    assert cli_shrink.shrink(str(bed), output=scratch / "out") == 4
+    assert shrink_command.shrink(str(bed), output=scratch / "out") == 4
 
 
 @pytest.mark.parametrize("repeats", [None, 3])
@@ -176,7 +176,7 @@ def test_whenever_it_stops_all_files_are_of_one_candidate(
             return await once(self, recording, is_last=is_last)
 
         monkeypatch.setattr(Trials, "once", once_more)
-        assert cli_shrink.shrink(str(bed), output=out, repeats=repeats, json_output=True) == 0
+        assert shrink_command.shrink(str(bed), output=out, repeats=repeats, json_output=True) == 0
         found = json.loads(capsys.readouterr().out)
         told += left_each - max(0, left)
         assert found["executions"] == told
@@ -200,14 +200,14 @@ def test_a_candidate_that_the_machine_could_not_do_is_tried_again(
     bed, out = make_small(scratch, "restore-flips-a-byte"), scratch / "out"
     after_times(monkeypatch, 4, lambda again: Again(None, "the disk is full", frozenset()))
     with pytest.raises(HarnessError, match="the disk is full"):
-        cli_shrink.shrink(str(bed), output=out, json_output=True)
+        shrink_command.shrink(str(bed), output=out, json_output=True)
     found = json.loads(capsys.readouterr().out)
     assert (found["ending"], found["executions"]) == ("failed", 4)
     assert is_testbed_of(out / "testbed", recording_in(out / "scenario.toml"))
     tried = json.loads((out / "progress.json").read_text())["tried"]
     assert len(tried) <= 4
     monkeypatch.undo()
-    assert cli_shrink.shrink(str(bed), output=out, json_output=True) == 0
+    assert shrink_command.shrink(str(bed), output=out, json_output=True) == 0
     assert len(json.loads(capsys.readouterr().out)["steps"]) <= 3
 
 

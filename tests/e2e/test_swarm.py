@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.commandline import NO_DELETIONS, SMALL, snapstorm
 
 from snapstorm.faults.catalogue import FAULTS
-from snapstorm.plan.swarm import draw_swarm
+from snapstorm.scenario.swarm import draw_swarm
 from snapstorm.targets.kopia.parameters import choices
 
 PARALLEL_UPLOAD, OFF = "parallel-upload-above-mib", "2048"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snapstorm.engine.recheck import Recheck, Today, recheck
-from snapstorm.engine.result import RunResult
-from snapstorm.engine.testbed import read_testbed
+from snapstorm.guarantees.rejudging import Recheck, Today, recheck
 from snapstorm.model.verdict import Verdict
+from snapstorm.run.result import RunResult
+from snapstorm.testbed.testbed import read_testbed
 
 
 def check_rechecked(testbed: Path, result: RunResult, *, unrecorded_max: int = 0) -> Recheck:

@@ -13,11 +13,11 @@ import anyio
 import pytest
 from tests.power.rechecked import check_rechecked
 
-from snapstorm.engine.harness import HarnessOptions, open_harness
-from snapstorm.engine.result import RunResult
+from snapstorm.calibration.workload import SIMULATED as SCENARIO
 from snapstorm.model.verdict import Verdict
-from snapstorm.plan.calibration import SIMULATED as SCENARIO
-from snapstorm.plan.scenarios import Scenario, shipped
+from snapstorm.run.harness import HarnessOptions, open_harness
+from snapstorm.run.result import RunResult
+from snapstorm.scenario.scenarios import Scenario, shipped
 from snapstorm.targets.memory import DEFECTS
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 

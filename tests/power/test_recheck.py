@@ -17,10 +17,9 @@ import pytest
 from tests.e2e.commandline import snapstorm
 from tests.power.test_memory_defects import run_once
 
-from snapstorm.engine.recheck import Recheck, Today, recheck
-from snapstorm.engine.testbed import open_testbed, read_testbed
 from snapstorm.errors import TestbedError
-from snapstorm.ledger.observations import STORED_BYTES_MAX, Observed
+from snapstorm.guarantees.rejudging import Recheck, Today, recheck
+from snapstorm.ledger.observed import STORED_BYTES_MAX, Observed
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import decode_manifest
 from snapstorm.model.observations import (
@@ -33,6 +32,7 @@ from snapstorm.model.observations import (
     encode_restore,
 )
 from snapstorm.model.verdict import Verdict
+from snapstorm.testbed.testbed import open_testbed, read_testbed
 
 
 def recheck_of(testbed: Path, number: int = 1) -> Recheck:

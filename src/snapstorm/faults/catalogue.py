@@ -6,7 +6,15 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 from snapstorm.errors import ConfigError
-from snapstorm.faults.base import Fault
+from snapstorm.faults.damaged_storage import (
+    FailingWrites,
+    FewOpenFiles,
+    FlipByte,
+    LoseBlob,
+    TruncateBlob,
+    UnfinishedFiles,
+)
+from snapstorm.faults.fault import Fault
 from snapstorm.faults.mounts import DiskFull, FailingStorage, ReadOnlyStorage, SlowStorage
 from snapstorm.faults.network import (
     NetworkBandwidth,
@@ -28,8 +36,7 @@ from snapstorm.faults.processes import (
     TerminateClient,
     TerminateServer,
 )
-from snapstorm.faults.rights import ChangePassword, NarrowRights, RemoveUser
-from snapstorm.faults.storage import FailingWrites, FewOpenFiles, FlipByte, LoseBlob, TruncateBlob, UnfinishedFiles
+from snapstorm.faults.withdrawn_rights import ChangePassword, NarrowRights, RemoveUser
 
 WEIGHTS: dict[type[Fault], int] = {
     KillServer: 4,

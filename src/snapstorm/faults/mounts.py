@@ -22,8 +22,8 @@ import anyio
 
 from snapstorm.errors import HarnessError, OperationTimedOut, TargetError
 from snapstorm.faults import troubled_disk
-from snapstorm.faults.base import Record, Scene
-from snapstorm.faults.storage import StorageFault
+from snapstorm.faults.damaged_storage import StorageFault
+from snapstorm.faults.fault import Record, Scene
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.abilities import RunsCommands
 from snapstorm.runtime.process import RunningProcess

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from snapstorm.faults.base import Fault, FaultKind, NothingToBreak, Record, Scene
+from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Scene
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.runtime.relay import Conditions
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import anyio
 
 from snapstorm.errors import HarnessError, TargetError
-from snapstorm.faults.base import (
+from snapstorm.faults.fault import (
     Fault,
     FaultKind,
     InFlight,

@@ -88,7 +88,7 @@ class _Directory:
 
 
 @dataclass
-class Disk:
+class TroubledDisk:
     """The directory below, shown as nodes and handles."""
 
     root: int
@@ -310,27 +310,27 @@ class Disk:
         return struct.pack("<5Q4I24x", *counts, found.f_bsize, found.f_namemax, found.f_frsize, 0)
 
 
-_HANDLERS: dict[int, Callable[[Disk, _Request], bytes]] = {
-    _LOOKUP: Disk.look_up,
-    3: Disk.get_attributes,
-    4: Disk.set_attributes,
-    9: Disk.make_directory,
-    _UNLINK: Disk.unlink,
-    11: Disk.remove_directory,
-    _RENAME: Disk.rename,
-    _RENAME_2: Disk.rename,
-    _OPEN: Disk.open,
-    _READ: Disk.read,
-    _WRITE: Disk.write,
-    17: Disk.statistics,
-    18: Disk.release,
-    _FSYNC: Disk.sync,
-    25: Disk.flush,
-    27: Disk.open_directory,
-    28: Disk.read_directory,
-    29: Disk.release_directory,
-    30: Disk.flush,
-    _CREATE: Disk.create,
+_HANDLERS: dict[int, Callable[[TroubledDisk, _Request], bytes]] = {
+    _LOOKUP: TroubledDisk.look_up,
+    3: TroubledDisk.get_attributes,
+    4: TroubledDisk.set_attributes,
+    9: TroubledDisk.make_directory,
+    _UNLINK: TroubledDisk.unlink,
+    11: TroubledDisk.remove_directory,
+    _RENAME: TroubledDisk.rename,
+    _RENAME_2: TroubledDisk.rename,
+    _OPEN: TroubledDisk.open,
+    _READ: TroubledDisk.read,
+    _WRITE: TroubledDisk.write,
+    17: TroubledDisk.statistics,
+    18: TroubledDisk.release,
+    _FSYNC: TroubledDisk.sync,
+    25: TroubledDisk.flush,
+    27: TroubledDisk.open_directory,
+    28: TroubledDisk.read_directory,
+    29: TroubledDisk.release_directory,
+    30: TroubledDisk.flush,
+    _CREATE: TroubledDisk.create,
 }
 
 
@@ -352,7 +352,7 @@ def _attributes(found: os.stat_result) -> bytes:
     )
 
 
-def _serve(device: int, disk: Disk) -> None:
+def _serve(device: int, disk: TroubledDisk) -> None:
     """Answer requests until the directory is unmounted and nobody uses it any more."""
     while True:
         try:
@@ -412,7 +412,7 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, heal)
     os.umask(0)
     try:
-        disk = Disk(os.open(given.directory, os.O_RDONLY | os.O_DIRECTORY), trouble)
+        disk = TroubledDisk(os.open(given.directory, os.O_RDONLY | os.O_DIRECTORY), trouble)
         device = os.open("/dev/fuse", os.O_RDWR)
         _mount(given.directory, device)
     except OSError as error:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from snapstorm.errors import TargetError
-from snapstorm.faults.base import Fault
+from snapstorm.faults.fault import Fault
 
 
 @dataclass(eq=False)

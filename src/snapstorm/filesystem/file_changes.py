@@ -17,7 +17,7 @@ from snapstorm.model.content import (
     BLOCK_BYTES,
     HOLE,
     VERSION_MAX,
-    Run,
+    BlockRange,
     blocks_in,
     draw_stream,
     has_bare_tail,
@@ -93,7 +93,7 @@ def _write_new(fd: int, file: NewFile) -> Written:
     return Written(bytes_written, digest)
 
 
-def _write(fd: int, run: Run) -> bytearray:
+def _write(fd: int, run: BlockRange) -> bytearray:
     content = run_bytes(run)
     written = os.pwrite(fd, content, run.offset_bytes)
     # A write that falls short is how a full disk announces itself; the next one raises.

@@ -32,7 +32,7 @@ _SIZE_BYTES = 40
 _SPARSE_BLOCKS = 16
 
 
-class Specimen(NamedTuple):
+class SpecimenEntry(NamedTuple):
     """An entry, and the directory that it belongs to."""
 
     directory: bytes
@@ -48,19 +48,19 @@ class _Planner:
         self._draws = draws
         self._names: set[bytes] = set()
 
-    def plan(self) -> Iterator[Specimen]:
+    def plan(self) -> Iterator[SpecimenEntry]:
         """All of them, each directory before what is in it."""
         directories = list(self._directories())
         for directory in directories:
-            yield Specimen(split(directory.path)[0], directory)
+            yield SpecimenEntry(split(directory.path)[0], directory)
         # Files go into directories of every mode, so that none of those stays empty.
         homes = itertools.cycle([self._directory, *(directory.path for directory in directories)])
         for file in self._files():
-            yield Specimen(next(homes), file)
+            yield SpecimenEntry(next(homes), file)
         named = self._file()
-        yield Specimen(self._directory, named)
+        yield SpecimenEntry(self._directory, named)
         for entry in self._others(named.name):
-            yield Specimen(self._directory, entry)
+            yield SpecimenEntry(self._directory, entry)
 
     def _keeps(self, oddity: Oddity) -> bool:
         return oddity in self._allowed.oddities
@@ -125,7 +125,7 @@ class _Planner:
         return name
 
 
-def plan_specimens(directory: bytes, allowed: Allowances, draws: random.Random) -> Iterator[Specimen]:
+def plan_specimens(directory: bytes, allowed: Allowances, draws: random.Random) -> Iterator[SpecimenEntry]:
     """One small entry of each kind, and one name of each shape, below `directory`."""
     for specimen in _Planner(directory, allowed, draws).plan():
         entry = specimen.entry

@@ -16,9 +16,9 @@ from typing import Any
 
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
+from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of_tree
 from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
 from snapstorm.filesystem.file_memory import FileMemory
-from snapstorm.filesystem.looks import TreeLooks, changes_between, looks_of_tree
 from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree

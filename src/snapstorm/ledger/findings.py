@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from snapstorm.ledger.base import LedgerBase
 from snapstorm.ledger.record import Record
+from snapstorm.ledger.transactions import LedgerBase
 from snapstorm.model.guarantees import Guarantee, Violation
 
 

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import COMPACTED_TICK, Dropped, compact
 from snapstorm.ledger.effects import Effect, Effects
+from snapstorm.ledger.fault_records import Injuries
 from snapstorm.ledger.findings import Findings
 from snapstorm.ledger.gaps import Gaps
 from snapstorm.ledger.history import History
-from snapstorm.ledger.injuries import Injuries
 from snapstorm.ledger.manifests import ManifestCache
 from snapstorm.ledger.migrations import SCHEMA_VERSION
-from snapstorm.ledger.observations import Observations
+from snapstorm.ledger.observed import Observations
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
 from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from snapstorm.ledger.base import LedgerBase
 from snapstorm.ledger.compaction import DROPPED_OPERATIONS
+from snapstorm.ledger.transactions import LedgerBase
 
 
 class OperationRow(NamedTuple):

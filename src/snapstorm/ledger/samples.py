@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from snapstorm.ledger.base import LedgerBase
+from snapstorm.ledger.transactions import LedgerBase
 
 
 class Quantity(StrEnum):

@@ -55,7 +55,7 @@ class BlockId(NamedTuple):
     position: int
 
 
-class Run(NamedTuple):
+class BlockRange(NamedTuple):
     """Blocks in a row of one version of one stream, as they lie in a file; its last block may be cut short."""
 
     stream: int
@@ -91,7 +91,7 @@ def has_bare_tail(size_bytes: int) -> bool:
 # --- from numbers to bytes
 
 
-def run_bytes(run: Run) -> bytearray:
+def run_bytes(run: BlockRange) -> bytearray:
     """The content of a run, headers included."""
     if run.stream == HOLE:
         return bytearray(run.length_bytes)
@@ -107,12 +107,12 @@ def run_bytes(run: Run) -> bytearray:
 
 def block_bytes(block: BlockId, length_bytes: int = BLOCK_BYTES) -> bytearray:
     """One block, or the beginning of it as it stands at the end of a file."""
-    return run_bytes(Run(block.stream, block.version, block.position, length_bytes))
+    return run_bytes(BlockRange(block.stream, block.version, block.position, length_bytes))
 
 
 def runs(
     segments: Iterable[Segment], size_bytes: int, first_block: int = 0, end_block: int | None = None
-) -> Iterator[Run]:
+) -> Iterator[BlockRange]:
     """The runs that make up a file, in order, each small enough to be made in memory.
 
     `first_block` and `end_block` limit them to a part of the file.
@@ -124,7 +124,7 @@ def runs(
         while block < segment_end:
             next_block = min(block + CHUNK_BLOCKS, segment_end)
             length_bytes = min(next_block * BLOCK_BYTES, size_bytes) - block * BLOCK_BYTES
-            yield Run(segment.stream, segment.version, block, length_bytes)
+            yield BlockRange(segment.stream, segment.version, block, length_bytes)
             block = next_block
 
 
@@ -140,7 +140,7 @@ def _flags(stream: int) -> int:
     return _FLAG_COMPRESSIBLE if is_compressible(stream) else 0
 
 
-def _repeating(key: blake3.blake3, run: Run) -> bytearray:
+def _repeating(key: blake3.blake3, run: BlockRange) -> bytearray:
     """Content that a compressor shortens: 64 bytes, other ones for each block, repeated."""
     blocks = blocks_in(run.length_bytes)
     seeds = key.digest(length=blocks * _REPEATED_BYTES, seek=run.first_block * _REPEATED_BYTES)

@@ -25,7 +25,7 @@ _decoder = msgspec.msgpack.Decoder(Particulars)
 _UNITS = (("days", 86_400_000_000), ("hours", 3_600_000_000))
 
 
-class Span(NamedTuple):
+class TimeSpan(NamedTuple):
     """The time within which a snapshot was taken, by the clock of this machine."""
 
     earliest_us: int
@@ -45,7 +45,7 @@ def _number_of_run(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def misdating(said: Particulars, span: Span | None) -> str:
+def misdating(said: Particulars, span: TimeSpan | None) -> str:
     """How a snapshot is misdated that was taken within this span; empty if it is not, or without a span."""
     if span is None:
         return ""
@@ -66,7 +66,7 @@ class SaidSoFar:
     stores it once, with the snapshot (measured, 0.19.0 to 0.23.1).
     """
 
-    def __init__(self, spans: Mapping[int, Span]) -> None:
+    def __init__(self, spans: Mapping[int, TimeSpan]) -> None:
         """`spans`: when each run can have taken its snapshots, by its number. A run without one is not held to any."""
         self._spans = spans
         self._first: dict[str, bytes] = {}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import blake3
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.dating import Span, misdating
+from snapstorm.model.dating import TimeSpan, misdating
 from snapstorm.model.expectations import Expectation, Finding, Listing, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import (
@@ -124,7 +124,7 @@ def judge_receipt(
     operation: str,
     *,
     is_id_of_another: bool,
-    span: Span | None = None,
+    span: TimeSpan | None = None,
     excluded_entries: int = 0,
 ) -> Iterator[Finding]:
     """Hold what the target says that it took against what was there to be taken, and when against `span`, if that is

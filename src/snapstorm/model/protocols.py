@@ -24,9 +24,9 @@ from snapstorm.errors import HarnessError
 from snapstorm.model.abilities import Route
 from snapstorm.model.actions import FileAction
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.location import FileStorage, Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.storage import FileStorage, Storage
 
 
 class Mode(StrEnum):

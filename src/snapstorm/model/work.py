@@ -12,7 +12,7 @@ from enum import StrEnum
 from snapstorm.model.verdict import Tally
 
 
-class Work(StrEnum):
+class WorkKind(StrEnum):
     """A kind of work, by which defects show."""
 
     CREATE = "create"
@@ -33,13 +33,13 @@ class Work(StrEnum):
 
 
 _BY_ACTION = {
-    Work.CREATE: ("snapshot-root", "snapshot-subpath"),
-    Work.LIST: ("list-snapshots",),
-    Work.DELETE: ("delete-snapshot", "delete-random-snapshot", "delete-snapshots"),
-    Work.EXPIRE: ("expire",),
-    Work.COLLECT: ("run-gc",),
-    Work.MEASURE: ("check-storage",),
-    Work.VERIFY: ("verify-repository",),
+    WorkKind.CREATE: ("snapshot-root", "snapshot-subpath"),
+    WorkKind.LIST: ("list-snapshots",),
+    WorkKind.DELETE: ("delete-snapshot", "delete-random-snapshot", "delete-snapshots"),
+    WorkKind.EXPIRE: ("expire",),
+    WorkKind.COLLECT: ("run-gc",),
+    WorkKind.MEASURE: ("check-storage",),
+    WorkKind.VERIFY: ("verify-repository",),
 }
 
 
@@ -57,13 +57,13 @@ def work_done(tally: Tally, *, is_among_others: bool) -> Mapping[str, int]:
     }
     return {
         **done,
-        Work.RESTORE: tally.restores_verified,
-        Work.RESTORE_LINK: tally.links_verified,
-        Work.RESTORE_EMPTY_DIRECTORY: tally.empty_directories_verified,
-        Work.RESTORE_EARLIER: tally.restores_verified_earlier_runs,
-        Work.LIST_AMONG_OTHERS: done[Work.LIST] if is_among_others else 0,
-        Work.WRONG_PASSWORD: tally.refused.get(Work.WRONG_PASSWORD, 0),
-        Work.REMOVED_CLIENT: tally.refused.get(Work.REMOVED_CLIENT, 0),
-        Work.DELETION: tally.refused.get(Work.DELETION, 0),
+        WorkKind.RESTORE: tally.restores_verified,
+        WorkKind.RESTORE_LINK: tally.links_verified,
+        WorkKind.RESTORE_EMPTY_DIRECTORY: tally.empty_directories_verified,
+        WorkKind.RESTORE_EARLIER: tally.restores_verified_earlier_runs,
+        WorkKind.LIST_AMONG_OTHERS: done[WorkKind.LIST] if is_among_others else 0,
+        WorkKind.WRONG_PASSWORD: tally.refused.get(WorkKind.WRONG_PASSWORD, 0),
+        WorkKind.REMOVED_CLIENT: tally.refused.get(WorkKind.REMOVED_CLIENT, 0),
+        WorkKind.DELETION: tally.refused.get(WorkKind.DELETION, 0),
         **{under_fault(key): count for key, count in tally.faults.items()},
     }

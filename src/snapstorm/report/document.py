@@ -6,8 +6,8 @@ from typing import Any
 
 from snapstorm.ledger.history import AgeBucket, SurvivalTables
 from snapstorm.report.figures import figures_of
-from snapstorm.report.history import headline, survival_as_json
 from snapstorm.report.run_data import FoundViolation, RunData
+from snapstorm.report.testbed_history import headline, survival_as_json
 from snapstorm.version import __version__
 
 SCHEMA = 1

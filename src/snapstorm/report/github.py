@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
-from snapstorm.engine.result import RunResult
 from snapstorm.model.events import ActionEnded, Event, FaultBegan, Listener, Noted, PhaseBegan, RunEnded, ViolationFound
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.verdict import Verdict
 from snapstorm.report.kinds import kind_of
+from snapstorm.run.result import RunResult
 
 _IN_TEXT = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 _IN_PROPERTIES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})

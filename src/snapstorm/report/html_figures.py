@@ -8,10 +8,10 @@ from snapstorm.ledger.history import AgeBucket, Survival, SurvivalTables
 from snapstorm.ledger.samples import Quantity, Sample
 from snapstorm.report.charts import Axes, Line, Stack, line_chart, scale_for, stacked_bars, time_scale
 from snapstorm.report.figures import ActionFigures, Figures
-from snapstorm.report.history import headline, show_age
 from snapstorm.report.markup import Markup, element, escaped, joined, legend, table
 from snapstorm.report.run_data import RunData
 from snapstorm.report.summary import show_bytes
+from snapstorm.report.testbed_history import headline, show_age
 from snapstorm.report.text import show_seconds
 from snapstorm.report.timeline import OUTCOME_WORDS, fault_stretches, outcome_words
 

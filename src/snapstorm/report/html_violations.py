@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.report.charts import show_moment
 from snapstorm.report.markup import Markup, definitions, element, escaped, joined, scrolled
-from snapstorm.report.run_data import ContentDifference, Evidence, FoundViolation, RunData, WrongBlock
+from snapstorm.report.run_data import ContentDifference, FoundViolation, KeptEvidence, RunData, WrongBlock
 from snapstorm.report.summary import show_bytes
 
 SHOWN_MAX = 100
@@ -110,7 +110,7 @@ def _promise_of(guarantee: str) -> str:
         return ""
 
 
-def _evidence(evidence: Evidence, budget: _Budget) -> Iterator[Markup]:
+def _evidence(evidence: KeptEvidence, budget: _Budget) -> Iterator[Markup]:
     if not evidence.is_there:
         yield element("p", escaped("The evidence is not there any more: its directory was removed."), class_="doubtful")
         return

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from snapstorm.report.figures import ActionFigures, figures_of
-from snapstorm.report.history import headline
 from snapstorm.report.kinds import by_kind
 from snapstorm.report.run_data import FoundViolation, RunData
 from snapstorm.report.summary import show_bytes
+from snapstorm.report.testbed_history import headline
 from snapstorm.report.text import printable, show_seconds
 
 VIOLATIONS_SHOWN_MAX = 10

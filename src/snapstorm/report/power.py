@@ -11,10 +11,10 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
-from snapstorm.engine.result import RunResult
 from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import work_done
+from snapstorm.run.result import RunResult
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from snapstorm.model import actions
 from snapstorm.model.actions import Action, describe
-from snapstorm.plan.recording import RecordedStep, Recording
+from snapstorm.scenario.recording import RecordedStep, Recording
 
 
 def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
@@ -43,7 +43,7 @@ def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
 def _as_scenario_program(scenario_toml: str, shows: str) -> str:
     return f'''"""Shows a violation of {shows}. Run it with: pytest FILE"""
 
-from snapstorm.plan.scenarios import parse_scenario
+from snapstorm.scenario.scenarios import parse_scenario
 
 SCENARIO = r"""
 {scenario_toml}"""

@@ -13,16 +13,16 @@ from typing import Any
 
 import msgspec
 
-from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.fault_records import FaultRecord
 from snapstorm.ledger.history import SurvivalTables
-from snapstorm.ledger.injuries import FaultRecord
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.record import json_value
 from snapstorm.ledger.run_rows import OperationRow, RanCommand, ViolationRow
 from snapstorm.ledger.samples import Sample
 from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.report.text import printable
+from snapstorm.testbed.testbed import read_testbed
 
 NOT_ENDED = "not ended"
 """Stands for the verdict of a run that was killed, or that is going on."""
@@ -70,15 +70,15 @@ class ContentDifference(msgspec.Struct, frozen=True):
     blocks: list[WrongBlock] = []
 
 
-class _Differences(msgspec.Struct, frozen=True):
-    """`differences.json`, see `engine.explained`."""
+class _DifferencesFile(msgspec.Struct, frozen=True):
+    """`differences.json`, see `guarantees.differences`."""
 
     differences: list[ContentDifference] = []
     differences_total: int = 0
 
 
 @dataclass(frozen=True)
-class Evidence:
+class KeptEvidence:
     """What was kept of a violation."""
 
     directory: Path
@@ -99,7 +99,7 @@ class FoundViolation:
     """A violation and its evidence; None where it has none, or where it was not read."""
 
     row: ViolationRow
-    evidence: Evidence | None
+    evidence: KeptEvidence | None
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ def _violations(testbed: Path, number: int, rows: Sequence[ViolationRow]) -> lis
     ]
 
 
-def read_evidence(testbed: Path, number: int, recorded: str | None) -> Evidence | None:
+def read_evidence(testbed: Path, number: int, recorded: str | None) -> KeptEvidence | None:
     """What was kept of a violation. A testbed that was moved has it where it is now."""
     if recorded is None:
         return None
@@ -287,14 +287,14 @@ def read_evidence(testbed: Path, number: int, recorded: str | None) -> Evidence 
     moved = testbed / "runs" / f"{number:04}" / "evidence" / directory.name
     found = next((path for path in (moved, directory) if os.path.isdir(path)), None)
     if found is None:
-        return Evidence(directory, is_there=False)
+        return KeptEvidence(directory, is_there=False)
     try:
         files = sorted(os.listdir(found))
     except OSError:
-        return Evidence(found, is_there=False)
+        return KeptEvidence(found, is_there=False)
     texts = {name: _read_text(found / name, length_max) for name, length_max in _TEXTS.items() if name in files}
     differences, total = _read_differences(found / "differences.json")
-    return Evidence(
+    return KeptEvidence(
         found,
         is_there=True,
         texts={name: text for name, text in texts.items() if text},
@@ -319,7 +319,7 @@ def _read_text(path: Path, length_max: int) -> str:
 def _read_differences(path: Path) -> tuple[list[ContentDifference], int]:
     """The differences as values, and how many there are in all; none of a file that can't be read as such."""
     try:
-        document = msgspec.json.decode(path.read_bytes(), type=_Differences)
+        document = msgspec.json.decode(path.read_bytes(), type=_DifferencesFile)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return [], 0
     return document.differences[:DIFFERENCES_MAX], max(document.differences_total, len(document.differences))

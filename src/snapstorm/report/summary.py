@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from snapstorm.engine.result import RunResult
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.verdict import Tally, Verdict
 from snapstorm.report.kinds import by_kind
 from snapstorm.report.power import power_line
 from snapstorm.report.text import printable
+from snapstorm.run.result import RunResult
 from snapstorm.runtime.meter import Work
 
 STYLES = {

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snapstorm.engine.testbed import read_testbed
 from snapstorm.errors import ConfigError
 from snapstorm.ledger.history import SurvivalTables
 from snapstorm.ledger.ledger import Ledger
@@ -16,6 +15,7 @@ from snapstorm.report.document import survival_document
 from snapstorm.report.figures import percentile
 from snapstorm.report.run_data import NOT_ENDED, as_object, scenario_name
 from snapstorm.report.timeline import FAMILIES
+from snapstorm.testbed.testbed import read_testbed
 from snapstorm.version import __version__
 
 SCHEMA = 1

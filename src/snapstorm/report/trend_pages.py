@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from snapstorm.report.charts import Axes, Line, Scale, Stack, line_chart, scale_for, stacked_bars
-from snapstorm.report.history import headline
 from snapstorm.report.html import VERDICT_STYLES
 from snapstorm.report.html_figures import figure, short_bytes, survival_content
 from snapstorm.report.markdown import MARKS, plain, table_lines
 from snapstorm.report.markup import Markup, element, escaped, joined, legend, page, section, table, tiles
 from snapstorm.report.summary import show_bytes
+from snapstorm.report.testbed_history import headline
 from snapstorm.report.text import show_seconds
 from snapstorm.report.timeline import FAMILY_WORDS
 from snapstorm.report.trend import TIMED_FAMILIES, Trend, TrendRun

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from snapstorm.engine.testbed import testbed_around
 from snapstorm.errors import ConfigError, HarnessError, NoSpaceError
 from snapstorm.model.readable import readable
 from snapstorm.report.document import run_document
@@ -21,6 +20,7 @@ from snapstorm.report.run_data import RunData, read_run
 from snapstorm.report.text import dump_json
 from snapstorm.report.trend import Trend, read_trend, trend_document
 from snapstorm.report.trend_pages import trend_as_markdown, trend_page
+from snapstorm.testbed.testbed import testbed_around
 
 RUN_FORMATS: dict[str, Callable[[RunData], str]] = {
     "html": run_page,

@@ -31,11 +31,11 @@ import anyio.to_thread
 from snapstorm.errors import HarnessError
 from snapstorm.runtime import adoption, watchdog
 from snapstorm.runtime.adoption import Adopted
+from snapstorm.runtime.child_streams import append_to, open_input
 from snapstorm.runtime.lifeline import Lifeline
 from snapstorm.runtime.output import BoundedOutput, read_all, without_secrets
 from snapstorm.runtime.polling import until
 from snapstorm.runtime.redaction import secrets_among
-from snapstorm.runtime.streams import append_to, open_input
 
 # A listing of many thousand snapshots as JSON is tens of megabytes, and useless if cut.
 _STDOUT_HEAD_BYTES_MAX = 256 << 20

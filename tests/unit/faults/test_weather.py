@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from snapstorm.errors import OperationFailed, TargetError
-from snapstorm.faults.base import Fault, FaultKind, Record
+from snapstorm.faults.fault import Fault, FaultKind, Record
 from snapstorm.faults.weather import Weather
 
 ERROR = OperationFailed("restore failed: blob p12 is gone", evidence="and q7 too")

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstorm.model.dating import CLOCK_TOLERANCE_US, SaidSoFar, Span, misdating
+from snapstorm.model.dating import CLOCK_TOLERANCE_US, SaidSoFar, TimeSpan, misdating
 from snapstorm.model.protocols import Particulars
 
 SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 NOW = 1_795_963_013 * SECOND
-SPAN = Span(NOW, NOW + 10 * SECOND)
+SPAN = TimeSpan(NOW, NOW + 10 * SECOND)
 HONEST = Particulars(NOW + SECOND, NOW + 2 * SECOND, 5, 2, 17)
 
 
@@ -45,7 +45,7 @@ def test_what_is_not_said_is_not_misdated() -> None:
 
 def test_what_is_said_first_is_held_against_the_run_that_took_the_snapshot() -> None:
     """Of a run of which it is not known when it was, nothing is."""
-    said = SaidSoFar({1: SPAN, 2: Span(NOW + DAY, NOW + DAY)})
+    said = SaidSoFar({1: SPAN, 2: TimeSpan(NOW + DAY, NOW + DAY)})
     assert said.contradiction("r1-c-1", HONEST) == ""
     assert said.contradiction("r2-c-1", HONEST) == "begun 24.0 hours too early"
     assert said.contradiction("r3-c-1", HONEST) == ""

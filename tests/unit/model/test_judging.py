@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.dating import Span
+from snapstorm.model.dating import TimeSpan
 from snapstorm.model.expectations import Finding, Listing
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.judging import digest_of, judge_receipt, judge_restored, promise_of
@@ -190,7 +190,7 @@ def test_a_receipt_is_held_against_what_was_there() -> None:
     ]
     assert found[1].detail.endswith("with 2 files where there were 1, 4 bytes where there were 5")
     dated = replace(honest, began_us=0, ended_us=10**9)
-    in_time = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=Span(0, 10**9)))
-    too_late = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=Span(0, 10**6)))
+    in_time = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=TimeSpan(0, 10**9)))
+    too_late = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=TimeSpan(0, 10**6)))
     assert in_time == []
     assert [finding.guarantee for finding in too_late] == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]

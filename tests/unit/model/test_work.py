@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.verdict import Tally
-from snapstorm.model.work import _BY_ACTION, Work, under_fault, work_done
+from snapstorm.model.work import _BY_ACTION, WorkKind, under_fault, work_done
 
 
 def test_actions_of_a_kind_are_summed_and_no_ops_left_out() -> None:
@@ -12,7 +12,7 @@ def test_actions_of_a_kind_are_summed_and_no_ops_left_out() -> None:
     tally = Tally()
     for key, outcome in (("snapshot-root", "ok"), ("snapshot-subpath", "unknown"), ("snapshot-root", "no_op")):
         tally.count(key, outcome)
-    assert work_done(tally, is_among_others=False)[Work.CREATE] == 2
+    assert work_done(tally, is_among_others=False)[WorkKind.CREATE] == 2
 
 
 def test_every_kind_of_work_is_told() -> None:
@@ -20,7 +20,7 @@ def test_every_kind_of_work_is_told() -> None:
     tally = Tally()
     tally.count_fault("kill-server")
     done = work_done(tally, is_among_others=True)
-    assert done.keys() == {*Work, under_fault("kill-server")}
+    assert done.keys() == {*WorkKind, under_fault("kill-server")}
     assert done[under_fault("kill-server")] == 1
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snapstorm.engine.testbed import LEDGER_NAME
 from snapstorm.ledger.ledger import CommandRow, Ledger
 from snapstorm.ledger.samples import Quantity, Sample
 from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.testbed.testbed import LEDGER_NAME
 
 NASTY = "</script><img src=x onerror=alert(1)>\"'&\x00\x1b[31m\u202egnp.exe\u2028]]>|`$\n# <!--"
 """Ends scripts, begins markup, moves the cursor, turns writing round, and can't stand in XML."""

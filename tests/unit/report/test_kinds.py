@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from snapstorm.engine.result import RunResult
 from snapstorm.model.events import RunEnded, ViolationFound
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee, Violation
@@ -15,6 +14,7 @@ from snapstorm.model.verdict import Tally, decide
 from snapstorm.report.github import github_progress
 from snapstorm.report.kinds import by_kind
 from snapstorm.report.summary import VIOLATIONS_SHOWN_MAX, summary_lines
+from snapstorm.run.result import RunResult
 
 
 def lost(number: int, words: str = "can't be restored: restore failed with status 1") -> Violation:

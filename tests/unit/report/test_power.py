@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.engine.result import RunResult
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Mode, TargetDescription
 from snapstorm.model.verdict import Tally, Verdict
-from snapstorm.model.work import Work
+from snapstorm.model.work import WorkKind
 from snapstorm.report import power
 from snapstorm.report.power import CalibratedClass, calibrated, power_line, would_have_caught
 from snapstorm.report.summary import summary_lines
+from snapstorm.run.result import RunResult
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.memory import DEFECTS
 
 CLASSES = (
-    CalibratedClass("flips", Work.RESTORE, 3),
-    CalibratedClass("link", Work.RESTORE_LINK, 1),
-    CalibratedClass("others", Work.LIST_AMONG_OTHERS, 1),
-    CalibratedClass("removed", Work.REMOVED_CLIENT, 1),
+    CalibratedClass("flips", WorkKind.RESTORE, 3),
+    CalibratedClass("link", WorkKind.RESTORE_LINK, 1),
+    CalibratedClass("others", WorkKind.LIST_AMONG_OTHERS, 1),
+    CalibratedClass("removed", WorkKind.REMOVED_CLIENT, 1),
     CalibratedClass("killed", "fault kill-server", 2),
 )
 
@@ -80,7 +80,7 @@ def test_what_was_not_done_does_not_count() -> None:
 
 def test_locks_and_faults_count_as_work() -> None:
     """Who was refused, and what was broken."""
-    assert caught(Tally(refused={Work.REMOVED_CLIENT: 1}, faults={"kill-server": 2})) == ["removed", "killed"]
+    assert caught(Tally(refused={WorkKind.REMOVED_CLIENT: 1}, faults={"kill-server": 2})) == ["removed", "killed"]
 
 
 def test_only_a_pass_tells_its_power() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.engine.result import RunResult
 from snapstorm.model.events import ActionBegan, ActionEnded, Event, Noted, ViolationFound
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee, Violation
@@ -17,6 +16,7 @@ from snapstorm.model.verdict import Tally, Verdict
 from snapstorm.report.progress import ProgressKind, progress
 from snapstorm.report.summary import summary_lines
 from snapstorm.report.terminal import print_summary
+from snapstorm.run.result import RunResult
 
 NASTY = "\x1b[31m\x07\r\x7f\x9b2J\u202eX"
 SHOWN = r"\x1b[31m\x07\x0d\x7f\x9b2J\u202eX"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from tests.unit.report.runs import busy_bed
 
-from snapstorm.cli_report import report
-from snapstorm.engine.testbed import LEDGER_NAME
+from snapstorm.cli.report import report
 from snapstorm.errors import ConfigError, TestbedError
 from snapstorm.report import writing
 from snapstorm.report.writing import FILE_NAMES, files_in, report_directory, write_run_report, write_trend_report
+from snapstorm.testbed.testbed import LEDGER_NAME
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.engine.options import HarnessOptions
 from snapstorm.errors import ConfigError
-from snapstorm.model.storage import FileStorage, S3Storage
+from snapstorm.model.location import FileStorage, S3Storage
+from snapstorm.run.options import HarnessOptions
 from snapstorm.runtime.paths import clean_path
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.command import Actor, Kopia
-from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.environment import bash_that_unsets, inherited_environment
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import password_hash
+from snapstorm.targets.kopia.side_by_side import side_by_side
 
 pytestmark = pytest.mark.anyio
 

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm import cli_bugs
+from snapstorm.cli import known_bugs
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.targets.kopia import discovery
 from snapstorm.targets.kopia.known_bugs import epochs
-from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding
 from snapstorm.targets.kopia.known_bugs.bench import blob_ids
+from snapstorm.targets.kopia.known_bugs.known_bug import MEASURED, BrokenGuarantee
 from snapstorm.targets.kopia.known_bugs.table import BUGS, Row, choose, is_different
 
-LEAK = Finding(Guarantee.NO_LEAK, "open files")
+LEAK = BrokenGuarantee(Guarantee.NO_LEAK, "open files")
 SET = "f07131cb8f8f49a22636315d60ec59e2"
 
 
-def row(key: str, version: str, finding: Finding | None = None, problem: str | None = None) -> Row:
+def row(key: str, version: str, finding: BrokenGuarantee | None = None, problem: str | None = None) -> Row:
     return Row(BUGS[key], version, finding, 1.0, problem)
 
 
@@ -61,7 +61,7 @@ def test_an_unknown_name_is_refused_with_the_nearest(typo: str, meant: str) -> N
         (row("4866", "0.19.0"), "no-leak", "pass", False, True),
         (row("4866", "0.22.3"), "pass", "pass", True, False),
         (row("4866", "0.23.1", LEAK), "pass", "no-leak", False, True),
-        (row("4866", "0.19.0", Finding(Guarantee.AVAILABLE, "x")), "no-leak", "available", False, True),
+        (row("4866", "0.19.0", BrokenGuarantee(Guarantee.AVAILABLE, "x")), "no-leak", "available", False, True),
         (row("4866", "1.0.0"), None, "pass", None, False),
         (row("4866", "1.0.0", LEAK), None, "no-leak", None, True),
         (row("4866", "0.19.0", problem="no disk"), "no-leak", None, None, False),
@@ -87,7 +87,7 @@ def test_what_is_seen_is_held_against_what_is_expected(
 )
 def test_exit_status(rows: list[Row], status: int) -> None:
     """A difference outweighs what could not be found out, which is no success either."""
-    assert cli_bugs.exit_status(rows) == status
+    assert known_bugs.exit_status(rows) == status
 
 
 def test_a_row_as_json_has_every_key() -> None:
@@ -109,7 +109,7 @@ def test_a_missing_version_says_what_to_do(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(discovery, "__file__", str(tmp_path / "discovery.py"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(HarnessError, match="make tools-all"):
-        cli_bugs.known_bugs()
+        known_bugs.known_bugs()
 
 
 def test_layout_of_a_healthy_repository() -> None:

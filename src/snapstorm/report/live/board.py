@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from snapstorm.engine.control import Control
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.model.events import Event, RunBegan, RunEnded
 from snapstorm.report.live.metrics import Metrics
 from snapstorm.report.progress import Picture, lines_worth_keeping
 from snapstorm.report.text import printable
+from snapstorm.testbed.control import Control
 
 LINES_KEPT = 50
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from snapstorm.model.storage import FileStorage, Storage
+from snapstorm.model.location import FileStorage, Storage
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, RunningProcess
 from snapstorm.targets.kopia.environment import inherited_environment
 from snapstorm.targets.kopia.programs import Programs

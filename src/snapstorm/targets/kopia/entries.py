@@ -40,7 +40,7 @@ class _Content(msgspec.Struct, frozen=True, rename="camel"):
     deleted: bool = False
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class _ManifestEntry(msgspec.Struct, frozen=True):
     """One entry of a manifest content."""
 
     id: str
@@ -51,7 +51,7 @@ class _Entry(msgspec.Struct, frozen=True):
 class _Entries(msgspec.Struct, frozen=True):
     """A manifest content."""
 
-    entries: list[_Entry] = []
+    entries: list[_ManifestEntry] = []
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class EntryHistory:
     actor: Actor
     """Directly on the repository, without a cache."""
     reading_seconds_max: float = _READING_SECONDS_MAX
-    _read: dict[str, list[_Entry] | str] = field(default_factory=dict)
+    _read: dict[str, list[_ManifestEntry] | str] = field(default_factory=dict)
     """The entries of each content that was read, or why they can't be: a content never changes."""
 
     async def describe(self, snapshots: Sequence[str]) -> dict[str, str]:
@@ -109,7 +109,7 @@ def _decoded(text: bytes, kind: type[Any]) -> Any:
         raise OperationFailed(f"kopia said something unexpected: {error}") from None
 
 
-def _lines(snapshot: str, contents: Sequence[_Content], entries: dict[str, list[_Entry] | str]) -> list[str]:
+def _lines(snapshot: str, contents: Sequence[_Content], entries: dict[str, list[_ManifestEntry] | str]) -> list[str]:
     """Where the snapshot is mentioned, and what that comes to."""
     lines, in_use, replaced = list[str](), set[str](), set[str]()
     for content in contents:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.work import Work
+from snapstorm.model.work import WorkKind
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 _TEMPORARY_FILE = """
@@ -38,18 +38,18 @@ if asks_for("snapshot", "create") and every(2, "create"):
 
 LEAVING_BEHIND = {
     "create-leaves-a-temporary-file": WrapperDefect(
-        "A file stays in the temporary directory.", Guarantee.NO_LEAK, Work.CREATE, _TEMPORARY_FILE
+        "A file stays in the temporary directory.", Guarantee.NO_LEAK, WorkKind.CREATE, _TEMPORARY_FILE
     ),
     "create-leaves-a-process": WrapperDefect(
         "A process stays that has left its group and cleared its environment.",
         Guarantee.NO_LEAK,
-        Work.CREATE,
+        WorkKind.CREATE,
         _PROCESS,
     ),
     "list-leaves-a-file": WrapperDefect(
-        "A file stays in the directory in which the command ran.", Guarantee.NO_LEAK, Work.LIST, _IN_ITS_DIRECTORY
+        "A file stays in the directory in which the command ran.", Guarantee.NO_LEAK, WorkKind.LIST, _IN_ITS_DIRECTORY
     ),
     "restore-leaves-a-file-beside": WrapperDefect(
-        "A restore leaves a file beside the restored tree.", Guarantee.NO_LEAK, Work.RESTORE, _BESIDE
+        "A restore leaves a file beside the restored tree.", Guarantee.NO_LEAK, WorkKind.RESTORE, _BESIDE
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from snapstorm.plan.seeds import stream
+from snapstorm.scenario.seeds import stream
 
 
 class Programs:

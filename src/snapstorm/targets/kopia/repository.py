@@ -25,15 +25,15 @@ from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, Ta
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import SnapshotMarks
+from snapstorm.model.location import FileStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
-from snapstorm.model.storage import FileStorage, S3Storage
 from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
-from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.parameters import Command, options_for
+from snapstorm.targets.kopia.side_by_side import side_by_side
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""

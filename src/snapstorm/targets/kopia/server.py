@@ -16,20 +16,20 @@ from urllib.parse import urlsplit
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_files_below, remove_many_trees
 from snapstorm.model.abilities import Blob, SnapshotMarks
+from snapstorm.model.location import FileStorage
 from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
-from snapstorm.model.storage import FileStorage
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, RunningProcess
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice, find_packs
-from snapstorm.targets.kopia.client import KopiaClient
 from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
-from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.entries import EntryHistory
 from snapstorm.targets.kopia.objects import ObjectNames
 from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, Repository
 from snapstorm.targets.kopia.server_process import ServerProcess
+from snapstorm.targets.kopia.side_by_side import side_by_side
+from snapstorm.targets.kopia.snapshotter import KopiaClient
 
 _CONTROL_SECRET = "server-control"
 _CLIENTS_FILES = ("repository.config", "cache", "logs", "narrowed-retention")

@@ -13,12 +13,12 @@ from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, 
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia import parameters
 from snapstorm.targets.kopia.command import Kopia
-from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
-from snapstorm.targets.kopia.operator import OperatorAccess, use_server
+from snapstorm.targets.kopia.external_server import OperatorAccess, use_server
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
 from snapstorm.targets.kopia.server import DirectAccess, client_secret, serve
+from snapstorm.targets.kopia.side_by_side import side_by_side
 
 CAPABILITIES = Capabilities(
     # Another directory than the root gets the newest mtime below it. Every entry counts: files, links, and

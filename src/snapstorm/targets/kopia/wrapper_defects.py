@@ -6,10 +6,10 @@ import os
 import textwrap
 
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.work import Work
-from snapstorm.targets.kopia.hidden_defects import OUT_OF_SIGHT, TAKES_STALE_CONTENT, TOUCHING_SOURCES
+from snapstorm.model.work import WorkKind
+from snapstorm.targets.kopia.invisible_defects import OUT_OF_SIGHT, TAKES_STALE_CONTENT, TOUCHING_SOURCES
 from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
-from snapstorm.targets.kopia.telling_defects import CLAIM_ALL, LIST_AS_CLAIMED, TELLING_WRONG
+from snapstorm.targets.kopia.metadata_defects import CLAIM_ALL, LIST_AS_CLAIMED, TELLING_WRONG
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 
@@ -19,7 +19,7 @@ def _restore(
     damage: str,
     *,
     after: str = "pass",
-    shown_by: Work = Work.RESTORE,
+    shown_by: WorkKind = WorkKind.RESTORE,
     needs_root: bool = False,
 ) -> WrapperDefect:
     """Every second restore that has a victim is damaged after it was done. `tree` is what was restored; `after` is done
@@ -39,7 +39,7 @@ if asks_for("restore"):
 
 
 def _before(
-    command: str, work: Work, guarantee: Guarantee, sentence: str, body: str, *, number: int = 1
+    command: str, work: WorkKind, guarantee: Guarantee, sentence: str, body: str, *, number: int = 1
 ) -> WrapperDefect:
     """Each time that this command is asked for, or every second or third time, something else is done."""
     words = ", ".join(repr(word) for word in command.split())
@@ -50,10 +50,10 @@ def _before(
 
 
 def _create(sentence: str, guarantee: Guarantee, body: str, *, number: int = 3) -> WrapperDefect:
-    return _before("snapshot create", Work.CREATE, guarantee, sentence, body, number=number)
+    return _before("snapshot create", WorkKind.CREATE, guarantee, sentence, body, number=number)
 
 
-def _list(sentence: str, guarantee: Guarantee, body: str, *, shown_by: Work = Work.LIST) -> WrapperDefect:
+def _list(sentence: str, guarantee: Guarantee, body: str, *, shown_by: WorkKind = WorkKind.LIST) -> WrapperDefect:
     """Every second listing that shows anything shows `listed`, as the body has changed it."""
     block = f"""
 if asks_for("snapshot", "list"):
@@ -68,11 +68,11 @@ if asks_for("snapshot", "list"):
 
 
 def _delete(sentence: str, guarantee: Guarantee, body: str) -> WrapperDefect:
-    return _before("snapshot delete", Work.DELETE, guarantee, sentence, body)
+    return _before("snapshot delete", WorkKind.DELETE, guarantee, sentence, body)
 
 
 def _expire(sentence: str, guarantee: Guarantee, body: str) -> WrapperDefect:
-    return _before("snapshot expire", Work.EXPIRE, guarantee, sentence, body)
+    return _before("snapshot expire", WorkKind.EXPIRE, guarantee, sentence, body)
 
 
 def _retention(sentence: str, guarantee: Guarantee, change: int) -> WrapperDefect:
@@ -85,11 +85,11 @@ if asks_for("policy", "set") and "@" in argv[2]:
         strike()
         argv[at] = f"--keep-latest={{number + {change}}}"
 """
-    return WrapperDefect(sentence, guarantee, Work.EXPIRE, body)
+    return WrapperDefect(sentence, guarantee, WorkKind.EXPIRE, body)
 
 
 def _collect(sentence: str, guarantee: Guarantee, body: str) -> WrapperDefect:
-    return _before("maintenance run", Work.COLLECT, guarantee, sentence, body)
+    return _before("maintenance run", WorkKind.COLLECT, guarantee, sentence, body)
 
 
 def _exclude(patch: str) -> str:
@@ -219,7 +219,7 @@ _ALL: dict[str, WrapperDefect] = {
         "An empty directory does not come back.",
         "empty_directories(tree)",
         "victim.rmdir()",
-        shown_by=Work.RESTORE_EMPTY_DIRECTORY,
+        shown_by=WorkKind.RESTORE_EMPTY_DIRECTORY,
     ),
     "restore-adds-a-file": _restore(
         "A file comes back that was never there.",
@@ -254,7 +254,7 @@ _ALL: dict[str, WrapperDefect] = {
         victim.unlink()
         victim.symlink_to(target + 'x')
         """,
-        shown_by=Work.RESTORE_LINK,
+        shown_by=WorkKind.RESTORE_LINK,
     ),
     "restore-swaps-two-files": _restore(
         "Two files come back with each other's content.",
@@ -268,15 +268,15 @@ _ALL: dict[str, WrapperDefect] = {
         """,
     ),
     "restore-gives-an-older-snapshot": WrapperDefect(
-        "An older snapshot of the same source comes back.", _R, Work.RESTORE, _OLDER
+        "An older snapshot of the same source comes back.", _R, WorkKind.RESTORE, _OLDER
     ),
     "restore-writes-nothing": _before(
-        "restore", Work.RESTORE, _R, "A restore succeeds and writes nothing.", "sys.exit(0)", number=2
+        "restore", WorkKind.RESTORE, _R, "A restore succeeds and writes nothing.", "sys.exit(0)", number=2
     ),
     "restore-fails": WrapperDefect(
         "Every third restore of a client fails.",
         _A,
-        Work.RESTORE,
+        WorkKind.RESTORE,
         "if asks_for('restore') and every(3, f'restore-{client}'):\n    sys.exit('ERROR restore failed')\n",
     ),
     # Creations.
@@ -302,7 +302,7 @@ _ALL: dict[str, WrapperDefect] = {
     "create-gives-another-id": WrapperDefect(
         "A new snapshot is acknowledged under an older one's id.",
         _STAYS,
-        Work.CREATE,
+        WorkKind.CREATE,
         """
 if asks_for("snapshot", "create"):
     older = snapshots()
@@ -314,11 +314,11 @@ if asks_for("snapshot", "create"):
     "create-skips-a-file-and-lies": WrapperDefect(
         "A file is left out, and the counts claim all.",
         _R,
-        Work.CREATE,
+        WorkKind.CREATE,
         _exclude(CLAIM_ALL) + LIST_AS_CLAIMED,
     ),
     "create-skips-a-file": WrapperDefect(
-        "A file is left out, and the counts say so; the status does not.", _PARTIAL, Work.CREATE, _exclude("")
+        "A file is left out, and the counts say so; the status does not.", _PARTIAL, WorkKind.CREATE, _exclude("")
     ),
     "create-counts-one-too-many": _create(
         "The counts claim a file that was not there.",
@@ -331,7 +331,7 @@ if asks_for("snapshot", "create"):
         """,
     ),
     "create-stores-stale-content": WrapperDefect(
-        "A file that kept its size is not read again.", _R, Work.CREATE, TAKES_STALE_CONTENT
+        "A file that kept its size is not read again.", _R, WorkKind.CREATE, TAKES_STALE_CONTENT
     ),
     "create-fails-though-done": _create(
         "A snapshot is taken, and the status says that it failed.",
@@ -385,7 +385,7 @@ if asks_for("snapshot", "create"):
         server = str(bed() / "server" / "repository.config")
         end(run(argv, KOPIA_CONFIG_PATH=server, KOPIA_PASSWORD=secret("repository")))
         """,
-        shown_by=Work.LIST_AMONG_OTHERS,
+        shown_by=WorkKind.LIST_AMONG_OTHERS,
     ),
     "list-fails": _list("Every second listing fails.", _A, "sys.exit('ERROR listing failed')"),
     # Deletions.
@@ -407,7 +407,7 @@ if asks_for("snapshot", "create"):
             argv[2] = other
         """,
     ),
-    "delete-comes-back": WrapperDefect("A deleted snapshot is listed again.", _GONE, Work.DELETE, _COMES_BACK),
+    "delete-comes-back": WrapperDefect("A deleted snapshot is listed again.", _GONE, WorkKind.DELETE, _COMES_BACK),
     "delete-fails": _delete("A deletion fails.", _A, "sys.exit('ERROR delete failed')"),
     "delete-fails-though-done": _delete(
         "A deletion is done, and the status says that it failed.", _A, "done = run(argv)\nend(done, status=1)"
@@ -443,7 +443,7 @@ if asks_for("snapshot", "create"):
     # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
     "verify-complains-of-good-data": _before(
         "snapshot verify",
-        Work.VERIFY,
+        WorkKind.VERIFY,
         _A,
         "The check finds damage where there is none.",
         "sys.exit('ERROR error processing a/b: invalid checksum at BLOB p1')",
@@ -451,14 +451,14 @@ if asks_for("snapshot", "create"):
     # The server.
     "server-keeps-removed-users": _before(
         "server users delete",
-        Work.REMOVED_CLIENT,
+        WorkKind.REMOVED_CLIENT,
         _ISOLATED,
         "A client that was removed is still let in.",
         "sys.exit(0)",
     ),
     "server-removes-others-too": _before(
         "server users delete",
-        Work.REMOVED_CLIENT,
+        WorkKind.REMOVED_CLIENT,
         _A,
         "With a client that is removed, others are shut out too.",
         """
@@ -470,13 +470,15 @@ if asks_for("snapshot", "create"):
     "server-does-not-refresh": WrapperDefect(
         "A server that was told to look again does not see that a client was removed.",
         _ISOLATED,
-        Work.REMOVED_CLIENT,
+        WorkKind.REMOVED_CLIENT,
         _FORGETS_USERS,
     ),
-    "server-takes-any-password": WrapperDefect("Any password is right.", _ISOLATED, Work.WRONG_PASSWORD, _ANY_PASSWORD),
+    "server-takes-any-password": WrapperDefect(
+        "Any password is right.", _ISOLATED, WorkKind.WRONG_PASSWORD, _ANY_PASSWORD
+    ),
     "server-lets-everybody-read": _before(
         "server acl enable",
-        Work.LIST_AMONG_OTHERS,
+        WorkKind.LIST_AMONG_OTHERS,
         _ISOLATED,
         "Rights are set up so that each client may read everything.",
         """
@@ -485,9 +487,9 @@ if asks_for("snapshot", "create"):
         end(done)
         """,
     ),
-    "server-dies": WrapperDefect("The server ends by itself while clients are at work.", _A, Work.CREATE, _DIES),
+    "server-dies": WrapperDefect("The server ends by itself while clients are at work.", _A, WorkKind.CREATE, _DIES),
     "connect-mixes-clients-up": WrapperDefect(
-        "One client is connected as another.", _ISOLATED, Work.LIST_AMONG_OTHERS, _MIXES_CLIENTS_UP
+        "One client is connected as another.", _ISOLATED, WorkKind.LIST_AMONG_OTHERS, _MIXES_CLIENTS_UP
     ),
 }
 

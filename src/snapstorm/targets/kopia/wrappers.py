@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.work import Work
+from snapstorm.model.work import WorkKind
 
 PROGRAM = "program"
 _STRUCK = "struck"
@@ -25,7 +25,7 @@ class WrapperDefect:
 
     sentence: str
     guarantee: Guarantee
-    shown_by: Work
+    shown_by: WorkKind
     """The kind of work that shows it."""
     body: str
     """Python, run before the command is handed on; it sees what `_HELPERS` offers."""

@@ -34,8 +34,8 @@ from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defect import Defect
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 from snapstorm.targets.memory.layout_defects import IN_WHAT_IS_STORED
+from snapstorm.targets.memory.metadata_defects import TELLING_WRONG
 from snapstorm.targets.memory.store import Item, Store, Stored
-from snapstorm.targets.memory.telling_defects import TELLING_WRONG
 from snapstorm.targets.memory.trees import Tree
 
 UNREQUESTED_ID = "f" * 32

@@ -22,17 +22,17 @@ from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.location import FileStorage
 from snapstorm.model.manifest import Manifest, differences
 from snapstorm.model.protocols import Program
-from snapstorm.model.storage import FileStorage
-from snapstorm.plan.seeds import stream
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
 from snapstorm.runtime.threads import run_file_work
+from snapstorm.scenario.seeds import stream
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor, Kopia
-from snapstorm.targets.kopia.concurrency import side_by_side
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import IDENTITY
+from snapstorm.targets.kopia.side_by_side import side_by_side
 from snapstorm.targets.kopia.target import CAPABILITIES
 
 COMMAND_SECONDS_MAX = 120.0
@@ -47,7 +47,7 @@ Signal = Callable[[int], bool]
 
 
 @dataclass(frozen=True)
-class Tree:
+class SampleTree:
     """A tree on disk, and what is in it."""
 
     directory: Path
@@ -113,7 +113,7 @@ class Bench:
         answers.check(completed, " ".join(words[:2]), OperationFailed)
         return completed
 
-    async def write_tree(self, name: str, *, count: int, size_bytes: int) -> Tree:
+    async def write_tree(self, name: str, *, count: int, size_bytes: int) -> SampleTree:
         """A new tree of plain files whose content can't be compressed."""
         directory = self.directory / name
         writer = await open_writer(
@@ -123,7 +123,7 @@ class Bench:
             count=count, size_bytes=size_bytes, depth=0, duplicate_percent=0, compressible_percent=0, odd_percent=0
         )
         await writer.apply(action, stream("known-bugs", name, next(self.numbers)))
-        return Tree(directory, await writer.scan())
+        return SampleTree(directory, await writer.scan())
 
     async def take_snapshot(self, actor: Actor, tree: Path, *options: str) -> str:
         """The id of a snapshot that was acknowledged."""

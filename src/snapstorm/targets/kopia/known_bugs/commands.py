@@ -15,8 +15,8 @@ from snapstorm.model.judging import judge_receipt, judge_unsaved
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
-from snapstorm.targets.kopia.known_bugs.base import MEASURED, Finding, KnownBug, needs_root
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words_of
+from snapstorm.targets.kopia.known_bugs.known_bug import MEASURED, BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
 
 _NOBODY = 65534
@@ -27,7 +27,7 @@ _LINKS = 53
 _PANIC = re.compile(r"^panic: (.*)$|runtime error: (.*)$", re.MULTILINE)
 
 
-async def _show_a_policy(bench: Bench) -> Finding | None:
+async def _show_a_policy(bench: Bench) -> BrokenGuarantee | None:
     actor = await bench.create_repository()
     source = str(bench.directory / "source")
     await bench.ask(actor, "policy", "set", "--inherit=false", "--clear-ignore", source)
@@ -36,10 +36,10 @@ async def _show_a_policy(bench: Bench) -> Finding | None:
         return None
     panic = _PANIC.search(shown.stderr.decode("utf-8", "replace"))
     why = panic[0] if panic else words_of(shown)
-    return Finding(Guarantee.AVAILABLE, f"`policy show` ends with status {shown.exit_code}: {why}")
+    return BrokenGuarantee(Guarantee.AVAILABLE, f"`policy show` ends with status {shown.exit_code}: {why}")
 
 
-async def _take_links(bench: Bench) -> Finding | None:
+async def _take_links(bench: Bench) -> BrokenGuarantee | None:
     """A tree with links below its root."""
     actor = await bench.create_repository()
     tree = await bench.write_tree("source", count=1, size_bytes=1000)
@@ -50,11 +50,11 @@ async def _take_links(bench: Bench) -> Finding | None:
     manifest = await run_file_work(scan_tree, tree.directory)
     receipt = answers.read_receipt(await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory)))
     for found in judge_receipt(receipt, manifest.counts, "", is_id_of_another=False):
-        return Finding(found.guarantee, found.detail)
+        return BrokenGuarantee(found.guarantee, found.detail)
     return None
 
 
-async def _restore_by_path(bench: Bench) -> Finding | None:
+async def _restore_by_path(bench: Bench) -> BrokenGuarantee | None:
     actor = await bench.create_repository()
     tree = await bench.write_tree("source", count=1, size_bytes=10_000)
     name = next(entry.path for entry in tree.manifest if entry.path)
@@ -67,12 +67,12 @@ async def _restore_by_path(bench: Bench) -> Finding | None:
     wrong = await bench.difference(expected, destination)
     if wrong is None:
         return None
-    return Finding(
+    return BrokenGuarantee(
         Guarantee.RESTORED_EXACTLY, f"a file restored by its path, with status 0, is not what it was: {wrong}"
     )
 
 
-async def _change_the_root_alone(bench: Bench) -> Finding | None:
+async def _change_the_root_alone(bench: Bench) -> BrokenGuarantee | None:
     actor = await bench.create_repository()
     await bench.ask(actor, "policy", "set", "--global", "--ignore-identical-snapshots=true")
     tree = await bench.write_tree("source", count=2, size_bytes=1000)
@@ -85,17 +85,17 @@ async def _change_the_root_alone(bench: Bench) -> Finding | None:
     answers.check(second, "snapshot create", OperationFailed)
     if not answers.is_nothing_saved(second):
         wrong = await bench.what_is_wrong_with(answers.read_receipt(second).id, changed)
-        return None if wrong is None else Finding(Guarantee.RESTORED_EXACTLY, wrong)
+        return None if wrong is None else BrokenGuarantee(Guarantee.RESTORED_EXACTLY, wrong)
     found = judge_unsaved(changed, tree.manifest, bench.capabilities)
     if not found:
         raise HarnessError("the root was changed, but no difference is to be seen")
     words = "; ".join(map(str, found))
-    return Finding(
+    return BrokenGuarantee(
         Guarantee.PARTIAL_IS_REPORTED, f"`snapshot create` ends with status 0 and saves nothing, though {words}"
     )
 
 
-async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> Finding | None:
+async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> BrokenGuarantee | None:
     """A stream is held open until a checkpoint was made, and ends long before the next one is due."""
     actor = await bench.create_repository()
     before = bench.blob_ids("x")
@@ -123,7 +123,7 @@ async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> Finding | None:
     left = [entry for entry in listed if entry.incomplete is not None]
     if not left:
         return None
-    return Finding(
+    return BrokenGuarantee(
         Guarantee.NOTHING_UNREQUESTED,
         f"after one complete snapshot {len(left)} more are listed that nobody asked for ({left[0].incomplete})",
     )
@@ -135,7 +135,7 @@ def _write_all(descriptor: int) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-async def _take_what_can_not_be_entered(bench: Bench) -> Finding | None:
+async def _take_what_can_not_be_entered(bench: Bench) -> BrokenGuarantee | None:
     """Another user takes a directory that it may list, of which it may look at no entry."""
     tree = await bench.write_tree("source", count=2, size_bytes=1000)
     closed = tree.directory / "closed"
@@ -150,7 +150,9 @@ async def _take_what_can_not_be_entered(bench: Bench) -> Finding | None:
     actor = await as_nobody.create_repository()
     completed = await as_nobody.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
     if completed.exit_code == 0:
-        return Finding(Guarantee.PARTIAL_IS_REPORTED, "an entry was left out, and `snapshot create` ends with status 0")
+        return BrokenGuarantee(
+            Guarantee.PARTIAL_IS_REPORTED, "an entry was left out, and `snapshot create` ends with status 0"
+        )
     listed = answers.read_listing(await as_nobody.kopia.list_snapshots(actor))
     if len(listed) != 1:
         raise HarnessError(f"{len(listed)} snapshots are listed where one is to be: {words_of(completed)}")
@@ -160,7 +162,7 @@ async def _take_what_can_not_be_entered(bench: Bench) -> Finding | None:
     missing = [entry.path.decode() for entry in readable if entry.path not in found and entry.path != b"closed/file"]
     if not missing:
         return None
-    return Finding(
+    return BrokenGuarantee(
         Guarantee.RESTORED_EXACTLY,
         f"only `closed/file` can't be read; left out of the snapshot is `{missing[0]}`: {words_of(completed)}",
     )

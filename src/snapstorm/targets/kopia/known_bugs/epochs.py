@@ -21,8 +21,8 @@ from snapstorm.errors import HarnessError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia.command import Actor
-from snapstorm.targets.kopia.known_bugs.base import Finding, KnownBug
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, Tree, until
+from snapstorm.targets.kopia.known_bugs.bench import Bench, SampleTree, Signal, until
+from snapstorm.targets.kopia.known_bugs.known_bug import BrokenGuarantee, KnownBug
 
 _WRITES_PER_EPOCH = 10
 """The fewest that Kopia lets an epoch end after."""
@@ -44,7 +44,7 @@ _EPOCH = re.compile(r"xs(\d+)_[0-9a-f]+-(s[0-9a-f]+)-")
 _RANGE = re.compile(r"xr\d+_(\d+)_")
 
 
-async def _compact_an_epoch_twice(bench: Bench) -> Finding | None:
+async def _compact_an_epoch_twice(bench: Bench) -> BrokenGuarantee | None:
     await bench.create_repository()
     # Without a cache: nothing that is known of the epochs may be old.
     writer, slow = await bench.connect("writer", has_cache=False), await bench.connect("slow", has_cache=False)
@@ -57,12 +57,12 @@ async def _compact_an_epoch_twice(bench: Bench) -> Finding | None:
     for _ in range(_LOSS_ROUNDS):
         await run.interrupt_deletion(stuck)
         if lost := await run.what_is_lost(stuck):
-            return Finding(Guarantee.RESTORED_EXACTLY, f"{_in_words(bench, stuck)}; {lost}")
+            return BrokenGuarantee(Guarantee.RESTORED_EXACTLY, f"{_in_words(bench, stuck)}; {lost}")
     if len(compacted_sets(bench.blob_ids("x"))[stuck]) > 1:
         words = (
             f"{_in_words(bench, stuck)}; which of these sets is read is chance, and this time it is one that is whole"
         )
-        return Finding(Guarantee.RESTORED_EXACTLY, words)
+        return BrokenGuarantee(Guarantee.RESTORED_EXACTLY, words)
     return None
 
 
@@ -74,7 +74,7 @@ class _Run:
         self._writer = writer
         self._slow = slow
         self._deadline = time.monotonic() + _SECONDS_MAX
-        self._snapshots: dict[int, list[tuple[str, Tree]]] = {}
+        self._snapshots: dict[int, list[tuple[str, SampleTree]]] = {}
         """What was taken in each epoch."""
 
     async def end_epoch(self) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.protocols import Program
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.kopia.known_bugs import commands, concurrency, epochs, storage
-from snapstorm.targets.kopia.known_bugs.base import Finding, KnownBug
+from snapstorm.targets.kopia.known_bugs import commands, epochs
+from snapstorm.targets.kopia.known_bugs import lost_storage as storage
+from snapstorm.targets.kopia.known_bugs import simultaneous as concurrency
 from snapstorm.targets.kopia.known_bugs.bench import open_bench
+from snapstorm.targets.kopia.known_bugs.known_bug import BrokenGuarantee, KnownBug
 
 PASS = "pass"
 
@@ -39,7 +41,7 @@ class Row:
 
     bug: KnownBug
     version: str
-    finding: Finding | None
+    finding: BrokenGuarantee | None
     seconds: float
     problem: str | None = None
     """Why nothing could be found out."""

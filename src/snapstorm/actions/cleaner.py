@@ -1,0 +1,77 @@
+"""The cleaner: removes restored trees while their clients go on, as long as there are not too many of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from snapstorm.filesystem.bulk_removal import remove_many_trees
+from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+from snapstorm.runtime.meter import Work
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.runtime.tasks import plain_task_group
+from snapstorm.runtime.threads import Urgency
+from snapstorm.testbed.context import Run
+
+BACKLOG_MAX = 8
+"""So many trees may wait to be removed; each takes room on the disk."""
+MANY_ENTRIES = 1000
+"""From so many on it is worth a process."""
+
+
+class Cleaner:
+    """Removes trees of one run that nobody needs any more."""
+
+    def __init__(self, run: Run, group: TaskGroup, runner: ProcessRunner) -> None:
+        self._run = run
+        self._group = group
+        self._runner = runner
+        self._waiting: set[Path] = set()
+
+    async def remove(self, directory: Path, *, entries: int) -> None:
+        """Have a tree of so many entries removed, soon. Raises HarnessError for one that can't be, here or at the end
+        of the block."""
+        if len(self._waiting) >= BACKLOG_MAX:
+            await remove(self._run, directory)
+            return
+        self._waiting.add(directory)
+        self._group.start_soon(self._remove_later, directory, entries >= MANY_ENTRIES)
+
+    async def _remove_later(self, directory: Path, is_large: bool) -> None:
+        with anyio.CancelScope(shield=True), self._run.meter.busy(Work.REMOVING):
+            if is_large:
+                await remove_many_trees(self._runner, [directory], Urgency.NOBODY_WAITS)
+            else:
+                await remove_tree_in_thread(directory, urgency=Urgency.NOBODY_WAITS)
+        self._waiting.discard(directory)
+
+
+class UsesCleaner(Protocol):
+    """Who has trees to remove."""
+
+    cleaner: Cleaner | None
+
+
+async def remove(run: Run, directory: Path, *, is_small: bool = False) -> None:
+    """Remove a tree now. Raises HarnessError."""
+    with run.meter.busy(Work.REMOVING):
+        await remove_tree_in_thread(directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
+
+
+@asynccontextmanager
+async def cleaning(run: Run, user: UsesCleaner, runner: ProcessRunner) -> AsyncIterator[None]:
+    """Give it a cleaner, until the block is left; then all that this was given is gone."""
+    async with plain_task_group() as group:
+        user.cleaner = Cleaner(run, group, runner)
+        yield
+
+
+def clear_restores(workdir: Path) -> None:
+    """Remove the restores that a killed run left. To be called once no process of that run is alive."""
+    for directory in workdir.glob("*/restores"):
+        remove_tree(directory)

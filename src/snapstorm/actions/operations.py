@@ -1,0 +1,189 @@
+"""Operations: what asks the target once, between a durable intent and a durable outcome.
+
+A failure is held against the target here, unless the caller judges it later: without a fault active, no operation fails
+or hangs; but a time-out counts only when it comes again on an idle machine, and a version that the repository is too
+new for is refused by design.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+from snapstorm.actions.source import SourceWatch
+from snapstorm.actions.step import Failure, Redo, Step, Suspect
+from snapstorm.errors import (
+    NoSpaceError,
+    NotSaved,
+    OperationFailed,
+    OperationTimedOut,
+    OperationUnknown,
+    TargetError,
+    VersionRefused,
+)
+from snapstorm.faults.fault import InFlight
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.actions import RestoreSnapshot
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.observations import ObservationKind, encode_receipt
+from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.protocols import SnapshotReceipt
+from snapstorm.runtime.meter import Work
+from snapstorm.runtime.process import on_behalf_of
+from snapstorm.testbed.context import Run
+from snapstorm.testbed.testbed import disk_is_full
+
+Value = TypeVar("Value")
+
+
+class Operations:
+    """The operations of one run."""
+
+    def __init__(self, run: Run, checker: Checker, perform_again: Redo, source: SourceWatch) -> None:
+        """`perform_again` does a step anew that does not say itself how it is done again."""
+        self._run = run
+        self._checker = checker
+        self._perform_again = perform_again
+        self._source = source
+        self._suspects: list[Suspect] = []
+        self.hanging_kinds: set[str] = set()
+        """Kinds of operations that have timed out again on an idle machine."""
+        self._in_flight: dict[str, InFlight] = {}
+
+    def in_flight(self) -> Sequence[InFlight]:
+        """What the target has been asked and has not answered."""
+        return tuple(self._in_flight.values())
+
+    def take_suspects(self) -> list[Suspect]:
+        """What has timed out since the last call, to be repeated on an idle machine."""
+        suspects, self._suspects = self._suspects, []
+        return suspects
+
+    async def operate(
+        self,
+        step: Step,
+        ask: Callable[[str], Awaitable[Value]],
+        *,
+        resolved: Mapping[str, Any] | None = None,
+        creates: tuple[str, str, Manifest] | None = None,
+        deletes: Sequence[str] = (),
+        snapshot_of: Callable[[Value], str] | None = None,
+        is_judged_later: bool = False,
+        is_of_target: bool = True,
+    ) -> tuple[Outcome[Value], str]:
+        """Ask the target once, between a durable intent and a durable outcome. Returns the operation's id as well.
+
+        A failure is held against the target here, unless the caller does that later.
+        """
+        run = self._run
+        operation = step.next_operation()
+        if is_of_target:
+            await self._source.watch(step, operation)
+        step.operations_begun += 1
+        with run.ledger.committing_later():
+            run.ledger.begin_operation(
+                operation=operation,
+                run_number=run.number,
+                client=step.client,
+                step=step.number,
+                action=step.action.key,
+                options=step.action.options_json,
+                began_seconds=(began_seconds := run.now_seconds()),
+                resolved=resolved,
+                creates=creates,
+                deletes=deletes,
+                is_own=step.is_own,
+            )
+        began = run.clock.monotonic_seconds()
+        outcome: Outcome[Value] = Unknown("cut off before it ended")
+        snapshot: str | None = None
+        token = on_behalf_of.set(operation)
+        if is_of_target:
+            self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
+        try:
+            await run.ledger.committed()
+            value = await (self._ask(ask, operation) if is_of_target else ask(operation))
+            outcome = Ok(value)
+            snapshot = snapshot_of(value) if snapshot_of else None
+        except NotSaved as error:
+            outcome = NoOp(str(error))
+        except TargetError as error:
+            outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
+            self._run.check_machine(error)
+            step.last_failure = Failure(operation, error, began_seconds)
+            if not is_judged_later:
+                await self.judge_failure(step)
+        finally:
+            self._in_flight.pop(operation, None)
+            on_behalf_of.reset(token)
+            seconds = run.clock.monotonic_seconds() - began
+            reason = "" if isinstance(outcome, Ok) else outcome.reason
+            with run.ledger.committing_later():
+                run.ledger.end_operation(
+                    operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
+                )
+                if creates is not None and isinstance(outcome, Ok) and isinstance(outcome.value, SnapshotReceipt):
+                    encoded = encode_receipt(outcome.value, creates[2].counts)
+                    run.ledger.observe(operation, ObservationKind.RECEIPT, encoded)
+            await run.ledger.committed()
+        return outcome, operation
+
+    async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
+        """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
+        try:
+            with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
+                return await ask(operation)
+        except NoSpaceError as error:
+            if disk_is_full(self._run.place.directory, self._run.workdir) is None:
+                raise OperationUnknown(
+                    f"the target ran out of space, though the testbed's disk has some: {error}"
+                ) from error
+            raise
+
+    async def judge_failure(self, step: Step) -> None:
+        """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle
+        machine."""
+        failure = step.last_failure
+        if failure is None:
+            return
+        operation, error = failure.operation, failure.error
+        if self.is_excused(step):
+            self._run.tally.failed_under_faults += 1
+            return
+        if isinstance(error, OperationTimedOut):
+            if not step.is_confirming:
+                redo = step.redo or self._perform_again
+                self._suspects.append(Suspect(step.client, step.action, redo, step.kind))
+                return
+            self.hanging_kinds.add(step.kind)
+        if self.is_refused_by_design(error):
+            self._run.note_refusal(error)
+            return
+        words = f"{step.action.key} of {step.client} failed: {error}"
+        is_restore = step.kind.startswith(RestoreSnapshot.key)
+        if await self._checker.settings.may_explain(step.client, words, error, is_restore=is_restore):
+            return
+        self.report(
+            step,
+            Guarantee.AVAILABLE,
+            f"{step.action.key} failed although no fault was active: {error}",
+            operation=operation,
+            texts={"output.txt": error.evidence},
+        )
+
+    def is_excused(self, step: Step) -> bool:
+        """Whether a fault is the reason for the step's last failure."""
+        failure = step.last_failure
+        return failure is not None and self._run.weather.excuses(step.client, failure.began_seconds, failure.error)
+
+    def is_refused_by_design(self, error: TargetError) -> bool:
+        """Whether an older version was refused what a newer one may do. With one version there is no older one."""
+        return isinstance(error, VersionRefused) and self._run.is_across_versions
+
+    def report(self, step: Step, guarantee: Guarantee, detail: str, **about: Any) -> None:
+        """Report a violation that this step has shown."""
+        violation = self._checker.report(guarantee, detail, client=step.client, **about)
+        if violation is not None:
+            step.violations.append(violation)

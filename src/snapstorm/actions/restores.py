@@ -1,0 +1,190 @@
+"""Restores: into an empty directory, compared, and perhaps gone on from."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from snapstorm.actions.cleaner import Cleaner, remove
+from snapstorm.actions.operations import Operations
+from snapstorm.actions.source import SourceWatch
+from snapstorm.actions.step import Step
+from snapstorm.errors import OperationTimedOut
+from snapstorm.guarantees.checker import Checker, Comparison
+from snapstorm.model.expectations import Expectation, State
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.outcomes import NoOp, Ok, Outcome
+from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
+from snapstorm.testbed.context import Run
+
+_TREE = "tree"
+_NAMES_MAX = 20
+"""So many of the names of what a restore has left beside its tree are told."""
+
+
+class Restores:
+    """The restores of one run."""
+
+    def __init__(
+        self,
+        run: Run,
+        operations: Operations,
+        checker: Checker,
+        writer: FileWriter,
+        snapshotter: Snapshotter,
+        source: SourceWatch,
+    ) -> None:
+        self._run = run
+        self._operations = operations
+        self._checker = checker
+        self._writer = writer
+        self._snapshotter = snapshotter
+        self._source = source
+        self._has_reported_strays = False
+        self.cleaner: Cleaner | None = None
+        """Removes restored trees later; None to have each removed at once."""
+
+    async def restore(
+        self,
+        step: Step,
+        expectation: Expectation,
+        *,
+        sub_path: bytes = b"",
+        adopt: bool = False,
+        through: Restorer | None = None,
+        on_answered: Callable[[], None] | None = None,
+    ) -> Outcome[Comparison]:
+        """Restore into an empty directory, compare, and perhaps go on from there. A failure is tried once more, to
+        tell an operation that failed from a snapshot that is lost.
+
+        `on_answered` is called when only what has come back is left to be compared, and no more is asked of the target.
+        """
+        step.is_past_server = through is not None
+        step.redo = functools.partial(
+            self.restore, expectation=expectation, sub_path=sub_path, adopt=adopt, through=through
+        )
+        once = functools.partial(
+            self._restore_once,
+            step,
+            expectation,
+            sub_path,
+            adopt=adopt,
+            through=through or self._snapshotter,
+            on_answered=on_answered or _nobody_asks,
+        )
+        outcome = await once()
+        if step.last_failure is None:
+            return outcome
+        if isinstance(step.last_failure.error, OperationTimedOut) or self._operations.is_excused(step):
+            await self._operations.judge_failure(step)
+            return outcome
+        again = await once()
+        if isinstance(again, (Ok, NoOp)):
+            await self._operations.judge_failure(step)
+            return again
+        operation, error = step.last_failure.operation, step.last_failure.error
+        if self._operations.is_excused(step) or self._operations.is_refused_by_design(error):
+            await self._operations.judge_failure(step)
+            return again
+        if expectation.tainted_by is not None:
+            self._run.note_tainted(expectation)
+            return again
+        words = f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}"
+        if await self._checker.settings.may_explain(step.client, words, error, is_restore=True):
+            return again
+        self._operations.report(
+            step,
+            Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
+            words,
+            snapshot=expectation.snapshot,
+            expectation=expectation.operation,
+            operation=operation,
+            fingerprint="can't be restored",
+            texts={"output.txt": error.evidence},
+        )
+        return again
+
+    async def _restore_once(
+        self,
+        step: Step,
+        expectation: Expectation,
+        sub_path: bytes,
+        *,
+        adopt: bool,
+        through: Restorer,
+        on_answered: Callable[[], None],
+    ) -> Outcome[Comparison]:
+        snapshot = expectation.snapshot or ""
+        began_seconds = self._run.now_seconds()
+        directory = self._directory_of(step.client) / step.next_operation()
+        directory.mkdir(parents=True, mode=0o700)
+        tree, entries, is_small = directory / _TREE, 0, False
+        try:
+            outcome, operation = await self._operations.operate(
+                step,
+                lambda _: through.restore_snapshot(snapshot, tree, sub_path),
+                resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
+                is_judged_later=True,
+            )
+            if not self._is_still_live(expectation):
+                step.last_failure = None
+                return NoOp("its deletion began while it was being restored")
+            if not isinstance(outcome, Ok):
+                return outcome
+            on_answered()
+            self._judge_strays(step, directory, operation)
+            comparison, found = await self._checker.judge_restore(
+                expectation,
+                tree,
+                operation=operation,
+                through="client" if through is self._snapshotter else "auditor",
+                sub_path=sub_path,
+                is_damaged=self._run.weather.damage(began_seconds) is not None,
+            )
+            step.violations += found
+            entries, is_small = comparison.entries, comparison.restored.is_small
+            if adopt and comparison.is_equal:
+                await self._source.check(step)
+                await self._writer.adopt(tree)
+            return Ok(comparison)
+        finally:
+            with anyio.CancelScope(shield=True):
+                if self.cleaner is None or is_small:
+                    await remove(self._run, directory, is_small=is_small)
+                else:
+                    await self.cleaner.remove(directory, entries=entries)
+
+    def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
+        """Judge what stands beside a restored tree, in the directory that was made for it: nothing may. Of many, the
+        first is reported."""
+        names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
+        if names and not self._has_reported_strays:
+            self._has_reported_strays = True
+            shown = [_as_text(name) for name in names]
+            self._operations.report(
+                step,
+                Guarantee.NO_LEAK,
+                f"a restore has left beside the restored tree: {', '.join(shown[:_NAMES_MAX])}",
+                operation=operation,
+                fingerprint="files beside a restore",
+                texts={"left-behind.txt": "\n".join(shown)},
+            )
+
+    def _is_still_live(self, expectation: Expectation) -> bool:
+        return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
+
+    def _directory_of(self, client: str) -> Path:
+        """Where this client's restores go, on the file system of its data directory."""
+        return self._run.workdir / client / "restores"
+
+
+def _nobody_asks() -> None:
+    """For a restore of which nobody asks whether it was answered."""
+
+
+def _as_text(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

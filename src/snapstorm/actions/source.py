@@ -1,0 +1,73 @@
+"""The source: a client's own files, which the target reads and must not touch.
+
+From the first time that the target is asked something after a change of the client's own, until the next such change,
+nothing of them may change. So what is different when that comes was changed by the target, whatever it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from snapstorm.actions.step import Step
+from snapstorm.errors import HarnessError
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.protocols import FileWriter
+from snapstorm.testbed.identity import acting_as
+
+
+class SourceWatch:
+    """Watches the files of all clients of one run."""
+
+    def __init__(self, writer: FileWriter, checker: Checker) -> None:
+        self._writer = writer
+        self._checker = checker
+        self._latest: dict[str, str] = {}
+        """What the target was asked for last, by client."""
+
+    async def watch(self, step: Step, operation: str) -> None:
+        """The target is about to be asked something by the current client."""
+        self._latest[step.client] = operation
+        if not step.is_own:  # What snapstorm asks for itself may run beside the client's own changes.
+            await self._writer.watch()
+
+    async def check(self, step: Step) -> bool:
+        """The current client is about to change its files: they must be as it has left them. Returns whether they
+        were."""
+        changes, violations = await self._check(step.client)
+        step.violations.extend(violations)
+        return not changes
+
+    async def scan(self, step: Step) -> Manifest:
+        """What the current client's files are, which must be as it has left them: one look at the tree tells both."""
+        try:
+            manifest = await self._writer.scan()
+        except HarnessError:
+            # Somebody may have taken away what is to be read: that is told, and gone on from.
+            if await self.check(step):
+                raise
+            manifest = await self._writer.scan()
+        await self.check(step)
+        return manifest
+
+    async def check_all(self, clients: Sequence[str]) -> None:
+        """Check the files of all these clients, while nobody is at work."""
+        for client in clients:
+            with acting_as(client):
+                await self._check(client)
+
+    async def _check(self, client: str) -> tuple[Sequence[str], list[Violation]]:
+        """What others have changed, and the violation that it is, unless that was told already."""
+        changes = await self._writer.changes_by_others()
+        if not changes:
+            return [], []
+        more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+        violation = self._checker.report(
+            Guarantee.SOURCE_UNTOUCHED,
+            f"files of {client} have changed, and not by its own doing: {changes[0]}{more}",
+            client=client,
+            operation=self._latest.get(client),
+            texts={"changes.txt": "".join(f"{line}\n" for line in changes)},
+        )
+        return changes, [] if violation is None else [violation]

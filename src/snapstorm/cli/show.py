@@ -1,0 +1,138 @@
+"""The commands that only look: what a testbed holds and has proven, which actions, scenarios and targets there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import anyio
+from cyclopts import App, Parameter
+
+from snapstorm.cli.words import TypedPath
+from snapstorm.errors import ConfigError
+from snapstorm.report.listings import action_lines, fault_lines, scenario_lines, status_lines, target_lines
+from snapstorm.report.testbed_history import history_lines
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.scenario.scenarios import shipped
+from snapstorm.targets.registry import find_target
+from snapstorm.testbed.testbed import read_testbed
+
+JsonOutput: TypeAlias = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def register(app: App) -> None:
+    """Add these commands to the command line."""
+    for command in (status, history, actions, scenarios, faults, target):
+        app.command(command)
+
+
+def status(*, testbed: TypedPath, json_output: JsonOutput = False) -> int:
+    """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing.
+
+    Parameters
+    ----------
+    testbed
+        The testbed, which must exist.
+    json_output
+        Print one JSON object.
+    """
+    with read_testbed(testbed) as ledger:
+        for line in status_lines(testbed, ledger, as_json=json_output):
+            print(line)
+    return 0
+
+
+def history(
+    *,
+    testbed: TypedPath,
+    limit: int = 20,
+    json_output: JsonOutput = False,
+) -> int:
+    """Show what a testbed's runs have proven: survival by age and by version, runs, snapshots. Changes nothing.
+
+    Parameters
+    ----------
+    testbed
+        The testbed, which must exist.
+    limit
+        How many runs (the latest) and live snapshots (those with the greatest restore debt) are shown.
+    json_output
+        Print one JSON object.
+    """
+    if limit < 1:
+        raise ConfigError(f"--limit must be at least 1, not {limit}")
+    with read_testbed(testbed) as ledger:
+        for line in history_lines(testbed, ledger, Clock().utc(), limit, as_json=json_output):
+            print(line)
+    return 0
+
+
+def actions(*, json_output: JsonOutput = False) -> int:
+    """List the actions that clients can do, with their options.
+
+    Parameters
+    ----------
+    json_output
+        Print one JSON object.
+    """
+    for line in action_lines(as_json=json_output):
+        print(line)
+    return 0
+
+
+def scenarios(name: str | None = None, /, *, json_output: JsonOutput = False) -> int:
+    """List the shipped scenarios, or show one as TOML to start your own from.
+
+    Parameters
+    ----------
+    name
+        The scenario to show.
+    json_output
+        Print one JSON object.
+    """
+    for line in scenario_lines(shipped(name) if name else None, as_json=json_output):
+        print(line)
+    return 0
+
+
+def faults(*, json_output: JsonOutput = False) -> int:
+    """List what `snapstorm run --faults` can break, what each fault needs, and whether this machine has it.
+
+    Parameters
+    ----------
+    json_output
+        Print one JSON object.
+    """
+    for line in fault_lines(as_json=json_output):
+        print(line)
+    return 0
+
+
+def target(
+    name: str = "kopia",
+    /,
+    *,
+    kopia: Path | None = None,
+    json_output: JsonOutput = False,
+) -> int:
+    """Show what a target is, where it was found, and what of a tree survives a snapshot and a restore on it.
+
+    Parameters
+    ----------
+    name
+        kopia or memory.
+    kopia
+        The program under test.
+    json_output
+        Print one JSON object.
+    """
+    anyio.run(_show_target, name, kopia, json_output)
+    return 0
+
+
+async def _show_target(name: str, kopia: Path | None, as_json: bool) -> None:
+    make_target = find_target(name, [kopia] if kopia else [])
+    async with ProcessRunner("none") as runner:
+        for line in target_lines(make_target(runner), as_json=as_json):
+            print(line)

@@ -1,0 +1,68 @@
+"""Which run is meant: what the commands that look at one run, or do it again, take on the command line.
+
+bed         the latest run on the testbed `bed` that found a violation; without one, the latest run
+bed:12      its run 12
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from snapstorm.errors import ConfigError
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.runtime.paths import clean_path
+from snapstorm.testbed.testbed import read_testbed
+
+
+class WhichRun(NamedTuple):
+    """One run of one testbed."""
+
+    testbed: Path
+    """Absolute."""
+    number: int
+
+
+def find_run(text: str) -> WhichRun:
+    """The run that `TESTBED` or `TESTBED:NUMBER` means.
+
+    Raises ConfigError for a testbed or a run that is not there, TestbedError for a ledger that can't be read.
+    """
+    directory, number = _split(text)
+    with read_testbed(directory) as ledger:
+        return WhichRun(directory, _latest(directory, ledger) if number is None else _existing(ledger, number, text))
+
+
+def _split(text: str) -> tuple[Path, int | None]:
+    """The directory and the number, if there is one. A directory whose own name ends like a number is itself."""
+    name, colon, number = text.rpartition(":")
+    if not text.strip():
+        raise ConfigError("a run is given as TESTBED or TESTBED:NUMBER, not as an empty text")
+    whole = clean_path(text)
+    try:
+        is_whole = not colon or not name or whole.is_dir()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"the path {text!r} can't be used: {error}") from error
+    if is_whole:
+        return whole, None
+    if not (number.isascii() and number.isdigit()):
+        raise ConfigError(f"a run is given as TESTBED or TESTBED:NUMBER, and {number!r} in {text!r} is no number")
+    return clean_path(name), int(number)
+
+
+def _latest(directory: Path, ledger: Ledger) -> int:
+    violated = max((run for _, run, _, _ in ledger.violations()), default=None)
+    if violated is not None:
+        return violated
+    latest = ledger.runs(1)
+    if not latest:
+        raise ConfigError(f"there has been no run on the testbed {directory}")
+    return int(latest[0]["number"])
+
+
+def _existing(ledger: Ledger, number: int, text: str) -> int:
+    if ledger.has_run(number):
+        return number
+    latest = ledger.runs(1)
+    known = f"its latest is {latest[0]['number']}" if latest else "it has none"
+    raise ConfigError(f"{text}: this testbed has no run {number}; {known}")

@@ -1,0 +1,407 @@
+"""The checker: holds what the target shows against what was promised, and reports what differs.
+
+It compares; the engine acts. Whatever it reports goes to the ledger, to those who watch, and into an evidence
+directory, in that order of importance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from snapstorm.filesystem.scanner import scan_if_there
+from snapstorm.guarantees.differences import as_document, explain
+from snapstorm.guarantees.evidence import Evidence, RestoredTree
+from snapstorm.guarantees.settings import SettingsWatch
+from snapstorm.guarantees.time_spans import Dating
+from snapstorm.model.actions import ListSnapshots
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.events import RestoreVerified, ViolationFound
+from snapstorm.model.expectations import IN_DOUBT, Expectation, Finding, Listing, ListingJudgement, judge_listing
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.judging import (
+    OPEN_STATES,
+    concerned,
+    describe_restore,
+    describe_unsaved,
+    digest_of,
+    fingerprint_of,
+    guarantee_of,
+    judge_receipt,
+    judge_restored,
+    judge_unsaved,
+    promise_of,
+    tagged_operations,
+)
+from snapstorm.model.manifest import Difference, DifferenceKind, EntryType, Manifest, show_path
+from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
+from snapstorm.model.protocols import Server, SnapshotReceipt
+from snapstorm.runtime.meter import Work
+from snapstorm.testbed.context import Run
+
+DIFFERENCES_IN_DETAIL_MAX = 3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A restored tree, compared."""
+
+    snapshot: str
+    differences: tuple[Difference, ...]
+    entries: int
+    bytes_compared: int
+    restored: Manifest
+
+    @property
+    def is_equal(self) -> bool:
+        return not self.differences
+
+
+class Checker:
+    """Judges one run."""
+
+    def __init__(self, run: Run, server: Server | None = None) -> None:
+        """`server`: who is asked what is stored of a file that came back wrong."""
+        self._run = run
+        self.evidence = Evidence(run, server)
+        self.settings = SettingsWatch(run, server)
+        self._dating = Dating(run.ledger, run.number)
+        self._has_noted_unknown_runs = False
+        self._has_noted_partial = False
+        self._tables: dict[str, tuple[Capabilities, bool]] = {}
+        self._reported: set[tuple[Guarantee, str | None, str | None]] = set()
+
+    def report(
+        self,
+        guarantee: Guarantee,
+        detail: str,
+        *,
+        client: str | None = None,
+        snapshot: str | None = None,
+        expectation: str | None = None,
+        operation: str | None = None,
+        path: str | None = None,
+        fingerprint: str = "",
+        texts: Mapping[str, str] | None = None,
+        tree: RestoredTree | None = None,
+    ) -> Violation | None:
+        """Report a violation with its evidence. None if this run has reported the same already.
+
+        `fingerprint` tells what exactly is wrong from other things that could be, for those who accept it as known.
+        """
+        key = (guarantee, expectation or operation or fingerprint, snapshot)
+        if key in self._reported:
+            return None
+        self._reported.add(key)
+        directory = self.evidence.begin(guarantee)
+        kept = None if directory is None else str(directory)
+        violation = Violation(guarantee, detail, client, snapshot, path, kept, operation)
+        is_known = self._run.ledger.is_accepted(guarantee, expectation, snapshot, fingerprint)
+        number = self._run.ledger.add_violation(
+            self._run.number, violation, expectation, fingerprint, at_seconds=self._run.now_seconds()
+        )
+        if directory is not None:
+            self.evidence.keep(directory, violation, number, texts or {}, tree)
+        if is_known:
+            self._run.tally.known_violations.append(violation)
+            return None
+        self._run.tally.violations.append(violation)
+        self._run.emit(ViolationFound(violation))
+        return violation
+
+    # Restores.
+
+    async def judge_restore(
+        self,
+        expectation: Expectation,
+        tree: Path,
+        *,
+        operation: str,
+        through: str,
+        sub_path: bytes = b"",
+        is_damaged: bool = False,
+    ) -> tuple[Comparison, list[Violation]]:
+        """Compare a restored tree, or the part of a snapshot at `sub_path`, with what was promised. `through` says
+        which way it was restored; `is_damaged`, whether storage was damaged on purpose then."""
+        run = self._run
+        # Read first: its client may delete the snapshot while the tree is scanned, and what is deleted has no manifest.
+        whole = run.ledger.manifest(expectation.manifest)
+        capabilities, is_narrowed = self._table_for(expectation)
+        promise = promise_of(whole, capabilities, sub_path)
+        with run.meter.busy(Work.SCANNING):
+            restored = await scan_if_there(tree, is_small=promise.wanted.is_small)
+        is_partial = expectation.failed_entries > 0
+        found = judge_restored(promise, restored, is_partial=is_partial)
+        if found and await self.settings.explain(found, expectation):
+            comparison = Comparison(
+                expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored
+            )
+            return comparison, []
+        if is_partial:
+            self._note_partial(expectation)
+        observed = RestoreObservation(
+            of=expectation.operation,
+            snapshot=expectation.snapshot or "",
+            sub_path=sub_path,
+            is_damaged=is_damaged,
+            is_adopted=expectation.adopted,
+            is_partial=is_partial,
+            capabilities=capabilities.as_json if is_narrowed else None,
+            digest=b"" if found or is_partial else digest_of(restored, promise.capabilities),
+            promised=whole.encoded if found or is_partial else b"",
+            restored=restored.encoded if found or is_partial else b"",
+        )
+        comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
+        with run.ledger.committing_later():
+            run.ledger.add_verification(
+                expectation=expectation.operation,
+                run_number=run.number,
+                operation=operation,
+                is_whole=sub_path == b"",
+                is_equal=not found,
+                is_narrowed=is_narrowed or is_partial,
+                bytes_verified=restored.bytes_total,
+                at_utc=run.clock.utc(),
+                target_versions=run.target_versions,
+                through=through,
+            )
+            run.ledger.observe(operation, ObservationKind.RESTORE, encode_restore(observed))
+        await run.ledger.committed()
+        if found:
+            guarantee = guarantee_of(is_adopted=expectation.adopted, is_damaged=is_damaged)
+            violation = self._report_restore(
+                guarantee, expectation, comparison, promise.wanted, tree, operation, sub_path
+            )
+            damaged = [_below(sub_path, one.path) for one in found if one.kind is not DifferenceKind.EXTRA]
+            await self.evidence.name_objects(violation, comparison.snapshot, damaged)
+            return comparison, [violation] if violation else []
+        self._count_verified(expectation, comparison, is_narrowed or is_partial)
+        return comparison, []
+
+    def _note_partial(self, expectation: Expectation) -> None:
+        """Say once that of some snapshot only what was taken is compared."""
+        if not self._has_noted_partial:
+            self._has_noted_partial = True
+            self._run.note(
+                f"snapshot {expectation.snapshot} is listed although its creation failed: {expectation.failed_entries} "
+                "entries were left out, as the target says itself; only what is there is compared"
+            )
+
+    def _table_for(self, expectation: Expectation) -> tuple[Capabilities, bool]:
+        """The table to compare under, and whether that is less than was promised. Many snapshots share one promise."""
+        known = self._tables.get(expectation.capabilities)
+        if known is None:
+            promised = Capabilities.model_validate_json(expectation.capabilities)
+            capabilities = promised.narrowed_to(self._run.capabilities)
+            known = self._tables[expectation.capabilities] = (capabilities, capabilities != promised)
+        return known
+
+    def _count_verified(self, expectation: Expectation, comparison: Comparison, is_narrowed: bool) -> None:
+        tally = self._run.tally
+        tally.restores_verified += 1
+        tally.restores_narrowed += is_narrowed
+        tally.restores_verified_earlier_runs += not expectation.operation.startswith(f"r{self._run.number}-")
+        tally.entries_verified += max(comparison.entries - 1, comparison.bytes_compared > 0)
+        tally.bytes_verified += comparison.bytes_compared
+        tally.links_verified += comparison.restored.count(EntryType.SYMLINK) > 0
+        tally.empty_directories_verified += comparison.restored.has_empty_directory
+        self._run.emit(RestoreVerified(expectation.client, comparison.snapshot, comparison.bytes_compared))
+
+    def _report_restore(
+        self,
+        guarantee: Guarantee,
+        expectation: Expectation,
+        comparison: Comparison,
+        wanted: Manifest,
+        tree: Path,
+        operation: str,
+        sub_path: bytes,
+    ) -> Violation | None:
+        found = comparison.differences
+        explained = explain(found, wanted, comparison.restored, tree)
+        words = [str(one) for one in explained]
+        where = f" (its part {show_path(sub_path)})" if sub_path else ""
+        more = f"\nand {len(found) - DIFFERENCES_IN_DETAIL_MAX} more" if len(found) > DIFFERENCES_IN_DETAIL_MAX else ""
+        return self.report(
+            guarantee,
+            describe_restore(comparison.snapshot, where, len(found), words[:DIFFERENCES_IN_DETAIL_MAX]) + more,
+            client=expectation.client,
+            snapshot=comparison.snapshot,
+            expectation=expectation.operation,
+            operation=operation,
+            path=show_path(found[0].path),
+            fingerprint=fingerprint_of(found),
+            texts={
+                "differences.txt": "\n".join(words),
+                "differences.json": as_document(
+                    explained,
+                    len(found),
+                    snapshot=comparison.snapshot,
+                    client=expectation.client,
+                    operation=operation,
+                    sub_path=sub_path,
+                ),
+                "expected-manifest.txt": _show_manifest(wanted),
+            },
+            tree=RestoredTree(tree, [difference.path for difference in found], comparison.bytes_compared),
+        )
+
+    # Snapshots and listings.
+
+    async def judge_receipt(
+        self, receipt: SnapshotReceipt, manifest: Manifest, *, client: str, operation: str, began_seconds: float
+    ) -> list[Violation]:
+        """Hold what the target says that it took, and when, against what was there, and the clock. It was asked for at
+        `began_seconds` of the run's clock."""
+        is_id_of_another = self._run.ledger.is_id_of_another(receipt.id, operation)
+        self._watch_clock()
+        findings = judge_receipt(
+            receipt,
+            manifest.counts,
+            operation,
+            is_id_of_another=is_id_of_another,
+            span=self._dating.span(began_seconds, self._run.now_seconds()),
+        )
+        judged = list(findings)  # Before what it says is remembered.
+        self._dating.said.acknowledge(operation, receipt.particulars)
+        others = [one for one in judged if one.guarantee is not Guarantee.PARTIAL_IS_REPORTED]
+        if len(others) < len(judged) and await self.settings.leaves_unjudged(
+            *self._run.ledger.expectations_of_operations([operation])
+        ):
+            if not others:
+                self._run.ledger.forget_observation(operation)
+            judged = others  # Settings decide how much is kept, and nothing else.
+        return self._report_all(judged, client, operation)
+
+    async def judge_unsaved(
+        self, tree: Manifest, source: str, settle: Callable[[], Awaitable[object]], client: str, operation: str
+    ) -> list[Violation]:
+        """Hold a tree that was not saved, because it is said to equal the latest snapshot of its source, against what
+        that one promises. Where it is in doubt which one that is, `settle` finds out first."""
+        run = self._run
+        if run.ledger.expectations(client, IN_DOUBT, source=source):
+            await settle()
+        latest = run.ledger.latest_live(client, source)
+        promise = promise_of(tree, run.capabilities)
+        promised = Manifest(()) if latest is None else run.ledger.manifest(latest.manifest)
+        found = judge_unsaved(tree, promised, run.capabilities)
+        is_in_doubt = bool(found) and latest is not None and await self.settings.leaves_unjudged(latest)
+        words = f"{operation} saved nothing, and its tree has changed"
+        if is_in_doubt or (found and await self.settings.may_explain(client, words)):
+            return []
+        observed = RestoreObservation(
+            of="" if latest is None else latest.operation,
+            snapshot="" if latest is None else latest.snapshot or "",
+            sub_path=b"",
+            is_damaged=False,
+            is_adopted=False,
+            is_partial=False,
+            capabilities=run.capabilities.as_json,
+            digest=b"" if found else digest_of(promise.wanted, promise.capabilities),
+            promised=tree.encoded if found else b"",
+            restored=promised.encoded if found else b"",
+        )
+        run.ledger.observe(operation, ObservationKind.UNSAVED, encode_restore(observed))
+        return self._report_all(describe_unsaved(found, observed.snapshot or None, operation), client, operation)
+
+    def _report_all(self, findings: Iterable[Finding], client: str, operation: str) -> list[Violation]:
+        """Report what a creation has shown."""
+        found = [
+            self.report(
+                finding.guarantee,
+                finding.detail,
+                client=client,
+                snapshot=finding.snapshot,
+                expectation=operation,
+                operation=operation,
+            )
+            for finding in findings
+        ]
+        return [violation for violation in found if violation is not None]
+
+    def _watch_clock(self) -> None:
+        """Come to this moment; once the clock was set, say so, and hold nothing against it any more."""
+        run = self._run
+        if self._dating.notices_clock_set(run.clock.wall_ns(), run.now_seconds()):
+            run.note("this machine's clock was set during the run: when its snapshots were taken is not judged")
+        self._dating.come_to(run.now_seconds())
+
+    def _note_of_unknown_runs(self, snapshots: Sequence[str]) -> None:
+        """Say once that there are snapshots about which nothing is known."""
+        if snapshots and not self._has_noted_unknown_runs:
+            self._has_noted_unknown_runs = True
+            self._run.note(
+                "there are snapshots of runs that this ledger does not know, because it goes on from an older copy; "
+                "they are not judged"
+            )
+
+    async def judge_listing(self, listing: Listing, operation: str | None) -> list[Violation]:
+        """Hold a listing against what its client must see; settle the doubts that it settles."""
+        ledger = self._run.ledger
+        of_client = {found.operation: found for found in ledger.expectations(listing.client, OPEN_STATES)}
+        tagged = ledger.expectations_of_operations(sorted(tagged_operations(listing) - of_client.keys()))
+        self._watch_clock()
+        judgement: ListingJudgement = judge_listing(listing, concerned(listing, of_client, tagged), self._dating.said)
+        if operation is not None:
+            with ledger.committing_later():  # Settling commits both.
+                ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))
+        ledger.settle(judgement.settled)
+        self._note_of_unknown_runs(judgement.of_unknown_runs)
+        findings = await self._judged_findings(listing, judgement.findings, operation)
+        found = [
+            self.report(
+                finding.guarantee,
+                finding.detail,
+                client=listing.client,
+                snapshot=finding.snapshot,
+                expectation=finding.operation,
+                operation=operation,
+                texts={"listing.json": msgspec.json.format(msgspec.json.encode(listing.entries)).decode()},
+            )
+            for finding in findings
+        ]
+        return [violation for violation in found if violation is not None]
+
+    async def _judged_findings(
+        self, listing: Listing, findings: Sequence[Finding], operation: str | None
+    ) -> Sequence[Finding]:
+        """The findings of a listing that are judged. After a change of retention, which may be why a snapshot is
+        missing, it is in doubt until a listing shows it."""
+        ledger = self._run.ledger
+        missing = [finding for finding in findings if finding.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+        if not missing or operation is None or not await self.settings.may_have_expired(listing.client):
+            return findings
+        ledger.forget_observation(operation)
+        for finding in missing:
+            self.settings.count_unjudged(finding.detail)
+        doomed = [finding.operation for finding in missing if finding.operation is not None]
+        ledger.begin_operation(
+            operation=(doubting := f"{operation}-doubt"),
+            run_number=self._run.number,
+            client=listing.client,
+            step=0,
+            action=ListSnapshots.key,
+            options="{}",
+            began_seconds=self._run.now_seconds(),
+            resolved={"deletes": doomed},
+            deletes=doomed,
+            is_own=True,
+        )
+        ledger.end_operation(doubting, outcome="unknown", reason="settings were changed", seconds=0.0)
+        return [finding for finding in findings if finding not in missing]
+
+
+def _below(sub_path: bytes, path: bytes) -> bytes:
+    """The path in the whole snapshot of what is at `path` in the part of it at `sub_path`."""
+    return b"/".join(part for part in (sub_path, path) if part)
+
+
+def _show_manifest(manifest: Manifest) -> str:
+    return "\n".join(
+        f"{entry.type.value:9} {entry.mode:04o} {entry.uid}:{entry.gid} {entry.mtime_ns} {entry.size:>12} "
+        f"{entry.digest.hex()[:16]:16} {show_path(entry.path)}"
+        for entry in manifest.entries[:100_000]
+    )

@@ -1,0 +1,338 @@
+"""Leaks: what the server's processes hold, sampled through the run, and when nobody works.
+
+Two things are judged. What is held when nobody works, at the end against the beginning: exact, but only for a server
+that no fault has touched. And the *floor*: the least that each process of the server has held in the first and in the
+last stretch of its life. A busy server holds more at one moment than at another; what it never lets go of raises the
+floor, and that also shows where faults end servers and nobody is ever idle.
+
+A server may be a script around the program that serves. So what it holds is the sum over all processes of its group,
+and its life is that of the group's leader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import anyio
+
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.abilities import InProcess, KeepsTemporaryFiles, KeepsToItsPlaces, ShowsLayout, StoredInFiles
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import path_as_text
+from snapstorm.model.protocols import Server
+from snapstorm.runtime.adoption import Adopted
+from snapstorm.runtime.threads import run_file_work
+from snapstorm.testbed.context import Run
+
+OPEN_FILES_GROWTH_MAX = 64
+"""A healthy server holds 10 when idle, with one client or many (Kopia 0.22.3 and 0.23.1, measured); one that leaks
+(#4866) holds one more for each snapshot."""
+MEMORY_BYTES_GROWTH_MAX = 2 << 30
+"""Caches are meant to grow. More than this is no cache."""
+SESSIONS_GROWTH_MAX = 8
+"""The server itself may hold one; a killed one leaves it behind, and is not judged."""
+OPEN_FILES_FLOOR_GROWTH_MAX = 256
+"""Under load, and with faults that leave connections behind which a server gives up only after minutes."""
+SAMPLE_SECONDS = 0.5
+SEARCH_SECONDS = 5.0
+"""How long the processes of a group are taken for known: to search for them takes two milliseconds for each thousand
+processes of the machine (measured)."""
+STRETCH_SAMPLES = 20
+NAMES_MAX = 10
+"""So many of the processes that were left are named."""
+_RESIDENT = re.compile(r"^VmRSS:\s+(\d+) kB", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class IdleUsage:
+    """What is held at one moment at which nobody works."""
+
+    pid: int
+    open_files: int
+    memory_bytes: int
+    unfinished_files: int
+    """Files of the repository that are not finished, though nobody writes."""
+    temporary_files: int
+    """Files in the temporary directory of the server."""
+    sessions: int
+    """Writers that seem to be at work, though nobody is."""
+
+
+class Footprint(NamedTuple):
+    """What processes hold at one moment."""
+
+    open_files: int
+    memory_bytes: int
+
+
+@dataclass
+class Life:
+    """The samples of one server, of which only the least of the first and of the last stretch are kept."""
+
+    pid: int
+    """The leader of its group."""
+    first: Footprint | None = None
+    """The floor of its first stretch, once that is over."""
+    last: Footprint | None = None
+    """The floor of the last stretch that is over."""
+    _stretch: list[Footprint] = field(default_factory=list)
+
+    def add(self, sample: Footprint) -> None:
+        """Take one more sample."""
+        self._stretch.append(sample)
+        if len(self._stretch) == STRETCH_SAMPLES:
+            self.last = _each_of(min, self._stretch)
+            self.first = self.first or self.last
+            self._stretch.clear()
+
+    def growth(self) -> Iterator[tuple[str, int, int, int]]:
+        """What is held, the floor of the first and of the last stretch, and how much it may have grown."""
+        if self.first is not None and self.last is not None:
+            first, last = self.first, self.last
+            yield "open files of the server", first.open_files, last.open_files, OPEN_FILES_FLOOR_GROWTH_MAX
+            yield "bytes of memory of the server", first.memory_bytes, last.memory_bytes, MEMORY_BYTES_GROWTH_MAX
+
+
+class ServerProcesses:
+    """Looks at all processes of a server, if it is one of our own on Linux. They are searched for only now and then."""
+
+    def __init__(self, server: Server, now_seconds: Callable[[], float]) -> None:
+        self._server = server
+        self._now_seconds = now_seconds
+        self._leader: int | None = None
+        self._others: list[int] = []
+        """The other members of the leader's group, at the last search."""
+        self._searched_seconds = 0.0
+
+    def look(self, *, is_exact: bool = False) -> tuple[int, Footprint] | None:
+        """The leader of the server's processes and what they hold together; None if there are none of ours, or no way
+        to look. `is_exact`: with those that have begun only just now."""
+        leader = self._server.server_pid if isinstance(self._server, InProcess) else None
+        if leader is None:
+            return None
+        try:
+            return leader, look_at_processes([leader, *self._others_of(leader, is_exact=is_exact)])
+        except OSError:
+            return None  # Ended, or no /proc here.
+
+    def _others_of(self, leader: int, *, is_exact: bool) -> list[int]:
+        now_seconds = self._now_seconds()
+        if is_exact or leader != self._leader or now_seconds - self._searched_seconds >= SEARCH_SECONDS:
+            self._leader, self._searched_seconds = leader, now_seconds
+            self._others = [int(name) for name in os.listdir("/proc") if name.isdecimal() and int(name) != leader]
+        # Asked for each time: the number of one that has ended may have gone to another.
+        self._others = [pid for pid in self._others if _group_of(pid) == leader]
+        return self._others
+
+
+class FindsStrays(Protocol):
+    """Knows the processes that have left their groups: see `ProcessRunner`."""
+
+    def strays(self) -> Sequence[Adopted]: ...
+
+    async def end_strays(self, spared: Collection[Adopted]) -> Sequence[Adopted]: ...
+
+
+class LeakWatch:
+    """Looks at one run's server, if it is a process of our own on Linux."""
+
+    def __init__(self, run: Run, server: Server, checker: Checker, runner: FindsStrays) -> None:
+        self._run = run
+        self._server = server
+        self._processes = ServerProcesses(server, run.now_seconds)
+        self._checker = checker
+        self._runner = runner
+        self._first: IdleUsage | None = None
+        self._life: Life | None = None
+        self._servers_own: Sequence[Adopted] = ()
+        """Strays that were there before clients worked: a server may keep helpers."""
+        self._first_stray_files: frozenset[Path] = frozenset()
+        self._has_reported_files = False
+        self._searched_seconds = 0.0
+
+    async def watch(self) -> None:
+        """Sample, until cancelled. A process that has ended is judged when the next one is seen, the last by `end`."""
+        while True:
+            self.sample()
+            await anyio.sleep(SAMPLE_SECONDS)
+
+    def sample(self) -> None:
+        """Look once, while clients work."""
+        self.judge_commands()
+        if self._run.now_seconds() - self._searched_seconds >= SEARCH_SECONDS:
+            self._searched_seconds = self._run.now_seconds()
+            self._runner.strays()  # Reaps those that have ended. What still runs is judged when nobody works.
+        seen = self._processes.look()
+        if seen is None:
+            return
+        pid, footprint = seen
+        if self._life is None or self._life.pid != pid:
+            self._judge_life()
+            self._life = Life(pid)
+        self._life.add(footprint)
+        self._run.tally.server_max = _each_of(max, [Footprint(*self._run.tally.server_max), footprint])
+
+    def _judge_life(self) -> None:
+        for what, before, now, growth_max in self._life.growth() if self._life else ():
+            if now - before > growth_max:
+                self._checker.report(
+                    Guarantee.NO_LEAK,
+                    f"never fewer than {now:,} {what} while clients worked, {before:,} when its process was new; at "
+                    f"most {growth_max:,} more are allowed",
+                    fingerprint=what,
+                )
+
+    async def begin(self) -> None:
+        """Look for the first time, before clients work."""
+        self._servers_own = self._runner.strays()
+        self._first_stray_files = self._stray_files()
+        self._first = await self._look()
+
+    async def end(self) -> None:
+        """Look again, after they have worked, and judge. What a restart or a fault has changed is judged by the floor
+        alone."""
+        self._judge_life()
+        self.judge_commands()
+        self._judge_stray_files()
+        await self._judge_strays()
+        last, first = await self._look(), self._first
+        if last is None or first is None or last.pid != first.pid or self._run.weather.has_disturbed_process:
+            return
+        for what, before, now, growth_max in (
+            ("open files of the server", first.open_files, last.open_files, OPEN_FILES_GROWTH_MAX),
+            ("bytes of memory of the server", first.memory_bytes, last.memory_bytes, MEMORY_BYTES_GROWTH_MAX),
+            ("unfinished files in the repository", first.unfinished_files, last.unfinished_files, 0),
+            ("temporary files of the server", first.temporary_files, last.temporary_files, 0),
+            ("sessions of writers", first.sessions, last.sessions, SESSIONS_GROWTH_MAX),
+        ):
+            if now - before > growth_max:
+                self._checker.report(
+                    Guarantee.NO_LEAK,
+                    f"{now:,} {what} when nobody works, {before:,} at the beginning of the run; at most "
+                    f"{growth_max:,} more are allowed",
+                    fingerprint=what,
+                )
+
+    async def _look(self) -> IdleUsage | None:
+        seen = self._processes.look(is_exact=True)
+        if seen is None:
+            return None
+        pid, footprint = seen
+        unfinished = 0
+        if isinstance(self._server, StoredInFiles) and self._server.storage_directory is not None:
+            unfinished = await run_file_work(
+                count_unfinished, self._server.storage_directory, self._server.unfinished_suffix
+            )
+        sessions = await self._server.open_sessions() if isinstance(self._server, ShowsLayout) else None
+        return IdleUsage(pid, *footprint, unfinished, self._count_temporary_files(), sessions or 0)
+
+    def _count_temporary_files(self) -> int:
+        place = self._server.temporary_directory if isinstance(self._server, KeepsTemporaryFiles) else None
+        with contextlib.suppress(OSError):
+            return 0 if place is None else len(os.listdir(place))
+        return 0
+
+    def judge_commands(self) -> None:
+        """Judge what commands have left in their temporary directories: nothing, unless a signal ended them. Of many
+        that leave something, the first is reported."""
+        while self._run.leaving:
+            command = self._run.leaving.pop()
+            if self._has_reported_files:
+                continue
+            self._has_reported_files = True
+            names = ", ".join(command.left_files)
+            self._checker.report(
+                Guarantee.NO_LEAK,
+                f"a command has ended and left in its temporary directory: {names}",
+                fingerprint="temporary files of a command",
+                texts={"left-behind.txt": "\n".join([f"$ {' '.join(command.argv)}", *command.left_files])},
+            )
+
+    def _stray_files(self) -> frozenset[Path]:
+        with contextlib.suppress(OSError):
+            return frozenset(self._server.stray_files() if isinstance(self._server, KeepsToItsPlaces) else ())
+        return frozenset()
+
+    def _judge_stray_files(self) -> None:
+        """Judge files in the directories where commands run that were not there before clients worked, and that no
+        command was told to write."""
+        found = [path_as_text(path) for path in sorted(self._stray_files() - self._first_stray_files)]
+        if found:
+            self._checker.report(
+                Guarantee.NO_LEAK,
+                f"commands have left files that they were not told to write: {', '.join(found[:NAMES_MAX])}",
+                fingerprint="files beside those of commands",
+                texts={"left-behind.txt": "\n".join(found)},
+            )
+
+    async def _judge_strays(self) -> None:
+        """End what has escaped from commands that have ended, and judge it: nothing may have, unless it ends by itself
+        soon. A server that was started anew may have helpers that are new, too; these end with the run."""
+        if self._run.weather.has_disturbed_process:
+            return
+        if escaped := await self._runner.end_strays(self._servers_own):
+            names = ", ".join(map(str, escaped[:NAMES_MAX]))
+            self._checker.report(
+                Guarantee.NO_LEAK,
+                f"{len(escaped)} process(es) that have left their process groups still ran after their commands had "
+                f"ended: {names}",
+                fingerprint="processes that have left their groups",
+                texts={"left-behind.txt": "\n".join(map(str, escaped))},
+            )
+
+
+def look_at_process(pid: int) -> Footprint:
+    """How many files a process has open, and how many bytes of memory it holds. Raises OSError if it has ended, or is
+    somebody else's."""
+    resident = _RESIDENT.search(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
+    if resident is None:  # It has ended, and its parent has not taken note.
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return Footprint(len(os.listdir(f"/proc/{pid}/fd")), int(resident[1]) * 1024)
+
+
+def look_at_processes(pids: Iterable[int]) -> Footprint:
+    """What these processes hold together, without those that can't be looked at: they have ended since they were
+    listed, or are somebody else's. Raises OSError if none is left."""
+    seen: list[Footprint] = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            seen.append(look_at_process(pid))
+    if not seen:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return _each_of(sum, seen)
+
+
+def _group_of(pid: int) -> int | None:
+    """The group of a process; None if it has ended.
+
+    The kernel is asked: it takes an eighth of the time of reading /proc/PID/stat (measured), where the program's name,
+    which may hold spaces and brackets, stands before the group.
+    """
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def _each_of(choose: Callable[[Iterable[int]], int], samples: Sequence[Footprint]) -> Footprint:
+    """The least, the greatest, or the sum of each kind."""
+    return Footprint(choose(sample.open_files for sample in samples), choose(sample.memory_bytes for sample in samples))
+
+
+def count_unfinished(directory: Path, suffix: str) -> int:
+    """How many files below a directory have this in their names, which marks those that are not finished."""
+    count = 0
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                count += count_unfinished(directory / entry.name, suffix)
+            else:
+                count += suffix in entry.name
+    return count

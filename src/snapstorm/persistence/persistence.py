@@ -1,0 +1,145 @@
+"""Keeping copies of a testbed's ledger elsewhere while it is used, so that a lost machine loses no promise.
+
+A copy names the instance (the testbed directory) that writes it, with a lease while a run goes on. Another instance
+that goes on from the copy becomes its owner; the first one is told so, the next time that it wants to write. The lease
+is as good as storage without compare-and-swap allows: two that take over at the same moment don't see each other.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import anyio
+
+from snapstorm.errors import HarnessError, TestbedError
+from snapstorm.ledger.copies import CopyState
+from snapstorm.ledger.persisters import Persister
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.machine import host_name
+from snapstorm.runtime.tasks import beside
+from snapstorm.testbed.testbed import LEDGER_NAME, Testbed
+
+INSTANCE_FACT = "instance"
+PERSISTED_TO_FACT = "persisted_to"
+REPOSITORY_FACT = "repository"
+_LEASE_MIN = timedelta(minutes=10)
+_LEASE_PERIODS = 3
+
+
+class Persistence:
+    """Copies one testbed's ledger to one place, for as long as one run lasts."""
+
+    def __init__(
+        self, persister: Persister, testbed: Testbed, *, minutes: float, note: Callable[[str], None] | None = None
+    ) -> None:
+        self._persister = persister
+        self._testbed = testbed
+        self._minutes = minutes
+        self._clock = Clock()
+        self._writing = anyio.Lock()
+        self.note = note
+
+    async def begin(self, *, take_over: bool) -> None:
+        """Look whether this testbed may write there. Raises TestbedError, one line, before anything is changed."""
+        found = await self._persister.read_state()
+        if found is not None:
+            refuse_foreign_copy(found, self._testbed, self._persister.place)
+            if found.instance != instance_of(self._testbed) and not take_over:
+                refuse_leased(found, self._persister.place, self._clock.utc())
+                raise TestbedError(
+                    f"the testbed {found.directory} on {found.host} has gone on from the copy in "
+                    f"{self._persister.place}; go on there, or say --take-over to make this one the owner"
+                )
+        self._testbed.ledger.set_fact(PERSISTED_TO_FACT, self._persister.place)
+
+    async def write(self, *, is_final: bool) -> None:
+        """Make a copy now; the final one ends the lease."""
+        async with self._writing:
+            await self._persister.write(
+                self._testbed.directory / LEDGER_NAME, copy_state(self._testbed, self._lease_until(is_final), is_final)
+            )
+
+    def _lease_until(self, is_final: bool) -> str | None:
+        if is_final:
+            return None
+        lease = max(_LEASE_MIN, timedelta(minutes=self._minutes * _LEASE_PERIODS))
+        return (datetime.fromisoformat(self._clock.utc()) + lease).isoformat()
+
+    async def keep_writing(self) -> None:
+        """Make a copy at once, and again every some minutes, until cancelled. A copy that fails is told, and the next
+        one is made nevertheless."""
+        while True:
+            try:
+                await self.write(is_final=False)
+            except HarnessError as error:
+                if self.note is not None:
+                    self.note(f"a copy of the ledger failed: {error}")
+            await anyio.sleep(self._minutes * 60)
+
+
+def instance_of(testbed: Testbed) -> str:
+    """The id of this directory among those that the testbed has lived in; made when it is first asked for."""
+    found = testbed.ledger.fact(INSTANCE_FACT)
+    if found is None:
+        found = secrets.token_hex(8)
+        testbed.ledger.set_fact(INSTANCE_FACT, found)
+    return found
+
+
+def copy_state(testbed: Testbed, lease_until_utc: str | None, is_final: bool) -> CopyState:
+    """The state of a copy of this testbed's ledger that is made now."""
+    ledger = testbed.ledger
+    run, tick = ledger.position
+    default = testbed.directory / "repository"
+    return CopyState(
+        testbed=testbed.id,
+        instance=instance_of(testbed),
+        host=host_name(),
+        directory=str(testbed.directory),
+        run=run,
+        tick=tick,
+        is_final=is_final,
+        written_utc=Clock().utc(),
+        lease_until_utc=lease_until_utc,
+        repository=ledger.fact(REPOSITORY_FACT) or (str(default) if default.is_dir() else None),
+        mode=ledger.fact("mode") or "server",
+        target=ledger.fact("target") or "",
+    )
+
+
+def refuse_foreign_copy(found: CopyState, testbed: Testbed, place: str) -> None:
+    """Raise TestbedError if the copy is another testbed's, or knows more than this testbed's ledger."""
+    if found.testbed != testbed.id:
+        raise TestbedError(
+            f"{place} holds copies of another testbed's ledger ({found.testbed}, not {testbed.id}); "
+            "choose another place"
+        )
+    if found.run > testbed.ledger.position[0]:
+        raise TestbedError(
+            f"the copy in {place} has come to run {found.run}, the ledger in {testbed.directory} only to run "
+            f"{testbed.ledger.position[0]}: others have gone on since; begin a new testbed with --from {place}"
+        )
+
+
+def refuse_leased(found: CopyState, place: str, now_utc: str) -> None:
+    """Raise TestbedError while the copy's instance may be at work."""
+    until = found.lease_until_utc
+    if until is not None and datetime.fromisoformat(until) > datetime.fromisoformat(now_utc):
+        raise TestbedError(
+            f"the testbed whose copy is in {place} is in use by {found.directory} on {found.host}, or was killed "
+            f"there; wait until {until}, or say --take-over"
+        )
+
+
+@asynccontextmanager
+async def persisting(persistence: Persistence | None, note: Callable[[str], None]) -> AsyncIterator[None]:
+    """Make copies while the block lasts; with no persistence, none."""
+    if persistence is None:
+        yield
+        return
+    persistence.note = note
+    async with beside(persistence.keep_writing):
+        yield

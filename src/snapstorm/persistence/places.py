@@ -1,0 +1,81 @@
+"""Copies of a ledger, from where people name them: opened for a run, gone on from, or put in a lost ledger's place."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from snapstorm.errors import ConfigError
+from snapstorm.ledger.persisters import Persister
+from snapstorm.persistence.persistence import PERSISTED_TO_FACT, Persistence
+from snapstorm.persistence.recovery import SECRETS_NAME, Recovered, make_testbed_from_copy, recover_ledger
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.targets.registry import NOWHERE, find_persister
+from snapstorm.testbed.testbed import Testbed, locked
+
+_SECONDS_MAX = 300.0
+
+
+@asynccontextmanager
+async def open_persistence(
+    testbed: Testbed,
+    runner: ProcessRunner,
+    *,
+    place: str | None,
+    executables: Sequence[Path],
+    minutes: float,
+    take_over: bool,
+) -> AsyncIterator[Persistence | None]:
+    """Where this run's copies go: to the place that was named, or where they went before; None for nowhere.
+
+    Raises ConfigError, HarnessError or TestbedError, one line, before anything is changed there.
+    """
+    chosen = place or testbed.ledger.fact(PERSISTED_TO_FACT) or NOWHERE
+    if chosen == NOWHERE:
+        yield None
+        return
+    found = find_persister(chosen, executables)
+    async with found.open(runner, testbed.directory / "copies", testbed.secrets.get, _SECONDS_MAX) as persister:
+        persistence = Persistence(persister, testbed, minutes=minutes)
+        await persistence.begin(take_over=take_over)
+        yield persistence
+
+
+async def make_from_copy(
+    place: str, testbed: Path, secrets_file: Path | None, *, executables: Sequence[Path], take_over: bool
+) -> None:
+    """Make a new testbed that goes on from the latest copy at `place`."""
+    find_persister(place, executables)
+    if secrets_file is None:
+        raise ConfigError(
+            f"--from needs --secrets-file: the {SECRETS_NAME} of the copied testbed, which is never part of the copy"
+        )
+    async with _open_to_read(place, secrets_file, executables) as persister:
+        await make_testbed_from_copy(testbed, persister, secrets_file, take_over=take_over)
+
+
+async def recover(place: str, testbed: Path, *, executables: Sequence[Path], take_over: bool) -> Recovered:
+    """Put the latest copy at `place` in the place of a testbed's own ledger. All paths are absolute."""
+    secrets_file = testbed / SECRETS_NAME
+    if not FileSecretStore(secrets_file).all():
+        raise ConfigError(f"{testbed} is no testbed: it has no {SECRETS_NAME}; `snapstorm run --from` makes a new one")
+    async with _open_to_read(place, secrets_file, executables) as persister:
+        with locked(testbed):
+            return await recover_ledger(testbed, persister, take_over=take_over)
+
+
+@asynccontextmanager
+async def _open_to_read(place: str, secrets_file: Path, executables: Sequence[Path]) -> AsyncIterator[Persister]:
+    found = find_persister(place, executables)
+    secrets = FileSecretStore(secrets_file).all()
+    with tempfile.TemporaryDirectory(prefix="snapstorm-") as scratch:
+        async with (
+            ProcessRunner("copies") as runner,
+            found.open(
+                runner, Path(scratch) / "copies", lambda name: secrets.get(name, "none"), _SECONDS_MAX
+            ) as opened,
+        ):
+            yield opened

@@ -1,0 +1,160 @@
+"""Going on from a copy of a ledger: in a new testbed, or in one whose own ledger is lost.
+
+What happened on the testbed after a copy was made is not known to it. Runs that the copy may have missed leave a *gap*
+in the numbers of runs: their snapshots are recognised by their tags and not judged, and deletions that they may have
+asked for put every snapshot in doubt until it is listed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapstorm.errors import ConfigError, HarnessError, TestbedError
+from snapstorm.ledger.copies import CopyState, take_copy
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.persisters import Persister
+from snapstorm.persistence.persistence import INSTANCE_FACT, PERSISTED_TO_FACT, REPOSITORY_FACT, refuse_leased
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.machine import host_name
+from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.testbed.testbed import LEDGER_NAME, check_testbed_path, make_directories, remove_empty
+
+SECRETS_NAME = "secrets.toml"
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What a testbed has gone on from."""
+
+    state: CopyState
+    damaged: Path | None = None
+    """Where the ledger that was there has been put."""
+
+
+async def make_testbed_from_copy(directory: Path, persister: Persister, secrets_file: Path, *, take_over: bool) -> None:
+    """Make a testbed that goes on from the latest copy, with the repository where it is.
+
+    Raises ConfigError or TestbedError, one line, and leaves nothing behind then.
+    """
+    if not check_testbed_path(directory, must_exist=False):
+        raise ConfigError(f"{directory} is a testbed already, and --from makes a new one; leave one of them out")
+    secrets = FileSecretStore(secrets_file).all()
+    if not secrets:
+        raise ConfigError(
+            f"there are no secrets in {secrets_file}; --secrets-file is the {SECRETS_NAME} of the copied testbed"
+        )
+    with _fetched(directory.parent) as scratch:
+        await persister.fetch(scratch)
+        ledger_file = scratch / LEDGER_NAME
+        state = take_copy(scratch, ledger_file)
+        if not take_over:
+            refuse_leased(state, persister.place, Clock().utc())
+        _prepare(ledger_file, state, persister.place)
+        _refuse_unreachable(state)
+        made = make_directories(directory)
+        try:
+            shutil.copyfile(secrets_file, scratch / SECRETS_NAME)
+            (scratch / SECRETS_NAME).chmod(0o600)
+            for name in (SECRETS_NAME, LEDGER_NAME):  # The ledger last: with it, it is a testbed.
+                shutil.move(scratch / name, directory / name)
+        except BaseException:
+            for name in (SECRETS_NAME, LEDGER_NAME):
+                (directory / name).unlink(missing_ok=True)
+            remove_empty(made)
+            raise
+
+
+async def recover_ledger(directory: Path, persister: Persister, *, take_over: bool) -> Recovered:
+    """Put the latest copy in the place of a testbed's own ledger, which is damaged, lost or older.
+
+    The testbed must be locked. Raises TestbedError, one line, and changes nothing then.
+    """
+    ledger_file = directory / LEDGER_NAME
+    with _fetched(directory) as scratch:
+        await persister.fetch(scratch)
+        state = take_copy(scratch, scratch / LEDGER_NAME)
+        is_own = (state.host, state.directory) == (host_name(), str(directory))
+        if not take_over and not is_own:
+            refuse_leased(state, persister.place, Clock().utc())
+        _refuse_needless(ledger_file, state, persister.place)
+        _prepare(scratch / LEDGER_NAME, state, persister.place, is_elsewhere=not is_own)
+        damaged = _put_aside(ledger_file)
+        (scratch / LEDGER_NAME).rename(ledger_file)
+    return Recovered(state, damaged)
+
+
+@contextmanager
+def _fetched(parent: Path) -> Iterator[Path]:
+    """A directory for a copy that is fetched, on the file system where it is to go."""
+    existing = next(path for path in (parent, *parent.parents) if path.exists())
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=".snapstorm-copy-", dir=existing))
+    except OSError as error:
+        raise TestbedError(f"{existing} can't be written: {error.strerror}") from error
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prepare(ledger_file: Path, state: CopyState, place: str, *, is_elsewhere: bool = True) -> None:
+    """Make a fetched ledger ready to go on."""
+    ledger = Ledger.open(ledger_file)
+    try:
+        if ledger.fact("testbed_id") != state.testbed:
+            raise TestbedError(f"the copy in {place} is damaged: its ledger is not that of testbed {state.testbed}")
+        first_unknown = state.run + 1 if state.is_final else state.run
+        # The last moment that is known: a listing of the next run begins after it, and settles the doubts.
+        ledger.gaps.begin(first_unknown, ledger.position[1], may_have_deleted=not state.is_final)
+        ledger.set_fact(PERSISTED_TO_FACT, place)
+        if is_elsewhere:
+            ledger.drop_fact(INSTANCE_FACT)
+            if state.repository is not None:
+                ledger.set_fact(REPOSITORY_FACT, state.repository)
+    finally:
+        ledger.close()
+
+
+def _refuse_unreachable(state: CopyState) -> None:
+    where = state.repository
+    if state.target == "memory" or where is None or where.startswith("s3://"):
+        return
+    if not Path(where).is_dir():
+        raise TestbedError(f"the repository of the copied testbed is not here: there is no {where}; mount it")
+
+
+def _refuse_needless(ledger_file: Path, state: CopyState, place: str) -> None:
+    """A ledger that can be opened and knows as much as the copy is not to be replaced."""
+    if not ledger_file.exists() or ledger_file.stat().st_size == 0:
+        return
+    try:
+        ledger = Ledger.open_to_read(ledger_file)
+    except HarnessError:
+        return
+    try:
+        testbed_id, position = ledger.fact("testbed_id"), ledger.position
+        is_whole = ledger.is_whole()
+    finally:
+        ledger.close()
+    if testbed_id != state.testbed:
+        raise TestbedError(f"the copy in {place} is of another testbed ({state.testbed}, not {testbed_id})")
+    if is_whole and position >= state.position:
+        raise TestbedError(f"the ledger {ledger_file} is whole and knows all that the copy does; nothing was done")
+
+
+def _put_aside(ledger_file: Path) -> Path | None:
+    """Keep what is there under another name, with what SQLite has beside it."""
+    if not ledger_file.exists():
+        return None
+    stamp = Clock().utc().replace(":", "").replace("-", "")
+    aside = ledger_file.with_name(f"{ledger_file.name}.damaged-{stamp}")
+    for ending in ("-wal", "-shm", ""):
+        part = ledger_file.with_name(ledger_file.name + ending)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + ending))
+    return aside

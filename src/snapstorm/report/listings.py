@@ -1,0 +1,210 @@
+"""What the listing commands print: actions, scenarios, targets, and what a testbed holds."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from snapstorm.faults.catalogue import FAULTS, WEIGHTS
+from snapstorm.faults.fault import FaultKind
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.actions import ACTIONS, Action, Span
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.expectations import State
+from snapstorm.model.protocols import Target
+from snapstorm.report.text import dump_json
+from snapstorm.scenario.scenarios import SHIPPED, Scenario
+
+
+def action_lines(*, as_json: bool) -> Iterator[str]:
+    """Every action with its options and their defaults."""
+    if as_json:
+        table = {
+            key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()
+        }
+        yield dump_json(table)
+        return
+    for key, action in ACTIONS.items():
+        yield key
+        yield from textwrap.wrap(_described(action), 110, initial_indent="    ", subsequent_indent="    ")
+        for name, default in _options(action).items():
+            yield f"      {name} = {default}"
+
+
+def fault_lines(*, as_json: bool) -> Iterator[str]:
+    """Every fault, what it needs, and why it is not possible on this machine, if it is not."""
+    reasons = {key: fault.why_not_here() for key, fault in FAULTS.items()}
+    if as_json:
+        table = {
+            key: {
+                "description": _described(fault),
+                "kind": fault.kind.value,
+                "needs": fault.needs,
+                "weight": WEIGHTS[fault],
+                "is_available": reasons[key] is None,
+                "reason": reasons[key],
+            }
+            for key, fault in FAULTS.items()
+        }
+        yield dump_json(table)
+        return
+    for kind in FaultKind:
+        yield f"{kind.value}"
+        for key, fault in FAULTS.items():
+            if fault.kind is kind:
+                missing = f"; NOT POSSIBLE HERE: {reasons[key]}" if reasons[key] else ""
+                words = f"{_described(fault)} Needs {fault.needs}{missing}."
+                yield from textwrap.wrap(words, 110, initial_indent=f"  {key:20} ", subsequent_indent=" " * 23)
+
+
+def _described(documented: type[object]) -> str:
+    return " ".join((inspect.getdoc(documented) or "").split())
+
+
+def _options(action: type[Action]) -> dict[str, Any]:
+    return {name: _as_toml_value(field.default) for name, field in action.model_fields.items()}
+
+
+def _as_toml_value(value: object) -> Any:
+    if isinstance(value, Span):
+        return str(value)
+    if isinstance(value, frozenset):
+        return sorted(str(item) for item in value)
+    return value
+
+
+def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:
+    """The shipped scenarios, or the chosen one as TOML."""
+    if chosen is not None:
+        yield dump_json(as_document(chosen)) if as_json else _as_toml(as_document(chosen))
+    elif as_json:
+        yield dump_json([as_document(scenario) for scenario in SHIPPED])
+    else:
+        for scenario in SHIPPED:
+            yield f"{scenario.name}" + (" (default)" if scenario is SHIPPED[0] else "")
+            yield f"    {scenario.description}"
+
+
+def as_document(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as it stands in a TOML file, defaults left out."""
+    document = scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+    if scenario.steps:
+        document["steps"] = [step.as_document() for step in scenario.steps]
+    if scenario.recorded:
+        document["recorded"] = scenario.recorded.as_document()
+    return document
+
+
+_PLAIN_TABLES = ("weights", "fault_weights", "parameters")
+_TABLES = ("steps", "recorded", *_PLAIN_TABLES, "options")
+
+
+def _as_toml(document: dict[str, Any]) -> str:
+    """Enough of TOML for a scenario: plain values, two levels of tables, one list of tables."""
+    lines = _as_toml_lines({key: value for key, value in document.items() if key not in _TABLES})
+    for step in document.get("steps", []):
+        lines += ["", "[[steps]]", *_as_toml_lines(step)]
+    for table in _PLAIN_TABLES:
+        if document.get(table):
+            lines += ["", f"[{table}]", *_as_toml_lines(document[table])]
+    for key, options in document.get("options", {}).items():
+        lines += ["", f"[options.{key}]", *_as_toml_lines(options)]
+    recorded = document.get("recorded", {})
+    if recorded:
+        lists = ("steps", "faults")
+        lines += ["", "[recorded]", *_as_toml_lines({k: v for k, v in recorded.items() if k not in lists})]
+        for name in lists:
+            for row in recorded.get(name, []):
+                lines += ["", f"[[recorded.{name}]]", *_as_toml_lines(row)]
+    return "\n".join(lines)
+
+
+def _as_toml_lines(table: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+
+
+def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
+    """What a target is, where it was found, and its capability table."""
+    description = target.description
+    capabilities = target.capabilities.model_dump(mode="json")
+    if as_json:
+        yield dump_json(
+            {
+                **description.as_json(),
+                "modes": sorted(mode.value for mode in target.modes),
+                "notes": list(description.notes),
+                "capabilities": capabilities,
+                "parameters": {name: list(choices) for name, choices in target.parameters.items()},
+            }
+        )
+        return
+    yield f"target      {description.name} {' '.join(description.versions)}"
+    for program in description.programs:
+        yield f"executable  {program.path}"
+        yield f"sha256      {program.sha256}"
+    yield f"modes       {', '.join(sorted(mode.value for mode in target.modes))}"
+    for note in description.notes:
+        yield f"note        {note}"
+    yield "what survives a snapshot and a restore here:"
+    for name, value in capabilities.items():
+        shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _show_value(value)
+        yield f"  {name:24} {shown:14} {Capabilities.model_fields[name].description}"
+    if target.parameters:
+        yield "its own settings, for the table [parameters] of a scenario (the default first):"
+    for name, choices in target.parameters.items():
+        yield f"  {name:28} {', '.join(choices)}"
+
+
+def _show_value(value: object) -> str:
+    return ", ".join(map(str, value)) or "-" if isinstance(value, list) else str(value)
+
+
+def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[str]:
+    """What a testbed holds."""
+    states = ledger.count_states()
+    live, deleted = states[State.LIVE], states[State.DELETED]
+    doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))
+    runs = ledger.runs()
+    violations = ledger.violations()
+    if as_json:
+        yield dump_json(
+            {
+                "testbed": str(directory),
+                "id": ledger.fact("testbed_id"),
+                "target": ledger.fact("target"),
+                "mode": ledger.fact("mode"),
+                "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
+                "runs": [
+                    {name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")}
+                    for run in runs
+                ],
+                "violations": [
+                    {
+                        "number": number,
+                        "run": run,
+                        "guarantee": violation.guarantee.value,
+                        "client": violation.client,
+                        "snapshot": violation.snapshot,
+                        "path": violation.path,
+                        "detail": violation.detail,
+                        "evidence": violation.evidence,
+                        "accepted": accepted,
+                    }
+                    for number, run, violation, accepted in violations
+                ],
+            }
+        )
+        return
+    facts = f"target {ledger.fact('target')}, mode {ledger.fact('mode')}"
+    yield f"testbed    {directory} ({ledger.fact('testbed_id')}), {facts}"
+    yield f"snapshots  {live} live, {deleted} deleted, {doubt} in doubt"
+    yield f"runs       {len(runs)}"
+    for run in runs[-10:]:
+        yield f"  {run['number']:4}  {run['began_utc']}  {run['verdict'] or 'killed':12}  seed {run['seed']}"
+    for number, run_number, violation, accepted in violations:
+        mark = f"accepted: {accepted}" if accepted else violation.evidence
+        yield f"violation {number} in run {run_number}: {violation.guarantee.value} {violation.snapshot or ''} ({mark})"

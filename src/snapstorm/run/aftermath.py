@@ -1,0 +1,91 @@
+"""After a storm: all has healed, and clients must get on their feet; and what the target says of its own data must be
+what restores show."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import anyio
+
+from snapstorm.actions.engine import Engine
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, VerifyRepository
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.protocols import Server
+from snapstorm.run.hangs import Hangs
+from snapstorm.runtime.tasks import together
+from snapstorm.testbed.context import Run
+from snapstorm.testbed.identity import acting_as
+
+_AGAIN_SECONDS = 1.0
+
+
+class Aftermath:
+    """Judges one run once its storm is over."""
+
+    def __init__(self, run: Run, engine: Engine, server: Server, checker: Checker, hangs: Hangs) -> None:
+        self._run = run
+        self._hangs = hangs
+        self._engine = engine
+        self._server = server
+        self._checker = checker
+
+    async def recover(self, clients: Sequence[str], seconds_max: float) -> None:
+        """Each client must complete a snapshot and restore it within this time; until then, failures are still the
+        faults'."""
+        self._run.weather.begin_recovery()
+        try:
+            await together([functools.partial(self._recover_one, client, seconds_max) for client in clients])
+        finally:
+            self._run.weather.end_recovery()
+
+    async def _recover_one(self, client: str, seconds_max: float) -> None:
+        deadline = self._run.now_seconds() + seconds_max
+        while True:
+            with acting_as(client):
+                outcome = await self._engine.execute(SnapshotRoot())
+                if isinstance(outcome, Ok):
+                    outcome = await self._engine.execute(RestoreSnapshot(id=outcome.value.id))
+                if isinstance(outcome, (Ok, NoOp)):
+                    return
+            # Looked at only after a try: on a busy machine the time may be up before the first one.
+            if self._run.now_seconds() >= deadline:
+                break
+            await anyio.sleep(_AGAIN_SECONDS)
+        self._checker.report(
+            Guarantee.RECOVERS,
+            f"{client} has not completed a snapshot and its restore within {seconds_max:g} s after the last "
+            f"fault had healed: {outcome.reason}",
+            client=client,
+            fingerprint="recovery",
+        )
+
+    async def compare_with_own_check(self, clients: Sequence[str]) -> None:
+        """Hold the target's own full check of each client's snapshots against what the sweep has shown, with caches
+        cleared first."""
+        for client in clients:
+            with acting_as(client):
+                if not self._engine.can_act(VerifyRepository()) or not self._run.ledger.count_live(client):
+                    continue
+                await self._server.forget_caches([client])
+                complaint = await self._engine.check_by_target()
+            if complaint is None:  # The check itself could not be done, which is judged as such.
+                await self._hangs.repeat_suspects()
+                if self._hangs.is_confirmed(VerifyRepository.key):
+                    self._run.note("the target's own check hangs, so it was not compared with the rest of the sweep")
+                    return
+                continue
+            lost = self._run.ledger.count_live_unverified(client, self._run.number)
+            if complaint and not lost:
+                self._report(client, f"the target's own check complains, but every snapshot was restored: {complaint}")
+            elif not complaint and self._has_lost(client):
+                self._report(client, "the target's own check finds nothing wrong, but a restore has shown a loss")
+
+    def _has_lost(self, client: str) -> bool:
+        losses = (Guarantee.RESTORED_EXACTLY, Guarantee.IN_DOUBT_ABSENT_OR_EXACT)
+        return any(found.client == client and found.guarantee in losses for found in self._run.tally.violations)
+
+    def _report(self, client: str, words: str) -> None:
+        self._checker.report(Guarantee.VERIFY_AGREES, words, client=client, fingerprint=words.partition(":")[0])

@@ -1,0 +1,183 @@
+"""Driving a scenario: each client does its steps, then random actions until the budget is used up.
+
+A client begins its steps once it is connected, those with its own files once it has these. Clients wait for one another
+around a step that is to be done alone, and before random work, which is for all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from snapstorm.actions.client import Client
+from snapstorm.actions.engine import Engine
+from snapstorm.actions.possible import asks_target
+from snapstorm.run.arrivals import Arrivals
+from snapstorm.runtime.tasks import together
+from snapstorm.scenario.scenarios import Scenario, ScenarioStep
+from snapstorm.testbed.context import Run
+from snapstorm.testbed.identity import acting_as
+
+
+def never() -> bool:
+    """Nothing is waited for."""
+    return False
+
+
+@dataclass
+class Budget:
+    """How much random work is left for all clients together."""
+
+    run: Run
+    seconds: float | None
+    """From the first random action on; pauses don't count."""
+    actions_left: int | None
+    is_fault_awaited: Callable[[], bool] = never
+    """While this holds, work goes on when the budget is used up: however slow the machine is, each fault that was asked
+    for strikes while clients work."""
+    _began_seconds: float | None = None
+    _is_prolonged: bool = False
+
+    def take(self) -> bool:
+        """Whether one more action may begin; counts it if so."""
+        if self._is_left():
+            return True
+        if not self.is_fault_awaited():
+            return False
+        if not self._is_prolonged:
+            self._is_prolonged = True
+            self.run.note(
+                "clients go on beyond --duration or --actions, until the faults that were asked for have struck"
+            )
+        return True
+
+    def _is_left(self) -> bool:
+        worked_seconds = self.run.now_seconds() - self.run.control.paused_seconds
+        if self._began_seconds is None:
+            self._began_seconds = worked_seconds
+        if self.seconds is not None and worked_seconds - self._began_seconds >= self.seconds:
+            return False
+        if self.actions_left is not None:
+            if self.actions_left <= 0:
+                return False
+            self.actions_left -= 1
+        return True
+
+
+class Barrier:
+    """Where all clients wait for one another, again and again. Who leaves is waited for no more."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._waiting = 0
+        self._opened = anyio.Event()
+
+    async def wait(self) -> None:
+        """Return once everybody who has not left waits here."""
+        opened = self._opened
+        self._waiting += 1
+        self._open_if_all_wait()
+        try:
+            await opened.wait()
+        except anyio.get_cancelled_exc_class():
+            if not opened.is_set():
+                self._waiting -= 1
+            raise
+
+    def leave(self) -> None:
+        """Come here no more. For each party once, when it doesn't wait."""
+        self._count -= 1
+        self._open_if_all_wait()
+
+    def _open_if_all_wait(self) -> None:
+        if self._waiting >= self._count:
+            self._waiting = 0
+            self._opened.set()
+            self._opened = anyio.Event()
+
+
+def may_go_on(run: Run) -> bool:
+    """A violation ends the clients' work, so that what it left can be seen, unless the run is to keep going. So does
+    whoever watches, if asked to."""
+    return not run.control.is_stopping and (run.keep_going or not run.tally.violations)
+
+
+async def is_next_due(run: Run) -> bool:
+    """Whether a client may begin its next action; waits while the run is paused."""
+    await run.control.may_begin()
+    return may_go_on(run)
+
+
+async def drive(
+    clients: Sequence[Client],
+    scenario: Scenario,
+    engine: Engine,
+    run: Run,
+    arrivals: Arrivals,
+    is_fault_awaited: Callable[[], bool] = never,
+) -> None:
+    """Have all clients do a scenario, side by side."""
+    budget = Budget(run, scenario.random_seconds, scenario.actions, is_fault_awaited)
+    barrier = Barrier(len(clients))
+    parts = [
+        ClientPart(client, scenario, engine, run, arrivals, budget, barrier, place)
+        for place, client in enumerate(clients)
+    ]
+    await together([part.drive for part in parts])
+
+
+@dataclass(frozen=True)
+class ClientPart:
+    """One client's part of a scenario."""
+
+    client: Client
+    scenario: Scenario
+    engine: Engine
+    run: Run
+    arrivals: Arrivals
+    budget: Budget
+    barrier: Barrier
+    place: int
+    """Among all clients. The first one does what is to be done alone."""
+
+    async def drive(self) -> None:
+        """Do it. Outcomes are recorded and judged by the engine; none ends the others."""
+        with acting_as(self.client.name):
+            try:
+                await self.arrivals.wait_for(self.client.name, only_files=True)
+                for step in self.scenario.steps:
+                    if step.alone or asks_target(step.make(), self.client.name, self.run.ledger):
+                        await self.arrivals.wait_for(self.client.name)
+                    await self._do_alone(step) if step.alone else await self._do(step)
+            finally:
+                # However its steps ended: the others must not wait for it for ever.
+                self.barrier.leave()
+            await self.arrivals.wait_for_all()
+            if self.scenario.is_random:
+                await self._do_random()
+
+    async def _do_random(self) -> None:
+        weights, options = self.scenario.weights, self.scenario.options
+        deck = self.engine.deal(weights, self.place, self.scenario.clients)
+        while await is_next_due(self.run) and self.budget.take():
+            await self.engine.execute_random(weights, options, deck)
+            await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
+
+    async def _do(self, step: ScenarioStep) -> None:
+        action = step.make()
+        for _ in range(step.repeat):
+            if not await is_next_due(self.run):
+                return
+            await self.engine.execute(action)
+            await checkpoint()
+
+    async def _do_alone(self, step: ScenarioStep) -> None:
+        """Do the step while every other client waits. Also a client that may not go on waits with them, so that
+        nobody begins the next step while this one is being done."""
+        await self.barrier.wait()
+        if self.place == 0:
+            await self._do(step)
+        await self.barrier.wait()

@@ -1,0 +1,98 @@
+"""What is judged while a fault lasts: implements the `Judge` that faults ask."""
+
+from __future__ import annotations
+
+import anyio
+
+from snapstorm.actions.engine import Engine
+from snapstorm.actions.multiclient import MultiClientSnapshotter
+from snapstorm.actions.step import Failure
+from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.guarantees.access_checks import must_be_refused
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.scenario.seeds import stream
+from snapstorm.testbed.context import Run
+from snapstorm.testbed.identity import acting_as
+
+PROBED_SNAPSHOTS_MAX = 12
+PROBE_SECONDS_MAX = 10.0
+
+
+class FaultJudge:
+    """Judges for one run."""
+
+    def __init__(self, run: Run, engine: Engine, snapshotter: MultiClientSnapshotter, checker: Checker) -> None:
+        self._run = run
+        self._engine = engine
+        self._snapshotter = snapshotter
+        self._checker = checker
+        self._probes = 0
+
+    async def must_be_refused(self, client: str, who: str) -> None:
+        """A client that has just lost its rights must get in nowhere."""
+        await must_be_refused(self._run, self._checker, self._snapshotter.of(client), client, who, connects=False)
+
+    async def must_not_write(self, client: str) -> None:
+        """A client that may only read must not get a snapshot acknowledged."""
+        tree = self._run.workdir / client / "probe"
+        tree.mkdir(mode=0o700, exist_ok=True)
+        try:
+            (tree / "file").write_text("a client that may only read must not get this snapshotted\n")
+            if await self._engine.try_to_snapshot(client, tree):
+                self._checker.report(
+                    Guarantee.CLIENTS_ISOLATED,
+                    f"{client} may only read, and was let take a snapshot",
+                    client=client,
+                )
+        finally:
+            with anyio.CancelScope(shield=True):
+                await remove_tree_in_thread(tree)
+
+    async def probe_damage(self) -> None:
+        """Restore some snapshots, drawn, within a bounded time: what comes with success must be right, and what fails
+        must name the damage. The target's own check must complain of the first that fails."""
+        self._probes += 1
+        live = self._run.ledger.live_operations()
+        draws = stream(self._run.seed, self._run.number, "damage probe", self._probes)
+        draws.shuffle(live)
+        deadline, is_checked = self._run.now_seconds() + PROBE_SECONDS_MAX, False
+        for client, operation in live[:PROBED_SNAPSHOTS_MAX]:
+            if self._run.now_seconds() > deadline:
+                return
+            failure = await self._engine.probe(client, operation)
+            if failure is not None and not is_checked:
+                is_checked = await self._check_damaged(client, operation, failure)
+
+    async def _check_damaged(self, client: str, operation: str, failure: Failure) -> bool:
+        """The target's own check must not find this snapshot whole, which can't be restored because storage is damaged.
+
+        Both read straight from the repository: a cache could hide the damage from the check. The restore is repeated
+        after the check, so that the damage is known to have stood all the time. Returns whether there was damage to be
+        found.
+
+        Measured on Kopia 0.19.0, 0.22.3 and 0.23.1, directly and without caches: whatever flipped byte, truncation or
+        loss of a pack makes a restore fail, `snapshot verify` with 100 % of the files reports, too, in packs of files
+        (`p`) and in those of directories and manifests (`q`). A flipped byte that no restore notices it may pass over.
+        """
+        damage = self._run.weather.damage_behind(failure.error)
+        if damage is None:
+            return False
+        snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot or "?"
+        with acting_as(client):
+            complaint = await self._engine.check_by_target(snapshot)
+        if complaint != "":
+            return True
+        again = await self._engine.probe(client, operation)
+        if again is not None and self._run.weather.damage_behind(again.error) is damage:
+            self._checker.report(
+                Guarantee.VERIFY_AGREES,
+                f"the target's own check finds nothing wrong with snapshot {snapshot} while storage is damaged "
+                f"({damage.fault.key}) and it can't be restored: {again.error}",
+                client=client,
+                snapshot=snapshot,
+                operation=again.operation,
+                fingerprint="damage is passed over",
+                texts={"output.txt": again.error.evidence},
+            )
+        return True

@@ -1,0 +1,189 @@
+"""How a run is made: the options of a harness, and what can't be."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
+from snapstorm.model.location import FileStorage, S3Storage, Storage
+from snapstorm.model.manifest import is_utf8, path_as_text
+from snapstorm.model.protocols import Mode
+from snapstorm.runtime.paths import clean_path
+from snapstorm.scenario.seeds import SEED_MAX
+from snapstorm.targets.kopia.external_server import OperatorAccess
+from snapstorm.targets.registry import (
+    capabilities_of,
+    check_target_name,
+    clean_place_of_copies,
+    clean_storage,
+    is_kept_by_kopia,
+    read_place_of_copies,
+)
+from snapstorm.testbed.testbed import check_testbed_path
+
+
+@dataclass(frozen=True)
+class HarnessOptions:
+    """How a run is made. Paths are made absolute and clean here, with ConfigError for one that can't be; the rest is
+    checked when the harness opens."""
+
+    testbed: Path | None = None
+    """The testbed's directory; None for a temporary one, kept only if something is violated."""
+    target: str = "kopia"
+    """`kopia`, `memory`, or `memory:DEFECT`."""
+    kopias: Sequence[Path] = ()
+    """The programs under test: of several, each process is one, drawn from the seed. Empty to search for one."""
+    operator: OperatorAccess | None = None
+    """A server that already runs, with users that its operator made; None for a server of our own."""
+    mode: Mode = Mode.SERVER
+    seed: int | None = None
+    """None for a random one, which the run prints."""
+    workdir: Path | None = None
+    """Where clients' files and restores live; None for inside the testbed."""
+    data_bytes_max: int = 1 << 30
+    """What one client's data directory may hold."""
+    repository_bytes_max: int | None = None
+    """What the repository may hold: near it more is deleted and collected, beyond it nothing new is snapshotted."""
+    clients_ahead: int = 0
+    """How many clients the run is going to have: a target may prepare for them while it starts."""
+    operation_seconds_max: float = 300.0
+    """After this time an operation is ended."""
+    sweep_seconds: float | None = None
+    """Bounds the final sweep; None to verify every live snapshot."""
+    keep_going: bool = False
+    """Go on with the clients' actions after a violation."""
+    repository: Storage | None = None
+    """Where the repository is stored; None for where it is, in a new testbed for inside of it."""
+    persist: str | None = None
+    """Where copies of the ledger are kept: a folder, `kopia:DIRECTORY` or `s3://BUCKET/PREFIX?...`; `none` for nowhere;
+    None for where they were kept before."""
+    persist_minutes: float = 10.0
+    """A copy is made at the beginning, every so many minutes, and at the end."""
+    copied_from: str | None = None
+    """Make a new testbed that goes on from the copy that is kept there."""
+    secrets_file: Path | None = None
+    """The secrets of the testbed that was copied."""
+    take_over: bool = False
+    """Become the owner of the copies although another instance of the testbed seems to be at work."""
+    faults: Sequence[str] = ()
+    """Keys of the faults that are injected while clients work (`snapstorm faults` lists them), or `all`: as many as are
+    possible here."""
+    fault_weights: Mapping[str, int] = field(default_factory=dict)
+    """How often each fault is drawn against the others, where that is not what the table of faults says."""
+    are_faults_optional: bool = False
+    """Faults that are not possible here are left out, as with `all`, although they are named."""
+    is_each_fault_awaited: bool = False
+    """Clients work on until each of the named faults has struck, and not only until one has. Not for `all`."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """The target's own settings for a new testbed; one that exists keeps those that it was made with."""
+    fault_pace: float = 1.0
+    """How many times faster faults follow each other, and heal, than they would by themselves."""
+    recovery_seconds_max: float = 120.0
+    """Once every fault has healed, each client has completed a snapshot and its restore within this time. A client of
+    Kopia gives a broken server up after 14 to 23 s (measured), and does both in a second on an idle machine."""
+    is_oldest_format: bool = False
+    """Make a new repository in the oldest format that the target can still make."""
+    upgrades_format: bool = False
+    """Bring a repository of an older format to the newest, before the clients begin."""
+    must_exist: bool = False
+    """Refuse to make a new testbed."""
+    is_sweep_only: bool = False
+    """Nothing but a sweep is asked for, so a run without snapshots of its own can pass."""
+    scenario: str = "library"
+    """What the ledger is to remember of the scenario, as its name or JSON."""
+
+    def __post_init__(self) -> None:
+        for names, clean in _CLEANED:
+            for name in names:
+                if (value := getattr(self, name)) is not None:
+                    object.__setattr__(self, name, clean(value))
+
+
+_CLEANED: Sequence[tuple[Sequence[str], Callable[[Any], object]]] = (
+    (("testbed", "workdir", "secrets_file"), clean_path),
+    (("persist", "copied_from"), clean_place_of_copies),
+    (("repository",), clean_storage),
+)
+"""Options that are or hold a path, and what cleans them. The programs are cleaned where they are looked for."""
+
+
+def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
+    """Raise ConfigError for a fault that is not known, HarnessError for one that was asked for by name and is not
+    possible on this machine."""
+    keys = read_keys(faults)
+    if ALL in faults or are_optional:
+        return
+    for key in keys:
+        reason = FAULTS[key].why_not_here()
+        if reason is not None:
+            raise HarnessError(f"the fault {key} is not possible here: {reason}")
+
+
+def check_paths(target: str, paths: Mapping[str, Path | None]) -> None:
+    """Raise ConfigError for each path that the target can't have. `paths` are by the option that they come from."""
+    if capabilities_of(target).non_utf8_names:
+        return
+    kind, _ = check_target_name(target)
+    problems = [
+        f"{option} {path_as_text(path)}: the target {kind} can't have a path that is not UTF-8; choose another"
+        for option, path in paths.items()
+        if path is not None and not is_utf8(path)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def check_paths_of(options: HarnessOptions) -> None:
+    """Raise ConfigError for each path of a run that its target, or what keeps its copies, can't have."""
+    temporary = {"TMPDIR": Path(tempfile.gettempdir())}
+    testbed = temporary if options.testbed is None else {"--testbed": options.testbed}
+    repository = _directory_of(options.repository)
+    check_paths(options.target, {**testbed, "--workdir": options.workdir, "--repository": repository})
+    # What a run goes on from, it also copies to.
+    options_by_place = {options.persist: "--persist", options.copied_from: "--from"}
+    for place, option in options_by_place.items():
+        if place is not None and is_kept_by_kopia(place):
+            _, storage = read_place_of_copies(place)
+            check_paths("kopia", {**testbed, **temporary, option: _directory_of(storage)})
+
+
+def _directory_of(storage: Storage | None) -> Path | None:
+    return storage.path if isinstance(storage, FileStorage) else None
+
+
+def check_options(options: HarnessOptions) -> None:
+    """Look, before anything is changed, whether a run can be made like this. Raises ConfigError or TestbedError."""
+    problems = []
+    if options.seed is not None and not 0 <= options.seed <= SEED_MAX:
+        problems.append(f"the seed must be from 0 to {SEED_MAX}, not {options.seed}")
+    if options.operation_seconds_max <= 0:
+        problems.append("the time for an operation must be above 0")
+    if options.repository_bytes_max is not None and options.repository_bytes_max < 1:
+        problems.append(f"the repository must be allowed at least 1 byte, not {options.repository_bytes_max}")
+    if options.fault_pace <= 0 or options.recovery_seconds_max <= 0:
+        problems.append("the pace of faults and the time to recover must be above 0")
+    if unknown := sorted(options.fault_weights.keys() - FAULTS.keys()):
+        problems.append(f"fault weights name {', '.join(map(repr, unknown))}, which no fault is called")
+    if any(weight < 1 for weight in options.fault_weights.values()):
+        problems.append("the weight of a fault must be at least 1; one that is not to strike is not to be named")
+    if options.persist_minutes <= 0:
+        problems.append("copies of the ledger must be some minutes apart")
+    lasting = {"--repository": options.repository, "--persist": options.persist, "--from": options.copied_from}
+    if options.testbed is None:
+        problems.extend(f"{name} needs --testbed: a temporary one goes" for name, value in lasting.items() if value)
+    if problems:
+        raise ConfigError(*problems)
+    check_faults(options.faults, are_optional=options.are_faults_optional)
+    check_paths_of(options)
+    kind, _ = check_target_name(options.target)
+    if kind == "memory" and isinstance(options.repository, S3Storage):
+        raise ConfigError("the target memory keeps its repository in a directory")
+    if options.testbed is not None:
+        check_testbed_path(options.testbed, must_exist=options.must_exist)
+    if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():
+        raise ConfigError(f"the work directory {options.workdir} is not a directory")

@@ -1,0 +1,87 @@
+"""Rights: what a client may not do where somebody else decides that, found out by trying.
+
+Whether a client may delete can't be asked for: who may do what is shown to administrators only. So each client takes a
+small snapshot of its own for this and deletes it. Where that is refused, as it is to clients with access APPEND, the
+snapshot stays, is restored and compared like any other, and its deletion is tried again at the end: then it must be
+refused again. The next run uses it, too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+
+from snapstorm.actions.engine import Engine
+from snapstorm.actions.possible import DELETIONS
+from snapstorm.errors import AccessDenied
+from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.expectations import Expectation
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import path_as_text
+from snapstorm.model.work import WorkKind
+from snapstorm.testbed.context import Run
+
+
+class Rights:
+    """The rights of the clients of one run."""
+
+    def __init__(self, run: Run, engine: Engine, checker: Checker) -> None:
+        self._run = run
+        self._engine = engine
+        self._checker = checker
+        self._without: list[str] = []
+        """Clients that may not delete."""
+
+    async def find_out(self, client: str) -> None:
+        """Find out whether a client may delete its snapshots. Where it may not, what needs that is not drawn."""
+        if not self._checker.settings.are_set_by_others or client in self._without:
+            return
+        tried = self._tried(client) or await self._take(client)
+        if tried is None:
+            return  # It could not be taken, which was judged.
+        if isinstance(await self._engine.try_to_delete(client, tried), AccessDenied):
+            self._without.append(client)
+            self._engine.refusals.add(client, DELETIONS, "this client may not delete snapshots")
+            self._run.note(
+                f"{client} may not delete snapshots: it does no deletions and no expiries, and at the end of the run a "
+                "deletion must be refused"
+            )
+
+    async def try_all(self) -> None:
+        """A deletion by a client that may not delete must be refused."""
+        for client in self._without:
+            tried = self._tried(client)
+            if tried is None:
+                continue
+            failure = await self._engine.try_to_delete(client, tried)
+            if isinstance(failure, AccessDenied):
+                self._run.tally.refused[WorkKind.DELETION] = self._run.tally.refused.get(WorkKind.DELETION, 0) + 1
+            elif failure is None:
+                self._checker.report(
+                    Guarantee.CLIENTS_ISOLATED,
+                    f"{client} was let delete snapshot {tried.snapshot}, which had been refused when the run began; if "
+                    "you have given it that right meanwhile, run again",
+                    client=client,
+                    snapshot=tried.snapshot,
+                    expectation=tried.operation,
+                )
+
+    def _directory(self, client: str) -> Path:
+        return self._run.workdir / client / "rights"
+
+    def _tried(self, client: str) -> Expectation | None:
+        """The snapshot on which this was tried before, if it is still there."""
+        return self._run.ledger.latest_live(client, path_as_text(self._directory(client)))
+
+    async def _take(self, client: str) -> Expectation | None:
+        tree = self._directory(client)
+        tree.mkdir(parents=True, mode=0o700, exist_ok=True)
+        try:
+            (tree / "file").write_text("snapstorm deletes the snapshot of this to find out whether it may\n")
+            await self._engine.try_to_snapshot(client, tree)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await remove_tree_in_thread(tree)
+        return self._tried(client)

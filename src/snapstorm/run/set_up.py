@@ -1,0 +1,301 @@
+"""Setting a run up: its testbed, its work directory, its place, its record, and what must fit before it begins."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from snapstorm.actions.cleaner import clear_restores
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError
+from snapstorm.faults.catalogue import FAULTS, read_keys
+from snapstorm.faults.fault import FaultKind
+from snapstorm.faults.network_path import NetworkPath, open_network_path
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.filesystem.temporaries import temporaries_in
+from snapstorm.model.events import Listener, Noted, RunBegan
+from snapstorm.model.location import read_storage
+from snapstorm.model.protocols import Server, Target, TargetPlace
+from snapstorm.model.verdict import Verdict
+from snapstorm.persistence.persistence import REPOSITORY_FACT
+from snapstorm.persistence.places import make_from_copy
+from snapstorm.run.options import HarnessOptions
+from snapstorm.run.storm import heal_what_is_left, heal_with_server
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.meter import Work
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
+from snapstorm.runtime.tasks import first_failure
+from snapstorm.scenario.seeds import stream
+from snapstorm.targets.registry import check_target_name
+from snapstorm.testbed.context import Run
+from snapstorm.testbed.control import Control
+from snapstorm.testbed.identity import OUR_HOST
+from snapstorm.testbed.testbed import Testbed, check_free_space, make_directories, open_testbed, remove_empty
+
+PARAMETERS_FACT = "parameters"
+CLOCK_BACKWARDS_MAX = timedelta(minutes=2)
+"""Between machines, or after the clock was set, some difference is normal."""
+
+
+async def begin_from_copy(options: HarnessOptions) -> None:
+    """Make the testbed from a copy of a ledger, if that is asked for."""
+    if options.copied_from is None:
+        return
+    assert options.testbed is not None
+    await make_from_copy(
+        options.copied_from,
+        options.testbed,
+        options.secrets_file,
+        executables=options.kopias,
+        take_over=options.take_over,
+    )
+
+
+async def clear_after_a_kill(testbed: Testbed, note: Callable[[str], None]) -> None:
+    """End the processes and heal the faults that an earlier, killed run of this testbed has left. There was none
+    if the testbed was made just now."""
+    if testbed.is_new:
+        return
+    left_over = await end_processes_of(testbed.id)
+    if left_over:
+        note(f"ended {left_over} process(es) that an earlier, killed run of this testbed had left")
+    heal_what_is_left(testbed.ledger, note)
+
+
+async def heal_rights(testbed: Testbed, server: Server, note: Callable[[str], None]) -> None:
+    """Give clients back what a fault of a killed run had taken from them. Raises HarnessError."""
+    try:
+        await heal_with_server(testbed.ledger, server, note)
+    except TargetError as error:
+        raise HarnessError(f"what a fault of a killed run has left could not be healed: {error}") from error
+
+
+@asynccontextmanager
+async def network_path_for(options: HarnessOptions) -> AsyncIterator[NetworkPath | None]:
+    """Ways of the clients' own to the server, if the network is to be disturbed."""
+    if not any(FAULTS[key].kind is FaultKind.NETWORK for key in read_keys(options.faults)):
+        yield None
+        return
+    try:
+        async with open_network_path() as path:
+            yield path
+    except BaseExceptionGroup as group:
+        raise first_failure(group) from group
+
+
+@contextmanager
+def testbed_for(options: HarnessOptions) -> Iterator[Testbed]:
+    if options.testbed is not None:
+        with open_testbed(options.testbed, must_exist=options.must_exist) as testbed:
+            yield testbed
+        return
+    parent = Path(tempfile.mkdtemp(prefix="snapstorm-"))
+    try:
+        with open_testbed(parent / "testbed") as testbed:
+            yield testbed
+    finally:
+        with suppress(OSError):  # Not empty: it holds a testbed that is to stay.
+            parent.rmdir()
+
+
+@contextmanager
+def workdir_for(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
+    """Where clients' files live. Outside the testbed, each testbed has a directory of its own, gone with it."""
+    if options.workdir is None:
+        path = testbed.directory / "clients"
+        path.mkdir(mode=0o700, exist_ok=True)
+        clear_restores(path)
+        yield path
+        return
+    path = options.workdir / f"snapstorm-{testbed.id}"
+    check_free_space(path)
+    made = make_directories(path)
+    clear_restores(path)
+    try:
+        yield path
+    finally:
+        if testbed.is_new:
+            remove_tree(path)
+            remove_empty(made)
+
+
+def client_name(number: int) -> str:
+    """The identity of a testbed's client with this number, from 1: the same in every run, so that its history is."""
+    return f"client-{number}{OUR_HOST}"
+
+
+def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> TargetPlace:
+    stored = testbed.ledger.fact(REPOSITORY_FACT)
+    if testbed.ledger.fact("repository_id") is None:
+        # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
+        for name in ("repository", "server"):
+            remove_tree(testbed.directory / name)
+    return TargetPlace(
+        testbed=testbed.id,
+        directory=testbed.directory,
+        workdir=workdir,
+        secrets=testbed.secrets,
+        mode=options.mode,
+        clients_ahead=[client_name(number) for number in range(1, options.clients_ahead + 1)],
+        is_exclusive=options.operator is None,
+        is_new=testbed.ledger.fact("repository_id") is None,
+        operation_seconds_max=options.operation_seconds_max,
+        is_oldest_format=options.is_oldest_format,
+        upgrades_format=options.upgrades_format,
+        parameters=json.loads(testbed.ledger.fact(PARAMETERS_FACT) or "{}"),
+        named_storage=options.repository or (read_storage(stored) if stored else None),
+    )
+
+
+def begin_run(
+    options: HarnessOptions,
+    testbed: Testbed,
+    target: Target,
+    place: TargetPlace,
+    workdir: Path,
+    listener: Listener,
+    control: Control | None = None,
+) -> Run:
+    ledger, clock = testbed.ledger, Clock()
+    seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
+    ledger.interrupt_open_operations()
+    number = ledger.begin_run(
+        seed=seed,
+        began_utc=clock.utc(),
+        scenario=json.dumps(options.scenario),
+        target=json.dumps({**target.description.as_json(), "asked": options.target}),
+    )
+    target_versions = " ".join((target.description.name, *target.description.versions))
+    listener(RunBegan(testbed.directory, number, seed, target_versions))
+    listener(Noted(f"run {number}, seed {seed}, {target_versions}", is_warning=False))
+    directory = testbed.run_directory(number)
+    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    run = Run(
+        number=number,
+        seed=seed,
+        ledger=ledger,
+        place=replace(place, seed=stream(seed, number, "target").getrandbits(63)),
+        workdir=workdir,
+        directory=directory,
+        capabilities=target.capabilities,
+        target_versions=target_versions,
+        clock=clock,
+        listener=listener,
+        keep_going=options.keep_going,
+        fault_pace=options.fault_pace,
+        is_across_versions=len(ledger.target_versions()) > 1,
+    )
+    run.tally.is_sweep_only = options.is_sweep_only
+    for words in target.description.notes:
+        run.note(words)
+    if control is not None:
+        run.control = control
+        control.watch(run.now_seconds, run.note)
+    return run
+
+
+def check_parameters(options: HarnessOptions, target: Target, testbed: Testbed, note: Callable[[str], None]) -> None:
+    """Refuse settings that the target does not have (ConfigError). A testbed keeps those that it was made with."""
+    offered = target.parameters
+    for name, value in options.parameters.items():
+        if name not in offered:
+            near = difflib.get_close_matches(name, offered, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = ", ".join(offered) or "none"
+            raise ConfigError(f"the target {options.target} has no parameter {name!r}; {hint}there are: {known}")
+        if value not in offered[name]:
+            raise ConfigError(f"the parameter {name} must be one of {', '.join(offered[name])}, not {value!r}")
+    before = testbed.ledger.fact(PARAMETERS_FACT)
+    if before is None and testbed.ledger.fact("repository_id") is not None:
+        before = "{}"  # Made before there was a choice.
+    if before is None:
+        testbed.ledger.set_fact(PARAMETERS_FACT, json.dumps(dict(options.parameters)))
+    elif options.parameters and json.loads(before) != dict(options.parameters):
+        note(f"the testbed keeps the parameters that it was made with: {before}")
+
+
+def check_history(testbed: Testbed, options: HarnessOptions) -> None:
+    """A testbed goes on with the kind of target and the mode that it began with."""
+    kind, _ = check_target_name(options.target)
+    for name, now in (("target", kind), ("mode", options.mode.value)):
+        before = testbed.ledger.fact(name)
+        if before is None:
+            testbed.ledger.set_fact(name, now)
+        elif before != now:
+            raise ConfigError(f"this testbed was made with {name} {before}; choose that, or another testbed")
+    _check_clock(testbed)
+
+
+def _check_clock(testbed: Testbed) -> None:
+    """Ages would be wrong, and so would what the target does by the clock: retention, and what it collects."""
+    last_utc, now_utc = testbed.ledger.last_moment_utc(), Clock().utc()
+    if last_utc is None:
+        return
+    behind = datetime.fromisoformat(last_utc) - datetime.fromisoformat(now_utc)
+    if behind > CLOCK_BACKWARDS_MAX:
+        raise HarnessError(
+            f"this machine's clock says {now_utc}, but the last run on this testbed ended at {last_utc}; set the clock"
+        )
+
+
+def check_repository(testbed: Testbed, server: Server) -> None:
+    before = testbed.ledger.fact("repository_id")
+    if before is None:
+        testbed.ledger.set_fact("repository_id", server.repository_id)
+    elif before != server.repository_id:
+        raise TestbedError(
+            f"the repository in {testbed.directory} is not the one that its ledger knows; put that one back, "
+            "or choose another testbed"
+        )
+
+
+@contextmanager
+def recording_failure(run: Run) -> Iterator[None]:
+    """Record in the history that the target did not get going; otherwise the run would look like a killed one."""
+    try:
+        yield
+    except SnapstormError as error:
+        summary = json.dumps({"error": str(error)})
+        run.ledger.end_run(run.number, ended_utc=run.clock.utc(), verdict=Verdict.ERROR, summary=summary)
+        raise
+
+
+@asynccontextmanager
+async def runner_for(testbed: Testbed, recorder: CommandRecorder) -> AsyncIterator[ProcessRunner]:
+    """Starts the processes of a run, each with a temporary directory of its own on the testbed."""
+    with temporaries_in(testbed.directory / "tmp") as temporaries:
+        async with ProcessRunner(
+            testbed.id, on_command=recorder, around_command=recorder.around_command, temporaries=temporaries
+        ) as runner:
+            yield runner
+
+
+class CommandRecorder:
+    """Hands finished commands to the run, and the time in which they run, once there is one."""
+
+    run: Run | None = None
+
+    def around_command(self) -> AbstractContextManager[None]:
+        """In which a command runs."""
+        return nullcontext() if self.run is None else self.run.meter.busy(Work.TARGET)
+
+    def record_for(self, run: Run) -> Callable[[], None]:
+        """From now on commands belong to this run. What is returned is to be called once the last one has ended, which
+        is after the verdict: a server's."""
+        self.run = run
+
+        def record_last_commands() -> None:
+            with suppress(HarnessError):  # No verdict rests on it, and the ledger may have no room left.
+                run.flush_commands()
+
+        return record_last_commands
+
+    def __call__(self, command: CompletedCommand) -> None:
+        if self.run is not None:
+            self.run.on_command(command)

@@ -1,0 +1,460 @@
+"""Scenarios: what a run does, as data.
+
+A scenario gives each client a fixed sequence of steps, a weighted random choice of actions, or first the one and then
+the other. The shipped ones follow the tests of Kopia's own robustness suite, sizes and client counts included; users
+write theirs in TOML with the same fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from snapstorm.errors import ConfigError
+from snapstorm.model.actions import ACTIONS, Action
+from snapstorm.model.protocols import Mode
+from snapstorm.scenario.problems import Place, named, problems_of
+from snapstorm.scenario.recording import Recording
+
+CLIENTS_MAX = 1024
+SECONDS_MAX = 366 * 24 * 3600.0
+ACTIONS_MAX = 1_000_000_000
+DURATION_SECONDS_DEFAULT = 60.0
+"""For random actions that neither a duration nor a number bounds."""
+
+_LISTS = frozenset({list, tuple, set, frozenset})
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+def read_duration(text: str | float) -> float:
+    """Seconds from `90`, `"90s"`, `"5m"`, `"1.5h"`, `"2d"`. Raises ValueError with what is allowed."""
+    match = _DURATION.fullmatch(str(text).strip())
+    if match is None or isinstance(text, bool):
+        raise ValueError(f"{text!r} is no duration: write a number with ms, s, m, h or d, such as 60s, 5m or 1.5h")
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    if not 0 < seconds <= SECONDS_MAX:
+        raise ValueError(f"{text!r} is out of range: a duration is above 0 and at most 366d")
+    return seconds
+
+
+class ScenarioStep(BaseModel):
+    """One action of a sequence, with its options beside its key, done `repeat` times."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    action: str
+    repeat: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    alone: bool = False
+    """Every client waits until all have come to this step; the first one does it; then all go on."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+    def make(self) -> Action:
+        """The action with its options."""
+        return ACTIONS[self.action](**self.options)
+
+    def as_document(self) -> dict[str, Any]:
+        """The step as it stands in a file, defaults left out."""
+        return self.model_dump(exclude_defaults=True)
+
+
+class Scenario(BaseModel):
+    """What a run does. Every field but `name` has a default; a scenario without steps and weights is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    description: str = ""
+    clients: Annotated[int, Field(ge=1, le=CLIENTS_MAX)] = 4
+    mode: Mode = Mode.SERVER
+    steps: tuple[ScenarioStep, ...] = ()
+    """Done by every client, once and in this order, before anything random."""
+    weights: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
+    """How often each action is drawn, against the others. Drawn until the duration or the actions are used up."""
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """For each action key, the options with which it is drawn."""
+    duration_seconds: float | None = Field(None, alias="duration")
+    actions: Annotated[int, Field(ge=1, le=ACTIONS_MAX)] | None = None
+    """Random actions of all clients together."""
+    data_bytes_max: Annotated[int, Field(ge=1, le=1 << 50)] = 1 << 30
+    """What one client's data directory may hold."""
+
+    faults: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Keys of the faults that are injected while clients work, or `all`."""
+    fault_weights: dict[str, Annotated[int, Field(ge=1, le=1_000)]] = Field(default_factory=dict)
+    """How often each fault is drawn, against the others, where that is not what `snapstorm faults --json` says."""
+    parameters: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    """The target's own settings (`snapstorm target` lists them), for a new testbed."""
+    versions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Versions of the target that run one after the other on the same testbed, with a sweep between. The duration, or
+    the actions, are of all together."""
+    repository_format: Literal["newest", "oldest"] = "newest"
+    """`oldest`: a new repository is made in the oldest format that its target can make, and the last of the versions
+    brings it to the newest."""
+
+    recorded: Recording | None = None
+    """What the clients of an earlier run did, to be done again; in place of steps and weights."""
+
+    @field_validator("duration_seconds", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        return value if value is None else read_duration(value)
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Scenario:
+        if self.recorded is not None:
+            self._check_recorded(self.recorded)
+        elif not self.steps and not any(self.weights.values()):
+            raise ValueError("has neither steps nor weights above 0, so it would do nothing")
+        if self.mode is Mode.DIRECT and self.clients != 1:
+            raise ValueError(f"mode direct has exactly one client, not {self.clients}")
+        return self
+
+    def _check_recorded(self, recorded: Recording) -> None:
+        if self.steps or any(self.weights.values()):
+            raise ValueError("has a recording, so it can have no steps and no weights")
+        if recorded.clients > self.clients:
+            raise ValueError(f"has {self.clients} client(s), and a recording of {recorded.clients}")
+        if problems := recorded.problems():
+            raise ValueError("; ".join(problems[:5]))
+
+    @property
+    def is_random(self) -> bool:
+        """Whether anything is drawn at random after the steps."""
+        return any(self.weights.values())
+
+    @property
+    def random_seconds(self) -> float | None:
+        """How long random actions go on; None if their number bounds them."""
+        if self.duration_seconds is None and self.actions is None:
+            return DURATION_SECONDS_DEFAULT
+        return self.duration_seconds
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that names no action, with the nearest ones that do. Raises ValueError."""
+    if key not in ACTIONS:
+        near = difflib.get_close_matches(key, ACTIONS, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"no action is called {key!r}; {hint}known are: {', '.join(ACTIONS)}")
+
+
+def parse_scenario(text: str, file_name: str) -> Scenario:
+    """The scenario in a TOML text. Raises ConfigError with every problem at once, each with its line."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file_name}: not valid TOML: {error}") from error
+    document.setdefault("name", file_name.rpartition("/")[2].removesuffix(".toml") or "scenario")
+    scenario, problems = build_scenario(document)
+    if scenario is None:
+        lines = sorted({(_line_of(text, place), named(place, words)) for place, words in problems})
+        raise ConfigError(*(f"{file_name}:{line}: {words}" for line, words in lines))
+    return scenario
+
+
+def build_scenario(document: dict[str, Any]) -> tuple[Scenario | None, list[tuple[Place, str]]]:
+    """The scenario that a document describes, or all that is wrong with it, each with its place."""
+    problems: list[tuple[Place, str]] = []
+    scenario = None
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as error:
+        problems.extend(problems_of(error, Scenario))
+    problems.extend(_option_problems(document))
+    return (None if problems else scenario), problems
+
+
+def read_option(key: str, name: str, text: str) -> str | list[str]:
+    """The value of an action's option as it is typed on a command line, where commas separate the entries of a list."""
+    field = ACTIONS[key].model_fields.get(name) if key in ACTIONS else None
+    if field is None or get_origin(field.annotation) not in _LISTS:
+        return text
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _option_problems(document: dict[str, Any]) -> list[tuple[Place, str]]:
+    """What is wrong with the keys and options of actions, which only the table of actions can tell."""
+    problems: list[tuple[Place, str]] = []
+    weights = document.get("weights", {})
+    for key in weights if isinstance(weights, dict) else ():
+        problems.extend(_action_problems(key, {}, ("weights",), ("weights", key)))
+    steps = document.get("steps", [])
+    for index, step in enumerate(steps if isinstance(steps, list) else []):
+        if isinstance(step, dict) and isinstance(step.get("action"), str):
+            options = {name: value for name, value in step.items() if name not in ScenarioStep.model_fields}
+            key_place, is_alone = ("steps", index, "action"), step.get("alone") is True
+            problems.extend(_action_problems(step["action"], options, ("steps", index), key_place, is_alone=is_alone))
+    table = document.get("options", {})
+    for key, options in table.items() if isinstance(table, dict) else ():
+        if isinstance(options, dict):
+            problems.extend(_action_problems(key, options, ("options", key), ("options", key)))
+    return problems
+
+
+def _action_problems(
+    key: str, options: dict[str, Any], place: Place, key_place: Place, *, is_alone: bool = False
+) -> list[tuple[Place, str]]:
+    try:
+        check_key(key)
+    except ValueError as error:
+        return [(key_place, str(error))]
+    try:
+        action = ACTIONS[key](**options)
+    except ValidationError as error:
+        known = ", ".join(ACTIONS[key].model_fields) or "none"
+        return [
+            ((*place, *where), f"{words} (options of {key}: {known})" if words.startswith("unknown") else words)
+            for where, words in problems_of(error, ACTIONS[key])
+        ]
+    return _exclusive_problems(action, place, key_place) if action.is_exclusive and not is_alone else []
+
+
+def _exclusive_problems(action: Action, place: Place, key_place: Place) -> list[tuple[Place, str]]:
+    """An action that needs the others to wait stands where they don't: an option has made it such, or its nature."""
+    if ACTIONS[action.key]().is_exclusive:
+        return [(key_place, f"{action.key} is possible only in a step with alone = true")]
+    words = "none destroys what is being written meanwhile, so it is possible only in a step with alone = true"
+    return [((*place, "safety"), words)]
+
+
+def _line_of(text: str, place: Place) -> int:
+    """The line on which the value at `place` stands, or the nearest thing above it that has a line."""
+    lines = text.splitlines()
+    names = [part for part in place if isinstance(part, str)]
+    index = next((part for part in place if isinstance(part, int)), 0)
+    start, end = 0, len(lines)
+    header = _header_line(lines, names, index)
+    if header is not None:
+        start, names = header + 1, names[1:] if len(names) > 1 else []
+        end = next((at for at in range(start, len(lines)) if lines[at].lstrip().startswith("[")), len(lines))
+    for name in reversed(names):
+        key = re.compile(rf"""\s*(?:[\w-]+\.)*["']?{re.escape(name)}["']?\s*[.=]""")
+        for at in range(start, end):
+            if key.match(lines[at]):
+                return at + 1
+    return start if header is not None else 1
+
+
+def _header_line(lines: Sequence[str], names: Sequence[str], index: int) -> int | None:
+    """The line of the table `[a.b]`, `[a]`, or of the `index`-th `[[a]]`, in which the names stand."""
+    if not names:
+        return None
+    for depth in (2, 1):
+        name = r"\s*\.\s*".join(rf"""["']?{re.escape(part)}["']?""" for part in names[:depth])
+        if len(names) < depth:
+            continue
+        table = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\s*{name}\s*\]", line)]
+        if table:
+            return table[0]
+        array = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
+        if len(array) > index:
+            return array[index]
+    return None
+
+
+def shipped(name: str) -> Scenario:
+    """The shipped scenario of that name. Raises ConfigError with the nearest name."""
+    for scenario in SHIPPED:
+        if scenario.name == name:
+            return scenario
+    names = [scenario.name for scenario in SHIPPED]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(f"no scenario is called {name!r}; {hint}known are: {', '.join(names)}")
+
+
+_MiB = 1 << 20
+
+
+def _fixed(name: str, description: str, write: dict[str, Any]) -> Scenario:
+    """The original's fixed sequence; the first three steps act only where an earlier run left something."""
+    steps = (
+        {"action": "restore-into-data-directory"},
+        {"action": "delete-random-subdirectory"},
+        {"action": "delete-files", "percent": 50},
+        {"action": "write-random-files", "odd_percent": 0, "duplicate_percent": 0, **write},
+        {"action": "snapshot-root"},
+        {"action": "restore-snapshot"},
+    )
+    return Scenario.model_validate({"name": name, "description": description, "clients": 4, "steps": steps})
+
+
+_RANDOM_OPTIONS = {
+    "write-random-files": {
+        "count": "1..100",
+        "size_bytes": f"0..{64 * _MiB}",
+        "total_bytes_max": 512 * _MiB,
+        "depth": "0..3",
+        "small_first": True,
+    },
+    # Few enough that a short run comes to it.
+    "expire": {"keep_latest": 2},
+    "run-gc": {"kind": "random"},
+}
+
+_COLLECT_ALONE = {"action": "run-gc", "kind": "full", "safety": "none", "alone": True}
+
+_SPACE_ROUND: tuple[dict[str, Any], ...] = (
+    {
+        "action": "write-random-files",
+        "count": 20,
+        "size_bytes": "16384..131072",
+        "size_distribution": "uniform",
+        "links": False,  # 0.19.0 does not count them (#4421), and this is not what is looked for here.
+    },
+    {"action": "snapshot-root"},
+)
+
+SHIPPED: tuple[Scenario, ...] = (
+    Scenario.model_validate(
+        {
+            "name": "randomized",
+            "description": "Four clients do random actions: write, change, snapshot, restore, delete.",
+            "duration": "60s",
+            "weights": {
+                "snapshot-root": 20,
+                "restore-random-snapshot": 20,
+                "delete-random-snapshot": 10,
+                "write-random-files": 20,
+                "delete-random-subdirectory": 10,
+                "delete-files": 10,
+                "modify-files": 10,
+                "change-metadata": 5,
+                "list-snapshots": 5,
+                "restore-subpath": 3,
+                "snapshot-subpath": 3,
+                "restore-into-data-directory": 2,
+                "expire": 1,
+                "run-gc": 1,
+                "verify-repository": 1,
+            },
+            "options": _RANDOM_OPTIONS,
+            "data_bytes_max": 512 * _MiB,
+        }
+    ),
+    _fixed(
+        "many-small-files",
+        "Four clients write 10,000 files of 4 KiB each into one directory, snapshot and restore.",
+        {"count": 10_000, "size_bytes": 4096, "depth": 1},
+    ),
+    _fixed(
+        "one-large-file",
+        "Four clients write one file of 40 MiB each, snapshot and restore.",
+        {"count": 1, "size_bytes": 40 * _MiB, "depth": 1},
+    ),
+    _fixed(
+        "many-small-files-across-directory-tree",
+        "Four clients write 1,000 files of 4 KiB each, 10 at a time, over a tree 15 deep, snapshot and restore.",
+        {"count": 10, "size_bytes": 4096, "depth": "0..15", "repeat": 100},
+    ),
+    Scenario.model_validate(
+        {
+            "name": "maintenance",
+            "description": "Four clients write, snapshot and delete while garbage is collected beside them.",
+            "steps": (
+                {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
+                {"action": "snapshot-root"},
+                {"action": "delete-files"},
+                {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
+                {"action": "snapshot-root"},
+                {"action": "delete-random-snapshot"},
+                {"action": "run-gc"},
+                {"action": "restore-random-snapshot"},
+                {"action": "modify-files"},
+                {"action": "snapshot-root"},
+                {"action": "run-gc"},
+                {"action": "restore-random-snapshot"},
+                {"action": "list-snapshots"},
+            ),
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "space",
+            "description": "Four clients write and delete; collecting garbage must give the room back.",
+            "steps": (
+                *_SPACE_ROUND,
+                _COLLECT_ALONE,
+                {"action": "mark-storage", "alone": True},
+                *_SPACE_ROUND * 4,
+                {"action": "delete-snapshots", "keep": "oldest", "keep_count": 1},
+                # The tree, too, is again what it was at the mark; what is written from now on is little.
+                {"action": "restore-into-data-directory"},
+                # The first collection packs garbage together with what is not; a later one, not within a second, marks
+                # it for good; and that pack is looked at again when there is another one to join it with. 4.3 MB at the
+                # mark, 23.1 before the first, 23.1 after it, 21.2 after the second, 4.4 after the last (measured,
+                # 0.23.1).
+                _COLLECT_ALONE,
+                {"action": "verify-repository"},
+                {"action": "restore-random-snapshot"},
+                {"action": "list-snapshots"},
+                {**_COLLECT_ALONE, "repeat": 5},
+                {"action": "write-random-files", "count": 1, "size_bytes": 4096, "odd_percent": 0},
+                {"action": "snapshot-root"},
+                _COLLECT_ALONE,
+                {"action": "check-storage", "alone": True},
+                {"action": "restore-random-snapshot"},
+            ),
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "upgrade",
+            "description": "Three versions, one after the other, on a repository that begins in the oldest format.",
+            "duration": "90s",
+            "versions": ("0.19.0", "0.22.3", "0.23.1"),
+            "repository_format": "oldest",
+            # 0.19.0 counts no links but those in the root of a snapshot (#4421), so there are none elsewhere.
+            "steps": (
+                {
+                    "action": "write-random-files",
+                    "count": 20,
+                    "size_bytes": "0..65536",
+                    "depth": 0,
+                    "odd_percent": 60,
+                },
+            ),
+            "weights": {
+                "snapshot-root": 20,
+                "restore-random-snapshot": 10,
+                "delete-random-snapshot": 5,
+                "write-random-files": 20,
+                "delete-files": 5,
+                "modify-files": 10,
+                "list-snapshots": 5,
+                "restore-subpath": 3,
+                "restore-into-data-directory": 2,
+                "run-gc": 1,
+                "verify-repository": 1,
+            },
+            "options": {"write-random-files": {"count": "1..30", "size_bytes": f"0..{4 * _MiB}", "links": False}},
+            "data_bytes_max": 128 * _MiB,
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "delete-random-snapshot",
+            "description": "One client takes snapshots, deletes one at random, and restores what is left.",
+            "clients": 1,
+            "steps": (
+                {"action": "write-random-files", "count": 10, "size_bytes": "0..1048576"},
+                {"action": "snapshot-root"},
+                {"action": "modify-files"},
+                {"action": "snapshot-root"},
+                {"action": "delete-random-snapshot"},
+                {"action": "list-snapshots"},
+                {"action": "restore-random-snapshot"},
+            ),
+        }
+    ),
+)
+"""The scenarios that come with snapstorm, the default first."""

@@ -1,0 +1,171 @@
+"""Known bugs of several at work at once: a server's open files, and manifests that two compact at the same time."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+
+import anyio
+
+from snapstorm.errors import HarnessError, OperationFailed, OperationPartial
+from snapstorm.model.abilities import InProcess
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
+from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia.command import Actor
+from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
+from snapstorm.targets.kopia.known_bugs.known_bug import MEASURED, BrokenGuarantee, KnownBug
+from snapstorm.targets.kopia.side_by_side import side_by_side
+from snapstorm.targets.kopia.target import KopiaTarget
+
+_CLIENTS = 3
+_SNAPSHOTS_EACH = 24
+_UPLOADER = "client-1@known-bug"
+_UPLOADS_MAX = 40
+"""Each fails about every second time (measured)."""
+_SIZE_OF_TWO_PARTS = (1 << 20) + 1000
+_OPEN_FILES_GROWTH_MAX = 64
+"""As every run judges it. A healthy server stays at 10."""
+
+_COMPACTED_AT = 16
+"""So many manifest contents, and whoever reads them replaces them by one (0.19.0 to 0.23.1)."""
+_ROUNDS = 2
+_SETTLE_SECONDS = 0.3
+
+
+async def _upload_in_parts_through_a_server(bench: Bench) -> BrokenGuarantee | None:
+    place = TargetPlace(
+        testbed="known-bug",
+        directory=bench.directory / "bed",
+        secrets=FileSecretStore(bench.directory / "secrets"),
+        parameters={"parallel-upload-above-mib": "1"},
+    )
+    async with KopiaTarget([bench.program], bench.runner).serve(place) as server:
+        await server.add_clients([_UPLOADER])
+        client = server.client(_UPLOADER)
+        await client.connect()
+        for number in range(_UPLOADS_MAX):
+            tree = await bench.write_tree(f"source-{number}", count=1, size_bytes=_SIZE_OF_TWO_PARTS)
+            try:
+                await client.create_snapshot(tree.directory, str(number))
+            except OperationPartial as error:
+                return BrokenGuarantee(Guarantee.AVAILABLE, f"snapshot {number + 1} of one file of two parts: {error}")
+    return None
+
+
+async def _take_many_through_a_server(bench: Bench) -> BrokenGuarantee | None:
+    place = TargetPlace(
+        testbed="known-bug", directory=bench.directory / "bed", secrets=FileSecretStore(bench.directory / "secrets")
+    )
+    tree = await bench.write_tree("source", count=1, size_bytes=1000)
+    names = [f"client-{number}@known-bug" for number in range(1, _CLIENTS + 1)]
+    async with KopiaTarget([bench.program], bench.runner).serve(place) as server:
+        assert isinstance(server, InProcess)
+        await server.add_clients(names)
+        clients = [server.client(name) for name in names]
+        await side_by_side(*(client.connect for client in clients))
+        pid = server.server_pid
+        before = len(os.listdir(f"/proc/{pid}/fd"))
+
+        async def take(client: ClientSnapshotter) -> None:
+            for number in range(_SNAPSHOTS_EACH):
+                await client.create_snapshot(tree.directory, str(number))
+
+        await side_by_side(*(functools.partial(take, client) for client in clients))
+        after = len(os.listdir(f"/proc/{pid}/fd"))
+    if after - before <= _OPEN_FILES_GROWTH_MAX:
+        return None
+    return BrokenGuarantee(
+        Guarantee.NO_LEAK,
+        f"the server holds {after} open files when nobody works, {before} before {_CLIENTS * _SNAPSHOTS_EACH} "
+        "snapshots of clients",
+    )
+
+
+async def _compact_beside_a_deletion(bench: Bench) -> BrokenGuarantee | None:
+    """The 16th manifest content makes its writer replace all 16; before it has, a snapshot is deleted, and the others
+    compact as well, which drops the mark of the deletion."""
+    first = await bench.create_repository()
+    slow = await bench.connect("slow")
+    tree = await bench.write_tree("source", count=1, size_bytes=1000)
+    # A write a second, so that it is stopped in the midst, and not before or after.
+    await bench.ask(slow, "repository", "throttle", "set", "--write-requests-per-second=1")
+    for _ in range(_ROUNDS):
+        doomed = await bench.take_snapshot(first, tree.directory)
+        await _compact_around_deletion(bench, first, slow, doomed)
+        if doomed in await _listed(bench, first):
+            return BrokenGuarantee(
+                Guarantee.DELETED_STAYS_GONE,
+                f"snapshot {doomed} is listed again: its deletion was acknowledged, and it was listed no more, until a "
+                "`policy set` that had been suspended meanwhile went on",
+            )
+    return None
+
+
+async def _compact_around_deletion(bench: Bench, first: Actor, slow: Actor, doomed: str) -> None:
+    await _fill_up(bench, first)
+    before = meanwhile = bench.blob_ids("x")
+
+    async def delete(send: Signal) -> None:
+        nonlocal meanwhile
+        await until(lambda: bench.blob_ids("x") != before, "the 16th was written")
+        await anyio.sleep(_SETTLE_SECONDS)
+        stop(send)
+        answers.check(await bench.kopia.delete_snapshot(first, doomed), "snapshot delete", OperationFailed)
+        if doomed in await _listed(bench, first):
+            raise HarnessError("the deletion had no effect, not even at first")
+        await _fill_up(bench, first)
+        await _write_manifest(bench, first)
+        meanwhile = bench.blob_ids("x")
+        send(signal.SIGCONT)
+
+    answers.check(await bench.beside(lambda: _write_manifest(bench, slow), delete), "policy set", OperationFailed)
+    if bench.blob_ids("x") == meanwhile:
+        raise HarnessError("`policy set` was not suspended in the midst of its work")
+
+
+async def _fill_up(bench: Bench, actor: Actor) -> None:
+    """Write manifests until the next one is that at which all are compacted."""
+    while len((await bench.ask(actor, "content", "list", "--prefix=m")).stdout.splitlines()) < _COMPACTED_AT - 1:
+        await _write_manifest(bench, actor)
+
+
+async def _write_manifest(bench: Bench, actor: Actor) -> CompletedCommand:
+    return await bench.ask(actor, "policy", "set", "/anywhere", f"--keep-latest={next(bench.numbers) + 1}")
+
+
+async def _listed(bench: Bench, actor: Actor) -> set[str]:
+    return {entry.id for entry in answers.read_listing(await bench.kopia.list_snapshots(actor))}
+
+
+BUGS = (
+    KnownBug(
+        key="4866",
+        title="a server's open files grow with every snapshot",
+        provoked=f"{_CLIENTS} clients take {_SNAPSHOTS_EACH} snapshots each through one server.",
+        guarantee=Guarantee.NO_LEAK,
+        bad=frozenset({"0.19.0"}),
+        provoke=_take_many_through_a_server,
+    ),
+    KnownBug(
+        key="parallel-upload",
+        title="files uploaded in parts through a server are left out",
+        provoked=f"A client with --parallel-upload-above-size-mib=1 takes up to {_UPLOADS_MAX} snapshots of one file "
+        "that is uploaded in two parts.",
+        guarantee=Guarantee.AVAILABLE,
+        bad=frozenset(MEASURED),
+        provoke=_upload_in_parts_through_a_server,
+    ),
+    KnownBug(
+        key="deleted-comes-back",
+        title="an acknowledged deletion is undone by a compaction of manifests",
+        provoked="`policy set` is suspended while it replaces 16 manifest contents by one; meanwhile a snapshot is "
+        "deleted and 16 more manifests are written; then it goes on.",
+        guarantee=Guarantee.DELETED_STAYS_GONE,
+        bad=frozenset(MEASURED),
+        provoke=_compact_beside_a_deletion,
+    ),
+)

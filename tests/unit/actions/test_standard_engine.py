@@ -1,0 +1,114 @@
+"""The engine drives one plain writer and snapshotter as it drives the multi-client pair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from snapstorm.actions.engine import Engine
+from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.errors import HarnessError
+from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.guarantees.checker import Checker
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.actions import DeleteSnapshot, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.events import ignore
+from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.protocols import Mode, TargetPlace
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.targets.memory import MemoryTarget
+from snapstorm.testbed.context import Run
+from snapstorm.testbed.identity import acting_as
+
+CLIENT = "client-1@snapstorm"
+
+
+def make_run(scratch: Path, mode: Mode) -> Run:
+    ledger = Ledger.open(scratch / "ledger.sqlite3")
+    target = MemoryTarget()
+    return Run(
+        number=ledger.begin_run(seed=1, began_utc="", scenario="", target=""),
+        seed=1,
+        ledger=ledger,
+        place=TargetPlace("bed", scratch, FileSecretStore(scratch / "secrets.toml"), mode),
+        workdir=scratch / "clients",
+        directory=scratch / "runs",
+        capabilities=target.capabilities,
+        target_versions="memory",
+        clock=Clock(),
+        listener=ignore,
+    )
+
+
+@pytest.mark.anyio
+async def test_the_standard_test_needs_no_multi_client_parts(scratch: Path) -> None:
+    """One plain FileWriter and one plain Snapshotter, directly on a repository: write, snapshot, restore, delete."""
+    run = make_run(scratch, Mode.DIRECT)
+    async with MemoryTarget().serve(run.place) as server:
+        writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
+        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run))
+        with acting_as(CLIENT):
+            await engine.execute(WriteRandomFiles(count=5))
+            taken = await engine.execute(SnapshotRoot())
+            assert isinstance(taken, Ok)
+            restored = await engine.execute(RestoreSnapshot(id=taken.value.id))
+            assert isinstance(restored, Ok)
+            assert restored.value.is_equal
+            assert isinstance(await engine.execute(DeleteSnapshot(id=taken.value.id)), Ok)
+            assert isinstance(await engine.execute(RestoreSnapshot(id=taken.value.id)), NoOp)
+    run.ledger.close()
+    assert run.tally.restores_verified == 1
+    assert run.tally.violations == []
+
+
+@pytest.mark.anyio
+async def test_outside_a_clients_block_the_pair_is_a_clear_error(scratch: Path) -> None:
+    """Using the multi-client pair with no client acting says what to do."""
+    run = make_run(scratch, Mode.SERVER)
+    async with MemoryTarget().serve(run.place) as server:
+
+        async def make(client: str) -> TreeFileWriter:
+            return TreeFileWriter(data_directory=scratch / client / "data", capabilities=run.capabilities)
+
+        writer, snapshotter = MultiClientFileWriter(make), MultiClientSnapshotter(server)
+        await writer.add_client(CLIENT)
+        await snapshotter.add_clients([CLIENT])
+        engine = Engine(run=run, writer=writer, snapshotter=snapshotter, server=server, checker=Checker(run))
+        with pytest.raises(HarnessError, match="no client is acting"):
+            await engine.execute(SnapshotRoot())
+        with acting_as(CLIENT):
+            assert isinstance(await engine.execute(SnapshotRoot()), Ok)
+        with acting_as("client-9@snapstorm"), pytest.raises(HarnessError, match="not added"):
+            await engine.execute(SnapshotRoot())
+    run.ledger.close()
+
+
+@pytest.mark.anyio
+async def test_each_client_has_a_tree_and_draws_of_its_own(scratch: Path) -> None:
+    """Two clients that do the same get different bytes, and a client's draws do not depend on the other's steps."""
+    trees = []
+    for order in (["a@s", "b@s"], ["b@s", "a@s"]):
+        place = scratch / order[0]
+        place.mkdir()
+        run = make_run(place, Mode.SERVER)
+        async with MemoryTarget().serve(run.place) as server:
+
+            async def make(client: str, place: Path = place, run: Run = run) -> TreeFileWriter:
+                return TreeFileWriter(data_directory=place / client / "data", capabilities=run.capabilities)
+
+            writer, snapshotter = MultiClientFileWriter(make), MultiClientSnapshotter(server)
+            await snapshotter.add_clients(order)
+            for client in order:
+                await writer.add_client(client)
+            engine = Engine(run=run, writer=writer, snapshotter=snapshotter, server=server, checker=Checker(run))
+            found = {}
+            for client in order:
+                with acting_as(client):
+                    await engine.execute(WriteRandomFiles(count=8, odd_percent=0))
+                    found[client] = {entry.path: entry.digest for entry in (await writer.scan()).entries}
+        run.ledger.close()
+        trees.append(found)
+    assert trees[0] == trees[1]
+    assert trees[0]["a@s"] != trees[0]["b@s"]

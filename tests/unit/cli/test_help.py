@@ -1,0 +1,69 @@
+"""Help: every command is described where they are listed, and teaches by its own page."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from snapstorm.__main__ import main
+from snapstorm.cli.main import app
+
+COMMANDS = [name for name in app if not name.startswith("-")]
+
+
+def help_page(*tokens: str) -> str:
+    """The page, on lines that are not wrapped."""
+    shown = io.StringIO()
+    app.help_print(list(tokens), console=Console(file=shown, width=1000, color_system=None))
+    return shown.getvalue()
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr("snapstorm.cli.main.end", _Ended.raise_)
+    monkeypatch.setattr("snapstorm.__main__.open_streams", lambda: None)
+    return monkeypatch
+
+
+class _Ended(Exception):
+    """In place of the end of the process."""
+
+    @classmethod
+    def raise_(cls, status: int) -> None:
+        raise cls(status)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["nothing", "--help", "-h"])
+def test_every_command_is_described_in_the_list(
+    arguments: list[str], typed: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the first sentence of its own description, also where it is loaded only when it is used."""
+    typed.setattr(sys, "argv", ["snapstorm", *arguments])
+    typed.setenv("COLUMNS", "1000")
+    with pytest.raises(_Ended) as ended:
+        main()
+    assert ended.value.args == (0,)
+    lines = capsys.readouterr().out.splitlines()
+    for name in COMMANDS:
+        described = inspect.cleandoc(app[name].help).partition("\n\n")[0].replace("\n", " ").replace("`", "")
+        (line,) = [line for line in lines if line.startswith(f"│ {name} ")]
+        assert described in line
+        assert len(described) > 20
+    assert len(COMMANDS) >= 18
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_of_each_command_holds_all_that_it_says_of_itself(name: str) -> None:
+    """Every paragraph before its parameters, and every parameter with a description."""
+    command = app[name].default_command
+    assert command is not None
+    text, _, parameters = inspect.cleandoc(command.__doc__ or "").partition("Parameters\n----------")
+    shown = " ".join(help_page(name).replace("`", "").split())
+    for paragraph in text.split("\n\n"):
+        assert " ".join(paragraph.replace("`", "").split()) in shown
+    described = [line for line in parameters.splitlines() if line.strip() and not line.startswith(" ")]
+    assert sorted(described) == sorted(inspect.signature(command).parameters)

@@ -1,0 +1,140 @@
+"""Who was removed must stay out, and who was not must still get in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import anyio
+import pytest
+
+from snapstorm.errors import AccessDenied, HarnessError, OperationUnknown, TargetError
+from snapstorm.guarantees import access_checks as locks
+from snapstorm.guarantees.access_checks import must_be_refused
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.verdict import Tally, Verdict
+from snapstorm.model.work import WorkKind
+from snapstorm.run.harness import HarnessOptions, open_harness
+from snapstorm.run.result import RunResult
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.targets.memory.target import MemoryServer
+
+SCENARIO = Scenario.model_validate(
+    {"name": "locks", "clients": 3, "steps": [{"action": "write-random-files"}, {"action": "snapshot-root"}]}
+)
+
+
+def run_once(testbed: Path) -> RunResult:
+    async def body() -> RunResult:
+        async with open_harness(HarnessOptions(testbed=testbed, target="memory", seed=1)) as harness:
+            await harness.run_scenario(SCENARIO)
+            await harness.finish()
+        return harness.result
+
+    return anyio.run(body)
+
+
+def test_who_must_be_refused_is_counted(scratch: Path) -> None:
+    """An honest run passes, having tried both locks once."""
+    result = run_once(scratch / "testbed")
+    assert result.verdict is Verdict.PASS
+    assert result.tally.refused == {WorkKind.WRONG_PASSWORD: 1, WorkKind.REMOVED_CLIENT: 1}
+
+
+def test_a_removal_that_shuts_others_out_is_reported(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One client is removed, and with it all are: those who stay are not served, which breaks `available`."""
+
+    async def remove_all(self: MemoryServer, client: str) -> None:
+        self.store.set_users(frozenset())
+
+    monkeypatch.setattr(MemoryServer, "remove_client", remove_all)
+    result = run_once(scratch / "testbed")
+    assert [violation.guarantee for violation in result.tally.violations] == [Guarantee.AVAILABLE]
+
+
+@pytest.mark.parametrize("connects", [True, False])
+def test_an_answer_that_is_no_refusal_is_never_a_pass(
+    connects: bool, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who tries to get in finds the target broken, each time: nobody knows whether they would be refused."""
+
+    async def breaks(*arguments: object, **options: object) -> None:
+        if options["connects"] == connects:
+            raise OperationUnknown("the answer made no sense")
+        raise AccessDenied("no")
+
+    monkeypatch.setattr(locks, "_get_in", breaks)
+    result = run_once(scratch / "testbed")
+    who = WorkKind.WRONG_PASSWORD if connects else WorkKind.REMOVED_CLIENT
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.reason.startswith(f"whether {who} is refused could not be judged")
+    assert f"whether {who} is refused could not be judged: the answer made no sense" in result.tally.notes
+
+
+class Door:
+    """Answers who tries to get in, one answer after the other."""
+
+    def __init__(self, answers: Sequence[TargetError | None]) -> None:
+        self.answers = list(answers)
+
+    async def list_snapshots(self) -> Sequence[object]:
+        answer = self.answers.pop(0)
+        if answer is not None:
+            raise answer
+        return []
+
+
+BROKEN, DENIED = OperationUnknown("broken"), AccessDenied("no")
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_excused", "outcome"),
+    [
+        ([DENIED], False, "refused"),
+        ([BROKEN, DENIED], False, "refused"),
+        ([BROKEN, BROKEN], False, "unjudged"),
+        ([BROKEN], True, "noted"),
+        ([None], False, "let in"),
+        ([BROKEN, None], False, "let in"),
+    ],
+)
+def test_another_error_is_tried_again_unless_a_fault_excuses_it(
+    answers: Sequence[TargetError | None], is_excused: bool, outcome: str
+) -> None:
+    """Under a fault errors are expected, and a note is enough; without one the second one counts."""
+    reports: list[str] = []
+    run = _run(is_excused=is_excused)
+    checker: Any = SimpleNamespace(report=lambda guarantee, words, **_: reports.append(words))
+    door: Any = Door(answers)
+    anyio.run(lambda: must_be_refused(run, checker, door, "client-1", "a removed client", connects=False))
+    assert door.answers == []
+    assert run.tally.refused == ({"a removed client": 1} if outcome == "refused" else {})
+    assert run.tally.refusals_unjudged == (["a removed client"] if outcome == "unjudged" else [])
+    assert len(run.tally.notes) == (outcome in ("unjudged", "noted"))
+    assert len(reports) == (outcome == "let in")
+
+
+def test_the_machine_is_to_blame_for_its_own_failures() -> None:
+    """A full disk says nothing about who is refused, and ends the run."""
+
+    def is_full(error: TargetError) -> None:
+        raise HarnessError("the disk is full") from error
+
+    run, anything, door = _run(check_machine=is_full), SimpleNamespace(), Door([BROKEN])
+    checker: Any = anything
+    snapshotter: Any = door
+    with pytest.raises(HarnessError, match="the disk is full"):
+        anyio.run(lambda: must_be_refused(run, checker, snapshotter, "client-1", "a removed client", connects=False))
+
+
+def _run(*, is_excused: bool = False, check_machine: Any = lambda error: None) -> Any:
+    tally = Tally()
+    return SimpleNamespace(
+        tally=tally,
+        note=tally.notes.append,
+        now_seconds=lambda: 0.0,
+        check_machine=check_machine,
+        weather=SimpleNamespace(excuses=lambda client, since_seconds, error: is_excused),
+    )
