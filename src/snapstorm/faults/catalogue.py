@@ -1,77 +1,31 @@
-"""All faults, and how often each is drawn against the others: one table."""
+"""All faults: found in the modules of this package, and in those that other distributions bring."""
 
 from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 
+from snapstorm import faults as package
 from snapstorm.errors import ConfigError
-from snapstorm.faults.damaged_storage import (
-    FailingWrites,
-    FewOpenFiles,
-    FlipByte,
-    LoseBlob,
-    TruncateBlob,
-    UnfinishedFiles,
-)
-from snapstorm.faults.fault import Fault
-from snapstorm.faults.mounts import DiskFull, FailingStorage, ReadOnlyStorage, SlowStorage
-from snapstorm.faults.network import (
-    NetworkBandwidth,
-    NetworkBlackHole,
-    NetworkHalfOpen,
-    NetworkLatency,
-    NetworkReset,
-    Partition,
-)
-from snapstorm.faults.processes import (
-    DropClientCache,
-    KillClient,
-    KillMaintenance,
-    KillServer,
-    PauseClient,
-    PauseMaintenance,
-    PauseServer,
-    SlowServer,
-    TerminateClient,
-    TerminateServer,
-)
-from snapstorm.faults.withdrawn_rights import ChangePassword, NarrowRights, RemoveUser
+from snapstorm.faults.fault import Fault, FaultKind
+from snapstorm.runtime.extensions import load_extensions
 
-WEIGHTS: dict[type[Fault], int] = {
-    KillServer: 4,
-    TerminateServer: 2,
-    PauseServer: 2,
-    SlowServer: 2,
-    KillClient: 6,
-    TerminateClient: 3,
-    PauseClient: 2,
-    KillMaintenance: 4,
-    PauseMaintenance: 3,
-    DropClientCache: 2,
-    NetworkLatency: 1,
-    NetworkBandwidth: 1,
-    NetworkReset: 3,
-    NetworkHalfOpen: 2,
-    NetworkBlackHole: 2,
-    Partition: 2,
-    LoseBlob: 2,
-    FlipByte: 2,
-    TruncateBlob: 2,
-    UnfinishedFiles: 1,
-    FailingWrites: 3,
-    FewOpenFiles: 2,
-    ReadOnlyStorage: 2,
-    DiskFull: 4,
-    SlowStorage: 2,
-    FailingStorage: 3,
-    RemoveUser: 1,
-    ChangePassword: 1,
-    NarrowRights: 1,
-}
+EXTENSIONS = "snapstorm.faults"
+"""The entry-point group of modules or classes that define further faults."""
 
-FAULTS: dict[str, type[Fault]] = {fault.key: fault for fault in WEIGHTS}
-"""Every fault by its key, in the order in which they are listed to people."""
+
+def _all_by_key() -> dict[str, type[Fault]]:
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+    load_extensions(EXTENSIONS)
+    kinds = list(FaultKind)
+    return {fault.key: fault for fault in sorted(Fault.defined, key=lambda fault: kinds.index(fault.kind))}
+
+
+FAULTS: Mapping[str, type[Fault]] = _all_by_key()
+"""Every fault by its key, in the order in which they are listed to people: by kind."""
 
 ALL = "all"
 
@@ -91,7 +45,9 @@ def read_keys(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(keys))
 
 
-def weighted_deck(keys: Iterable[str], weights: Mapping[str, int]) -> list[str]:
-    """Each key as often as its weight says, here or else in the table: a deck to be shuffled and dealt, so that none
+def weighted_deck(
+    keys: Iterable[str], weights: Mapping[str, int], faults: Mapping[str, type[Fault]] = FAULTS
+) -> list[str]:
+    """Each key repeated by its weight in `weights`, or else by its own: a deck to be shuffled and dealt, so that none
     is left out for long."""
-    return [key for key in keys for _ in range(weights.get(key) or WEIGHTS[FAULTS[key]])]
+    return [key for key in keys for _ in range(weights.get(key) or faults[key].weight)]

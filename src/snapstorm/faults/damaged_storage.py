@@ -121,6 +121,7 @@ class LoseBlob(_DamagesBlob):
     """A file that holds what clients have backed up is missing."""
 
     key = "lose-blob"
+    weight = 2
 
     def damage(self, path: Path) -> None:
         path.unlink()
@@ -130,6 +131,7 @@ class FlipByte(_DamagesBlob):
     """One byte of a file that holds what clients have backed up is another one."""
 
     key = "flip-byte"
+    weight = 2
     _offset = 0
 
     def plan(self, blob: Blob) -> Mapping[str, Any]:
@@ -147,6 +149,7 @@ class TruncateBlob(_DamagesBlob):
     """A file that holds what clients have backed up ends too early."""
 
     key = "truncate-blob"
+    weight = 2
     _size_bytes = 0
 
     def plan(self, blob: Blob) -> Mapping[str, Any]:
@@ -232,6 +235,7 @@ class FailingWrites(_LimitsServer):
     """The server can't write files beyond some size: each longer write fails."""
 
     key = "failing-writes"
+    weight = 3
     resource_number = resource.RLIMIT_FSIZE
     hold_seconds = (1.0, 5.0)
 
@@ -243,6 +247,7 @@ class FewOpenFiles(_LimitsServer):
     """The server can open hardly any more files or connections."""
 
     key = "few-open-files"
+    weight = 2
     resource_number = resource.RLIMIT_NOFILE
     hold_seconds = (1.0, 5.0)
 

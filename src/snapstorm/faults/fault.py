@@ -82,11 +82,16 @@ class NothingToBreak(Exception):
 class Fault(ABC):
     """One kind of fault; an instance is one injury.
 
-    The docstring of each kind is the sentence that `snapstorm faults` prints.
+    A subclass with a `key` of its own is registered by being defined. Its docstring is the sentence that
+    `snapstorm faults` prints.
     """
 
+    defined: ClassVar[list[type[Fault]]] = []
+    """Every kind, in the order of definition."""
     key: ClassVar[str]
     kind: ClassVar[FaultKind]
+    weight: ClassVar[int] = 1
+    """How often it is drawn, against the others."""
     needs: ClassVar[str] = "nothing"
     """What it takes to inject it, for people."""
     hold_seconds: ClassVar[tuple[float, float]] = (0.5, 4.0)
@@ -99,6 +104,16 @@ class Fault(ABC):
     """What a killed run has left of it can be healed only once the server is there, before clients connect."""
     disturbs_process: ClassVar[bool] = False
     """What the server's process holds open afterwards says nothing about leaks."""
+
+    def __init_subclass__(cls) -> None:
+        """Register a kind. Raises TypeError for one that lacks something, or whose key is taken."""
+        super().__init_subclass__()
+        if "key" not in cls.__dict__:
+            return
+        missing = [name for name in ("kind", "__doc__") if not getattr(cls, name, None)]
+        if missing or cls.weight < 1 or any(cls.key == other.key for other in Fault.defined):
+            raise TypeError(f"the fault {cls.key!r} needs a key of its own, a kind, a docstring and a weight above 0")
+        Fault.defined.append(cls)
 
     def __init__(self, scene: Scene, draws: random.Random) -> None:
         self.scene = scene

@@ -62,6 +62,7 @@ class ReadOnlyStorage(_Mounts):
     """The repository can be read, and not written, for some seconds."""
 
     key = "read-only-storage"
+    weight = 2
 
     async def inject(self, record: Record) -> None:
         details = {"directory": str(self.directory)}
@@ -85,6 +86,7 @@ class DiskFull(_Mounts):
     """The repository's disk has only room for a little more, for some seconds."""
 
     key = "disk-full"
+    weight = 4
     needs = "root, loop devices, mkfs.ext4, and a repository in a directory"
 
     @classmethod
@@ -207,6 +209,7 @@ class SlowStorage(_TroubledDisk):
     """Each access to the repository's disk takes up to some tenths of a second (through FUSE)."""
 
     key = "slow-storage"
+    weight = 2
     hold_seconds = (3.0, 10.0)
     delays_seconds_max = (0.01, 0.05, 0.2, 0.5)
 
@@ -219,6 +222,7 @@ class FailingStorage(_TroubledDisk):
     """Some of the accesses to the repository's disk, or all, fail with an input/output error (through FUSE)."""
 
     key = "failing-storage"
+    weight = 3
     delays_seconds_max = (0.0, 0.01)
     failing_shares = (0.02, 0.2, 1.0)
 

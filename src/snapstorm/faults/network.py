@@ -81,6 +81,7 @@ class NetworkReset(_DisturbsNetwork):
     """All connections of some clients are reset."""
 
     key = "network-reset"
+    weight = 3
     hold_seconds = (0.0, 0.1)
 
     async def inject(self, record: Record) -> None:
@@ -94,6 +95,7 @@ class NetworkHalfOpen(_DisturbsNetwork):
     """The server loses its ends of some clients' connections; the clients are told only later."""
 
     key = "network-half-open"
+    weight = 2
     hold_seconds = (1.0, 6.0)
 
     async def inject(self, record: Record) -> None:
@@ -110,6 +112,7 @@ class NetworkBlackHole(_DisturbsNetwork):
     """Nothing gets through to the server or from it, and nobody is told."""
 
     key = "network-black-hole"
+    weight = 2
     hold_seconds = (1.0, 8.0)
 
     async def inject(self, record: Record) -> None:
@@ -122,6 +125,7 @@ class Partition(_DisturbsNetwork):
     """Some clients are cut off from the server for up to 25 seconds; the others are not."""
 
     key = "partition"
+    weight = 2
     hold_seconds = (5.0, 25.0)
 
     async def inject(self, record: Record) -> None:

@@ -84,6 +84,7 @@ class KillServer(_EndsServer):
     """The server is killed (KILL), and started again on the same address."""
 
     key = "kill-server"
+    weight = 4
     is_asked = False
 
 
@@ -91,6 +92,7 @@ class TerminateServer(_EndsServer):
     """The server is asked to end (TERM), and started again on the same address."""
 
     key = "terminate-server"
+    weight = 2
     is_asked = True
 
 
@@ -98,6 +100,7 @@ class PauseServer(Fault):
     """The server stands still (STOP) for some seconds, and goes on (CONT)."""
 
     key = "pause-server"
+    weight = 2
     kind = FaultKind.PROCESS
     needs = "a server process of our own"
     hold_seconds = (1.0, 8.0)
@@ -125,6 +128,7 @@ class SlowServer(PauseServer):
     """The server runs only a part of the time, many times a second, as on a slow machine or disk."""
 
     key = "slow-server"
+    weight = 2
     hold_seconds = (3.0, 10.0)
 
     async def hold(self, seconds: float) -> None:
@@ -184,6 +188,7 @@ class KillClient(_StrikesClient):
     """A client is killed (KILL) in the midst of a snapshot, a restore or a deletion."""
 
     key = "kill-client"
+    weight = 6
     number = signal.SIGKILL
     hold_seconds = (0.0, 0.2)
 
@@ -192,6 +197,7 @@ class TerminateClient(_StrikesClient):
     """A client is asked to end (TERM) in the midst of a snapshot, a restore or a deletion."""
 
     key = "terminate-client"
+    weight = 3
     number = signal.SIGTERM
     hold_seconds = (0.0, 0.2)
 
@@ -200,6 +206,7 @@ class PauseClient(_StrikesClient):
     """A client stands still (STOP) in the midst of its work for some seconds, and goes on (CONT)."""
 
     key = "pause-client"
+    weight = 2
     number = signal.SIGSTOP
     hold_seconds = (1.0, 8.0)
 
@@ -258,6 +265,7 @@ class KillMaintenance(_StrikesMaintenance):
     """A full collection of garbage is killed (KILL) in its midst."""
 
     key = "kill-maintenance"
+    weight = 4
     number = signal.SIGKILL
     hold_seconds = (0.0, 0.1)
 
@@ -266,6 +274,7 @@ class PauseMaintenance(_StrikesMaintenance):
     """A full collection of garbage stands still (STOP) in its midst while clients work, and goes on (CONT)."""
 
     key = "pause-maintenance"
+    weight = 3
     number = signal.SIGSTOP
     hold_seconds = (0.0, 0.1)
 
@@ -274,6 +283,7 @@ class DropClientCache(Fault):
     """A client's cache is deleted while the client works."""
 
     key = "drop-client-cache"
+    weight = 2
     kind = FaultKind.PROCESS
     needs = "clients with caches"
     hold_seconds = (0.0, 0.1)

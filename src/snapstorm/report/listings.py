@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from snapstorm.faults.catalogue import FAULTS, WEIGHTS
+from snapstorm.faults.catalogue import FAULTS
 from snapstorm.faults.fault import FaultKind
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import ACTIONS, Action, Span
@@ -44,7 +44,7 @@ def fault_lines(*, as_json: bool) -> Iterator[str]:
                 "description": _described(fault),
                 "kind": fault.kind.value,
                 "needs": fault.needs,
-                "weight": WEIGHTS[fault],
+                "weight": fault.weight,
                 "is_available": reasons[key] is None,
                 "reason": reasons[key],
             }

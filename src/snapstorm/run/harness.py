@@ -72,7 +72,7 @@ from snapstorm.run.set_up import (
     testbed_for,
     workdir_for,
 )
-from snapstorm.run.storm import Storm, blowing, split_by_possibility
+from snapstorm.run.storm import Storm, StormPlan, blowing, split_by_possibility
 from snapstorm.runtime.machine import own_usage
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
@@ -214,15 +214,14 @@ class Harness:
             control.faults = {key: reasons.get(key) for key in FAULTS}
         chosen = self._choose_faults(keys, reasons) if keys else []
         if available:
-            self._storm = Storm(
-                self._run,
-                scene,
+            plan = StormPlan(
                 chosen,
-                self._options.fault_pace,
-                self._options.fault_weights,
                 # All that is possible takes minutes, which whoever gives a shorter time does not want.
                 is_each_awaited=self._options.is_each_fault_awaited and ALL not in self._options.faults,
+                weights=self._options.fault_weights,
+                pace=self._options.fault_pace,
             )
+            self._storm = Storm(self._run, scene, plan)
 
     def _scene(self, processes: ProcessRunner, network_path: NetworkPath | None) -> Scene:
         is_routed = isinstance(self._server, Routed) and self._server.is_routed

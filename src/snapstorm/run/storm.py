@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -32,8 +33,6 @@ CALM_SECONDS = (0.5, 3.0)
 """Between two faults: drawn from this range."""
 TURNS_MAX = 3
 """A fault that was asked for and found nothing to break this many times is not waited for any longer."""
-HEAL_SECONDS_MAX = 120.0
-HEAL_AGAIN_SECONDS = 1.0
 
 HEALED = "healed"
 
@@ -46,26 +45,33 @@ def split_by_possibility(keys: Sequence[str], scene: Scene) -> tuple[list[str], 
     }
 
 
+@dataclass(frozen=True)
+class StormPlan:
+    """Which faults strike, and how."""
+
+    keys: Sequence[str]
+    """Those that strike by themselves; none if only somebody who watches may ask for them."""
+    is_each_awaited: bool
+    """Clients are to work until each of these has struck, and not only until one has."""
+    weights: Mapping[str, int] = field(default_factory=dict)
+    """In place of the faults' own."""
+    pace: float = 1.0
+    """So many times faster than by default."""
+    faults: Mapping[str, type[Fault]] = field(default_factory=lambda: FAULTS)
+    """All that there are."""
+    heal_seconds_max: float = 120.0
+    heal_again_seconds: float = 1.0
+    """Between two tries."""
+
+
 class Storm:
     """The faults of one run, one after the other."""
 
-    def __init__(
-        self,
-        run: Run,
-        scene: Scene,
-        keys: Sequence[str],
-        pace: float,
-        weights: Mapping[str, int],
-        *,
-        is_each_awaited: bool,
-    ) -> None:
-        """`is_each_awaited`: clients are to work until each of these faults has struck, and not only until one has."""
+    def __init__(self, run: Run, scene: Scene, plan: StormPlan) -> None:
         self._run = run
-        self._is_each_awaited = is_each_awaited
-        self._pace = pace
         self._scene = scene
-        self._keys = list(keys)
-        self._weights = weights
+        self._plan = plan
+        self._keys = list(plan.keys)
         self._struck = 0
         self._turns_left = dict.fromkeys(self._keys, TURNS_MAX)
         """Remaining tries of each fault that has not struck yet."""
@@ -73,18 +79,18 @@ class Storm:
     @property
     def is_awaited(self) -> bool:
         """Whether a fault for which clients are to work on has not struck yet, but still may."""
-        return bool(self._turns_left) and (self._is_each_awaited or not self._run.tally.faults)
+        return bool(self._turns_left) and (self._plan.is_each_awaited or not self._run.tally.faults)
 
     async def blow(self) -> None:
         """Inject and heal until cancelled. A fault that is active then heals first."""
         order = stream(self._run.seed, self._run.number, "storm")
         deck = self._shuffled(self._keys, order)
         while True:
-            calm_seconds = order.uniform(*CALM_SECONDS) / self._pace if self._keys else math.inf
+            calm_seconds = order.uniform(*CALM_SECONDS) / self._plan.pace if self._keys else math.inf
             while (asked := await self._run.control.next_fault(calm_seconds)) is not None:
                 await self._strike_asked(asked)
             if not deck:
-                deck = self._shuffled(weighted_deck(self._keys, self._weights), order)
+                deck = self._shuffled(weighted_deck(self._keys, self._plan.weights, self._plan.faults), order)
             key = deck.pop()
             outcome = await self._strike_next(key)
             self._count_turn(key, outcome)
@@ -130,14 +136,14 @@ class Storm:
         number = self._run.ledger.begin_fault(
             self._run.number, key, tick=self._run.ledger.next_tick(), began_seconds=self._run.now_seconds()
         )
-        fault = FAULTS[key](self._scene, draws)
+        fault = self._plan.faults[key](self._scene, draws)
         active = _Active(self._run, fault, number)
         outcome = "nothing: the storm was over before"
         try:
             try:
                 await fault.inject(active.begin)
                 await fault.judge()
-                await fault.hold(draws.uniform(*fault.hold_seconds) / self._pace)
+                await fault.hold(draws.uniform(*fault.hold_seconds) / self._plan.pace)
                 outcome = HEALED
             except NothingToBreak as error:
                 outcome = f"nothing: {error}"
@@ -153,14 +159,14 @@ class Storm:
 
     async def _heal(self, fault: Fault) -> None:
         """Heal, again and again if need be: what a fault has broken may also be in the way of its healing."""
-        deadline = anyio.current_time() + HEAL_SECONDS_MAX
+        deadline = anyio.current_time() + self._plan.heal_seconds_max
         while True:
             try:
                 await fault.heal()
             except TargetError as error:
                 if anyio.current_time() > deadline:
                     raise HarnessError(f"the fault {fault.key} could not be healed: {error}") from error
-                await anyio.sleep(HEAL_AGAIN_SECONDS)
+                await anyio.sleep(self._plan.heal_again_seconds)
             else:
                 return
 
@@ -208,13 +214,13 @@ async def blowing(storm: Storm | None, wait: Callable[[], Awaitable[None]] = at_
         yield
 
 
-def heal_what_is_left(ledger: Ledger, note: Callable[[str], None]) -> None:
+def heal_what_is_left(ledger: Ledger, note: Callable[[str], None], faults: Mapping[str, type[Fault]] = FAULTS) -> None:
     """Heal what a killed run has left broken, before anything else runs on the testbed. Raises HarnessError.
 
     What takes a server to heal is left for `heal_with_server`.
     """
     for left in ledger.open_faults():
-        fault = FAULTS.get(left.key)
+        fault = faults.get(left.key)
         if fault is None or not fault.heals_with_server:
             _close(ledger, left, fault.heal_left_over(left.details) if fault else None, note)
 

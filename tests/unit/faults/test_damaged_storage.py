@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from snapstorm.errors import ConfigError, OperationFailed
-from snapstorm.faults import catalogue, mounts
+from snapstorm.errors import OperationFailed
+from snapstorm.faults import mounts
 from snapstorm.faults.damaged_storage import FlipByte, LoseBlob, TruncateBlob, UnfinishedFiles
-from snapstorm.faults.fault import FaultKind, NothingToBreak
+from snapstorm.faults.fault import NothingToBreak
 from snapstorm.model.abilities import Blob
 
 pytestmark = pytest.mark.anyio
@@ -136,21 +136,3 @@ def test_what_was_written_over_a_full_disk_goes_below(tmp_path: Path) -> None:
     found = {str(path.relative_to(lower)): path.read_bytes() for path in lower.rglob("*") if path.is_file()}
     deleted = {} if os.geteuid() == 0 else {"a/deleted": b"x"}
     assert found == {"a/kept": b"1", "a/replaced": b"new", "b/c/new": b"2"} | deleted
-
-
-def test_every_fault_is_in_the_table_once_with_a_sentence() -> None:
-    """What `snapstorm faults` prints comes from there."""
-    assert len(catalogue.FAULTS) == len(catalogue.WEIGHTS)
-    assert {fault.kind for fault in catalogue.FAULTS.values()} == set(FaultKind)
-    for fault in catalogue.FAULTS.values():
-        assert (fault.__doc__ or "").strip().endswith(".")
-        assert fault.hold_seconds[0] <= fault.hold_seconds[1]
-
-
-def test_names_of_faults_are_read() -> None:
-    """Separated by commas, given several times, each once; or all."""
-    assert catalogue.read_keys(["kill-server, partition", "kill-server"]) == ("kill-server", "partition")
-    assert catalogue.read_keys(["partition", "all"]) == tuple(catalogue.FAULTS)
-    assert catalogue.read_keys([]) == ()
-    with pytest.raises(ConfigError, match="did you mean 'partition'"):
-        catalogue.read_keys(["partitoin"])

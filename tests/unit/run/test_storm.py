@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +17,13 @@ from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record
 from snapstorm.faults.weather import Weather
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.verdict import Tally
-from snapstorm.run import storm as storm_module
-from snapstorm.run.storm import TURNS_MAX, Storm, blowing, heal_what_is_left
+from snapstorm.run.storm import TURNS_MAX, Storm, StormPlan, blowing, heal_what_is_left
 from snapstorm.testbed.control import Control
 
 pytestmark = pytest.mark.anyio
 PACE = 500.0
+SCENE: Any = SimpleNamespace()
+"""No fault here looks at it."""
 
 
 class Recorded(Fault):
@@ -40,7 +42,12 @@ class Recorded(Fault):
 
 
 def kind_of(key: str, **methods: Any) -> type[Fault]:
-    return type(key, (Recorded,), {"key": key, **methods})
+    return type(key, (Recorded,), {"key": key, "__doc__": "For this test.", **methods})
+
+
+@pytest.fixture(autouse=True)
+def _no_fault_stays_defined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fault, "defined", list(Fault.defined))
 
 
 @pytest.fixture
@@ -51,15 +58,22 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened.close()
 
 
-def new_storm(
-    monkeypatch: pytest.MonkeyPatch, ledger: Ledger, kinds: list[type[Fault]], seed: int = 7
-) -> tuple[Storm, Any]:
+def plan_of(kinds: list[type[Fault]], **more: Any) -> StormPlan:
+    return StormPlan(
+        **{
+            "keys": [kind.key for kind in kinds],
+            "is_each_awaited": True,
+            "pace": PACE,
+            "faults": {kind.key: kind for kind in kinds},
+            "heal_seconds_max": GIVE_UP_SECONDS,
+            "heal_again_seconds": 0.01,
+            **more,
+        }
+    )
+
+
+def new_storm(ledger: Ledger, plan: StormPlan, seed: int = 7) -> tuple[Storm, Any]:
     Recorded.done.clear()
-    table = {kind.key: kind for kind in kinds}
-    monkeypatch.setattr(storm_module, "FAULTS", table)
-    monkeypatch.setattr(storm_module, "weighted_deck", lambda keys, weights: list(keys))
-    monkeypatch.setattr(storm_module, "HEAL_SECONDS_MAX", GIVE_UP_SECONDS)
-    monkeypatch.setattr(storm_module, "HEAL_AGAIN_SECONDS", 0.01)
     run: Any = SimpleNamespace(
         seed=seed,
         number=1,
@@ -71,8 +85,7 @@ def new_storm(
         control=Control(),
         note=lambda words: None,
     )
-    scene: Any = SimpleNamespace()
-    return Storm(run, scene, list(table), PACE, {}, is_each_awaited=True), run
+    return Storm(run, SCENE, plan), run
 
 
 async def blow_until(storm: Storm, holds: Callable[[], object]) -> None:
@@ -84,11 +97,12 @@ def has_injected(count: int) -> bool:
     return sum(words.startswith("inject") for words in Recorded.done) >= count
 
 
-async def test_each_fault_comes_once_before_any_comes_again(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_each_fault_comes_once_before_any_comes_again(ledger: Ledger) -> None:
     """In an order that the seed draws; each heals before the next."""
     orders = []
+    plan = plan_of([kind_of(key) for key in "abcdef"])
     for seed in (1, 1, 2, 3):
-        storm, run = new_storm(monkeypatch, ledger, [kind_of(key) for key in "abcdef"], seed)
+        storm, run = new_storm(ledger, plan, seed)
         await blow_until(storm, lambda: has_injected(9))
         injected = [words.split()[1] for words in Recorded.done if words.startswith("inject")]
         assert sorted(injected[:6]) == list("abcdef")
@@ -100,29 +114,29 @@ async def test_each_fault_comes_once_before_any_comes_again(monkeypatch: pytest.
     assert len({tuple(order) for order in orders}) > 1
 
 
-async def test_what_finds_nothing_to_break_counts_for_nothing(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_what_finds_nothing_to_break_counts_for_nothing(ledger: Ledger) -> None:
     """It is recorded as such, not healed, and no failure is excused by it."""
 
     async def inject(self: Fault, record: Record) -> None:
         raise NothingToBreak("nobody is there")
 
-    storm, run = new_storm(monkeypatch, ledger, [kind_of("idle", inject=inject)])
+    storm, run = new_storm(ledger, plan_of([kind_of("idle", inject=inject)]))
     await blow_until(storm, lambda: len(ledger.faults_of(1)) >= 2)
     assert run.tally.faults == {}
     assert {fault.outcome for fault in ledger.faults_of(1)} == {"nothing: nobody is there"}
     assert not run.weather.excuses("ada", 0.0, OperationUnknown("x"))
 
 
-async def test_a_fault_that_is_cut_off_heals_first(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_a_fault_that_is_cut_off_heals_first(ledger: Ledger) -> None:
     """The storm ends while it lasts: it is healed and recorded before anything goes on."""
-    storm, _ = new_storm(monkeypatch, ledger, [kind_of("long", hold_seconds=(1e6, 1e6))])
+    storm, _ = new_storm(ledger, plan_of([kind_of("long", hold_seconds=(1e6, 1e6))]))
     await blow_until(storm, lambda: has_injected(1))
     assert Recorded.done == ["inject long", "heal long"]
     assert [(fault.outcome, fault.details) for fault in ledger.faults_of(1)] == [("healed", {"what": "long"})]
     assert ledger.open_faults() == []
 
 
-async def test_healing_is_tried_again_and_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_healing_is_tried_again_and_given_up_in_the_end(ledger: Ledger) -> None:
     """What was broken may be in the way of its healing for a while; for ever is an error of ours."""
     tries = 0
 
@@ -132,15 +146,16 @@ async def test_healing_is_tried_again_and_given_up_in_the_end(monkeypatch: pytes
         if tries != 3:
             raise OperationUnknown("the server does not answer")
 
-    storm, _ = new_storm(monkeypatch, ledger, [kind_of("stubborn", heal=heal, hold_seconds=(1e6, 1e6))])
+    stubborn = kind_of("stubborn", heal=heal, hold_seconds=(1e6, 1e6))
+    storm, _ = new_storm(ledger, plan_of([stubborn]))
     await blow_until(storm, lambda: has_injected(1))
     assert tries == 3
-    monkeypatch.setattr(storm_module, "HEAL_SECONDS_MAX", 0.0)
+    impatient, _ = new_storm(ledger, plan_of([stubborn], heal_seconds_max=0.0))
     with pytest.raises(HarnessError, match="stubborn could not be healed"):
-        await blow_until(storm, lambda: has_injected(2))
+        await blow_until(impatient, lambda: has_injected(1))
 
 
-async def test_what_a_killed_run_left_is_healed_latest_first(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_what_a_killed_run_left_is_healed_latest_first(ledger: Ledger) -> None:
     """Each once; what is not known any more is only closed."""
     healed: list[str] = []
 
@@ -148,25 +163,24 @@ async def test_what_a_killed_run_left_is_healed_latest_first(monkeypatch: pytest
         healed.append(details["file"])
         return f"put {details['file']} back"
 
-    new_storm(monkeypatch, ledger, [kind_of("lost", heal_left_over=classmethod(heal_left_over))])
+    faults = {"lost": kind_of("lost", heal_left_over=classmethod(heal_left_over))}
     for file in ("first", "second"):
         number = ledger.begin_fault(1, "lost", tick=ledger.next_tick(), began_seconds=0.0)
         ledger.detail_fault(number, {"file": file})
     ledger.begin_fault(1, "of a newer snapstorm", tick=ledger.next_tick(), began_seconds=0.0)
     notes: list[str] = []
-    heal_what_is_left(ledger, notes.append)
+    heal_what_is_left(ledger, notes.append, faults)
     assert healed == ["second", "first"]
     assert notes[0] == "put second back, which the fault lost of the killed run 1 had left"
     assert ledger.open_faults() == []
-    heal_what_is_left(ledger, notes.append)
+    heal_what_is_left(ledger, notes.append, faults)
     assert len(notes) == 2
 
 
-async def test_what_somebody_asks_for_strikes_beside_the_storms_own(
-    monkeypatch: pytest.MonkeyPatch, ledger: Ledger
-) -> None:
-    storm, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
-    quiet = Storm(run, SimpleNamespace(), [], PACE, {}, is_each_awaited=True)  # type: ignore[arg-type]  # no fault here looks at it
+async def test_what_somebody_asks_for_strikes_beside_the_storms_own(ledger: Ledger) -> None:
+    plan = plan_of([kind_of("wanted")])
+    storm, run = new_storm(ledger, plan)
+    quiet = Storm(run, SCENE, replace(plan, keys=[]))
     run.control.watch(anyio.current_time, lambda words: None)
     run.control.faults = {"wanted": None}
     with run.control.working():
@@ -179,29 +193,28 @@ async def test_what_somebody_asks_for_strikes_beside_the_storms_own(
     assert asked_alone == 1
 
 
-async def test_an_injected_fault_that_finds_nothing_is_noted(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_an_injected_fault_that_finds_nothing_is_noted(ledger: Ledger) -> None:
     async def nothing(self: Fault, record: Record) -> None:
         raise NothingToBreak("nothing is there")
 
-    _, run = new_storm(monkeypatch, ledger, [kind_of("wanted", inject=nothing)])
+    quiet, run = new_storm(ledger, plan_of([kind_of("wanted", inject=nothing)], keys=[]))
     notes: list[str] = []
     run.note = notes.append
     run.control.watch(anyio.current_time, lambda words: None)
     run.control.faults = {"wanted": None}
-    quiet = Storm(run, SimpleNamespace(), [], PACE, {}, is_each_awaited=True)  # type: ignore[arg-type]  # no fault here looks at it
     with run.control.working():
         run.control.inject("wanted")
         await blow_until(quiet, lambda: notes)
     assert notes == ["the fault wanted that somebody asked for: nothing: nothing is there"]
 
 
-async def test_a_fault_is_awaited_until_it_has_struck(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_a_fault_is_awaited_until_it_has_struck(ledger: Ledger) -> None:
     """Or until it has found nothing to break a few times, which is said."""
 
     async def nothing(self: Fault, record: Record) -> None:
         raise NothingToBreak("nothing is there")
 
-    storm, run = new_storm(monkeypatch, ledger, [*map(kind_of, "abc"), kind_of("idle", inject=nothing)])
+    storm, run = new_storm(ledger, plan_of([*map(kind_of, "abc"), kind_of("idle", inject=nothing)]))
     notes: list[str] = []
     run.note = notes.append
     assert storm.is_awaited
@@ -212,15 +225,14 @@ async def test_a_fault_is_awaited_until_it_has_struck(monkeypatch: pytest.Monkey
     assert notes == ["the fault idle did not strike in 3 tries: nothing: nothing is there"]
 
 
-async def test_a_storm_for_those_who_watch_is_not_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
-    _, run = new_storm(monkeypatch, ledger, [kind_of("wanted")])
-    assert not Storm(run, SimpleNamespace(), [], PACE, {}, is_each_awaited=True).is_awaited  # type: ignore[arg-type]  # nothing looks at it
+async def test_a_storm_for_those_who_watch_is_not_awaited(ledger: Ledger) -> None:
+    quiet, _ = new_storm(ledger, plan_of([kind_of("wanted")], keys=[]))
+    assert not quiet.is_awaited
 
 
-async def test_of_all_faults_only_one_is_awaited(monkeypatch: pytest.MonkeyPatch, ledger: Ledger) -> None:
+async def test_of_all_faults_only_one_is_awaited(ledger: Ledger) -> None:
     """All that is possible takes minutes, which a short run does not have."""
-    _, run = new_storm(monkeypatch, ledger, [kind_of("wanted"), kind_of("other")])
-    storm = Storm(run, SimpleNamespace(), ["wanted", "other"], PACE, {}, is_each_awaited=False)  # type: ignore[arg-type]
+    storm, run = new_storm(ledger, plan_of([kind_of("wanted"), kind_of("other")], is_each_awaited=False))
     assert storm.is_awaited
     run.tally.count_fault("wanted")
     assert not storm.is_awaited
