@@ -24,6 +24,7 @@ from snapstorm.model.actions import Action, ListSnapshots, RestoreSnapshot, Snap
 from snapstorm.run.harness import HarnessOptions, open_harness
 
 ROOT = str(Path(snapstorm.__file__).parent)
+SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
 GOALS = {"kopia": (30, 130), "memory": (25, 110)}
 
 
@@ -36,7 +37,7 @@ def crossed(found: set[CodeType]) -> Iterator[None]:
         if event == "call" and code.co_filename.startswith(ROOT) and not code.co_name.startswith("<"):
             found.add(code)
 
-    threading.setprofile_all_threads(note) if hasattr(threading, "setprofile_all_threads") else threading.setprofile(note)
+    threading.setprofile(note)
     sys.setprofile(note)
     try:
         yield
@@ -48,8 +49,7 @@ def crossed(found: set[CodeType]) -> Iterator[None]:
 async def walk(target: str, program: Path | None) -> dict[str, set[CodeType]]:
     """By action: the functions that it crosses."""
     found: dict[str, set[CodeType]] = {}
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="snapstorm-walk-", dir=memory if memory.is_dir() else None) as scratch:
+    with tempfile.TemporaryDirectory(prefix="snapstorm-walk-", dir=SCRATCH) as scratch:
         options = HarnessOptions(
             testbed=Path(scratch) / "bed", target=target, kopias=(program,) if program else (), seed=1
         )
