@@ -28,27 +28,39 @@ SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None
 GOALS = {"kopia": (30, 130), "memory": (25, 110)}
 
 
-@contextmanager
-def crossed(found: set[CodeType]) -> Iterator[None]:
-    """Collect the functions of this package that are entered while the block lasts."""
+class Walk:
+    """Notes the functions of this package that are entered, while it is asked to: in all threads that start later."""
 
-    def note(frame: FrameType, event: str, _: object) -> None:
+    def __init__(self) -> None:
+        self._found: set[CodeType] | None = None
+
+    def begin(self) -> None:
+        """Watch this thread, and all that start from now on."""
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+
+    @contextmanager
+    def noted(self) -> Iterator[set[CodeType]]:
+        """What is entered while the block lasts."""
+        self._found = set()
+        try:
+            yield self._found
+        finally:
+            self._found = None
+
+    def _note(self, frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(ROOT) and not code.co_name.startswith("<"):
-            found.add(code)
-
-    threading.setprofile(note)
-    sys.setprofile(note)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-        threading.setprofile(None)
+        if self._found is None or event != "call":
+            return
+        if code.co_filename.startswith(ROOT) and not code.co_name.startswith("<"):
+            self._found.add(code)
 
 
-async def walk(target: str, program: Path | None) -> dict[str, set[CodeType]]:
+async def walked(target: str, program: Path | None) -> dict[str, set[CodeType]]:
     """By action: the functions that it crosses."""
     found: dict[str, set[CodeType]] = {}
+    walk = Walk()
+    walk.begin()
     with tempfile.TemporaryDirectory(prefix="snapstorm-walk-", dir=SCRATCH) as scratch:
         options = HarnessOptions(
             testbed=Path(scratch) / "bed", target=target, kopias=(program,) if program else (), seed=1
@@ -60,7 +72,7 @@ async def walk(target: str, program: Path | None) -> dict[str, set[CodeType]]:
             actions: tuple[Action, ...] = (SnapshotRoot(), RestoreSnapshot(), ListSnapshots())
             for action in actions:
                 await client.execute(WriteRandomFiles(count=1, size_bytes=1000))
-                with crossed(found.setdefault(action.key, set())):
+                with walk.noted() as found[action.key]:
                     await client.execute(action)
     return found
 
@@ -76,7 +88,7 @@ def main() -> None:
         modules_max, functions_max = GOALS.get(target, (0, 0))
         print(f"{target} (goal: at most {modules_max} modules and {functions_max} functions)")
         program = options.kopia if target == "kopia" else None
-        for action, codes in anyio.run(walk, target, program).items():
+        for action, codes in anyio.run(walked, target, program).items():
             modules = {code.co_filename.removeprefix(ROOT) for code in codes}
             print(f"  {action:18} {len(modules):3} modules {len(codes):4} functions")
             if options.list:
