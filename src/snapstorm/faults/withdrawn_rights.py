@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snapstorm.faults.fault import Fault, FaultKind, Record, Scene
-from snapstorm.model.abilities import NarrowsRights
+from snapstorm.model.abilities import ChangesPasswords, NarrowsRights
 from snapstorm.model.protocols import Server
 
 
@@ -68,11 +68,11 @@ class ChangePassword(_TakesRights):
     @classmethod
     def why_not(cls, scene: Scene) -> str | None:
         return super().why_not(scene) or (
-            None if isinstance(scene.server, NarrowsRights) else "passwords can't be changed here"
+            None if isinstance(scene.server, ChangesPasswords) else "passwords can't be changed here"
         )
 
     async def inject(self, record: Record) -> None:
-        assert isinstance(self.scene.server, NarrowsRights)
+        assert isinstance(self.scene.server, ChangesPasswords)
         await self.scene.server.change_password(self.strike_one(record))
 
     async def judge(self) -> None:
@@ -80,12 +80,12 @@ class ChangePassword(_TakesRights):
 
     async def heal(self) -> None:
         if self.is_injected:
-            assert isinstance(self.scene.server, NarrowsRights)
+            assert isinstance(self.scene.server, ChangesPasswords)
             await self.scene.server.restore_password(self.client)
 
     @classmethod
     async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
-        if not details or not isinstance(server, NarrowsRights):
+        if not details or not isinstance(server, ChangesPasswords):
             return None
         await server.restore_password(details["client"])
         return f"gave {details['client']} its password back"

@@ -166,8 +166,8 @@ class NamesEntries(Protocol):
 
 
 @runtime_checkable
-class NarrowsRights(Protocol):
-    """Clients' rights can be taken away and given back while they work. All in effect on return."""
+class ChangesPasswords(Protocol):
+    """Passwords of users can be changed while their clients work. In effect on return."""
 
     async def change_password(self, client: str) -> None:
         """Give the client's user another password, which the client does not learn."""
@@ -176,6 +176,11 @@ class NarrowsRights(Protocol):
     async def restore_password(self, client: str) -> None:
         """Give the user the password back that the client knows."""
         ...
+
+
+@runtime_checkable
+class NarrowsRights(Protocol):
+    """Clients' rights can be taken away and given back while they work. In effect on return."""
 
     async def narrow_rights(self, client: str) -> None:
         """Let the client read its snapshots only, not take or delete any."""
