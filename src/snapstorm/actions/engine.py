@@ -490,16 +490,33 @@ class Engine:
             self._forget_commands(step)
         return None if failure is None else failure.error
 
-    async def check_by_target(self, snapshot: str | None = None) -> str | None:
-        """Run the target's own check as the current client, or of one snapshot past the server and all caches: its
-        complaint, empty if it has none; None if it could not be run, which is judged."""
-        action, auditor = actions.VerifyRepository(), self._server.auditor
-        if snapshot is None or auditor is None:
-            step, check = self._next_step(action, is_own=True), self._snapshotter.verify_snapshots
-        else:
-            step, check = self._next_probe(action), functools.partial(auditor.verify_snapshot, snapshot)
+    async def check_by_target(self) -> str | None:
+        """Run the target's own check as the current client: its complaint, empty if it has none; None if it could not
+        be run, which is judged."""
+        step = self._next_step(actions.VerifyRepository(), is_own=True)
+        return await self._check(step, self._snapshotter.verify_snapshots, lambda: True)
+
+    async def check_snapshot_by_target(self, client: str, operation: str) -> str | None:
+        """The same of the snapshot that this operation has created, past the server and all caches, while its client
+        goes on with something else. None also if the snapshot is not live, or its deletion began meanwhile."""
+        auditor = self._server.auditor
+        (found,) = self._run.ledger.expectations_of_operations([operation])
+        if auditor is None or found.state is not State.LIVE:
+            return None
+        check = functools.partial(auditor.verify_snapshot, found.snapshot or "?")
+        with acting_as(client):
+            return await self._check(
+                self._next_probe(actions.VerifyRepository()), check, lambda: self.restores.is_still_live(found)
+            )
+
+    async def _check(
+        self, step: Step, check: Callable[[], Awaitable[None]], can_tell: Callable[[], bool]
+    ) -> str | None:
+        """`can_tell`: whether what the check has said means anything, asked once it has ended."""
         outcome, _ = await self._operate(step, lambda _: check(), is_judged_later=True)
         self._forget_commands(step)
+        if not can_tell():
+            return None
         if isinstance(outcome, Ok):
             return ""
         if step.last_failure is not None and isinstance(step.last_failure.error, OperationPartial):

@@ -130,7 +130,7 @@ class Restores:
                 resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
                 is_judged_later=True,
             )
-            if not self._is_still_live(expectation):
+            if not self.is_still_live(expectation):
                 step.last_failure = None
                 return NoOp("its deletion began while it was being restored")
             if not isinstance(outcome, Ok):
@@ -174,7 +174,8 @@ class Restores:
                 texts={"left-behind.txt": "\n".join(shown)},
             )
 
-    def _is_still_live(self, expectation: Expectation) -> bool:
+    def is_still_live(self, expectation: Expectation) -> bool:
+        """Whether the deletion of this snapshot has not begun meanwhile."""
         return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
 
     def _directory_of(self, client: str) -> Path:

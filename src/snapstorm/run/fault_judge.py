@@ -13,7 +13,6 @@ from snapstorm.guarantees.checker import Checker
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.scenario.seeds import stream
 from snapstorm.testbed.context import Run
-from snapstorm.testbed.identity import acting_as
 
 PROBED_SNAPSHOTS_MAX = 12
 PROBE_SECONDS_MAX = 10.0
@@ -68,8 +67,8 @@ class FaultJudge:
         """The target's own check must not find this snapshot whole, which can't be restored because storage is damaged.
 
         Both read straight from the repository: a cache could hide the damage from the check. The restore is repeated
-        after the check, so that the damage is known to have stood all the time. Returns whether there was damage to be
-        found.
+        after the check, so that the damage is known to have stood all the time. Returns whether the check has
+        answered.
 
         Measured on Kopia 0.19.0, 0.22.3 and 0.23.1, directly and without caches: whatever flipped byte, truncation or
         loss of a pack makes a restore fail, `snapshot verify` with 100 % of the files reports, too, in packs of files
@@ -78,13 +77,14 @@ class FaultJudge:
         damage = self._run.weather.damage_behind(failure.error)
         if damage is None:
             return False
-        snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot or "?"
-        with acting_as(client):
-            complaint = await self._engine.check_by_target(snapshot)
-        if complaint != "":
+        complaint = await self._engine.check_snapshot_by_target(client, operation)
+        if complaint is None:
+            return False
+        if complaint:
             return True
         again = await self._engine.probe(client, operation)
         if again is not None and self._run.weather.damage_behind(again.error) is damage:
+            snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot
             self._checker.report(
                 Guarantee.VERIFY_AGREES,
                 f"the target's own check finds nothing wrong with snapshot {snapshot} while storage is damaged "

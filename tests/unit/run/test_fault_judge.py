@@ -1,0 +1,72 @@
+"""What is judged while a fault lasts, beside clients that go on with their work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.actions.test_standard_engine import CLIENT, make_run
+
+from snapstorm.actions.engine import Engine
+from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.actions import DeleteSnapshot, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.expectations import State
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.protocols import Mode
+from snapstorm.targets.memory import MemoryTarget
+from snapstorm.targets.memory.target import MemoryAuditor
+from snapstorm.testbed.identity import acting_as
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile", "never"])
+async def test_a_check_of_a_snapshot_that_its_client_deletes_says_nothing(
+    when: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client may delete a snapshot while the target's own check of it runs: that it is gone then is no failure."""
+    run = make_run(scratch, Mode.DIRECT)
+    run.workdir.mkdir()
+    async with MemoryTarget().serve(run.place) as server:
+        writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
+        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run))
+        verify = MemoryAuditor.verify_snapshot
+
+        async def verify_late(self: MemoryAuditor, snapshot: str) -> None:
+            await verify(self, snapshot)
+            if when == "meanwhile":
+                await engine.execute(DeleteSnapshot())
+                await verify(self, snapshot)
+
+        monkeypatch.setattr(MemoryAuditor, "verify_snapshot", verify_late)
+        with acting_as(CLIENT):
+            await engine.execute(WriteRandomFiles(count=3))
+            await engine.execute(SnapshotRoot())
+            (live,) = run.ledger.expectations(CLIENT, {State.LIVE})
+            if when == "before":
+                await engine.execute(DeleteSnapshot())
+        found = await engine.check_snapshot_by_target(CLIENT, live.operation)
+    run.ledger.close()
+    assert found == ("" if when == "never" else None)
+    assert run.tally.violations == []
+
+
+async def test_a_check_that_fails_while_its_snapshot_is_live_is_judged(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can't be told then whether the target would have complained."""
+    run = make_run(scratch, Mode.DIRECT)
+    run.workdir.mkdir()
+    async with MemoryTarget().serve(run.place) as server:
+        writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
+        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run))
+        verify = MemoryAuditor.verify_snapshot
+        monkeypatch.setattr(MemoryAuditor, "verify_snapshot", lambda self, _: verify(self, "another"))
+        with acting_as(CLIENT):
+            await engine.execute(WriteRandomFiles(count=3))
+            await engine.execute(SnapshotRoot())
+        (live,) = run.ledger.expectations(CLIENT, {State.LIVE})
+        assert await engine.check_snapshot_by_target(CLIENT, live.operation) is None
+    run.ledger.close()
+    assert [violation.guarantee for violation in run.tally.violations] == [Guarantee.AVAILABLE]
