@@ -16,7 +16,8 @@ SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 
 S3_SERVER := .tools/bin/versitygw-$(VERSITYGW)
 
-.PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check tools-all lock clean
+.PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check docs docs-pages \
+    tools-all lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -63,7 +64,13 @@ types: $(SETUP) ## check types, with mypy and with pyright
 	$(BIN)/mypy
 	$(BIN)/pyright
 
-check: lint types test ## all that CI checks
+check: lint types docs test ## all that CI checks
+
+docs: $(SETUP) ## build the documentation as a site in .site
+	$(BIN)/mkdocs build --strict --quiet
+
+docs-pages: $(SETUP) ## make the generated pages of docs/ anew
+	$(BIN)/python tools/generate_docs.py
 
 tools-all: $(SETUP) $(OLDER_KOPIAS:%=.tools/bin/kopia-%) ## build the older Kopias as well
 
@@ -92,4 +99,4 @@ lock: ## make the locked requirements anew from requirements/*.in
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/dev.lock requirements/dev.in
 
 clean: ## remove what was installed, built and cached
-	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .site dist

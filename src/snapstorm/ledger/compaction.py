@@ -1,7 +1,7 @@
-"""Compaction: what no later run, sweep, replay or reader needs of old runs is dropped, and its room given back.
+"""Compaction: drops the records of old runs that no later run, sweep, replay or reader needs, and frees their space.
 
-Every expectation stays, also of a deleted snapshot: that it stays gone is promised for as long as the testbed lives.
-So do all violations with the history of their runs, every proof that counts, and every collection.
+Every expectation stays, even that of a deleted snapshot: it must stay gone for as long as the testbed lives. So do all
+violations with the history of their runs, every verification that counts, and every garbage collection.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlite3
 from dataclasses import dataclass
 
 DROPPED_OPERATIONS = "dropped_operations_of_run_"
-"""The facts that hold how many operations of a run were dropped, by its number."""
+"""Prefix of the facts that hold how many operations of a run were dropped; the run's number follows."""
 COMPACTED_TICK = "compacted_tick"
 """The fact that holds the latest tick at the time of the last compaction."""
 
@@ -63,10 +63,10 @@ class Dropped:
 
 
 def compact(connection: sqlite3.Connection, keep_runs: int, tick: int) -> Dropped:
-    """Drop what is not needed of all but the last runs, and give the room back to the disk.
+    """Drop what is not needed of all but the last `keep_runs` runs, and give the space back to the disk.
 
-    `tick` is the latest that was given out: the row that holds it may be among those that go. Raises sqlite3.Error;
-    what is dropped is dropped in one transaction, so all of it or nothing.
+    `tick` is the latest tick that was given out; the row that holds it may be among those that are dropped. Raises
+    sqlite3.Error. All rows are dropped in one transaction.
     """
     connection.execute("DROP TABLE IF EXISTS temp.old_runs")
     connection.execute(_OLD_RUNS, (keep_runs,))

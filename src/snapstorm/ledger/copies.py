@@ -1,7 +1,9 @@
-"""Copies of a ledger outside its testbed: made by SQLite's own backup, and told whole ones from half written ones.
+"""Copies of a ledger outside its testbed: made by SQLite's own backup, with a digest that tells whole copies from
+partial ones.
 
-A copy is a directory with the ledger's file and, written last, `persisted.json`: which testbed, how far, whose, and the
-digest of the file. Without a matching digest there is no copy.
+A copy is a directory with the ledger's file and `persisted.json`, which is written last. It says which testbed the copy
+belongs to, how far it has come, which instance owns it, and the digest of the file. Without a matching digest there is
+no copy.
 """
 
 from __future__ import annotations
@@ -27,23 +29,23 @@ _BACKUP_PAGES_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class CopyState:
-    """What is known of a copy without opening it."""
+    """What is known of a copy without opening its ledger."""
 
     testbed: str
     instance: str
-    """The testbed directory that wrote it: one that went on from a copy elsewhere is another instance."""
+    """The testbed directory that wrote it. A testbed that went on from a copy elsewhere is another instance."""
     host: str
     directory: str
     run: int
     """The testbed's last run."""
     tick: int
     is_final: bool
-    """No run was going on: nothing has happened on the testbed that the copy does not know."""
+    """No run was at work, so the copy knows everything that has happened on the testbed."""
     written_utc: str
     lease_until_utc: str | None
-    """Until then the instance may be at work; None once it has ended its run."""
+    """The instance may be at work until then; None once it has ended its run."""
     repository: str | None
-    """Where the repository under test is; None where only a server knows."""
+    """Where the repository under test is; None if only a server knows."""
     mode: str
     target: str
     ledger_file: str = ""
@@ -52,15 +54,15 @@ class CopyState:
 
     @property
     def position(self) -> tuple[int, int]:
-        """How far it has come; of two copies of one testbed the greater one is newer."""
+        """How far the testbed had come. Of two copies of one testbed, the one with the greater position is newer."""
         return self.run, self.tick
 
 
 def write_copy(ledger: Path, directory: Path, state: CopyState) -> CopyState:
-    """Copy a ledger, also while a run writes to it, to a directory that may hold an older copy of it.
+    """Copy a ledger to a directory that may hold an older copy of it. A run may be writing to the ledger meanwhile.
 
-    The older copy stays whole until the new one is. Returns the state with the file's name and digest. Raises
-    TestbedError or NoSpaceError, one line, where it can't be written.
+    The older copy stays whole until the new one is complete. Returns the state with the file's name and digest. Raises
+    TestbedError or NoSpaceError, one line, if the copy can't be written.
     """
     new = directory / f".ledger.{os.getpid()}.new"
     try:
@@ -90,7 +92,7 @@ def _back_up(ledger: Path, copy: Path) -> None:
     ):
         copy.chmod(0o600)
         source.backup(target, pages=_BACKUP_PAGES_AT_ONCE, sleep=0)
-        target.execute("PRAGMA journal_mode = DELETE")  # A single file, that nobody has to write to for reading it.
+        target.execute("PRAGMA journal_mode = DELETE")  # A single file, which can be read without writing to it.
     with copy.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -111,7 +113,7 @@ def _write_state(directory: Path, state: CopyState) -> None:
 
 
 def read_state(directory: Path) -> CopyState | None:
-    """The state of the copy in a directory; None if there is none. Raises TestbedError for what can't be read."""
+    """The state of the copy in a directory; None if there is none. Raises TestbedError if it can't be read."""
     path = directory / STATE_NAME
     try:
         text = path.read_text(encoding="utf-8")
@@ -123,7 +125,7 @@ def read_state(directory: Path) -> CopyState | None:
 
 
 def parse_state(text: str, where: str) -> CopyState:
-    """The state in a `persisted.json`. Raises TestbedError for one that is damaged or of a newer snapstorm."""
+    """The state in a `persisted.json`. Raises TestbedError if it is damaged or of a newer snapstorm."""
     try:
         found: dict[str, Any] = json.loads(text)
         if found["schema"] > SCHEMA:
@@ -134,9 +136,10 @@ def parse_state(text: str, where: str) -> CopyState:
 
 
 def take_copy(directory: Path, ledger: Path) -> CopyState:
-    """Put the ledger of the copy in `directory` at the path `ledger`, where nothing may be, once it is known whole.
+    """Put the ledger of the copy in `directory` at the path `ledger`, where nothing may exist, after checking that it
+    is whole.
 
-    Raises TestbedError for a directory without a copy, with half of one, or with a damaged one.
+    Raises TestbedError for a directory without a copy, with a partial copy, or with a damaged one.
     """
     state = read_state(directory)
     if state is None:

@@ -1,7 +1,7 @@
-"""Dying on purpose at a durable step: how the tests prove that a kill at any moment loses nothing.
+"""Dies on purpose at a durable step, so that tests can prove that a kill at any moment loses nothing.
 
 `SNAPSTORM_CRASH_AT=12:before` kills this process right before the twelfth commit of its ledger, `12:after` right after
-it. For tests only; unset, it costs a comparison for each commit.
+it. For tests only; if unset, it costs one comparison for each commit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the open operations of this process may change: so that the others need not look, and counts can be kept."""
+"""What the open operations of this process may change. Spares database queries, and lets counts be cached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Effect(NamedTuple):
 
     client: str
     source: str | None
-    """Of the snapshot that it creates; None if it creates none."""
+    """The source of the snapshot that it creates; None if it creates none."""
     deletes: bool
 
     @property
@@ -19,24 +19,25 @@ class Effect(NamedTuple):
 
 
 UNKNOWN = Effect("", "", deletes=True)
-"""Of an operation that another process has begun."""
+"""The effect of an operation that another process has begun."""
 
 
 class Effects:
-    """Kept in memory by whoever writes the ledger; a reader of somebody else's has none, and counts each time."""
+    """Held in memory by the process that writes the ledger. A process that only reads has none, and counts each
+    time."""
 
     def __init__(self) -> None:
         self._open: dict[str, Effect] = {}
         self._live: dict[str, dict[str | None, int]] = {}
 
     def begin(self, operation: str, effect: Effect) -> None:
-        """An operation begins."""
+        """Register an operation that begins."""
         self._open[operation] = effect
         if effect.deletes:
             self._live.pop(effect.client, None)
 
     def end(self, operation: str, *, is_ok: bool) -> Effect:
-        """It ends; what it may have changed."""
+        """Unregister an operation that ends. Returns what it may have changed."""
         effect = self._open.pop(operation, UNKNOWN)
         if effect is UNKNOWN:
             self.forget_counts()
@@ -50,13 +51,13 @@ class Effects:
         return effect
 
     def forget_counts(self) -> None:
-        """Anything may have changed."""
+        """Drop all cached counts, because anything may have changed."""
         self._live.clear()
 
     def live(self, client: str, source: str | None) -> int | None:
-        """How many live snapshots a client has, if that is known."""
+        """The number of live snapshots of a client, if it is cached."""
         return self._live.get(client, {}).get(source)
 
     def keep_live(self, client: str, source: str | None, count: int) -> None:
-        """So many live snapshots were counted."""
+        """Cache the number of live snapshots."""
         self._live.setdefault(client, {})[source] = count

@@ -1,4 +1,4 @@
-"""Evidence: what is kept of a violation, one directory each, for whoever finds the run red in the morning."""
+"""Evidence directories: one for each violation, with what explains it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from snapstorm.model.actions import ACTIONS, describe
 from snapstorm.model.readable import readable
 
 KEPT_TREE_BYTES_MAX = 64 << 20
-"""A restored tree larger than this is kept only where it differs."""
+"""Of a larger restored tree, only the entries that differ are kept."""
 
 
 class EvidenceKeeper:
-    """Gives each violation of a run a directory, and puts into it what explains the violation."""
+    """Gives each violation of a run a directory, and stores what explains the violation there."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._count = 0
 
     def new_directory(self, guarantee: str) -> Path:
-        """A fresh directory for one violation of this guarantee."""
+        """A new directory for one violation of this guarantee."""
         self._count += 1
         path = self._directory / f"{self._count:03}-{guarantee}"
         path.mkdir(parents=True, mode=0o700)
@@ -33,7 +33,7 @@ class EvidenceKeeper:
 
 
 def write_texts(directory: Path, texts: Mapping[str, str]) -> None:
-    """Write each text under its file name; empty ones are left out."""
+    """Write each text to its file name; empty texts are left out."""
     for name, text in texts.items():
         if text:
             shown = readable(text if text.endswith("\n") else f"{text}\n")
@@ -41,7 +41,8 @@ def write_texts(directory: Path, texts: Mapping[str, str]) -> None:
 
 
 def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -> None:
-    """Keep a restored tree: the whole of it, moved, or of a large one the entries at `paths`, numbered copies."""
+    """Keep a restored tree. The whole tree is moved; of a large one, only the entries at `paths` are copied, with
+    numbers."""
     if tree_bytes <= KEPT_TREE_BYTES_MAX:
         if os.path.lexists(tree):
             shutil.move(tree, into)
@@ -55,7 +56,7 @@ def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -
 
 
 def as_program(seed: int, client: str, history: Iterable[PastAction]) -> str:
-    """A client's last actions as a small program: what one would type to do the same with the library."""
+    """A client's last actions as a small program: the calls that do the same with the library."""
     name = re.sub(r"\W", "_", client.partition("@")[0])
     lines = [f"# seed {seed}; the choices that the actions left open are in the comments", f"async def {name}(client):"]
     for past in history:

@@ -1,5 +1,5 @@
-"""What was broken on purpose: each fault is durable before it does anything, so that the next run can heal what a kill
-left broken."""
+"""Records of faults. Each is durable before the fault does anything, so that the next run can heal what a kill left
+broken."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class FaultRecord:
     """On the clock of its run."""
     ended_seconds: float | None
     outcome: str | None
-    """`healed`, `nothing` if there was nothing to break, or why it could not be done; None while it lasts."""
+    """`healed`, `nothing` if there was nothing to break, or why it could not be done; None while it is active."""
 
 
 class Injuries(LedgerBase):
@@ -41,7 +41,7 @@ class Injuries(LedgerBase):
         return int(cursor.lastrowid)
 
     def detail_fault(self, number: int, details: Mapping[str, Any]) -> None:
-        """Record what exactly it is about to break: all that is needed to heal it."""
+        """Record what exactly the fault is about to break: everything that is needed to heal it."""
         with self._transaction() as run:
             run("UPDATE faults SET details = ? WHERE number = ?", (json.dumps(details), number))
 
@@ -53,7 +53,7 @@ class Injuries(LedgerBase):
             )
 
     def open_faults(self) -> list[FaultRecord]:
-        """Faults that a killed run has left, the latest first: the order in which they are to be healed."""
+        """Faults that a killed run has left active, the latest first: the order in which they must be healed."""
         return self._faults("WHERE outcome IS NULL ORDER BY number DESC")
 
     def faults_of(self, run_number: int) -> list[FaultRecord]:

@@ -1,4 +1,4 @@
-"""What was found: verifications, which prove, and violations, which refute."""
+"""Findings: verifications and violations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class RecordedViolation:
     """A violation as the ledger has it."""
 
     number: int
-    """By which `accept` knows it."""
+    """`accept` takes this number."""
     violation: Violation
     expectation: str | None
-    """The operation that asked for the snapshot that it is about."""
+    """The operation that created the snapshot concerned."""
     fingerprint: str
-    """Tells what exactly was wrong."""
+    """Identifies what exactly was wrong."""
     accepted_reason: str | None
 
 
 class Findings(LedgerBase):
-    """The part of the ledger that holds what was found."""
+    """The part of the ledger that holds findings."""
 
     @functools.cached_property
     def record(self) -> Record:
@@ -46,7 +46,7 @@ class Findings(LedgerBase):
         target_versions: str,
         through: str,
     ) -> None:
-        """Record that a snapshot was restored and compared. `through` is the way that it was restored: `client` or
+        """Record that a snapshot was restored and compared. `through` says how it was restored: `client` or
         `auditor`."""
         with self._transaction() as run:
             cursor = run(
@@ -71,11 +71,11 @@ class Findings(LedgerBase):
                 )
 
     def verifications_count(self) -> int:
-        """How many verifications there are; those to come have greater numbers."""
+        """How many verifications there are. Later ones have greater numbers."""
         return int(self._one("SELECT coalesce(max(number), 0) FROM verifications")[0])
 
     def is_verified(self, expectation: str, run_number: int, after: int = 0) -> bool:
-        """Whether this run has restored the whole snapshot and found it equal, after the verification `after`."""
+        """Whether this run has restored the whole snapshot after the verification `after`, and found it equal."""
         row = self._connection.execute(
             "SELECT 1 FROM verifications WHERE expectation = ? AND run = ? AND is_whole AND is_equal AND number > ?",
             (expectation, run_number, after),
@@ -90,8 +90,8 @@ class Findings(LedgerBase):
         fingerprint: str,
         at_seconds: float | None = None,
     ) -> int:
-        """Record a violation and return its number, by which `accept` knows it. `fingerprint` tells what exactly was
-        wrong, so that accepting it accepts nothing else; `at_seconds` when it was found, on the clock of its run."""
+        """Record a violation and return its number, which `accept` takes. `fingerprint` identifies what exactly was
+        wrong, so that accepting it accepts nothing else. `at_seconds` is when it was found, on the clock of its run."""
         with self._transaction() as run:
             cursor = run(
                 "INSERT INTO violations (run, guarantee, client, snapshot, expectation, operation, path, detail,"
@@ -116,7 +116,7 @@ class Findings(LedgerBase):
     def is_accepted(
         self, guarantee: Guarantee, expectation: str | None, snapshot: str | None, fingerprint: str
     ) -> bool:
-        """Whether a user has accepted just this loss, which is now seen again."""
+        """Whether a user has accepted exactly this loss, which is now seen again."""
         if expectation is None and snapshot is None:
             return False
         row = self._connection.execute(
@@ -127,7 +127,7 @@ class Findings(LedgerBase):
         return row is not None
 
     def accept(self, number: int, reason: str) -> bool:
-        """Mark a violation as known from now on. False if there is none of that number."""
+        """Mark a violation as known from now on. False if there is none with that number."""
         with self._transaction() as run:
             cursor = run("UPDATE violations SET accepted_reason = ? WHERE number = ?", (reason, number))
         return bool(cursor.rowcount == 1)

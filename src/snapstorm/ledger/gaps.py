@@ -1,6 +1,6 @@
-"""Gaps: runs that a testbed has had and its ledger does not know, because it is a copy made before them.
+"""Gaps: runs that the ledger does not know, because it is a copy that was made before them.
 
-After a gap, runs are numbered from the next thousand on, so that no operation has the number of an unknown one.
+After a gap, runs are numbered from the next thousand on, so that no operation has the same number as an unknown one.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ class Gaps:
         self._on_change = on_change
 
     def unknown_runs(self) -> Sequence[range]:
-        """The numbers of runs that are not known."""
+        """The numbers of unknown runs."""
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (_FACT,)).fetchone()
         return [range(*ends) for ends in json.loads(row[0])] if row else []
 
     def next_run(self) -> int:
-        """The least number that a run to come may have."""
+        """The lowest number that a future run may have."""
         return max((unknown.stop for unknown in self.unknown_runs()), default=1)
 
     def begin(self, first_run: int, tick: int, *, may_have_deleted: bool) -> None:
-        """Record that the runs from this one on are not known, or not to their end. Durable when it returns.
+        """Record that the runs from this one on are unknown, wholly or in part. Durable when it returns.
 
         With `may_have_deleted`, every live snapshot is in doubt from now on, until a listing shows it.
         """
@@ -56,7 +56,7 @@ class Gaps:
         self._connection.execute("COMMIT")
 
     def count_unlisted(self) -> int:
-        """How many snapshots were in doubt for a gap, and are not listed any more."""
+        """How many snapshots were in doubt because of a gap and are no longer listed."""
         row = self._connection.execute(
             "SELECT count(*) FROM expectations WHERE deletion_operation = ? AND state = ?", (_OPERATION, State.DELETED)
         ).fetchone()

@@ -1,6 +1,6 @@
-"""What the ledger knows of a testbed's past: which snapshots were proven when, how, and by which versions.
+"""A testbed's past as the ledger knows it: which snapshots were proven when, how, and by which versions.
 
-Everything here reads. Rows are handed on as they come, so that memory doesn't grow with the history.
+Everything here only reads. Rows are passed on as they come, so memory does not grow with the history.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Survival:
 
     snapshots: int
     days_max: float
-    """The greatest age at which one of them was."""
+    """The greatest age of one of them when it was restored."""
     last_utc: str
 
     def plus(self, other: Survival) -> Survival:
@@ -110,7 +110,7 @@ class SurvivalTables:
 
     by_age: dict[AgeBucket, Survival]
     by_versions: dict[tuple[str, str], Survival]
-    """By (which took the snapshot, which restored it last)."""
+    """By (version that took the snapshot, version that last restored it)."""
 
     def add(self, age: AgeBucket, versions: tuple[str, str], found: Survival) -> None:
         self.by_age[age] = found.plus(self.by_age[age]) if age in self.by_age else found
@@ -118,12 +118,12 @@ class SurvivalTables:
 
     @property
     def total(self) -> Survival:
-        """All of them together."""
+        """The sum over all of them."""
         return functools.reduce(Survival.plus, self.by_age.values(), Survival(0, 0.0, ""))
 
     @property
     def versions(self) -> list[str]:
-        """Every version, with the target's name, that took or restored one of them."""
+        """Every version, with the target's name, that took or restored one of the snapshots."""
         return sorted({one for pair in self.by_versions for versions in pair for one in _each_version(versions)})
 
 
@@ -167,8 +167,8 @@ class History:
             )
 
     def sweep_order(self, now_utc: str) -> list[tuple[str, str]]:
-        """All live snapshots as (client, operation), the greatest restore debt first; among equals, those not verified
-        for longest."""
+        """All live snapshots as (client, operation), the greatest restore debt first; if equal, those not verified for
+        longest."""
         found = [
             (-live.unproven.debt, live.verification or 0, live.taken_days, live.client, live.operation)
             for live in self.live_snapshots(now_utc)
@@ -177,7 +177,7 @@ class History:
         return [(row[3], row[4]) for row in found]
 
     def survival(self) -> SurvivalTables:
-        """What has been proven, of snapshots live or deleted since: each counts by its last exact restore."""
+        """What has been proven of all snapshots, live or deleted since. Each counts by its last exact restore."""
         versions_by_run = self._versions_by_run()
         tables = SurvivalTables({}, {})
         for run_number, restored_by, age_days, snapshots, last_utc in self._connection.execute(_SURVIVALS):
@@ -186,11 +186,11 @@ class History:
         return tables
 
     def _collection_ticks(self) -> list[int]:
-        """When garbage was collected in full, in order."""
+        """The ticks of full garbage collections, in order."""
         return [row[0] for row in self._connection.execute(_COLLECTIONS)]
 
     def _versions_by_run(self) -> dict[int, str]:
-        """Which target each run had, as its name and its versions."""
+        """The target of each run, as its name and versions."""
         rows = self._connection.execute("SELECT number, target FROM runs ORDER BY number")
         return {number: _versions_of(json.loads(target)) for number, target in rows}
 
@@ -205,7 +205,7 @@ class History:
 
 
 def _each_version(versions: str) -> list[str]:
-    """`kopia 0.19.0 0.23.1`, of a run of several, is two versions."""
+    """The single versions: `kopia 0.19.0 0.23.1`, the target of a run of several versions, gives two."""
     name, *each = versions.split(" ")
     return [f"{name} {version}" for version in each] or [name]
 
@@ -215,5 +215,5 @@ def _versions_of(target: Mapping[str, Any]) -> str:
 
 
 def _days(utc: str) -> float:
-    """A moment in days since 1970."""
+    """A time in days since 1970."""
     return datetime.fromisoformat(utc).timestamp() / _SECONDS_PER_DAY

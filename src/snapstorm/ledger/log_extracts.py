@@ -1,7 +1,7 @@
-"""Extracts of logs: of the logs that a target keeps, the lines of the time that matters.
+"""Extracts of logs: the lines of a target's logs from a given time.
 
-Lines begin with a time stamp, in UTC, as `2026-01-31T12:00:00.123456Z DEBUG ...` or `{"t":"2026-01-31T12:00:00...`
-(Kopia has both, measured on 0.19.0 and 0.23.1). A line without one belongs to the line before it.
+A line begins with a UTC time stamp, as `2026-01-31T12:00:00.123456Z DEBUG ...` or `{"t":"2026-01-31T12:00:00...` (Kopia
+has both, measured on 0.19.0 and 0.23.1). A line without one belongs to the line before it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _FILES_MAX = 24
 _FILE_BYTES_MAX = 1 << 20
 _UNSTAMPED_BYTES_MAX = 64 << 10
 _PROBE_BYTES = 64 << 10
-"""So far a time stamp is looked for; longer stretches without one count as none."""
+"""How far a time stamp is searched for; a longer stretch without one counts as none."""
 _CLOSE_BYTES = 4096
-"""From here on lines are read one after the other rather than halved."""
+"""Below this distance lines are read one by one, instead of halving the stretch."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class Window:
 
 
 def extract_logs(logs: Path, into: Path, window: Window, scrub: Callable[[bytes], bytes] = bytes) -> int:
-    """Copy from the log files at or below `logs` what was written in this time, each to a file of its name. `scrub`
-    takes secrets out: who writes a log by itself may print what it was given.
+    """Copy what was written in this time from the log files at or below `logs`, each to a file of its name. `scrub`
+    removes secrets, since a program that writes its own log may print what it was given.
 
-    Returns how many files that gave. Of many files the latest are read, of much text the last megabyte.
+    Returns how many files were written. If there are many files, the latest are read; if there is much text, the last
+    megabyte.
     """
     count = 0
     for path in _files(logs, window)[-_FILES_MAX:]:
@@ -50,7 +51,7 @@ def extract_logs(logs: Path, into: Path, window: Window, scrub: Callable[[bytes]
 
 
 def _files(logs: Path, window: Window) -> list[Path]:
-    """Those that were written to since the window began, in the order of their last lines."""
+    """The files that were written to since the window began, in the order of their last lines."""
     found = [logs] if logs.is_file() else list(logs.rglob("*.log"))
     stamped = [(path.stat().st_mtime, path) for path in found if not path.is_symlink() and path.is_file()]
     return [path for modified, path in sorted(stamped) if modified >= window.begin]
@@ -72,7 +73,7 @@ def _read(file: BinaryIO, begin: int, end: int, left_out_bytes: int = 0) -> byte
 
 
 def _offset_at(file: BinaryIO, size: int, moment: float) -> int:
-    """Where the first line stands that was written at this moment or later; the file's end if there is none."""
+    """The offset of the first line that was written at this time or later; the file's end if there is none."""
     low, high = 0, size
     while high - low > _CLOSE_BYTES:
         middle = (low + high) // 2
@@ -95,7 +96,7 @@ def _offset_at(file: BinaryIO, size: int, moment: float) -> int:
 
 
 def _stamp_after(file: BinaryIO, offset: int) -> float | None:
-    """The first time stamp of a line that begins after this place, or at the beginning of the file."""
+    """The time stamp of the first line with one that begins after this offset, or at the beginning of the file."""
     file.seek(offset)
     lines = file.read(_PROBE_BYTES).split(b"\n")
     return next((stamp for line in lines[offset > 0 :] if (stamp := _read_stamp(line)) is not None), None)

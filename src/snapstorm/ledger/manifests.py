@@ -1,4 +1,4 @@
-"""The manifests that were used last, so that what was just written is not read and decoded again to be compared."""
+"""A cache of the manifests used last, so that a manifest just written need not be read and decoded again."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections import OrderedDict
 from snapstorm.model.manifest import Manifest
 
 ENTRIES_MAX = 50_000
-"""How many entries are held, some 300 bytes each. Those of a tree that its writer remembers as well take no room."""
+"""How many entries are held, at about 300 bytes each. Entries that the tree's writer holds as well take no extra
+memory."""
 
 
 class ManifestCache:
-    """Manifests by digest; the ones not asked for longest go first."""
+    """Manifests by digest. The least recently used are dropped first."""
 
     def __init__(self, entries_max: int = ENTRIES_MAX) -> None:
         self._entries_max = entries_max
@@ -19,14 +20,14 @@ class ManifestCache:
         self._entries = 0
 
     def get(self, digest: str) -> Manifest | None:
-        """The manifest of that digest, if it is held."""
+        """The manifest with that digest, if it is cached."""
         manifest = self._held.get(digest)
         if manifest is not None:
             self._held.move_to_end(digest)
         return manifest
 
     def add(self, manifest: Manifest) -> None:
-        """Hold it, unless it alone is more than may be held."""
+        """Cache a manifest, unless it alone exceeds the limit."""
         if manifest.digest in self._held or len(manifest) > self._entries_max:
             return
         self._held[manifest.digest] = manifest
@@ -35,6 +36,6 @@ class ManifestCache:
             self.discard(next(iter(self._held)))
 
     def discard(self, digest: str) -> None:
-        """Hold it no more."""
+        """Drop a manifest from the cache."""
         manifest = self._held.pop(digest, None)
         self._entries -= len(manifest) if manifest else 0

@@ -93,8 +93,8 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX commands_by_run ON commands (run);
     """,
-    # Manifests of snapshots that are gone are collected, so expectations name theirs without a foreign key. SQLite has
-    # no way to drop one but to make the table anew.
+    # Manifests of deleted snapshots are dropped, so expectations refer to theirs without a foreign key. SQLite can drop
+    # a foreign key only by creating the table again.
     """
     CREATE TABLE new_expectations (
         operation TEXT PRIMARY KEY REFERENCES operations (id),
@@ -144,11 +144,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX open_faults ON faults (number) WHERE outcome IS NULL;
     ALTER TABLE expectations ADD COLUMN tainted_by INTEGER REFERENCES faults (number);
     """,
-    # Where a command ran tells whose configuration it used, without which it can't be replayed.
+    # The directory of a command tells whose configuration it used; replaying it needs that.
     "ALTER TABLE commands ADD COLUMN directory TEXT",
     "ALTER TABLE expectations ADD COLUMN failed_entries INTEGER NOT NULL DEFAULT 0",
-    # For reports, replay and judging again. `is_own`: asked for by snapstorm itself, not as a step of a client.
-    # Samples are measurements through a run; observations are what the target showed and judging rests on.
+    # For reports, replay and judging again. `is_own`: requested by snapstorm itself, not as a step of a client. Samples
+    # are measurements during a run; observations are what the target showed, on which judging is based.
     """
     ALTER TABLE operations ADD COLUMN is_own INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE violations ADD COLUMN at_seconds REAL;
@@ -165,7 +165,8 @@ MIGRATIONS: tuple[str, ...] = (
         encoded BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
-    # Taken while somebody changed what is kept of a tree: which of it was to be kept is not known.
+    # The snapshot was taken while somebody changed the policies, so it is unknown which part of the tree was to be
+    # kept.
     "ALTER TABLE expectations ADD COLUMN is_promise_in_doubt INTEGER NOT NULL DEFAULT 0",
 )
 

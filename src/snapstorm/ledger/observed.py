@@ -1,4 +1,4 @@
-"""Observations of a run, kept compactly and within bounds: what the target showed, for judging it again later."""
+"""Observations of a run: what the target showed, stored compactly and within bounds, to be judged again later."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from snapstorm.errors import TestbedError
 from snapstorm.ledger.transactions import LedgerBase
 
 STORED_BYTES_MAX = 256 << 10
-"""What would take more is not kept; then this one can't be judged again."""
+"""Larger observations are not stored, and can't be judged again."""
 _COMPRESSED_FROM_BYTES = 512
-"""What is smaller takes longer to compress than to write."""
+"""Compressing smaller ones takes longer than writing them."""
 _TRIED_BYTES_MAX = 4 << 20
-"""What is larger would not fit compressed either."""
+"""Larger ones would be too large even when compressed."""
 
 
 class Observed(NamedTuple):
@@ -29,7 +29,7 @@ class Observations(LedgerBase):
     """The part of the ledger that holds what the target has shown."""
 
     def observe(self, operation: str, kind: str, encoded: bytes | None) -> None:
-        """Keep what an operation has shown; nothing for None, or for what is too large."""
+        """Store what an operation has shown; nothing if it is None or too large."""
         if encoded is None or len(encoded) > _TRIED_BYTES_MAX:
             return
         is_small = len(encoded) < _COMPRESSED_FROM_BYTES
@@ -40,12 +40,12 @@ class Observations(LedgerBase):
             run("INSERT OR REPLACE INTO observations VALUES (?, ?, ?)", (operation, kind, stored))
 
     def forget_observation(self, operation: str) -> None:
-        """Drop what an operation has shown: it was not judged, and can't be judged later either."""
+        """Drop what an operation has shown: it was not judged, so it can't be judged later either."""
         with self._transaction() as run:
             run("DELETE FROM observations WHERE operation = ?", (operation,))
 
     def observations(self, run_number: int) -> Iterator[Observed]:
-        """What the operations of a run have shown, in the order in which they began."""
+        """The observations of a run's operations, in the order in which these began."""
         rows = self._connection.execute(
             "SELECT s.operation, s.kind, s.encoded FROM observations s JOIN operations o ON o.id = s.operation"
             " WHERE o.run = ? ORDER BY o.began_tick",

@@ -1,4 +1,4 @@
-"""Opening a ledger file: refusing what is not ours, bringing an older one up to date, and saying what went wrong."""
+"""Opens a ledger file: refuses foreign files, migrates an older ledger, and translates SQLite's errors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from snapstorm.ledger.migrations import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSI
 
 
 def refuse_what_is_not_ours(path: Path) -> int:
-    """Look before anything is changed: opening for writing would already touch a foreign file. Returns the version of
-    the schema."""
+    """Check the file before anything is changed, because opening it for writing would already modify a foreign file.
+    Returns the version of the schema."""
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
@@ -36,7 +36,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring a ledger up to date, one numbered step after the other."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
-        # One transaction with the version number: a death in between leaves the older schema whole.
+        # One transaction with the version number, so a crash in between leaves the older schema intact.
         connection.executescript(
             f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {statements};"
             f" PRAGMA user_version = {number}; COMMIT;"
@@ -44,7 +44,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def translated(error: sqlite3.Error, path: Path | None) -> TestbedError | NoSpaceError:
-    """SQLite's words in ours: what is wrong with the ledger, and what to do."""
+    """An error of SQLite as one of ours: what is wrong with the ledger, and what to do."""
     where = f"the ledger {path}" if path else "the ledger"
     text = str(error)
     if "full" in text:

@@ -1,4 +1,4 @@
-"""Persisters: keep copies of a testbed's ledger elsewhere, from where it can go on."""
+"""Persisters: store copies of a testbed's ledger elsewhere, from which a testbed can go on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from snapstorm.runtime.threads import run_file_work
 
 
 class Persister(Protocol):
-    """Keeps the copies of one testbed's ledger. Methods raise HarnessError, one line, for what does not work."""
+    """Stores the copies of one testbed's ledger. Methods raise HarnessError, one line, on failure."""
 
     @property
     def place(self) -> str:
-        """Where, as people write it."""
+        """The place, as people write it."""
         ...
 
     async def read_state(self) -> CopyState | None:
@@ -29,23 +29,23 @@ class Persister(Protocol):
         ...
 
     async def write(self, ledger: Path, state: CopyState) -> None:
-        """Add a copy of the ledger. When it fails, the latest copy is still whole."""
+        """Add a copy of the ledger. If it fails, the latest copy is still whole."""
         ...
 
     async def fetch(self, directory: Path) -> None:
-        """Put the latest copy, its ledger and its state, into an empty directory."""
+        """Put the latest copy (ledger and state) into an empty directory."""
         ...
 
 
 @dataclass(frozen=True)
 class FolderPersister:
-    """Keeps the latest copy in a folder, which may be on another disk or machine."""
+    """Stores the latest copy in a folder, which may be on another disk or machine."""
 
     folder: Path
 
     @property
     def place(self) -> str:
-        """Where, as people write it."""
+        """The place, as people write it."""
         return str(self.folder)
 
     async def read_state(self) -> CopyState | None:
@@ -53,7 +53,7 @@ class FolderPersister:
         return await run_file_work(read_state, self.folder)
 
     async def write(self, ledger: Path, state: CopyState) -> None:
-        """Replace the copy by a new one, so that at any moment one of them is whole."""
+        """Replace the copy by a new one. At any moment one of them is whole."""
         await run_file_work(self._write, ledger, state)
 
     def _write(self, ledger: Path, state: CopyState) -> None:
@@ -79,7 +79,7 @@ class FolderPersister:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Two writers of one folder on one machine wait for each other."""
+    """Lock a folder, so that two writers on one machine wait for each other."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

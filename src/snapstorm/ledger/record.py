@@ -1,6 +1,6 @@
-"""The record of a run: what there was, when, and what became of it. For evidence, judging again, and doing again.
+"""The record of a run: its operations and commands, with times and results. For evidence, judging again, and replay.
 
-Read only; nothing that a run decides rests on it.
+Read only; no decision of a run depends on it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class RecordedOperation:
     action: str
     options: dict[str, Any]
     resolved: dict[str, Any]
-    """What the action left open."""
+    """The choices that the action left open."""
     began_tick: int
     began_seconds: float
     """On the clock of its run."""
     ended_tick: int | None
     seconds: float | None
-    """How long it took; None while it runs, and for one that a killed run left."""
+    """How long it took; None while it runs, and if a killed run left it open."""
     outcome: str | None
     reason: str
     is_own: bool
-    """Asked for by snapstorm itself, not as a step of a client."""
+    """Requested by snapstorm itself, not as a step of a client."""
 
     @property
     def ended_seconds(self) -> float | None:
@@ -47,20 +47,20 @@ class RecordedOperation:
 
 @dataclass(frozen=True)
 class RecordedCommand:
-    """A command that the target's programs were given."""
+    """A command that was run for the target."""
 
     argv: list[str]
     directory: str | None
     operation: str | None
     snapshot: str | None
-    """Of the operation, if it was to take one: its id; and so `manifest` and `source`."""
+    """The id of the snapshot, if its operation was to take one; `manifest` and `source` likewise."""
     manifest: str | None
     source: str | None
     exit_code: int | None
 
 
 class Record:
-    """Reads what was done in a ledger's runs."""
+    """Reads the operations and commands of a ledger's runs."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -82,12 +82,12 @@ class Record:
         return self._operations("WHERE run = ? ORDER BY began_tick", run_number)
 
     def last_operations(self, run_number: int, limit: int) -> list[RecordedOperation]:
-        """The last operations of a run, those of all clients, in the order in which they began."""
+        """The last operations of a run, of all clients, in the order in which they began."""
         found = self._operations("WHERE run = ? ORDER BY began_tick DESC LIMIT ?", run_number, limit)
         return list(found)[::-1]
 
     def operations_between(self, run_number: int, seconds: tuple[float, float], limit: int) -> list[RecordedOperation]:
-        """Operations at work at some time from the one moment to the other, on the run's clock; of too many the last
+        """Operations at work at some time between two moments on the run's clock; if there are too many, the last
         ones."""
         found = self._operations(
             "WHERE run = ? AND began_seconds <= ? AND (outcome IS NULL OR began_seconds + seconds >= ?)"
@@ -114,7 +114,7 @@ class Record:
             yield RecordedCommand(json.loads(argv), *rest)
 
     def has_manifest(self, digest: str) -> bool:
-        """Whether a manifest is still there: those of deleted snapshots are dropped."""
+        """Whether a manifest is still stored. Those of deleted snapshots are dropped."""
         found = self._connection.execute("SELECT 1 FROM manifests WHERE digest = ?", (digest,)).fetchone()
         return found is not None
 
@@ -128,7 +128,7 @@ class Record:
 
 
 def json_value(text: str | None) -> Any:
-    """What a column holds as JSON; as it is where it is none. A scenario is JSON in JSON."""
+    """The JSON value in a column; the text itself if it is not JSON. A scenario is JSON within JSON."""
     try:
         found = json.loads(text or "null")
         return json_value(found) if isinstance(found, str) else found

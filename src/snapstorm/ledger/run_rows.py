@@ -1,4 +1,4 @@
-"""What the ledger holds of one run, row by row: for reports."""
+"""Rows of single runs, for reports."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class OperationRow(NamedTuple):
     step: int
     action: str
     outcome: str | None
-    """None for one that has not ended."""
+    """None if it has not ended."""
     reason: str
     began_seconds: float
     """From the beginning of the run."""
     seconds: float | None
     options: str
-    """As JSON, and so `resolved`: what was left open and then drawn."""
+    """As JSON, like `resolved`, which holds the choices that were left open and then drawn."""
     resolved: str
     is_own: bool
-    """Asked for by snapstorm itself, not as a step of a client."""
+    """Requested by snapstorm itself, not as a step of a client."""
 
 
 class RanCommand(NamedTuple):
@@ -41,10 +41,10 @@ class RanCommand(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What restores of a run have shown, added up."""
+    """Sums over the restores of a run."""
 
     restores: int
-    """That were equal to what was written."""
+    """Restores that were equal to what was written."""
     bytes_verified: int
 
 
@@ -61,11 +61,11 @@ class ViolationRow(NamedTuple):
     evidence: str | None
     accepted_reason: str | None
     at_seconds: float | None
-    """From the beginning of the run; None in ledgers of before it was recorded."""
+    """From the beginning of the run; None in ledgers written by older versions."""
 
 
 class RunRows(LedgerBase):
-    """The part of the ledger that tells of single runs."""
+    """The part of the ledger that describes single runs."""
 
     def operations_of(self, run_number: int) -> list[OperationRow]:
         """All operations of a run, in the order in which they began."""
@@ -77,11 +77,11 @@ class RunRows(LedgerBase):
         return [OperationRow(*row) for row in rows]
 
     def dropped_operations_of(self, run_number: int) -> int:
-        """How many operations of a run compactions have dropped."""
+        """How many operations of a run were dropped by compactions."""
         return int(self.fact(f"{DROPPED_OPERATIONS}{run_number}") or 0)
 
     def durations_of(self, run_number: int, actions: Sequence[str]) -> list[float]:
-        """How long operations of these kinds took that did something, in order of seconds."""
+        """The durations of the operations of these kinds that did something, in ascending order of seconds."""
         rows = self._connection.execute(
             "SELECT seconds FROM operations WHERE run = ? AND seconds IS NOT NULL AND outcome != 'no_op'"
             f" AND action IN ({', '.join('?' * len(actions))}) ORDER BY seconds",
@@ -115,7 +115,7 @@ class RunRows(LedgerBase):
         return [ViolationRow(*row) for row in rows]
 
     def latest_seconds(self, run_number: int) -> float:
-        """The last moment of a run that is recorded: how far one came that was killed."""
+        """The last recorded time of a run; for a killed run, how far it came."""
         row = self._one(
             "SELECT coalesce(max(moment), 0) FROM ("
             " SELECT max(began_seconds + coalesce(seconds, 0)) AS moment FROM operations WHERE run = ?1"

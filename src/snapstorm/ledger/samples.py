@@ -1,4 +1,4 @@
-"""What was measured through a run: for reports, no verdict rests on it."""
+"""Measurements during a run. For reports; no verdict depends on them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from snapstorm.ledger.transactions import LedgerBase
 
 
 class Quantity(StrEnum):
-    """What is measured. The ids stand in ledgers and in reports."""
+    """What is measured. The ids appear in ledgers and in reports."""
 
     SERVER_OPEN_FILES = "server-open-files"
     SERVER_MEMORY_BYTES = "server-memory-bytes"
     OWN_MEMORY_BYTES = "own-memory-bytes"
-    """Of snapstorm's own process."""
+    """Memory of snapstorm's own process."""
     REPOSITORY_BYTES = "repository-bytes"
     CACHE_BYTES = "cache-bytes"
-    """Of the server's cache and those of all clients."""
+    """The caches of the server and of all clients."""
     LOG_BYTES = "log-bytes"
-    """What the target itself logs, of the server and of all clients."""
+    """The target's own logs, of the server and of all clients."""
 
 
 class Sample(NamedTuple):

@@ -1,4 +1,4 @@
-"""What every part of the ledger stands on: durable transactions, and facts about the testbed as a whole."""
+"""The base of every part of the ledger: durable transactions, and facts about the testbed as a whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from snapstorm.model.readable import readable
 
 
 def _stored(text: str) -> str | bytes:
-    """A fact may be a path that is used again, so one that is not UTF-8 is stored as its bytes."""
+    """A fact as it is stored. It may be a path, so text that is not UTF-8 is stored as its bytes."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -35,7 +35,7 @@ class _Batch:
     """Changes that become durable together."""
 
     error: sqlite3.Error | None = None
-    """Why they did not."""
+    """Why they could not be made durable."""
 
 
 class LedgerBase:
@@ -47,7 +47,7 @@ class LedgerBase:
         self._batch: _Batch | None = None
         self._is_committing_later = False
         self.around_transaction: Callable[[], AbstractContextManager[object]] = nullcontext
-        """In which each transaction is made, for whom measures it."""
+        """Each transaction runs inside this block, so that its time can be measured."""
 
     def fact(self, name: str) -> str | None:
         row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
@@ -79,7 +79,7 @@ class LedgerBase:
 
     @contextmanager
     def committing_later(self) -> Iterator[None]:
-        """What is changed in this block is durable once `committed` has returned, which must follow at once."""
+        """Changes made in this block are durable once `committed` has returned, which must be called right after it."""
         self._is_committing_later = True
         try:
             yield
@@ -87,9 +87,9 @@ class LedgerBase:
             self._is_committing_later = False
 
     async def committed(self) -> None:
-        """Return when all that was changed so far is durable: one commit for all who wait for one in this moment.
+        """Return when all changes made so far are durable. All callers that wait at the same moment share one commit.
 
-        Raises TestbedError, for all of them, if it can't be. Also when cancelled, nothing is left uncommitted.
+        Raises TestbedError, for all of them, if the commit fails. Even when cancelled, nothing is left uncommitted.
         """
         batch = self._batch
         if batch is None:
@@ -127,7 +127,7 @@ class LedgerBase:
     def _execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         try:
             return self._connection.execute(statement, values)
-        except UnicodeEncodeError:  # SQLite takes no path that is not UTF-8. For people, its readable form is enough.
+        except UnicodeEncodeError:  # SQLite accepts no path that is not UTF-8. For people, its readable form is enough.
             shown = [readable(value) if isinstance(value, str) else value for value in values]
             return self._connection.execute(statement, shown)
 
@@ -142,7 +142,7 @@ class LedgerBase:
         self._batch = None
 
     def _fail(self, batch: _Batch, error: BaseException) -> None:
-        """None of the changes since the last commit has happened; who waits for one of them is told."""
+        """The batch was rolled back; everyone waiting for it gets the error."""
         batch.error = error if isinstance(error, sqlite3.Error) else sqlite3.OperationalError(f"rolled back: {error}")
         self._batch = None
         # SQLite rolls back by itself after a full disk; a second ROLLBACK would hide the reason.

@@ -1,8 +1,8 @@
-"""Keeping copies of a testbed's ledger elsewhere while it is used, so that a lost machine loses no promise.
+"""Keeps copies of a testbed's ledger elsewhere during runs, so that no promise is lost with the machine.
 
-A copy names the instance (the testbed directory) that writes it, with a lease while a run goes on. Another instance
-that goes on from the copy becomes its owner; the first one is told so, the next time that it wants to write. The lease
-is as good as storage without compare-and-swap allows: two that take over at the same moment don't see each other.
+A copy names the instance (the testbed directory) that writes it, with a lease while a run is at work. If another
+instance goes on from the copy, it owns the copy; the first one is told so when it next wants to write. The storage has
+no compare-and-swap, so two instances that take over at the same moment don't see each other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEASE_PERIODS = 3
 
 
 class Persistence:
-    """Copies one testbed's ledger to one place, for as long as one run lasts."""
+    """Copies one testbed's ledger to one place during one run."""
 
     def __init__(
         self, persister: Persister, testbed: Testbed, *, minutes: float, note: Callable[[str], None] | None = None
@@ -43,7 +43,7 @@ class Persistence:
         self.note = note
 
     async def begin(self, *, take_over: bool) -> None:
-        """Look whether this testbed may write there. Raises TestbedError, one line, before anything is changed."""
+        """Check whether this testbed may write there. Raises TestbedError, one line, before anything is changed."""
         found = await self._persister.read_state()
         if found is not None:
             refuse_foreign_copy(found, self._testbed, self._persister.place)
@@ -56,7 +56,7 @@ class Persistence:
         self._testbed.ledger.set_fact(PERSISTED_TO_FACT, self._persister.place)
 
     async def write(self, *, is_final: bool) -> None:
-        """Make a copy now; the final one ends the lease."""
+        """Make a copy now; the final copy ends the lease."""
         async with self._writing:
             await self._persister.write(
                 self._testbed.directory / LEDGER_NAME, copy_state(self._testbed, self._lease_until(is_final), is_final)
@@ -69,8 +69,8 @@ class Persistence:
         return (datetime.fromisoformat(self._clock.utc()) + lease).isoformat()
 
     async def keep_writing(self) -> None:
-        """Make a copy at once, and again every some minutes, until cancelled. A copy that fails is told, and the next
-        one is made nevertheless."""
+        """Make a copy at once, then one per interval, until cancelled. A copy that fails is noted, and the next one is
+        made nevertheless."""
         while True:
             try:
                 await self.write(is_final=False)
@@ -81,7 +81,7 @@ class Persistence:
 
 
 def instance_of(testbed: Testbed) -> str:
-    """The id of this directory among those that the testbed has lived in; made when it is first asked for."""
+    """The id of this directory among all directories that the testbed has had; created at the first call."""
     found = testbed.ledger.fact(INSTANCE_FACT)
     if found is None:
         found = secrets.token_hex(8)
@@ -90,7 +90,7 @@ def instance_of(testbed: Testbed) -> str:
 
 
 def copy_state(testbed: Testbed, lease_until_utc: str | None, is_final: bool) -> CopyState:
-    """The state of a copy of this testbed's ledger that is made now."""
+    """The state for a copy of this testbed's ledger that is made now."""
     ledger = testbed.ledger
     run, tick = ledger.position
     default = testbed.directory / "repository"
@@ -111,7 +111,7 @@ def copy_state(testbed: Testbed, lease_until_utc: str | None, is_final: bool) ->
 
 
 def refuse_foreign_copy(found: CopyState, testbed: Testbed, place: str) -> None:
-    """Raise TestbedError if the copy is another testbed's, or knows more than this testbed's ledger."""
+    """Raise TestbedError if the copy belongs to another testbed, or knows more than this testbed's ledger."""
     if found.testbed != testbed.id:
         raise TestbedError(
             f"{place} holds copies of another testbed's ledger ({found.testbed}, not {testbed.id}); "
@@ -136,7 +136,7 @@ def refuse_leased(found: CopyState, place: str, now_utc: str) -> None:
 
 @asynccontextmanager
 async def persisting(persistence: Persistence | None, note: Callable[[str], None]) -> AsyncIterator[None]:
-    """Make copies while the block lasts; with no persistence, none."""
+    """Make copies during the block; without a persistence, do nothing."""
     if persistence is None:
         yield
         return

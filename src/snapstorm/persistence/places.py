@@ -1,4 +1,5 @@
-"""Copies of a ledger, from where people name them: opened for a run, gone on from, or put in a lost ledger's place."""
+"""Copies of a ledger at the places that users name: open one for a run, go on from one, or recover a ledger from
+one."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ async def open_persistence(
     minutes: float,
     take_over: bool,
 ) -> AsyncIterator[Persistence | None]:
-    """Where this run's copies go: to the place that was named, or where they went before; None for nowhere.
+    """The place for this run's copies: the one that was named, or else the one used before; None for no copies.
 
     Raises ConfigError, HarnessError or TestbedError, one line, before anything is changed there.
     """
@@ -58,7 +59,7 @@ async def make_from_copy(
 
 
 async def recover(place: str, testbed: Path, *, executables: Sequence[Path], take_over: bool) -> Recovered:
-    """Put the latest copy at `place` in the place of a testbed's own ledger. All paths are absolute."""
+    """Replace a testbed's own ledger by the latest copy at `place`. All paths are absolute."""
     secrets_file = testbed / SECRETS_NAME
     if not FileSecretStore(secrets_file).all():
         raise ConfigError(f"{testbed} is no testbed: it has no {SECRETS_NAME}; `snapstorm run --from` makes a new one")

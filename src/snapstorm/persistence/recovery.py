@@ -1,8 +1,8 @@
-"""Going on from a copy of a ledger: in a new testbed, or in one whose own ledger is lost.
+"""Goes on from a copy of a ledger: in a new testbed, or in one whose own ledger is lost.
 
-What happened on the testbed after a copy was made is not known to it. Runs that the copy may have missed leave a *gap*
-in the numbers of runs: their snapshots are recognised by their tags and not judged, and deletions that they may have
-asked for put every snapshot in doubt until it is listed.
+The copy does not know what happened on the testbed after it was made. Runs that the copy may have missed leave a *gap*
+in the numbers of runs. Their snapshots are recognised by their tags and not judged. Since they may have deleted
+snapshots, every snapshot is in doubt until it is listed.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ SECRETS_NAME = "secrets.toml"
 
 @dataclass(frozen=True)
 class Recovered:
-    """What a testbed has gone on from."""
+    """The copy from which a testbed has gone on."""
 
     state: CopyState
     damaged: Path | None = None
-    """Where the ledger that was there has been put."""
+    """Where the previous ledger is kept."""
 
 
 async def make_testbed_from_copy(directory: Path, persister: Persister, secrets_file: Path, *, take_over: bool) -> None:
-    """Make a testbed that goes on from the latest copy, with the repository where it is.
+    """Make a testbed that goes on from the latest copy. The repository stays where it is.
 
-    Raises ConfigError or TestbedError, one line, and leaves nothing behind then.
+    Raises ConfigError or TestbedError, one line; then nothing is left behind.
     """
     if not check_testbed_path(directory, must_exist=False):
         raise ConfigError(f"{directory} is a testbed already, and --from makes a new one; leave one of them out")
@@ -60,7 +60,7 @@ async def make_testbed_from_copy(directory: Path, persister: Persister, secrets_
         try:
             shutil.copyfile(secrets_file, scratch / SECRETS_NAME)
             (scratch / SECRETS_NAME).chmod(0o600)
-            for name in (SECRETS_NAME, LEDGER_NAME):  # The ledger last: with it, it is a testbed.
+            for name in (SECRETS_NAME, LEDGER_NAME):  # The ledger last: it makes the directory a testbed.
                 shutil.move(scratch / name, directory / name)
         except BaseException:
             for name in (SECRETS_NAME, LEDGER_NAME):
@@ -70,9 +70,9 @@ async def make_testbed_from_copy(directory: Path, persister: Persister, secrets_
 
 
 async def recover_ledger(directory: Path, persister: Persister, *, take_over: bool) -> Recovered:
-    """Put the latest copy in the place of a testbed's own ledger, which is damaged, lost or older.
+    """Replace a testbed's own ledger, which is damaged, lost or older, by the latest copy.
 
-    The testbed must be locked. Raises TestbedError, one line, and changes nothing then.
+    The testbed must be locked. Raises TestbedError, one line, and then changes nothing.
     """
     ledger_file = directory / LEDGER_NAME
     with _fetched(directory) as scratch:
@@ -90,7 +90,7 @@ async def recover_ledger(directory: Path, persister: Persister, *, take_over: bo
 
 @contextmanager
 def _fetched(parent: Path) -> Iterator[Path]:
-    """A directory for a copy that is fetched, on the file system where it is to go."""
+    """A directory for a fetched copy, on the file system where the copy is to go."""
     existing = next(path for path in (parent, *parent.parents) if path.exists())
     try:
         scratch = Path(tempfile.mkdtemp(prefix=".snapstorm-copy-", dir=existing))
@@ -109,7 +109,7 @@ def _prepare(ledger_file: Path, state: CopyState, place: str, *, is_elsewhere: b
         if ledger.fact("testbed_id") != state.testbed:
             raise TestbedError(f"the copy in {place} is damaged: its ledger is not that of testbed {state.testbed}")
         first_unknown = state.run + 1 if state.is_final else state.run
-        # The last moment that is known: a listing of the next run begins after it, and settles the doubts.
+        # The last known tick: a listing of the next run begins after it, and settles the doubts.
         ledger.gaps.begin(first_unknown, ledger.position[1], may_have_deleted=not state.is_final)
         ledger.set_fact(PERSISTED_TO_FACT, place)
         if is_elsewhere:
@@ -129,7 +129,7 @@ def _refuse_unreachable(state: CopyState) -> None:
 
 
 def _refuse_needless(ledger_file: Path, state: CopyState, place: str) -> None:
-    """A ledger that can be opened and knows as much as the copy is not to be replaced."""
+    """Raise TestbedError if the ledger can be opened and knows as much as the copy: then it must not be replaced."""
     if not ledger_file.exists() or ledger_file.stat().st_size == 0:
         return
     try:
@@ -148,7 +148,8 @@ def _refuse_needless(ledger_file: Path, state: CopyState, place: str) -> None:
 
 
 def _put_aside(ledger_file: Path) -> Path | None:
-    """Keep what is there under another name, with what SQLite has beside it."""
+    """Rename the existing ledger and the files that SQLite has beside it. Returns the new path; None if there was no
+    ledger."""
     if not ledger_file.exists():
         return None
     stamp = Clock().utc().replace(":", "").replace("-", "")

@@ -1,4 +1,4 @@
-"""What is wrong with a document, in plain words: what is allowed at a place, and what stands there instead."""
+"""Describes what is wrong with a document in plain words: what is allowed at a place, and what was found there."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 Place: TypeAlias = tuple[str | int, ...]
-"""Where in a document something stands: keys and list positions from the top."""
+"""A place in a document: keys and list positions from the top."""
 
 _NO_PART_OF_A_PLACE = frozenset({"int", "float", "Span", "[key]"})
-"""By these pydantic names the alternatives of a type, each of which it reports."""
+"""Parts of pydantic's error locations that name an alternative of a type, not a place in the document."""
 _INPUT_LENGTH_MAX = 60
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[tuple[Place, str]]:
-    """All that was found wrong when `model` was made: one problem for each place."""
+    """All problems that pydantic found when `model` was constructed, one for each place."""
     schema = model.model_json_schema()
     found: dict[Place, str] = {}
     for item in error.errors(include_url=False):
@@ -35,7 +35,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[tuple[Pl
 
 
 def named(place: Place, words: str, name: str = "") -> str:
-    """The problem as one line that begins with its name: as given, or as it is written in a file."""
+    """The problem as one line that begins with `name`, or else with the place as it is written in a file."""
     return f"{name or '.'.join(map(str, place)) or 'scenario'}: {words}"
 
 
@@ -43,7 +43,7 @@ _Schema: TypeAlias = Mapping[str, Any]
 
 
 def _node_at(schema: _Schema, place: Place) -> _Schema:
-    """The part of a JSON schema that says what is allowed at this place; empty if it says nothing."""
+    """The part of a JSON schema that describes what is allowed at this place; empty if there is none."""
     node = schema
     for part in place:
         node = _resolved(node, schema)
@@ -57,7 +57,7 @@ def _node_at(schema: _Schema, place: Place) -> _Schema:
 
 
 def _resolved(node: _Schema, schema: _Schema) -> _Schema:
-    """The node itself behind references, and of what may be left out, what it is otherwise."""
+    """The node with references followed; for an optional value, the node of the value itself."""
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rpartition("/")[2]]
     arms = [arm for arm in node.get("anyOf", ()) if arm.get("type") != "null"]
@@ -65,7 +65,7 @@ def _resolved(node: _Schema, schema: _Schema) -> _Schema:
 
 
 def _allowed(node: _Schema, schema: _Schema) -> str:
-    """What a value may be, in words that go on after `must be`."""
+    """The allowed values in words, to follow `must be`."""
     node = _resolved(node, schema)
     if "anyOf" in node:
         return " or ".join(_allowed(arm, schema) for arm in node["anyOf"])
@@ -98,6 +98,6 @@ def _bounds(low: int | None, high: int | None) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as its author knows it, cut off if it is long."""
+    """A value as its author wrote it, shortened if it is long."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= _INPUT_LENGTH_MAX else f"{text[:_INPUT_LENGTH_MAX]}..."

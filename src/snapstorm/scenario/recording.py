@@ -1,8 +1,8 @@
-"""Recordings: what the clients of a run did, step by step, so that it can be done again.
+"""Recordings: what the clients of a run did, step by step, so that a replay can do it again.
 
-A step names what it drew from, so that it writes the same bytes; the step that took the snapshot it acts on; and the
-steps of other clients that had ended before it began, so that the same things overlap. Identifiers are those of the
-recorded operations, without the run: `client-2-7` is the seventh step of `client-2`.
+A step names the stream of its draws, so that it writes the same bytes; the step that took the snapshot on which it
+acts; and the steps of other clients that had ended before it began, so that the same steps overlap. Identifiers are
+those of the recorded operations, without the run: `client-2-7` is the seventh step of `client-2`.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class RecordedStep(BaseModel):
 
     name: StepName
     client: Annotated[int, Field(ge=1)]
-    """Which client does it: the first is 1."""
+    """The number of the client that does it; the first is 1."""
     action: str
     of: StepName | None = None
-    """The step that took the snapshot that this one acts on."""
+    """The step that took the snapshot on which this one acts."""
     part: str | None = None
-    """The part of the snapshot that is restored, as the ledger shows it."""
+    """The part of the snapshot that is restored, as the ledger has it."""
     after: tuple[StepName, ...] = ()
-    """Steps of other clients that must have ended before."""
+    """Steps of other clients that must have ended before this one begins."""
     draws: tuple[str, int] | None = None
-    """The client and the number of the step whose draws these are. Default: its own, in order."""
+    """The client and the step number whose draws are used. Default: this step's own, in order."""
     repeat: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
     @property
@@ -57,15 +57,15 @@ class RecordedStep(BaseModel):
 
 
 class RecordedFault(BaseModel):
-    """One fault of a storm, and where in the run it struck."""
+    """One fault of a storm, and when in the run it struck."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     number: Annotated[int, Field(ge=1)]
-    """Its place among the faults of the recorded run, from which its draws follow."""
+    """Its position among the faults of the recorded run. Its draws follow from it."""
     after: tuple[StepName, ...] = ()
-    """It strikes when these have ended."""
+    """The fault strikes when these steps have ended."""
 
 
 class Recording(BaseModel):
@@ -75,12 +75,12 @@ class Recording(BaseModel):
 
     seed: Annotated[int, Field(ge=0)]
     run: Annotated[int, Field(ge=1)] = 1
-    """The number of the recorded run, from which its draws follow."""
+    """The number of the recorded run. All draws follow from it."""
     steps: tuple[RecordedStep, ...] = ()
     faults: tuple[RecordedFault, ...] = ()
 
     def draws_of(self, step: RecordedStep, client: str, number: int) -> random.Random:
-        """What the step draws from, when `client` does it as its step of that number."""
+        """The random stream of the step when `client` does it as its step `number`."""
         return stream(self.seed, self.run, *(step.draws or (client, number)))
 
     def fault_draws(self, fault: RecordedFault) -> random.Random:
@@ -95,21 +95,21 @@ class Recording(BaseModel):
 
     @property
     def fault_keys(self) -> tuple[str, ...]:
-        """Which faults strike, each once."""
+        """The keys of the faults that strike, each once."""
         return tuple(dict.fromkeys(fault.key for fault in self.faults))
 
     @property
     def is_sequence(self) -> bool:
-        """Whether each step waits for just the one before it, as `sequential` makes it."""
+        """Whether each step waits only for the one before it, as `sequential` makes it."""
         return all(step.after == (before.name,) for before, step in itertools.pairwise(self.steps))
 
     @property
     def clients(self) -> int:
-        """How many clients it takes."""
+        """The number of clients that the recording needs."""
         return max((step.client for step in self.steps), default=1)
 
     def sequential(self) -> Recording:
-        """The same with one step after the other, in the order in which they began."""
+        """The same recording with one step after the other, in the order in which they began."""
         steps = [
             step.model_copy(update={"after": (before.name,) if before is not None else ()})
             for before, step in zip([None, *self.steps], self.steps, strict=False)
@@ -117,9 +117,9 @@ class Recording(BaseModel):
         return self.model_copy(update={"steps": tuple(steps)})
 
     def keeping(self, ids: Iterable[str]) -> Recording:
-        """Only these steps, without those that act on a snapshot that is not taken any more.
+        """Only these steps, without those that act on a snapshot that is no longer taken.
 
-        What a step waited for that is not there any more, it does not wait for; clients are numbered anew.
+        Steps no longer wait for steps that are gone. Clients are renumbered.
         """
         kept, wanted = dict[str, RecordedStep](), set(ids)
         for step in self.steps:
@@ -142,7 +142,7 @@ class Recording(BaseModel):
         return self.model_copy(update={"steps": tuple(steps), "faults": tuple(faults)})
 
     def problems(self) -> list[str]:
-        """What makes it impossible to do: names that are not known, or waiting for what comes later."""
+        """Reasons why the recording can't be done: unknown names, or steps that wait for later ones."""
         seen, found = set[str](), list[str]()
         for step in self.steps:
             if step.name in seen:

@@ -1,8 +1,8 @@
 """Scenarios: what a run does, as data.
 
-A scenario gives each client a fixed sequence of steps, a weighted random choice of actions, or first the one and then
-the other. The shipped ones follow the tests of Kopia's own robustness suite, sizes and client counts included; users
-write theirs in TOML with the same fields.
+A scenario gives each client a fixed sequence of steps, a weighted random choice of actions, or first the steps and then
+the choice. The shipped scenarios follow the tests of Kopia's own robustness suite, including sizes and numbers of
+clients. Users write theirs in TOML with the same fields.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLIENTS_MAX = 1024
 SECONDS_MAX = 366 * 24 * 3600.0
 ACTIONS_MAX = 1_000_000_000
 DURATION_SECONDS_DEFAULT = 60.0
-"""For random actions that neither a duration nor a number bounds."""
+"""The duration of random actions if neither a duration nor a number of actions is given."""
 
 _LISTS = frozenset({list, tuple, set, frozenset})
 
@@ -51,7 +51,7 @@ class ScenarioStep(BaseModel):
     action: str
     repeat: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     alone: bool = False
-    """Every client waits until all have come to this step; the first one does it; then all go on."""
+    """All clients wait until each has reached this step; the first one does it; then all go on."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class ScenarioStep(BaseModel):
 
 
 class Scenario(BaseModel):
-    """What a run does. Every field but `name` has a default; a scenario without steps and weights is refused."""
+    """What a run does. Every field except `name` has a default; a scenario without steps and weights is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,32 +76,32 @@ class Scenario(BaseModel):
     clients: Annotated[int, Field(ge=1, le=CLIENTS_MAX)] = 4
     mode: Mode = Mode.SERVER
     steps: tuple[ScenarioStep, ...] = ()
-    """Done by every client, once and in this order, before anything random."""
+    """Every client does these once, in this order, before anything random."""
     weights: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
-    """How often each action is drawn, against the others. Drawn until the duration or the actions are used up."""
+    """How often each action is drawn relative to the others, until the duration or the number of actions is used up."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """For each action key, the options with which it is drawn."""
+    """By action key, the options with which it is drawn."""
     duration_seconds: float | None = Field(None, alias="duration")
     actions: Annotated[int, Field(ge=1, le=ACTIONS_MAX)] | None = None
-    """Random actions of all clients together."""
+    """The number of random actions of all clients together."""
     data_bytes_max: Annotated[int, Field(ge=1, le=1 << 50)] = 1 << 30
-    """What one client's data directory may hold."""
+    """The maximum size of one client's data directory."""
 
     faults: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Keys of the faults that are injected while clients work, or `all`."""
     fault_weights: dict[str, Annotated[int, Field(ge=1, le=1_000)]] = Field(default_factory=dict)
-    """How often each fault is drawn, against the others, where that is not what `snapstorm faults --json` says."""
+    """How often each fault is drawn relative to the others, if not as `snapstorm faults --json` says."""
     parameters: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """The target's own settings (`snapstorm target` lists them), for a new testbed."""
     versions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Versions of the target that run one after the other on the same testbed, with a sweep between. The duration, or
-    the actions, are of all together."""
+    """Versions of the target that run one after the other on the same testbed, with a sweep in between. The duration,
+    or the number of actions, is that of all versions together."""
     repository_format: Literal["newest", "oldest"] = "newest"
-    """`oldest`: a new repository is made in the oldest format that its target can make, and the last of the versions
-    brings it to the newest."""
+    """`oldest`: a new repository is created in the oldest format that its target supports, and the last version
+    upgrades it to the newest."""
 
     recorded: Recording | None = None
-    """What the clients of an earlier run did, to be done again; in place of steps and weights."""
+    """What the clients of an earlier run did, to be done again instead of steps and weights."""
 
     @field_validator("duration_seconds", mode="before")
     @classmethod
@@ -133,14 +133,14 @@ class Scenario(BaseModel):
 
     @property
     def random_seconds(self) -> float | None:
-        """How long random actions go on; None if their number bounds them."""
+        """The duration of random actions; None if their number bounds them."""
         if self.duration_seconds is None and self.actions is None:
             return DURATION_SECONDS_DEFAULT
         return self.duration_seconds
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that names no action, with the nearest ones that do. Raises ValueError."""
+    """Refuse a key that is no action's, and name the nearest ones. Raises ValueError."""
     if key not in ACTIONS:
         near = difflib.get_close_matches(key, ACTIONS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -162,7 +162,7 @@ def parse_scenario(text: str, file_name: str) -> Scenario:
 
 
 def build_scenario(document: dict[str, Any]) -> tuple[Scenario | None, list[tuple[Place, str]]]:
-    """The scenario that a document describes, or all that is wrong with it, each with its place."""
+    """The scenario that a document describes, or all problems with it, each with its place."""
     problems: list[tuple[Place, str]] = []
     scenario = None
     try:
@@ -174,7 +174,7 @@ def build_scenario(document: dict[str, Any]) -> tuple[Scenario | None, list[tupl
 
 
 def read_option(key: str, name: str, text: str) -> str | list[str]:
-    """The value of an action's option as it is typed on a command line, where commas separate the entries of a list."""
+    """The value of an action's option from the command line, where commas separate the entries of a list."""
     field = ACTIONS[key].model_fields.get(name) if key in ACTIONS else None
     if field is None or get_origin(field.annotation) not in _LISTS:
         return text
@@ -182,7 +182,7 @@ def read_option(key: str, name: str, text: str) -> str | list[str]:
 
 
 def _option_problems(document: dict[str, Any]) -> list[tuple[Place, str]]:
-    """What is wrong with the keys and options of actions, which only the table of actions can tell."""
+    """Problems with the keys and options of actions, which only the table of actions can find."""
     problems: list[tuple[Place, str]] = []
     weights = document.get("weights", {})
     for key in weights if isinstance(weights, dict) else ():
@@ -219,7 +219,8 @@ def _action_problems(
 
 
 def _exclusive_problems(action: Action, place: Place, key_place: Place) -> list[tuple[Place, str]]:
-    """An action that needs the others to wait stands where they don't: an option has made it such, or its nature."""
+    """Problems of an action that needs all other clients to wait, at a place where they don't: because of an option, or
+    always."""
     if ACTIONS[action.key]().is_exclusive:
         return [(key_place, f"{action.key} is possible only in a step with alone = true")]
     words = "none destroys what is being written meanwhile, so it is possible only in a step with alone = true"
@@ -227,7 +228,7 @@ def _exclusive_problems(action: Action, place: Place, key_place: Place) -> list[
 
 
 def _line_of(text: str, place: Place) -> int:
-    """The line on which the value at `place` stands, or the nearest thing above it that has a line."""
+    """The line of the value at `place`, or of the nearest parent that has a line."""
     lines = text.splitlines()
     names = [part for part in place if isinstance(part, str)]
     index = next((part for part in place if isinstance(part, int)), 0)
@@ -245,7 +246,7 @@ def _line_of(text: str, place: Place) -> int:
 
 
 def _header_line(lines: Sequence[str], names: Sequence[str], index: int) -> int | None:
-    """The line of the table `[a.b]`, `[a]`, or of the `index`-th `[[a]]`, in which the names stand."""
+    """The line of the table `[a.b]`, `[a]`, or of the `index`-th `[[a]]`, that contains the names."""
     if not names:
         return None
     for depth in (2, 1):
@@ -276,7 +277,7 @@ _MiB = 1 << 20
 
 
 def _fixed(name: str, description: str, write: dict[str, Any]) -> Scenario:
-    """The original's fixed sequence; the first three steps act only where an earlier run left something."""
+    """The original's fixed sequence. Its first three steps act only if an earlier run left something."""
     steps = (
         {"action": "restore-into-data-directory"},
         {"action": "delete-random-subdirectory"},
@@ -296,7 +297,7 @@ _RANDOM_OPTIONS = {
         "depth": "0..3",
         "small_first": True,
     },
-    # Few enough that a short run comes to it.
+    # Few enough that a short run reaches it.
     "expire": {"keep_latest": 2},
     "run-gc": {"kind": "random"},
 }
@@ -309,7 +310,7 @@ _SPACE_ROUND: tuple[dict[str, Any], ...] = (
         "count": 20,
         "size_bytes": "16384..131072",
         "size_distribution": "uniform",
-        "links": False,  # 0.19.0 does not count them (#4421), and this is not what is looked for here.
+        "links": False,  # 0.19.0 does not count them (#4421), which this scenario does not test.
     },
     {"action": "snapshot-root"},
 )
@@ -387,12 +388,12 @@ SHIPPED: tuple[Scenario, ...] = (
                 {"action": "mark-storage", "alone": True},
                 *_SPACE_ROUND * 4,
                 {"action": "delete-snapshots", "keep": "oldest", "keep_count": 1},
-                # The tree, too, is again what it was at the mark; what is written from now on is little.
+                # The tree, too, is as it was at the mark again; little is written from now on.
                 {"action": "restore-into-data-directory"},
-                # The first collection packs garbage together with what is not; a later one, not within a second, marks
-                # it for good; and that pack is looked at again when there is another one to join it with. 4.3 MB at the
-                # mark, 23.1 before the first, 23.1 after it, 21.2 after the second, 4.4 after the last (measured,
-                # 0.23.1).
+                # The first collection packs garbage together with data that is needed. A later one, more than a second
+                # after it, marks the garbage for good. That pack is rewritten when there is another one to join it
+                # with. Measured on 0.23.1: 4.3 MB at the mark, 23.1 before the first collection, 23.1 after it, 21.2
+                # after the second, 4.4 after the last.
                 _COLLECT_ALONE,
                 {"action": "verify-repository"},
                 {"action": "restore-random-snapshot"},
@@ -413,7 +414,7 @@ SHIPPED: tuple[Scenario, ...] = (
             "duration": "90s",
             "versions": ("0.19.0", "0.22.3", "0.23.1"),
             "repository_format": "oldest",
-            # 0.19.0 counts no links but those in the root of a snapshot (#4421), so there are none elsewhere.
+            # 0.19.0 counts only links in the root of a snapshot (#4421), so there are none elsewhere.
             "steps": (
                 {
                     "action": "write-random-files",

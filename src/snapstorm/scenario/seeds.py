@@ -1,7 +1,7 @@
 """Seeds: every draw of a run follows from its seed.
 
-A client's draws at a step are a stream of their own, derived from (seed, run, client, step), so that what a client
-does there depends neither on timing nor on what others do, and the same seed on a grown testbed repeats no bytes.
+The draws of a client at a step are a stream of their own, derived from (seed, run, client, step). So they depend
+neither on timing nor on other clients, and the same seed on a testbed with earlier runs repeats no bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ SEED_MAX = (1 << 63) - 1
 
 
 def stream(*names: int | str) -> random.Random:
-    """The stream of random numbers with this name: equal names give equal streams on every machine and Python."""
+    """The random stream with this name: equal names give equal streams on every machine and Python version."""
     digest = blake3.blake3("\x1f".join([f"{type(name).__name__}:{name}" for name in names]).encode()).digest()
     return random.Random(int.from_bytes(digest, "big"))
