@@ -18,7 +18,7 @@ class Choosing:
     """Chooses for all clients of one run."""
 
     def __init__(
-        self, run: Run, room: Room, refused_actions: Collection[str], can_act: Callable[[Action], bool]
+        self, run: Run, room: Room, refused_actions: Collection[str], can_act: Callable[[Action[Any]], bool]
     ) -> None:
         """`can_act` tells whether an action of the current client could be more than a no-op."""
         self._run = run
@@ -40,14 +40,14 @@ class Choosing:
         weights: Mapping[str, int],
         options: Mapping[str, Mapping[str, Any]] | None,
         deck: Deck | None,
-    ) -> Action | None:
+    ) -> Action[Any] | None:
         """The action of this step: of the deck, while that has one, or else by weight. None if nothing has weight."""
         if options is not self._options:
             self._options, self._made = options, MadeActions(options or {})
         now = self._room.weights(weights, self._run.ledger.count_live(step.client))
         key = None if deck is None else deck.take(now, lambda key: self._may_deal(step.client, self._made(key)))
         if key is not None:
-            action: Action | None = self._made(key)
+            action: Action[Any] | None = self._made(key)
         else:
             # From a stream of its own, so that an action that is done again without having been chosen draws the same.
             draws = stream(self._run.seed, self._run.number, step.client, step.number, "choice")
@@ -56,5 +56,5 @@ class Choosing:
             return None
         return as_drawn(action, step.number, is_first=deck is not None and deck.is_first(action))
 
-    def _may_deal(self, client: str, action: Action) -> bool:
+    def _may_deal(self, client: str, action: Action[Any]) -> bool:
         return self._can_act(action) and leaves_a_snapshot(action, client, self._run.ledger)

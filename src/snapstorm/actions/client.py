@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import overload
+from typing import Any, overload
 
 from snapstorm.actions.engine import Engine
-from snapstorm.actions.step import TakenSnapshot
 from snapstorm.errors import ActionNotDone, GuaranteeViolated
-from snapstorm.guarantees.checker import Comparison
+from snapstorm.model.action_results import Comparison, ListedSnapshot, TakenSnapshot, WriteReport
 from snapstorm.model.actions import (
     Action,
     CheckStorage,
@@ -29,7 +28,6 @@ from snapstorm.model.actions import (
     describe,
 )
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import ListedSnapshot, WriteReport
 from snapstorm.testbed.identity import acting_as
 
 
@@ -63,7 +61,7 @@ class Client:
         | CheckStorage,
     ) -> None: ...
 
-    async def execute(self, action: Action) -> object:
+    async def execute(self, action: Action[Any]) -> object:
         """Perform an action, judge it, and return what it gives.
 
         A file action with nothing to act on gives an empty report. Raises GuaranteeViolated when the action has shown

@@ -23,21 +23,22 @@ from snapstorm.actions.possible import Refusals, can_act
 from snapstorm.actions.quota import Room
 from snapstorm.actions.restores import Restores
 from snapstorm.actions.source import SourceWatch
-from snapstorm.actions.step import Choice, Failure, Step, StepResult, Suspect, TakenSnapshot, kind_of
+from snapstorm.actions.step import Choice, Failure, Step, StepResult, Suspect, kind_of
 from snapstorm.actions.storage_mark import StorageMark
 from snapstorm.actions.sweep import Sweep, Swept
 from snapstorm.errors import AccessDenied, NoSpaceError, OperationPartial, TargetError
 from snapstorm.faults.fault import InFlight
 from snapstorm.filesystem.scanner import scan_if_there
-from snapstorm.guarantees.checker import Checker, Comparison
+from snapstorm.guarantees.checker import Checker
 from snapstorm.model import actions
+from snapstorm.model.action_results import Comparison, ListedSnapshot, TakenSnapshot
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
-from snapstorm.model.protocols import FileWriter, ListedSnapshot, Restorer, Server, Snapshotter
+from snapstorm.model.protocols import FileWriter, Restorer, Server, Snapshotter
 from snapstorm.runtime.meter import Work
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.recording import RecordedStep, Recording
@@ -91,7 +92,7 @@ class Engine:
         self._restore = self.restores.restore
         self._deletions = Deletions(self._operations, checker, snapshotter, self.refusals)
         self._report = self._operations.report
-        self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
+        self._perform: dict[type[Action[Any]], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
             actions.SnapshotRoot: self._snapshot_root,
             actions.SnapshotSubpath: self._snapshot_subpath,
             actions.RestoreSnapshot: self._restore_snapshot,
@@ -111,7 +112,7 @@ class Engine:
 
     # What callers use.
 
-    async def execute(self, action: Action) -> Outcome[Any]:
+    async def execute(self, action: Action[Any]) -> Outcome[Any]:
         """Perform an action as the current client, and judge it. Violations are reported, not raised."""
         return (await self.execute_step(action)).outcome
 
@@ -130,7 +131,7 @@ class Engine:
         step.action = action
         return (await self._execute(step)).outcome
 
-    async def execute_step(self, action: Action) -> StepResult:
+    async def execute_step(self, action: Action[Any]) -> StepResult:
         """Like `execute`, and tell which violations this very action has shown."""
         return await self._execute(self._next_step(action))
 
@@ -163,14 +164,14 @@ class Engine:
             step.is_confirming, step.redo = True, suspect.redo
             return (await self._execute(step)).outcome
 
-    def can_act(self, action: Action) -> bool:
+    def can_act(self, action: Action[Any]) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
         client = current_client()
         return not self.refusals.why(client, action) and can_act(action, client, self._writer, self._run.ledger)
 
     # The frame around every action.
 
-    def _next_step(self, action: Action | None, *, is_own: bool = False) -> Step:
+    def _next_step(self, action: Action[Any] | None, *, is_own: bool = False) -> Step:
         client = current_client()
         number = self._steps.get(client, 0) + 1
         self._steps[client] = number
@@ -179,7 +180,7 @@ class Engine:
         operation = f"r{self._run.number}-{name}-{number}"
         return Step(client, number, action or actions.ListSnapshots(), draws, operation, is_own=is_own)
 
-    def _next_probe(self, action: Action) -> Step:
+    def _next_probe(self, action: Action[Any]) -> Step:
         """A step that is not the client's own: it counts apart, so that it changes none of the client's draws."""
         client, self._probes = current_client(), self._probes + 1
         draws = stream(self._run.seed, self._run.number, "probe", self._probes)
@@ -253,10 +254,10 @@ class Engine:
 
     # Snapshots.
 
-    async def _snapshot_root(self, step: Step, _: Action) -> Outcome[TakenSnapshot]:
+    async def _snapshot_root(self, step: Step, _: Action[Any]) -> Outcome[TakenSnapshot]:
         return await self._snapshot(step, b"")
 
-    async def _snapshot_subpath(self, step: Step, _: Action) -> Outcome[TakenSnapshot]:
+    async def _snapshot_subpath(self, step: Step, _: Action[Any]) -> Outcome[TakenSnapshot]:
         directory = self._writer.pick_directory(step.draws)
         if directory is None:
             return NoOp("there is no directory below the root")
@@ -301,11 +302,11 @@ class Engine:
             return NoOp(f"there is no live snapshot {action.id!r} of this client")
         return await self._restore(step, expectation)
 
-    async def _restore_random_snapshot(self, step: Step, _: Action) -> Outcome[Comparison]:
+    async def _restore_random_snapshot(self, step: Step, _: Action[Any]) -> Outcome[Comparison]:
         expectation = self._picked.random(step)
         return NoOp("there is no live snapshot") if expectation is None else await self._restore(step, expectation)
 
-    async def _restore_subpath(self, step: Step, _: Action) -> Outcome[Comparison]:
+    async def _restore_subpath(self, step: Step, _: Action[Any]) -> Outcome[Comparison]:
         expectation = self._picked.random(step)
         if expectation is None:
             return NoOp("there is no live snapshot")
@@ -317,7 +318,7 @@ class Engine:
         part = next((part for part in parts if _as_text(part) == chosen), None)
         return await self._restore(step, expectation, sub_path=step.draws.choice(parts) if part is None else part)
 
-    async def _restore_into_data_directory(self, step: Step, _: Action) -> Outcome[Comparison]:
+    async def _restore_into_data_directory(self, step: Step, _: Action[Any]) -> Outcome[Comparison]:
         root = path_as_text(self._writer.data_directory)
         candidates = self._run.ledger.expectations(step.client, {State.LIVE}, source=root)
         if step.choice is not None:
@@ -334,7 +335,7 @@ class Engine:
             return NoOp(f"there is no live snapshot {action.id!r} of this client")
         return await self._delete(step, expectation)
 
-    async def _delete_random_snapshot(self, step: Step, _: Action) -> Outcome[None]:
+    async def _delete_random_snapshot(self, step: Step, _: Action[Any]) -> Outcome[None]:
         expectation = self._picked.random(step)
         return NoOp("there is no live snapshot") if expectation is None else await self._delete(step, expectation)
 
@@ -377,7 +378,7 @@ class Engine:
 
     # Listing, checking, collecting.
 
-    async def _list_snapshots(self, step: Step, _: Action) -> Outcome[tuple[ListedSnapshot, ...]]:
+    async def _list_snapshots(self, step: Step, _: Action[Any]) -> Outcome[tuple[ListedSnapshot, ...]]:
         return await self._list(step, is_quiescent=False)
 
     async def _list(self, step: Step, *, is_quiescent: bool) -> Outcome[tuple[ListedSnapshot, ...]]:
@@ -400,7 +401,7 @@ class Engine:
             await self._checker.evidence.name_entries(found)
         return outcome
 
-    async def _verify_repository(self, step: Step, _: Action) -> Outcome[None]:
+    async def _verify_repository(self, step: Step, _: Action[Any]) -> Outcome[None]:
         outcome, _operation = await self._operate(step, lambda _: self._snapshotter.verify_snapshots())
         return outcome
 
@@ -420,7 +421,7 @@ class Engine:
         await self._room.measure()
         return outcome
 
-    async def _mark_storage(self, step: Step, _: Action) -> Outcome[None]:
+    async def _mark_storage(self, step: Step, _: Action[Any]) -> Outcome[None]:
         held_bytes = await self._storage_mark.mark()
         if held_bytes is None:
             return NoOp("the target can't tell how much it holds")

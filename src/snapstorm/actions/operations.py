@@ -24,7 +24,7 @@ from snapstorm.errors import (
 )
 from snapstorm.faults.fault import InFlight
 from snapstorm.guarantees.checker import Checker
-from snapstorm.model.actions import RestoreSnapshot
+from snapstorm.model.actions import Family
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
@@ -162,7 +162,7 @@ class Operations:
             self._run.note_refusal(error)
             return
         words = f"{step.action.key} of {step.client} failed: {error}"
-        is_restore = step.kind.startswith(RestoreSnapshot.key)
+        is_restore = step.action.family is Family.RESTORE
         if await self._checker.settings.may_explain(step.client, words, error, is_restore=is_restore):
             return
         self.report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model import actions
@@ -38,7 +39,7 @@ class Refusals:
         """From now on this client does none of these actions."""
         self._by_client[client] = (keys, why)
 
-    def why(self, client: str, action: Action) -> str:
+    def why(self, client: str, action: Action[Any]) -> str:
         """Why a client can't do this here; empty if it can."""
         if action.key in self._for_all:
             return "it is not possible on this server"
@@ -46,7 +47,7 @@ class Refusals:
         return why if action.key in keys else ""
 
 
-def asks_target(action: Action, client: str, ledger: Ledger) -> bool:
+def asks_target(action: Action[Any], client: str, ledger: Ledger) -> bool:
     """Whether this action, done by this client now, may ask the target for something. Otherwise it changes the client's
     own files at most, and does not need the client to be connected."""
     if isinstance(action, FileAction):
@@ -54,7 +55,7 @@ def asks_target(action: Action, client: str, ledger: Ledger) -> bool:
     return not isinstance(action, _NEEDS_A_SNAPSHOT) or ledger.count_live(client) > 0
 
 
-def can_act(action: Action, client: str, writer: FileWriter, ledger: Ledger) -> bool:
+def can_act(action: Action[Any], client: str, writer: FileWriter, ledger: Ledger) -> bool:
     """Whether this action, done by this client now, could be more than a no-op."""
     if isinstance(action, FileAction):
         return writer.can_apply(type(action))
@@ -72,7 +73,7 @@ def can_act(action: Action, client: str, writer: FileWriter, ledger: Ledger) -> 
     return True
 
 
-def leaves_a_snapshot(action: Action, client: str, ledger: Ledger) -> bool:
+def leaves_a_snapshot(action: Action[Any], client: str, ledger: Ledger) -> bool:
     """Whether the client still has a snapshot to verify once this action is done, if it has any."""
     deletes = isinstance(action, actions.DeleteSnapshot | actions.DeleteRandomSnapshot)
     return not deletes or ledger.count_live(client) > 1

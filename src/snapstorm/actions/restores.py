@@ -14,7 +14,8 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
 from snapstorm.errors import OperationTimedOut
-from snapstorm.guarantees.checker import Checker, Comparison
+from snapstorm.guarantees.checker import Checker
+from snapstorm.model.action_results import Comparison
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome

@@ -8,19 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from snapstorm.errors import OperationTimedOut, TargetError
-from snapstorm.model import actions
 from snapstorm.model.actions import Action
 from snapstorm.model.guarantees import Violation
-from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import Outcome
-
-
-@dataclass(frozen=True)
-class TakenSnapshot:
-    """A snapshot that the target has acknowledged: what `SnapshotRoot` gives."""
-
-    id: str
-    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -49,7 +39,7 @@ class Step:
 
     client: str
     number: int
-    action: Action
+    action: Action[Any]
     draws: random.Random
     operation: str
     is_confirming: bool = False
@@ -86,21 +76,9 @@ class Step:
 Redo: TypeAlias = Callable[[Step], Awaitable[Outcome[Any]]]
 
 
-_SAME_KIND: dict[type[Action], type[Action]] = {
-    actions.SnapshotSubpath: actions.SnapshotRoot,
-    actions.RestoreRandomSnapshot: actions.RestoreSnapshot,
-    actions.RestoreSubpath: actions.RestoreSnapshot,
-    actions.RestoreIntoDataDirectory: actions.RestoreSnapshot,
-    actions.DeleteRandomSnapshot: actions.DeleteSnapshot,
-    actions.DeleteSnapshots: actions.DeleteSnapshot,
-}
-"""Actions that ask the target for the same as another one."""
-
-
-def kind_of(action: Action, *, is_past_server: bool = False) -> str:
+def kind_of(action: Action[Any], *, is_past_server: bool = False) -> str:
     """The kind of what an action asks of the target, in words."""
-    key = _SAME_KIND.get(type(action), type(action)).key
-    return f"{key} past the server" if is_past_server else key
+    return f"{action.asks_for} past the server" if is_past_server else action.asks_for
 
 
 @dataclass(frozen=True)
@@ -108,7 +86,7 @@ class Suspect:
     """An action that timed out, to be repeated when the machine is idle."""
 
     client: str
-    action: Action
+    action: Action[Any]
     redo: Redo
     kind: str
 

@@ -25,6 +25,7 @@ from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import TreeScan, look_at_tree, scan_changes, scan_tree_and_inodes
 from snapstorm.filesystem.tree_state import tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep
+from snapstorm.model.action_results import WriteReport
 from snapstorm.model.actions import (
     ChangeMetadata,
     DeleteFiles,
@@ -37,7 +38,6 @@ from snapstorm.model.actions import (
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import WriteReport
 from snapstorm.runtime.threads import Urgency, run_file_work
 
 TOTAL_BYTES_MAX = 4 << 30

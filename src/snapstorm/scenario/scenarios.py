@@ -57,7 +57,7 @@ class ScenarioStep(BaseModel):
     def options(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
 
-    def make(self) -> Action:
+    def make(self) -> Action[Any]:
         """The action with its options."""
         return ACTIONS[self.action](**self.options)
 
@@ -218,7 +218,7 @@ def _action_problems(
     return _exclusive_problems(action, place, key_place) if action.is_exclusive and not is_alone else []
 
 
-def _exclusive_problems(action: Action, place: Place, key_place: Place) -> list[tuple[Place, str]]:
+def _exclusive_problems(action: Action[Any], place: Place, key_place: Place) -> list[tuple[Place, str]]:
     """An action that needs the others to wait stands where they don't: an option has made it such, or its nature."""
     if ACTIONS[action.key]().is_exclusive:
         return [(key_place, f"{action.key} is possible only in a step with alone = true")]

@@ -25,7 +25,7 @@ async def test_a_client_that_gets_its_turn_late_is_tried_once(outcome: Outcome[A
     def now_seconds() -> float:
         return 60.0 * next(minutes)
 
-    async def execute(action: Action) -> Outcome[Any]:
+    async def execute(action: Action[Any]) -> Outcome[Any]:
         done.append(action.key)
         return outcome
 
