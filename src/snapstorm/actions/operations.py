@@ -24,12 +24,12 @@ from snapstorm.errors import (
 )
 from snapstorm.faults.fault import InFlight
 from snapstorm.guarantees.checker import Checker
+from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import Family
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
-from snapstorm.model.protocols import SnapshotReceipt
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
 from snapstorm.testbed.context import Run

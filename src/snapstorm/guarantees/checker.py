@@ -16,7 +16,7 @@ from snapstorm.guarantees.differences import as_document, explain
 from snapstorm.guarantees.evidence import Evidence, RestoredTree
 from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.guarantees.time_spans import Dating
-from snapstorm.model.action_results import Comparison
+from snapstorm.model.action_results import Comparison, SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import RestoreVerified, ViolationFound
@@ -38,7 +38,7 @@ from snapstorm.model.judging import (
 )
 from snapstorm.model.manifest import DifferenceKind, EntryType, Manifest, show_path
 from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
-from snapstorm.model.protocols import Server, SnapshotReceipt
+from snapstorm.model.protocols import Server
 from snapstorm.runtime.meter import Work
 from snapstorm.testbed.context import Run
 

@@ -247,8 +247,7 @@ class _Recheck:
         self._expected.begin_deletion(operation.id, _doomed(operation), operation.began_tick)
 
     def _was_judged(self, operation: RecordedOperation) -> bool:
-        """Whether an operation that has just ended well has shown something that was judged. A restore has not, if the
-        deletion of its snapshot began meanwhile."""
+        """Whether what a successful operation showed was judged. A restore's was not if a deletion began meanwhile."""
         if "sub_path" not in operation.resolved:
             return operation.action == ListSnapshots.key
         restored = self._expected.get(operation.resolved["of"])

@@ -1,4 +1,4 @@
-"""What actions give: the results of those that were done and acknowledged."""
+"""What actions give: the results of those that were done, and what a target says of snapshots."""
 
 from __future__ import annotations
 
@@ -58,6 +58,37 @@ class Particulars(NamedTuple):
     """None also in records of before this was judged, and so is the next one."""
     failed_entries: int | None = None
     """How many entries the target says that it could not take."""
+
+
+@dataclass(frozen=True)
+class SnapshotReceipt:
+    """A snapshot that the target has acknowledged, what it says that it took, and when. None where unsaid."""
+
+    id: str
+    files: int | None = None
+    directories: int | None = None
+    size_bytes: int | None = None
+    began_us: int | None = None
+    """In microseconds since 1970, and so is the end."""
+    ended_us: int | None = None
+    symlinks: int | None = None
+    failed_entries: int | None = None
+    excluded_entries: int | None = None
+    """How many entries the target says that it left out because it was told to."""
+    disagreement: str = ""
+    """In what two parts of what the target says contradict each other, in words; empty if in nothing."""
+
+    @property
+    def particulars(self) -> Particulars:
+        return Particulars(
+            began_us=self.began_us,
+            ended_us=self.ended_us,
+            files=self.files,
+            directories=self.directories,
+            size_bytes=self.size_bytes,
+            symlinks=self.symlinks,
+            failed_entries=self.failed_entries,
+        )
 
 
 class ListedSnapshot(msgspec.Struct, frozen=True, gc=False):

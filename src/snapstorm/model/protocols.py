@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from snapstorm.errors import HarnessError
 from snapstorm.model.abilities import Route
-from snapstorm.model.action_results import ListedSnapshot, Particulars, WriteReport
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt, WriteReport
 from snapstorm.model.actions import FileAction
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage, Storage
@@ -78,37 +78,6 @@ class FileWriter(Protocol):
     async def free_space(self, draws: random.Random) -> WriteReport:
         """Delete about half of this client's own files, after a full disk."""
         ...
-
-
-@dataclass(frozen=True)
-class SnapshotReceipt:
-    """A snapshot that the target has acknowledged, what it says that it took, and when. None where unsaid."""
-
-    id: str
-    files: int | None = None
-    directories: int | None = None
-    size_bytes: int | None = None
-    began_us: int | None = None
-    """In microseconds since 1970, and so is the end."""
-    ended_us: int | None = None
-    symlinks: int | None = None
-    failed_entries: int | None = None
-    excluded_entries: int | None = None
-    """How many entries the target says that it left out because it was told to."""
-    disagreement: str = ""
-    """In what two parts of what the target says contradict each other, in words; empty if in nothing."""
-
-    @property
-    def particulars(self) -> Particulars:
-        return Particulars(
-            began_us=self.began_us,
-            ended_us=self.ended_us,
-            files=self.files,
-            directories=self.directories,
-            size_bytes=self.size_bytes,
-            symlinks=self.symlinks,
-            failed_entries=self.failed_entries,
-        )
 
 
 class Restorer(Protocol):

@@ -16,7 +16,7 @@ from snapstorm.actions.client import Client
 from snapstorm.errors import AccessDenied, ActionNotDone, GuaranteeViolated, NotSaved, OperationFailed
 from snapstorm.guarantees.rejudging import Today, recheck
 from snapstorm.ledger.ledger import Ledger
-from snapstorm.model.action_results import ListedSnapshot
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.actions import (
     Action,
     DeleteRandomSnapshot,
@@ -29,7 +29,6 @@ from snapstorm.model.actions import (
 )
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, Manifest
-from snapstorm.model.protocols import SnapshotReceipt
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import WorkKind
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
