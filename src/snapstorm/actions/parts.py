@@ -11,6 +11,7 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.actions.performer import Performers
 from snapstorm.actions.picking import LiveSnapshots
+from snapstorm.actions.plugins import load_actions
 from snapstorm.actions.possible import Refusals
 from snapstorm.actions.quota import Room
 from snapstorm.actions.source import SourceWatch
@@ -40,6 +41,7 @@ class Parts:
         repository_bytes_max: int | None = None,
     ) -> None:
         """Raises HarnessError for an action that nothing performs."""
+        load_actions()  # For a run of the library or of pytest: the command line has done so before it reads scenarios.
         self.run = run
         self.ledger = run.ledger
         self.writer = writer

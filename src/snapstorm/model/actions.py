@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from snapstorm.model.action_results import Comparison, ListedSnapshot, TakenSnapshot, WriteReport
 from snapstorm.model.amounts import Depth, FileBytes, FileCount, Percent, PercentAboveZero, Span
 
-Result = TypeVar("Result")
+Result = TypeVar("Result", covariant=True)
 
 LATEST = "latest"
 """In place of a snapshot's id: the live snapshot that this client took last."""
