@@ -25,9 +25,9 @@ from snapstorm.model.actions import (
     RestoreSnapshot,
     RunGc,
     SnapshotRoot,
-    Span,
     WriteRandomFiles,
 )
+from snapstorm.model.amounts import Span
 from snapstorm.run.harness import Harness
 from snapstorm.scenario.scenarios import Scenario
 

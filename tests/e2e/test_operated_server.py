@@ -15,7 +15,7 @@ import pytest
 from tests.contract.bench import open_bench
 from tests.e2e.commandline import SMALL, Ran, snapstorm
 
-from snapstorm.model.protocols import ListedSnapshot
+from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.targets.kopia.server import KopiaServer
 
 USERS = ("alice@laptop", "bob@tower")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from snapstorm.actions.performer import Performers
 from snapstorm.actions.possible import leaves_a_snapshot
 from snapstorm.actions.quota import Room
-from snapstorm.actions.step import Step
 from snapstorm.model.actions import Action
 from snapstorm.scenario.generator import Deck, MadeActions, as_drawn, choose
 from snapstorm.scenario.seeds import stream
@@ -17,14 +17,11 @@ from snapstorm.testbed.context import Run
 class Choosing:
     """Chooses for all clients of one run."""
 
-    def __init__(
-        self, run: Run, room: Room, refused_actions: Collection[str], can_act: Callable[[Action], bool]
-    ) -> None:
-        """`can_act` tells whether an action of the current client could be more than a no-op."""
+    def __init__(self, run: Run, room: Room, refused_actions: Collection[str], performers: Performers) -> None:
         self._run = run
         self._room = room
         self._refused_actions = refused_actions
-        self._can_act = can_act
+        self._performers = performers
         self._options: Mapping[str, Mapping[str, Any]] | None = None
         self._made = MadeActions({})
         """The actions of the options that were given last, which are the same through a scenario."""
@@ -36,25 +33,27 @@ class Choosing:
 
     def choose(
         self,
-        step: Step,
+        client: str,
+        number: int,
         weights: Mapping[str, int],
         options: Mapping[str, Mapping[str, Any]] | None,
         deck: Deck | None,
-    ) -> Action | None:
-        """The action of this step: of the deck, while that has one, or else by weight. None if nothing has weight."""
+    ) -> Action[Any] | None:
+        """The action of the current client's step of this number: of the deck, while that has one, or else by weight.
+        None if nothing has weight."""
         if options is not self._options:
             self._options, self._made = options, MadeActions(options or {})
-        now = self._room.weights(weights, self._run.ledger.count_live(step.client))
-        key = None if deck is None else deck.take(now, lambda key: self._may_deal(step.client, self._made(key)))
+        now = self._room.weights(weights, self._run.ledger.count_live(client))
+        key = None if deck is None else deck.take(now, lambda key: self._may_deal(client, self._made(key)))
         if key is not None:
-            action: Action | None = self._made(key)
+            action: Action[Any] | None = self._made(key)
         else:
             # From a stream of its own, so that an action that is done again without having been chosen draws the same.
-            draws = stream(self._run.seed, self._run.number, step.client, step.number, "choice")
-            action = choose(now, self._made, self._can_act, draws)
+            draws = stream(self._run.seed, self._run.number, client, number, "choice")
+            action = choose(now, self._made, self._performers.can_act, draws)
         if action is None:
             return None
-        return as_drawn(action, step.number, is_first=deck is not None and deck.is_first(action))
+        return as_drawn(action, number, is_first=deck is not None and deck.is_first(action))
 
-    def _may_deal(self, client: str, action: Action) -> bool:
-        return self._can_act(action) and leaves_a_snapshot(action, client, self._run.ledger)
+    def _may_deal(self, client: str, action: Action[Any]) -> bool:
+        return self._performers.can_act(action) and leaves_a_snapshot(action, client, self._run.ledger)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,18 +24,28 @@ MANY_ENTRIES = 1000
 
 
 class Cleaner:
-    """Removes trees of one run that nobody needs any more."""
+    """Removes trees of one run that nobody needs any more: later within its block, at once outside of it."""
 
-    def __init__(self, run: Run, group: TaskGroup, runner: ProcessRunner) -> None:
+    def __init__(self, run: Run, runner: ProcessRunner) -> None:
         self._run = run
-        self._group = group
         self._runner = runner
         self._waiting: set[Path] = set()
+        self._group: TaskGroup | None = None
+
+    @asynccontextmanager
+    async def cleaning(self) -> AsyncIterator[None]:
+        """While the block lasts, remove trees beside it. When it is left, all of them are gone."""
+        async with plain_task_group() as group:
+            self._group = group
+            try:
+                yield
+            finally:
+                self._group = None
 
     async def remove(self, directory: Path, *, entries: int) -> None:
         """Have a tree of so many entries removed, soon. Raises HarnessError for one that can't be, here or at the end
         of the block."""
-        if len(self._waiting) >= BACKLOG_MAX:
+        if self._group is None or len(self._waiting) >= BACKLOG_MAX:
             await remove(self._run, directory)
             return
         self._waiting.add(directory)
@@ -51,24 +60,10 @@ class Cleaner:
         self._waiting.discard(directory)
 
 
-class UsesCleaner(Protocol):
-    """Who has trees to remove."""
-
-    cleaner: Cleaner | None
-
-
 async def remove(run: Run, directory: Path, *, is_small: bool = False) -> None:
     """Remove a tree now. Raises HarnessError."""
     with run.meter.busy(Work.REMOVING):
         await remove_tree_in_thread(directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
-
-
-@asynccontextmanager
-async def cleaning(run: Run, user: UsesCleaner, runner: ProcessRunner) -> AsyncIterator[None]:
-    """Give it a cleaner, until the block is left; then all that this was given is gone."""
-    async with plain_task_group() as group:
-        user.cleaner = Cleaner(run, group, runner)
-        yield
 
 
 def clear_restores(workdir: Path) -> None:

@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from typing import overload
-
 from snapstorm.actions.engine import Engine
-from snapstorm.actions.step import TakenSnapshot
 from snapstorm.errors import ActionNotDone, GuaranteeViolated
-from snapstorm.guarantees.checker import Comparison
-from snapstorm.model.actions import (
-    Action,
-    CheckStorage,
-    DeleteRandomSnapshot,
-    DeleteSnapshot,
-    DeleteSnapshots,
-    Expire,
-    FileAction,
-    ListSnapshots,
-    MarkStorage,
-    RestoreIntoDataDirectory,
-    RestoreRandomSnapshot,
-    RestoreSnapshot,
-    RestoreSubpath,
-    RunGc,
-    SnapshotRoot,
-    SnapshotSubpath,
-    VerifyRepository,
-    describe,
-)
+from snapstorm.model.actions import Action, Result, describe
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import ListedSnapshot, WriteReport
 from snapstorm.testbed.identity import acting_as
 
 
@@ -40,30 +16,7 @@ class Client:
         self.name = name
         self._engine = engine
 
-    @overload
-    async def execute(self, action: SnapshotRoot | SnapshotSubpath) -> TakenSnapshot: ...
-    @overload
-    async def execute(
-        self, action: RestoreSnapshot | RestoreRandomSnapshot | RestoreSubpath | RestoreIntoDataDirectory
-    ) -> Comparison: ...
-    @overload
-    async def execute(self, action: ListSnapshots) -> tuple[ListedSnapshot, ...]: ...
-    @overload
-    async def execute(self, action: FileAction) -> WriteReport: ...
-    @overload
-    async def execute(
-        self,
-        action: DeleteSnapshot
-        | DeleteRandomSnapshot
-        | DeleteSnapshots
-        | Expire
-        | VerifyRepository
-        | RunGc
-        | MarkStorage
-        | CheckStorage,
-    ) -> None: ...
-
-    async def execute(self, action: Action) -> object:
+    async def execute(self, action: Action[Result]) -> Result:
         """Perform an action, judge it, and return what it gives.
 
         A file action with nothing to act on gives an empty report. Raises GuaranteeViolated when the action has shown
@@ -82,7 +35,7 @@ class Client:
         match result.outcome:
             case Ok(value):
                 return value
-            case NoOp() if isinstance(action, FileAction):
-                return WriteReport()
+            case NoOp() if (nothing := action.result_of_no_op) is not None:
+                return nothing
             case other:
                 raise ActionNotDone(f"{self.name}: {describe(action)} was not done: {other.reason}")

@@ -13,17 +13,11 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from snapstorm.errors import HarnessError
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt, WriteReport
 from snapstorm.model.actions import FileAction
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import (
-    ClientSnapshotter,
-    FileWriter,
-    ListedSnapshot,
-    Server,
-    SnapshotReceipt,
-    WriteReport,
-)
+from snapstorm.model.protocols import ClientSnapshotter, FileWriter, Server
 from snapstorm.testbed.identity import current_client
 
 Delegate = TypeVar("Delegate")

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
+from anyio.lowlevel import checkpoint
+
 from snapstorm.actions.source import SourceWatch
-from snapstorm.actions.step import Failure, Redo, Step, Suspect
+from snapstorm.actions.step import Failure, Step, Suspect
 from snapstorm.errors import (
     NoSpaceError,
     NotSaved,
@@ -24,12 +26,12 @@ from snapstorm.errors import (
 )
 from snapstorm.faults.fault import InFlight
 from snapstorm.guarantees.checker import Checker
-from snapstorm.model.actions import RestoreSnapshot
+from snapstorm.model.action_results import SnapshotReceipt
+from snapstorm.model.actions import Family
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
-from snapstorm.model.protocols import SnapshotReceipt
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
 from snapstorm.testbed.context import Run
@@ -41,11 +43,9 @@ Value = TypeVar("Value")
 class Operations:
     """The operations of one run."""
 
-    def __init__(self, run: Run, checker: Checker, perform_again: Redo, source: SourceWatch) -> None:
-        """`perform_again` does a step anew that does not say itself how it is done again."""
+    def __init__(self, run: Run, checker: Checker, source: SourceWatch) -> None:
         self._run = run
         self._checker = checker
-        self._perform_again = perform_again
         self._source = source
         self._suspects: list[Suspect] = []
         self.hanging_kinds: set[str] = set()
@@ -154,15 +154,14 @@ class Operations:
             return
         if isinstance(error, OperationTimedOut):
             if not step.is_confirming:
-                redo = step.redo or self._perform_again
-                self._suspects.append(Suspect(step.client, step.action, redo, step.kind))
+                self._suspects.append(Suspect(step.client, step.action, step.redo, step.kind))
                 return
             self.hanging_kinds.add(step.kind)
         if self.is_refused_by_design(error):
             self._run.note_refusal(error)
             return
         words = f"{step.action.key} of {step.client} failed: {error}"
-        is_restore = step.kind.startswith(RestoreSnapshot.key)
+        is_restore = step.action.family is Family.RESTORE
         if await self._checker.settings.may_explain(step.client, words, error, is_restore=is_restore):
             return
         self.report(
@@ -172,6 +171,11 @@ class Operations:
             operation=operation,
             texts={"output.txt": error.evidence},
         )
+
+    async def note(self, step: Step, resolved: Mapping[str, Any]) -> str:
+        """Record what was done without asking the target anything. Returns the operation's id."""
+        _, operation = await self.operate(step, lambda _: checkpoint(), resolved=resolved, is_of_target=False)
+        return operation
 
     def is_excused(self, step: Step) -> bool:
         """Whether a fault is the reason for the step's last failure."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
-from snapstorm.model.actions import DeleteRandomSnapshot, DeleteSnapshots, Expire, RunGc, SnapshotRoot, SnapshotSubpath
+from snapstorm.model.actions import ACTIONS, Action
 from snapstorm.model.protocols import Server
 
 NEAR_SHARE = 0.8
@@ -21,10 +22,6 @@ NEAR_FACTOR = 4
 
 LIVE_SNAPSHOTS_KEPT = 2
 """So many of a client's snapshots are left, however little room there is."""
-
-_DELETES = frozenset(action.key for action in (DeleteRandomSnapshot, DeleteSnapshots, Expire))
-_GIVES_ROOM = _DELETES | {RunGc.key}
-_TAKES_ROOM = frozenset(action.key for action in (SnapshotRoot, SnapshotSubpath))
 
 
 class Room:
@@ -58,11 +55,14 @@ class Room:
         beyond it for no snapshots."""
         if not self.is_near_limit:
             return weights
-        none = (_TAKES_ROOM if self.is_full else set()) | (_DELETES if live_snapshots <= LIVE_SNAPSHOTS_KEPT else set())
-        return {
-            key: 0 if key in none else weight * (NEAR_FACTOR if key in _GIVES_ROOM else 1)
-            for key, weight in weights.items()
-        }
+        return {key: weight * self._factor(ACTIONS[key], live_snapshots) for key, weight in weights.items()}
+
+    def _factor(self, action: type[Action[Any]], live_snapshots: int) -> int:
+        if (action.takes_room and self.is_full) or (
+            action.needs_right_to_delete and live_snapshots <= LIVE_SNAPSHOTS_KEPT
+        ):
+            return 0
+        return NEAR_FACTOR if action.gives_room else 1
 
     @asynccontextmanager
     async def reserved(self, bytes_wanted: int) -> AsyncIterator[bool]:

@@ -11,14 +11,21 @@ import anyio
 
 from snapstorm.actions.cleaner import Cleaner, remove
 from snapstorm.actions.operations import Operations
+from snapstorm.actions.performer import Performer, performs
+from snapstorm.actions.picking import LiveSnapshots
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
 from snapstorm.errors import OperationTimedOut
-from snapstorm.guarantees.checker import Checker, Comparison
+from snapstorm.guarantees.checker import Checker
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.action_results import Comparison
+from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnapshot, RestoreSnapshot, RestoreSubpath
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
+from snapstorm.model.readable import as_text
 from snapstorm.testbed.context import Run
 
 _TREE = "tree"
@@ -37,6 +44,7 @@ class Restores:
         writer: FileWriter,
         snapshotter: Snapshotter,
         source: SourceWatch,
+        cleaner: Cleaner,
     ) -> None:
         self._run = run
         self._operations = operations
@@ -44,9 +52,8 @@ class Restores:
         self._writer = writer
         self._snapshotter = snapshotter
         self._source = source
+        self._cleaner = cleaner
         self._has_reported_strays = False
-        self.cleaner: Cleaner | None = None
-        """Removes restored trees later; None to have each removed at once."""
 
     async def restore(
         self,
@@ -127,7 +134,7 @@ class Restores:
             outcome, operation = await self._operations.operate(
                 step,
                 lambda _: through.restore_snapshot(snapshot, tree, sub_path),
-                resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": _as_text(sub_path)},
+                resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": as_text(sub_path)},
                 is_judged_later=True,
             )
             if not self.is_still_live(expectation):
@@ -153,10 +160,10 @@ class Restores:
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
-                if self.cleaner is None or is_small:
-                    await remove(self._run, directory, is_small=is_small)
+                if is_small:
+                    await remove(self._run, directory, is_small=True)
                 else:
-                    await self.cleaner.remove(directory, entries=entries)
+                    await self._cleaner.remove(directory, entries=entries)
 
     def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
         """Judge what stands beside a restored tree, in the directory that was made for it: nothing may. Of many, the
@@ -164,7 +171,7 @@ class Restores:
         names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
         if names and not self._has_reported_strays:
             self._has_reported_strays = True
-            shown = [_as_text(name) for name in names]
+            shown = [as_text(name) for name in names]
             self._operations.report(
                 step,
                 Guarantee.NO_LEAK,
@@ -183,9 +190,70 @@ class Restores:
         return self._run.workdir / client / "restores"
 
 
+@performs(RestoreSnapshot)
+class RestoreSnapshotPerformer(Performer[Comparison]):
+    def __init__(self, restores: Restores, picked: LiveSnapshots) -> None:
+        self._restores = restores
+        self._picked = picked
+
+    async def perform(self, step: Step, action: RestoreSnapshot) -> Outcome[Comparison]:
+        expectation = self._picked.named(step, action.id)
+        if expectation is None:
+            return NoOp(f"there is no live snapshot {action.id!r} of this client")
+        return await self._restores.restore(step, expectation)
+
+
+@performs(RestoreRandomSnapshot)
+class RestoreRandomSnapshotPerformer(Performer[Comparison]):
+    def __init__(self, restores: Restores, picked: LiveSnapshots) -> None:
+        self._restores = restores
+        self._picked = picked
+
+    async def perform(self, step: Step, action: RestoreRandomSnapshot) -> Outcome[Comparison]:
+        expectation = self._picked.random(step)
+        if expectation is None:
+            return NoOp("there is no live snapshot")
+        return await self._restores.restore(step, expectation)
+
+
+@performs(RestoreSubpath)
+class RestoreSubpathPerformer(Performer[Comparison]):
+    def __init__(self, restores: Restores, picked: LiveSnapshots, ledger: Ledger) -> None:
+        self._restores = restores
+        self._picked = picked
+        self._ledger = ledger
+
+    async def perform(self, step: Step, action: RestoreSubpath) -> Outcome[Comparison]:
+        expectation = self._picked.random(step)
+        if expectation is None:
+            return NoOp("there is no live snapshot")
+        entries = self._ledger.manifest(expectation.manifest).entries
+        parts = [entry.path for entry in entries if entry.path and entry.type in (EntryType.FILE, EntryType.DIRECTORY)]
+        if not parts:
+            return NoOp("the snapshot is empty")
+        chosen = step.choice.part if step.choice else None
+        part = next((part for part in parts if as_text(part) == chosen), None)
+        return await self._restores.restore(
+            step, expectation, sub_path=step.draws.choice(parts) if part is None else part
+        )
+
+
+@performs(RestoreIntoDataDirectory)
+class RestoreIntoDataDirectoryPerformer(Performer[Comparison]):
+    def __init__(self, restores: Restores, writer: FileWriter, ledger: Ledger) -> None:
+        self._restores = restores
+        self._writer = writer
+        self._ledger = ledger
+
+    async def perform(self, step: Step, action: RestoreIntoDataDirectory) -> Outcome[Comparison]:
+        root = path_as_text(self._writer.data_directory)
+        candidates = self._ledger.expectations(step.client, {State.LIVE}, source=root)
+        if step.choice is not None:
+            candidates = [found for found in candidates if found.operation == step.choice.of]
+        if not candidates:
+            return NoOp("there is no live snapshot of the data directory")
+        return await self._restores.restore(step, step.draws.choice(candidates), adopt=True)
+
+
 def _nobody_asks() -> None:
     """For a restore of which nobody asks whether it was answered."""
-
-
-def _as_text(path: bytes) -> str:
-    return path.decode("utf-8", "backslashreplace")

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias
 
 from snapstorm.errors import OperationTimedOut, TargetError
-from snapstorm.model import actions
-from snapstorm.model.actions import Action
+from snapstorm.model.actions import Action, Result
 from snapstorm.model.guarantees import Violation
-from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import Outcome
-
-
-@dataclass(frozen=True)
-class TakenSnapshot:
-    """A snapshot that the target has acknowledged: what `SnapshotRoot` gives."""
-
-    id: str
-    manifest: Manifest
+from snapstorm.scenario.seeds import stream
+from snapstorm.testbed.context import Run
+from snapstorm.testbed.identity import OUR_HOST, acting_as, current_client
 
 
 @dataclass(frozen=True)
@@ -49,7 +44,7 @@ class Step:
 
     client: str
     number: int
-    action: Action
+    action: Action[Any]
     draws: random.Random
     operation: str
     is_confirming: bool = False
@@ -86,21 +81,9 @@ class Step:
 Redo: TypeAlias = Callable[[Step], Awaitable[Outcome[Any]]]
 
 
-_SAME_KIND: dict[type[Action], type[Action]] = {
-    actions.SnapshotSubpath: actions.SnapshotRoot,
-    actions.RestoreRandomSnapshot: actions.RestoreSnapshot,
-    actions.RestoreSubpath: actions.RestoreSnapshot,
-    actions.RestoreIntoDataDirectory: actions.RestoreSnapshot,
-    actions.DeleteRandomSnapshot: actions.DeleteSnapshot,
-    actions.DeleteSnapshots: actions.DeleteSnapshot,
-}
-"""Actions that ask the target for the same as another one."""
-
-
-def kind_of(action: Action, *, is_past_server: bool = False) -> str:
+def kind_of(action: Action[Any], *, is_past_server: bool = False) -> str:
     """The kind of what an action asks of the target, in words."""
-    key = _SAME_KIND.get(type(action), type(action)).key
-    return f"{key} past the server" if is_past_server else key
+    return f"{action.asks_for} past the server" if is_past_server else action.asks_for
 
 
 @dataclass(frozen=True)
@@ -108,14 +91,69 @@ class Suspect:
     """An action that timed out, to be repeated when the machine is idle."""
 
     client: str
-    action: Action
-    redo: Redo
+    action: Action[Any]
+    redo: Redo | None
+    """None where the action is to be performed anew."""
     kind: str
 
 
 @dataclass(frozen=True)
-class StepResult:
+class StepResult(Generic[Result]):
     """What became of one action, and what was found wrong on the way."""
 
-    outcome: Outcome[Any]
+    outcome: Outcome[Result]
     violations: tuple[Violation, ...]
+
+
+class Steps:
+    """The steps of one run: numbered for each client, each with a stream of draws of its own."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._counts = Counter[str]()
+        self._probes = 0
+
+    def next_number(self, client: str) -> int:
+        """The number of this client's next step."""
+        self._counts[client] += 1
+        return self._counts[client]
+
+    def next(self, action: Action[Any], *, is_own: bool = False) -> Step:
+        """The next step of the current client."""
+        client = current_client()
+        return self.numbered(self.next_number(client), action, is_own=is_own)
+
+    def numbered(self, number: int, action: Action[Any], *, is_own: bool = False) -> Step:
+        """The step of the current client that has this number."""
+        client, run = current_client(), self._run
+        operation = f"r{run.number}-{client.removesuffix(OUR_HOST)}-{number}"
+        return Step(client, number, action, stream(run.seed, run.number, client, number), operation, is_own=is_own)
+
+    @contextmanager
+    def own(self, client: str, action: Action[Any]) -> Iterator[Step]:
+        """A step that this client does for snapstorm, to judge, while nothing else of it runs."""
+        with acting_as(client):
+            step = self.next(action, is_own=True)
+            try:
+                yield step
+            finally:
+                self.end(step)
+
+    @contextmanager
+    def probe(self, client: str, action: Action[Any]) -> Iterator[Step]:
+        """The same beside the client's own work: it counts apart, so that it changes none of the client's draws."""
+        run, self._probes = self._run, self._probes + 1
+        draws = stream(run.seed, run.number, "probe", self._probes)
+        operation = f"r{run.number}-{client.removesuffix(OUR_HOST)}-probe-{self._probes}"
+        with acting_as(client):
+            step = Step(client, 0, action, draws, operation, is_own=True)
+            try:
+                yield step
+            finally:
+                self.end(step)
+
+    def end(self, step: Step) -> None:
+        """All that this step has shown is judged: the commands that it ran are evidence of nothing more."""
+        while step.operations_begun:
+            step.operations_begun -= 1
+            self._run.commands.pop(step.next_operation(), None)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snapstorm.model.actions import CheckStorage
+from snapstorm.actions.operations import Operations
+from snapstorm.actions.performer import Performer, performs
+from snapstorm.actions.step import Step
+from snapstorm.model.actions import CheckStorage, MarkStorage
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import Server
 
 
@@ -47,3 +52,35 @@ class StorageMark:
             return None
         growth_bytes = self._marked_bytes * action.growth_percent_max // 100
         return MarkedStorage(self._marked_bytes, now_bytes, self._marked_bytes + growth_bytes + action.slack_bytes)
+
+
+@performs(MarkStorage)
+class MarkStoragePerformer(Performer[None]):
+    def __init__(self, operations: Operations, storage_mark: StorageMark) -> None:
+        self._operations = operations
+        self._storage_mark = storage_mark
+
+    async def perform(self, step: Step, action: MarkStorage) -> Outcome[None]:
+        held_bytes = await self._storage_mark.mark()
+        if held_bytes is None:
+            return NoOp("the target can't tell how much it holds")
+        await self._operations.note(step, {"bytes": held_bytes})
+        return Ok(None)
+
+
+@performs(CheckStorage)
+class CheckStoragePerformer(Performer[None]):
+    def __init__(self, operations: Operations, storage_mark: StorageMark) -> None:
+        self._operations = operations
+        self._storage_mark = storage_mark
+
+    async def perform(self, step: Step, action: CheckStorage) -> Outcome[None]:
+        held = await self._storage_mark.compare(action)
+        if held is None:
+            return NoOp("nothing was marked before, or the target can't tell how much it holds")
+        operation = await self._operations.note(step, {"bytes": held.now_bytes, "marked": held.marked_bytes})
+        if held.is_leak:
+            self._operations.report(
+                step, Guarantee.NO_LEAK, held.describe(), operation=operation, fingerprint="storage"
+            )
+        return Ok(None)

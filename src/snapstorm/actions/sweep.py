@@ -8,6 +8,16 @@ from enum import Enum
 
 import anyio
 
+from snapstorm.actions.disk_space import DiskSpace
+from snapstorm.actions.restores import Restores
+from snapstorm.actions.step import Steps, kind_of
+from snapstorm.errors import NoSpaceError
+from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.actions import RestoreSnapshot
+from snapstorm.model.expectations import State
+from snapstorm.model.outcomes import Ok
+from snapstorm.model.protocols import Restorer, Server
+
 TIMED_OUT_OF_A_CLIENT_MAX = 3
 """In a row: then no more restores of this client are begun before it is known whether they hang."""
 TIMED_OUT_MAX = 8
@@ -66,6 +76,61 @@ class Swept(Enum):
     TIMED_OUT = "timed out"
     WRONG = "wrong"
     """It differs, or failed, or was not possible."""
+
+
+class SweepRestores:
+    """The restores of a run's sweep.
+
+    What this run has already restored as its client is restored straight from the repository, where that is possible,
+    so that each way to it is taken once.
+    """
+
+    def __init__(
+        self, ledger: Ledger, run_number: int, server: Server, steps: Steps, restores: Restores, disk_space: DiskSpace
+    ) -> None:
+        self._ledger = ledger
+        self._run_number = run_number
+        self._server = server
+        self._steps = steps
+        self._restores = restores
+        self._disk_space = disk_space
+
+    def kind(self, operation: str) -> str:
+        """The kind of restore by which what this operation created is restored."""
+        return kind_of(RestoreSnapshot(), is_past_server=self._through(operation) is not None)
+
+    def _through(self, operation: str) -> Restorer | None:
+        return self._server.auditor if self._ledger.is_verified(operation, self._run_number) else None
+
+    async def restore(self, client: str, operation: str, sweep: Sweep) -> Swept:
+        """Restore and compare the live snapshot that this operation created. The sweep is told when the target has
+        given it; once all of the sweep is answered, the target is asked for nothing again."""
+        is_answered = False
+
+        def answered() -> None:
+            nonlocal is_answered
+            is_answered = True
+            sweep.answer()
+
+        found = self._ledger.expectations_of_operations([operation])
+        if not found or found[0].state is not State.LIVE:
+            return Swept.WRONG
+        with self._steps.own(client, RestoreSnapshot(id=found[0].snapshot or "?")) as step:
+            through = self._through(operation)
+            try:
+                outcome = await self._restores.restore(step, found[0], through=through, on_answered=answered)
+            except NoSpaceError as error:
+                if sweep.answered.is_set():
+                    raise
+                # The room that the client's own files take is better spent on this: the last of them have been backed
+                # up, if they are to be. Each time halves them, so this ends.
+                await self._disk_space.free(step, error)
+                if is_answered:
+                    sweep.ask_again()
+                return await self.restore(client, operation, sweep)
+        if isinstance(outcome, Ok):
+            return Swept.EXACT if outcome.value.is_equal else Swept.WRONG
+        return Swept.TIMED_OUT if step.has_timed_out else Swept.WRONG
 
 
 class TimeOuts:

@@ -23,6 +23,7 @@ import cyclopts
 from cyclopts import App, Group, Parameter
 
 from snapstorm import __version__
+from snapstorm.actions.plugins import load_actions
 from snapstorm.cli import show
 from snapstorm.cli.configuration import draw_configuration
 from snapstorm.cli.external_access import check_consent, count_clients, read_operator
@@ -404,9 +405,8 @@ def recover(
     take_over
         Take the copy although another instance of the testbed holds it.
     """
-    executables = [kopia] if kopia else []
     done = anyio.run(
-        functools.partial(recover_copy, copied_from, testbed, executables=executables, take_over=take_over)
+        functools.partial(recover_copy, copied_from, testbed, executables=[kopia] if kopia else [], take_over=take_over)
     )
     print(f"the ledger is that of {done.state.written_utc}, run {done.state.run}, from {copied_from}")
     if done.damaged is not None:
@@ -441,14 +441,14 @@ def accept(violation: int, /, *, testbed: TypedPath, reason: str) -> int:
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
     adopt_orphans()  # Here, where the process is our own: the library must not do it to somebody else's.
-    status: object
     try:
         handle_signals()
+        load_actions()
         arguments = with_addresses(sys.argv[1:])
         if not arguments or arguments[0] in app.help_flags:
             for name in app:
                 app[name]  # Loads it, so that its description is known.
-        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        status: object = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (cyclopts.CycloptsError, ConfigError) as error:
         complain(str(error))
         status = EXIT_BAD_USAGE

@@ -18,6 +18,7 @@ import anyio
 
 from snapstorm.errors import TargetError
 from snapstorm.faults.network_path import NetworkPath
+from snapstorm.model.actions import ACTIONS
 from snapstorm.model.protocols import Server
 from snapstorm.runtime.process import ProcessRunner
 
@@ -164,6 +165,7 @@ class Fault(ABC):
         return None
 
 
-def clients_with_operations(scene: Scene, actions: Sequence[str]) -> list[InFlight]:
-    """What is in flight of these kinds, in a fixed order."""
-    return sorted((found for found in scene.in_flight() if found.action in actions), key=lambda found: found.operation)
+def killable_operations(scene: Scene) -> list[InFlight]:
+    """What is in flight of actions that are worth striking in their midst, in a fixed order."""
+    found = (one for one in scene.in_flight() if ACTIONS[one.action].is_killable)
+    return sorted(found, key=lambda one: one.operation)

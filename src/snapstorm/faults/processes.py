@@ -17,40 +17,13 @@ from snapstorm.faults.fault import (
     NothingToBreak,
     Record,
     Scene,
-    clients_with_operations,
+    killable_operations,
 )
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.abilities import CachesOfClients, InProcess, Restartable, RunsCommands
-from snapstorm.model.actions import (
-    DeleteRandomSnapshot,
-    DeleteSnapshot,
-    DeleteSnapshots,
-    Expire,
-    RestoreIntoDataDirectory,
-    RestoreRandomSnapshot,
-    RestoreSnapshot,
-    RestoreSubpath,
-    RunGc,
-    SnapshotRoot,
-    SnapshotSubpath,
-)
+from snapstorm.model.actions import RunGc
 from snapstorm.runtime.process import on_behalf_of
 
-_CLIENTS_WORK = tuple(
-    action.key
-    for action in (
-        SnapshotRoot,
-        SnapshotSubpath,
-        RestoreSnapshot,
-        RestoreRandomSnapshot,
-        RestoreSubpath,
-        RestoreIntoDataDirectory,
-        DeleteSnapshot,
-        DeleteRandomSnapshot,
-        DeleteSnapshots,
-        Expire,
-    )
-)
 _WAIT_FOR_WORK_SECONDS_MAX = 15.0
 _POLL_SECONDS = 0.02
 _SLICE_SECONDS = 0.1
@@ -178,7 +151,7 @@ class _StrikesClient(Fault):
 
     async def _next_victim(self) -> InFlight:
         while True:
-            found = clients_with_operations(self.scene, _CLIENTS_WORK)
+            found = killable_operations(self.scene)
             if found:
                 return self.draws.choice(found)
             await anyio.sleep(_POLL_SECONDS)
@@ -294,7 +267,7 @@ class DropClientCache(Fault):
 
     async def inject(self, record: Record) -> None:
         assert isinstance(self.scene.server, CachesOfClients)
-        at_work = [found.client for found in clients_with_operations(self.scene, _CLIENTS_WORK)]
+        at_work = [found.client for found in killable_operations(self.scene)]
         client = self.draws.choice(at_work or sorted(self.scene.clients))
         self.clients = frozenset({client})
         record({"client": client})

@@ -25,6 +25,7 @@ from snapstorm.filesystem.planning import (
 from snapstorm.filesystem.removal import remove_entry
 from snapstorm.filesystem.specimens import plan_specimens
 from snapstorm.filesystem.tree_state import FileState, TreeState
+from snapstorm.model.action_results import WriteReport
 from snapstorm.model.actions import (
     ChangeMetadata,
     DeleteFiles,
@@ -33,11 +34,10 @@ from snapstorm.model.actions import (
     ModifyKind,
     Oddity,
     WriteRandomFiles,
-    draw,
 )
+from snapstorm.model.amounts import draw
 from snapstorm.model.manifest import ROOT
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import WriteReport
 
 Result: TypeAlias = Ok[WriteReport] | NoOp
 

@@ -2,7 +2,7 @@
 
 `TreeFileWriter` decides from its picture of the tree (`tree_state`) and the draws it is given, in a worker thread, one
 call for each action. Every time, mode and byte follows from the draws: two writers that are given the same make the
-same tree. To follow one action, begin at `_ACTIONS` and read the method that stands there.
+same tree. To follow one action, begin at `tree_changes`.
 """
 
 from __future__ import annotations
@@ -12,32 +12,23 @@ import os
 import random
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
 from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of_tree
 from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
 from snapstorm.filesystem.file_memory import FileMemory
-from snapstorm.filesystem.metadata_changes import kinds_for_links
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import TreeScan, look_at_tree, scan_changes, scan_tree_and_inodes
+from snapstorm.filesystem.tree_changes import TREE_CHANGES, TreeChange, TreeView
 from snapstorm.filesystem.tree_state import tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep
-from snapstorm.model.actions import (
-    ChangeMetadata,
-    DeleteFiles,
-    DeleteRandomSubdirectory,
-    FileAction,
-    ModifyFiles,
-    Oddity,
-    WriteRandomFiles,
-)
+from snapstorm.model.action_results import WriteReport
+from snapstorm.model.actions import FileAction, Oddity, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import WriteReport
 from snapstorm.runtime.threads import Urgency, run_file_work
 
 TOTAL_BYTES_MAX = 4 << 30
@@ -93,17 +84,16 @@ class TreeFileWriter:
 
     def can_apply(self, action: type[FileAction]) -> bool:
         """Whether an action of this kind, with its default options, finds something to act on."""
-        return not self._nothing_for(action)
+        return not self._why_not(_change_of(action))
 
     async def apply(self, action: FileAction, draws: random.Random) -> Result:
         """Carry an action out. Raises NoSpaceError when the disk is full; what is on it then is known."""
-        reason = self._nothing_for(type(action))
-        if reason:
+        change = _change_of(type(action))
+        if reason := self._why_not(change):
             return NoOp(reason)
-        perform = _ACTIONS[type(action)]
         if not isinstance(action, WriteRandomFiles):
             self._memory.forget_expected()
-        return await run_file_work(self._run, lambda step: perform(step, action), draws)
+        return await run_file_work(self._run, lambda step: change.make(step, action), draws)
 
     async def scan(self) -> Manifest:
         """What the data directory holds, with what is known of its content. Reads what has changed since the last
@@ -151,29 +141,8 @@ class TreeFileWriter:
 
     # --- around every action
 
-    def _nothing_for(self, action: type[FileAction]) -> str:
-        """Why an action of this kind could do nothing; empty if it can do something."""
-        tree = self._tree
-        if action not in _ACTIONS:
-            raise HarnessError(f"{action.__name__} is an action that this writer does not know")
-        if action is WriteRandomFiles:
-            return "" if self._bytes_left else f"the tree is at its limit of {self._total_bytes_max:,} bytes"
-        if action is ModifyFiles:
-            return "" if tree.file_paths else "there is no file"
-        if action is DeleteRandomSubdirectory:
-            return "" if tree.directory_paths else "there is no directory"
-        if action is ChangeMetadata:
-            return "" if self._has_metadata_to_change() else "there is nothing whose metadata can be changed here"
-        return "the tree is empty" if tree.is_empty else ""
-
-    def _has_metadata_to_change(self) -> bool:
-        if self._tree.file_paths or self._tree.directory_paths:
-            return bool(self._allowed.metadata)
-        return bool(self._tree.other_paths and kinds_for_links(self._allowed.metadata))
-
-    @property
-    def _bytes_left(self) -> int:
-        return max(0, self._total_bytes_max - self._tree.bytes_total)
+    def _why_not(self, change: TreeChange) -> str:
+        return change.why_not(TreeView(self._tree, self._allowed, self._total_bytes_max))
 
     def _run(self, perform: Callable[[TreeStep], Result], draws: random.Random) -> Result:
         """Perform a step with the root open, and give the directories that it touched their times."""
@@ -273,16 +242,13 @@ async def open_writer(
     )
 
 
+def _change_of(action: type[FileAction]) -> TreeChange:
+    try:
+        return TREE_CHANGES[action]
+    except KeyError:
+        raise HarnessError(f"{action.__name__} is an action that this writer does not know") from None
+
+
 def _named_in(error: OSError) -> bytes:
     """The file that an error of the system is about, where it says so."""
     return os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else b"data directory"
-
-
-# Each method takes its own kind of action, which a table of them can't say.
-_ACTIONS: dict[type[FileAction], Callable[[TreeStep, Any], Result]] = {
-    WriteRandomFiles: TreeStep.write_files,
-    ModifyFiles: TreeStep.modify_files,
-    ChangeMetadata: TreeStep.change_metadata,
-    DeleteFiles: TreeStep.delete_files,
-    DeleteRandomSubdirectory: TreeStep.delete_subdirectory,
-}

@@ -7,7 +7,6 @@ directory, in that order of importance.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ from snapstorm.guarantees.differences import as_document, explain
 from snapstorm.guarantees.evidence import Evidence, RestoredTree
 from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.guarantees.time_spans import Dating
+from snapstorm.model.action_results import Comparison, SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import RestoreVerified, ViolationFound
@@ -36,28 +36,13 @@ from snapstorm.model.judging import (
     promise_of,
     tagged_operations,
 )
-from snapstorm.model.manifest import Difference, DifferenceKind, EntryType, Manifest, show_path
+from snapstorm.model.manifest import DifferenceKind, EntryType, Manifest, show_path
 from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
-from snapstorm.model.protocols import Server, SnapshotReceipt
+from snapstorm.model.protocols import Server
 from snapstorm.runtime.meter import Work
 from snapstorm.testbed.context import Run
 
 DIFFERENCES_IN_DETAIL_MAX = 3
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A restored tree, compared."""
-
-    snapshot: str
-    differences: tuple[Difference, ...]
-    entries: int
-    bytes_compared: int
-    restored: Manifest
-
-    @property
-    def is_equal(self) -> bool:
-        return not self.differences
 
 
 class Checker:

@@ -17,6 +17,7 @@ from snapstorm.guarantees.time_spans import Dating
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.observed import Observed
 from snapstorm.ledger.record import RecordedOperation
+from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import Finding, Listing, State, judge_listing
 from snapstorm.model.guarantees import Guarantee
@@ -246,10 +247,9 @@ class _Recheck:
         self._expected.begin_deletion(operation.id, _doomed(operation), operation.began_tick)
 
     def _was_judged(self, operation: RecordedOperation) -> bool:
-        """Whether an operation that has just ended well has shown something that was judged. A restore has not, if the
-        deletion of its snapshot began meanwhile."""
+        """Whether what a successful operation showed was judged. A restore's was not if a deletion began meanwhile."""
         if "sub_path" not in operation.resolved:
-            return operation.action == "list-snapshots"
+            return operation.action == ListSnapshots.key
         restored = self._expected.get(operation.resolved["of"])
         return restored is not None and restored.state is State.LIVE
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from snapstorm.model.actions import RunGc
+
 DROPPED_OPERATIONS = "dropped_operations_of_run_"
 """Prefix of the facts that hold how many operations of a run were dropped; the run's number follows."""
 COMPACTED_TICK = "compacted_tick"
@@ -29,7 +31,7 @@ _DROP_VERIFICATIONS = """
 """
 
 _DROP_OPERATIONS = """
-    DELETE FROM operations WHERE run IN old_runs AND outcome IS NOT NULL AND action != 'run-gc'
+    DELETE FROM operations WHERE run IN old_runs AND outcome IS NOT NULL AND action != ?
     AND id NOT IN (SELECT operation FROM expectations)
     AND id NOT IN (SELECT deletion_operation FROM expectations WHERE deletion_operation IS NOT NULL)
     AND id NOT IN (SELECT operation FROM verifications WHERE operation IS NOT NULL)
@@ -76,7 +78,9 @@ def compact(connection: sqlite3.Connection, keep_runs: int, tick: int) -> Droppe
             connection.execute(query)
         before = dict(connection.execute(_COUNT_OPERATIONS))
         dropped = Dropped(
-            *(connection.execute(query).rowcount for query in (_DROP_COMMANDS, _DROP_VERIFICATIONS, _DROP_OPERATIONS))
+            commands=connection.execute(_DROP_COMMANDS).rowcount,
+            verifications=connection.execute(_DROP_VERIFICATIONS).rowcount,
+            operations=connection.execute(_DROP_OPERATIONS, (RunGc.key,)).rowcount,
         )
         after = dict(connection.execute(_COUNT_OPERATIONS))
         for run, count in before.items():

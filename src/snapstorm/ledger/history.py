@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from snapstorm.model.actions import RunGc
 from snapstorm.model.expectations import State
 from snapstorm.model.restore_debt import Unproven
 
@@ -44,7 +45,7 @@ _SURVIVALS = """
 """
 
 _COLLECTIONS = """
-    SELECT ended_tick FROM operations WHERE action = 'run-gc' AND outcome = 'ok'
+    SELECT ended_tick FROM operations WHERE action = ? AND outcome = 'ok'
     AND coalesce(json_extract(resolved, '$.kind'), json_extract(options, '$.kind'), 'full') = 'full'
     ORDER BY ended_tick
 """
@@ -187,7 +188,7 @@ class History:
 
     def _collection_ticks(self) -> list[int]:
         """The ticks of full garbage collections, in order."""
-        return [row[0] for row in self._connection.execute(_COLLECTIONS)]
+        return [row[0] for row in self._connection.execute(_COLLECTIONS, (RunGc.key,))]
 
     def _versions_by_run(self) -> dict[int, str]:
         """The target of each run, as its name and versions."""

@@ -1,97 +1,80 @@
 """Actions: what a client can be asked to do, as frozen values that are validated at birth.
 
-Each class is one action. Its `key` is its name on the command line, in scenario files and in reports; its docstring is
-what `snapstorm actions` prints; its fields are its options. An action says *what*; the draws that fill in the rest
-(which file, which snapshot) come from the client's own stream of random numbers at the step where it runs.
+Each class is one action, in a class for its family. `key` is its name on the command line, in scenario files and in
+reports; its docstring is what `snapstorm actions` prints; its fields are its options; its other class variables are its
+traits, from which everybody else learns what there is to know of it. Defining an action puts it into `ACTIONS`.
+
+An action says *what*; the draws that fill in the rest (which file, which snapshot) come from the client's own stream of
+random numbers at the step where it runs. `snapstorm.actions` holds what performs each.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-import random
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from snapstorm.model.action_results import Comparison, ListedSnapshot, TakenSnapshot, WriteReport
+from snapstorm.model.amounts import Depth, FileBytes, FileCount, Percent, PercentAboveZero, Span
 
-class Span(BaseModel):
-    """An inclusive range from which a number is drawn each time; written `"1..100"` in scenario files."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    low: int
-    high: int
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Span:
-        if self.low > self.high:
-            raise ValueError(f"the range {self} is upside down")
-        return self
-
-    @model_serializer
-    def __str__(self) -> str:
-        return f"{self.low}..{self.high}"
-
-
-def _read_amount(value: Any) -> Any:
-    """Accept `5`, `"5"`, `"1..5"` and `Span(...)`; refuse booleans, which Python counts as integers."""
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number or a range such as 1..100")
-    if isinstance(value, str):
-        low, dots, high = value.replace("_", "").partition("..")
-        try:
-            ends = [int(low), int(high)] if dots else [int(low)]
-        except ValueError as error:
-            raise ValueError(f"must be a whole number or a range such as 1..100, not {value!r}") from error
-        if ends != sorted(ends):
-            raise ValueError(f"the range {value} is upside down: write {high}..{low}")
-        return Span(low=ends[0], high=ends[1]) if dots else ends[0]
-    return value
-
-
-def _within(low: int, high: int) -> BeforeValidator:
-    def check(value: Any) -> Any:
-        amount = _read_amount(value)
-        ends = (amount.low, amount.high) if isinstance(amount, Span) else (amount,)
-        if not all(isinstance(end, int) and low <= end <= high for end in ends):
-            raise ValueError(f"must be from {low:,} to {high:,}, not {value}")
-        return amount
-
-    return BeforeValidator(check)
-
-
-# A fixed number, or a range to draw from. The bounds are generous and exist to catch slips of the keyboard.
-FileCount: TypeAlias = Annotated[int | Span, _within(1, 10_000_000)]
-FileBytes: TypeAlias = Annotated[int | Span, _within(0, 1 << 40)]
-Depth: TypeAlias = Annotated[int | Span, _within(0, 64)]
-Percent: TypeAlias = Annotated[int, Field(ge=0, le=100)]
-PercentAboveZero: TypeAlias = Annotated[int, Field(ge=1, le=100)]
-
+Result = TypeVar("Result", covariant=True)
 
 LATEST = "latest"
 """In place of a snapshot's id: the live snapshot that this client took last."""
 
-
-def draw(amount: int | Span, draws: random.Random) -> int:
-    """The number itself, or one drawn evenly from its range."""
-    return draws.randint(amount.low, amount.high) if isinstance(amount, Span) else amount
+ACTIONS: dict[str, type[Action[Any]]] = {}
+"""Every action by its key, in the order in which they were defined, which is how they are listed to people."""
 
 
-def draw_size(size_bytes: int | Span, distribution: str, draws: random.Random) -> int:
-    """A file's size in bytes from its range."""
-    if not isinstance(size_bytes, Span) or distribution == "uniform":
-        return draw(size_bytes, draws)
-    # One more than the size, so that a range may begin at 0.
-    low, high = math.log(size_bytes.low + 1), math.log(size_bytes.high + 1)
-    return min(size_bytes.high, max(size_bytes.low, round(math.exp(draws.uniform(low, high))) - 1))
+class Family(StrEnum):
+    """What actions have in common that share a colour in reports."""
+
+    SNAPSHOT = "snapshot"
+    RESTORE = "restore"
+    DELETE = "delete"
+    LOOK = "look"
+    FILES = "files"
+    UPKEEP = "upkeep"
 
 
-class Action(BaseModel):
-    """One step of a client. Frozen, and refuses unknown or impossible options when made."""
+class Action(BaseModel, Generic[Result]):
+    """One step of a client, which gives a `Result`. Frozen, and refuses unknown or impossible options when made.
+
+    A class that has a `key` of its own is an action; the others only hold what several have in common.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     key: ClassVar[str]
+    family: ClassVar[Family]
+    asks_for: ClassVar[str] = ""
+    """What it asks of the target, in a word: what hangs for one action is taken to hang for all that ask for the same.
+    Default: its key."""
+    needs_snapshot: ClassVar[bool] = False
+    """It acts on live snapshots of its client, and is a no-op while there are none."""
+    needs_right_to_delete: ClassVar[bool] = False
+    is_killable: ClassVar[bool] = False
+    """Its commands write or read much, so it is worth killing them in the midst of it."""
+    is_repeatable: ClassVar[bool] = False
+    """It changes nothing, so that several in a row are one that is repeated."""
+    takes_room: ClassVar[bool] = False
+    """It makes the repository larger."""
+    gives_room: ClassVar[bool] = False
+    """It makes the repository smaller, sooner or later."""
+    deck_places: ClassVar[int] = 1
+    """How many steps it takes until it is done, with the snapshots that must be there first."""
+    swarm_weight_max: ClassVar[int] = 40
+    """How much a swarm may have of it; 0 keeps it out of every swarm."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if "key" not in cls.__dict__:
+            return
+        if cls.key in ACTIONS:
+            raise TypeError(f"two actions are called {cls.key}: {ACTIONS[cls.key].__name__} and {cls.__name__}")
+        cls.asks_for = cls.asks_for or cls.key
+        ACTIONS[cls.key] = cls
 
     @functools.cached_property
     def options_json(self) -> str:
@@ -103,13 +86,66 @@ class Action(BaseModel):
         """Whether it makes sense, or is safe, only while no other client is at work."""
         return False
 
+    @property
+    def result_of_no_op(self) -> Result | None:
+        """What it gives where there was nothing to act on. None if it has nothing to give then."""
+        return None
 
-class FileAction(Action):
-    """An action on the client's own files; carried out by its `FileWriter`."""
+    def on_snapshot(self, _snapshot: str) -> Action[Any]:
+        """The action that does the same to the snapshot of this id. The action itself if it can't be told which."""
+        return self
 
 
-class TargetAction(Action):
-    """An action on the target; carried out by the client's `Snapshotter`."""
+class FileAction(Action[WriteReport]):
+    """An action on the client's own files, which asks nothing of the target."""
+
+    family = Family.FILES
+
+    @property
+    def result_of_no_op(self) -> WriteReport:
+        return WriteReport()
+
+
+class Creation(Action[TakenSnapshot]):
+    """An action that takes a snapshot."""
+
+    family = Family.SNAPSHOT
+    asks_for = "snapshot-root"
+    is_killable = True
+    takes_room = True
+
+
+class Restore(Action[Comparison]):
+    """An action that restores a live snapshot, or a part of one, and has it compared."""
+
+    family = Family.RESTORE
+    asks_for = "restore-snapshot"
+    needs_snapshot = True
+    is_killable = True
+
+
+class Deletion(Action[None]):
+    """An action that deletes live snapshots."""
+
+    family = Family.DELETE
+    asks_for = "delete-snapshot"
+    needs_snapshot = True
+    needs_right_to_delete = True
+    is_killable = True
+    gives_room = True
+    deck_places = 2
+
+
+class Inspection(Action[Result], Generic[Result]):
+    """An action that looks at what is there, and changes nothing."""
+
+    family = Family.LOOK
+
+
+class Upkeep(Action[None]):
+    """An action on the repository as a whole."""
+
+    family = Family.UPKEEP
 
 
 class Oddity(StrEnum):
@@ -131,7 +167,7 @@ class Oddity(StrEnum):
 class WriteRandomFiles(FileAction):
     """Write new files into one random directory of the tree, making it where needed."""
 
-    key: ClassVar[str] = "write-random-files"
+    key = "write-random-files"
     count: FileCount = Span(low=1, high=10)
     size_bytes: FileBytes = Span(low=0, high=65_536)
     size_distribution: Literal["log-uniform", "uniform"] = "log-uniform"
@@ -154,19 +190,6 @@ class WriteRandomFiles(FileAction):
     for actions that are drawn."""
 
 
-class DeleteRandomSubdirectory(FileAction):
-    """Delete one random subdirectory with everything below it."""
-
-    key: ClassVar[str] = "delete-random-subdirectory"
-
-
-class DeleteFiles(FileAction):
-    """Delete a percentage of the entries of one random directory, directories included."""
-
-    key: ClassVar[str] = "delete-files"
-    percent: PercentAboveZero = 50
-
-
 class ModifyKind(StrEnum):
     IN_PLACE = "in-place"
     APPEND = "append"
@@ -177,7 +200,7 @@ class ModifyKind(StrEnum):
 class ModifyFiles(FileAction):
     """Change existing files: overwrite blocks in place (same size), append, truncate or rename."""
 
-    key: ClassVar[str] = "modify-files"
+    key = "modify-files"
     count: FileCount = Span(low=1, high=10)
     kinds: Annotated[frozenset[ModifyKind], Field(min_length=1)] = frozenset(ModifyKind)
 
@@ -192,93 +215,130 @@ class MetadataKind(StrEnum):
 class ChangeMetadata(FileAction):
     """Change what is known about files, not what is in them: mode, mtime, owner (as root), extended attributes."""
 
-    key: ClassVar[str] = "change-metadata"
+    key = "change-metadata"
     count: FileCount = Span(low=1, high=10)
     kinds: Annotated[frozenset[MetadataKind], Field(min_length=1)] = frozenset(MetadataKind)
     """Kinds that the target does not restore, or that only root may change, are left out when the action runs."""
 
 
-class SnapshotRoot(TargetAction):
+class DeleteFiles(FileAction):
+    """Delete a percentage of the entries of one random directory, directories included."""
+
+    key = "delete-files"
+    percent: PercentAboveZero = 50
+
+
+class DeleteRandomSubdirectory(FileAction):
+    """Delete one random subdirectory with everything below it."""
+
+    key = "delete-random-subdirectory"
+
+
+class SnapshotRoot(Creation):
     """Snapshot the client's whole data directory."""
 
-    key: ClassVar[str] = "snapshot-root"
+    key = "snapshot-root"
 
 
-class SnapshotSubpath(TargetAction):
+class SnapshotSubpath(Creation):
     """Snapshot one random directory below the client's data directory, as a source of its own."""
 
-    key: ClassVar[str] = "snapshot-subpath"
+    key = "snapshot-subpath"
 
 
-class RestoreSnapshot(TargetAction):
+class RestoreSnapshot(Restore):
     """Restore one snapshot into an empty directory and compare every entry and byte."""
 
-    key: ClassVar[str] = "restore-snapshot"
+    key = "restore-snapshot"
+    is_repeatable = True
+    swarm_weight_max = 0  # `RestoreRandomSnapshot` draws the snapshot.
     id: Annotated[str, Field(min_length=1)] = LATEST
 
+    def on_snapshot(self, snapshot: str) -> RestoreSnapshot:
+        return RestoreSnapshot(id=snapshot)
 
-class RestoreRandomSnapshot(TargetAction):
+
+class RestoreRandomSnapshot(Restore):
     """Restore one of the client's live snapshots into an empty directory and compare every entry and byte."""
 
-    key: ClassVar[str] = "restore-random-snapshot"
+    key = "restore-random-snapshot"
+    is_repeatable = True
+
+    def on_snapshot(self, snapshot: str) -> RestoreSnapshot:
+        return RestoreSnapshot(id=snapshot)
 
 
-class RestoreSubpath(TargetAction):
+class RestoreSubpath(Restore):
     """Restore one random directory or file from inside a live snapshot, and compare it."""
 
-    key: ClassVar[str] = "restore-subpath"
+    key = "restore-subpath"
 
 
-class RestoreIntoDataDirectory(TargetAction):
+class RestoreIntoDataDirectory(Restore):
     """Restore a live snapshot, compare it, and go on from it: the restored tree becomes the client's data directory."""
 
-    key: ClassVar[str] = "restore-into-data-directory"
+    key = "restore-into-data-directory"
 
 
-class DeleteSnapshot(TargetAction):
+class DeleteSnapshot(Deletion):
     """Delete one snapshot of the client."""
 
-    key: ClassVar[str] = "delete-snapshot"
+    key = "delete-snapshot"
+    swarm_weight_max = 0
     id: Annotated[str, Field(min_length=1)] = LATEST
 
+    def on_snapshot(self, snapshot: str) -> DeleteSnapshot:
+        return DeleteSnapshot(id=snapshot)
 
-class DeleteRandomSnapshot(TargetAction):
+
+class DeleteRandomSnapshot(Deletion):
     """Delete one of the client's live snapshots."""
 
-    key: ClassVar[str] = "delete-random-snapshot"
+    key = "delete-random-snapshot"
+
+    def on_snapshot(self, snapshot: str) -> DeleteSnapshot:
+        return DeleteSnapshot(id=snapshot)
 
 
-class DeleteSnapshots(TargetAction):
+class DeleteSnapshots(Deletion):
     """Delete all of the client's live snapshots but the latest, or the oldest, few; one by one, until one fails."""
 
-    key: ClassVar[str] = "delete-snapshots"
+    key = "delete-snapshots"
+    swarm_weight_max = 0
     keep: Literal["latest", "oldest"] = "latest"
     keep_count: Annotated[int, Field(ge=0, le=1_000_000)] = 1
 
 
-class Expire(TargetAction):
+class Expire(Deletion):
     """Apply a retention policy to the client's data directory: all but its latest snapshots are deleted, no other."""
 
-    key: ClassVar[str] = "expire"
+    key = "expire"
+    asks_for = key
+    deck_places = 3
     keep_latest: Annotated[int, Field(ge=1, le=1_000_000)] = 5
 
 
-class ListSnapshots(TargetAction):
+class ListSnapshots(Inspection[tuple[ListedSnapshot, ...]]):
     """List snapshots and compare the listing with what the client must see, no more and no less."""
 
-    key: ClassVar[str] = "list-snapshots"
+    key = "list-snapshots"
+    is_repeatable = True
+    swarm_weight_max = 4  # Costly beside the rest, as a collection is, and a few go a long way.
 
 
-class VerifyRepository(TargetAction):
+class VerifyRepository(Inspection[None]):
     """Run the target's own check over the client's snapshots; a complaint is held against it."""
 
-    key: ClassVar[str] = "verify-repository"
+    key = "verify-repository"
+    is_repeatable = True
 
 
-class RunGc(TargetAction):
+class RunGc(Upkeep):
     """Collect garbage directly on the repository, while the server and the other clients go on."""
 
-    key: ClassVar[str] = "run-gc"
+    key = "run-gc"
+    gives_room = True
+    swarm_weight_max = 4
     kind: Literal["quick", "full", "random"] = "full"
     """random: one of the two, drawn each time. Only a full collection looks for what no snapshot needs any more."""
     safety: Literal["full", "none"] = "full"
@@ -289,20 +349,20 @@ class RunGc(TargetAction):
         return self.safety == "none"
 
 
-class MarkStorage(TargetAction):
+class MarkStorage(Inspection[None]):
     """Remember how many bytes the repository holds now, for `check-storage` to compare with."""
 
-    key: ClassVar[str] = "mark-storage"
+    key = "mark-storage"
 
     @property
     def is_exclusive(self) -> bool:
         return True
 
 
-class CheckStorage(TargetAction):
+class CheckStorage(Inspection[None]):
     """Compare how many bytes the repository holds with the mark; to have grown by more than allowed is a leak."""
 
-    key: ClassVar[str] = "check-storage"
+    key = "check-storage"
     growth_percent_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     slack_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = 1 << 20
     """So much more is allowed besides: indexes and logs take room, too."""
@@ -312,35 +372,12 @@ class CheckStorage(TargetAction):
         return True
 
 
-ACTIONS: dict[str, type[Action]] = {
-    action.key: action
-    for action in (
-        WriteRandomFiles,
-        ModifyFiles,
-        ChangeMetadata,
-        DeleteFiles,
-        DeleteRandomSubdirectory,
-        SnapshotRoot,
-        SnapshotSubpath,
-        RestoreSnapshot,
-        RestoreRandomSnapshot,
-        RestoreSubpath,
-        RestoreIntoDataDirectory,
-        DeleteSnapshot,
-        DeleteRandomSnapshot,
-        DeleteSnapshots,
-        Expire,
-        ListSnapshots,
-        VerifyRepository,
-        RunGc,
-        MarkStorage,
-        CheckStorage,
-    )
-}
-"""Every action by its key, in the order in which they are listed to people."""
+def keys_of(family: Family) -> tuple[str, ...]:
+    """The keys of all actions of a family."""
+    return tuple(key for key, action in ACTIONS.items() if action.family is family)
 
 
-def describe(action: Action) -> str:
+def describe(action: Action[Any]) -> str:
     """The action as one writes it in a test: `WriteRandomFiles(count=100)`, defaults left out, keys in order."""
     options = ", ".join(f"{name}={_as_code(getattr(action, name))}" for name in sorted(action.model_fields_set))
     return f"{type(action).__name__}({options})"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from snapstorm.model.protocols import Particulars
+from snapstorm.model.action_results import Particulars
 
 CLOCK_TOLERANCE_US = 180_000_000
 """By how much a moment may lie outside. A clock may go back by two minutes between two runs; when a run begins is known

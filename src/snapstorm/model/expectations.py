@@ -15,9 +15,9 @@ from enum import StrEnum
 
 import msgspec
 
+from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.dating import SaidSoFar, run_of
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import ListedSnapshot
 
 
 class State(StrEnum):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import blake3
 
+from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.dating import TimeSpan, misdating
 from snapstorm.model.expectations import Expectation, Finding, Listing, State
@@ -25,7 +26,6 @@ from snapstorm.model.manifest import (
     comparable,
     differences,
 )
-from snapstorm.model.protocols import SnapshotReceipt
 
 OPEN_STATES = frozenset(State) - {State.DELETED, State.ABSENT}
 """Of snapshots in these states a listing proves something whether it shows them or not."""

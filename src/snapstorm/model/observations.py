@@ -10,9 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
+from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.expectations import Listing
 from snapstorm.model.manifest import Counts, Manifest, decode_manifest
-from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 
 LISTED_MAX = 8192
 """A longer listing is not kept: it would not fit, and finding that out takes time."""

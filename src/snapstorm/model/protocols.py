@@ -16,12 +16,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-
-import msgspec
+from typing import Any, Protocol
 
 from snapstorm.errors import HarnessError
 from snapstorm.model.abilities import Route
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt, WriteReport
 from snapstorm.model.actions import FileAction
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage, Storage
@@ -34,16 +33,6 @@ class Mode(StrEnum):
     """Many clients against one server: the multi-client test."""
     DIRECT = "direct"
     """One client directly on the repository, without a server: the standard test."""
-
-
-@dataclass(frozen=True)
-class WriteReport:
-    """What a file action did."""
-
-    entries_written: int = 0
-    bytes_written: int = 0
-    entries_deleted: int = 0
-    entries_changed: int = 0
 
 
 class FileWriter(Protocol):
@@ -89,78 +78,6 @@ class FileWriter(Protocol):
     async def free_space(self, draws: random.Random) -> WriteReport:
         """Delete about half of this client's own files, after a full disk."""
         ...
-
-
-class Particulars(NamedTuple):
-    """What the target says of a snapshot besides whose it is: when it took it, and how much. None where unsaid.
-
-    Moments are microseconds since 1970.
-    """
-
-    began_us: int | None = None
-    ended_us: int | None = None
-    files: int | None = None
-    directories: int | None = None
-    size_bytes: int | None = None
-    symlinks: int | None = None
-    """None also in records of before this was judged, and so is the next one."""
-    failed_entries: int | None = None
-    """How many entries the target says that it could not take."""
-
-
-@dataclass(frozen=True)
-class SnapshotReceipt:
-    """A snapshot that the target has acknowledged, what it says that it took, and when. None where unsaid."""
-
-    id: str
-    files: int | None = None
-    directories: int | None = None
-    size_bytes: int | None = None
-    began_us: int | None = None
-    """In microseconds since 1970, and so is the end."""
-    ended_us: int | None = None
-    symlinks: int | None = None
-    failed_entries: int | None = None
-    excluded_entries: int | None = None
-    """How many entries the target says that it left out because it was told to."""
-    disagreement: str = ""
-    """In what two parts of what the target says contradict each other, in words; empty if in nothing."""
-
-    @property
-    def particulars(self) -> Particulars:
-        return Particulars(
-            began_us=self.began_us,
-            ended_us=self.ended_us,
-            files=self.files,
-            directories=self.directories,
-            size_bytes=self.size_bytes,
-            symlinks=self.symlinks,
-            failed_entries=self.failed_entries,
-        )
-
-
-class ListedSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """One line of a listing of snapshots. A compact struct, because a listing may have a hundred thousand."""
-
-    id: str
-    client: str
-    """`user@host`."""
-    source: str
-    """The absolute path that was snapshotted."""
-    testbed: str | None
-    """The id of the testbed whose tag the snapshot carries."""
-    operation: str | None
-    """The id of the operation whose tag the snapshot carries."""
-    incomplete: str | None
-    """Why the entry is not a complete snapshot; None for complete ones."""
-    failed_entries: int = 0
-    """How many entries the target itself says that it could not take."""
-    particulars: Particulars | None = None
-    """None in records of before this was judged."""
-    excluded_entries: int = 0
-    """How many entries the target says that it left out because it was told to."""
-    disagreement: str = ""
-    """As in a receipt."""
 
 
 class Restorer(Protocol):

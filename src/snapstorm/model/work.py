@@ -6,9 +6,20 @@ is a matter of how often it did which kind of work.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
 
+from snapstorm.model.actions import (
+    ACTIONS,
+    CheckStorage,
+    Creation,
+    Deletion,
+    Expire,
+    ListSnapshots,
+    RunGc,
+    VerifyRepository,
+)
 from snapstorm.model.verdict import Tally
 
 
@@ -32,15 +43,16 @@ class WorkKind(StrEnum):
     DELETION = "a deletion without the right to"
 
 
-_BY_ACTION = {
-    WorkKind.CREATE: ("snapshot-root", "snapshot-subpath"),
-    WorkKind.LIST: ("list-snapshots",),
-    WorkKind.DELETE: ("delete-snapshot", "delete-random-snapshot", "delete-snapshots"),
-    WorkKind.EXPIRE: ("expire",),
-    WorkKind.COLLECT: ("run-gc",),
-    WorkKind.MEASURE: ("check-storage",),
-    WorkKind.VERIFY: ("verify-repository",),
+_ASKS_FOR = {
+    WorkKind.CREATE: Creation.asks_for,
+    WorkKind.LIST: ListSnapshots.asks_for,
+    WorkKind.DELETE: Deletion.asks_for,
+    WorkKind.EXPIRE: Expire.asks_for,
+    WorkKind.COLLECT: RunGc.asks_for,
+    WorkKind.MEASURE: CheckStorage.asks_for,
+    WorkKind.VERIFY: VerifyRepository.asks_for,
 }
+"""What the actions of each kind of work ask of the target; the rest is counted where it is judged."""
 
 
 def under_fault(key: str) -> str:
@@ -51,10 +63,12 @@ def under_fault(key: str) -> str:
 def work_done(tally: Tally, *, is_among_others: bool) -> Mapping[str, int]:
     """How much of each kind of work was done and judged. `is_among_others`: several clients share a target that
     promises to keep them apart."""
-    done: dict[str, int] = {
-        kind: sum(count for key in keys for outcome, count in tally.actions.get(key, {}).items() if outcome != "no_op")
-        for kind, keys in _BY_ACTION.items()
-    }
+    asked = Counter[str]()
+    for key in tally.actions.keys() & ACTIONS.keys():
+        asked[ACTIONS[key].asks_for] += sum(
+            count for outcome, count in tally.actions[key].items() if outcome != "no_op"
+        )
+    done: dict[str, int] = {kind: asked[asks_for] for kind, asks_for in _ASKS_FOR.items()}
     return {
         **done,
         WorkKind.RESTORE: tally.restores_verified,

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snapstorm.actions.engine import DISK_FULL
+from snapstorm.actions.disk_space import DISK_FULL
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.events import ActionEnded, Event

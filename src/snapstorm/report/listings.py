@@ -12,7 +12,8 @@ from typing import Any
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.faults.fault import FaultKind
 from snapstorm.ledger.ledger import Ledger
-from snapstorm.model.actions import ACTIONS, Action, Span
+from snapstorm.model.actions import ACTIONS, Action
+from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Target
@@ -65,7 +66,7 @@ def _described(documented: type[object]) -> str:
     return " ".join((inspect.getdoc(documented) or "").split())
 
 
-def _options(action: type[Action]) -> dict[str, Any]:
+def _options(action: type[Action[Any]]) -> dict[str, Any]:
     return {name: _as_toml_value(field.default) for name, field in action.model_fields.items()}
 
 

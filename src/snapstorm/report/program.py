@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from snapstorm.model import actions
-from snapstorm.model.actions import Action, describe
+from snapstorm.model.actions import ACTIONS, Action, Family, describe
 from snapstorm.scenario.recording import RecordedStep, Recording
 
 
@@ -90,20 +90,14 @@ def _call(step: RecordedStep, client: str) -> Iterator[str]:
     words = describe(_as_written(step))
     if step.of is not None:
         words = re.sub(r"\bid='[^']*'", f"id={_variable(step.of)}.id", words)
-    result = f"{_variable(step.name)} = " if step.action.startswith("snapshot-") else ""
+    result = f"{_variable(step.name)} = " if ACTIONS[step.action].family is Family.SNAPSHOT else ""
     line = f"{result}await {client}.execute({words})"
     yield from [line] if step.repeat == 1 else [f"for _ in range({step.repeat}):", f"    {line}"]
 
 
-def _as_written(step: RecordedStep) -> Action:
+def _as_written(step: RecordedStep) -> Action[Any]:
     """The action, which names its snapshot where it was drawn."""
-    named = {"restore-random-snapshot": actions.RestoreSnapshot, "delete-random-snapshot": actions.DeleteSnapshot}
-    if step.of is not None and step.action in named:
-        return named[step.action](id="it")
-    action = step.make()
-    if step.of is not None and isinstance(action, (actions.RestoreSnapshot, actions.DeleteSnapshot)):
-        return type(action)(id="it")
-    return action
+    return step.make() if step.of is None else step.make().on_snapshot("it")
 
 
 def _variable(step: str) -> str:

@@ -17,27 +17,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from snapstorm.ledger.run_rows import OperationRow, RanCommand
+from snapstorm.model.actions import ACTIONS, Family
 from snapstorm.report.figures import OUTCOMES, outcome_of
 from snapstorm.report.run_data import RunData
 from snapstorm.report.text import printable
 
-FAMILIES: dict[str, tuple[str, ...]] = {
-    "snapshot": ("snapshot-root", "snapshot-subpath"),
-    "restore": ("restore-snapshot", "restore-random-snapshot", "restore-subpath", "restore-into-data-directory"),
-    "delete": ("delete-snapshot", "delete-random-snapshot", "delete-snapshots", "expire"),
-    "look": ("list-snapshots", "verify-repository", "mark-storage", "check-storage"),
-    "files": ("write-random-files", "modify-files", "change-metadata", "delete-files", "delete-random-subdirectory"),
-    "upkeep": ("run-gc",),
-}
-"""Kinds of actions that share a colour."""
-
 FAMILY_WORDS = {
-    "snapshot": "take a snapshot",
-    "restore": "restore",
-    "delete": "delete snapshots",
-    "look": "list or check",
-    "files": "change files",
-    "upkeep": "collect garbage",
+    Family.SNAPSHOT: "take a snapshot",
+    Family.RESTORE: "restore",
+    Family.DELETE: "delete snapshots",
+    Family.LOOK: "list or check",
+    Family.FILES: "change files",
+    Family.UPKEEP: "collect garbage",
 }
 
 OUTCOME_WORDS = {
@@ -63,9 +54,9 @@ _LONG_DIGEST = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
 """Of no use to people, and what compresses least."""
 
 
-def family_of(action: str) -> str:
+def family_of(action: str) -> Family:
     """The family of an action; one that is not known (of another version) changes files at most."""
-    return next((family for family, actions in FAMILIES.items() if action in actions), "files")
+    return ACTIONS[action].family if action in ACTIONS else Family.FILES
 
 
 def as_json(value: object) -> str:
@@ -129,7 +120,7 @@ def fault_stretches(run: RunData) -> list[tuple[float, float]]:
 def _bins(run: RunData, lanes: dict[str, int]) -> list[list[list[int]]]:
     """For each lane and stretch of time in which something began: its number, the family that did most, the worst
     outcome."""
-    families = list(FAMILIES)
+    families = list(Family)
     family_numbers = {action: families.index(family_of(action)) for action in {one.action for one in run.operations}}
     width = max(run.seconds, 1e-3) / OVERVIEW_BINS
     found: list[dict[int, list[float]]] = [{} for _ in lanes]

@@ -11,15 +11,15 @@ from snapstorm.errors import ConfigError
 from snapstorm.ledger.history import SurvivalTables
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.samples import Quantity
+from snapstorm.model.actions import Family, keys_of
 from snapstorm.report.document import survival_document
 from snapstorm.report.figures import percentile
 from snapstorm.report.run_data import NOT_ENDED, as_object, scenario_name
-from snapstorm.report.timeline import FAMILIES
 from snapstorm.testbed.testbed import read_testbed
 from snapstorm.version import __version__
 
 SCHEMA = 1
-TIMED_FAMILIES = ("snapshot", "restore")
+TIMED_FAMILIES = (Family.SNAPSHOT, Family.RESTORE)
 """Of these, latency is followed from run to run."""
 
 
@@ -97,7 +97,7 @@ def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
 
 
 def _latency(ledger: Ledger, number: int) -> dict[str, tuple[float, float]]:
-    found = {family: ledger.durations_of(number, FAMILIES[family]) for family in TIMED_FAMILIES}
+    found = {family: ledger.durations_of(number, keys_of(family)) for family in TIMED_FAMILIES}
     return {family: (percentile(each, 50), percentile(each, 99)) for family, each in found.items() if each}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from snapstorm.model.actions import Family
 from snapstorm.report.charts import Axes, Line, Scale, Stack, line_chart, scale_for, stacked_bars
 from snapstorm.report.html import VERDICT_STYLES
 from snapstorm.report.html_figures import figure, short_bytes, survival_content
@@ -124,7 +125,7 @@ def _style(run: TrendRun) -> str:
     return _BARS.get(run.verdict, "bar-other")
 
 
-def _latency(runs: Sequence[TrendRun], family: str) -> Markup | None:
+def _latency(runs: Sequence[TrendRun], family: Family) -> Markup | None:
     measured = [(number + 0.5, run.latency[family]) for number, run in enumerate(runs) if family in run.latency]
     if not measured:
         return None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import anyio
 
 from snapstorm.actions.engine import Engine
+from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, VerifyRepository
 from snapstorm.model.guarantees import Guarantee
@@ -25,10 +26,13 @@ _AGAIN_SECONDS = 1.0
 class Aftermath:
     """Judges one run once its storm is over."""
 
-    def __init__(self, run: Run, engine: Engine, server: Server, checker: Checker, hangs: Hangs) -> None:
+    def __init__(
+        self, run: Run, engine: Engine, own_operations: OwnOperations, server: Server, checker: Checker, hangs: Hangs
+    ) -> None:
         self._run = run
         self._hangs = hangs
         self._engine = engine
+        self._own_operations = own_operations
         self._server = server
         self._checker = checker
 
@@ -45,9 +49,10 @@ class Aftermath:
         deadline = self._run.now_seconds() + seconds_max
         while True:
             with acting_as(client):
-                outcome = await self._engine.execute(SnapshotRoot())
-                if isinstance(outcome, Ok):
-                    outcome = await self._engine.execute(RestoreSnapshot(id=outcome.value.id))
+                taken = await self._engine.execute(SnapshotRoot())
+                outcome = (
+                    await self._engine.execute(RestoreSnapshot(id=taken.value.id)) if isinstance(taken, Ok) else taken
+                )
                 if isinstance(outcome, (Ok, NoOp)):
                     return
             # Looked at only after a try: on a busy machine the time may be up before the first one.
@@ -69,11 +74,11 @@ class Aftermath:
             with acting_as(client):
                 if not self._engine.can_act(VerifyRepository()) or not self._run.ledger.count_live(client):
                     continue
-                await self._server.forget_caches([client])
-                complaint = await self._engine.check_by_target()
+            await self._server.forget_caches([client])
+            complaint = await self._own_operations.check_by_target(client)
             if complaint is None:  # The check itself could not be done, which is judged as such.
                 await self._hangs.repeat_suspects()
-                if self._hangs.is_confirmed(VerifyRepository.key):
+                if self._hangs.is_confirmed(VerifyRepository.asks_for):
                     self._run.note("the target's own check hangs, so it was not compared with the rest of the sweep")
                     return
                 continue

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import anyio
 
-from snapstorm.actions.engine import Engine
 from snapstorm.actions.multiclient import MultiClientSnapshotter
+from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.actions.step import Failure
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.guarantees.access_checks import must_be_refused
@@ -21,9 +21,11 @@ PROBE_SECONDS_MAX = 10.0
 class FaultJudge:
     """Judges for one run."""
 
-    def __init__(self, run: Run, engine: Engine, snapshotter: MultiClientSnapshotter, checker: Checker) -> None:
+    def __init__(
+        self, run: Run, own_operations: OwnOperations, snapshotter: MultiClientSnapshotter, checker: Checker
+    ) -> None:
         self._run = run
-        self._engine = engine
+        self._own_operations = own_operations
         self._snapshotter = snapshotter
         self._checker = checker
         self._probes = 0
@@ -38,7 +40,7 @@ class FaultJudge:
         tree.mkdir(mode=0o700, exist_ok=True)
         try:
             (tree / "file").write_text("a client that may only read must not get this snapshotted\n")
-            if await self._engine.try_to_snapshot(client, tree):
+            if await self._own_operations.try_to_snapshot(client, tree):
                 self._checker.report(
                     Guarantee.CLIENTS_ISOLATED,
                     f"{client} may only read, and was let take a snapshot",
@@ -59,7 +61,7 @@ class FaultJudge:
         for client, operation in live[:PROBED_SNAPSHOTS_MAX]:
             if self._run.now_seconds() > deadline:
                 return
-            failure = await self._engine.probe(client, operation)
+            failure = await self._own_operations.probe(client, operation)
             if failure is not None and not is_checked:
                 is_checked = await self._check_damaged(client, operation, failure)
 
@@ -77,12 +79,12 @@ class FaultJudge:
         damage = self._run.weather.damage_behind(failure.error)
         if damage is None:
             return False
-        complaint = await self._engine.check_snapshot_by_target(client, operation)
+        complaint = await self._own_operations.check_snapshot_by_target(client, operation)
         if complaint is None:
             return False
         if complaint:
             return True
-        again = await self._engine.probe(client, operation)
+        again = await self._own_operations.probe(client, operation)
         if again is not None and self._run.weather.damage_behind(again.error) is damage:
             snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot
             self._checker.report(

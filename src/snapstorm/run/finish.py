@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from snapstorm.actions.engine import Engine
 from snapstorm.actions.multiclient import MultiClientSnapshotter
-from snapstorm.actions.sweep import Sweep, Swept, TimeOuts
+from snapstorm.actions.own_operations import OwnOperations
+from snapstorm.actions.sweep import Sweep, SweepRestores, Swept, TimeOuts
 from snapstorm.errors import OperationTimedOut, TargetError
 from snapstorm.guarantees.access_checks import must_be_refused
 from snapstorm.guarantees.checker import Checker
@@ -30,7 +30,8 @@ class Finisher:
     def __init__(
         self,
         run: Run,
-        engine: Engine,
+        own_operations: OwnOperations,
+        sweep_restores: SweepRestores,
         snapshotter: MultiClientSnapshotter,
         server: Server,
         checker: Checker,
@@ -39,13 +40,14 @@ class Finisher:
         self._run = run
         self._hangs = hangs
         self._checker = checker
-        self._engine = engine
+        self._own_operations = own_operations
+        self._sweep_restores = sweep_restores
         self._snapshotter = snapshotter
         self._server = server
 
     async def reconcile(self, clients: Sequence[str]) -> None:
         """Hold the listing of each client against the ledger, while nothing of theirs runs."""
-        await together([functools.partial(self._engine.reconcile, client) for client in clients])
+        await together([functools.partial(self._own_operations.reconcile, client) for client in clients])
 
     async def settle(self, clients: Sequence[str]) -> None:
         """Settle every doubt; repeat, on a machine that is idle now, what has timed out."""
@@ -87,12 +89,12 @@ class Finisher:
                 if deadline is not None and self._run.now_seconds() >= deadline:
                     sweep.cut()
                     return
-                kind = self._engine.sweep_kind(operation)
+                kind = self._sweep_restores.kind(operation)
                 if time_outs.seem_to_hang(kind, client):
                     put_off.append((client, operation))
                     continue
                 sweep.begin()
-                swept = await self._engine.sweep_one(client, operation, sweep)
+                swept = await self._sweep_restores.restore(client, operation, sweep)
                 time_outs.add(kind, client, swept)
                 if swept is Swept.EXACT:
                     tally.sweep_verified += 1
@@ -103,10 +105,10 @@ class Finisher:
 
         await together([sweep_some] * SWEEP_AT_ONCE)
         await self._hangs.repeat_suspects()
-        kinds = Counter(self._engine.sweep_kind(operation) for _, operation in put_off)
+        kinds = Counter(self._sweep_restores.kind(operation) for _, operation in put_off)
         for kind in filter(self._hangs.is_confirmed, kinds):
             self._run.note(f"{kinds[kind]} live snapshot(s) were left out of the sweep, because {kind} hangs")
-        return [one for one in put_off if not self._hangs.is_confirmed(self._engine.sweep_kind(one[1]))]
+        return [one for one in put_off if not self._hangs.is_confirmed(self._sweep_restores.kind(one[1]))]
 
     def _count_unverified(self, unverified: Sequence[str], began: int) -> None:
         tally = self._run.tally

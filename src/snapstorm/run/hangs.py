@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from snapstorm.actions.engine import Engine
+from snapstorm.actions.operations import Operations
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.testbed.context import Run
 
@@ -18,18 +19,19 @@ TIMED_OUT_AGAIN_TRIES = 3
 class Hangs:
     """The hangs of one run."""
 
-    def __init__(self, run: Run, engine: Engine) -> None:
+    def __init__(self, run: Run, operations: Operations, engine: Engine) -> None:
         self._run = run
+        self._operations = operations
         self._engine = engine
 
     def is_confirmed(self, kind: str) -> bool:
         """Whether an operation of this kind has timed out again on an idle machine."""
-        return kind in self._engine.hanging_kinds
+        return kind in self._operations.hanging_kinds
 
     async def repeat_suspects(self) -> int:
         """Repeat what timed out, one after the other, until a hang of its kind is confirmed: a time-out counts only if
         it comes again on an otherwise idle machine. Returns how many there were."""
-        suspects, not_repeated = self._engine.take_suspects(), Counter[str]()
+        suspects, not_repeated = self._operations.take_suspects(), Counter[str]()
         for suspect in suspects:
             if self.is_confirmed(suspect.kind):
                 not_repeated[suspect.kind] += 1

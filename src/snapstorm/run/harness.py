@@ -22,12 +22,11 @@ from typing import TypeAlias
 
 import anyio
 
-from snapstorm.actions.cleaner import cleaning
 from snapstorm.actions.client import Client
-from snapstorm.actions.engine import Engine
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.actions.parts import Parts
 from snapstorm.actions.possible import asks_target
-from snapstorm.actions.quota import Room
+from snapstorm.actions.upkeep import make_room
 from snapstorm.errors import ConfigError, GuaranteeViolated, HarnessError, SnapstormError
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.faults.fault import Scene
@@ -115,31 +114,30 @@ class Harness:
         self._writer = MultiClientFileWriter(self._make_writer)
         checker = Checker(run, server)
         self._settings = checker.settings
-        self.engine = Engine(
+        self.parts = parts = Parts(
             run=run,
             writer=self._writer,
             snapshotter=self._snapshotter,
             server=server,
             checker=checker,
-            room=Room(server, options.repository_bytes_max, run.note),
+            processes=processes,
+            repository_bytes_max=options.repository_bytes_max,
         )
-        self._rights = Rights(run, self.engine, checker)
+        self._rights = Rights(run, parts.own_operations, parts.refusals, checker)
         self._admission = Admission(
-            run,
-            self._snapshotter,
-            self._writer,
-            on_connected=self._settings.begin,
-            before_work=self._rights.find_out,
+            run, self._snapshotter, self._writer, on_connected=self._settings.begin, before_work=self._rights.find_out
         )
         self._connected = self._admission.connected
         self._clients_count = 0
-        self._hangs = Hangs(run, self.engine)
-        self._finisher = Finisher(run, self.engine, self._snapshotter, server, checker, self._hangs)
-        self._aftermath = Aftermath(run, self.engine, server, checker, self._hangs)
+        self._hangs = Hangs(run, parts.operations, parts.engine)
+        self._finisher = Finisher(
+            run, parts.own_operations, parts.sweep_restores, self._snapshotter, server, checker, self._hangs
+        )
+        self._aftermath = Aftermath(run, parts.engine, parts.own_operations, server, checker, self._hangs)
         self._leaks = LeakWatch(run, server, checker, processes)
         self._measurements = Measurements(run, server, self._connected)
         self._layout = LayoutCheck(run, server, checker)
-        self._judge = FaultJudge(run, self.engine, self._snapshotter, checker)
+        self._judge = FaultJudge(run, parts.own_operations, self._snapshotter, checker)
         self._storm: Storm | None = None
         self._result: RunResult | None = None
 
@@ -179,7 +177,7 @@ class Harness:
                     await self._replay(clients, scenario.recorded)
                 else:
                     async with self._watching(arrivals):
-                        await drive(clients, scenario, self.engine, self._run, arrivals, self._is_fault_awaited)
+                        await drive(clients, scenario, self.parts.engine, self._run, arrivals, self._is_fault_awaited)
 
     def _is_fault_awaited(self) -> bool:
         return self._storm is not None and self._storm.is_awaited
@@ -198,7 +196,7 @@ class Harness:
         board, storm = ReplayProgress(recording), self._storm
         faults = functools.partial(storm.replay, recording, board.wait) if storm is not None else None
         async with beside(self._leaks.watch), beside(self._measurements.record), beside_if(faults):
-            await drive_recorded(clients, recording, self.engine, self._run, board)
+            await drive_recorded(clients, recording, self.parts.engine, self._run, board)
 
     def prepare_faults(self, processes: ProcessRunner, network_path: NetworkPath | None) -> None:
         """Find out which of the faults that were asked for are possible here, and say which are not.
@@ -230,7 +228,7 @@ class Harness:
             clients=self._connected,
             processes=processes,
             directory=self._testbed.directory / "faults",
-            in_flight=self.engine.in_flight,
+            in_flight=self.parts.operations.in_flight,
             judge=self._judge,
             network_path=network_path if is_routed else None,
         )
@@ -277,7 +275,7 @@ class Harness:
             self._clients_count = max(self._clients_count, count)
 
         async with self._admission.arriving(names, begins_with_files=is_before, on_let_in=begin) as arrivals:
-            yield [Client(name, self.engine) for name in names], arrivals
+            yield [Client(name, self.parts.engine) for name in names], arrivals
 
     def _names(self, count: int) -> list[str]:
         operator = self._options.operator
@@ -300,7 +298,8 @@ class Harness:
         trees = [] if self._options.is_sweep_only else [name for name in names if self._data_directory(name).is_dir()]
         await self._admission.bring_back(names, trees, functools.partial(self._reconcile_history, names))
         self._count_unaccounted()
-        if await self.engine.is_full():
+        await self.parts.room.measure()
+        if self.parts.room.is_full:
             await self._make_room()  # A killed run has not come to it.
 
     def _count_unaccounted(self) -> None:
@@ -332,7 +331,7 @@ class Harness:
                 with self._run.part("own_check", "comparing the target's own check with the sweep"):
                     await self._aftermath.compare_with_own_check(self._connected)
             with self._run.part("locks", "trying what must be refused"):
-                check_sources = functools.partial(self.engine.source.check_all, self._connected)
+                check_sources = functools.partial(self.parts.source.check_all, self._connected)
                 await together(
                     [
                         functools.partial(self._finisher.try_locks, self._connected),
@@ -349,7 +348,7 @@ class Harness:
         """Have the next run find room; what the sweep then restores is what such collections have left."""
         if self._options.repository_bytes_max is not None and self._connected and not self._options.is_sweep_only:
             with self._run.part("making_room", "making room in the repository"):
-                await self.engine.make_room(self._connected[0])
+                await make_room(self.parts.room, self.parts.engine, self._connected[0])
 
     def note_error(self, error: Exception) -> None:
         """Remember that the harness, the machine or what drove the run failed, for the verdict. A violation is told."""
@@ -473,7 +472,7 @@ async def open_harness(
         testbed.is_new = False
         stack.enter_context(_kept_only_if_violated(options, testbed, harness, is_new_testbed))
         try:
-            async with persisting(persistence, run.note), cleaning(run, harness.engine.restores, runner):
+            async with persisting(persistence, run.note), harness.parts.cleaner.cleaning():
                 await harness.go_on_from_history()
                 yield harness
         except Exception as error:

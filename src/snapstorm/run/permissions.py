@@ -12,8 +12,8 @@ from pathlib import Path
 
 import anyio
 
-from snapstorm.actions.engine import Engine
-from snapstorm.actions.possible import DELETIONS
+from snapstorm.actions.own_operations import OwnOperations
+from snapstorm.actions.possible import Refusals
 from snapstorm.errors import AccessDenied
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.guarantees.checker import Checker
@@ -27,9 +27,10 @@ from snapstorm.testbed.context import Run
 class Rights:
     """The rights of the clients of one run."""
 
-    def __init__(self, run: Run, engine: Engine, checker: Checker) -> None:
+    def __init__(self, run: Run, own_operations: OwnOperations, refusals: Refusals, checker: Checker) -> None:
         self._run = run
-        self._engine = engine
+        self._own_operations = own_operations
+        self._refusals = refusals
         self._checker = checker
         self._without: list[str] = []
         """Clients that may not delete."""
@@ -41,9 +42,9 @@ class Rights:
         tried = self._tried(client) or await self._take(client)
         if tried is None:
             return  # It could not be taken, which was judged.
-        if isinstance(await self._engine.try_to_delete(client, tried), AccessDenied):
+        if isinstance(await self._own_operations.try_to_delete(client, tried), AccessDenied):
             self._without.append(client)
-            self._engine.refusals.add(client, DELETIONS, "this client may not delete snapshots")
+            self._refusals.forbid_deletions(client, "this client may not delete snapshots")
             self._run.note(
                 f"{client} may not delete snapshots: it does no deletions and no expiries, and at the end of the run a "
                 "deletion must be refused"
@@ -55,7 +56,7 @@ class Rights:
             tried = self._tried(client)
             if tried is None:
                 continue
-            failure = await self._engine.try_to_delete(client, tried)
+            failure = await self._own_operations.try_to_delete(client, tried)
             if isinstance(failure, AccessDenied):
                 self._run.tally.refused[WorkKind.DELETION] = self._run.tally.refused.get(WorkKind.DELETION, 0) + 1
             elif failure is None:
@@ -80,7 +81,7 @@ class Rights:
         tree.mkdir(parents=True, mode=0o700, exist_ok=True)
         try:
             (tree / "file").write_text("snapstorm deletes the snapshot of this to find out whether it may\n")
-            await self._engine.try_to_snapshot(client, tree)
+            await self._own_operations.try_to_snapshot(client, tree)
         finally:
             with anyio.CancelScope(shield=True):
                 await remove_tree_in_thread(tree)

@@ -9,18 +9,13 @@ from typing import Any
 from snapstorm.model.actions import (
     ACTIONS,
     Action,
-    DeleteRandomSnapshot,
-    DeleteSnapshots,
-    Expire,
     SnapshotRoot,
-    Span,
     WriteRandomFiles,
 )
+from snapstorm.model.amounts import Span
 
 FILLERS_MAX = 3
 """How many actions a deck adds to make the ones that it holds possible."""
-_STEPS = {Expire.key: 3, DeleteRandomSnapshot.key: 2, DeleteSnapshots.key: 2}
-"""Actions that take more steps than one: first there must be snapshots enough."""
 
 FIRST_SIZE_BYTES_MAX = 64 << 10
 STEPS_TO_DOUBLE = 2
@@ -29,10 +24,10 @@ _DOUBLINGS_MAX = 40
 
 def choose(
     weights: Mapping[str, int],
-    made: Callable[[str], Action],
-    can_act: Callable[[Action], bool],
+    made: Callable[[str], Action[Any]],
+    can_act: Callable[[Action[Any]], bool],
     draws: random.Random,
-) -> Action | None:
+) -> Action[Any] | None:
     """A random action by weight, never one that could only be a no-op while another is possible.
 
     None when every weight is zero. `made` gives the action of a key, with the options that it is to have.
@@ -77,7 +72,7 @@ class Deck:
             return next(filter(is_possible, self._fillers), None)
         return None
 
-    def is_first(self, action: Action) -> bool:
+    def is_first(self, action: Action[Any]) -> bool:
         """Whether this, which the client does now, is the first of its kind that writes files."""
         is_first = isinstance(action, WriteRandomFiles) and not self._has_written
         self._has_written |= is_first
@@ -89,10 +84,10 @@ def _dealt(keys: Sequence[str], clients: int, begin: int) -> list[list[str]]:
     shares: list[list[str]] = [[] for _ in range(clients)]
     steps = [0] * clients
     order = [*range(begin, clients), *range(begin)]
-    for key in sorted(keys, key=lambda key: -_STEPS.get(key, 1)):
+    for key in sorted(keys, key=lambda key: -ACTIONS[key].deck_places):
         place = min(order, key=lambda place: steps[place])
         shares[place].append(key)
-        steps[place] += _STEPS.get(key, 1)
+        steps[place] += ACTIONS[key].deck_places
     return shares
 
 
@@ -102,9 +97,9 @@ class MadeActions:
     def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
         """`options` holds for each key the options that differ from the defaults."""
         self._options = options
-        self._made: dict[str, Action] = {}
+        self._made: dict[str, Action[Any]] = {}
 
-    def __call__(self, key: str) -> Action:
+    def __call__(self, key: str) -> Action[Any]:
         """The action of that key."""
         action = self._made.get(key)
         if action is None:
@@ -112,7 +107,7 @@ class MadeActions:
         return action
 
 
-def as_drawn(action: Action, step: int, *, is_first: bool) -> Action:
+def as_drawn(action: Action[Any], step: int, *, is_first: bool) -> Action[Any]:
     """The action as a client does it at this step of its own: with small files early on, where that is asked for, and
     one of each kind if it is the first that it draws."""
     if not isinstance(action, WriteRandomFiles):

@@ -43,7 +43,7 @@ class RecordedStep(BaseModel):
     def options(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
 
-    def make(self) -> Action:
+    def make(self) -> Action[Any]:
         """The action with its options."""
         return ACTIONS[self.action](**self.options)
 

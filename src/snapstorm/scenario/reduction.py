@@ -11,16 +11,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from snapstorm.model.actions import LATEST, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.actions import ACTIONS, LATEST, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.scenario.recording import RecordedStep, Recording
 
 Item = TypeVar("Item")
 Shows: TypeAlias = Callable[[Recording], Awaitable[bool]]
 """Whether a candidate shows the violation."""
 
-_RESTORES = ("restore-snapshot", "restore-random-snapshot")
-_REPEATABLE = frozenset({*_RESTORES, "list-snapshots", "verify-repository"})
-"""Actions that change nothing, so that several in a row are one, done so often."""
 _PLAIN = {"odd_percent": 0, "duplicate_percent": 0, "compressible_percent": 0}
 SEEDS_TRIED = 10
 """Other draws, too, may show it; some seed does nearly always."""
@@ -188,7 +185,7 @@ def joined(recording: Recording) -> Recording:
     gone: dict[str, str] = {}
     for step in recording.steps:
         last = steps[-1] if steps else None
-        if last is not None and step.action in _REPEATABLE and _is_same(last, step):
+        if last is not None and ACTIONS[step.action].is_repeatable and _is_same(last, step):
             steps[-1] = last.model_copy(update={"repeat": last.repeat + step.repeat})
             gone[step.name] = last.name
         else:
@@ -236,7 +233,7 @@ def simpler_trees(step: RecordedStep) -> Iterator[RecordedStep]:
         yield from _different(step, {"count": 1})
         yield from _different(step, {"count": 4})
         yield from _different(step, plain)
-    elif "count" in step.make().model_fields_set or step.action in ("modify-files", "change-metadata"):
+    elif "count" in ACTIONS[step.action].model_fields:
         yield from _different(step, {"count": 1})
 
 

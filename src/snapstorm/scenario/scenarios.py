@@ -57,7 +57,7 @@ class ScenarioStep(BaseModel):
     def options(self) -> dict[str, Any]:
         return dict(self.__pydantic_extra__ or {})
 
-    def make(self) -> Action:
+    def make(self) -> Action[Any]:
         """The action with its options."""
         return ACTIONS[self.action](**self.options)
 
@@ -218,7 +218,7 @@ def _action_problems(
     return _exclusive_problems(action, place, key_place) if action.is_exclusive and not is_alone else []
 
 
-def _exclusive_problems(action: Action, place: Place, key_place: Place) -> list[tuple[Place, str]]:
+def _exclusive_problems(action: Action[Any], place: Place, key_place: Place) -> list[tuple[Place, str]]:
     """Problems of an action that needs all other clients to wait, at a place where they don't: because of an option, or
     always."""
     if ACTIONS[action.key]().is_exclusive:

@@ -14,9 +14,10 @@ from typing import Any
 
 from snapstorm.model.actions import (
     ACTIONS,
+    Action,
     DeleteFiles,
+    Expire,
     FileAction,
-    ListSnapshots,
     RestoreRandomSnapshot,
     RunGc,
     SnapshotRoot,
@@ -28,12 +29,9 @@ from snapstorm.scenario.seeds import stream
 
 ALWAYS = (WriteRandomFiles.key, SnapshotRoot.key, RestoreRandomSnapshot.key)
 """Without these, nothing would be tested."""
-NEVER = ("restore-snapshot", "delete-snapshot", "delete-snapshots")
-"""Of these, others draw the snapshot."""
 ACTION_SHARE = 0.7
 FAULT_SHARE = 0.4
 PARAMETER_SHARE = 0.5
-WEIGHT_MAX = 40
 CLIENTS = (1, 2, 3, 4, 4, 6, 8)
 _MiB = 1 << 20
 
@@ -41,13 +39,11 @@ _MiB = 1 << 20
 def draw_swarm(seed: int, faults: Sequence[str], parameters: Mapping[str, Sequence[str]]) -> Scenario:
     """The configuration that this seed gives, of these faults and of these settings of the target."""
     draws = stream(seed, "swarm")
-    possible = [key for key, action in ACTIONS.items() if key not in (*ALWAYS, *NEVER) and not action().is_exclusive]
     weights = {key: _weight(draws) for key in ALWAYS}
-    weights |= {key: _weight(draws) for key in possible if draws.random() < ACTION_SHARE}
+    weights |= {key: _weight(draws) for key in ACTIONS if _may_be_drawn(key) and draws.random() < ACTION_SHARE}
     if not any(issubclass(ACTIONS[key], FileAction) and key != WriteRandomFiles.key for key in weights):
         weights[DeleteFiles.key] = _weight(draws)
-    # Collections and listings are costly beside the rest, and a few of them go a long way.
-    weights |= {key: min(weights[key], 4) for key in (RunGc.key, ListSnapshots.key) if key in weights}
+    weights = {key: min(weight, ACTIONS[key].swarm_weight_max) for key, weight in weights.items()}
     drawn: dict[str, Any] = {
         "name": f"swarm-{seed}",
         "description": f"The configuration that seed {seed} draws.",
@@ -67,9 +63,14 @@ def draw_swarm(seed: int, faults: Sequence[str], parameters: Mapping[str, Sequen
     return Scenario.model_validate(drawn)
 
 
+def _may_be_drawn(key: str) -> bool:
+    action = ACTIONS[key]
+    return key not in ALWAYS and action.swarm_weight_max > 0 and not action().is_exclusive
+
+
 def _weight(draws: random.Random) -> int:
-    """From 1 to `WEIGHT_MAX`, small ones as often as large ones on a scale of doublings."""
-    return max(1, round(math.exp(draws.random() * math.log(WEIGHT_MAX))))
+    """From 1 to the greatest that there is, small ones as often as large ones on a scale of doublings."""
+    return max(1, round(math.exp(draws.random() * math.log(Action.swarm_weight_max))))
 
 
 def _options(draws: random.Random, weights: Mapping[str, int]) -> dict[str, dict[str, Any]]:
@@ -87,6 +88,6 @@ def _options(draws: random.Random, weights: Mapping[str, int]) -> dict[str, dict
         },
         DeleteFiles.key: {"percent": draws.choice((5, 50, 100))},
         RunGc.key: {"kind": draws.choice(("quick", "full", "random"))},
-        "expire": {"keep_latest": draws.choice((1, 3, 10))},
+        Expire.key: {"keep_latest": draws.choice((1, 3, 10))},
     }
     return {key: values for key, values in options.items() if key in weights}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from snapstorm.actions.engine import Engine
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.actions.parts import Parts
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.checker import Checker
@@ -15,8 +16,9 @@ from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import DeleteSnapshot, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.events import ignore
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import Mode, TargetPlace
+from snapstorm.model.protocols import FileWriter, Mode, Server, Snapshotter, TargetPlace
 from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.memory import MemoryTarget
 from snapstorm.testbed.context import Run
@@ -42,13 +44,19 @@ def make_run(scratch: Path, mode: Mode) -> Run:
     )
 
 
+def make_parts(run: Run, writer: FileWriter, snapshotter: Snapshotter, server: Server, **more: Any) -> Parts:
+    """What performs a run's actions."""
+    parts: dict[str, Any] = {"checker": Checker(run), "processes": ProcessRunner("bed"), **more}
+    return Parts(run=run, writer=writer, snapshotter=snapshotter, server=server, **parts)
+
+
 @pytest.mark.anyio
 async def test_the_standard_test_needs_no_multi_client_parts(scratch: Path) -> None:
     """One plain FileWriter and one plain Snapshotter, directly on a repository: write, snapshot, restore, delete."""
     run = make_run(scratch, Mode.DIRECT)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run))
+        engine = make_parts(run, writer, server.client(CLIENT), server).engine
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=5))
             taken = await engine.execute(SnapshotRoot())
@@ -75,7 +83,7 @@ async def test_outside_a_clients_block_the_pair_is_a_clear_error(scratch: Path) 
         writer, snapshotter = MultiClientFileWriter(make), MultiClientSnapshotter(server)
         await writer.add_client(CLIENT)
         await snapshotter.add_clients([CLIENT])
-        engine = Engine(run=run, writer=writer, snapshotter=snapshotter, server=server, checker=Checker(run))
+        engine = make_parts(run, writer, snapshotter, server).engine
         with pytest.raises(HarnessError, match="no client is acting"):
             await engine.execute(SnapshotRoot())
         with acting_as(CLIENT):
@@ -102,7 +110,7 @@ async def test_each_client_has_a_tree_and_draws_of_its_own(scratch: Path) -> Non
             await snapshotter.add_clients(order)
             for client in order:
                 await writer.add_client(client)
-            engine = Engine(run=run, writer=writer, snapshotter=snapshotter, server=server, checker=Checker(run))
+            engine = make_parts(run, writer, snapshotter, server).engine
             found = {}
             for client in order:
                 with acting_as(client):

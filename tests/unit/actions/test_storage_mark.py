@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_run
+from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
 
-from snapstorm.actions.engine import Engine
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import (
     CheckStorage,
     DeleteSnapshots,
@@ -48,9 +46,7 @@ class Bench:
 
         server.storage_bytes, server.collect_garbage = storage_bytes, collect_garbage
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        self.engine = Engine(
-            run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run)
-        )
+        self.engine = make_parts(run, writer, server.client(CLIENT), server).engine
 
     def live(self) -> list[str]:
         return [one.operation for one in self.run.ledger.expectations(CLIENT, {State.LIVE})]

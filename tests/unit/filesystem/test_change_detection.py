@@ -19,9 +19,9 @@ from snapstorm.model.actions import (
     DeleteRandomSubdirectory,
     FileAction,
     ModifyFiles,
-    Span,
     WriteRandomFiles,
 )
+from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,8 @@ from snapstorm.filesystem import writer as writer_module
 from snapstorm.filesystem.file_memory import PROVED_EVERY, TICK_NS_MAX, FileMemory
 from snapstorm.filesystem.scanner import FileReader, scan_changes, scan_tree
 from snapstorm.filesystem.writer import TreeFileWriter, open_writer
-from snapstorm.model.actions import ChangeMetadata, DeleteFiles, FileAction, ModifyFiles, Span, WriteRandomFiles
+from snapstorm.model.actions import ChangeMetadata, DeleteFiles, FileAction, ModifyFiles, WriteRandomFiles
+from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Entry, Manifest, Segment
 from snapstorm.runtime.clock import Clock

@@ -24,6 +24,7 @@ from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.tree_state import TreeState
 from snapstorm.filesystem.writer import TOTAL_BYTES_MAX, TreeFileWriter, open_writer
+from snapstorm.model.action_results import WriteReport
 from snapstorm.model.actions import (
     ChangeMetadata,
     DeleteFiles,
@@ -33,14 +34,14 @@ from snapstorm.model.actions import (
     ModifyFiles,
     ModifyKind,
     Oddity,
-    Span,
     WriteRandomFiles,
 )
+from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.content import HEADER_BYTES, HOLE, blocks_in, content_digest, runs, whole_file
 from snapstorm.model.manifest import Entry, EntryType, Manifest
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import FileWriter, WriteReport
+from snapstorm.model.protocols import FileWriter
 
 ALL = Capabilities()
 KOPIA_LIKE = Capabilities(

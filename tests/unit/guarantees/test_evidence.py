@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_run
+from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
 
-from snapstorm.actions.engine import Engine
 from snapstorm.errors import OperationFailed
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.checker import Checker
@@ -38,7 +37,7 @@ async def restore_flipped(run: Run, scratch: Path, change: Callable[[MemoryServe
         change(server)
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
         checker = Checker(run, server)
-        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=checker)
+        engine = make_parts(run, writer, server.client(CLIENT), server, checker=checker).engine
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=5, size_bytes=9000, odd_percent=0))
             while not run.tally.violations:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_run
+from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
 
-from snapstorm.actions.engine import Engine
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import Settled, State
 from snapstorm.model.guarantees import Guarantee
@@ -37,7 +35,7 @@ async def test_what_is_there_must_be_right(
     run = make_run(scratch, Mode.DIRECT)
     async with MemoryTarget(defect).serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run))
+        engine = make_parts(run, writer, server.client(CLIENT), server).engine
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=30, size_bytes=5000))
             taken = await engine.execute(SnapshotRoot())

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ from snapstorm.actions.client import Client
 from snapstorm.errors import AccessDenied, ActionNotDone, GuaranteeViolated, NotSaved, OperationFailed
 from snapstorm.guarantees.rejudging import Today, recheck
 from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.actions import (
     Action,
     DeleteRandomSnapshot,
@@ -27,7 +29,6 @@ from snapstorm.model.actions import (
 )
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, Manifest
-from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import WorkKind
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
@@ -137,7 +138,7 @@ def without_a_file(tree: Manifest) -> Manifest:
     return Manifest(tuple(entry for entry in tree if entry is not first))
 
 
-async def do(client: Client, action: Action) -> None:
+async def do(client: Client, action: Action[Any]) -> None:
     """Whatever comes of it."""
     with suppress(GuaranteeViolated, ActionNotDone):
         await client.execute(action)

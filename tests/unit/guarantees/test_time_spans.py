@@ -9,8 +9,8 @@ import pytest
 
 from snapstorm.guarantees.time_spans import CLOCK_SET_BY_US, Dating
 from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.action_results import Particulars
 from snapstorm.model.dating import TimeSpan
-from snapstorm.model.protocols import Particulars
 
 SECOND_US = 1_000_000
 BEGAN_US = 1_795_953_600 * SECOND_US

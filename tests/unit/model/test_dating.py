@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapstorm.model.action_results import Particulars
 from snapstorm.model.dating import CLOCK_TOLERANCE_US, SaidSoFar, TimeSpan, misdating
-from snapstorm.model.protocols import Particulars
 
 SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 NOW = 1_795_963_013 * SECOND

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from snapstorm.model.action_results import ListedSnapshot, Particulars
 from snapstorm.model.dating import SaidSoFar
 from snapstorm.model.expectations import Expectation, Listing, Settled, State, judge_listing
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import ListedSnapshot, Particulars
 
 ME, OTHER, BED = "client-1@snapstorm", "client-2@snapstorm", "bed"
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.dating import TimeSpan
 from snapstorm.model.expectations import Finding, Listing
@@ -26,7 +27,6 @@ from snapstorm.model.observations import (
     encode_receipt,
     encode_restore,
 )
-from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 
 PATHS = (b"", b"a", b"a/b", b"c", b"l")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.verdict import Tally
-from snapstorm.model.work import _BY_ACTION, WorkKind, under_fault, work_done
+from snapstorm.model.work import _ASKS_FOR, WorkKind, under_fault, work_done
 
 
 def test_actions_of_a_kind_are_summed_and_no_ops_left_out() -> None:
@@ -25,5 +25,5 @@ def test_every_kind_of_work_is_told() -> None:
 
 
 def test_kinds_are_made_of_actions_that_there_are() -> None:
-    """A key that is renamed is renamed here, too."""
-    assert {key for keys in _BY_ACTION.values() for key in keys} <= ACTIONS.keys()
+    """Each kind is what some action asks for."""
+    assert set(_ASKS_FOR.values()) <= {action.asks_for for action in ACTIONS.values()}

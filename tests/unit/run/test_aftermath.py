@@ -25,7 +25,7 @@ async def test_a_client_that_gets_its_turn_late_is_tried_once(outcome: Outcome[A
     def now_seconds() -> float:
         return 60.0 * next(minutes)
 
-    async def execute(action: Action) -> Outcome[Any]:
+    async def execute(action: Action[Any]) -> Outcome[Any]:
         done.append(action.key)
         return outcome
 
@@ -33,7 +33,7 @@ async def test_a_client_that_gets_its_turn_late_is_tried_once(outcome: Outcome[A
     engine: Any = SimpleNamespace(execute=execute)
     checker: Any = SimpleNamespace(report=lambda _, words, **more: reported.append(words))
     server: Any = SimpleNamespace()
-    await Aftermath(run, engine, server, checker, SimpleNamespace()).recover(["ada"], 30.0)
+    await Aftermath(run, engine, server, server, checker, server).recover(["ada"], 30.0)
     if isinstance(outcome, Ok):
         assert (done, reported) == (["snapshot-root", "restore-snapshot"], [])
     else:

@@ -41,7 +41,7 @@ class Recorder:
         self._act = act
         self._now: set[tuple[str, str]] = set()
 
-    async def execute(self, action: Action) -> None:
+    async def execute(self, action: Action[Any]) -> None:
         me = (current_client(), action.key)
         self._now.add(me)
         for _, key in self._now:

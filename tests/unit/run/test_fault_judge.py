@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_run
+from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
 
-from snapstorm.actions.engine import Engine
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import DeleteSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
@@ -30,7 +28,8 @@ async def test_a_check_of_a_snapshot_that_its_client_deletes_says_nothing(
     run.workdir.mkdir()
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run))
+        parts = make_parts(run, writer, server.client(CLIENT), server)
+        engine, own_operations = parts.engine, parts.own_operations
         verify = MemoryAuditor.verify_snapshot
 
         async def verify_late(self: MemoryAuditor, snapshot: str) -> None:
@@ -46,7 +45,7 @@ async def test_a_check_of_a_snapshot_that_its_client_deletes_says_nothing(
             (live,) = run.ledger.expectations(CLIENT, {State.LIVE})
             if when == "before":
                 await engine.execute(DeleteSnapshot())
-        found = await engine.check_snapshot_by_target(CLIENT, live.operation)
+        found = await own_operations.check_snapshot_by_target(CLIENT, live.operation)
     run.ledger.close()
     assert found == ("" if when == "never" else None)
     assert run.tally.violations == []
@@ -60,13 +59,14 @@ async def test_a_check_that_fails_while_its_snapshot_is_live_is_judged(
     run.workdir.mkdir()
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        engine = Engine(run=run, writer=writer, snapshotter=server.client(CLIENT), server=server, checker=Checker(run))
+        parts = make_parts(run, writer, server.client(CLIENT), server)
+        engine, own_operations = parts.engine, parts.own_operations
         verify = MemoryAuditor.verify_snapshot
         monkeypatch.setattr(MemoryAuditor, "verify_snapshot", lambda self, _: verify(self, "another"))
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=3))
             await engine.execute(SnapshotRoot())
         (live,) = run.ledger.expectations(CLIENT, {State.LIVE})
-        assert await engine.check_snapshot_by_target(CLIENT, live.operation) is None
+        assert await own_operations.check_snapshot_by_target(CLIENT, live.operation) is None
     run.ledger.close()
     assert [violation.guarantee for violation in run.tally.violations] == [Guarantee.AVAILABLE]

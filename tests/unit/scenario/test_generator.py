@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from snapstorm.model.actions import Action, SnapshotRoot, Span, WriteRandomFiles
+from snapstorm.model.actions import Action, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.amounts import Span
 from snapstorm.scenario.generator import FILLERS_MAX, FIRST_SIZE_BYTES_MAX, Deck, MadeActions, as_drawn, choose
 from snapstorm.scenario.scenarios import shipped
 from snapstorm.scenario.seeds import stream

@@ -18,7 +18,7 @@ from snapstorm.errors import (
     SnapstormError,
     TargetError,
 )
-from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
+from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia import answers
 

@@ -23,7 +23,7 @@ from snapstorm.errors import (
     OperationUnknown,
     TargetError,
 )
-from snapstorm.model.protocols import Particulars
+from snapstorm.model.action_results import Particulars
 from snapstorm.targets.memory import DEFECTS, MemoryTarget, defects
 
 pytestmark = pytest.mark.anyio

@@ -31,7 +31,7 @@ from snapstorm.errors import (
     VersionRefused,
 )
 from snapstorm.model.abilities import SnapshotMarks
-from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
+from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia.command import OPERATION_TAG, TESTBED_TAG
 from snapstorm.targets.kopia.policies import Policies, read_policies

@@ -20,9 +20,10 @@ import anyio
 
 from snapstorm.errors import AccessDenied, ConfigError, HarnessError, NotSaved, OperationFailed, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees
+from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import RunGc, VerifyRepository
 from snapstorm.model.manifest import Manifest
-from snapstorm.model.protocols import Auditor, ClientSnapshotter, SnapshotReceipt, TargetPlace
+from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.kopia import answers

@@ -12,8 +12,8 @@ from pathlib import Path
 from snapstorm.errors import HarnessError, TargetError, TestbedError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.ledger.copies import STATE_NAME, CopyState, read_state, write_copy
+from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.location import FileStorage, S3Storage, Storage
-from snapstorm.model.protocols import ListedSnapshot
 from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work

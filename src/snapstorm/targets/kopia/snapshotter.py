@@ -15,7 +15,7 @@ import anyio
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.removal import remove_tree_in_thread
-from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import KEEP_ALL, OPERATION_TAG, TESTBED_TAG, Actor, Kopia

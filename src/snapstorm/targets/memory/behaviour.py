@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.targets.memory.store import Store, Stored
 from snapstorm.targets.memory.trees import Tree
 

@@ -26,9 +26,9 @@ from snapstorm.errors import (
     OperationUnknown,
     TargetError,
 )
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType
-from snapstorm.model.protocols import ListedSnapshot, SnapshotReceipt
 from snapstorm.targets.memory import damage
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defect import Defect

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import ListedSnapshot
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defect import Defect
 from snapstorm.targets.memory.store import Store, Stored

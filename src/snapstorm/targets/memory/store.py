@@ -21,8 +21,8 @@ import msgspec
 from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, SnapstormError, TestbedError
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.model.abilities import Blob, SnapshotMarks
+from snapstorm.model.action_results import ListedSnapshot, Particulars
 from snapstorm.model.manifest import EntryType
-from snapstorm.model.protocols import ListedSnapshot, Particulars
 
 UNFINISHED = ".tmp"
 """How the names of files end that are being written."""

@@ -12,9 +12,10 @@ from pathlib import Path
 from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial, OperationUnknown
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
-from snapstorm.model.protocols import Auditor, ListedSnapshot, Mode, SnapshotReceipt, TargetDescription, TargetPlace
+from snapstorm.model.protocols import Auditor, Mode, TargetDescription, TargetPlace
 from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of

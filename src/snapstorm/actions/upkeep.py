@@ -1,0 +1,59 @@
+"""Upkeep: garbage is collected, as an action of a client, or to make room while nobody works."""
+
+from __future__ import annotations
+
+import functools
+
+import anyio
+
+from snapstorm.actions.engine import Engine
+from snapstorm.actions.operations import Operations
+from snapstorm.actions.performer import Performer, performs
+from snapstorm.actions.quota import Room
+from snapstorm.actions.step import Step
+from snapstorm.model.actions import RunGc
+from snapstorm.model.outcomes import Outcome
+from snapstorm.model.protocols import Server
+from snapstorm.testbed.identity import acting_as
+
+COLLECTIONS_FOR_ROOM_MAX = 4
+ROOM_GAINED_SHARE_MAX = 0.98
+"""A collection that leaves more than this share of what was held is not worth another one."""
+
+
+@performs(RunGc)
+class RunGcPerformer(Performer[None]):
+    def __init__(self, operations: Operations, server: Server, room: Room) -> None:
+        self._operations = operations
+        self._server = server
+        self._room = room
+        self._collecting = anyio.Lock()
+
+    async def perform(self, step: Step, action: RunGc) -> Outcome[None]:
+        kind = step.draws.choice(("quick", "full")) if action.kind == "random" else action.kind
+        return await self._collect(step, kind=kind, is_safe=action.safety == "full")
+
+    async def _collect(self, step: Step, *, kind: str, is_safe: bool) -> Outcome[None]:
+        step.redo = functools.partial(self._collect, kind=kind, is_safe=is_safe)
+        # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
+        async with self._collecting:
+            outcome, _ = await self._operations.operate(
+                step,
+                lambda _: self._server.collect_garbage(is_full=kind == "full", is_safe=is_safe),
+                resolved={"kind": kind},
+            )
+        await self._room.measure()
+        return outcome
+
+
+async def make_room(room: Room, engine: Engine, client: str) -> None:
+    """Collect garbage as this client while nobody works, as often as it helps, if room is short."""
+    await room.measure()
+    with acting_as(client):
+        for _ in range(COLLECTIONS_FOR_ROOM_MAX):
+            action, held_bytes = RunGc(safety="none"), room.used_bytes
+            if not room.is_near_limit or not engine.can_act(action):
+                return
+            await engine.execute_own(action)
+            if room.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
+                return
