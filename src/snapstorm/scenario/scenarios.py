@@ -390,10 +390,9 @@ SHIPPED: tuple[Scenario, ...] = (
                 {"action": "delete-snapshots", "keep": "oldest", "keep_count": 1},
                 # The tree, too, is as it was at the mark again; little is written from now on.
                 {"action": "restore-into-data-directory"},
-                # The first collection packs garbage together with data that is needed. A later one, more than a second
-                # after it, marks the garbage for good. That pack is rewritten when there is another one to join it
-                # with. Measured on 0.23.1: 4.3 MB at the mark, 23.1 before the first collection, 23.1 after it, 21.2
-                # after the second, 4.4 after the last.
+                # The first collection packs garbage with needed data. A later one, over a second later, marks the
+                # garbage for good. That pack is rewritten when there is another one to join it with. Measured on
+                # 0.23.1, in MB: 4.3 at the mark, 23.1 before the first, 23.1 after it, 21.2 after the second, 4.4 last.
                 _COLLECT_ALONE,
                 {"action": "verify-repository"},
                 {"action": "restore-random-snapshot"},
