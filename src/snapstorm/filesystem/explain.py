@@ -33,13 +33,13 @@ from snapstorm.model.content import (
 from snapstorm.model.manifest import Entry, EntryType
 
 DIFFERENCES_MAX = 20
-"""An explanation lists at most so many differences, and counts the others."""
+"""The maximum number of differences that an explanation lists; the others are counted."""
 
 _JUDGED_BLOCKS_MAX = 250_000
-"""At most so many differing blocks (1 GiB) are examined, at 10 to 50 microseconds each; the others are counted."""
+"""The maximum number of differing blocks (1 GiB) that are examined, at 10 to 50 us each; the others are counted."""
 
 _FEW_BYTES = 64
-"""If at most so many bytes of a block differ, it is the right block with changed bytes."""
+"""The maximum number of differing bytes for which a block counts as the right block with changed bytes."""
 
 _DENSE_SHARE = 0.5
 """If a greater share of a stretch differs, it contains something else; random bytes agree by chance in one of 256."""

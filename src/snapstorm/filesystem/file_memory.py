@@ -22,7 +22,7 @@ from snapstorm.runtime.clock import Clock
 TICK_NS_MAX = 200_000_000
 """A change time older than this when a scan begins can't occur again. Systems use ticks of 1 to 10 ms."""
 PROVED_EVERY = 16
-"""One of so many scans reads everything."""
+"""One scan in this many reads everything."""
 
 
 class WrittenFile(NamedTuple):

@@ -18,7 +18,7 @@ from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
 
 NAMES_MAX = 20
-"""At most so many names of what was left are reported."""
+"""The maximum number of names of leftovers that are reported."""
 
 
 @dataclass(frozen=True)

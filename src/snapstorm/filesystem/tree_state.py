@@ -16,7 +16,7 @@ from snapstorm.filesystem.scanner import TreeScan
 from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment, is_small_tree
 
 _FEW_CHANGES = 64
-"""At most so many changes are inserted one by one; more are merged at once."""
+"""The maximum number of changes that are inserted one by one; more are merged at once."""
 
 
 class SortedPaths(Sequence[bytes]):

@@ -87,7 +87,7 @@ def make_bundle(testbed: Path, number: int, output: Path, users_file: Path | Non
     written, if the secrets can't be known, or if one would remain in it. Then no partial file is left.
     """
     if os.path.lexists(output):
-        raise ConfigError(f"{output} is there already; choose another name with --output")
+        raise ConfigError(f"{output} exists already; choose another name with --output")
     with read_testbed(testbed) as ledger:
         redaction = _redaction_for(testbed, ledger, users_file)
         new = output.with_name(f".{output.name}.{secrets.token_hex(8)}")
@@ -102,7 +102,7 @@ def make_bundle(testbed: Path, number: int, output: Path, users_file: Path | Non
                 size = file.seek(0, os.SEEK_END)
             os.link(new, output)  # Unlike a rename, this replaces nothing.
         except FileExistsError:
-            raise ConfigError(f"{output} is there already; choose another name with --output") from None
+            raise ConfigError(f"{output} exists already; choose another name with --output") from None
         except OSError as error:
             raise HarnessError(f"{output} can't be written: {error.strerror or error}") from error
         finally:
@@ -117,11 +117,11 @@ def _redaction_for(testbed: Path, ledger: Ledger, users_file: Path | None) -> Re
     own = testbed / "secrets.toml"
     if is_operated and users_file is None:
         raise TestbedError(
-            "the passwords of this testbed's users are not kept in it, so that it can't be seen whether one would be "
-            "in the bundle; name their file with --clients-file"
+            "the passwords of this testbed's users are not kept in it, so the bundle can't be checked for them; "
+            "name their file with --clients-file"
         )
     if not own.exists() and not is_operated:
-        raise TestbedError(f"{own} is missing, so that it can't be seen whether a secret would be in the bundle")
+        raise TestbedError(f"{own} is missing, so the bundle can't be checked for secrets")
     found = FileSecretStore(own).all()
     if users_file is not None:
         if not users_file.is_file():
@@ -133,7 +133,7 @@ def _redaction_for(testbed: Path, ledger: Ledger, users_file: Path | None) -> Re
     except HarnessError as error:
         places = (ledger.fact(REPOSITORY_FACT), ledger.fact(PERSISTED_TO_FACT))
         if any(place is not None and place.startswith("s3://") for place in places):
-            raise TestbedError(f"it can't be seen whether a secret would be in the bundle: {error}") from error
+            raise TestbedError(f"the bundle can't be checked for secrets: {error}") from error
     return Redaction(found, _private_keys(testbed))
 
 
@@ -152,14 +152,14 @@ def _pack(packing: _Packing, ledger: Ledger, testbed: Path, number: int) -> tupl
     wanted = {Path(violation.evidence).name for _, violation in violations if violation.evidence}
     missing = sorted(wanted - {path.name for path in directories})
     if missing and not directories:
-        raise TestbedError(f"the evidence of run {number} is not there any more: {kept} is empty or gone")
+        raise TestbedError(f"the evidence of run {number} does not exist any more: {kept} is empty or gone")
     for directory in directories:
         _add_evidence(packing, directory)
     row = ledger.record.run(number) or {}
     packing.add("run.json", dump_json(row, indent=1).encode())
     packing.add("history.json", dump_json(history_of(ledger, number, HISTORY_OPERATIONS_MAX), indent=1).encode())
     notes = [] if violations else [f"run {number} has found no violation; the bundle holds its summary and history"]
-    notes += [f"not there any more, and so not in the bundle: {name}" for name in missing]
+    notes += [f"removed since the run, so not in the bundle: {name}" for name in missing]
     packing.add("README.md", "\n".join(_readme(row, violations, notes, packing.left_out)).encode())
     return len(violations), notes + [f"left out: {one}" for one in packing.left_out]
 
@@ -222,7 +222,7 @@ def _readme(
         yield f"- {number}: {violation.guarantee}: {violation.detail.splitlines()[0]}{place}"
     yield ""
     yield "`run.json` has the scenario, the target and the summary, `history.json` the operations and the faults."
-    yield "Passwords and keys of the testbed stand as `(secret)`."
+    yield "Passwords and keys of the testbed are replaced by `(secret)`."
     if notes or left_out:
         yield ""
         yield "## What is missing"

@@ -10,7 +10,7 @@ from snapstorm.ledger.run_rows import OperationRow
 from snapstorm.report.run_data import RunData
 
 BINS_MAX = 60
-"""Charts divide the run into at most so many periods."""
+"""The maximum number of periods into which charts divide the run."""
 PERCENTILES = (50, 90, 99)
 OUTCOMES = ("ok", "no_op", "failed", "unknown", "open")
 """How an operation ended, from the least to the most remarkable; `open` means that it has not."""

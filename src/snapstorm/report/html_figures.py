@@ -16,7 +16,7 @@ from snapstorm.report.text import show_seconds
 from snapstorm.report.timeline import OUTCOME_WORDS, fault_stretches, outcome_words
 
 CHARTS_MAX = 12
-"""At most so many kinds of actions have a latency chart: those with the greatest total time."""
+"""The maximum number of latency charts: of the kinds of actions with the greatest total time."""
 
 
 def figure(title: str, words: str, chart: str) -> Markup:

@@ -17,12 +17,12 @@ TEXT_CHARACTERS_MAX = 500_000
 """Of all texts of evidence together, because the page must open quickly."""
 
 _WORDS = {
-    "README.md": "What broke, and amid what",
+    "README.md": "What broke, and what was going on",
     "differences.txt": "What differs, in words",
     "expected-manifest.txt": "What the tree must be",
-    "entry.txt": "What the target has written down of the snapshot",
+    "entry.txt": "What the target has recorded about the snapshot",
     "listing.json": "The listing as it was shown",
-    "output.txt": "What the target said",
+    "output.txt": "The target's output",
     "objects.txt": "Where the target keeps the damaged files",
     "commands.txt": "The target's commands of this operation",
     "program.py": "The client's last actions as a program",
@@ -112,7 +112,7 @@ def _promise_of(guarantee: str) -> str:
 
 def _evidence(evidence: KeptEvidence, budget: _Budget) -> Iterator[Markup]:
     if not evidence.is_there:
-        yield element("p", escaped("The evidence is not there any more: its directory was removed."), class_="doubtful")
+        yield element("p", escaped("The evidence is gone: its directory was removed."), class_="doubtful")
         return
     if evidence.differences:
         yield element("h3", escaped(f"What differs ({evidence.differences_total:,})"))

@@ -28,7 +28,7 @@ NOT_ENDED = "not ended"
 """The verdict of a run that was killed, or that goes on."""
 
 EVIDENCE_READ_MAX = 100
-"""The evidence of at most so many violations is read; for the others, the page says where it is."""
+"""The maximum number of violations whose evidence is read; for the others, the page says where it is."""
 
 _TEXTS = {
     "README.md": 12_000,

@@ -360,7 +360,7 @@ SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "maintenance",
-            "description": "Four clients write, snapshot and delete while garbage is collected beside them.",
+            "description": "Four clients write, snapshot and delete while garbage is collected.",
             "steps": (
                 {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
                 {"action": "snapshot-root"},
@@ -381,7 +381,7 @@ SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "space",
-            "description": "Four clients write and delete; collecting garbage must give the room back.",
+            "description": "Four clients write and delete; garbage collection must free the storage again.",
             "steps": (
                 *_SPACE_ROUND,
                 _COLLECT_ALONE,
@@ -443,7 +443,7 @@ SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "delete-random-snapshot",
-            "description": "One client takes snapshots, deletes one at random, and restores what is left.",
+            "description": "One client takes snapshots, deletes one at random, and restores the others.",
             "clients": 1,
             "steps": (
                 {"action": "write-random-files", "count": 10, "size_bytes": "0..1048576"},

@@ -72,7 +72,7 @@ class Metrics:
             buckets=ACTION_SECONDS_BUCKETS,
             registry=self.registry,
         )
-        self._working = self._gauge("clients_working", "Clients that are in the midst of an action.")
+        self._working = self._gauge("clients_working", "Clients that are performing an action.")
         self._restores = self._counter("restores_verified", "Restored trees that equal what had been written.")
         self._bytes = self._counter("verified_bytes", "Bytes of these trees.")
         self._violations = self._counter("violations", "Violations that were found, by guarantee.", "guarantee")
@@ -80,7 +80,7 @@ class Metrics:
         self._active = self._gauge("fault_active", "1 while this fault is active.", "fault")
         self._sweep_restored = self._gauge("sweep_restored", "Snapshots that the current sweep has restored.")
         self._sweep_total = self._gauge("sweep_snapshots", "Snapshots that the current sweep is to restore.")
-        self._notes = self._counter("notes", "Notes that were worth a reader's while.")
+        self._notes = self._counter("notes", "Notes that are worth reading.")
         self._measured = {quantity: self._gauge(*words) for quantity, words in _MEASURED.items()}
         for guarantee in Guarantee:
             self._violations.labels(guarantee.value)

@@ -215,7 +215,7 @@ def serving(page: Address | None, metrics: Address | None) -> Iterator[Board]:
             shown = Address(page.host or host, port)
             _tell(f"live page: http://{shown}{server.path}")
             if not page.is_of_this_machine_alone:
-                _tell("whoever reaches this machine and knows the address can end the run; it goes unencrypted")
+                _tell("whoever reaches this machine and knows the address can end the run; nothing is encrypted")
         if metrics is not None:
             shown = Address(metrics.host, sockets[-1].getsockname()[1])
             _tell(f"metrics: http://{shown}/metrics")
