@@ -149,7 +149,7 @@ def test_a_violation_and_its_difference_open(opened: Opened) -> None:
     assert "content differs" in text
     assert "4,500" in text
     assert violation.locator("svg.map rect.wrong").count() == 1
-    violation.get_by_text("What broke, and amid what").click()
+    violation.get_by_text("What broke, and what was going on").click()
     assert violation.locator("pre").first.is_visible()
     violation.locator("button[data-operation]").click()
     page.wait_for_selector("#chosen:not([hidden])")

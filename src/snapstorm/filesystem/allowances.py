@@ -1,4 +1,5 @@
-"""What a writer may make: what the target keeps, what this platform can do, and what this process has the right to."""
+"""The entries that a writer may make: those that the target keeps, this platform supports, and this process is allowed
+to make."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ from snapstorm.model.actions import MetadataKind, Oddity
 from snapstorm.model.capabilities import Capabilities
 
 PATH_BYTES_MAX = 3000
-"""Longest path relative to the data directory. Leaves over 1,000 bytes for what stands before it here and where trees
-are restored to: tools that work with absolute paths fail beyond 4,096."""
+"""Longest path relative to the data directory. Leaves over 1,000 bytes for the paths of the data directory and of
+restores: tools that work with absolute paths fail beyond 4,096."""
 
 PLAIN_FILE_MODES = (0o644, 0o600, 0o640, 0o664, 0o755)
 PLAIN_DIRECTORY_MODES = (0o755, 0o700, 0o750)
 
-# Without root's rights a backup could not read a file whose owner may not, nor we delete in such a directory.
+# Without root's rights, a backup could not read a file that its owner may not read, nor could we delete in such a
+# directory.
 _ODD_FILE_MODES = (0o400, 0o444, 0o500, 0o777, 0o666, 0o4755, 0o2755, 0o6711, 0o1644, 0o7777)
 _ODD_FILE_MODES_OF_ROOT = (0o000, 0o001, 0o111, 0o222, 0o4000)
 _ODD_DIRECTORY_MODES = (0o711, 0o777, 0o1777, 0o2755, 0o3770)
@@ -36,7 +38,7 @@ _NEEDS: dict[Oddity, tuple[str, ...]] = {
     Oddity.HARD_LINK: ("hard_links",),
     Oddity.XATTR: ("xattrs",),
 }
-"""The capabilities without which an oddity is not made, since a restored tree would lack it."""
+"""The capabilities that each oddity needs; without them a restored tree would lack the entry."""
 
 _METADATA_NEEDS: dict[MetadataKind, str] = {
     MetadataKind.MODE: "mode",
@@ -50,7 +52,7 @@ _LINKS = frozenset({Oddity.SYMLINK, Oddity.DANGLING_SYMLINK})
 
 @dataclass(frozen=True)
 class Allowances:
-    """What one writer may make. All tuples are in a fixed order, to be drawn from."""
+    """What one writer may make. All tuples have a fixed order, because entries are drawn from them."""
 
     oddities: tuple[Oddity, ...]
     metadata: tuple[MetadataKind, ...]
@@ -61,13 +63,13 @@ class Allowances:
     path_bytes_max: int = PATH_BYTES_MAX
 
     def without_links(self) -> Allowances:
-        """The same, but for symbolic links."""
+        """The same without symbolic links."""
         return replace(self, oddities=tuple(oddity for oddity in self.oddities if oddity not in _LINKS))
 
 
 @dataclass(frozen=True)
 class Platform:
-    """What can be done in a directory by this process."""
+    """What this process can do in a directory."""
 
     is_root: bool
     can_chown: bool
@@ -75,7 +77,7 @@ class Platform:
 
 
 def probe_platform(directory: Path) -> Platform:
-    """Find out by trying, on the directory itself, which is left as it was."""
+    """Find out by trying on the directory itself, which is left as it was."""
     is_root = os.geteuid() == 0
     return Platform(is_root, is_root and _can_chown(directory), _has_xattrs(directory))
 
@@ -85,7 +87,7 @@ def allowances(
 ) -> Allowances:
     """What to make by default for a target with these capabilities; `oddities` replaces the default choice.
 
-    Extended attributes are left out in any case where the file system has none.
+    Extended attributes are always left out if the file system has none.
     """
     wanted = [oddity for oddity in Oddity if _is_kept(oddity, capabilities)] if oddities is None else oddities
     return Allowances(
@@ -118,7 +120,8 @@ def _is_changeable(kind: MetadataKind, platform: Platform) -> bool:
 
 
 def _can_chown(directory: Path) -> bool:
-    """Root of a user namespace may own all files and yet be unable to give one away."""
+    """Whether a file can be given to another owner. The root of a user namespace may own all files and yet be unable
+    to."""
     status = os.stat(directory)
     with contextlib.suppress(OSError):
         os.chown(directory, OWNERS[0][0], OWNERS[0][1])
@@ -139,4 +142,4 @@ def _has_xattrs(directory: Path) -> bool:
 
 
 OWNERS = ((1000, 1000), (1001, 100), (65534, 65534), (0, 0), (123456, 0))
-"""(uid, gid) that files are given to, as root."""
+"""(uid, gid) of the owners to whom root gives files."""

@@ -1,8 +1,9 @@
-"""Removing many files by a program of the system, beside our own work on files rather than in its queue.
+"""Removes many files with a program of the system, outside of our own queue of work on files.
 
-It takes no less time than Python does, but one piece of our work on files runs at a time (see `runtime.threads`), and
-what comes back is compared there: 40,000 restored files waited to be removed while as many were compared (measured: 1 s
-of a run). What the program leaves, because it may not enter a directory or is not here, is then removed by ourselves.
+The program takes as long as Python does. But only one piece of our own work on files runs at a time (see
+`runtime.threads`), and restores are compared there: 40,000 restored files waited for removal while as many were
+compared (measured: 1 s of a run). If the program leaves something, because it may not enter a directory or is missing,
+we remove the rest ourselves.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _ASIDE = ".discarded-"
 
 
 def set_aside(path: Path) -> list[Path]:
-    """Have nothing stand at `path` from now on. Returns what is to be removed, also what a killed run has left of it.
+    """Rename what is at `path`, so that nothing is there. Returns what is to be removed, including what a killed run
+    has left of it.
 
     Raises HarnessError.
     """
@@ -36,12 +38,12 @@ def set_aside(path: Path) -> list[Path]:
 
 
 def left_aside(path: Path) -> list[Path]:
-    """What was set aside of `path` and is there still, because a run was killed."""
+    """What was set aside of `path` and still exists, because a run was killed."""
     return list(path.parent.glob(f"{path.name}{_ASIDE}*"))
 
 
 async def remove_many_trees(runner: ProcessRunner, paths: Sequence[Path], urgency: Urgency = Urgency.NORMAL) -> None:
-    """Remove whatever stands at these paths, with everything below. Does nothing where there is nothing.
+    """Remove what is at these paths, with everything below. Does nothing for a path where nothing exists.
 
     Raises HarnessError when something can't be removed.
     """
@@ -52,7 +54,7 @@ async def remove_many_trees(runner: ProcessRunner, paths: Sequence[Path], urgenc
 
 
 async def remove_many_files_below(runner: ProcessRunner, directories: Sequence[Path]) -> None:
-    """Remove all below these directories but directories: see `remove_files_below`."""
+    """Remove everything below these directories except directories: see `remove_files_below`."""
     there = [directory for directory in directories if directory.is_dir()]
     if there:
         await _run(runner, ["find", *there, "!", "-type", "d", "-delete"])
@@ -60,13 +62,13 @@ async def remove_many_files_below(runner: ProcessRunner, directories: Sequence[P
 
 
 async def _run(runner: ProcessRunner, argv: Sequence[str | Path]) -> None:
-    """Run a program, for what it can do."""
+    """Run a program; whatever it can't do is left to us."""
     try:
         await runner.run(
             argv, env={"PATH": os.environ.get("PATH", os.defpath)}, seconds_max=_SECONDS_MAX, is_of_target=False
         )
     except HarnessError:
-        return  # It is not here. We are.
+        return  # The program is missing.
 
 
 async def _do_the_rest(remove: Callable[[Path], None], paths: Sequence[Path], urgency: Urgency) -> None:

@@ -1,11 +1,12 @@
-"""Looks: what a tree looks like from outside, to tell whether somebody else has changed it.
+"""Change detection: compares what a tree looks like from outside, to tell whether somebody else has changed it.
 
-A look reads no file: it takes names, kinds, sizes, modes, owners, modification times and change times. So it costs a
-stat for each entry, 1 to 3 microseconds, and can be taken wherever a target might have touched what is not its own.
+The looks of a tree are names, kinds, sizes, modes, owners, modification times and change times; no file is read. So
+they cost one stat for each entry, 1 to 3 microseconds, and can be taken wherever a target might have touched files that
+are not its own.
 
 The system sets the change time (ctime) at every change of an entry, and no program can set it. So a change is seen even
-if everything else is set back to what it was. Change times are compared for equality alone, so that a clock that was
-set in between makes no difference. Reading a file does not change it.
+if everything else is set back. Change times are only compared for equality, so setting the clock makes no difference.
+Reading a file does not change its change time.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from snapstorm.model.manifest import ROOT, Entry, EntryType, show_path
 
 
 class Looks(NamedTuple):
-    """What one entry looks like. Directories and links have no size here: file systems count theirs as they like."""
+    """What one entry looks like. Directories and links have no size here, because file systems count theirs in
+    different ways."""
 
     kind: int
     """As `stat.S_IFMT` gives it."""
@@ -41,7 +43,7 @@ class Looks(NamedTuple):
 
 
 TreeLooks: TypeAlias = dict[bytes, Looks]
-"""By path in the tree."""
+"""The looks of each entry by its path in the tree."""
 
 _KINDS = {
     EntryType.FILE: stat.S_IFREG,
@@ -49,12 +51,12 @@ _KINDS = {
     EntryType.SYMLINK: stat.S_IFLNK,
 }
 _SPECIAL = 0
-"""Stands for all other kinds, which a manifest does not tell apart."""
+"""Stands for all other kinds, which a manifest does not distinguish."""
 
 
 def looks_of_tree(root: TreePath) -> TreeLooks:
-    """What each entry of a tree looks like; nothing of a tree that is not there. Raises HarnessError where it can't be
-    looked at."""
+    """The looks of each entry of a tree; empty if the tree does not exist. Raises HarnessError if an entry can't be
+    examined."""
     found: TreeLooks = {}
 
     def enter(fd: int, path: bytes) -> list[bytes]:
@@ -98,8 +100,8 @@ def _looks_of_entry(entry: Entry, changed_ns: int) -> Looks:
 
 
 def _are_alike(before: TreeScan, now: TreeScan) -> bool:
-    """Whether two scans of a tree look the same: quicker told than what does not. A scan gives the entry again that
-    it gave before of a file that has not changed."""
+    """Whether two scans of a tree look the same. This is faster than finding the differences, because for an unchanged
+    file a scan returns the same entry object as the scan before."""
     return before.changed_ns == now.changed_ns and all(
         one is other or _looks_of_entry(one, 0) == _looks_of_entry(other, 0)
         for one, other in zip(before.manifest, now.manifest, strict=True)
@@ -107,8 +109,8 @@ def _are_alike(before: TreeScan, now: TreeScan) -> bool:
 
 
 def changes_between(before: TreeLooks | TreeScan, now: TreeLooks | TreeScan) -> list[str]:
-    """What is different, a line for each entry: first what came and went, then files and links, each in the order of
-    paths. A directory changes with what comes and goes in it, and says less."""
+    """The differences, one line for each entry: first what was added and removed, then files and links, each in the
+    order of paths. Directories come last, because they change whenever an entry in them is added or removed."""
     if isinstance(before, TreeScan) and isinstance(now, TreeScan) and _are_alike(before, now):
         return []
     before, now = (looks_of(tree) if isinstance(tree, TreeScan) else tree for tree in (before, now))
@@ -120,7 +122,7 @@ def changes_between(before: TreeLooks | TreeScan, now: TreeLooks | TreeScan) -> 
 
 
 def _rank(before: Looks | None, now: Looks | None) -> int:
-    """Where a change stands among others."""
+    """Where a change is listed among others."""
     if before is None or now is None:
         return 0
     return 2 if now.kind == stat.S_IFDIR else 1

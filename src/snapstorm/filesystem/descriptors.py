@@ -1,6 +1,6 @@
-"""Directories by descriptor: trees of any depth, without following a link, with a bounded number of open files.
+"""Directories by descriptor: trees of any depth, without following links, with a bounded number of open files.
 
-Absolute paths stop working at 4,096 bytes and follow links on the way; names relative to an open directory do neither.
+Absolute paths fail beyond 4,096 bytes and follow links on the way. Names relative to an open directory do neither.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ TreePath: TypeAlias = Path | bytes
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PATH_BYTES_MAX = 4000
-"""Paths beyond this are opened piece by piece; the system's own limit is 4,096 with the final zero."""
+"""Longer paths are opened piece by piece; the system's own limit is 4,096 with the final zero."""
 
 OPEN_DIRECTORIES_MAX = 64
-"""How many directories a walk keeps open; the ones above are opened again on the way back."""
+"""How many directories a walk keeps open. Those further up are opened again on the way back."""
 
 OpenDirectory: TypeAlias = Callable[[int, bytes], int]
 
@@ -42,7 +42,7 @@ def joined(directory: bytes, name: bytes) -> bytes:
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
-    """A path's directory and its name in there."""
+    """A path's directory, and its name in that directory."""
     directory, _, name = path.rpartition(b"/")
     return directory, name
 
@@ -66,7 +66,7 @@ def open_below(dir_fd: int | None, path: bytes, flags: int = DIRECTORY_FLAGS) ->
 
 @contextmanager
 def opened_below(dir_fd: int | None, path: bytes, flags: int = DIRECTORY_FLAGS) -> Iterator[int]:
-    """`open_below` as a block."""
+    """`open_below` as a context manager."""
     fd = open_below(dir_fd, path, flags)
     try:
         yield fd
@@ -76,9 +76,9 @@ def opened_below(dir_fd: int | None, path: bytes, flags: int = DIRECTORY_FLAGS) 
 
 @contextmanager
 def opened_parent(path: TreePath) -> Iterator[tuple[int, bytes]]:
-    """The open directory that holds `path`, and the name of `path` in it.
+    """The open directory that contains `path`, and the name of `path` in it.
 
-    Links on the way to `path` are followed, as the user chose them; `path` itself is the caller's to open.
+    Links on the way to `path` are followed, since the user chose them; the caller opens `path` itself.
     """
     directory, name = os.path.split(os.path.abspath(os.fsencode(path)))
     with opened_below(None, directory, DIRECTORY_FLAGS & ~os.O_NOFOLLOW) as fd:
@@ -86,7 +86,7 @@ def opened_parent(path: TreePath) -> Iterator[tuple[int, bytes]]:
 
 
 class DirectoryStack:
-    """The way from a tree's root to one directory in it, as open directories; descends and climbs by one level.
+    """The way from a tree's root to one directory in it, as open directories. Descends and climbs one level at a time.
 
     Only the lowest levels stay open. A level that was closed is opened again as `..` of the one below it, and must be
     the same directory as before.
@@ -108,7 +108,7 @@ class DirectoryStack:
 
     @property
     def fd(self) -> int:
-        """The directory where the walk now is; closed by the stack."""
+        """The current directory of the walk. The stack closes it."""
         level = self._levels[-1]
         assert isinstance(level, int), "the lowest level is always open"
         return level
@@ -144,11 +144,11 @@ def walk_tree(
     leave: Callable[[int, bytes], None] | None = None,
     open_directory: OpenDirectory = open_directory,
 ) -> None:
-    """Visit every directory of a tree, each before those in it.
+    """Visit every directory of a tree, each before its subdirectories.
 
     `enter(directory, its path)` returns the names of the subdirectories to visit; `leave(parent directory, name)` is
-    called once a subdirectory and everything below it was visited. Raises HarnessError naming the directory that can't
-    be opened.
+    called once a subdirectory and everything below it was visited. Raises HarnessError naming a directory that can't be
+    opened.
     """
     with DirectoryStack(root_fd, open_directory) as stack:
         way: list[tuple[bytes, list[bytes]]] = [(ROOT, enter(stack.fd, ROOT))]

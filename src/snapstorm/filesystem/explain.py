@@ -1,7 +1,8 @@
-"""Explaining a difference: what stands in a file where its own content should be.
+"""Explains a difference: what a file contains in place of its own content.
 
-Every block says what it is (see `model.content`), so a wrong one can be told apart: an old version, a block of another
-file, zeros, a torn or a changed one. An explanation never decides whether something is wrong; the digest does.
+Every block identifies itself (see `model.content`), so wrong blocks can be distinguished: an old version, a block of
+another file, zeros, a torn or a changed block. An explanation never decides whether something is wrong; the digest
+does.
 """
 
 from __future__ import annotations
@@ -32,16 +33,16 @@ from snapstorm.model.content import (
 from snapstorm.model.manifest import Entry, EntryType
 
 DIFFERENCES_MAX = 20
-"""An explanation lists so many differences, and counts the others."""
+"""The maximum number of differences that an explanation lists; the others are counted."""
 
 _JUDGED_BLOCKS_MAX = 250_000
-"""So many differing blocks (1 GiB) are looked into, at 10 to 50 microseconds each; the others are counted."""
+"""The maximum number of differing blocks (1 GiB) that are examined, at 10 to 50 us each; the others are counted."""
 
 _FEW_BYTES = 64
-"""Up to so many differing bytes in a block, it is the right block with bytes changed."""
+"""The maximum number of differing bytes for which a block counts as the right block with changed bytes."""
 
 _DENSE_SHARE = 0.5
-"""Where more of a stretch differs, something else stands there; random bytes agree by chance in one of 256."""
+"""If a greater share of a stretch differs, it contains something else; random bytes agree by chance in one of 256."""
 
 _VERSIONS_TRIED = 8
 """How many versions before the expected one are tried for the foreign part of a torn block."""
@@ -59,14 +60,14 @@ class BlockDifferenceKind(StrEnum):
     TRUNCATED = "truncated"
     TOO_LONG = "too long"
     UNEXPLAINED = "unexplained"
-    """The content differs, and yet each block is a whole block of this file. Only where segments are not known."""
+    """The content differs although each block is a whole block of this file. Only if segments are not known."""
     MORE = "more"
-    """Stands for all differences that the list has no room for."""
+    """Stands for all differences beyond the limit of the list."""
 
 
 @dataclass(frozen=True)
 class BlockDifference:
-    """A stretch of a file in which one thing is wrong."""
+    """A stretch of a file with one kind of difference."""
 
     offset_bytes: int
     """Where it begins; for torn blocks and changed bytes, the first byte that differs."""
@@ -74,14 +75,14 @@ class BlockDifference:
     kind: BlockDifferenceKind
     words: str
     shift_blocks: int = 0
-    """How far a misplaced block is from its place: positive if it stands too late in the file."""
+    """How far a misplaced block is from its place: positive if it is too late in the file."""
 
     def __str__(self) -> str:
         return f"at byte {self.offset_bytes:,}: {self.words}"
 
 
 class _Change(NamedTuple):
-    """Where in a block bytes differ: the first and the last place, and how many there are."""
+    """Where the bytes of a block differ: the first and the last position, and how many there are."""
 
     first: int
     last: int
@@ -95,8 +96,8 @@ class _Change(NamedTuple):
 def explain_difference(expected: Entry, actual_file: Path) -> list[BlockDifference]:
     """What is wrong in a file that should have the content of `expected`, in order; empty if nothing is.
 
-    With the entry's segments every byte is compared; without them, each block is judged by what it says of itself.
-    Raises HarnessError if the file can't be read.
+    With the entry's segments every byte is compared. Without them, each block is judged by its own header. Raises
+    HarnessError if the file can't be read.
     """
     if expected.type is not EntryType.FILE:
         raise ValueError(f"only files have content to explain, not a {expected.type.value}")
@@ -116,7 +117,7 @@ def _explain(expected: Entry, fd: int) -> list[BlockDifference]:
     if expected.segments or not expected.size:
         _compare_with_segments(expected, fd, differences)
     elif _judge_by_headers(fd, expected.size, differences) == expected.digest:
-        # Holes look like lost bytes to one who does not know of them.
+        # Without this, holes would look like lost bytes.
         differences = _Differences()
     elif differences.is_empty:
         differences.add(_unexplained(expected))
@@ -134,7 +135,7 @@ def _size_differences(expected_bytes: int, actual_bytes: int) -> Iterator[BlockD
 
 
 class _Differences:
-    """Collects differences: neighbours of one kind become one, and those beyond the limit are only counted."""
+    """Collects differences: adjacent ones of one kind are merged, and those beyond the limit are only counted."""
 
     def __init__(self) -> None:
         self._kept: list[BlockDifference] = []
@@ -148,7 +149,7 @@ class _Differences:
 
     @property
     def is_full(self) -> bool:
-        """Whether further blocks need no judgement, as nobody would read it."""
+        """Whether further blocks need not be examined, because the list is full."""
         return self._judged_blocks >= _JUDGED_BLOCKS_MAX or self._more_blocks > 0
 
     def add(self, found: BlockDifference) -> None:
@@ -165,7 +166,7 @@ class _Differences:
             self._more_blocks += 1
 
     def count_more(self) -> None:
-        """Count a differing block that was not judged."""
+        """Count a differing block that was not examined."""
         self._more_blocks += 1
 
     def result(self) -> list[BlockDifference]:
@@ -185,7 +186,7 @@ class _Differences:
 
 
 def _is_continued(last: BlockDifference, found: BlockDifference) -> bool:
-    """Whether two neighbours tell the same; torn blocks and changed bytes are each a story of their own."""
+    """Whether two adjacent differences are the same one; torn blocks and changed bytes are never merged."""
     if last.kind is not found.kind or last.kind in (BlockDifferenceKind.TORN, BlockDifferenceKind.CHANGED_BYTES):
         return False
     if last.offset_bytes + last.length_bytes != found.offset_bytes:
@@ -215,8 +216,8 @@ def _compare_with_segments(expected: Entry, fd: int, differences: _Differences) 
 
 
 def judge_block(expected: BlockId, want: bytes, have: bytes) -> BlockDifference:
-    """What `have` is, that stands where the block `expected` with the bytes `want` must stand; they differ, and are
-    of one length."""
+    """What `have` is, which was found in place of the block `expected` with the bytes `want`. They differ, and have the
+    same length."""
     if is_zeros(have):
         return _whole_block(expected, have, BlockDifferenceKind.ZEROS, "zeros")
     claimed = read_header(have)
@@ -234,7 +235,7 @@ def judge_block(expected: BlockId, want: bytes, have: bytes) -> BlockDifference:
 
 
 def _judge_whole(expected: BlockId, claimed: BlockId, have: bytes) -> BlockDifference:
-    """A block that is whole, but not the one that must stand here."""
+    """A block that is whole, but not the expected one."""
     kinds = BlockDifferenceKind
     if claimed.stream != expected.stream:
         place = "a hole" if expected.stream == HOLE else f"stream {expected.stream:016x}"
@@ -264,7 +265,7 @@ def _changed_bytes(expected: BlockId, change: _Change) -> BlockDifference:
 
 
 def _torn(expected: BlockId, claimed: BlockId | None, change: _Change, have: bytes) -> BlockDifference:
-    """A block of several parts: some of it is as expected, or its header is, and some is not."""
+    """A block of several parts: a part of it, or its header, is as expected, and another part is not."""
     other = _name_part(expected, claimed, change, have)
     end = change.last + 1
     if change.first >= HEADER_BYTES:
@@ -279,7 +280,7 @@ def _torn(expected: BlockId, claimed: BlockId | None, change: _Change, have: byt
 
 
 def _name_part(expected: BlockId, claimed: BlockId | None, change: _Change, have: bytes) -> str:
-    """What stands in the differing part of a torn block."""
+    """What the differing part of a torn block is."""
     part = slice(change.first, change.last + 1)
     if is_zeros(have[part]):
         return "zeros"
@@ -300,13 +301,13 @@ def _name_block(expected: BlockId, block: BlockId | None) -> str:
 
 
 def _compare(want: bytes | bytearray, have: bytes) -> _Change:
-    """Where two different blocks of one length differ."""
+    """Where two different blocks of the same length differ."""
     xor = (int.from_bytes(want, "big") ^ int.from_bytes(have, "big")).to_bytes(len(have), "big")
     first = len(xor) - len(xor.lstrip(b"\0"))
     return _Change(first, len(xor.rstrip(b"\0")) - 1, len(xor) - xor.count(0))
 
 
-# --- without segments: only what blocks say of themselves
+# --- without segments: only the headers of blocks are known
 
 
 def _judge_by_headers(fd: int, size_bytes: int, differences: _Differences) -> bytes:
@@ -331,7 +332,7 @@ def _judge_by_headers(fd: int, size_bytes: int, differences: _Differences) -> by
 
 
 def _judge_claim(own_stream: int | None, claimed: BlockId | None, position: int, have: bytes) -> BlockDifference | None:
-    """What is wrong with a block of which only its own header tells; None if nothing is."""
+    """What is wrong with a block, judged only by its own header; None if nothing is."""
     if len(have) < HEADER_BYTES:
         return None
     if claimed is None or own_stream is None:

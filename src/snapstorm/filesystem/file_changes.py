@@ -1,4 +1,4 @@
-"""Changes of single files on disk, each given in full: nothing is drawn here, and nothing is remembered."""
+"""Changes of single files on disk. Each change is fully specified: nothing is drawn here, and nothing is remembered."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Written(NamedTuple):
 
     bytes_written: int
     digest: bytes | None
-    """Of its content, as a scan would find it, where that costs next to nothing: for the many small files."""
+    """The digest of its content as a scan would find it, if it costs next to nothing: for the many small files."""
 
 
 class ContentChange(NamedTuple):
-    """A file's content after a change, and which of its blocks have to be written for that."""
+    """A file's content after a change, and which of its blocks must be written for it."""
 
     size_bytes: int
     segments: tuple[Segment, ...]
@@ -55,7 +55,7 @@ class ContentChange(NamedTuple):
 
     @property
     def bytes_written(self) -> int:
-        """How many bytes that is."""
+        """How many bytes must be written."""
         return max(0, min(self.end_block * BLOCK_BYTES, self.size_bytes) - self.first_block * BLOCK_BYTES)
 
 
@@ -63,13 +63,13 @@ class ContentChange(NamedTuple):
 
 
 def create_file(dir_fd: int, file: NewFile) -> Written:
-    """Make a file, with holes where it has them. Leaves nothing when it fails."""
+    """Make a file, with its holes. Leaves nothing behind when it fails."""
     fd = os.open(file.name, _CREATE_FLAGS, 0o600, dir_fd=dir_fd)
     try:
         written = _write_new(fd, file)
         for name, value in file.xattrs:
             os.setxattr(fd, name, value)
-        # Explicitly, whatever the umask; and after writing, which clears setuid.
+        # Explicitly, because of the umask; and after writing, which clears setuid.
         os.fchmod(fd, file.mode)
         os.utime(fd, ns=(file.mtime_ns, file.mtime_ns))
     except BaseException:
@@ -96,22 +96,22 @@ def _write_new(fd: int, file: NewFile) -> Written:
 def _write(fd: int, run: BlockRange) -> bytearray:
     content = run_bytes(run)
     written = os.pwrite(fd, content, run.offset_bytes)
-    # A write that falls short is how a full disk announces itself; the next one raises.
+    # A full disk first shows as a short write; the next write raises.
     while written < run.length_bytes:
         written += os.pwrite(fd, memoryview(content)[written:], run.offset_bytes + written)
     return content
 
 
-# --- deciding what an edit makes of a file's content
+# --- deciding a file's content after a change
 
 
 def plan_overwrite(state: FileState, draws: random.Random) -> ContentChange:
-    """Some blocks in a row get a new version; the size stays. For files that are not empty."""
+    """Give some consecutive blocks a new version; the size stays. For files that are not empty."""
     size_bytes = state.size_bytes
     if not state.segments:
         return _plan_rewrite(state, size_bytes, draws)
     blocks = blocks_in(size_bytes)
-    # A bare tail follows the block before it, so it is no place to begin.
+    # A bare tail has no header of its own and continues the block before it, so no change begins there.
     first = draws.randrange(max(1, blocks - has_bare_tail(size_bytes)))
     end = min(first + draws.randint(1, _OVERWRITTEN_BLOCKS_MAX), blocks)
     new = Segment(_main_stream(state, draws), next_version(state), first, end - first)
@@ -120,7 +120,7 @@ def plan_overwrite(state: FileState, draws: random.Random) -> ContentChange:
 
 
 def plan_append(state: FileState, bytes_max: int, draws: random.Random) -> ContentChange:
-    """The file grows by at least one byte. Its last block is filled up, new blocks are of a new version."""
+    """Extend the file by at least one byte. Its last block is filled up; new blocks get a new version."""
     size_bytes = state.size_bytes + draws.randint(1, min(_APPEND_BYTES_MAX, bytes_max))
     if state.size_bytes and not state.segments:
         return _plan_rewrite(state, size_bytes, draws)
@@ -131,7 +131,7 @@ def plan_append(state: FileState, bytes_max: int, draws: random.Random) -> Conte
 
 
 def plan_truncate(state: FileState, draws: random.Random) -> ContentChange:
-    """The file loses at least one byte, and perhaps all. For files that are not empty."""
+    """Shorten the file by at least one byte, perhaps to nothing. For files that are not empty."""
     size_bytes = draws.randrange(state.size_bytes)
     blocks = blocks_in(size_bytes)
     segments = shortened(state.segments, size_bytes)
@@ -145,19 +145,19 @@ def next_version(state: FileState) -> int:
 
 
 def _plan_rewrite(state: FileState, size_bytes: int, draws: random.Random) -> ContentChange:
-    """Content that is not known can't be edited and then be known: all of it is written anew."""
+    """Write all of the content anew, because the result of editing unknown content would be unknown."""
     segments = whole_file(draw_stream(draws, compressible=False), next_version(state), size_bytes)
     return ContentChange(size_bytes, segments, 0, blocks_in(size_bytes))
 
 
 def _main_stream(state: FileState, draws: random.Random) -> int:
-    """The stream that the file's new blocks belong to: its own, or a new one for a file of nothing but holes."""
+    """The stream of the file's new blocks: its own, or a new one for a file that consists only of holes."""
     own = next((segment.stream for segment in state.segments if segment.stream != HOLE), None)
     return own if own is not None else draw_stream(draws, compressible=bool(draws.getrandbits(1)))
 
 
 def _with_bare_tail(end_block: int, size_bytes: int) -> int:
-    """The end of the blocks to write, which a bare tail joins when the block before it changes."""
+    """The end of the blocks to write. A bare tail is included if the block before it changes."""
     blocks = blocks_in(size_bytes)
     return blocks if has_bare_tail(size_bytes) and end_block == blocks - 1 else end_block
 
@@ -166,7 +166,7 @@ def _with_bare_tail(end_block: int, size_bytes: int) -> int:
 
 
 def change_content(dir_fd: int, name: bytes, change: ContentChange, mode: int, mtime_ns: int) -> None:
-    """Make a file's content what `change` says, and set its mode again, of which writing may clear parts."""
+    """Make a file's content what `change` says. Sets its mode again, because writing may clear parts of it."""
     with opened_for_change(dir_fd, name) as fd:
         if os.fstat(fd).st_size > change.size_bytes:
             os.ftruncate(fd, change.size_bytes)
@@ -177,7 +177,7 @@ def change_content(dir_fd: int, name: bytes, change: ContentChange, mode: int, m
 
 
 def read_back(dir_fd: int, name: bytes, mode: int, mtime_ns: int) -> tuple[int, FileContent]:
-    """The size and the content of a file of which a change failed half-way, and that gets its mode and time again."""
+    """The size and the content of a file whose change failed half-way. Sets its mode and time again."""
     with opened_for_change(dir_fd, name) as fd:
         size_bytes = os.fstat(fd).st_size
         content = FileReader().content(fd, size_bytes)
@@ -188,7 +188,7 @@ def read_back(dir_fd: int, name: bytes, mode: int, mtime_ns: int) -> tuple[int, 
 
 @contextlib.contextmanager
 def opened_for_change(dir_fd: int, name: bytes) -> Iterator[int]:
-    """A file opened for reading and writing; where its mode forbids that to its owner, the mode is widened first."""
+    """Open a file for reading and writing. If its mode forbids that to its owner, the mode is widened first."""
     try:
         fd = os.open(name, _CHANGE_FLAGS, dir_fd=dir_fd)
     except PermissionError:

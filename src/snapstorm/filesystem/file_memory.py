@@ -1,11 +1,12 @@
-"""What is known of a client's tree, so that only what has changed since is read by a scan.
+"""What is known of a client's tree, so that a scan reads only what has changed since.
 
-Of a small file that its writer has just made, the content is what was written.
+For a small file that its writer has just made, the content is what was written.
 
-What earlier scans have read rests on the time of change that the system stamps on a file and that no program can set: a
-file with the same inode and the same such time is the same in all that a manifest holds, unless it was changed twice
-within one tick of the system's clock. So a file is trusted only if its stamp was already some time old when the scan
-began that read it. From time to time a scan reads everything again and proves that what was remembered is right.
+For files that earlier scans have read, it depends on the change time (ctime), which the system sets and no program can
+set. A file with the same inode and the same change time is the same in everything that a manifest contains, unless it
+was changed twice within one tick of the system's clock. So a file is trusted only if its change time was already old
+enough when the scan that read it began. From time to time a scan reads everything again and proves that what was
+remembered is right.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from snapstorm.model.manifest import Entry, EntryType, Segment, show_path
 from snapstorm.runtime.clock import Clock
 
 TICK_NS_MAX = 200_000_000
-"""A stamp that is older than this when a scan begins can't come again. Systems stamp by ticks of 1 to 10 ms."""
+"""A change time older than this when a scan begins can't occur again. Systems use ticks of 1 to 10 ms."""
 PROVED_EVERY = 16
-"""One scan of so many reads everything."""
+"""One scan in this many reads everything."""
 
 
 class WrittenFile(NamedTuple):
-    """A new file as its writer has left it, without extended attributes and under one name."""
+    """A new file as its writer has left it, without extended attributes and with only one name."""
 
     size_bytes: int
     mode: int
     mtime_ns: int
-    """Drawn from years: no other file has the same."""
+    """Drawn from a range of years, so no other file has the same."""
     digest: bytes
 
 
@@ -63,24 +64,24 @@ class FileMemory:
         self._written.clear()
 
     def forget_all(self) -> None:
-        """What is known of the files is to be found out anew."""
+        """Forget everything, so that it is read again."""
         self._written.clear()
         self._known.clear()
 
     def begin_scan(self) -> None:
-        """A scan of the whole tree begins; what it does not meet is forgotten."""
+        """A scan of the whole tree begins. Files that it does not find are forgotten."""
         self._found = {}
         self._trusted_before_ns = self._clock.wall_ns() - TICK_NS_MAX
         self._is_proving = self._scans % PROVED_EVERY == PROVED_EVERY - 1
 
     def end_scan(self) -> None:
-        """It has come to its end. One that fails does not count: what it was to prove is not proved."""
+        """The scan is complete. A scan that fails does not count as proof."""
         self._scans += 1
         self._known, self._found = self._found, {}
         self._written = {path: file for path, file in self._written.items() if path not in self._known}
 
     def recall(self, path: bytes, status: os.stat_result, segments: tuple[Segment, ...]) -> Entry | None:
-        """What is known of a file, if it has not changed since and is not to be read; `segments` are its writer's."""
+        """The entry of a file that has not changed since and need not be read; `segments` are known from its writer."""
         if self._is_proving:
             return None
         known = self._known.get(path)
@@ -105,7 +106,7 @@ class FileMemory:
         return entry
 
     def learn(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
-        """A file was read. Raises HarnessError if it is not what was remembered of it, although it has not changed."""
+        """A file was read. Raises HarnessError if it differs from what was remembered, although it has not changed."""
         known = self._known.get(path)
         if known is not None and _is_same(known, status) and known.entry.digest != entry.digest:
             raise HarnessError(

@@ -1,4 +1,4 @@
-"""Changes of what is known about an entry, not of what is in it."""
+"""Changes of an entry's metadata, not of its content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS_FOR_LINKS = (MetadataKind.MTIME, MetadataKind.OWNER)
 
 
 def kinds_for_links(kinds: Collection[MetadataKind]) -> tuple[MetadataKind, ...]:
-    """What of these a link has: it has no mode of its own, and takes no attributes."""
+    """The kinds that apply to a link, which has no mode of its own and takes no attributes."""
     return tuple(kind for kind in _KINDS_FOR_LINKS if kind in kinds)
 
 
@@ -31,7 +31,7 @@ def change_metadata(
     allowed: Allowances,
     draws: random.Random,
 ) -> None:
-    """Change one entry, named by its path in the tree and by its name in an open directory."""
+    """Change one entry, given by its path in the tree and by its name in an open directory."""
     state = tree.files.get(path) or tree.directories.get(path)
     match kind:
         case MetadataKind.MODE:
@@ -49,12 +49,12 @@ def change_metadata(
                 for key, value in draw_xattrs(draws):
                     os.setxattr(fd, key, value)
     if state is not None and kind is not MetadataKind.MTIME:
-        # After all but MTIME: a new owner clears setuid, and opening a file may have widened its mode.
+        # After all except MTIME: a new owner clears setuid, and opening a file may have widened its mode.
         os.chmod(name, state.mode, dir_fd=dir_fd)
 
 
 def _other_mode(state: FileState | DirectoryState, allowed: Allowances, draws: random.Random) -> int:
-    """A mode that the entry does not have now."""
+    """A mode other than the entry's present one."""
     if isinstance(state, FileState):
         modes = PLAIN_FILE_MODES + allowed.odd_file_modes
     else:

@@ -1,4 +1,4 @@
-"""Names as real trees have them: mostly plain, sometimes such that careless code stumbles."""
+"""Names as in real trees: mostly plain, sometimes such that careless code fails."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ODD_SHAPES = (
     "\u212b-{}",
     "\ufffd-{}",
 )
-"""Odd names: `{}` is where the digits go that make the name unique."""
+"""Odd names. The digits that make a name unique replace `{}`."""
 
 _LONG_SHARE = 0.15
 _LONG_FILLERS = ("x", "\u00e9", "\u65e5", "\U0001f419", " ")
@@ -65,7 +65,7 @@ _NON_UTF8_SHAPES = (b"\xff\xfe%s", b"caf\xe9-%s", b"%s\x80", b"\xed\xa0\x80%s", 
 
 @dataclass(frozen=True)
 class NameRules:
-    """What a target can take."""
+    """Which names a target accepts."""
 
     bytes_max: int = 255
     forbidden_suffixes: tuple[bytes, ...] = ()
@@ -83,7 +83,7 @@ def plain_name(taken: Container[bytes], rules: NameRules, draws: random.Random) 
 
 
 def odd_name(taken: Container[bytes], rules: NameRules, draws: random.Random) -> bytes:
-    """An odd but valid UTF-8 name that no entry of the directory has; a plain one where the target takes no odd one."""
+    """An odd but valid UTF-8 name that no entry of the directory has; a plain one if the target accepts no odd one."""
     if draws.random() < _LONG_SHARE:
         name = _long_name(rules.bytes_max, draws.choice(_LONG_FILLERS), draws)
     else:
@@ -98,7 +98,7 @@ def non_utf8_name(taken: Container[bytes], rules: NameRules, draws: random.Rando
 
 
 def odd_names(rules: NameRules, draws: random.Random) -> Iterator[bytes]:
-    """One name of each odd shape that the target can take."""
+    """One name of each odd shape that the target accepts."""
     names = [shape.format(_unique(draws)).encode() for shape in ODD_SHAPES]
     names += [_long_name(rules.bytes_max, filler, draws) for filler in _LONG_FILLERS]
     return filter(rules.allow, names)
@@ -114,7 +114,7 @@ def _unique(draws: random.Random) -> str:
 
 
 def _long_name(bytes_max: int, filler: str, draws: random.Random) -> bytes:
-    """A name of exactly the longest length, filled with this character."""
+    """A name of exactly the maximum length, filled with this character."""
     start, fill = _unique(draws).encode(), filler.encode()
     name = start + fill * ((bytes_max - len(start)) // len(fill))
     return name + b"z" * (bytes_max - len(name))

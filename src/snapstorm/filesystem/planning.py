@@ -1,4 +1,4 @@
-"""Planning: which entries a `WriteRandomFiles` makes, decided from the picture of the tree and the draws alone."""
+"""Planning: decides which entries a `WriteRandomFiles` makes, only from the known tree and the draws."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _YEAR_SECONDS = 31_556_952
 MTIME_OLD_MIN_NS = (1971 - 1970) * _YEAR_SECONDS * _SECOND_NS
 MTIME_MIN_NS = (2000 - 1970) * _YEAR_SECONDS * _SECOND_NS
 MTIME_MAX_NS = (2025 - 1970) * _YEAR_SECONDS * _SECOND_NS
-"""Times are drawn and lie in the past, so that they follow from the seed and never are "now"."""
+"""Times are drawn from the past, so that they follow from the seed and are never "now"."""
 
 _REUSED_DIRECTORY_SHARE = 0.6
-"""How often a directory on the way down is one that exists, where there is one."""
+"""How often a directory on the way down is an existing one, if there is one."""
 
 _ODD_MODE_SHARE = 0.3
-"""How often an empty directory, an odd entry by itself, also has an odd mode."""
+"""How often an empty directory, which is an odd entry already, also has an odd mode."""
 
 _NAME_RESERVE_BYTES = 256
-"""What a directory's path leaves of the longest path, for a name in it."""
+"""How many bytes of the longest path a directory's path leaves for a name in it."""
 
 _SPARSE_BYTES_MIN = 64 << 10
 _SPARSE_BYTES_MAX = 1 << 20
@@ -60,21 +60,21 @@ class NewLink(NamedTuple):
 class NewHardLink(NamedTuple):
     name: bytes
     existing: bytes
-    """Path of a file of the tree."""
+    """Path of an existing file of the tree."""
 
 
 NewEntry: TypeAlias = NewDirectory | NewFile | NewLink | NewHardLink
 
 
 class NewPlace(NamedTuple):
-    """The directory that receives the files, and the directories to make on the way to it, upper ones first."""
+    """The directory for the files, and the directories to make on the way to it, upper ones first."""
 
     path: bytes
     missing: tuple[NewDirectory, ...]
 
 
 def draw_mtime_ns(draws: random.Random, low_ns: int = MTIME_MIN_NS, high_ns: int = MTIME_MAX_NS) -> int:
-    """A moment in the past, with nanoseconds."""
+    """A time in the past, with nanoseconds."""
     return low_ns + draws.getrandbits(63) % (high_ns - low_ns)
 
 
@@ -85,7 +85,7 @@ def draw_xattrs(draws: random.Random) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def dangling_targets(name: bytes) -> tuple[bytes, ...]:
-    """Targets of links that lead nowhere; nothing has that name."""
+    """Targets of links that lead nowhere, since nothing has such a name."""
     long = b"/".join([b"nowhere"] * (_LINK_TARGET_BYTES_MAX // 8))
     return name, b"../" * 3 + name, b"/nonexistent/" + name, b" ", b"./" + name + b"/", long
 
@@ -93,7 +93,7 @@ def dangling_targets(name: bytes) -> tuple[bytes, ...]:
 def plan_place(action: WriteRandomFiles, tree: TreeState, allowed: Allowances, draws: random.Random) -> NewPlace:
     """Walk down from the root to the drawn depth, through directories that exist or are to be made.
 
-    Ends earlier where the path would become too long.
+    Stops earlier if the path would become too long.
     """
     path = ROOT
     missing: list[NewDirectory] = []
@@ -127,9 +127,10 @@ def _draw_oddity(action: WriteRandomFiles, allowed: Allowances, draws: random.Ra
 
 
 class EntryPlanner:
-    """Plans entry after entry of one action for one directory, as values that are complete: no draw is left to make.
+    """Plans the entries of one action for one directory, one after the other, as complete values: no draw is left to
+    make.
 
-    Each planned entry is to be added to the tree before the next one is asked for, so that later ones can refer to it.
+    Each planned entry must be added to the tree before the next one is requested, so that later ones can refer to it.
     """
 
     def __init__(
@@ -148,7 +149,8 @@ class EntryPlanner:
         self._left_bytes = bytes_max
         self._draws = draws
         self._names = tree.directories[directory].names
-        # Positions of the tree's files at the beginning; what this action adds is kept apart, to merge it only once.
+        # Positions of the tree's files at the beginning. What this action adds is kept separately, to merge it only
+        # once.
         self._old_files = list(tree.file_paths)
         self._new_files: list[bytes] = []
         size = action.size_bytes
@@ -204,7 +206,8 @@ class EntryPlanner:
         return NewFile(self._name(), size_bytes, segments, self._file_mode(), draw_mtime_ns(draws))
 
     def _duplicate(self, size_bytes: int) -> tuple[int, tuple[Segment, ...] | None]:
-        """The content of another file; of its stream and version at the drawn size, where its own is out of range."""
+        """The content of another file; if its size is out of range, content of its stream and version at the drawn
+        size."""
         path = self._any_file()
         state = self._tree.files[path] if path is not None else None
         if state is None or not state.segments:
@@ -215,7 +218,8 @@ class EntryPlanner:
         return size_bytes, whole_file(written.stream, written.version, size_bytes) if written else None
 
     def _sparse_file(self) -> NewFile:
-        """Mostly holes. Its apparent size follows the drawn one, so that small files do not become slow to read."""
+        """A file that is mostly holes. Its apparent size follows the drawn one, so that small files stay fast to
+        read."""
         file = self._plain_file()
         draws = self._draws
         apparent_bytes_max = min(max(_SPARSE_BYTES_MIN, 16 * file.size_bytes), _SPARSE_BYTES_MAX)
@@ -237,7 +241,7 @@ class EntryPlanner:
         return self._old_files[position] if position < old_count else self._new_files[position - old_count]
 
     def _target_in_tree(self) -> bytes:
-        """The relative path of something that exists, or the directory of the link itself."""
+        """The relative path of an existing entry, or the directory of the link itself."""
         path = self._any_file() or ROOT
         up = b"../" * (self._directory.count(b"/") + 1) if self._directory else b"./"
         target = up + path

@@ -1,4 +1,4 @@
-"""Removing trees: of any depth, whatever the modes of their directories, and never through a link."""
+"""Removes trees of any depth, whatever the modes of their directories, and never through a link."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _USABLE = stat.S_IRWXU
 
 
 def remove_tree(path: TreePath) -> None:
-    """Remove whatever stands at `path`, with everything below it. Does nothing where there is nothing.
+    """Remove what is at `path`, with everything below it. Does nothing if nothing exists there.
 
     Raises HarnessError when something can't be removed; what was removed until then is gone.
     """
@@ -37,14 +37,14 @@ def remove_tree(path: TreePath) -> None:
 
 
 async def remove_tree_in_thread(path: TreePath, *, is_small: bool = False, urgency: Urgency = Urgency.NORMAL) -> None:
-    """`remove_tree` without keeping the event loop waiting. For `is_small` and `urgency`, see `run_file_work`."""
+    """`remove_tree` without blocking the event loop. For `is_small` and `urgency`, see `run_file_work`."""
     await run_file_work(remove_tree, path, is_small=is_small, urgency=urgency)
 
 
 def remove_files_below(path: TreePath) -> None:
-    """Remove all below a directory but the directories, for a tree whose owner may be at work in it.
+    """Remove everything below a directory except directories, for a tree whose owner may be working in it.
 
-    Does nothing where there is no directory. Raises HarnessError when something can't be removed.
+    Does nothing if there is no directory. Raises HarnessError when something can't be removed.
     """
     try:
         with opened_parent(path) as (parent_fd, name), opened_below(parent_fd, name) as fd:
@@ -69,7 +69,7 @@ def remove_entry(dir_fd: int, name: bytes) -> None:
 
 
 def _remove_files(fd: int, path: bytes) -> list[bytes]:
-    """Remove all that is not a directory, and return the names of the directories."""
+    """Remove everything that is not a directory, and return the names of the directories."""
     subdirectories: list[bytes] = []
     try:
         mode = os.fstat(fd).st_mode
@@ -96,11 +96,11 @@ def _remove_directory(parent_fd: int, name: bytes) -> None:
 
 
 def _open_in_any_mode(dir_fd: int, name: bytes) -> int:
-    """Open a directory, giving its owner access to it where there is none."""
+    """Open a directory, granting its owner access first if necessary."""
     try:
         return open_directory(dir_fd, name)
     except PermissionError:
-        # By descriptor: chmod by name would follow a link put there meanwhile.
+        # By descriptor, because chmod by name would follow a link put there meanwhile.
         path_fd = os.open(name, DIRECTORY_FLAGS | os.O_PATH, dir_fd=dir_fd)
         try:
             os.chmod(f"/proc/self/fd/{path_fd}", _USABLE)

@@ -1,7 +1,7 @@
-"""The scanner: from a tree on disk to its manifest, in one pass.
+"""The scanner: turns a tree on disk into its manifest, in one pass.
 
-Synchronous, for a worker thread: on small files the time goes into system calls, which threads do not make fewer. So
-each file costs one open, stat, list of attributes, read and close, and no path is looked up from the root.
+Synchronous, for a worker thread. On small files the time goes into system calls, and more threads do not reduce their
+number. So each file costs one open, stat, list of attributes, read and close, and no path is looked up from the root.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, Segment, 
 from snapstorm.runtime.threads import run_file_work
 
 SegmentsOf: TypeAlias = Callable[[bytes], tuple[Segment, ...]]
-"""From a file's path in the tree to what its writer knows of its content."""
+"""Returns, for a file's path in the tree, what its writer knows of its content."""
 
 _BUFFER_BYTES = 1 << 20
 _SMALL_BYTES_MAX = 64 << 10
@@ -41,7 +41,7 @@ _SMALL_BYTES_MAX = 64 << 10
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
 _NAME_ENCODING, _NAME_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-"""What `os.fsencode` uses, which takes a twentieth of the time of a file to find that out."""
+"""What `os.fsencode` uses. Looking it up takes a twentieth of the time that a file takes."""
 
 assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
 
@@ -61,11 +61,11 @@ def scan_tree(
 ) -> Manifest:
     """The manifest of the tree at `root`, which may also be a single file. Never follows a link.
 
-    Segments come from `segments`, or are recovered from the files themselves where that knows none, or with
-    `read_segments_from_headers` (slower: each file's content is made a second time to prove them; they stay empty where
-    they can't be proved).
+    Segments come from `segments`. Where it returns none, or with `read_segments_from_headers`, they are recovered from
+    the files. That is slower, because each file's content is generated again to prove them; segments that can't be
+    proved stay empty.
 
-    Raises HarnessError when something can't be read, or changes while it is read: nobody else writes there.
+    Raises HarnessError when something can't be read, or changes while it is read, because nobody else may write there.
     """
     return scan_tree_and_inodes(root, segments, read_segments_from_headers=read_segments_from_headers).manifest
 
@@ -73,7 +73,7 @@ def scan_tree(
 def scan_tree_and_inodes(
     root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
 ) -> TreeScan:
-    """`scan_tree`, with what is needed to tell hard links."""
+    """`scan_tree`, including what is needed to recognise hard links."""
     return _scan(root, _Scanner(segments, read_segments_from_headers))
 
 
@@ -86,10 +86,10 @@ def scan_changes(root: TreePath, segments: SegmentsOf, memory: FileMemory) -> Tr
 
 
 def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> TreeScan:
-    """What is in a tree, without reading any file: quick, and good enough to go on from; never to be judged by.
+    """What is in a tree, without reading any file. Quick, and good enough to go on from; never used for judging.
 
-    The content of a file whose size, mode and mtime are those of its entry in `remembered` is taken for that entry's;
-    of others it is left open (no digest, no segments).
+    A file whose size, mode and mtime equal those of its entry in `remembered` is assumed to have that entry's content.
+    The content of other files is left open (no digest, no segments).
     """
     return _scan(root, _Looker(remembered))
 
@@ -104,7 +104,7 @@ def _scan(root: TreePath, scanner: _Scanner) -> TreeScan:
 
 
 async def scan_if_there(root: Path, *, is_small: bool = False) -> Manifest:
-    """`scan_tree` in a thread; the empty manifest if nothing is there. For `is_small`, see `run_file_work`."""
+    """`scan_tree` in a thread; the empty manifest if nothing exists. For `is_small`, see `run_file_work`."""
     return await run_file_work(_scan_if_there, root, is_small=is_small)
 
 
@@ -113,7 +113,7 @@ def _scan_if_there(root: Path) -> Manifest:
 
 
 def bytes_below(directory: Path) -> int:
-    """The sizes of all files below a directory, summed; of those that somebody removes meanwhile, nothing."""
+    """The sum of the sizes of all files below a directory; files removed meanwhile count nothing."""
     total = 0
     with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
@@ -126,24 +126,25 @@ def bytes_below(directory: Path) -> int:
 
 
 class FileContent(NamedTuple):
-    """What reading a file gave."""
+    """The result of reading a file."""
 
     digest: bytes
     segments: tuple[Segment, ...]
 
 
 class FileReader:
-    """Reads files through one buffer that is used again and again."""
+    """Reads files through one buffer, which is used again and again."""
 
     @functools.cached_property
     def _view(self) -> memoryview:
-        """Made when a file needs it: nearly all are smaller, and clearing it takes as long as scanning ten of those."""
+        """Created when a file needs it: nearly all are smaller, and clearing it takes as long as scanning ten of
+        those."""
         return memoryview(bytearray(_BUFFER_BYTES))
 
     def digest(self, fd: int, size_bytes: int) -> bytes:
         """The digest of an open file. Raises HarnessError if it does not have this size when read."""
         if size_bytes <= _SMALL_BYTES_MAX:
-            # Nearly every file. One byte more is asked for, so that one that has grown is noticed.
+            # Nearly every file. One more byte is requested, so that a file that has grown is noticed.
             content = os.read(fd, size_bytes + 1)
             if len(content) == size_bytes:
                 return blake3.blake3(content).digest()
@@ -151,7 +152,7 @@ class FileReader:
         return self._read(fd, size_bytes, None)
 
     def content(self, fd: int, size_bytes: int) -> FileContent:
-        """The digest of an open file, and its segments as its headers tell them, if its bytes bear them out."""
+        """The digest of an open file, and the segments that its headers claim, if its bytes prove them."""
         blocks: list[BlockId | None] = []
         digest = self._read(fd, size_bytes, blocks)
         segments = segments_of(blocks, size_bytes)
@@ -159,7 +160,7 @@ class FileReader:
         return FileContent(digest, segments if is_proved else ())
 
     def _read(self, fd: int, size_bytes: int, blocks: list[BlockId | None] | None) -> bytes:
-        """The digest; what each block claims to be is added to `blocks`."""
+        """The digest. What each block claims to be is appended to `blocks`."""
         hasher: blake3.blake3 | None = None
         left_bytes = size_bytes
         while True:
@@ -177,9 +178,9 @@ class FileReader:
                 return hasher.digest()
 
     def _fill(self, fd: int, expected_bytes: int) -> int:
-        """Read until the buffer is full or the file ends, and return the count of bytes.
+        """Read until the buffer is full or the file ends, and return the number of bytes.
 
-        One read does for nearly every file; only a read that gave less than expected is followed by another one.
+        One read is enough for nearly every file; another one follows only if it gave less than expected.
         """
         count = os.readv(fd, [self._view])
         while count < min(expected_bytes, _BUFFER_BYTES):
@@ -201,9 +202,9 @@ class _Scanner:
         self._from_headers = read_segments_from_headers
         self._is_plain = segments is None and not read_segments_from_headers
         self._on_file: Callable[[bytes, os.stat_result, Entry], None] | None = None
-        """Is told of each file that was read."""
+        """Called for each file that was read."""
         self._reader = FileReader()
-        # Cleared when the file system turns out to have none, to spare a failing call for each file.
+        # Cleared if the file system turns out to have none, to save a failing call for each file.
         self._has_xattrs = hasattr(os, "listxattr")
 
     def scan_root(self, parent_fd: int, name: bytes) -> None:
@@ -221,7 +222,7 @@ class _Scanner:
             os.close(root_fd)
 
     def _scan_directory(self, fd: int, path: bytes) -> list[bytes]:
-        """Add a directory and what is in it, but for its subdirectories, whose names are returned."""
+        """Add a directory and its entries, except for its subdirectories, whose names are returned."""
         try:
             status = os.fstat(fd)
             self._add(path, EntryType.DIRECTORY, status, xattrs=self._xattrs(fd) if self._has_xattrs else ())
@@ -306,7 +307,7 @@ class _Scanner:
         self.changed_ns[path] = status.st_ctime_ns
 
     def _xattrs(self, fd: int) -> tuple[tuple[bytes, bytes], ...]:
-        """Extended attributes of the `user.` namespace: the others belong to the system."""
+        """Extended attributes of the `user.` namespace; the others belong to the system."""
         try:
             names = os.listxattr(fd)
         except OSError as error:
@@ -320,7 +321,7 @@ class _Scanner:
 
 
 class _RememberingScanner(_Scanner):
-    """A scan that reads no file again that has not changed."""
+    """A scan that does not read unchanged files again."""
 
     def __init__(self, segments: SegmentsOf, memory: FileMemory) -> None:
         super().__init__(segments, read_segments_from_headers=False)
@@ -357,6 +358,6 @@ def _explained(path: bytes, error: OSError | HarnessError) -> HarnessError:
 
 
 def _is_unchanged(entry: Entry, status: os.stat_result) -> bool:
-    """Whether a file looks as it did: a write that nobody has finished leaves the present time as its mtime."""
+    """Whether a file looks unchanged: a write that nobody has finished leaves the present time as its mtime."""
     looks = (entry.type, entry.size, entry.mtime_ns, entry.mode)
     return looks == (EntryType.FILE, status.st_size, status.st_mtime_ns, status.st_mode & 0o7777)

@@ -1,4 +1,4 @@
-"""One of each: a small entry of every kind, with a name of every shape, that a target keeps."""
+"""Specimens: one small entry of every kind that a target keeps, with a name of every shape."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Planner:
         self._names: set[bytes] = set()
 
     def plan(self) -> Iterator[SpecimenEntry]:
-        """All of them, each directory before what is in it."""
+        """All specimens, each directory before its entries."""
         directories = list(self._directories())
         for directory in directories:
             yield SpecimenEntry(split(directory.path)[0], directory)
@@ -66,7 +66,7 @@ class _Planner:
         return oddity in self._allowed.oddities
 
     def _directories(self) -> Iterator[NewDirectory]:
-        """One of each mode, the last one inside the first."""
+        """One directory of each mode, the last one inside the first."""
         odd_modes = self._allowed.odd_directory_modes if self._keeps(Oddity.ODD_MODE) else ()
         modes = (*PLAIN_DIRECTORY_MODES, *odd_modes)
         paths: list[bytes] = []
@@ -94,7 +94,7 @@ class _Planner:
             yield self._sparse_file()
 
     def _others(self, file_name: bytes) -> Iterator[NewEntry]:
-        """Links, an empty directory and a hard link. Links point to the file of that name."""
+        """Links, an empty directory and a hard link. The links point to the file of that name."""
         draws = self._draws
         targets: Sequence[bytes] = [file_name, b"."] if self._keeps(Oddity.SYMLINK) else []
         if self._keeps(Oddity.DANGLING_SYMLINK):
@@ -113,7 +113,7 @@ class _Planner:
         return NewFile(name or self._name(), size_bytes, segments, mode, draw_mtime_ns(draws))
 
     def _sparse_file(self) -> NewFile:
-        """Holes around one block."""
+        """A file with one block between holes."""
         size_bytes = _SPARSE_BLOCKS * BLOCK_BYTES
         block = Segment(draw_stream(self._draws, compressible=False), 1, self._draws.randrange(_SPARSE_BLOCKS), 1)
         segments = overwritten(whole_file(HOLE, 0, size_bytes), block, size_bytes)

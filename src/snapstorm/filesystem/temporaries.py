@@ -1,6 +1,6 @@
-"""Temporary directories of commands: one for each, private, and empty when its command has ended in order.
+"""Temporary directories of commands: one for each, private, and empty after an orderly end of the command.
 
-Kopia 0.19.0 and 0.23.1 leave nothing there: neither commands and servers that end by themselves, nor any that TERM or
+Kopia 0.19.0 and 0.23.1 leave nothing there: neither commands and servers that end by themselves, nor those that TERM or
 KILL ends (measured). Their temporary files have no name (`O_TMPFILE`), or are unlinked at once.
 """
 
@@ -18,15 +18,15 @@ from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
 
 NAMES_MAX = 20
-"""So many of the names of what was left are told."""
+"""The maximum number of names of leftovers that are reported."""
 
 
 @dataclass(frozen=True)
 class Temporaries:
-    """Makes them below one directory, and clears them. Implements `TemporaryPlaces`.
+    """Creates and clears temporary directories below one directory. Implements `TemporaryPlaces`.
 
-    One that is left empty is used again: to make and remove a directory takes up to 6 ms on a busy disk, to look into
-    one 0.02 ms (measured).
+    A directory that is left empty is used again: creating and removing one takes up to 6 ms on a busy disk, looking
+    into one 0.02 ms (measured).
     """
 
     root: Path
@@ -34,9 +34,9 @@ class Temporaries:
     _empty: list[Path] = field(default_factory=list)
 
     def make(self) -> Path:
-        """One that is empty, for one command at a time. Raises HarnessError."""
+        """An empty directory, for one command at a time. Raises HarnessError."""
         while self._empty:
-            # Looked into once more: a process that was killed may have come to write there only afterwards.
+            # Checked once more: a killed process may have written there afterwards.
             if _names_in(place := self._empty.pop()) == []:
                 return place
         place = self.root / str(next(self._numbers))
@@ -47,12 +47,12 @@ class Temporaries:
         return place
 
     async def clear(self, place: Path) -> Sequence[str]:
-        """Take it back; remove what is left in it, and return the first names of that."""
+        """Take the directory back. Removes what is left in it, and returns the first names of that."""
         left = _names_in(place)
         if left == []:
             self._empty.append(place)
         elif left is not None:
-            with suppress(HarnessError):  # Somebody may still write there; it goes with the root.
+            with suppress(HarnessError):  # Somebody may still write there; it is removed with the root.
                 await remove_tree_in_thread(place)
         return left or ()
 
@@ -70,7 +70,7 @@ def _names_in(place: Path) -> list[str] | None:
 
 @contextmanager
 def temporaries_in(root: Path) -> Iterator[Temporaries]:
-    """Temporary directories below `root`, which goes with the block, as does what a killed run has left there."""
+    """Temporary directories below `root`. It is removed after the block, with whatever a killed run has left there."""
     remove_tree(root)
     root.mkdir(mode=0o700)
     try:

@@ -1,7 +1,7 @@
-"""A writer's picture of its tree: what exists and what is in it, so that choosing costs no look at the disk.
+"""A writer's knowledge of its tree: which entries exist and what is in them, so that choosing needs no disk access.
 
-Every choice is made from sorted lists, so that the same draws on the same tree choose the same. The lists are kept
-sorted as the tree changes, never sorted anew.
+Every choice is made from sorted lists, so that the same draws on the same tree choose the same entries. The lists are
+kept sorted as the tree changes, and never sorted again as a whole.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from snapstorm.filesystem.scanner import TreeScan
 from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment, is_small_tree
 
 _FEW_CHANGES = 64
-"""Up to so many changes are put in place one by one; more are merged at once."""
+"""The maximum number of changes that are inserted one by one; more are merged at once."""
 
 
 class SortedPaths(Sequence[bytes]):
-    """A set of paths in order, for drawing by position."""
+    """A sorted set of paths, for drawing by position."""
 
     def __init__(self) -> None:
         self._paths: list[bytes] = []
@@ -48,7 +48,7 @@ class SortedPaths(Sequence[bytes]):
         return iter(self._settled())
 
     def below(self, directory: bytes) -> list[bytes]:
-        """The paths below a directory, which stand together in the order."""
+        """The paths below a directory, which are adjacent in the order."""
         paths = self._settled()
         if directory == ROOT:
             return list(paths)
@@ -56,7 +56,7 @@ class SortedPaths(Sequence[bytes]):
         return paths[bisect.bisect_left(paths, directory + b"/") : bisect.bisect_left(paths, directory + b"0")]
 
     def _settled(self) -> list[bytes]:
-        """The list with all changes made: they come in crowds, and are cheaper to merge together."""
+        """The list with all changes applied. Changes come in large numbers, and are cheaper to merge together."""
         if self._changes:
             if len(self._changes) <= _FEW_CHANGES:
                 self._change_each()
@@ -76,7 +76,7 @@ class SortedPaths(Sequence[bytes]):
 
     def _change_all(self) -> None:
         kept = [path for path in self._paths if path not in self._changes]
-        # Sorting two sorted rows is one merge in C.
+        # Sorting two sorted runs is one merge in C.
         kept.extend(sorted(path for path, is_present in self._changes.items() if is_present))
         kept.sort()
         self._paths = kept
@@ -88,7 +88,7 @@ class FileState:
 
     size_bytes: int
     segments: tuple[Segment, ...]
-    """Empty for an empty file, and where the content is not known."""
+    """Empty for an empty file, and if the content is not known."""
     mode: int
     version: int = 0
     """The latest version that its writer gave to any of its blocks."""
@@ -99,13 +99,13 @@ class FileState:
 class DirectoryState:
     mode: int
     names: set[bytes] = field(default_factory=set)
-    """Of all that is in it."""
+    """The names of all entries in it."""
     subdirectories: list[bytes] = field(default_factory=list)
     """Names, sorted."""
 
 
 class TreeState:
-    """The picture. The root is always there, with the empty path, and is in none of the sorted lists."""
+    """The whole tree. The root always exists, with the empty path, and is in none of the sorted lists."""
 
     def __init__(self) -> None:
         self.files: dict[bytes, FileState] = {}
@@ -113,7 +113,7 @@ class TreeState:
         self.file_paths = SortedPaths()
         self.directory_paths = SortedPaths()
         self.other_paths = SortedPaths()
-        """Links, and whatever else has no content."""
+        """Links, and everything else without content."""
         self.bytes_total = 0
         """Bytes of content, holes included; a file with two names counts once."""
 
@@ -123,7 +123,7 @@ class TreeState:
 
     @property
     def is_small(self) -> bool:
-        """Whether it is read in a moment."""
+        """Whether the tree can be read in a moment."""
         entries = len(self.files) + len(self.directories) + len(self.other_paths)
         return is_small_tree(entries, self.bytes_total)
 
@@ -132,12 +132,12 @@ class TreeState:
         return path in self.files or path in self.directories
 
     def segments_of(self, path: bytes) -> tuple[Segment, ...]:
-        """What is known of a file's content; empty where nothing is."""
+        """What is known of a file's content; empty if nothing is."""
         state = self.files.get(path)
         return state.segments if state else ()
 
     def learn(self, manifest: Manifest) -> None:
-        """Take over what a scan has found out about the content of files of which nothing was known."""
+        """Add what a scan has found out about the content of files of which nothing was known."""
         for entry in manifest:
             state = self.files.get(entry.path) if entry.segments else None
             if state is not None and not state.segments and state.size_bytes == entry.size:
@@ -185,7 +185,7 @@ class TreeState:
         self.file_paths.add(new_path)
 
     def remove(self, path: bytes) -> int:
-        """Forget an entry with everything below it, and return how many entries that were."""
+        """Remove an entry with everything below it, and return how many entries that were."""
         if path not in self.directories:
             self._forget_name(path)
             self._remove_leaf(path)
@@ -203,11 +203,11 @@ class TreeState:
         return len(leaves) + len(directories)
 
     def entries_in(self, directory: bytes) -> list[bytes]:
-        """Paths of a directory's own entries, sorted."""
+        """The paths of a directory's own entries, sorted."""
         return [joined(directory, name) for name in sorted(self.directories[directory].names)]
 
     def directories_with_entries(self) -> list[bytes]:
-        """Directories that are not empty, the root first, in order."""
+        """The directories that are not empty, in order, the root first."""
         return [path for path in [ROOT, *self.directory_paths] if self.directories[path].names]
 
     def _forget_name(self, path: bytes) -> None:
@@ -226,9 +226,9 @@ class TreeState:
 
 
 def tree_state_of(scan: TreeScan) -> TreeState:
-    """The picture of a tree that was scanned with segments from headers."""
+    """The state of a tree that was scanned with segments from headers."""
     tree = TreeState()
-    # Parents come before what is in them: entries are sorted by path.
+    # Directories come before their entries, because entries are sorted by path.
     by_inode: dict[tuple[int, int], bytes] = {}
     for entry in scan.manifest:
         inode = scan.inodes.get(entry.path)

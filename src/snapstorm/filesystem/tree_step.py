@@ -1,4 +1,4 @@
-"""One action on a tree, carried out on the disk and in the picture of it at once."""
+"""One action on a tree, performed on the disk and in the tree's state at the same time."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from snapstorm.model.outcomes import NoOp, Ok
 Result: TypeAlias = Ok[WriteReport] | NoOp
 
 _MOVED_SHARE = 0.5
-"""How often a file that is renamed also moves to a directory drawn from all."""
+"""How often a renamed file also moves to a directory drawn from all."""
 
 _ODD_NAME_SHARE = 0.3
 
 
 class TreeStep:
-    """One action in progress: changes the tree below the open root and its picture together, entry by entry, so that
-    they agree wherever it stops. Counts what it does."""
+    """One action in progress. Changes the tree below the open root and its state together, entry by entry, so that they
+    agree wherever it stops. Counts what it does."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class TreeStep:
         draws: random.Random,
         memory: FileMemory,
     ) -> None:
-        """`memory` is told of new files what a scan would have to read."""
+        """`memory` is told about new files, so that a scan need not read them."""
         self._memory = memory
         self._tree = tree
         self._allowed = allowed
@@ -79,7 +79,7 @@ class TreeStep:
         return Ok(WriteReport(self._entries_written, self._bytes_written, self._entries_deleted, self._entries_changed))
 
     def set_touched_times(self) -> None:
-        """Give each directory in which a name came or went a drawn time, in place of "now"."""
+        """Give each directory in which a name was added or removed a drawn time instead of "now"."""
         for path in sorted(self._touched):
             if path in self._tree.directories:
                 mtime_ns = draw_mtime_ns(self._draws)
@@ -161,7 +161,7 @@ class TreeStep:
         count = min(draw(action.count, self._draws), len(candidates))
         for path in self._draws.sample(candidates, count):
             possible = [kind for kind in kinds if self._can_modify(path, kind)]
-            # A file before this one may have taken the last of the space, or have been the same file.
+            # A file before this one may have used the remaining space, or may have been the same file.
             if possible:
                 self._modify_file(path, self._draws.choice(possible))
         return self.result if self._entries_changed else NoOp("no file can be changed in this way")
@@ -200,7 +200,7 @@ class TreeStep:
             try:
                 file_changes.change_content(fd, name, change, state.mode, mtime_ns)
             except OSError as error:
-                # A change that stopped half-way leaves what the file itself tells, or nothing known.
+                # If a change stopped half-way, the content is what the file's headers prove, or unknown.
                 size_bytes, content = file_changes.read_back(fd, name, state.mode, mtime_ns)
                 self._tree.resize(state, size_bytes)
                 state.segments = content.segments
@@ -211,7 +211,7 @@ class TreeStep:
         state.version = max((state.version, *(segment.version for segment in change.segments)))
 
     def _rename_file(self, path: bytes) -> None:
-        """Give a file a new name, half of the time in another directory."""
+        """Give a file a new name, in half of the cases in another directory."""
         directory, name = split(path)
         new_directory = directory
         if self._draws.random() < _MOVED_SHARE:

@@ -1,7 +1,7 @@
-"""The writer: changes one client's tree as actions ask, and knows at any time what must be in it.
+"""The writer: changes one client's tree as actions request, and knows at any time what must be in it.
 
-`TreeFileWriter` decides from its picture of the tree (`tree_state`) and the draws it is given, in a worker thread, one
-call for each action. Every time, mode and byte follows from the draws: two writers that are given the same make the
+`TreeFileWriter` decides from the tree's state (`tree_state`) and the draws that it is given, in a worker thread, one
+call for each action. Every time, mode and byte follows from the draws: two writers with the same draws make the
 same tree. To follow one action, begin at `tree_changes`.
 """
 
@@ -42,9 +42,9 @@ class TreeFileWriter:
     `total_bytes_max` bounds the content of the whole tree, holes included. `oddities` replaces the kinds of entries
     that are made by default, which are those that the target's `capabilities` keep.
 
-    An existing tree is looked at when the writer is made, not read: `open_writer` does that in a thread. The content of
-    files that look as in `remembered`, a manifest of the same tree, is taken for known; that of others is learned when
-    the tree is scanned next.
+    An existing tree is looked at, not read, when the writer is constructed; `open_writer` does that in a thread. The
+    content of files that look as in `remembered`, a manifest of the same tree, is assumed to be known. That of other
+    files becomes known at the next scan.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class TreeFileWriter:
         self._total_bytes_max = total_bytes_max
         self._memory = FileMemory()
         self._left: TreeLooks | TreeScan | None = None
-        """How this writer has left the tree, as far as that was looked at since."""
+        """How this writer has left the tree, as far as it was looked at since."""
         self._seen: list[str] = []
-        """What scans have shown that others had changed, until it is told."""
+        """Changes by others that scans have found and that were not reported yet."""
         self._is_just_scanned = False
         """Nobody was asked for anything since the tree was scanned."""
         self._discarded = data_directory.with_name(data_directory.name + _DISCARDED_SUFFIX)
@@ -87,7 +87,7 @@ class TreeFileWriter:
         return not self._why_not(_change_of(action))
 
     async def apply(self, action: FileAction, draws: random.Random) -> Result:
-        """Carry an action out. Raises NoSpaceError when the disk is full; what is on it then is known."""
+        """Perform an action. Raises NoSpaceError when the disk is full; the content of the disk is known even then."""
         change = _change_of(type(action))
         if reason := self._why_not(change):
             return NoOp(reason)
@@ -96,26 +96,26 @@ class TreeFileWriter:
         return await run_file_work(self._run, lambda step: change.make(step, action), draws)
 
     async def scan(self) -> Manifest:
-        """What the data directory holds, with what is known of its content. Reads what has changed since the last
-        time; from time to time everything."""
+        """The content of the data directory, with what is known of it. Reads what has changed since the last scan; from
+        time to time everything."""
         return await run_file_work(self._scan, urgency=Urgency.TARGET_WAITS, is_small=self._tree.is_small)
 
     async def watch(self) -> None:
-        """From now on until its next change of its own, the tree is to stay as it is: see `changes_by_others`."""
+        """From now on until the writer's next change, the tree must stay as it is: see `changes_by_others`."""
         self._is_just_scanned = False
         if self._left is None:
             self._left = await self._look()
 
     async def changes_by_others(self) -> list[str]:
-        """What somebody else has changed since `watch`, a line for each entry; told once. The tree is gone on with as
-        it is then."""
+        """What somebody else has changed since `watch`, one line for each entry; reported once. The tree as it is then
+        is the new state."""
         changes, self._seen = self._seen, []
         if self._left is not None and not self._is_just_scanned:
             before, self._left = self._left, await self._look()
             changes += changes_between(before, self._left)
         self._is_just_scanned = False
         if changes:
-            with contextlib.suppress(HarnessError):  # What can't be read any more, the next action will tell.
+            with contextlib.suppress(HarnessError):  # The next action will report what can't be read any more.
                 await run_file_work(self._go_on_with_what_is_there)
                 self._left = await self._look()
         return changes
@@ -126,7 +126,7 @@ class TreeFileWriter:
         )
 
     async def adopt(self, tree: Path) -> Manifest:
-        """Make `tree`, on the same file system, the data directory; the old content is deleted."""
+        """Make `tree`, on the same file system, the data directory. The old content is deleted."""
         return await run_file_work(self._adopt, tree)
 
     def pick_directory(self, draws: random.Random) -> bytes | None:
@@ -145,7 +145,7 @@ class TreeFileWriter:
         return change.why_not(TreeView(self._tree, self._allowed, self._total_bytes_max))
 
     def _run(self, perform: Callable[[TreeStep], Result], draws: random.Random) -> Result:
-        """Perform a step with the root open, and give the directories that it touched their times."""
+        """Perform a step with the root open, and set the times of the directories that it touched."""
         self._left, self._is_just_scanned = None, False
         try:
             with self._opened_root() as root_fd:
@@ -159,7 +159,7 @@ class TreeFileWriter:
         except (OSError, HarnessError) as error:
             failure = explain_os_error(_named_in(error), error) if isinstance(error, OSError) else error
             if not isinstance(failure, NoSpaceError):
-                # The tree is not what we thought, so look again. For a full disk the picture was kept right.
+                # The tree is not as expected, so look again. For a full disk the state was kept right.
                 self._load()
             raise failure from error
 
@@ -176,7 +176,7 @@ class TreeFileWriter:
 
     def _prepare_directory(self) -> None:
         if self._discarded.exists() and not self._data_directory.exists():
-            # An adoption was cut off between its two renames.
+            # An adoption was interrupted between its two renames.
             os.rename(self._discarded, self._data_directory)
         remove_tree(self._discarded)
         if not self._data_directory.exists():
@@ -185,7 +185,7 @@ class TreeFileWriter:
             os.utime(self._data_directory, ns=(MTIME_MIN_NS, MTIME_MIN_NS))
 
     def _load(self) -> TreeScan:
-        """Draw the picture anew from what is on disk."""
+        """Read the tree's state from the disk again."""
         self._memory.forget_all()
         scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
         self._tree = tree_state_of(scan)
@@ -203,7 +203,7 @@ class TreeFileWriter:
         self._tree.learn(scan.manifest)
         changes = [] if self._left is None else changes_between(self._left, scan)
         if changes:
-            # What is known of these files is of what they were before.
+            # What is known of these files describes their state before.
             self._seen += changes
             scan = self._load()
         self._left, self._is_just_scanned = scan, True
@@ -230,7 +230,7 @@ async def open_writer(
     oddities: Collection[Oddity] | None = None,
     remembered: Manifest | None = None,
 ) -> TreeFileWriter:
-    """A `TreeFileWriter`, made in a thread: the tree may exist, and then is read."""
+    """A `TreeFileWriter`, constructed in a thread, because an existing tree is read."""
     return await run_file_work(
         lambda: TreeFileWriter(
             data_directory=data_directory,
@@ -250,5 +250,5 @@ def _change_of(action: type[FileAction]) -> TreeChange:
 
 
 def _named_in(error: OSError) -> bytes:
-    """The file that an error of the system is about, where it says so."""
+    """The file that a system error is about, if it says so."""
     return os.fsencode(error.filename) if isinstance(error.filename, str | bytes) else b"data directory"

@@ -51,7 +51,7 @@ class Persistence:
                 refuse_leased(found, self._persister.place, self._clock.utc())
                 raise TestbedError(
                     f"the testbed {found.directory} on {found.host} has gone on from the copy in "
-                    f"{self._persister.place}; go on there, or say --take-over to make this one the owner"
+                    f"{self._persister.place}; go on there, or use --take-over to make this one the owner"
                 )
         self._testbed.ledger.set_fact(PERSISTED_TO_FACT, self._persister.place)
 
@@ -119,7 +119,7 @@ def refuse_foreign_copy(found: CopyState, testbed: Testbed, place: str) -> None:
         )
     if found.run > testbed.ledger.position[0]:
         raise TestbedError(
-            f"the copy in {place} has come to run {found.run}, the ledger in {testbed.directory} only to run "
+            f"the copy in {place} has reached run {found.run}, the ledger in {testbed.directory} only run "
             f"{testbed.ledger.position[0]}: others have gone on since; begin a new testbed with --from {place}"
         )
 
@@ -130,7 +130,7 @@ def refuse_leased(found: CopyState, place: str, now_utc: str) -> None:
     if until is not None and datetime.fromisoformat(until) > datetime.fromisoformat(now_utc):
         raise TestbedError(
             f"the testbed whose copy is in {place} is in use by {found.directory} on {found.host}, or was killed "
-            f"there; wait until {until}, or say --take-over"
+            f"there; wait until {until}, or use --take-over"
         )
 
 

@@ -144,7 +144,7 @@ def _refuse_needless(ledger_file: Path, state: CopyState, place: str) -> None:
     if testbed_id != state.testbed:
         raise TestbedError(f"the copy in {place} is of another testbed ({state.testbed}, not {testbed_id})")
     if is_whole and position >= state.position:
-        raise TestbedError(f"the ledger {ledger_file} is whole and knows all that the copy does; nothing was done")
+        raise TestbedError(f"the ledger {ledger_file} is intact and knows all that the copy knows; nothing was done")
 
 
 def _put_aside(ledger_file: Path) -> Path | None:

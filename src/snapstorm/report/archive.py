@@ -1,7 +1,7 @@
 """Bundles: one file with the evidence of a run, without secrets, ready to attach to an issue.
 
-What holds a secret of the testbed is scrubbed, or left out where scrubbing would falsify it. When all is packed, the
-file is read again from the first byte to the last; a secret that is still in there ends it all, and nothing is written.
+Files that contain a secret of the testbed are scrubbed, or left out if scrubbing would falsify them. When everything is
+packed, the whole file is read again. If it still contains a secret, nothing is written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from snapstorm.version import __version__
 
 HISTORY_OPERATIONS_MAX = 5000
 RESTORED_BYTES_MAX = 8 << 20
-"""Of each restored tree so much is taken in, the files that differ first."""
+"""At most so much of each restored tree is packed, the files that differ first."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Bundled:
     files: int
     bytes_total: int
     notes: tuple[str, ...]
-    """What a user should know: what is missing, and what was left out."""
+    """Notes for the user: what is missing, and what was left out."""
 
 
 @dataclass
 class _Packing:
-    """A bundle while it is packed."""
+    """A bundle while it is being packed."""
 
     archive: tarfile.TarFile
     top: str
@@ -60,7 +60,8 @@ class _Packing:
     left_out: list[str] = field(default_factory=list)
 
     def add(self, name: str, content: bytes, *, is_verbatim: bool = False) -> None:
-        """Add a file. One that is wanted verbatim and holds a secret is left out, and so is one whose name does."""
+        """Add a file. A file that is wanted verbatim and contains a secret is left out, and so is one whose name
+        contains a secret."""
         if self.redaction.find(os.fsencode(name)):
             self.left_out.append("a file whose name holds a secret")
             return
@@ -75,18 +76,18 @@ class _Packing:
 
 
 def bundle_name(testbed: Path, number: int) -> str:
-    """What a bundle is called, without its ending."""
+    """The file name of a bundle, without its ending."""
     return f"snapstorm-{re.sub(r'[^A-Za-z0-9._-]', '_', testbed.name)}-run-{number}"
 
 
 def make_bundle(testbed: Path, number: int, output: Path, users_file: Path | None = None) -> Bundled:
     """Pack the evidence of a run into a new file.
 
-    Raises ConfigError for an output that is there already, and HarnessError or TestbedError, one line, where it can't
-    be written, where secrets can't be known, or where one would be in it. Nothing half-written is left.
+    Raises ConfigError if the output exists already. Raises HarnessError or TestbedError, one line, if the file can't be
+    written, if the secrets can't be known, or if one would remain in it. Then no partial file is left.
     """
     if os.path.lexists(output):
-        raise ConfigError(f"{output} is there already; choose another name with --output")
+        raise ConfigError(f"{output} exists already; choose another name with --output")
     with read_testbed(testbed) as ledger:
         redaction = _redaction_for(testbed, ledger, users_file)
         new = output.with_name(f".{output.name}.{secrets.token_hex(8)}")
@@ -99,9 +100,9 @@ def make_bundle(testbed: Path, number: int, output: Path, users_file: Path | Non
                 os.fsync(file.fileno())
                 _refuse_secrets(file, redaction)
                 size = file.seek(0, os.SEEK_END)
-            os.link(new, output)  # Unlike a renaming, this replaces nothing.
+            os.link(new, output)  # Unlike a rename, this replaces nothing.
         except FileExistsError:
-            raise ConfigError(f"{output} is there already; choose another name with --output") from None
+            raise ConfigError(f"{output} exists already; choose another name with --output") from None
         except OSError as error:
             raise HarnessError(f"{output} can't be written: {error.strerror or error}") from error
         finally:
@@ -111,16 +112,16 @@ def make_bundle(testbed: Path, number: int, output: Path, users_file: Path | Non
 
 
 def _redaction_for(testbed: Path, ledger: Ledger, users_file: Path | None) -> Redaction:
-    """All secrets of a testbed. Raises TestbedError where they can't be known: then nothing could be checked."""
+    """All secrets of a testbed. Raises TestbedError if they can't be known, because then nothing could be checked."""
     is_operated = any(not client.endswith(OUR_HOST) for client in ledger.clients_with_expectations())
     own = testbed / "secrets.toml"
     if is_operated and users_file is None:
         raise TestbedError(
-            "the passwords of this testbed's users are not kept in it, so that it can't be seen whether one would be "
-            "in the bundle; name their file with --clients-file"
+            "the passwords of this testbed's users are not kept in it, so the bundle can't be checked for them; "
+            "name their file with --clients-file"
         )
     if not own.exists() and not is_operated:
-        raise TestbedError(f"{own} is missing, so that it can't be seen whether a secret would be in the bundle")
+        raise TestbedError(f"{own} is missing, so the bundle can't be checked for secrets")
     found = FileSecretStore(own).all()
     if users_file is not None:
         if not users_file.is_file():
@@ -132,7 +133,7 @@ def _redaction_for(testbed: Path, ledger: Ledger, users_file: Path | None) -> Re
     except HarnessError as error:
         places = (ledger.fact(REPOSITORY_FACT), ledger.fact(PERSISTED_TO_FACT))
         if any(place is not None and place.startswith("s3://") for place in places):
-            raise TestbedError(f"it can't be seen whether a secret would be in the bundle: {error}") from error
+            raise TestbedError(f"the bundle can't be checked for secrets: {error}") from error
     return Redaction(found, _private_keys(testbed))
 
 
@@ -144,21 +145,21 @@ def _private_keys(testbed: Path) -> list[bytes]:
 
 
 def _pack(packing: _Packing, ledger: Ledger, testbed: Path, number: int) -> tuple[int, list[str]]:
-    """Add everything. Returns how many violations the run has found, and what is to be told."""
+    """Add everything. Returns how many violations the run has found, and the notes."""
     violations = [(found, violation) for found, run, violation, _ in ledger.violations() if run == number]
     kept = run_directory_of(testbed, number) / "evidence"
     directories = sorted(path for path in kept.iterdir() if path.is_dir()) if kept.is_dir() else []
     wanted = {Path(violation.evidence).name for _, violation in violations if violation.evidence}
     missing = sorted(wanted - {path.name for path in directories})
     if missing and not directories:
-        raise TestbedError(f"the evidence of run {number} is not there any more: {kept} is empty or gone")
+        raise TestbedError(f"the evidence of run {number} does not exist any more: {kept} is empty or gone")
     for directory in directories:
         _add_evidence(packing, directory)
     row = ledger.record.run(number) or {}
     packing.add("run.json", dump_json(row, indent=1).encode())
     packing.add("history.json", dump_json(history_of(ledger, number, HISTORY_OPERATIONS_MAX), indent=1).encode())
     notes = [] if violations else [f"run {number} has found no violation; the bundle holds its summary and history"]
-    notes += [f"not there any more, and so not in the bundle: {name}" for name in missing]
+    notes += [f"removed since the run, so not in the bundle: {name}" for name in missing]
     packing.add("README.md", "\n".join(_readme(row, violations, notes, packing.left_out)).encode())
     return len(violations), notes + [f"left out: {one}" for one in packing.left_out]
 
@@ -185,19 +186,19 @@ def _add_evidence(packing: _Packing, directory: Path) -> None:
 
 
 def _files_below(directory: Path) -> Iterator[Path]:
-    """Everything but directories, links to them included."""
+    """Everything except directories, links to them included."""
     for place, directories, files in os.walk(directory):
         links = [name for name in directories if os.path.islink(os.path.join(place, name))]
         yield from (Path(place, name) for name in (*files, *links))
 
 
 def _differing(directory: Path) -> set[Path]:
-    """The files of the restored tree that differ, as `differences.json` has them."""
+    """The files of the restored tree that differ, according to `differences.json`."""
     try:
         document = json.loads((directory / "differences.json").read_bytes())
         return {Path("restored", one["path"]) for one in document["differences"]}
     except (OSError, ValueError, LookupError, TypeError):
-        return set()  # There is none, or a run was killed while it wrote it: then the order is another one.
+        return set()  # There is none, or a run was killed while it wrote it. Then the order differs.
 
 
 def _readme(
@@ -221,7 +222,7 @@ def _readme(
         yield f"- {number}: {violation.guarantee}: {violation.detail.splitlines()[0]}{place}"
     yield ""
     yield "`run.json` has the scenario, the target and the summary, `history.json` the operations and the faults."
-    yield "Passwords and keys of the testbed stand as `(secret)`."
+    yield "Passwords and keys of the testbed are replaced by `(secret)`."
     if notes or left_out:
         yield ""
         yield "## What is missing"
@@ -231,7 +232,7 @@ def _readme(
 
 
 def _refuse_secrets(file: Any, redaction: Redaction) -> None:
-    """Read what was packed as whoever gets it would. Raises HarnessError for a secret in it."""
+    """Read what was packed as its recipient would. Raises HarnessError if it contains a secret."""
     file.seek(0)
     with tarfile.open(fileobj=file, mode="r:gz") as archive:
         for member in archive:
@@ -245,6 +246,6 @@ def _refuse_secrets(file: Any, redaction: Redaction) -> None:
 
 
 def show_bundled(bundled: Bundled) -> list[str]:
-    """What has been made, as lines; the notes first."""
+    """A description of the bundle as lines; the notes first."""
     made = f"{bundled.violations} violation(s), {bundled.files} files, {show_bytes(bundled.bytes_total)}"
     return [*bundled.notes, f"{bundled.path}: {made}"]

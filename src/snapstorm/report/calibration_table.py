@@ -1,4 +1,4 @@
-"""The report of a calibration: a line for each kind of defect, the sums, and whatever was not as it must be."""
+"""The report of a calibration: one line for each kind of defect, the sums, and everything that was not as expected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from snapstorm.calibration.calibration import Calibration, ClassResult, Trial
 
 
 def calibration_lines(calibration: Calibration) -> Iterator[str]:
-    """The table, then the sums; what went wrong last, where it is seen."""
+    """The table, then the sums. What went wrong comes last, where it is seen."""
     classes, honest = calibration.classes, calibration.honest
     if classes:
         width = max(len(_name(found)) for found in classes)
@@ -38,7 +38,7 @@ def _class_line(found: ClassResult, width: int) -> str:
 
 
 def trial_line(trial: Trial, number: int, total: int) -> str:
-    """The line of progress when a trial has ended."""
+    """The line of progress for a trial that has ended."""
     return (
         f"[{number}/{total}] {trial.specimen.kind} {trial.specimen.name}: {trial.describe()} "
         f"({trial.observation.seconds:.1f} s)"

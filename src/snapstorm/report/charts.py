@@ -1,6 +1,6 @@
-"""Charts as SVG: drawn here, so that they are there without a script, and follow the colours of the page.
+"""Charts as SVG. They are drawn here, so that they need no script and follow the colours of the page.
 
-Each names itself and what it shows for those who can't see it; the figures behind it stand in words beside it.
+Each has a name and a description for readers who can't see it; its figures are also given in words beside it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Line:
 
     name: str
     style: str
-    """The class of the page's style by which it is drawn: `line-1` to `line-4`."""
+    """The CSS class that gives its style: `line-1` to `line-4`."""
     points: Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From 0 to `end`, marked at each `step`."""
+    """From 0 to `end`, with a mark at each `step`."""
 
     end: float
     step: float
@@ -37,7 +37,7 @@ class Scale:
 
 
 def scale_for(value_max: float, *, steps: int = 4, base: int = 10) -> Scale:
-    """Round steps, so that the greatest value is on it. With base 1024, steps that are round in KiB and MiB."""
+    """A scale with round steps that contains the greatest value. With base 1024, the steps are round in KiB and MiB."""
     if value_max <= 0:
         return Scale(1.0, 1.0)
     rough = value_max / steps
@@ -48,7 +48,7 @@ def scale_for(value_max: float, *, steps: int = 4, base: int = 10) -> Scale:
 
 
 def time_scale(seconds: float) -> Scale:
-    """Round moments, of which at most some six have room."""
+    """A scale with round times, at most about six of them."""
     for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400):
         if seconds / step <= 6:
             return Scale(seconds, float(step))
@@ -56,7 +56,7 @@ def time_scale(seconds: float) -> Scale:
 
 
 def show_moment(seconds: float) -> str:
-    """A moment of a run: `4.5 s`, `2:30`, `1:02:30`."""
+    """A time in a run: `4.5 s`, `2:30`, `1:02:30`."""
     if seconds < 60:
         return f"{seconds:g} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -66,15 +66,15 @@ def show_moment(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Axes:
-    """What both kinds of charts share."""
+    """What both kinds of charts have in common."""
 
     title: str
     across: Scale
     upward: Scale
     show: Callable[[float], str]
-    """A value of the upward axis in words."""
+    """Formats a value of the vertical axis."""
     shaded: Sequence[tuple[float, float]] = ()
-    """Stretches of time in which a fault was active."""
+    """Periods in which a fault was active."""
     show_across: Callable[[float], str] = show_moment
 
     def x(self, value: float) -> float:
@@ -109,7 +109,7 @@ class Axes:
 
 
 def line_chart(axes: Axes, lines: Sequence[Line]) -> str:
-    """Lines over time. A single point is drawn as one."""
+    """Lines over time. A single point is drawn as a point."""
     return axes.draw(part for line in lines for part in _line(axes, line))
 
 
@@ -132,7 +132,7 @@ class Stack:
 
 
 def stacked_bars(axes: Axes, bin_width: float, stacks: Sequence[Stack]) -> str:
-    """Bars over time, each of several layers one on the other."""
+    """Bars over time, each with several layers on top of each other."""
     return axes.draw(_bars(axes, bin_width, stacks))
 
 

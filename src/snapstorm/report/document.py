@@ -1,4 +1,4 @@
-"""A run as one JSON object: what the page shows, for programs. Fields are only ever added to a schema."""
+"""A run as one JSON object: the content of the page, for programs. Fields are only ever added to the schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = 1
 
 
 def run_document(run: RunData) -> dict[str, Any]:
-    """The object. Every key is present; what is absent is null."""
+    """The object. Every key is present; missing values are null."""
     figures = figures_of(run)
     return {
         "schema": SCHEMA,

@@ -1,4 +1,4 @@
-"""Figures of a run: what its operations add up to. Pure; the work grows with the number of operations, once."""
+"""Figures of a run: sums over its operations. Pure; the work grows linearly with the number of operations."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from snapstorm.ledger.run_rows import OperationRow
 from snapstorm.report.run_data import RunData
 
 BINS_MAX = 60
-"""Over so many stretches of time charts are drawn."""
+"""The maximum number of periods into which charts divide the run."""
 PERCENTILES = (50, 90, 99)
 OUTCOMES = ("ok", "no_op", "failed", "unknown", "open")
-"""How an operation ended, from the least to the most remarkable; `open` has not."""
+"""How an operation ended, from the least to the most remarkable; `open` means that it has not."""
 
 
 def outcome_of(operation: OperationRow) -> str:
@@ -21,7 +21,7 @@ def outcome_of(operation: OperationRow) -> str:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The value of which so many percent are not greater, of values in order: one that was really measured."""
+    """Nearest-rank percentile of sorted values."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
@@ -32,16 +32,16 @@ class ActionFigures:
     action: str
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     seconds: list[float] = field(default_factory=list)
-    """In order."""
+    """Sorted durations."""
     by_bin: dict[int, list[float]] = field(default_factory=dict)
-    """By the stretch of time in which they began, in order."""
+    """Sorted durations by the period in which the operations began."""
 
     @property
     def total(self) -> int:
         return sum(self.counts.values())
 
     def percentiles(self) -> dict[str, float | None]:
-        """By name, in seconds; None where nothing was measured."""
+        """Percentiles by name, in seconds; None if nothing was measured."""
         if not self.seconds:
             return {**{f"p{percent}": None for percent in PERCENTILES}, "max": None}
         return {
@@ -50,19 +50,19 @@ class ActionFigures:
         }
 
     def over_time(self, percent: float) -> dict[int, float]:
-        """One percentile for each stretch of time in which there was something to measure."""
+        """One percentile for each period in which something was measured."""
         return {number: percentile(seconds, percent) for number, seconds in sorted(self.by_bin.items())}
 
 
 @dataclass
 class Figures:
-    """What a run's operations add up to."""
+    """Sums over a run's operations."""
 
     bin_seconds: float
     actions: list[ActionFigures]
     """The most frequent first."""
     ended_by_bin: dict[str, list[int]]
-    """By outcome: how many operations ended in each stretch of time."""
+    """By outcome: how many operations ended in each period."""
 
     @property
     def bins(self) -> int:
@@ -70,7 +70,7 @@ class Figures:
 
 
 def figures_of(run: RunData) -> Figures:
-    """Add a run's operations up."""
+    """Compute the figures of a run."""
     end_seconds = max(run.seconds, 1e-3)
     bin_seconds = _bin_seconds(end_seconds)
     bins = max(1, math.ceil(end_seconds / bin_seconds))
@@ -91,14 +91,14 @@ def figures_of(run: RunData) -> Figures:
             began_bin = min(bins - 1, int(operation.began_seconds / bin_seconds))
             found.by_bin.setdefault(began_bin, []).append(operation.seconds)
     for action, counts in run.summary.get("actions", {}).items():
-        if counts.get("no_op"):  # What found nothing to do has not begun, and so is no operation in the ledger.
+        if counts.get("no_op"):  # The ledger has no operation for an action that found nothing.
             actions.setdefault(action, ActionFigures(action)).counts["no_op"] = counts["no_op"]
     _sort(actions.values())
     return Figures(bin_seconds, sorted(actions.values(), key=lambda found: (-found.total, found.action)), ended)
 
 
 def _bin_seconds(seconds: float) -> float:
-    """A round length, so that there are at most BINS_MAX of them."""
+    """A round length of a period, so that there are at most BINS_MAX of them."""
     for length in (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200):
         if seconds / length <= BINS_MAX:
             return float(length)

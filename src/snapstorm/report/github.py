@@ -1,7 +1,7 @@
-"""Progress for GitHub Actions: violations as annotations, phases as groups, by commands that stand in the output.
+"""Progress for GitHub Actions: violations as annotations, phases as groups, by workflow commands in the output.
 
-Whatever is shown is escaped, or goes on a line that does not begin with `::`: what a target says must not become a
-command (https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
+All text is escaped, or is on a line that does not begin with `::`, so that a target's output never becomes a command
+(https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _ANNOTATED = {
     Verdict.ERROR: "error",
     Verdict.INTERRUPTED: "warning",
 }
-"""Verdicts that no violation speaks for."""
+"""Verdicts that have no violation to explain them."""
 
 
 def annotation(level: str, text: str, properties: Mapping[str, str] | None = None) -> str:
-    """A line that GitHub shows beside the workflow's run; `level` is error, warning or notice."""
+    """A line that GitHub shows as an annotation of the workflow's run; `level` is error, warning or notice."""
     shown = ",".join(f"{name}={value.translate(_IN_PROPERTIES)}" for name, value in (properties or {}).items())
     return f"::{level}{' ' if shown else ''}{shown}::{text.translate(_IN_TEXT)}"
 
@@ -47,8 +47,8 @@ def github_progress(stream: TextIO) -> Iterator[Listener]:
 
 
 class _GithubProgress:
-    """A group for each phase, an error for each kind of violation, a warning for each note that is worth one. GitHub
-    shows few annotations of a step, so further violations of a kind are plain lines, and are counted at the end."""
+    """A group for each phase, an error for each kind of violation, a warning for each note worth one. GitHub shows few
+    annotations of a step, so further violations of a kind are plain lines, and are counted at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -97,7 +97,8 @@ class _GithubProgress:
             self._print("::endgroup::")
 
     def _print_plain(self, words: str) -> None:
-        """On one line, which begins with the time: GitHub takes a line for a command in spite of spaces before it."""
+        """Print on one line that begins with the time, because GitHub recognises a command even after leading
+        spaces."""
         self._print(f"{time.monotonic() - self._began:.1f} s  {' '.join(words.split())}")
 
     def _print(self, line: str) -> None:
@@ -114,7 +115,7 @@ def _violation_text(violation: Violation) -> str:
 
 
 def verdict_annotation(result: RunResult) -> str | None:
-    """The annotation for a run that neither passed nor has violations to speak for it; None for one that did."""
+    """The annotation for a run that neither passed nor has violations that explain its verdict; None for other runs."""
     level = _ANNOTATED.get(result.verdict)
     if level is None:
         return None
@@ -123,7 +124,7 @@ def verdict_annotation(result: RunResult) -> str | None:
 
 @contextmanager
 def without_commands(stream: TextIO) -> Iterator[None]:
-    """What is printed in this block is text, whatever it looks like."""
+    """In this block, printed text is never interpreted as a command."""
     token = secrets.token_hex(16)
     print(f"::stop-commands::{token}", file=stream, flush=True)
     try:

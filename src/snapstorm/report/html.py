@@ -1,7 +1,7 @@
-"""A run as one HTML file that needs nothing else: no network, no other file, and no script but for the timeline.
+"""A run as one self-contained HTML file: no network, no other file, and no script except for the timeline.
 
-The verdict and what it proved stand first. What the script reads is in `report.timeline`; the page's style and script
-are `report/page/`.
+The verdict and what it proved come first. `report.timeline` has the data that the script reads; the page's style and
+script are in `report/page/`.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def run_page(run: RunData) -> str:
 
 
 def live_page(run: RunData | None, controls: Markup) -> str:
-    """The same page as it is served while a run goes on, with `controls` above it. Its second script gets what is new
-    from where the page came from. Before there is a run there are only the controls."""
+    """The page as it is served while a run goes on, with `controls` at the top. Its second script gets updates from the
+    page's own address. Before there is a run, there are only the controls."""
     if run is None:
         main = element("main", element("p", escaped("The run begins.")), id="main", tabindex="-1")
         return page("snapstorm", joined([controls, main]), scripts=[page_file("live.js")], is_live=True)
@@ -66,7 +66,7 @@ def live_page(run: RunData | None, controls: Markup) -> str:
 
 
 def live_parts(run: RunData) -> dict[str, str]:
-    """What of the page changes while a run goes on, by its anchor. The rest its script keeps up to date."""
+    """The parts of the page that change while a run goes on, by anchor. Its script updates the other parts."""
     return {anchor: markup for anchor, markup in _parts(run).items() if anchor not in SCRIPTED}
 
 
@@ -318,7 +318,7 @@ def _footer() -> Markup:
 
 
 def _data(run: RunData) -> Markup:
-    """What the script reads. Nothing of it is markup, and nothing in it can end its element."""
+    """The data that the script reads. None of it is markup, and nothing in it can end its element."""
     return joined(
         [
             element("script", Markup(as_json(overview(run))), type="application/json", id="run-data"),

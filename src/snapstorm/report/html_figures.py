@@ -16,16 +16,16 @@ from snapstorm.report.text import show_seconds
 from snapstorm.report.timeline import OUTCOME_WORDS, fault_stretches, outcome_words
 
 CHARTS_MAX = 12
-"""So many kinds of actions have a chart of their latency: those that took longest together."""
+"""The maximum number of latency charts: of the kinds of actions with the greatest total time."""
 
 
 def figure(title: str, words: str, chart: str) -> Markup:
-    """A chart with its name, and its figures in words."""
+    """A chart with its title, and its figures in words."""
     return element("figure", element("figcaption", escaped(title), element("span", escaped(words))), Markup(chart))
 
 
 def short_bytes(value: float) -> str:
-    """A size beside an axis, where there is little room: `384 MiB`."""
+    """A size for the label of an axis, where space is short: `384 MiB`."""
     return show_bytes(round(value)).replace(" bytes", " B").replace(".0 ", " ")
 
 
@@ -40,7 +40,7 @@ def _axes(run: RunData, title: str, value_max: float, show: Callable[[float], st
 
 
 def latency_content(run: RunData, figures: Figures) -> Iterator[Markup]:
-    """A chart for each kind of action, and a table of percentiles of all."""
+    """A chart for each kind of action, and a table with the percentiles of all."""
     measured = [found for found in figures.actions if found.seconds]
     if not measured:
         yield element("p", escaped("No operation has ended."))
@@ -115,12 +115,12 @@ _PROCESSES = (
 
 
 def sizes_content(run: RunData) -> Iterator[Markup]:
-    """How large repository, caches and logs were while clients worked."""
+    """The sizes of repository, caches and logs while clients worked."""
     yield from _quantities(run, _SIZES, "None were measured: the run was too short, or they are not on this machine.")
 
 
 def processes_content(run: RunData) -> Iterator[Markup]:
-    """What the server's process held, and our own."""
+    """The resources of the server's process, and of our own."""
     yield from _quantities(run, _PROCESSES, "None were measured.")
     if Quantity.SERVER_MEMORY_BYTES not in run.samples:
         yield element(
@@ -151,7 +151,7 @@ def _quantity(run: RunData, quantity: Quantity, title: str, samples: Sequence[Sa
 
 
 def survival_content(tables: SurvivalTables) -> Iterator[Markup]:
-    """What the testbed has proven up to now, by age and by version."""
+    """What the testbed has proven until now, by age and by version."""
     yield element("p", escaped(f"Over the testbed's whole life: {headline(tables)}."))
     if not tables.by_age:
         return

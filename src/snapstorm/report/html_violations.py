@@ -1,4 +1,4 @@
-"""The violations of a run on its page, with the difference viewer: where in a file which bytes are wrong, and how."""
+"""The violations of a run on its page, with the difference viewer: which bytes of a file are wrong, and how."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ SHOWN_MAX = 100
 DIFFERENCES_SHOWN_MAX = 50
 BLOCKS_SHOWN_MAX = 30
 TEXT_CHARACTERS_MAX = 500_000
-"""Of all texts of evidence together: a page is to open quickly."""
+"""Of all texts of evidence together, because the page must open quickly."""
 
 _WORDS = {
-    "README.md": "What broke, and amid what",
+    "README.md": "What broke, and what was going on",
     "differences.txt": "What differs, in words",
     "expected-manifest.txt": "What the tree must be",
-    "entry.txt": "What the target has written down of the snapshot",
+    "entry.txt": "What the target has recorded about the snapshot",
     "listing.json": "The listing as it was shown",
-    "output.txt": "What the target said",
+    "output.txt": "The target's output",
     "objects.txt": "Where the target keeps the damaged files",
     "commands.txt": "The target's commands of this operation",
     "program.py": "The client's last actions as a program",
@@ -43,7 +43,7 @@ class _Budget:
 
 
 def violations_content(run: RunData) -> Iterator[Markup]:
-    """What the section holds."""
+    """The content of the section."""
     if not run.violations:
         yield element("p", escaped(_none_found(run)))
         return
@@ -112,7 +112,7 @@ def _promise_of(guarantee: str) -> str:
 
 def _evidence(evidence: KeptEvidence, budget: _Budget) -> Iterator[Markup]:
     if not evidence.is_there:
-        yield element("p", escaped("The evidence is not there any more: its directory was removed."), class_="doubtful")
+        yield element("p", escaped("The evidence is gone: its directory was removed."), class_="doubtful")
         return
     if evidence.differences:
         yield element("h3", escaped(f"What differs ({evidence.differences_total:,})"))
@@ -154,7 +154,7 @@ def _kind_words(found: ContentDifference) -> str:
 
 
 def _sides(found: ContentDifference) -> Markup:
-    """What must be beside what is."""
+    """The expected content beside the actual content."""
     rows = [(found.kind, found.expected or "nothing", found.actual or "nothing")]
     if found.expected_bytes is not None and found.actual_bytes is not None and found.kind != "size":
         rows.append(("size", f"{found.expected_bytes:,} bytes", f"{found.actual_bytes:,} bytes"))
@@ -175,7 +175,7 @@ def _sides(found: ContentDifference) -> Markup:
 
 
 def _map(found: ContentDifference) -> Markup:
-    """The file from its first to its last byte, and what of it is wrong."""
+    """A map of the file from its first to its last byte, with its wrong parts."""
     size = max(1, found.expected_bytes or 0, found.actual_bytes or 0, *(_end(block) for block in found.blocks))
     stretches = joined(
         element(

@@ -1,8 +1,7 @@
-"""A run as JUnit XML, for what shows test results: a test case for each guarantee, and for each kind of action.
+"""A run as JUnit XML, for programs that show test results: a test case for each guarantee, and for each kind of action.
 
 A guarantee that was found broken is a failure with its violations. A run without a verdict on the guarantees (an error,
-an interruption, one that was killed) has an error in the test case `verdict`: nothing that reads it can take it for a
-pass.
+an interruption, a kill) has an error in the test case `verdict`, so that no reader takes it for a pass.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def _case(kind: str, name: str, seconds: float = 0.0) -> ET.Element:
 
 
 def _guarantees(run: RunData) -> Iterator[ET.Element]:
-    """Also those that this run did not judge stand there, skipped if the run came to no verdict."""
+    """Guarantees that this run did not judge are included; they are skipped if the run came to no verdict."""
     for guarantee in Guarantee:
         case = _case("guarantee", guarantee.value)
         found = [one for one in run.violations if one.row.guarantee == guarantee]
@@ -96,13 +95,13 @@ def _kind_words(kind: Sequence[ViolationRow]) -> str:
 
 
 def _actions(run: RunData) -> Iterator[ET.Element]:
-    """One for each kind. What failed under a fault is excused, so that it fails no test case of its own."""
+    """One for each kind. A failure during a fault is excused, so it fails no test case of its own."""
     for found in figures_of(run).actions:
         yield _case("action", found.action, sum(found.seconds))
 
 
 def _action_words(found: ActionFigures) -> str:
-    """How operations of a kind ended, and how long they took."""
+    """How the operations of a kind ended, and how long they took."""
     percentiles = ", ".join(f"{name} {value:.3f} s" for name, value in found.percentiles().items() if value is not None)
     counts = ", ".join(f"{count} {outcome}" for outcome, count in found.counts.items())
     return f"{found.action}: {counts}" + (f"; {percentiles}" if percentiles else "")

@@ -1,4 +1,4 @@
-"""Kinds of violations: those that tell the same of different clients and snapshots are shown once, and counted."""
+"""Kinds of violations: violations that differ only in clients and snapshots are shown once, and counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _WITH_A_DIGIT = re.compile(r"\S*\d\S*")
 
 
 class Told(Protocol):
-    """A violation, wherever it comes from."""
+    """A violation from any source."""
 
     @property
     def guarantee(self) -> str: ...
@@ -28,7 +28,7 @@ SomeTold = TypeVar("SomeTold", bound=Told)
 
 
 def kind_of(violation: Told) -> tuple[str, str]:
-    """Its guarantee and its words, without what names this one: client, snapshot, path, ids and numbers."""
+    """Its guarantee and its text, without what identifies this one: client, snapshot, path, ids and numbers."""
     words = violation.detail
     for name in (violation.client, violation.snapshot, violation.path):
         if name:
@@ -37,7 +37,7 @@ def kind_of(violation: Told) -> tuple[str, str]:
 
 
 def by_kind(violations: Iterable[SomeTold]) -> list[list[SomeTold]]:
-    """The violations of each kind in order, the kinds in the order of their first ones."""
+    """The violations grouped by kind, the kinds in the order of their first violations."""
     kinds: dict[tuple[str, str], list[SomeTold]] = {}
     for violation in violations:
         kinds.setdefault(kind_of(violation), []).append(violation)

@@ -1,4 +1,4 @@
-"""What the listing commands print: actions, scenarios, targets, and what a testbed holds."""
+"""The output of the listing commands: actions, scenarios, targets, and the content of a testbed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def action_lines(*, as_json: bool) -> Iterator[str]:
 
 
 def fault_lines(*, as_json: bool) -> Iterator[str]:
-    """Every fault, what it needs, and why it is not possible on this machine, if it is not."""
+    """Every fault, what it needs, and the reason if it is not possible on this machine."""
     reasons = {key: fault.why_not_here() for key, fault in FAULTS.items()}
     if as_json:
         table = {
@@ -91,7 +91,7 @@ def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:
 
 
 def as_document(scenario: Scenario) -> dict[str, Any]:
-    """The scenario as it stands in a TOML file, defaults left out."""
+    """The scenario as it is written in a TOML file, defaults left out."""
     document = scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     if scenario.steps:
         document["steps"] = [step.as_document() for step in scenario.steps]
@@ -129,7 +129,7 @@ def _as_toml_lines(table: Mapping[str, Any]) -> list[str]:
 
 
 def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
-    """What a target is, where it was found, and its capability table."""
+    """A target's description, where it was found, and its capability table."""
     description = target.description
     capabilities = target.capabilities.model_dump(mode="json")
     if as_json:
@@ -165,7 +165,7 @@ def _show_value(value: object) -> str:
 
 
 def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[str]:
-    """What a testbed holds."""
+    """The content of a testbed."""
     states = ledger.count_states()
     live, deleted = states[State.LIVE], states[State.DELETED]
     doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))

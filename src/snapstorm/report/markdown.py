@@ -20,14 +20,14 @@ MARKS = {"pass": "✅", "violated": "❌"}
 
 
 def plain(text: object, length_max: int = DETAIL_LENGTH_MAX) -> str:
-    """A text on one line, of which nothing is read as markup, a link or a mention."""
+    """A text on one line, escaped so that nothing in it is markup, a link or a mention."""
     words = " ".join(printable(str(text)).split())
     shown = words if len(words) <= length_max else f"{words[:length_max]}…"
     return _SPECIAL.sub(r"\\\1", shown)
 
 
 def table_lines(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> Iterator[str]:
-    """A table; all columns but the first are figures."""
+    """A table; all columns except the first are figures."""
     yield f"| {' | '.join(columns)} |"
     yield f"| --- |{' ---: |' * (len(columns) - 1)}"
     for row in rows:
@@ -73,7 +73,7 @@ def _violations(violations: Sequence[FoundViolation]) -> Iterator[str]:
     yield f"### Violations ({len(violations):,})"
     yield ""
     rows = [found.row for found in violations]
-    # What is accepted is told apart, also where it is of the same kind.
+    # Accepted violations are listed separately, even if they are of the same kind.
     kinds = by_kind(row for row in rows if not row.accepted_reason) + [[row] for row in rows if row.accepted_reason]
     kinds.sort(key=lambda kind: kind[0].number)
     for kind in kinds[:VIOLATIONS_SHOWN_MAX]:

@@ -1,4 +1,4 @@
-"""Making HTML: every text is escaped where it enters, so that a file's name or a program's output is never markup."""
+"""Builds HTML. Every text is escaped where it enters, so that a file name or a program's output is never markup."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import NewType
 from snapstorm.report.text import printable
 
 Markup = NewType("Markup", str)
-"""Text that is HTML already."""
+"""Text that is already HTML."""
 
 
 def escaped(text: object) -> Markup:
-    """Any text, to stand in an element or an attribute."""
+    """Any text, escaped for an element or an attribute."""
     return Markup(html.escape(printable(str(text))))
 
 
@@ -24,9 +24,9 @@ _WITHOUT_CONTENT = frozenset({"input"})
 
 
 def element(name: str, *content: Markup, **attributes: str | bool) -> Markup:
-    """An element. What stands in it is markup already: texts come by way of `escaped`.
+    """An element. Its content must already be markup: use `escaped` for texts.
 
-    Attributes are named as in Python: `class_` for class, `aria_label` for aria-label; False leaves one out.
+    Attributes are named as in Python: `class_` for class, `aria_label` for aria-label; False omits one.
     """
     shown = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escaped(value)}"')
@@ -48,7 +48,7 @@ def section(anchor: str, title: str, *content: Markup) -> Markup:
 
 
 def scrolled(label: str, content: Markup) -> Markup:
-    """What may be wider than the window: scrolls by itself, also by keys."""
+    """Content that may be wider than the window: it scrolls by itself, with keys too."""
     return element("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
 
 
@@ -59,7 +59,7 @@ def definitions(rows: Iterable[tuple[str, Markup]], style: str = "facts") -> Mar
 
 
 def tiles(rows: Iterable[tuple[str, str, str]]) -> Markup:
-    """Names, great figures, and a small word on each."""
+    """Names, large figures, and a short note for each."""
     shown = (
         element(
             "div",
@@ -72,7 +72,7 @@ def tiles(rows: Iterable[tuple[str, str, str]]) -> Markup:
 
 
 def table(label: str, columns: Sequence[str], rows: Iterable[Sequence[Markup]], numbers_from: int = 1) -> Markup:
-    """A table; from the column `numbers_from` on its cells are figures."""
+    """A table. Cells from the column `numbers_from` on are figures."""
 
     def style(number: int) -> str | bool:
         return "number" if number >= numbers_from else False
@@ -91,21 +91,21 @@ def _cell(cell: Markup, number: int, style: str | bool) -> Markup:
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> Markup:
-    """What the colours mean: (class of the sample, words)."""
+    """The meaning of colours: (CSS class of the sample, words)."""
     shown = (element("li", element("i", class_=style), escaped(words)) for style, words in entries)
     return element("ul", joined(shown), class_="legend")
 
 
 def page(title: str, body: Markup, *, scripts: Sequence[str] = (), is_live: bool = False) -> str:
-    """The whole file. What it may load and run is fixed in it: its own style and scripts, and nothing else; a live page
-    may also ask where it came from."""
+    """The whole file. Its content-security policy allows its own style and scripts, and nothing else; a live page may
+    also connect to the address from which it came."""
     style = page_file("page.css")
     policy = f"default-src 'none'; style-src {_hash_of(style)}; base-uri 'none'; form-action 'none'"
     if scripts:
         policy += f"; script-src {' '.join(map(_hash_of, scripts))}"
     if is_live:
         policy += "; connect-src 'self'; img-src data:"
-    # Where a page comes from, a browser asks for an icon, unless the page names one.
+    # A served page without an icon would make browsers request one.
     icon = '<link rel="icon" href="data:,">\n' if is_live else ""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -120,7 +120,7 @@ def page(title: str, body: Markup, *, scripts: Sequence[str] = (), is_live: bool
 
 
 def page_file(name: str) -> str:
-    """A file of the page, as it is shipped."""
+    """A file of the page, as shipped."""
     return files("snapstorm.report").joinpath("page", name).read_text(encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
-"""What a run that passed would have caught: its work, held against what the shipped calibration needed.
+"""What a run that passed would have caught: its work, compared with what the shipped calibration needed.
 
-`calibrated.json` has the shape of what `snapstorm calibrate --json` prints, and may be replaced by it. Its `needed` is
-an upper bound: all work of that kind that had been begun when the defect was caught.
+`calibrated.json` has the format of `snapstorm calibrate --json` and can be replaced by its output. Its `needed` is an
+upper bound: all work of that kind that had begun when the defect was caught.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from snapstorm.run.result import RunResult
 
 @dataclass(frozen=True)
 class CalibratedClass:
-    """A kind of planted defect, and what it took to catch it."""
+    """A kind of planted defect, and the work that was needed to catch it."""
 
     name: str
     work: str
@@ -28,7 +28,7 @@ class CalibratedClass:
 
 @functools.cache
 def calibrated(kind: str) -> tuple[CalibratedClass, ...]:
-    """The defects of this kind of target that the shipped calibration caught each time; none for others."""
+    """The defects of this kind of target that the shipped calibration always caught; none for other kinds."""
     document = json.loads(files("snapstorm.report").joinpath("calibrated.json").read_text(encoding="utf-8"))
     return tuple(
         CalibratedClass(found["name"], found["work"], found["needed"])
@@ -38,10 +38,10 @@ def calibrated(kind: str) -> tuple[CalibratedClass, ...]:
 
 
 def would_have_caught(result: RunResult, *, is_exclusive: bool) -> list[str] | None:
-    """The kinds of planted defects that a run like this one would have caught: those of which it did as much of the
+    """The kinds of planted defects that a run like this one would have caught: those for which it did as much of the
     work that shows them as the calibration needed. None unless the run passed.
 
-    `is_exclusive`: the target serves this run alone, so that it was judged what clients see of each other.
+    `is_exclusive`: the target serves only this run, so what clients see of each other was judged.
     """
     if result.verdict is not Verdict.PASS:
         return None
@@ -51,7 +51,7 @@ def would_have_caught(result: RunResult, *, is_exclusive: bool) -> list[str] | N
 
 
 def power_line(result: RunResult, *, is_exclusive: bool) -> str | None:
-    """The same in a line of the summary; None where there is nothing to tell."""
+    """The same as a line of the summary; None if there is nothing to report."""
     caught, there_are = would_have_caught(result, is_exclusive=is_exclusive), len(calibrated(result.target.name))
     if caught is None or not there_are:
         return None

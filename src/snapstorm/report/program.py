@@ -11,9 +11,10 @@ from snapstorm.scenario.recording import RecordedStep, Recording
 
 
 def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
-    """The recording as a test that fails for as long as the violation is there.
+    """The recording as a test that fails for as long as the violation exists.
 
-    Steps that draw as others did can't be written as calls; then the program does the recorded scenario itself.
+    Steps that use the draws of other steps can't be written as calls; then the program runs the recorded scenario
+    itself.
     """
     if any(step.draws is not None for step in recording.steps):
         return _as_scenario_program(scenario_toml, shows)
@@ -96,7 +97,7 @@ def _call(step: RecordedStep, client: str) -> Iterator[str]:
 
 
 def _as_written(step: RecordedStep) -> Action[Any]:
-    """The action, which names its snapshot where it was drawn."""
+    """The action, with the snapshot's name if the snapshot was drawn."""
     return step.make() if step.of is None else step.make().on_snapshot("it")
 
 

@@ -1,4 +1,4 @@
-"""Progress: what one sees while a run goes on. Live in a terminal, plain lines elsewhere, or nothing."""
+"""Progress, shown while a run goes on: live in a terminal, as plain lines elsewhere, or not at all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ProgressKind(StrEnum):
 
 @dataclass
 class Picture:
-    """What is going on, kept up to date by events; both displays draw from it."""
+    """What is going on, updated by events; both displays draw from it."""
 
     phase: str = "starting"
     doing: dict[str, str] = field(default_factory=dict)
@@ -52,9 +52,10 @@ class Picture:
     violations: int = 0
     sweep: tuple[int, int] | None = None
     sweep_phase: str | None = None
-    """In which the sweep began. Its last restores are compared in the next one, where they are no headline."""
+    """The phase in which the sweep began. Its last restores are compared in the next phase, where they are not the
+    headline."""
     fault: str | None = None
-    """The one that is active."""
+    """The active fault."""
 
     def take(self, event: Event) -> None:
         match event:
@@ -105,7 +106,7 @@ def progress(kind: ProgressKind, stream: TextIO) -> Iterator[Listener]:
         with github_progress(stream) as listen:
             yield listen
     else:
-        # Only where it is needed: it takes a tenth of the time in which the command starts.
+        # Imported only if needed: it takes a tenth of the time in which the command starts.
         from snapstorm.report.terminal import live_progress  # noqa: PLC0415
 
         with live_progress(stream) as listen:
@@ -113,13 +114,13 @@ def progress(kind: ProgressKind, stream: TextIO) -> Iterator[Listener]:
 
 
 def may_be_terminal(stream: TextIO) -> bool:
-    """Whether somebody looks at a stream who sees colours and lines that change."""
+    """Whether a stream is a terminal that can show colours and changing lines."""
     is_dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
     return (stream.isatty() and not is_dumb) or bool(os.environ.get("FORCE_COLOR"))
 
 
 class _PlainProgress:
-    """A line at each phase, each violation and note, and every few seconds."""
+    """A line at each phase, violation and note, and one every few seconds."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -140,8 +141,8 @@ class _PlainProgress:
 
 
 def lines_worth_keeping(event: Event) -> Iterator[str]:
-    """What of an event should still be there to read when the run has ended. What the target has said in it can do
-    nothing to the terminal that shows it."""
+    """The lines of an event that should still be there to read when the run has ended. Text of the target in them can't
+    affect the terminal."""
     if isinstance(event, ViolationFound):
         detail = printable(event.violation.detail).partition("\n")[0]
         yield f"VIOLATED {event.violation.guarantee.value}: {detail}"

@@ -1,6 +1,6 @@
-"""What a report tells of: one run, read from its testbed into plain values. Nothing is changed there.
+"""The data of a report: one run, read from its testbed into plain values. Nothing in the testbed is changed.
 
-A run that was killed, or that is going on, is read as far as it came. What renders a report sees only what is here.
+A run that was killed, or that goes on, is read as far as it came. Renderers see only these values.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from snapstorm.report.text import printable
 from snapstorm.testbed.testbed import read_testbed
 
 NOT_ENDED = "not ended"
-"""Stands for the verdict of a run that was killed, or that is going on."""
+"""The verdict of a run that was killed, or that goes on."""
 
 EVIDENCE_READ_MAX = 100
-"""Of so many violations the evidence is read; of the others, the page says where it is."""
+"""The maximum number of violations whose evidence is read; for the others, the page says where it is."""
 
 _TEXTS = {
     "README.md": 12_000,
@@ -46,11 +46,11 @@ _TEXTS = {
 """The texts of a violation that are shown, in this order, and how many characters of each."""
 
 DIFFERENCES_MAX = 200
-"""Of a violation; more are counted."""
+"""The maximum shown of one violation; more are counted."""
 
 
 class WrongBlock(msgspec.Struct, frozen=True):
-    """A stretch of a file in which one thing is wrong."""
+    """A stretch of a file with one kind of difference."""
 
     offset_bytes: int = 0
     length_bytes: int = 0
@@ -59,7 +59,7 @@ class WrongBlock(msgspec.Struct, frozen=True):
 
 
 class ContentDifference(msgspec.Struct, frozen=True):
-    """One way in which a restored entry is not what it must be."""
+    """One difference between a restored entry and what it must be."""
 
     path: str = ""
     kind: str = ""
@@ -85,18 +85,18 @@ class KeptEvidence:
     is_there: bool
     """False if somebody has removed it."""
     texts: Mapping[str, str] = field(default_factory=dict)
-    """By file name, shortened."""
+    """Texts by file name, shortened."""
     differences: Sequence[ContentDifference] = ()
-    """What differs, where that was kept as values (`differences.json`)."""
+    """The differences, if they were kept as values (`differences.json`)."""
     differences_total: int = 0
-    """How many there are."""
+    """How many differences there are."""
     files: Sequence[str] = ()
-    """What else is in the directory."""
+    """The other files in the directory."""
 
 
 @dataclass(frozen=True)
 class FoundViolation:
-    """A violation and its evidence; None where it has none, or where it was not read."""
+    """A violation and its evidence; None if it has none, or if it was not read."""
 
     row: ViolationRow
     evidence: KeptEvidence | None
@@ -138,19 +138,19 @@ class RunData:
     proven: Proven
     operations: Sequence[OperationRow]
     operations_dropped: int
-    """How many a compaction has dropped."""
+    """How many operations compactions have dropped."""
     commands: Mapping[str, Sequence[RanCommand]]
-    """By operation."""
+    """Commands by operation."""
     faults: Sequence[FaultRecord]
     samples: Mapping[str, Sequence[Sample]]
-    """By quantity."""
+    """Measurements by quantity."""
     violations: Sequence[FoundViolation]
     survival: SurvivalTables
-    """Of the whole testbed, up to now."""
+    """Of the whole testbed, until now."""
     is_going_on: bool
-    """It has not ended because it is still at work, as its own live page knows."""
+    """Whether the run is still at work. Only its own live page knows that."""
     summary: Mapping[str, Any]
-    """What `--json` printed when the run ended; empty for one that has not."""
+    """What `--json` printed when the run ended; empty if it has not ended."""
 
     @property
     def has_ended(self) -> bool:
@@ -158,7 +158,7 @@ class RunData:
 
     @property
     def headline(self) -> str:
-        """The verdict in a word, and that all of it has been accepted, if it has."""
+        """The verdict in a word, and whether all of its violations have been accepted."""
         accepted = self.violations and all(found.row.accepted_reason is not None for found in self.violations)
         if self.is_going_on:
             return "GOING ON"
@@ -166,7 +166,7 @@ class RunData:
 
     @property
     def target_name(self) -> str:
-        """With its versions."""
+        """The target's name with its versions."""
         return " ".join((self.target.get("name", "?"), *self.target.get("versions", ())))
 
     @property
@@ -221,24 +221,24 @@ def _why_there_is_no_verdict(verdict: str) -> str:
 
 
 def as_object(text: str | None) -> dict[str, Any]:
-    """A JSON object as the ledger has it; empty for what is none."""
+    """A JSON object from the ledger; empty if the text is not one."""
     value = json_value(text)
     return value if isinstance(value, dict) else {}
 
 
 def scenario_name(text: str) -> str:
-    """The scenario's name; `sweep` and the like are stored as words."""
+    """The scenario's name; `sweep` and the like are stored as plain words."""
     name = as_object(text).get("name")
     return str(name) if name else text.strip('"')[:100]
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """client-2 before client-10."""
+    """A key that sorts client-2 before client-10."""
     return len(name), name
 
 
 def _proven(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven:
-    """As the run counted it; of one that has not ended, what its verifications add up to."""
+    """The numbers that the run counted; if it has not ended, the sums over its verifications."""
     if not summary:
         verified, states = ledger.verified_by(number), ledger.count_states()
         doubt = sum(states[state] for state in IN_DOUBT)
@@ -280,7 +280,7 @@ def _violations(testbed: Path, number: int, rows: Sequence[ViolationRow]) -> lis
 
 
 def read_evidence(testbed: Path, number: int, recorded: str | None) -> KeptEvidence | None:
-    """What was kept of a violation. A testbed that was moved has it where it is now."""
+    """The kept evidence of a violation. It is also found if the testbed was moved."""
     if recorded is None:
         return None
     directory = Path(recorded)
@@ -305,7 +305,7 @@ def read_evidence(testbed: Path, number: int, recorded: str | None) -> KeptEvide
 
 
 def _read_text(path: Path, length_max: int) -> str:
-    """The beginning of a text. It is whatever the disk holds by now, so that nothing is expected of it."""
+    """The beginning of a text. The file may contain anything by now, so nothing is assumed about it."""
     try:
         with open(path, encoding="utf-8", errors="backslashreplace") as file:
             text = file.read(length_max + 1)
@@ -317,7 +317,7 @@ def _read_text(path: Path, length_max: int) -> str:
 
 
 def _read_differences(path: Path) -> tuple[list[ContentDifference], int]:
-    """The differences as values, and how many there are in all; none of a file that can't be read as such."""
+    """The differences as values, and how many there are in total; none if the file can't be read."""
     try:
         document = msgspec.json.decode(path.read_bytes(), type=_DifferencesFile)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""The summary at the end of a run: what a person reads in five seconds, and the reason behind the verdict."""
+"""The summary at the end of a run: the verdict and its reason, readable in five seconds."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def show_bytes(count: int) -> str:
 
 
 def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: bool = True) -> list[str]:
-    """The summary as plain lines, the verdict last, so that it stands above the prompt. What the target has said can do
-    nothing to the terminal that shows it. `is_exclusive`: the target served this run alone."""
+    """The summary as plain lines. The verdict is last, so that it is just above the prompt. Text of the target in it
+    can't affect the terminal. `is_exclusive`: the target served only this run."""
     tally = result.tally
     target = " ".join((result.target.name, *result.target.versions))
     earlier = tally.restores_verified_earlier_runs
@@ -79,7 +79,7 @@ def _show_faults(tally: Tally) -> str:
 
 
 def _show_time(result: RunResult) -> str:
-    """How much of the run was the target's own, and what took the rest."""
+    """How much of the run the target took, and what took the rest."""
     rest = dict(result.seconds_by_work)
     target_seconds = rest.pop(Work.TARGET, 0.0)
     share = target_seconds / sum(result.seconds_by_work.values(), 1e-9)
@@ -101,7 +101,8 @@ def _show_kind(kind: Sequence[Violation]) -> Iterator[str]:
     often = f"{len(kind)} times, first" if len(kind) > 1 else ""
     who = ", ".join(part for part in (often, violation.client, violation.snapshot) if part)
     yield f"VIOLATED   {violation.guarantee.value}" + (f" ({who})" if who else "")
-    # Made printable before it is cut: both `splitlines` and `wrap` take some controls for line ends or spaces.
+    # Made printable before it is cut: both `splitlines` and `wrap` treat some control characters as line ends or
+    # spaces.
     for line in printable(violation.detail).splitlines()[:6]:
         yield from textwrap.wrap(
             line, 110, initial_indent="           ", subsequent_indent="           ", break_long_words=False

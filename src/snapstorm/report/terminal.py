@@ -1,4 +1,4 @@
-"""What a terminal shows: clients and counts that change in place, and a summary in colours."""
+"""Output for a terminal: clients and counts that change in place, and a summary in colours."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def print_summary(lines: Sequence[str], verdict: Verdict, stream: TextIO) -> Non
 
 
 class _LiveTable:
-    """Draws the picture anew at each refresh."""
+    """Draws the picture again at each refresh."""
 
     def __init__(self, picture: Picture, began: float) -> None:
         self._picture = picture

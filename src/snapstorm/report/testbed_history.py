@@ -1,4 +1,4 @@
-"""What `snapstorm history` prints: a testbed's runs, what has been proven of its snapshots, and what has not."""
+"""The output of `snapstorm history`: a testbed's runs, what has been proven of its snapshots, and what has not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _SECONDS_PER_DAY = 86_400
 
 
 def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, as_json: bool) -> Iterator[str]:
-    """The history of a testbed; of runs and of snapshots at most `limit` each, the newest and the most indebted."""
+    """The history of a testbed. At most `limit` runs, the newest, and `limit` snapshots, those with the greatest
+    debt."""
     tables = ledger.history.survival()
     runs = [_run(run) for run in ledger.runs(limit)]
     snapshots = heapq.nlargest(limit, ledger.history.live_snapshots(now_utc), key=lambda live: live.unproven.debt)
@@ -89,7 +90,7 @@ def _survival_line(name: str, found: Survival) -> str:
 
 
 def survival_as_json(found: Survival) -> dict[str, Any]:
-    """One line of the tables as plain values."""
+    """One row of the tables as plain values."""
     return {"snapshots": found.snapshots, "days_max": round(found.days_max, 3), "last_utc": found.last_utc}
 
 

@@ -1,5 +1,5 @@
-"""Text for people: what comes from a run is shown as it is, and can do nothing to the page, the file or the terminal
-that shows it."""
+"""Text for people. Text from a run is shown as it is, and can't affect the page, the file or the terminal that shows
+it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import re
 
 from snapstorm.model.readable import readable
 
-# Controls but for tab and line feed, surrogates, and what turns the direction of writing round, by which a file's name
-# could pretend to be another.
+# Control characters except tab and line feed, surrogates, and characters that change the direction of writing, which
+# could disguise a file's name.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
 def printable(text: str) -> str:
-    """The text with every character that is not meant to be seen written as an escape."""
+    """The text with every invisible character written as an escape."""
     return _UNPRINTABLE.sub(_escape, readable(text).replace("\r\n", "\n"))
 
 
@@ -26,9 +26,9 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def dump_json(document: object, indent: int | None = None) -> str:
-    """The document as JSON, its texts readable."""
+    """The document as JSON with readable texts."""
     text = json.dumps(document, indent=indent)
-    # Every other program may refuse a surrogate; most documents have none, and need not be gone through.
+    # Other programs may refuse a surrogate. Most documents have none, and need not be searched.
     return json.dumps(_with_readable_texts(document), indent=indent) if "\\ud" in text else text
 
 
@@ -43,7 +43,7 @@ def _with_readable_texts(value: object) -> object:
 
 
 def show_seconds(seconds: float) -> str:
-    """A duration for people, with as much of it as one can tell apart: `0.4 ms`, `12 ms`, `1.53 s`, `4 min 10 s`."""
+    """A duration for people, with sensible precision: `0.4 ms`, `12 ms`, `1.53 s`, `4 min 10 s`."""
     if seconds < 0.001:
         return f"{seconds * 1000:.2f} ms"
     if seconds < 0.9995:

@@ -1,9 +1,9 @@
-"""The data of the timeline, as the page's script reads it: an overview at once, each operation when it is asked for.
+"""The data of the timeline, as the page's script reads it: an overview at once, each operation on demand.
 
-The overview (clients, kinds of actions, faults, and of a long run what each client did in each stretch of time) is
-plain JSON. All operations follow as columns, compressed; what is only shown of single ones (choices, reasons, commands)
-follows in blocks, each decompressed when one of its operations is looked at. So a page with 100,000 operations opens
-as quickly as one with a hundred.
+The overview (clients, kinds of actions, faults, and for a long run what each client did in each period) is plain JSON.
+All operations follow as compressed columns. Details of single operations (choices, reasons, commands) follow in blocks;
+a block is decompressed when one of its operations is opened. So a page with 100,000 operations opens as quickly as one
+with a hundred.
 """
 
 from __future__ import annotations
@@ -40,44 +40,44 @@ OUTCOME_WORDS = {
 }
 
 OVERVIEW_FROM = 10_000
-"""With more operations than this the page first draws an overview."""
+"""With more operations than this, the page first draws an overview."""
 OVERVIEW_BINS = 600
 DETAILS_PER_BLOCK = 1_000
 COMMANDS_ALL_MAX = 20_000
-"""With more operations than this, commands are kept only of those that did not end well."""
+"""With more operations than this, commands are kept only for those that did not end well."""
 COMMANDS_SHOWN_MAX = 8
 ARGUMENT_LENGTH_MAX = 200
 
 _PER_SECOND = 10_000
-"""Moments are whole numbers of tenths of a millisecond."""
+"""Times are whole numbers of tenths of a millisecond."""
 _LONG_DIGEST = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
-"""Of no use to people, and what compresses least."""
+"""Of no use to people, and hard to compress."""
 
 
 def family_of(action: str) -> Family:
-    """The family of an action; one that is not known (of another version) changes files at most."""
+    """The family of an action. An unknown action (of another version) counts as one that changes files."""
     return ACTIONS[action].family if action in ACTIONS else Family.FILES
 
 
 def as_json(value: object) -> str:
-    """JSON that can stand inside a script element: nothing in it ends the element or begins a comment."""
+    """JSON for a script element: nothing in it ends the element or begins a comment."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def packed(value: object) -> str:
-    """JSON, compressed, in letters that can stand anywhere."""
+    """Compressed JSON, in letters that can be used anywhere."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
     return base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
 
 
 def outcome_words(run: RunData) -> dict[str, str]:
-    """What stands for each outcome: what has no end yet still goes on, if its run does."""
+    """The word for each outcome: an operation that has not ended still goes on, if its run does."""
     return {**OUTCOME_WORDS, "open": "goes on"} if run.is_going_on else OUTCOME_WORDS
 
 
 def overview(run: RunData) -> dict[str, Any]:
-    """What the script needs before anything else."""
+    """The data that the script needs first."""
     actions = _actions(run)
     lanes = {client: number for number, client in enumerate(run.clients)}
     return {
@@ -110,7 +110,7 @@ def overview(run: RunData) -> dict[str, Any]:
 
 
 def fault_stretches(run: RunData) -> list[tuple[float, float]]:
-    """From when to when each fault lasted; one that never healed, to the end of the run."""
+    """When each fault began and ended; one that never healed ends with the run."""
     return [
         (fault.began_seconds, run.seconds if fault.ended_seconds is None else fault.ended_seconds)
         for fault in run.faults
@@ -118,7 +118,7 @@ def fault_stretches(run: RunData) -> list[tuple[float, float]]:
 
 
 def _bins(run: RunData, lanes: dict[str, int]) -> list[list[list[int]]]:
-    """For each lane and stretch of time in which something began: its number, the family that did most, the worst
+    """For each lane and period in which something began: the period's number, the most frequent family, the worst
     outcome."""
     families = list(Family)
     family_numbers = {action: families.index(family_of(action)) for action in {one.action for one in run.operations}}
@@ -136,17 +136,17 @@ def _bins(run: RunData, lanes: dict[str, int]) -> list[list[list[int]]]:
 
 
 def _actions(run: RunData) -> list[str]:
-    """The kinds of actions in the order in which they first came, so that their numbers stay while a run goes on."""
+    """The kinds of actions in order of first appearance, so that their numbers stay the same while a run goes on."""
     return list(dict.fromkeys(operation.action for operation in run.operations))
 
 
 def settled(run: RunData) -> int:
-    """How many operations, from the first, have ended and won't change any more."""
+    """How many operations, counted from the first, have ended and won't change any more."""
     return next((number for number, one in enumerate(run.operations) if one.outcome is None), len(run.operations))
 
 
 def columns(run: RunData, first: int = 0) -> dict[str, list[Any]]:
-    """All operations from the `first` on, in the order in which they began: moments (each after the one before),
+    """All operations from `first` on, in the order in which they began: start times (each relative to the one before),
     durations (-1: did not end), and the numbers of client, action and outcome."""
     clients = {client: number for number, client in enumerate(run.clients)}
     actions = {action: number for number, action in enumerate(_actions(run))}
@@ -167,7 +167,7 @@ def columns(run: RunData, first: int = 0) -> dict[str, list[Any]]:
 
 
 def detail_blocks(run: RunData) -> Iterator[list[list[Any]]]:
-    """What is only shown of single operations: step, reason, options, choices, commands."""
+    """Details of single operations: step, reason, options, choices, commands."""
     keeps_all = len(run.operations) <= COMMANDS_ALL_MAX
     for first in range(0, len(run.operations), DETAILS_PER_BLOCK):
         yield [
@@ -177,7 +177,7 @@ def detail_blocks(run: RunData) -> Iterator[list[list[Any]]]:
 
 
 def details_of(run: RunData, operation: OperationRow, *, keeps_commands: bool = True) -> list[Any]:
-    """What is only shown of a single operation: step, reason, options, choices, commands and how many there are."""
+    """Details of one operation: step, reason, options, choices, commands and how many there are."""
     commands: Sequence[RanCommand] = run.commands.get(operation.id, ())
     return [
         operation.step,
@@ -190,7 +190,7 @@ def details_of(run: RunData, operation: OperationRow, *, keeps_commands: bool = 
 
 
 def _short(text: str) -> str:
-    """JSON for people: braces of an empty object say nothing."""
+    """JSON for people: an empty object is left out."""
     return "" if text in ("{}", "") else printable(_LONG_DIGEST.sub(r"\1…", text))[:2_000]
 
 

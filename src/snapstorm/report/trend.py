@@ -1,4 +1,4 @@
-"""The trend of a testbed: its runs over time. Read into plain values; what renders it sees only what is here."""
+"""The trend of a testbed: its runs over time, read into plain values. Renderers see only these values."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from snapstorm.version import __version__
 
 SCHEMA = 1
 TIMED_FAMILIES = (Family.SNAPSHOT, Family.RESTORE)
-"""Of these, latency is followed from run to run."""
+"""The latency of these families is followed from run to run."""
 
 
 @dataclass(frozen=True)
 class TrendRun:
-    """One run among others."""
+    """One of the runs."""
 
     number: int
     began_utc: str
@@ -40,9 +40,9 @@ class TrendRun:
     violations: int
     faults: int
     latency: Mapping[str, tuple[float, float]]
-    """By family of actions: p50 and p99 in seconds. Without those that did nothing."""
+    """By family of actions: p50 and p99 in seconds. Actions that did nothing are left out."""
     repository_bytes: float | None
-    """When clients had worked, as far as it was measured."""
+    """After clients had worked, if it was measured."""
     server_memory_bytes_max: float | None
     server_open_files_max: float | None
 
@@ -102,7 +102,7 @@ def _latency(ledger: Ledger, number: int) -> dict[str, tuple[float, float]]:
 
 
 def trend_document(trend: Trend) -> dict[str, Any]:
-    """The trend as one JSON object. Every key is present; what is absent is null."""
+    """The trend as one JSON object. Every key is present; missing values are null."""
     return {
         "schema": SCHEMA,
         "snapstorm": __version__,

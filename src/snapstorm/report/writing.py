@@ -1,4 +1,5 @@
-"""Writing reports: what can't be written is told before anything is read, and no file is left half written."""
+"""Writes reports: files that can't be written are reported before anything is read, and no file is left half
+written."""
 
 from __future__ import annotations
 
@@ -34,9 +35,9 @@ TREND_FORMATS: dict[str, Callable[[Trend], str]] = {
     "markdown": trend_as_markdown,
 }
 _OF_PROCESS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
-"""Names for what is open already: it is written to, and not replaced."""
+"""Names of files that are already open: they are written to, not replaced."""
 FILE_NAMES = {"html": "report.html", "junit": "junit.xml", "json": "report.json", "markdown": "report.md"}
-"""What a directory of reports holds."""
+"""The files in a directory of reports."""
 
 
 def _json_text(document: dict[str, Any]) -> str:
@@ -46,7 +47,7 @@ def _json_text(document: dict[str, Any]) -> str:
 def write_run_report(testbed: Path, number: int, files: Mapping[str, Path]) -> None:
     """Write reports of a run, each format to its file.
 
-    Raises ConfigError for a file that can't be written, TestbedError for a testbed that can't be read.
+    Raises ConfigError if a file can't be written, TestbedError if the testbed can't be read.
     """
     with opened(files) as write:
         run = read_run(testbed, number)
@@ -54,7 +55,7 @@ def write_run_report(testbed: Path, number: int, files: Mapping[str, Path]) -> N
 
 
 def write_trend_report(testbed: Path, files: Mapping[str, Path]) -> None:
-    """Write the trend of a testbed, each format to its file. Raises as `write_run_report` does."""
+    """Write the trend of a testbed, each format to its file. Raises like `write_run_report`."""
     with opened(files) as write:
         trend = read_trend(testbed)
         write({name: TREND_FORMATS[name](trend) for name in files})
@@ -62,7 +63,7 @@ def write_trend_report(testbed: Path, files: Mapping[str, Path]) -> None:
 
 @contextmanager
 def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], None]]:
-    """Makes sure that all of these files can be written, and gives what writes them: all at the end, each at once."""
+    """Check that all of these files can be written, and yield a function that writes them all, each atomically."""
     if len(set(files.values())) < len(files):
         raise ConfigError("two reports can't be written to the same file")
     drafts: dict[str, tuple[Path, Path]] = {}
@@ -77,7 +78,7 @@ def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], 
         for name, path in files.items():
             refuse_inside_testbed(path)
             if not is_written_as_it_is(path):
-                place = path.resolve()  # A link goes on pointing to what it names.
+                place = path.resolve()  # A link keeps pointing to its target.
                 drafts[name] = _draft_beside(place), place
         yield write
     finally:
@@ -87,7 +88,7 @@ def opened(files: Mapping[str, Path]) -> Iterator[Callable[[Mapping[str, str]], 
 
 
 def refuse_inside_testbed(path: Path) -> None:
-    """Raise ConfigError for a file that would lie among what a testbed holds: it may be the ledger itself."""
+    """Raise ConfigError for a file inside a testbed: it may be the ledger itself."""
     try:
         testbed = testbed_around(path)
     except (OSError, RuntimeError) as error:  # A link that leads to itself.
@@ -97,7 +98,7 @@ def refuse_inside_testbed(path: Path) -> None:
 
 
 def is_written_as_it_is(path: Path) -> bool:
-    """Whether it is no file that could be replaced: a pipe, a device, or what this process has open already."""
+    """Whether the path can't be replaced: a pipe, a device, or a file that this process has open already."""
     try:
         is_of_its_own_kind = path.exists() and not path.is_file() and not path.is_dir()
     except OSError as error:
@@ -106,7 +107,7 @@ def is_written_as_it_is(path: Path) -> bool:
 
 
 def _draft_beside(path: Path) -> Path:
-    """An empty file that is to take the place of this one."""
+    """An empty file that will replace this one."""
     try:
         if path.is_dir():
             raise ConfigError(f"the report {path} can't be written: it is a directory")
@@ -124,7 +125,7 @@ def _draft_beside(path: Path) -> Path:
 
 
 def _umask() -> int:
-    """Which rights new files don't get. It can only be read by setting it."""
+    """The rights that new files don't get. They can only be read by setting them."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
@@ -139,20 +140,20 @@ def _write(path: Path, text: str) -> None:
 
 
 def files_in(directory: Path) -> dict[str, Path]:
-    """Where a directory of reports has each format."""
+    """The path of each format in a directory of reports."""
     return {name: directory / file_name for name, file_name in FILE_NAMES.items()}
 
 
 class ReportDirectory:
-    """Where a run that is about to begin will have its reports. Made by `report_directory`."""
+    """The directory for the reports of a run that is about to begin. Made by `report_directory`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def write(self, testbed: Path, number: int, part: str = "") -> None:
-        """Write every format of a run's report; of one run of several, below a directory for this part.
+        """Write every format of a run's report. With `part`, below a directory of that name, for one run of several.
 
-        Raises as `write_run_report` does.
+        Raises like `write_run_report`.
         """
         directory = self.path / part
         try:
@@ -164,9 +165,9 @@ class ReportDirectory:
 
 @contextmanager
 def report_directory(path: Path) -> Iterator[ReportDirectory]:
-    """Make sure that reports can be written there, and make the directory, before a run begins.
+    """Check that reports can be written there, and make the directory, before a run begins.
 
-    One that was made and in which nothing came to be written goes again. Raises ConfigError.
+    A directory that was made and stays empty is removed again. Raises ConfigError.
     """
     made = [parent for parent in (path, *path.parents) if not os.path.lexists(parent)]
     try:

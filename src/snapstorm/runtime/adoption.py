@@ -1,13 +1,14 @@
-"""Adoption: orphans among our descendants become our children, so that one that has left its group is found and ended.
+"""Adoption: orphans among our descendants become our children, so that a process that has left its group is found and
+ended.
 
-A process that calls `setsid` and clears its environment carries nothing by which it could be known. On Linux a
-*subreaper* becomes the parent of its descendants whose own parent has ended, whatever they did to hide. All that
-becomes our child in this way has to be reaped by us, too.
+A process that calls `setsid` and clears its environment carries nothing that identifies it. On Linux, a *subreaper*
+becomes the parent of descendants whose own parent has ended, whatever they did to hide. A process that becomes our
+child in this way must be reaped by us, too.
 
-Only for a process that is snapstorm's own: inside of somebody else's (the library, the pytest plugin) an adopted
-process can't be told from one that they have started. For the same reason nothing is adopted by a process that already
-has a child in another group (a shell had started it and then became snapstorm by `exec`), nor by the first process of a
-container, which gets everybody's orphans.
+This works only in a process that is snapstorm's own. In another program's process (the library, the pytest plugin), an
+adopted process can't be distinguished from one that this program has started. For the same reason, two kinds of
+processes adopt nothing: one that already has a child in another group (a shell had started it and then became snapstorm
+by `exec`), and the first process of a container, which gets all orphans of the container.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ class Adopted:
 
     pid: int
     start_ticks: str
-    """With the id it names a process for good."""
+    """Identifies the process for good, together with its id."""
     name: str = field(compare=False)
-    """Changes when the process becomes another program."""
+    """Changes when the process executes another program."""
 
     def __str__(self) -> str:
         return f"{self.name!r} (process {self.pid})"
 
 
 class _Status(NamedTuple):
-    """What /proc tells of a process."""
+    """What /proc says about a process."""
 
     pid: int
     name: str
@@ -56,21 +57,21 @@ class _Status(NamedTuple):
 class _Adoption:
     is_on: bool = False
     others: frozenset[tuple[int, str]] = frozenset()
-    """The children, by id and start, that this process had before it was ours. They are let alone."""
+    """The children, by id and start, that this process had before it became ours. They are left alone."""
 
 
 _adoption = _Adoption()
 
 
 def adopt_orphans() -> None:
-    """Have this process adopt from now on. To be called by a program of our own, before it starts anything. Does
-    nothing where it can't be, or where what is adopted could be somebody else's."""
+    """Make this process adopt orphans from now on. To be called by a program of our own, before it starts anything.
+    Does nothing if the system does not support it, or if adopted processes could belong to somebody else."""
     if sys.platform == "linux" and os.path.exists("/proc/self/stat"):
         children = [status for status in _statuses() if status.parent == os.getpid()]
         if os.getpid() == _INIT or any(status.group != os.getpgrp() for status in children):
             return
         _adoption.others = frozenset((status.pid, status.start_ticks) for status in children)
-        import ctypes  # noqa: PLC0415 - which nobody else needs
+        import ctypes  # noqa: PLC0415 - nobody else needs it
 
         with contextlib.suppress(OSError, AttributeError):
             _adoption.is_on = ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
@@ -79,8 +80,8 @@ def adopt_orphans() -> None:
 def adopted(own_groups: Collection[int]) -> list[Adopted]:
     """The living processes that have become our children. Those that have ended are reaped on the way.
 
-    `own_groups` are the process groups of the children that we have started and that still run. What we start otherwise
-    stays in our own group.
+    `own_groups` are the process groups of the children that we have started and that still run. Everything else that we
+    start stays in our own group.
     """
     if not _adoption.is_on:
         return []
@@ -100,7 +101,7 @@ def adopted(own_groups: Collection[int]) -> list[Adopted]:
 
 
 def reap_group(group: int) -> None:
-    """Reap what has become our child in this process group, whose leader was reaped, and has ended."""
+    """Reap the adopted processes of this group that have ended. The group's leader was already reaped."""
     if _adoption.is_on:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-group, os.WNOHANG)[0]:
@@ -110,13 +111,13 @@ def reap_group(group: int) -> None:
 def end_adopted(
     own_groups: Callable[[], Collection[int]], *, seconds_max: float, spared: Collection[Adopted] = ()
 ) -> list[Adopted]:
-    """Kill all that has become our child, and what becomes it by that, except those that are spared. Returns them."""
+    """Kill all adopted processes, and those that are adopted as a result, except for the spared ones. Returns them."""
     ended: dict[Adopted, None] = {}
     deadline = time.monotonic() + seconds_max
     while (left := [one for one in adopted(own_groups()) if one not in spared]) and time.monotonic() < deadline:
         for one in left:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(one.pid, signal.SIGKILL)  # Not reaped yet, so that the number is still its own.
+                os.kill(one.pid, signal.SIGKILL)  # Not reaped yet, so its id can't be another process's.
         ended.update(dict.fromkeys(left))
         time.sleep(_POLL_SECONDS)
     return list(ended)
@@ -131,7 +132,7 @@ def _statuses() -> Iterator[_Status]:
                 text = file.read()
         except OSError:
             continue  # Gone.
-        # The program's name, second and in brackets, may hold spaces and brackets.
+        # The program's name, second and in brackets, may contain spaces and brackets.
         before, _, after = text.rpartition(")")
         fields = after.split()
         program = before.partition("(")[2]

@@ -1,4 +1,4 @@
-"""Credentials for S3 from where every tool for S3 takes them: the environment, or the files in ~/.aws."""
+"""Credentials for S3 from the places that every S3 tool uses: the environment, or the files in ~/.aws."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from snapstorm.errors import HarnessError
 
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-"""The last one may be absent."""
+"""The last one is optional."""
 
 
 def read_credentials() -> dict[str, str]:
-    """The credentials by the name of their environment variable. Raises HarnessError, one line, if there are none."""
+    """The credentials by the names of their environment variables. Raises HarnessError, one line, if there are none."""
     found = {name: os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)} or _from_file()
     missing = [name for name in KEY_VARIABLES[:2] if name not in found]
     if missing:

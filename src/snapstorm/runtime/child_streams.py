@@ -1,4 +1,4 @@
-"""The standard streams of a child that are files."""
+"""Standard streams of a child that are files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO
 
 @contextlib.contextmanager
 def open_input(stdin: bytes | int | None) -> Iterator[int | IO[bytes]]:
-    """What a child reads from. A file, not a pipe, so that nobody has to feed it."""
+    """The input of a child. A file, not a pipe, so that nobody has to write to it."""
     if stdin is None:
         yield subprocess.DEVNULL
     elif isinstance(stdin, int):
@@ -26,7 +26,7 @@ def open_input(stdin: bytes | int | None) -> Iterator[int | IO[bytes]]:
 
 
 def append_to(log: Path) -> IO[bytes]:
-    """The log, open at its end, and readable by its owner only: a target may print what others must not see."""
+    """The log, opened for appending and readable only by its owner, because a target may print private data."""
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
     file.seek(0, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""Extensions: parts that other installed distributions bring, found by their entry points."""
+"""Extensions: parts that other installed distributions provide through entry points."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from snapstorm.errors import HarnessError
 
 
 def load_extensions(group: str) -> dict[str, object]:
-    """What installed distributions declare under this entry-point group, loaded, by name and in the order of names.
+    """The loaded objects that installed distributions declare under this entry-point group, by name, sorted by name.
 
-    Raises HarnessError for one that can't be loaded, and for a name that is declared twice.
+    Raises HarnessError if one can't be loaded, or if a name is declared twice.
     """
     found: dict[str, object] = {}
     for declared in sorted(entry_points(group=group), key=lambda point: point.name):

@@ -1,4 +1,4 @@
-"""The runner's end of its watchdog: the process itself, and the pipe by which it learns what there is to watch over."""
+"""The runner's end of its watchdog: the watchdog process, and the pipe that tells it what to watch over."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from snapstorm.runtime import watchdog
 from snapstorm.runtime.polling import until
 
 _END_SECONDS_MAX = 10.0
-"""How long the watchdog may take to go once it was told that all is well."""
+"""How long the watchdog may take to end after it was told goodbye."""
 
 
 class Lifeline:
-    """The pipe to the watchdog process, which acts when it closes without a goodbye."""
+    """The pipe to the watchdog process, which kills when the pipe closes without a goodbye."""
 
     def __init__(self, owner: str) -> None:
         reading, self._writing = os.pipe()
@@ -40,14 +40,14 @@ class Lifeline:
 
     @property
     def watchdog_pid(self) -> int:
-        """It leads a group of its own."""
+        """The watchdog's process id, which is also that of its process group."""
         return self._watchdog.pid
 
     def announce(self, group: int) -> None:
         self._write(f"+{group}")
 
     def forget(self, group: int) -> None:
-        with contextlib.suppress(HarnessError):  # A watchdog that has ended knows of no group; the next start tells.
+        with contextlib.suppress(HarnessError):  # An ended watchdog watches no group; the next start tells.
             self._write(f"-{group}")
 
     def _write(self, line: str) -> None:
@@ -57,7 +57,7 @@ class Lifeline:
             raise HarnessError("the watchdog process has ended: without it children could be left running") from None
 
     async def close(self) -> None:
-        """Tell the watchdog that all is well, and wait until it has gone."""
+        """Say goodbye to the watchdog, and wait until it has ended."""
         with contextlib.suppress(HarnessError):
             self._write(watchdog.GOODBYE)
         os.close(self._writing)

@@ -1,4 +1,4 @@
-"""The machine: its name, and what it did to us that looks like a target's failure and is not."""
+"""The machine: its name, and events on it that look like a failure of the target."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MAXRSS_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
 def out_of_memory_kills() -> int:
-    """How many processes the kernel has killed since boot because memory ran out; 0 where it does not say (Linux does,
-    in `/proc/vmstat`, since 4.13)."""
+    """How many processes the kernel has killed since boot because memory ran out; 0 if it does not say (Linux does, in
+    `/proc/vmstat`, since 4.13)."""
     try:
         lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -24,26 +24,26 @@ def out_of_memory_kills() -> int:
 
 
 class OwnUsage(NamedTuple):
-    """What this process, without its children, has used since it began."""
+    """What this process, without its children, has used since it started."""
 
     cpu_seconds: float
     memory_bytes_max: int
 
 
 def own_usage() -> OwnUsage:
-    """As the system accounts it."""
+    """The usage as the system accounts for it."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return OwnUsage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_UNIT_BYTES)
 
 
 def host_name() -> str:
-    """What this machine calls itself, for people."""
+    """The name of this machine, for people."""
     return platform.node() or "?"
 
 
 def describe_machine(directory: Path) -> dict[str, str]:
-    """What of this machine can matter to whoever looks for a cause, by name; `directory` is where the work is done.
-    Without its name, which is nobody's business."""
+    """Facts about this machine that can help to find a cause, by name; `directory` is where the work is done. The
+    machine's name is private and left out."""
     memory = _lines_of("/proc/meminfo")
     models = _lines_of("/proc/cpuinfo")
     return {
@@ -58,7 +58,7 @@ def describe_machine(directory: Path) -> dict[str, str]:
 
 
 def _lines_of(path: str, separator: str = ":") -> dict[str, str]:
-    """The first value of each name in a file of lines `NAME SEPARATOR VALUE`; nothing where there is no such file."""
+    """The first value of each name in a file of lines `NAME SEPARATOR VALUE`; empty if there is no such file."""
     found: dict[str, str] = {}
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
@@ -71,7 +71,7 @@ def _lines_of(path: str, separator: str = ":") -> dict[str, str]:
 
 
 def _file_system_of(directory: Path) -> str:
-    """The kind of file system that holds a directory; `?` where the system does not say."""
+    """The type of the file system that holds a directory; `?` if the system does not say."""
     try:
         mounts = [line.split()[:3] for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
     except OSError:

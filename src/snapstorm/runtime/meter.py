@@ -1,8 +1,8 @@
-"""Where the time of a run goes, by the clock on the wall.
+"""Measures where the wall-clock time of a run goes.
 
-Many things happen at once. Each moment belongs to one kind of work, the first of `Work` that is being done then: while
-the target works, what snapstorm does beside it is not what the run waits for. So the seconds of all kinds add up to
-those of the run, and all but the target's are what it could be shorter.
+Many things happen at the same time. Each moment is counted for one kind of work: the first in `Work` that is being done
+then. While the target works, the run does not wait for what snapstorm does at the same time. So the seconds of all
+kinds add up to those of the run, and only the seconds outside the target's could be saved.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from enum import StrEnum
 
 
 class Work(StrEnum):
-    """Kinds of work, the one first to which a moment belongs in which several are done."""
+    """Kinds of work. If several are being done, the moment counts for the first one."""
 
     TARGET = "target"
     """The target works: its commands run, or its server starts."""
     WRITING = "writing"
-    """Clients' files are written, changed and deleted."""
+    """Files of clients are written, changed or deleted."""
     SCANNING = "scanning"
-    """Trees are read, of clients and of restores."""
+    """Trees of clients or of restores are read."""
     REMOVING = "removing"
     """Restored trees are removed."""
     LEDGER = "ledger"
     WAITING = "waiting"
-    """None of these: choosing, comparing, starting up, or just waiting."""
+    """None of these: choosing, comparing, starting up, or waiting."""
 
 
 class Meter:
-    """Adds up the seconds of each kind."""
+    """Adds up the seconds of each kind of work."""
 
     def __init__(self, now_seconds: Callable[[], float]) -> None:
         self._now_seconds = now_seconds
@@ -38,17 +38,17 @@ class Meter:
         self._since_seconds = now_seconds()
 
     def busy(self, work: Work) -> _Kind:
-        """Work of this kind is done in the block, or waited for; other pieces of it may be going on."""
+        """A block in which work of this kind is done or waited for. Several such blocks may overlap."""
         return self._kinds[work]
 
     @property
     def seconds_by_work(self) -> dict[Work, float]:
-        """Until now."""
+        """The seconds of each kind until now."""
         self.account()
         return {work: kind.seconds for work, kind in self._kinds.items()}
 
     def account(self) -> None:
-        """Give the time since the last call to the kind to which it belongs."""
+        """Count the time since the last call for the kind of work to which it belongs."""
         now_seconds, current = self._now_seconds(), self._waiting
         for kind in self._in_order:
             if kind.pieces:
@@ -59,7 +59,7 @@ class Meter:
 
 
 class _Kind:
-    """One kind of work; as a block, a piece of it. There are several such blocks to each action, so it is plain."""
+    """One kind of work; as a block, one piece of it. Plain, because each action has several such blocks."""
 
     __slots__ = ("_meter", "pieces", "seconds")
 

@@ -1,4 +1,4 @@
-"""What a child writes: kept within bounds, and without the secrets that it was given."""
+"""The output of a child: bounded in size, and without the secrets that the child was given."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snapstorm.runtime.redaction import REPLACEMENT, forms_of
 
 _TAIL_BYTES_MAX = 256 << 10
 _SECRET_LENGTH_MIN = 16
-"""Shorter values are no secrets of ours, and would be found by chance."""
+"""Shorter values are not secrets of ours, and would match by chance."""
 
 
 class BoundedOutput:
@@ -41,8 +41,8 @@ class BoundedOutput:
 
 
 def without_secrets(secrets: Iterable[str], text: bytes) -> bytes:
-    """What a command printed, should it print a secret that it was given, in whatever form: outputs become evidence,
-    and what they say stands in reports."""
+    """What a command printed, without any secret that it was given, in whatever form. Outputs become evidence and
+    appear in reports."""
     for secret in secrets:
         for form in forms_of(secret) if len(secret) >= _SECRET_LENGTH_MIN else ():
             text = text.replace(form, REPLACEMENT)

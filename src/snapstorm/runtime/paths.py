@@ -1,4 +1,4 @@
-"""Paths as people give them: each is made absolute and clean once, where it enters."""
+"""Paths from users: each is made absolute and clean once, when it is read."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from snapstorm.errors import ConfigError
 
 
 def clean_path(path: str | os.PathLike[str]) -> Path:
-    """The path, absolute and without `.` and `..`; programs such as Kopia refuse a path that holds them.
+    """The path, absolute and without `.` and `..`; programs such as Kopia refuse paths that contain them.
 
-    `a/link/..` is the parent of what the link points to. So everything up to the last `..` is resolved in the file
-    system; links after it stay as they were given. Raises ConfigError for an empty path, for a relative one in a
-    directory that has been removed, and where the part before a `..` is no directory that can be reached.
+    `a/link/..` is the parent of the directory to which the link points. So everything up to the last `..` is resolved
+    in the file system; links after it stay as they were given. Raises ConfigError for an empty path, for a relative
+    path if the working directory has been removed, and if the part before a `..` is not a reachable directory.
     """
     text = os.fspath(path)
     if not text:

@@ -1,4 +1,4 @@
-"""Waiting for what no event tells of."""
+"""Waits for conditions that cause no event."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _POLL_SECONDS = 0.01
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until something outside this process has become true, of which no event tells."""
+    """Polls until the condition holds."""
     while not condition():  # noqa: ASYNC110
         await anyio.sleep(_POLL_SECONDS)

@@ -1,11 +1,11 @@
 """Processes: a child never outlives its block.
 
-One `ProcessRunner` per run starts every child, each as the leader of its own process group. However a
-block is left (the command ended, its time was up, the task was cancelled, an error), the whole group is ended: TERM, a
-time of grace, KILL, and a bounded wait. For the case in which no block is left at all, because snapstorm itself was
-killed, the runner keeps a watchdog process (see `watchdog`), one for all its children, so that a command costs no
-more to start than without. What leaves its group is found by the mark of its owner or, in a process of our own, because
-it was adopted (see `adoption`).
+One `ProcessRunner` per run starts every child, each as the leader of its own process group. However the block is left
+(the command ended, it timed out, the task was cancelled, an error), the whole group is ended: TERM, a grace period,
+KILL, and a bounded wait. If snapstorm itself is killed, no block is left at all. For this case the runner has one
+watchdog process for all its children (see `watchdog`), so that starting a command costs nothing extra. A process that
+leaves its group is found by its owner's mark or, if this process is snapstorm's own, because it was adopted (see
+`adoption`).
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ from snapstorm.runtime.output import BoundedOutput, read_all, without_secrets
 from snapstorm.runtime.polling import until
 from snapstorm.runtime.redaction import secrets_among
 
-# A listing of many thousand snapshots as JSON is tens of megabytes, and useless if cut.
+# A listing of many thousand snapshots as JSON is tens of megabytes, and useless if truncated.
 _STDOUT_HEAD_BYTES_MAX = 256 << 20
 _STDERR_HEAD_BYTES_MAX = 256 << 10
 
 _KILL_SECONDS_MAX = 10.0
-"""How long a killed process may take to go; only one that hangs in the kernel takes longer."""
+"""How long a killed process may take to end; only one that hangs in the kernel takes longer."""
 _DRAIN_SECONDS_MAX = 1.0
-"""How long to read on after a command has ended: a grandchild that left the group may hold the pipe open."""
+"""How long to read on after a command has ended: a grandchild that left the group may keep the pipe open."""
 _POLL_SECONDS = 0.01
 
 _HARMLESS_SIGNALS = (0, signal.SIGSTOP, signal.SIGCONT)
-"""After which a process goes on, or will."""
+"""Signals after which a process continues, or will."""
 
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
@@ -62,36 +62,36 @@ class CompletedCommand:
     """A command that was started and has ended, by itself or because we ended it."""
 
     argv: tuple[str, ...]
-    """Never holds a secret. Bytes of a path that are not UTF-8 stand as surrogates (`os.fsencode` gives them back)."""
+    """Never contains a secret. Path bytes that are not UTF-8 are surrogates (`os.fsencode` restores them)."""
     env: Mapping[str, str]
-    """The variables that it was given, without secret ones, inherited ones, and the mark of its owner."""
+    """The variables that it was given, without secret ones, inherited ones, and the owner's mark."""
     exit_code: int
     """The exit status, or the negative number of the signal that ended it."""
     stdout: bytes
     stderr: bytes
-    """What it wrote; the middle of a huge output is left out, which a line in its place says. Empty for a long-lived
-    process, which writes to its log."""
+    """What it wrote. The middle of a huge output is left out, and replaced by a line that says so. Empty for a
+    long-lived process, which writes to its log."""
     began_seconds: float
     """When it was started, by `time.monotonic()`."""
     seconds: float
     """How long it ran, until its whole group was gone."""
     timed_out: bool = False
-    """Whether we ended it because its time was up."""
+    """Whether we ended it because it timed out."""
     cwd: Path | None = None
-    """The directory in which it ran; None for ours."""
+    """The directory in which it ran; None for snapstorm's own."""
     left_files: Sequence[str] = ()
-    """What it has left in its temporary directory, although it ended by itself. It is gone by now."""
+    """What it left in its temporary directory although it ended by itself. It has been removed since."""
 
 
 class TemporaryPlaces(Protocol):
-    """Temporary directories, one for each command."""
+    """Provides a temporary directory for each command."""
 
     def make(self) -> Path:
-        """A new one. Raises HarnessError."""
+        """A new directory. Raises HarnessError."""
         ...
 
     async def clear(self, place: Path) -> Sequence[str]:
-        """Remove it, and return the names of what was left in it."""
+        """Remove the directory, and return the names of what was left in it."""
         ...
 
 
@@ -99,15 +99,15 @@ Listener: TypeAlias = Callable[[CompletedCommand], None]
 
 
 def _ignore(command: CompletedCommand) -> None:
-    """The listener for whom nobody watches."""
+    """A listener that does nothing."""
 
 
 class ProcessRunner:
-    """Starts all child processes of one run on one testbed, and sees to it that none is left.
+    """Starts all child processes of one run on one testbed, and ensures that none is left behind.
 
-    Use as an async context manager. `on_command` is told of every command that has ended, long-lived and cancelled
-    ones included, in the order in which they ended. Each command that is not long-lived runs in an `around_command()`.
-    What is of the target gets a temporary directory of its own, if there are `temporaries`.
+    Use it as an async context manager. `on_command` is called for every command that has ended, including long-lived
+    and cancelled ones, in the order in which they ended. Each command that is not long-lived runs inside an
+    `around_command()`. Processes of the target get a temporary directory of their own, if there are `temporaries`.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class ProcessRunner:
             async with anyio.create_task_group() as endings:
                 for child in tuple(self._children):
                     endings.start_soon(self._end, child)
-            # What left its group (`setsid`) is found by its mark. Not in a thread: nothing may begin meanwhile.
+            # What left its group (`setsid`) is found by its mark. Not in a thread: nothing may start meanwhile.
             watchdog.end_owned_processes(self.owner, seconds_max=_KILL_SECONDS_MAX)
             adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX)
             if self._lifeline is not None:
@@ -160,12 +160,12 @@ class ProcessRunner:
         secret_words: Collection[str] = (),
         is_of_target: bool = True,
     ) -> CompletedCommand:
-        """Run a command to its end, whatever its exit status; it and its group are gone when this returns.
+        """Run a command until it ends, whatever its exit status. It and its group have ended when this returns.
 
-        `inherited_env`, `env` and `secret_env` together are its whole environment, a later one before an earlier. Only
-        `env` is recorded, and of the words of its command line that are in `secret_words` only the option's name.
-        `stdin` is what it reads, or an open descriptor that it reads from; nothing by default. What is not
-        `is_of_target` does work of ours: nobody is told of it. Raises HarnessError if it can't be started.
+        `inherited_env`, `env` and `secret_env` together are its whole environment; later ones override earlier ones.
+        Only `env` is recorded. Of the arguments listed in `secret_words`, only the option's name is recorded. `stdin`
+        is what it reads, or an open descriptor from which it reads; nothing by default. With `is_of_target` false it
+        does work of snapstorm's own, and listeners are not called. Raises HarnessError if it can't be started.
         """
         outputs = BoundedOutput(_STDOUT_HEAD_BYTES_MAX), BoundedOutput(_STDERR_HEAD_BYTES_MAX)
         with open_input(stdin) as source:
@@ -188,7 +188,7 @@ class ProcessRunner:
         return completed
 
     def signal_children_of(self, operation: str, number: int) -> int:
-        """Send a signal to what runs on behalf of an operation, each with its whole group. Returns how many got it."""
+        """Send a signal to the process groups that run on behalf of an operation. Returns how many got it."""
         found = [child for child in self._children if child.operation == operation and not child.has_exited]
         return sum(child.signal_group(number) for child in found)
 
@@ -203,9 +203,9 @@ class ProcessRunner:
         cwd: Path | None = None,
         secret_env: Mapping[str, str] = _NO_VARIABLES,
     ) -> AsyncIterator[RunningProcess]:
-        """A process that lives as long as the block, at most. It appends what it writes to the file `log`.
+        """A process that lives at most as long as the block. It appends its output to the file `log`.
 
-        It writes there by itself, not through us, so that it never waits for a busy event loop.
+        It writes there directly, not through us, so it never waits for a busy event loop.
         """
         with append_to(log) as file:
             log_offset = file.tell()
@@ -244,8 +244,8 @@ class ProcessRunner:
                 stdin=streams.stdin,
                 stdout=streams.stdout,
                 stderr=streams.stderr,
-                # A group, not a session: Linux schedules sessions against each other (autogroup), which makes the
-                # talk between a client and the server up to a third slower (measured).
+                # A group, not a session: Linux schedules sessions against each other (autogroup), which slows the
+                # communication between a client and the server by up to a third (measured).
                 process_group=0,
             )
         except OSError as error:
@@ -261,7 +261,7 @@ class ProcessRunner:
         return child
 
     async def _attend(self, child: _Child, outputs: tuple[BoundedOutput, BoundedOutput], seconds_max: float) -> None:
-        """Read what the child writes until it has ended; end it when its time is up or ours is."""
+        """Read the child's output until it has ended; end it when it times out or this task is cancelled."""
         async with anyio.create_task_group() as readers:
             for stream, output in zip((child.popen.stdout, child.popen.stderr), outputs, strict=True):
                 assert stream is not None
@@ -276,8 +276,8 @@ class ProcessRunner:
             readers.cancel_scope.deadline = anyio.current_time() + _DRAIN_SECONDS_MAX
 
     async def _clear_temporary(self, child: _Child) -> Sequence[str]:
-        """Remove a child's temporary directory. Returns what a child that ended by itself has left there; one that a
-        signal has ended could not clean up."""
+        """Remove a child's temporary directory. Returns what a child that ended by itself has left there; a child that
+        a signal has ended could not clean up."""
         if self._temporaries is None or child.temporary is None:
             return ()
         left: Sequence[str] = ()
@@ -291,13 +291,13 @@ class ProcessRunner:
         return {child.group for child in self._children} | watching
 
     def strays(self) -> list[Adopted]:
-        """Processes that have left their groups and whose parents have ended, also those that nothing tells from
-        somebody else's. Found only where orphans are adopted (see `adoption`); reaps those that have ended."""
+        """Processes that have left their groups and whose parents have ended, including those without any mark. Found
+        only where orphans are adopted (see `adoption`). Reaps those that have ended."""
         return adoption.adopted(self._groups())
 
     async def end_strays(self, spared: Collection[Adopted]) -> list[Adopted]:
-        """End the strays that have not ended within a time of grace, except those that are spared. Returns them, unless
-        they could be those of a command that a signal has ended, which could not end them itself."""
+        """End the strays that have not ended within a grace period, except for the spared ones. Returns them, unless a
+        command was ended by a signal: it could not end its own children, so they may be its."""
         with anyio.move_on_after(self._grace_seconds):
             await until(lambda: not set(self.strays()) - set(spared))
         ended = adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX, spared=spared)
@@ -321,7 +321,7 @@ class RunningProcess:
     _child: _Child
     log: Path
     _log_offset: int
-    """Where in the log this process began to write."""
+    """The offset in the log at which this process began to write."""
 
     @property
     def pid(self) -> int:
@@ -343,18 +343,18 @@ class RunningProcess:
         return self._child.temporary
 
     def signal(self, number: int) -> bool:
-        """Send a signal to its whole group; whether anybody was left to get it."""
+        """Send a signal to its whole group. Returns whether any process was left to get it."""
         return self._child.signal_group(number)
 
     def log_tail(self, bytes_max: int = 4096) -> str:
-        """The last that this process has written to its log."""
+        """The end of what this process has written to its log."""
         return self._written()[-bytes_max:].decode("utf-8", "replace")
 
     async def line_matching(self, pattern: re.Pattern[str], *, seconds_max: float) -> re.Match[str] | None:
-        """The first match in a whole line of what it has written or will write; None if it ends or time is up."""
+        """The first match in a whole line that it has written or will write; None if it ends or time runs out."""
         with anyio.move_on_after(seconds_max):
             while True:
-                has_exited = self.exit_code is not None  # Asked first, so that its last words are read.
+                has_exited = self.exit_code is not None  # Checked first, so that its last output is read.
                 whole_lines = self._written().rpartition(b"\n")[0].decode("utf-8", "replace")
                 if match := pattern.search(whole_lines):
                     return match
@@ -373,20 +373,20 @@ class RunningProcess:
 
 
 async def end_processes_of(testbed: str) -> int:
-    """End what an earlier run on this testbed left running, as its watchdog would have done. Returns how many.
+    """End the processes that an earlier run on this testbed left behind, as its watchdog would have. Returns how many.
 
-    For when a testbed is opened again, before a runner is: the watchdog may have been killed with its run.
+    For opening a testbed again, before a runner exists: the watchdog may have been killed with its run.
     """
     return await anyio.to_thread.run_sync(watchdog.end_owned_processes, testbed)
 
 
 class _Environment(NamedTuple):
-    """The variables that a child gets; a later kind goes before an earlier one."""
+    """The variables that a child gets; later kinds override earlier ones."""
 
     inherited: Mapping[str, str]
-    """The user's. May hold secrets; not recorded."""
+    """The user's variables. May contain secrets; not recorded."""
     own: Mapping[str, str]
-    """The only ones that are recorded."""
+    """The only recorded variables."""
     secret: Mapping[str, str]
 
     @property
@@ -415,7 +415,7 @@ class _Child:
     """Its temporary directory, if it has one of its own."""
     timed_out: bool = False
     is_asked_to_end: bool = False
-    """By a signal of ours, before it had ended by itself."""
+    """Whether we sent it a signal before it had ended by itself."""
     ended_seconds: float | None = field(default=None, init=False)
     operation: str | None = field(default_factory=on_behalf_of.get, init=False)
 
@@ -425,7 +425,7 @@ class _Child:
 
     @property
     def has_exited(self) -> bool:
-        """Whether the leader has ended. Leaves it unreaped, so that its number stays its own."""
+        """Whether the leader has ended. Does not reap it, so its process id is not used again."""
         if self.popen.returncode is not None:
             return True
         if not hasattr(os, "waitid"):
@@ -434,7 +434,7 @@ class _Child:
 
     @property
     def is_ended_by_signal(self) -> bool:
-        """Whether it did not end by itself, or was not sure to."""
+        """Whether a signal ended it, or may have."""
         return self.is_asked_to_end or (self.popen.returncode or 0) < 0
 
     @property
@@ -458,7 +458,7 @@ class _Child:
         await until(lambda: self.has_exited)
 
     async def end(self, grace_seconds: float) -> None:
-        """End the whole group: TERM and a time of grace if the leader still runs, then KILL for what is left."""
+        """End the whole group: TERM and a grace period if the leader still runs, then KILL for the rest."""
         if not self.has_exited:
             await self._ask_to_end(grace_seconds)
         self.signal_group(signal.SIGKILL)
@@ -471,9 +471,9 @@ class _Child:
     async def _ask_to_end(self, grace_seconds: float) -> None:
         with anyio.move_on_after(grace_seconds):
             self.signal_group(signal.SIGTERM)
-            self.signal_group(signal.SIGCONT)  # A stopped process can't follow a TERM.
+            self.signal_group(signal.SIGCONT)  # A stopped process can't handle a TERM.
             await self.exited()
-            # Reaped, the leader counts as a member no more: the others, a script's children, get their time.
+            # Once reaped, the leader is no longer a member; the others, a script's children, get their time.
             self.popen.poll()
             await until(self._is_group_gone)
 
@@ -482,7 +482,7 @@ class _Child:
         return not self.signal_group(0)
 
     def signal_group(self, number: int) -> bool:
-        """Send a signal to all of the group; whether anybody is left in it."""
+        """Send a signal to the whole group. Returns whether any process is left in it."""
         self.is_asked_to_end |= number not in _HARMLESS_SIGNALS and not self.has_exited
         try:
             os.killpg(self.group, number)
@@ -496,7 +496,7 @@ class _Child:
                 pipe.close()
 
     def completed(self, stdout: bytes, stderr: bytes) -> CompletedCommand:
-        """What became of it. Raises HarnessError if it hangs in the kernel, where no signal ends it."""
+        """The result of the command. Raises HarnessError if it hangs in the kernel, where no signal ends it."""
         if self.popen.returncode is None or self.ended_seconds is None:
             raise HarnessError(f"process {self.popen.pid} ({self.argv[0]}) does not end, not even when killed")
         return CompletedCommand(

@@ -1,9 +1,9 @@
-"""A relay: the way of one client to a server, which can be slowed down, cut and blocked.
+"""A relay between one client and a server, whose connections can be slowed down, cut and blocked.
 
-It listens on a port of the loopback interface and passes bytes on, so it needs no rights, and what is encrypted stays
-so. A network that loses packets looks like one that is slow or stands still to whoever speaks TCP over it.
+It listens on a port of the loopback interface and forwards bytes. So it needs no privileges, and encrypted data stays
+encrypted. To a TCP application, a network that loses packets looks like one that is slow or stalls.
 
-Written on asyncio's streams, because only they can break a connection off with a reset.
+Written on asyncio's streams, because only they can abort a connection with a reset.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from anyio.abc import TaskStatus
 _CHUNK_BYTES = 65_536
 _LOOPBACK = "127.0.0.1"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time: closing sends a reset instead of a farewell."""
+"""SO_LINGER with a time of zero: closing sends a reset instead of an orderly end."""
 _CONNECT_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a relay passes bytes on. The default is a network at its best."""
+    """How a relay forwards bytes. The default is an undisturbed network."""
 
     delay_seconds: float = 0.0
-    """Each piece of at most 64 KiB waits so long."""
+    """Each piece of at most 64 KiB is delayed by this."""
     bytes_per_second: float | None = None
     is_blocked: bool = False
-    """Nothing gets through, and nobody is told: what was sent waits."""
+    """Nothing is forwarded, and neither end is told: what was sent waits."""
 
 
 CLEAR = Conditions()
@@ -55,14 +55,14 @@ class _End:
 @dataclass(eq=False)
 class _Connection:
     near: _End
-    """The client's."""
+    """The client's end."""
     far: _End | None = None
     is_half_open: bool = False
-    """The server's end is gone, and the client is not to learn of it."""
+    """The server's end is gone, and the client must not learn of it."""
 
 
 class Relay:
-    """One client's way to a server. Run `serve` in a task; `host` and `port` are where the client connects to."""
+    """One client's connections to a server. Run `serve` in a task; the client connects to `host` and `port`."""
 
     def __init__(self, server_host: str, server_port: int) -> None:
         self._server = (server_host, server_port)
@@ -75,11 +75,11 @@ class Relay:
 
     @property
     def connections_count(self) -> int:
-        """How many connections there are now."""
+        """The number of connections now."""
         return len(self._connections)
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Pass bytes on until cancelled; the task has started once the port is known."""
+        """Forward bytes until cancelled. The task counts as started once the port is known."""
         listener = await asyncio.start_server(self._accept, _LOOPBACK, 0)
         try:
             self.port = listener.sockets[0].getsockname()[1]
@@ -94,13 +94,13 @@ class Relay:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def set(self, conditions: Conditions) -> None:
-        """Have bytes pass like this from now on."""
+        """Forward bytes under these conditions from now on."""
         self._conditions = conditions
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     def reset(self) -> int:
-        """Break off all connections, telling both ends. Returns how many there were."""
+        """Reset all connections at both ends. Returns how many there were."""
         broken = list(self._connections)
         for connection in broken:
             connection.near.reset()
@@ -109,8 +109,8 @@ class Relay:
         return len(broken)
 
     def lose_server_ends(self) -> int:
-        """Break off the server's ends of all connections; the clients' ends stay open, and nothing more comes from
-        them. Returns how many there were."""
+        """Reset the server's ends of all connections. The clients' ends stay open, and nothing more comes from them.
+        Returns how many there were."""
         count = 0
         for connection in self._connections:
             if connection.far is not None:
@@ -128,7 +128,7 @@ class Relay:
         try:
             await self._relay(connection)
         except* OSError:
-            pass  # An end broke off, or the server is not there: the resets below tell whoever is left.
+            pass  # An end was reset, or the server can't be reached: the resets below tell the remaining end.
         finally:
             self._connections.discard(connection)
             self._tasks.discard(task)
@@ -175,7 +175,7 @@ class Relay:
             await near.writer.drain()
 
     async def _passage(self, bytes_count: int) -> None:
-        """Wait as a piece of so many bytes has to."""
+        """Wait as long as a piece of this size has to."""
         conditions = self._conditions
         if conditions.delay_seconds:
             await asyncio.sleep(conditions.delay_seconds)

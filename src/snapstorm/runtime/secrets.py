@@ -1,4 +1,4 @@
-"""Secrets of one testbed: random passwords in a file that only its owner can read, kept apart from the ledger."""
+"""Secrets of one testbed: random passwords in a file that only its owner can read, separate from the ledger."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 class FileSecretStore:
     """A `SecretStore` that keeps its secrets in a TOML file of mode 0600, `"name" = "secret"` on each line.
 
-    Every secret is durable before anybody learns it, because a repository whose password is lost is lost. Refuses a
-    file that other users can read, with a TestbedError.
+    Every secret is durable before it is returned, because without its password a repository is lost. Raises
+    TestbedError if other users can read the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +29,7 @@ class FileSecretStore:
         self._secret_by_name = _read(path)
 
     def get(self, name: str) -> str:
-        """The secret of that name, made at the first call."""
+        """The secret with that name, created at the first call."""
         if name not in self._secret_by_name:
             with_new = {**self._secret_by_name, name: secrets.token_urlsafe(_SECRET_BYTES)}
             _write(self.path, with_new)
@@ -41,7 +41,7 @@ class FileSecretStore:
         return dict(self._secret_by_name)
 
     def values(self) -> tuple[str, ...]:
-        """All secrets made so far: for checks that none has leaked."""
+        """All secrets created so far, to check that none has leaked."""
         return tuple(self._secret_by_name.values())
 
 
@@ -62,8 +62,8 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, secret_by_name: dict[str, str]) -> None:
-    """Replace the file by one with these secrets: a crash leaves the old or the new one, never half of one."""
-    # JSON strings are TOML strings too, once characters outside the basic plane are left as they are.
+    """Replace the file by one with these secrets. After a crash it is either the old or the new one."""
+    # JSON strings are TOML strings too, if characters outside the basic plane are not escaped.
     lines = (
         f"{json.dumps(name, ensure_ascii=False)} = {json.dumps(secret, ensure_ascii=False)}\n"
         for name, secret in sorted(secret_by_name.items())

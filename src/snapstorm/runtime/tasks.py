@@ -1,4 +1,4 @@
-"""Running tasks side by side, with the first failure raised as itself."""
+"""Concurrent tasks, whose first failure is raised as itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from anyio.abc import TaskGroup
 
 
 async def together(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
-    """Run all side by side; the first failure cancels the rest, and is raised by itself rather than in a group."""
+    """Run all tasks concurrently. The first failure cancels the rest, and is raised itself, not in an exception
+    group."""
     async with plain_task_group() as group:
         for task in tasks:
             group.start_soon(_run, task)
@@ -18,7 +19,8 @@ async def together(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
 
 @asynccontextmanager
 async def beside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Run a task beside the block, and end it with the block; the first failure of either is raised by itself."""
+    """Run a task concurrently with the block, and end it with the block. The first failure of either is raised
+    itself."""
     async with plain_task_group() as group:
         group.start_soon(_run, task)
         yield
@@ -27,7 +29,7 @@ async def beside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def beside_if(task: Callable[[], Awaitable[object]] | None) -> AsyncIterator[None]:
-    """`beside`, or nothing beside the block where there is no task."""
+    """`beside`; without a task, only the block runs."""
     if task is None:
         yield
         return
@@ -37,7 +39,7 @@ async def beside_if(task: Callable[[], Awaitable[object]] | None) -> AsyncIterat
 
 @asynccontextmanager
 async def plain_task_group() -> AsyncIterator[TaskGroup]:
-    """A task group of which the first failure is raised by itself rather than in a group."""
+    """A task group whose first failure is raised itself, not in an exception group."""
     try:
         async with anyio.create_task_group() as group:
             yield group

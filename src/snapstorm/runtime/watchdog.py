@@ -1,17 +1,17 @@
-"""The watchdog: ends what snapstorm started when snapstorm can no longer do so itself.
+"""The watchdog: ends what snapstorm started if snapstorm can no longer do so itself.
 
 A backup tool does not notice that its parent died, and a death signal (`PR_SET_PDEATHSIG`) reaches children but not
-their children. So each `ProcessRunner` starts one small process, this file run as a script, that reads one end of a
-pipe whose other end only the runner holds. The runner writes `+GROUP` for each process group that it starts, `-GROUP`
-once that group is gone, and `goodbye` before it closes the pipe in peace. A pipe that closes without a goodbye means
-that snapstorm was killed: the watchdog kills every announced group, and every process whose environment carries the
-runner's mark, which children inherit and which `setsid` does not take away. The mark also covers the moment between
-`fork` and `exec`, and between `exec` and the announcement.
+grandchildren. So each `ProcessRunner` starts one small process: this file, run as a script. It reads one end of a pipe
+whose other end only the runner holds. The runner writes `+GROUP` for each process group that it starts, `-GROUP` once
+that group has ended, and `goodbye` before it closes the pipe in an orderly way. If the pipe closes without a goodbye,
+snapstorm was killed. Then the watchdog kills every announced group, and every process whose environment carries the
+runner's mark. Children inherit the mark, and `setsid` does not remove it. The mark also covers the time between `fork`
+and `exec`, and between `exec` and the announcement.
 
-A process that both leaves its group and clears its environment escapes the watchdog; while snapstorm lives, see
+A process that both leaves its group and clears its environment escapes the watchdog; while snapstorm runs, see
 `adoption`. Without `/proc` only groups are ended.
 
-Run as `python -I -S watchdog.py OWNER PARENT_PID`, so: the standard library only, and nothing of snapstorm.
+Run as `python -I -S watchdog.py OWNER PARENT_PID`, so it uses only the standard library, and nothing of snapstorm.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ import time
 from collections.abc import Iterator
 
 OWNER_VARIABLE = "SNAPSTORM_OWNER"
-"""The environment variable by which a process is known as ours: `TESTBED/RUN`."""
+"""The environment variable that marks a process as ours: `TESTBED/RUN`."""
 
 GOODBYE = "goodbye"
 
 _QUIET_SECONDS = 0.3
-"""How long no scan may find a process before the work counts as done: a child may be between `fork` and `exec`, or so
-shortly after `exec` that its environment can't be read yet, and shows no mark."""
+"""The work counts as done when no scan has found a process for this long. A child may be between `fork` and `exec`, or
+so shortly after `exec` that its environment can't be read yet; then it shows no mark."""
 _SECONDS_MAX = 10.0
 _SCAN_PAUSE_SECONDS = 0.02
 _PARENT_CHECK_SECONDS = 0.5
 _ORPHANED_SECONDS_MAX = 2.0
-"""How long to wait for the pipe's end once the parent has gone."""
+"""How long to wait for the pipe to close after the parent has ended."""
 
 
 def end_owned_processes(
@@ -44,8 +44,8 @@ def end_owned_processes(
 ) -> int:
     """Kill all processes that carry the mark of `owner`, or of an owner below it (`a` also means `a/b`).
 
-    Scans again until no scan has found any for `quiet_seconds`, but no longer than `seconds_max`, because a process
-    that dies may have just had a child. Returns how many processes there were. This process itself is spared.
+    Scans again until no scan has found any for `quiet_seconds`, but no longer than `seconds_max`, because a dying
+    process may just have started a child. Returns how many processes there were. This process itself is spared.
     """
     ended: set[int] = set()
     now = time.monotonic()
@@ -81,12 +81,12 @@ def _carries(pid: int, mark: bytes) -> bool:
         with open(f"/proc/{pid}/environ", "rb") as file:
             environment = file.read()
     except OSError:
-        return False  # Gone, or another user's, which we could not end either.
+        return False  # It has ended, or belongs to another user, and we could not end it either.
     return any(entry == mark or entry.startswith(mark + b"/") for entry in environment.split(b"\0"))
 
 
 def _kill_if_owned(pid: int, mark: bytes) -> bool:
-    """Kill the process if it carries the mark; whether it did."""
+    """Kill the process if it carries the mark. Returns whether it did."""
     if not _carries(pid, mark):
         return False
     if not hasattr(os, "pidfd_open"):
@@ -98,7 +98,7 @@ def _kill_if_owned(pid: int, mark: bytes) -> bool:
     except OSError:
         return False
     try:
-        # Looked at once more: the handle stays with one process, while the number may have gone to another one.
+        # Checked once more: the handle refers to one process for good, but the id may have been reused.
         if not _carries(pid, mark):
             return False
         signal.pidfd_send_signal(handle, signal.SIGKILL)
@@ -110,13 +110,14 @@ def _kill_if_owned(pid: int, mark: bytes) -> bool:
 
 
 def _start_ticks(pid: int) -> str | None:
-    """When the process started, in clock ticks since boot: with the id it names a process for good. None if gone."""
+    """When the process started, in clock ticks since boot. With its id, this identifies it for good. None if it has
+    ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             status = file.read()
     except OSError:
         return None
-    # The command's name, second and in brackets, may hold spaces and brackets; the start is field 22 of all.
+    # The program's name, second and in brackets, may contain spaces and brackets; the start is field 22.
     return status.rpartition(b")")[2].split()[19].decode()
 
 
@@ -134,7 +135,7 @@ class _Groups:
             self._start_by_group.pop(group, None)
 
     def kill(self) -> None:
-        """Kill every announced group, except one whose number has gone to another process since."""
+        """Kill every announced group, unless its number has been reused by another process."""
         for group, start in self._start_by_group.items():
             if _start_ticks(group) in (None, start):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -142,11 +143,11 @@ class _Groups:
 
 
 def _read_lines(descriptor: int, parent: int) -> Iterator[str]:
-    """The lines of the pipe until it closes, or until some time after the parent has gone.
+    """The lines of the pipe until it closes, or until some time after the parent has ended.
 
-    A child of the parent holds the pipe until its `exec`, and shows no mark before it: so the end of the pipe says that
-    there is none in between. The parent is looked at as well, because a process that it forked for good (a worker of
-    another library) may hold the pipe open after its death.
+    A child of the parent keeps the pipe open until its `exec`, and shows no mark before. So when the pipe has closed,
+    no child is in this state. The parent is checked as well, because a process that it forked without `exec` (a worker
+    of another library) may keep the pipe open after the parent's death.
     """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN | select.POLLHUP)
@@ -166,7 +167,7 @@ def _read_lines(descriptor: int, parent: int) -> Iterator[str]:
 def main(owner: str, parent: int) -> None:
     """Watch over the processes of `owner` until their runner says goodbye or dies."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # Whoever ends everything in sight politely gets us last.
+        signal.signal(number, signal.SIG_IGN)  # A program that sends TERM to every process should end us last.
     groups = _Groups()
     for line in _read_lines(sys.stdin.fileno(), parent):
         if line == GOODBYE:

@@ -146,9 +146,9 @@ class Recording(BaseModel):
         seen, found = set[str](), list[str]()
         for step in self.steps:
             if step.name in seen:
-                found.append(f"the step {step.name} is there twice")
+                found.append(f"the step {step.name} occurs twice")
             if step.action not in ACTIONS:
-                found.append(f"the step {step.name} has an action {step.action!r} that there is not")
+                found.append(f"the step {step.name} has an unknown action {step.action!r}")
             found += [
                 f"the step {step.name} refers to {other}, which does not come before it"
                 for other in (*step.after, *([step.of] if step.of else []))

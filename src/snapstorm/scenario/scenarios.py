@@ -360,7 +360,7 @@ SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "maintenance",
-            "description": "Four clients write, snapshot and delete while garbage is collected beside them.",
+            "description": "Four clients write, snapshot and delete while garbage is collected.",
             "steps": (
                 {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
                 {"action": "snapshot-root"},
@@ -381,7 +381,7 @@ SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "space",
-            "description": "Four clients write and delete; collecting garbage must give the room back.",
+            "description": "Four clients write and delete; garbage collection must free the storage again.",
             "steps": (
                 *_SPACE_ROUND,
                 _COLLECT_ALONE,
@@ -390,10 +390,9 @@ SHIPPED: tuple[Scenario, ...] = (
                 {"action": "delete-snapshots", "keep": "oldest", "keep_count": 1},
                 # The tree, too, is as it was at the mark again; little is written from now on.
                 {"action": "restore-into-data-directory"},
-                # The first collection packs garbage together with data that is needed. A later one, more than a second
-                # after it, marks the garbage for good. That pack is rewritten when there is another one to join it
-                # with. Measured on 0.23.1: 4.3 MB at the mark, 23.1 before the first collection, 23.1 after it, 21.2
-                # after the second, 4.4 after the last.
+                # The first collection packs garbage with needed data. A later one, over a second later, marks the
+                # garbage for good. That pack is rewritten when there is another one to join it with. Measured on
+                # 0.23.1, in MB: 4.3 at the mark, 23.1 before the first, 23.1 after it, 21.2 after the second, 4.4 last.
                 _COLLECT_ALONE,
                 {"action": "verify-repository"},
                 {"action": "restore-random-snapshot"},
@@ -444,7 +443,7 @@ SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "delete-random-snapshot",
-            "description": "One client takes snapshots, deletes one at random, and restores what is left.",
+            "description": "One client takes snapshots, deletes one at random, and restores the others.",
             "clients": 1,
             "steps": (
                 {"action": "write-random-files", "count": 10, "size_bytes": "0..1048576"},

@@ -106,7 +106,7 @@ def test_a_run_without_violations_says_so(scratch: Path) -> None:
 def test_nothing_is_overwritten(bed: Path, scratch: Path) -> None:
     """A file of that name stays what it is."""
     (scratch / "b.tar.gz").write_text("mine")
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="exists already"):
         make_bundle(bed, 1, scratch / "b.tar.gz")
     assert (scratch / "b.tar.gz").read_text() == "mine"
 
@@ -128,7 +128,7 @@ def test_evidence_that_is_gone_is_told(bed: Path, scratch: Path) -> None:
         assert any(evidence.name in note for note in made.notes)
     for other in others:
         other.rename(bed / "kept" / other.name)
-    with pytest.raises(TestbedError, match="is not there any more"):
+    with pytest.raises(TestbedError, match="does not exist any more"):
         make_bundle(bed, 1, scratch / "c.tar.gz")
 
 

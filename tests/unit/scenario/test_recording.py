@@ -62,7 +62,7 @@ def test_draws_follow_from_the_recorded_step_whoever_does_it() -> None:
         ([step("a", 1), step("a", 1)], "twice"),
         ([step("a", 1, after=("b",)), step("b", 2)], "does not come before"),
         ([step("a", 1, "restore-snapshot", of="z")], "does not come before"),
-        ([step("a", 1, "jump")], "there is not"),
+        ([step("a", 1, "jump")], "has an unknown action"),
     ],
 )
 def test_what_can_not_be_done_is_refused(steps: list[RecordedStep], words: str) -> None:

@@ -1,4 +1,4 @@
-"""What is known of a run while it goes on, for those who look from another thread."""
+"""What is known of a run while it goes on, for readers in another thread."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LINES_KEPT = 50
 
 @dataclass(frozen=True)
 class CurrentRun:
-    """The run that is going on, or that has just ended."""
+    """The run that goes on, or that has just ended."""
 
     testbed: Path
     number: int
 
 
 class Board:
-    """A listener that keeps the picture of all runs of one command. Its other methods may be called from any thread."""
+    """A listener that keeps the state of all runs of one command. Its other methods may be called from any thread."""
 
     def __init__(self, now_seconds: Callable[[], float] = time.monotonic) -> None:
         self._now_seconds = now_seconds
@@ -45,13 +45,13 @@ class Board:
         self._control = Control()
         self._is_stopped = False
         self.await_last_looks: Callable[[], None] = lambda: None
-        """Set by what serves."""
+        """Set by the server."""
 
     def new_control(self) -> Control:
-        """The control of the next run, by which those who watch act on it."""
+        """The control of the next run, through which viewers act on it."""
         with self._lock:
             self._control = Control()
-            if self._is_stopped:  # Asked for before there was a run.
+            if self._is_stopped:  # Requested before there was a run.
                 self._control.stop()
             return self._control
 
@@ -62,32 +62,32 @@ class Board:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody who watches has ended a run: then none is begun after it."""
+        """Whether a viewer has ended a run. Then no further run is started."""
         return self._is_stopped
 
     def stop(self) -> None:
-        """End the clients' work, and begin no further run."""
+        """End the clients' work, and start no further run."""
         self._is_stopped = True
         self._control.stop()
 
     def end(self) -> None:
-        """There will be no further run. Returns once those who watch have seen the last one, or could have."""
+        """Announce that no further run will come. Returns once viewers have seen the last one, or could have."""
         if not self._is_over:
             self._is_over = True
             self.await_last_looks()
 
     @property
     def has_verdict(self) -> bool:
-        """Whether that run has come to its verdict."""
+        """Whether the current run has come to its verdict."""
         return self._verdict is not None
 
     @property
     def run(self) -> CurrentRun | None:
-        """The run that is going on, or that has ended last; None before there is one."""
+        """The run that goes on, or the one that ended last; None before there is one."""
         return self._run
 
     def __call__(self, event: Event) -> None:
-        """Take what a run tells."""
+        """Process an event of the run."""
         self.metrics(event)
         with self._lock:
             if isinstance(event, RunBegan):
@@ -102,11 +102,11 @@ class Board:
 
     @property
     def _seconds(self) -> float:
-        """Since the current run began."""
+        """Seconds since the current run began."""
         return self._now_seconds() - self._began_seconds
 
     def state(self) -> dict[str, Any]:
-        """What the page shows above everything else, for its script."""
+        """What the page shows at the top, for its script."""
         control = self._control
         with self._lock:
             picture, run = self._picture, self._run
@@ -132,5 +132,5 @@ class Board:
 
     @staticmethod
     def _faults(control: Control) -> list[tuple[str, str, str | None]]:
-        """Each fault: its key, what it does, and why it can't be injected; None if it can."""
+        """Each fault: its key, its description, and why it can't be injected; None if it can."""
         return [(key, (FAULTS[key].__doc__ or "").strip(), reason) for key, reason in control.faults.items()]

@@ -1,6 +1,6 @@
-"""The part of the live page above everything else: what goes on now, and what one can do about it.
+"""The top part of the live page: what is going on, and what a viewer can do about it.
 
-Its script (`page/live.js`) fills it from the stream of states, and hands over what is pressed.
+Its script (`page/live.js`) fills it from the stream of states, and sends button presses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FACTS = (
 
 
 def controls() -> Markup:
-    """The part, empty."""
+    """The empty part."""
     facts = [(words, element("span", id=anchor)) for anchor, words in _FACTS]
     return element(
         "section",
@@ -51,7 +51,7 @@ def _button(anchor: str, words: str) -> Markup:
 
 
 def _stop_dialog() -> Markup:
-    """The choice that changes nothing has the focus. It is not called "Go on", which ends a pause."""
+    """The choice that changes nothing has the focus. It is not called "Go on", because that ends a pause."""
     choices = (
         ("stop", "End the clients' work, then judge all of it"),
         ("interrupt", "End at once, without a verdict"),

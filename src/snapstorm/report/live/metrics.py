@@ -1,7 +1,7 @@
-"""A run as Prometheus metrics: what `/metrics` shows of all runs of one command.
+"""Runs as Prometheus metrics: `/metrics` covers all runs of one command.
 
 Names follow https://prometheus.io/docs/practices/naming/: base units, totals end in `_total`. Labels are closed sets
-(actions, outcomes, guarantees, faults), so that a run of months has no more series than one of minutes.
+(actions, outcomes, guarantees, faults), so a run of months has no more series than one of minutes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from snapstorm.version import __version__
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 ACTION_SECONDS_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 300)
-"""A client of Kopia takes from some tenths of a second to minutes, a file action milliseconds."""
+"""A command of Kopia takes from some tenths of a second to minutes, a file action milliseconds."""
 
 _MEASURED = {
     "server-open-files": ("server_open_files", "Files that the server's process holds open."),
@@ -51,11 +51,11 @@ _MEASURED = {
     "cache-bytes": ("cache_bytes", "Size of the caches of the server and of all clients."),
     "log-bytes": ("log_bytes", "Size of the target's own logs."),
 }
-"""By quantity of the ledger: name and meaning."""
+"""By quantity of the ledger: the metric's name and meaning."""
 
 
 class Metrics:
-    """A listener that counts. Safe to read from another thread."""
+    """A listener that counts. Other threads may read it."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # The time of creation of a counter says nothing here.
@@ -72,7 +72,7 @@ class Metrics:
             buckets=ACTION_SECONDS_BUCKETS,
             registry=self.registry,
         )
-        self._working = self._gauge("clients_working", "Clients that are in the midst of an action.")
+        self._working = self._gauge("clients_working", "Clients that are performing an action.")
         self._restores = self._counter("restores_verified", "Restored trees that equal what had been written.")
         self._bytes = self._counter("verified_bytes", "Bytes of these trees.")
         self._violations = self._counter("violations", "Violations that were found, by guarantee.", "guarantee")
@@ -80,7 +80,7 @@ class Metrics:
         self._active = self._gauge("fault_active", "1 while this fault is active.", "fault")
         self._sweep_restored = self._gauge("sweep_restored", "Snapshots that the current sweep has restored.")
         self._sweep_total = self._gauge("sweep_snapshots", "Snapshots that the current sweep is to restore.")
-        self._notes = self._counter("notes", "Notes that were worth a reader's while.")
+        self._notes = self._counter("notes", "Notes that are worth reading.")
         self._measured = {quantity: self._gauge(*words) for quantity, words in _MEASURED.items()}
         for guarantee in Guarantee:
             self._violations.labels(guarantee.value)
@@ -108,11 +108,11 @@ class Metrics:
         return Gauge(f"snapstorm_{name}", words, labels, registry=self.registry)
 
     def __call__(self, event: Event) -> None:
-        """Count it."""
+        """Count an event."""
         self._take[type(event)](event)
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def _run_began(self, event: RunBegan) -> None:

@@ -1,7 +1,7 @@
 """Serves the live page and Prometheus metrics while a run goes on, from a thread of its own.
 
-Only who knows the address sees the page or can act on the run: it holds a random token. What has none gets 404, so that
-a page of somebody else's, open in the same browser, can do nothing either. `/metrics` holds counts alone, and no token.
+The address holds a random token. Only those who know it can see the page or act on the run; requests without it get
+404, so a foreign page in the same browser can do nothing either. `/metrics` holds only counts, and needs no token.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from snapstorm.report.text import dump_json
 Found = TypeVar("Found")
 
 STATE_SECONDS = 0.5
-"""How often those who watch are told what has changed."""
+"""How often viewers are told what has changed."""
 KEEP_ALIVE_SECONDS = 15.0
 LAST_LOOK_SECONDS_MAX = 3.0
-"""How long the end waits for pages that are still to get the verdict."""
+"""How long the end waits for pages that have not got the verdict yet."""
 BETWEEN_QUESTIONS_SECONDS = 0.5
-"""A page that is being loaded, or comes back, asks again within this time."""
+"""A page that is being loaded, or that reconnects, sends its next request within this time."""
 STOP_SECONDS_MAX = 5.0
 
 _HEADERS = {
@@ -82,7 +82,7 @@ class LiveServer:
         self._view = LiveView(board, time.monotonic)
         self._token = secrets.token_urlsafe(24)
         self._asking = 0
-        """How many questions are being answered, streams among them."""
+        """How many requests are being answered, streams included."""
         self._asked_seconds = -math.inf
         page = Route("/", self._page)
         routes = [
@@ -105,22 +105,22 @@ class LiveServer:
 
     @property
     def path(self) -> str:
-        """Where the page is."""
+        """The path of the page."""
         return f"/{self._token}/"
 
     def await_last_looks(self) -> None:
-        """Let pages that are open get the end before all goes. They close their streams once they have it."""
+        """Let open pages get the end before the server stops. They close their streams once they have it."""
         deadline = time.monotonic() + LAST_LOOK_SECONDS_MAX
         while self._is_watched and time.monotonic() < deadline:
             time.sleep(0.05)
 
     @property
     def _is_watched(self) -> bool:
-        """Whether a page is open somewhere; one that has just asked for something may be about to open its stream."""
+        """Whether a page is open somewhere; a page that has just sent a request may be about to open its stream."""
         return bool(self._asking) or time.monotonic() - self._asked_seconds < BETWEEN_QUESTIONS_SECONDS
 
     def _guard(self, app: ASGIApp) -> ASGIApp:
-        """Lets in only who knows the token."""
+        """Admit only requests with the token."""
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             token = str(scope.get("path_params", {}).get("token", ""))
@@ -157,7 +157,7 @@ class LiveServer:
         return JSONResponse(self._readable(lambda: self._view.news(first)))
 
     def _operation(self, request: Request) -> Response:
-        # Null, and no error, for one of another run: just when the next begins, the page may still show the last.
+        # Null, and no error, for another run's: when the next run begins, the page may still show the last one.
         run, number = request.query_params.get("run"), request.path_params["number"]
         return JSONResponse(self._readable(lambda: self._view.details(number, run)))
 
@@ -201,9 +201,9 @@ class LiveServer:
 
 @contextmanager
 def serving(page: Address | None, metrics: Address | None) -> Iterator[Board]:
-    """Serve the page and the metrics of all runs that tell the board, while the block lasts.
+    """Serve the page and the metrics of all runs that report to the board, during the block.
 
-    Raises HarnessError, before anything is served, for an address that can't be listened on.
+    Raises HarnessError, before anything is served, if an address can't be listened on.
     """
     board = Board()
     server = LiveServer(board, has_page=page is not None)
@@ -215,7 +215,7 @@ def serving(page: Address | None, metrics: Address | None) -> Iterator[Board]:
             shown = Address(page.host or host, port)
             _tell(f"live page: http://{shown}{server.path}")
             if not page.is_of_this_machine_alone:
-                _tell("whoever reaches this machine and knows the address can end the run; it goes unencrypted")
+                _tell("whoever reaches this machine and knows the address can end the run; nothing is encrypted")
         if metrics is not None:
             shown = Address(metrics.host, sockets[-1].getsockname()[1])
             _tell(f"metrics: http://{shown}/metrics")
@@ -232,7 +232,7 @@ def _tell(words: str) -> None:
 
 @contextmanager
 def _listening(address: Address) -> Iterator[socket.socket]:
-    """A socket that listens there. Raises HarnessError."""
+    """A socket that listens at the address. Raises HarnessError."""
     try:
         family, kind, protocol, _, found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -254,8 +254,8 @@ def _listening(address: Address) -> Iterator[socket.socket]:
 
 @contextmanager
 def _in_thread(app: ASGIApp, sockets: list[socket.socket]) -> Iterator[None]:
-    """Serve from another thread, with a loop of its own: what a page asks for does not keep the run waiting."""
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # Addresses hold the token, and belong in no log.
+    """Serve from another thread with an event loop of its own, so that requests don't delay the run."""
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # Addresses contain the token, and must not be logged.
         logging.getLogger(name).disabled = True
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1

@@ -1,7 +1,7 @@
 """What the live page shows of a run, read from its ledger as far as it has come.
 
-Reading takes longer the longer a run has gone on. So that watching costs the run little, what was read is shown for at
-least twenty times as long as it took to read.
+Reading takes longer the longer a run has gone on. To cost the run little, what was read is shown for at least twenty
+times as long as reading it took.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FRESH_SECONDS = 1.0
 _GOING_ON = "the run is still going on; this is what is known so far"
 
 READING_SHARE_MAX = 0.05
-"""Of the time, at most, goes into reading."""
+"""At most this share of the time is spent on reading."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class _Seen:
     data: RunData
     parts: dict[str, str]
     read_seconds: float
-    """When, on the clock."""
+    """When it was read, on the clock."""
     took_seconds: float
     is_final: bool
 
@@ -40,7 +40,7 @@ class _Seen:
 
 
 class LiveView:
-    """The current run, read again when what was read is not fresh any more. Safe to use from many threads."""
+    """The current run, read again when the last reading is too old. Safe to use from many threads."""
 
     def __init__(self, board: Board, now_seconds: Callable[[], float]) -> None:
         self._board = board
@@ -49,7 +49,7 @@ class LiveView:
         self._seen: _Seen | None = None
 
     def run(self) -> tuple[RunData, dict[str, str]] | None:
-        """The run that is going on, or that has ended last; None before there is one. Raises TestbedError where its
+        """The run that goes on, or the one that ended last; None before there is one. Raises TestbedError if its
         testbed can't be read."""
         with self._lock:
             seen = self._look()
@@ -71,7 +71,7 @@ class LiveView:
         return self._seen
 
     def news(self, first: int) -> dict[str, Any] | None:
-        """What the page's script needs to go on from the first so many operations; None before there is a run."""
+        """What the page's script needs to continue after the first operations; None before there is a run."""
         found = self.run()
         if found is None:
             return None
@@ -81,7 +81,7 @@ class LiveView:
         return {"overview": shown, "first": first, "columns": columns(data, first), "parts": parts}
 
     def details(self, number: int, run: str | None = None) -> list[Any] | None:
-        """What is only shown of a single operation; None where there is no such one, or where another run is meant."""
+        """Details of one operation; None if it does not exist, or if another run is meant."""
         found = self.run()
         if found is None or not 0 <= number < len(found[0].operations) or run not in (None, str(found[0].number)):
             return None
