@@ -27,7 +27,7 @@ LONGER = {
     "faults/troubled_disk.py": 429,
     "guarantees/rejudging.py": 413,
     "ledger/ledger.py": 551,
-    "run/harness.py": 511,
+    "run/harness.py": 512,
     "runtime/process.py": 512,
     "scenario/scenarios.py": 460,
     "targets/kopia/answers.py": 515,

@@ -123,6 +123,7 @@ class Harness:
             processes=processes,
             repository_bytes_max=options.repository_bytes_max,
         )
+        self.engine = parts.engine
         self._rights = Rights(run, parts.own_operations, parts.refusals, checker)
         self._admission = Admission(
             run, self._snapshotter, self._writer, on_connected=self._settings.begin, before_work=self._rights.find_out
@@ -177,7 +178,7 @@ class Harness:
                     await self._replay(clients, scenario.recorded)
                 else:
                     async with self._watching(arrivals):
-                        await drive(clients, scenario, self.parts.engine, self._run, arrivals, self._is_fault_awaited)
+                        await drive(clients, scenario, self.engine, self._run, arrivals, self._is_fault_awaited)
 
     def _is_fault_awaited(self) -> bool:
         return self._storm is not None and self._storm.is_awaited
@@ -196,7 +197,7 @@ class Harness:
         board, storm = ReplayProgress(recording), self._storm
         faults = functools.partial(storm.replay, recording, board.wait) if storm is not None else None
         async with beside(self._leaks.watch), beside(self._measurements.record), beside_if(faults):
-            await drive_recorded(clients, recording, self.parts.engine, self._run, board)
+            await drive_recorded(clients, recording, self.engine, self._run, board)
 
     def prepare_faults(self, processes: ProcessRunner, network_path: NetworkPath | None) -> None:
         """Find out which of the faults that were asked for are possible here, and say which are not.
@@ -275,7 +276,7 @@ class Harness:
             self._clients_count = max(self._clients_count, count)
 
         async with self._admission.arriving(names, begins_with_files=is_before, on_let_in=begin) as arrivals:
-            yield [Client(name, self.parts.engine) for name in names], arrivals
+            yield [Client(name, self.engine) for name in names], arrivals
 
     def _names(self, count: int) -> list[str]:
         operator = self._options.operator
@@ -348,7 +349,7 @@ class Harness:
         """Have the next run find room; what the sweep then restores is what such collections have left."""
         if self._options.repository_bytes_max is not None and self._connected and not self._options.is_sweep_only:
             with self._run.part("making_room", "making room in the repository"):
-                await make_room(self.parts.room, self.parts.engine, self._connected[0])
+                await make_room(self.parts.room, self.engine, self._connected[0])
 
     def note_error(self, error: Exception) -> None:
         """Remember that the harness, the machine or what drove the run failed, for the verdict. A violation is told."""

@@ -17,6 +17,7 @@ from snapstorm.model.actions import DeleteSnapshot, RestoreSnapshot, SnapshotRoo
 from snapstorm.model.events import ignore
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.protocols import FileWriter, Mode, Server, Snapshotter, TargetPlace
+from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
@@ -120,3 +121,14 @@ async def test_each_client_has_a_tree_and_draws_of_its_own(scratch: Path) -> Non
         trees.append(found)
     assert trees[0] == trees[1]
     assert trees[0]["a@s"] != trees[0]["b@s"]
+
+
+@pytest.mark.anyio
+async def test_the_engine_of_a_harness_is_there_for_scripts(scratch: Path) -> None:
+    """As `docs/writing-tests.md` says: it performs an action for the client that acts."""
+    async with open_harness(HarnessOptions(testbed=scratch / "bed", target="memory")) as harness:
+        (client,) = await harness.connect_clients(1)
+        with pytest.raises(HarnessError, match="no client is acting"):
+            await harness.engine.execute(WriteRandomFiles())
+        with acting_as(client.name):
+            assert isinstance(await harness.engine.execute(WriteRandomFiles()), Ok)
