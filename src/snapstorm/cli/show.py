@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
 
 import anyio
-from cyclopts import App, Parameter
 
+from snapstorm.cli.option_groups import JsonOutput, Programs
 from snapstorm.cli.words import TypedPath
 from snapstorm.errors import ConfigError
 from snapstorm.report.listings import action_lines, fault_lines, scenario_lines, status_lines, target_lines
@@ -15,16 +15,8 @@ from snapstorm.report.testbed_history import history_lines
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.scenario.scenarios import shipped
-from snapstorm.targets.registry import find_target
+from snapstorm.targets.registry import DEFAULT_TARGET, find_target
 from snapstorm.testbed.testbed import read_testbed
-
-JsonOutput: TypeAlias = Annotated[bool, Parameter(name="--json", negative="")]
-
-
-def register(app: App) -> None:
-    """Add these commands to the command line."""
-    for command in (status, history, actions, scenarios, faults, target):
-        app.command(command)
 
 
 def status(*, testbed: TypedPath, json_output: JsonOutput = False) -> int:
@@ -110,10 +102,10 @@ def faults(*, json_output: JsonOutput = False) -> int:
 
 
 def target(
-    name: str = "kopia",
+    name: str = DEFAULT_TARGET,
     /,
     *,
-    kopia: Path | None = None,
+    program: Programs = None,
     json_output: JsonOutput = False,
 ) -> int:
     """Show what a target is, where it was found, and what of a tree survives a snapshot and a restore on it.
@@ -121,18 +113,18 @@ def target(
     Parameters
     ----------
     name
-        kopia or memory.
-    kopia
-        The program under test.
+        kopia, memory, or another that is installed.
+    program
+        The program under test, may be repeated.
     json_output
         Print one JSON object.
     """
-    anyio.run(_show_target, name, kopia, json_output)
+    anyio.run(_show_target, name, program or (), json_output)
     return 0
 
 
-async def _show_target(name: str, kopia: Path | None, as_json: bool) -> None:
-    make_target = find_target(name, [kopia] if kopia else [])
+async def _show_target(name: str, programs: Sequence[Path], as_json: bool) -> None:
+    make_target = find_target(name, programs)
     async with ProcessRunner("none") as runner:
         for line in target_lines(make_target(runner), as_json=as_json):
             print(line)
