@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from snapstorm.cli.words import TypedPath
+from snapstorm.cli.option_groups import ExistingTestbed
 from snapstorm.errors import ConfigError
 from snapstorm.testbed.testbed import open_testbed
 
 
-def accept(violation: int, /, *, testbed: TypedPath, reason: str) -> int:
+def accept(violation: int, /, *, testbed: ExistingTestbed, reason: str) -> int:
     """Accept a loss that is known, so that it is listed, and not counted again in later runs.
 
     Parameters
     ----------
     violation
         Its number, as `snapstorm status` shows it.
-    testbed
-        The testbed, which must exist.
     reason
         Why, for those who read the history.
     """

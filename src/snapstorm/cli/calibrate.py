@@ -63,8 +63,6 @@ def calibrate_judge(
         The order, and every draw of every run, follow from it. Default: a random one, which is printed.
     program
         The real program.
-    json_output
-        Print one JSON object on stdout, and nothing else there.
     """
     if runs < 1:
         raise ConfigError(f"--runs must be at least 1, not {runs}")

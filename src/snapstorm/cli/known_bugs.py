@@ -47,8 +47,6 @@ def known_bugs(
     program
         The program, may be repeated. Default: the versions that were measured; of Kopia 0.19.0, 0.22.3 and 0.23.1, as
         `make tools-all` builds them.
-    json_output
-        Print one JSON object on stdout, and nothing else there.
     """
     plugin, _ = read_target(target)
     table = plugin.known_bugs

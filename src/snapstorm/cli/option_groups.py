@@ -20,7 +20,10 @@ WATCHING = Group("Watching", sort_key=7)
 
 ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "github", "none"]
 
-JsonOutput: TypeAlias = Annotated[bool, Parameter(name="--json", negative="")]
+JsonOutput: TypeAlias = Annotated[
+    bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout, and nothing else there.")
+]
+ExistingTestbed: TypeAlias = Annotated[TypedPath, Parameter(help="The testbed, which must exist.")]
 Programs: TypeAlias = Annotated[list[Path] | None, Parameter(name=["--program", "--kopia"], negative="")]
 """The programs under test. `--kopia` is an older spelling."""
 OneProgram: TypeAlias = Annotated[Path | None, Parameter(name=["--program", "--kopia"])]
@@ -91,7 +94,6 @@ class Output:
     """How a run is shown."""
 
     json_output: JsonOutput = False
-    """Print one JSON object on stdout, and nothing else there."""
     progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto"
     """How each run is shown on stderr while it goes on."""
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import anyio
 
-from snapstorm.cli.option_groups import JsonOutput, Programs
-from snapstorm.cli.words import TypedPath
+from snapstorm.cli.option_groups import ExistingTestbed, JsonOutput, Programs
 from snapstorm.errors import ConfigError
 from snapstorm.report.listings import action_lines, fault_lines, scenario_lines, status_lines, target_lines
 from snapstorm.report.testbed_history import history_lines
@@ -19,16 +18,8 @@ from snapstorm.targets.registry import DEFAULT_TARGET, find_target
 from snapstorm.testbed.testbed import read_testbed
 
 
-def status(*, testbed: TypedPath, json_output: JsonOutput = False) -> int:
-    """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing.
-
-    Parameters
-    ----------
-    testbed
-        The testbed, which must exist.
-    json_output
-        Print one JSON object.
-    """
+def status(*, testbed: ExistingTestbed, json_output: JsonOutput = False) -> int:
+    """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing."""
     with read_testbed(testbed) as ledger:
         for line in status_lines(testbed, ledger, as_json=json_output):
             print(line)
@@ -37,7 +28,7 @@ def status(*, testbed: TypedPath, json_output: JsonOutput = False) -> int:
 
 def history(
     *,
-    testbed: TypedPath,
+    testbed: ExistingTestbed,
     limit: int = 20,
     json_output: JsonOutput = False,
 ) -> int:
@@ -45,12 +36,8 @@ def history(
 
     Parameters
     ----------
-    testbed
-        The testbed, which must exist.
     limit
         How many runs (the latest) and live snapshots (those with the greatest restore debt) are shown.
-    json_output
-        Print one JSON object.
     """
     if limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
@@ -61,13 +48,7 @@ def history(
 
 
 def actions(*, json_output: JsonOutput = False) -> int:
-    """List the actions that clients can do, with their options.
-
-    Parameters
-    ----------
-    json_output
-        Print one JSON object.
-    """
+    """List the actions that clients can do, with their options."""
     for line in action_lines(as_json=json_output):
         print(line)
     return 0
@@ -80,8 +61,6 @@ def scenarios(name: str | None = None, /, *, json_output: JsonOutput = False) ->
     ----------
     name
         The scenario to show.
-    json_output
-        Print one JSON object.
     """
     for line in scenario_lines(shipped(name) if name else None, as_json=json_output):
         print(line)
@@ -89,13 +68,7 @@ def scenarios(name: str | None = None, /, *, json_output: JsonOutput = False) ->
 
 
 def faults(*, json_output: JsonOutput = False) -> int:
-    """List what `snapstorm run --faults` can break, what each fault needs, and whether this machine has it.
-
-    Parameters
-    ----------
-    json_output
-        Print one JSON object.
-    """
+    """List what `snapstorm run --faults` can break, what each fault needs, and whether this machine has it."""
     for line in fault_lines(as_json=json_output):
         print(line)
     return 0
@@ -116,8 +89,6 @@ def target(
         kopia, memory, or another that is installed.
     program
         The program under test, may be repeated.
-    json_output
-        Print one JSON object.
     """
     anyio.run(_show_target, name, program or (), json_output)
     return 0

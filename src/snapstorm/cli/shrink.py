@@ -96,8 +96,6 @@ def shrink(
         Which violation is looked for, where the run found several. Default: the one that it found first.
     operation_timeout
         After this time an operation is ended.
-    json_output
-        Print one JSON object on stdout, and nothing else there.
     """
     _check(minutes, repeats, needed)
     which = find_run(run)

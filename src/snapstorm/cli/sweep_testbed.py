@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from snapstorm.cli.option_groups import WHERE, Copies, Directories, Judging, Programs, ReportedOutput
+from snapstorm.cli.option_groups import WHERE, Copies, Directories, ExistingTestbed, Judging, Programs, ReportedOutput
 from snapstorm.cli.stages import Stage, reports_in, run_stages
 from snapstorm.cli.target_options import OwnOptions, own_options
-from snapstorm.cli.words import TypedPath, above_zero, operation_seconds, read_place
+from snapstorm.cli.words import above_zero, operation_seconds, read_place
 from snapstorm.model.protocols import Mode
 from snapstorm.run.harness import HarnessOptions
 from snapstorm.targets.registry import DEFAULT_TARGET, read_target
@@ -23,7 +23,7 @@ else:
 
 def sweep(
     *,
-    testbed: Annotated[TypedPath, Parameter(group=WHERE)],
+    testbed: Annotated[ExistingTestbed, Parameter(group=WHERE)],
     target: Annotated[str | None, Parameter(group=WHERE)] = None,
     program: Annotated[Programs, Parameter(group=WHERE)] = None,
     own: SweepOwnOptions = SweepOwnOptions(),
@@ -36,8 +36,6 @@ def sweep(
 
     Parameters
     ----------
-    testbed
-        The testbed, which must exist.
     target
         Default: the one that the testbed was made with.
     program
