@@ -67,6 +67,8 @@ KOPIA_NAMED_IN = frozenset({"cli/option_groups.py", "pytest_plugin.py", "targets
 """The short forms `--kopia` and `--snapstorm-kopia` that people know, and the name of the default target; everything
 else that knows Kopia stands under targets/kopia."""
 
+TARGET_FOLDERS = frozenset(path.parent.name for path in (ROOT / "targets").glob("*/__init__.py"))
+
 IMPURE_MODULES = frozenset(
     {"anyio", "asyncio", "datetime", "fcntl", "glob", "io", "secrets", "shutil", "socket", "sqlite3", "subprocess"}
     | {"tempfile", "threading", "time", "uuid"}
@@ -189,6 +191,16 @@ def kopias(name: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{name}:{getattr(node, 'lineno', '?')} names {value!r}"
 
 
+def single_targets(name: str, tree: ast.Module) -> Iterator[str]:
+    parts = PurePosixPath(name).parts
+    own = parts[1] if parts[0] == "targets" and len(parts) > 2 else None
+    for module, imported in imports(tree):
+        if module.startswith("snapstorm.targets"):
+            folder = [*module.split("."), imported][2]
+            if folder in TARGET_FOLDERS and folder != own:
+                yield f"{name} imports {module}, which is one target's"
+
+
 def more_than_exports(name: str, tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         match node:
@@ -229,6 +241,12 @@ def test_kopia_is_named_only_where_it_belongs() -> None:
     """Code outside targets/kopia names Kopia only for known spellings and the default; documentation may name it."""
     naming = {name for name in MODULES if not name.startswith("targets/kopia/") and broken(kopias, [name])}
     assert naming == KOPIA_NAMED_IN
+
+
+def test_a_target_is_imported_by_nobody_else() -> None:
+    """Each is found by its name through its entry point, ours like those of other distributions."""
+    assert len(TARGET_FOLDERS) >= 2
+    assert not broken(single_targets, MODULES)
 
 
 def test_package_files_only_re_export() -> None:
@@ -300,6 +318,10 @@ def without_parallel_targets(names: Iterable[str]) -> set[str]:
         (kopias, "actions/a.py", "def find_kopia(): ..."),
         (kopias, "actions/a.py", "f(kopia=1)"),
         (kopias, "actions/a.py", "a.kopia"),
+        (single_targets, "cli/a.py", "from snapstorm.targets.memory import DEFECTS"),
+        (single_targets, "run/a.py", "def f():\n    from snapstorm.targets import memory"),
+        (single_targets, "targets/a.py", "import snapstorm.targets.memory.target"),
+        (single_targets, "targets/kopia/a.py", "from snapstorm.targets.memory.target import MemoryTarget"),
         (more_than_exports, "model/__init__.py", "x = 1"),
         (more_than_exports, "model/__init__.py", "import os"),
         (more_than_exports, "model/__init__.py", "def f(): ..."),
@@ -319,6 +341,8 @@ def test_each_rule_catches_what_it_is_for(rule: Rule, name: str, source: str) ->
         (impurities, "model/a.py", "from pathlib import Path\ndef f(p: Path) -> Path:\n    return p / 'a'"),
         (wall_clocks, "report/a.py", "import time\ntime.monotonic()"),
         (kopias, "model/a.py", '"""Measured on Kopia."""\nx = 1\n"""As Kopia has it."""'),
+        (single_targets, "targets/kopia/a.py", "from snapstorm.targets.kopia import answers"),
+        (single_targets, "run/a.py", "from snapstorm.targets.registry import find_target"),
         (more_than_exports, "a/__init__.py", '"""A."""\nfrom snapstorm.a.b import c\n__all__ = ["c"]'),
     ],
 )

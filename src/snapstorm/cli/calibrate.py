@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import anyio
 from cyclopts import Parameter
@@ -28,14 +28,19 @@ from snapstorm.report.text import dump_json
 from snapstorm.run.options import check_paths
 from snapstorm.scenario.seeds import SEED_MAX
 from snapstorm.targets.planted import Specimen, Specimens
-from snapstorm.targets.registry import plugin_named, plugins
+from snapstorm.targets.registry import plugin_named, plugins, target_names
 
 ALL = "all"
+
+if TYPE_CHECKING:
+    Kind: TypeAlias = str
+else:
+    Kind = Literal[(*target_names(), ALL)]
 
 
 def calibrate_judge(
     *,
-    kind: str = ALL,
+    kind: Kind = ALL,
     only: Annotated[list[str] | None, Parameter(negative="")] = None,
     runs: int = 1,
     honest: int = 20,

@@ -17,7 +17,6 @@ from snapstorm.model.manifest import Manifest
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.own_options import AccessOptions, RunOptions
 from snapstorm.targets.kopia.parameters import choices
-from snapstorm.targets.kopia.survival import CAPABILITIES
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, Shown, TargetPlugin
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ class KopiaPlugin(TargetPlugin):
     @property
     def capabilities(self) -> Capabilities:
         """What survives `snapshot create` and `restore`, as root."""
+        from snapstorm.targets.kopia.target import CAPABILITIES
+
         return CAPABILITIES
 
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
@@ -84,7 +85,7 @@ class KopiaPlugin(TargetPlugin):
         from snapstorm.targets.kopia.discovery import find_kopia
         from snapstorm.targets.kopia.planted import wrapped
 
-        return wrapped(find_kopia(*programs).path)
+        return wrapped(find_kopia(*programs[-1:]).path)
 
     @property
     def known_bugs(self) -> KnownBugs[Bench]:

@@ -33,7 +33,7 @@ from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import IDENTITY
 from snapstorm.targets.kopia.side_by_side import side_by_side
-from snapstorm.targets.kopia.survival import CAPABILITIES
+from snapstorm.targets.kopia.target import CAPABILITIES
 
 COMMAND_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.001
