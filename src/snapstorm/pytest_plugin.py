@@ -27,13 +27,25 @@ from snapstorm.model.verdict import Verdict
 from snapstorm.report.summary import summary_lines
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
+from snapstorm.targets.registry import DEFAULT_TARGET
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("snapstorm", "snapstorm: do backups come back?")
     group.addoption("--snapstorm-testbed", type=Path, help="go on with this testbed instead of a temporary one each")
-    group.addoption("--snapstorm-target", default="kopia", help="kopia, memory or memory:DEFECT (default: %(default)s)")
-    group.addoption("--snapstorm-kopia", type=Path, help="the program under test")
+    group.addoption(
+        "--snapstorm-target",
+        default=DEFAULT_TARGET,
+        help="kopia, memory, memory:DEFECT, or another that is installed (default: %(default)s)",
+    )
+    group.addoption(
+        "--snapstorm-program",
+        "--snapstorm-kopia",
+        type=Path,
+        action="append",
+        default=[],
+        help="the program under test; of several, each process is one of them",
+    )
     group.addoption("--snapstorm-seed", type=int, help="the seed from which every draw follows (default: random)")
     group.addoption(
         "--snapstorm-mode",
@@ -83,12 +95,14 @@ def harness(request: pytest.FixtureRequest) -> HarnessFixture:
     """A harness with a testbed, a server and clients of its own (see `snapstorm.run.harness.Harness`)."""
     marker = request.node.get_closest_marker("snapstorm")
     chosen = dict(marker.kwargs) if marker else {}
+    if "kopias" in chosen:  # As it was called before there were other targets.
+        chosen["programs"] = chosen.pop("kopias")
     allow_inconclusive = bool(chosen.pop("allow_inconclusive", False))
     option = request.config.getoption
     defaults: dict[str, Any] = {
         "testbed": option("--snapstorm-testbed"),
         "target": option("--snapstorm-target"),
-        "kopias": [path] if (path := option("--snapstorm-kopia")) else [],
+        "programs": option("--snapstorm-program"),
         "seed": option("--snapstorm-seed"),
         "mode": Mode(option("--snapstorm-mode")),
         "scenario": request.node.nodeid,

@@ -68,7 +68,7 @@ def test_a_check_that_passes_over_damage_is_found(damage: str, is_real: bool, sc
     """Although all has healed at the end, and every snapshot comes back exactly."""
     if is_real:
         program = make_wrapper(scratch / "planted", real_kopia, WRAPPER_DEFECTS[DEFECT].body)
-        options = options_for(damage, scratch, target="kopia", kopias=[program])
+        options = options_for(damage, scratch, target="kopia", programs=[program])
     else:
         options = options_for(damage, scratch, target=f"memory:{DEFECT}")
     found, _ = run_with_damage(damage, options)

@@ -14,7 +14,8 @@ from tests.waiting import GIVE_UP_SECONDS
 from snapstorm.errors import TestbedError as LedgerError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
-from snapstorm.targets.kopia.reproduction import WHY_NOT, Script, Shown
+from snapstorm.targets.kopia.reproduction import WHY_NOT, Script
+from snapstorm.targets.plugin import Shown
 from snapstorm.testbed.testbed import read_testbed
 
 STEPS = """

@@ -11,7 +11,6 @@ import pytest
 from tests.power.rechecked import check_rechecked
 from tests.power.test_memory_defects import SCENARIO
 
-from snapstorm.calibration.workload import SIMULATED_LOSS
 from snapstorm.model.events import Event, FaultEnded, RestoreVerified, ViolationFound
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
@@ -19,6 +18,7 @@ from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.memory.fault_defects import SHOWN_BY, UNDER_FAULTS
+from snapstorm.targets.workload import SIMULATED_LOSS
 from snapstorm.testbed.control import Control
 
 HONEST_SEEDS = 12

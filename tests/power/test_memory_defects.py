@@ -13,13 +13,13 @@ import anyio
 import pytest
 from tests.power.rechecked import check_rechecked
 
-from snapstorm.calibration.workload import SIMULATED as SCENARIO
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario, shipped
 from snapstorm.targets.memory import DEFECTS
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
+from snapstorm.targets.workload import SIMULATED as SCENARIO
 
 HONEST_SEEDS = 50
 

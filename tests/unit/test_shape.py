@@ -23,11 +23,10 @@ ROOT = Path(snapstorm.__file__).parent
 
 LINES_MAX = 400
 LONGER = {
-    "cli/main.py": 465,
     "faults/troubled_disk.py": 429,
     "guarantees/rejudging.py": 413,
     "ledger/ledger.py": 551,
-    "run/harness.py": 512,
+    "run/harness.py": 511,
     "runtime/process.py": 512,
     "scenario/scenarios.py": 460,
     "targets/kopia/answers.py": 515,
@@ -61,12 +60,11 @@ TIERS: tuple[frozenset[str], ...] = tuple(
 """From the top: each imports only from tiers below its own, or from its own package. `errors` stands a step below
 `runtime`, which raises them."""
 
-KOPIA_NAMED_IN = frozenset(
-    {"cli/main.py", "cli/known_bugs.py", "cli/calibrate.py", "cli/external_access.py", "cli/stages.py", "cli/show.py"}
-    | {"cli/recorded.py", "cli/replay.py", "cli/shrink.py", "targets/registry.py", "pytest_plugin.py"}
-    | {"run/harness.py", "run/options.py", "run/set_up.py"}
-)
-"""Where a target is chosen by name; everything else that knows Kopia stands under targets/kopia."""
+KOPIA_NAMED_IN = frozenset({"cli/option_groups.py", "pytest_plugin.py", "targets/registry.py"})
+"""The short forms `--kopia` and `--snapstorm-kopia` that people know, and the name of the default target; everything
+else that knows Kopia stands under targets/kopia."""
+
+TARGET_FOLDERS = frozenset(path.parent.name for path in (ROOT / "targets").glob("*/__init__.py"))
 
 IMPURE_MODULES = frozenset(
     {"anyio", "asyncio", "datetime", "fcntl", "glob", "io", "secrets", "shutil", "socket", "sqlite3", "subprocess"}
@@ -190,6 +188,16 @@ def kopias(name: str, tree: ast.Module) -> Iterator[str]:
                 yield f"{name}:{getattr(node, 'lineno', '?')} names {value!r}"
 
 
+def single_targets(name: str, tree: ast.Module) -> Iterator[str]:
+    parts = PurePosixPath(name).parts
+    own = parts[1] if parts[0] == "targets" and len(parts) > 2 else None
+    for module, imported in imports(tree):
+        if module.startswith("snapstorm.targets"):
+            folder = [*module.split("."), imported][2]
+            if folder in TARGET_FOLDERS and folder != own:
+                yield f"{name} imports {module}, which is one target's"
+
+
 def more_than_exports(name: str, tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         match node:
@@ -227,9 +235,15 @@ def test_wall_clocks_are_read_only_in_runtime() -> None:
 
 
 def test_kopia_is_named_only_where_it_belongs() -> None:
-    """Code outside targets/kopia names Kopia only where a target is chosen; documentation may name it anywhere."""
+    """Code outside targets/kopia names Kopia only for known spellings and the default; documentation may name it."""
     naming = {name for name in MODULES if not name.startswith("targets/kopia/") and broken(kopias, [name])}
     assert naming == KOPIA_NAMED_IN
+
+
+def test_a_target_is_imported_by_nobody_else() -> None:
+    """Each is found by its name through its entry point, ours like those of other distributions."""
+    assert len(TARGET_FOLDERS) >= 2
+    assert not broken(single_targets, MODULES)
 
 
 def test_package_files_only_re_export() -> None:
@@ -301,6 +315,10 @@ def without_parallel_targets(names: Iterable[str]) -> set[str]:
         (kopias, "actions/a.py", "def find_kopia(): ..."),
         (kopias, "actions/a.py", "f(kopia=1)"),
         (kopias, "actions/a.py", "a.kopia"),
+        (single_targets, "cli/a.py", "from snapstorm.targets.memory import DEFECTS"),
+        (single_targets, "run/a.py", "def f():\n    from snapstorm.targets import memory"),
+        (single_targets, "targets/a.py", "import snapstorm.targets.memory.target"),
+        (single_targets, "targets/kopia/a.py", "from snapstorm.targets.memory.target import MemoryTarget"),
         (more_than_exports, "model/__init__.py", "x = 1"),
         (more_than_exports, "model/__init__.py", "import os"),
         (more_than_exports, "model/__init__.py", "def f(): ..."),
@@ -320,6 +338,8 @@ def test_each_rule_catches_what_it_is_for(rule: Rule, name: str, source: str) ->
         (impurities, "model/a.py", "from pathlib import Path\ndef f(p: Path) -> Path:\n    return p / 'a'"),
         (wall_clocks, "report/a.py", "import time\ntime.monotonic()"),
         (kopias, "model/a.py", '"""Measured on Kopia."""\nx = 1\n"""As Kopia has it."""'),
+        (single_targets, "targets/kopia/a.py", "from snapstorm.targets.kopia import answers"),
+        (single_targets, "run/a.py", "from snapstorm.targets.registry import find_target"),
         (more_than_exports, "a/__init__.py", '"""A."""\nfrom snapstorm.a.b import c\n__all__ = ["c"]'),
     ],
 )

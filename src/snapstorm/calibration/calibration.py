@@ -8,8 +8,8 @@ compares afterwards.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,49 +24,8 @@ from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import work_done
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.runtime.clock import Clock
-from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.seeds import stream
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How a specimen is run. Nothing in it tells a specimen with a defect from one without."""
-
-    scenario: Scenario
-    operation_seconds_max: float
-    keep_going: bool = False
-    faults: tuple[str, ...] = ()
-    fault_pace: float = 1.0
-    recovery_seconds_max: float = 120.0
-    rounds: int = 1
-    """Runs on one testbed: some defects show only in a second one."""
-    ends_early: bool = False
-    """A round in which something was found while clients worked is not judged any further, for it takes long."""
-
-
-@dataclass(frozen=True)
-class Specimen:
-    """What is planted, and what it must break. Only the bookkeeping sees one."""
-
-    kind: str
-    """Which class of targets it is of."""
-    name: str
-    sentence: str
-    guarantee: Guarantee | None
-    """None for one that is honest."""
-    shown_by: str
-    """The kind of work that shows it."""
-    setup: Setup
-    plant: Callable[[Path], HarnessOptions]
-    """Makes it in a new directory; returns what a run needs to know to run against it, which does not name it."""
-    times_struck: Callable[[Path], int | None] = lambda _: None
-    """How often what was planted there has misbehaved; None where that is not known."""
-    why_it_broke: Callable[[Path], str] = lambda _: ""
-    """What went wrong in the specimen itself, so that nothing was measured; empty if nothing."""
-
-    @property
-    def is_honest(self) -> bool:
-        return self.guarantee is None
+from snapstorm.targets.planted import Planted, Setup, Specimen
 
 
 @dataclass(frozen=True)
@@ -125,14 +84,15 @@ class _Watch:
         return done
 
 
-async def observe(setup: Setup, planted: HarnessOptions, directory: Path, seed: int) -> Observation:
+async def observe(setup: Setup, planted: Planted, directory: Path, seed: int) -> Observation:
     """Run against what was planted, and judge. Knows nothing of what it is."""
     clock = Clock()
     watch = _Watch(clock, clock.monotonic_seconds())
     verdict, reason = Verdict.PASS, ""
     for number in range(setup.rounds):
-        options = replace(
-            planted,
+        options = HarnessOptions(
+            target=planted.target,
+            programs=planted.programs,
             testbed=directory / "testbed",
             seed=stream(seed, "round", number).getrandbits(32),
             operation_seconds_max=setup.operation_seconds_max,

@@ -9,7 +9,7 @@ from snapstorm.faults.catalogue import FAULTS
 from snapstorm.report.listings import scenario_lines
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.swarm import draw_swarm
-from snapstorm.targets.registry import parameters_of
+from snapstorm.targets.registry import read_target
 
 
 def draw_configuration(seed: int, target: str, *, has_operator: bool, is_alone: bool) -> Scenario:
@@ -19,7 +19,8 @@ def draw_configuration(seed: int, target: str, *, has_operator: bool, is_alone: 
     """
     if not is_alone:
         raise ConfigError("--swarm draws the scenario, so leave the other one out")
-    parameters = {} if has_operator else parameters_of(target)
+    plugin, _ = read_target(target)
+    parameters = {} if has_operator else plugin.parameters
     scenario = draw_swarm(seed, [] if has_operator else list(FAULTS), parameters)
     print(f"swarm: seed {seed} draws", file=sys.stderr)
     for line in "\n".join(scenario_lines(scenario, as_json=False)).splitlines():

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
 
-from cyclopts import Parameter
-
+from snapstorm.cli.option_groups import JsonOutput
 from snapstorm.cli.which import find_run
 from snapstorm.guarantees.rejudging import Recheck, Rejudged, Today, recheck
 from snapstorm.model.verdict import EXIT_STATUS
@@ -21,7 +19,7 @@ _WORDS = {
 }
 
 
-def recheck_run(run: str, /, *, json_output: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
+def recheck_run(run: str, /, *, json_output: JsonOutput = False) -> int:
     """Judge a recorded run again with today's guarantees, without Kopia and without its files. Changes nothing.
 
     Listings, receipts and restores are judged as the run has seen them. What rests on failures, time or measurements
@@ -31,8 +29,6 @@ def recheck_run(run: str, /, *, json_output: Annotated[bool, Parameter(name="--j
     ----------
     run
         TESTBED, for its latest run that found a violation, or TESTBED:NUMBER.
-    json_output
-        Print one JSON object on stdout, and nothing else there.
     """
     testbed, number = find_run(run)
     with read_testbed(testbed) as ledger:

@@ -13,8 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from snapstorm.cli.option_groups import ProgressChoice
 from snapstorm.cli.stages import (
-    ProgressChoice,
     Stage,
     as_json,
     common_testbed,

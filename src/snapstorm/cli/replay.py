@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import anyio
 from cyclopts import Parameter
 
+from snapstorm.cli.option_groups import AgainstSameTarget, Output
 from snapstorm.cli.recorded import base_options
 from snapstorm.cli.signals import until_signal
-from snapstorm.cli.stages import ProgressChoice
 from snapstorm.cli.standard_streams import for_progress
 from snapstorm.cli.which import find_run
 from snapstorm.cli.words import TypedPath, read_seconds
@@ -39,12 +39,10 @@ def replay(
     testbed: TypedPath | None = None,
     sequential: Annotated[bool, Parameter(negative="")] = False,
     repeat: int = 1,
-    target: str | None = None,
-    kopia: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    against: AgainstSameTarget = AgainstSameTarget(),
     operation_timeout: str = "300s",
     keep_going: Annotated[bool, Parameter(negative="")] = False,
-    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto",
+    output: Output = Output(),
 ) -> int:
     """Do a recorded run again on a fresh testbed: same files, same choices, same faults at the same steps.
 
@@ -61,18 +59,10 @@ def replay(
         One step after the other. Default: what overlapped then overlaps again.
     repeat
         So many times.
-    target
-        Default: the one of the run.
-    kopia
-        The program under test. Default: the one of the run, if it is still there.
     operation_timeout
         After this time an operation is ended.
     keep_going
         Go on with the steps after a violation.
-    json_output
-        Print one JSON object on stdout, and nothing else there.
-    progress_kind
-        How each run is shown on stderr while it goes on.
     """
     if not 1 <= repeat <= REPEAT_MAX:
         raise ConfigError(f"--repeat must be from 1 to {REPEAT_MAX}, not {repeat}")
@@ -85,16 +75,16 @@ def replay(
     if sequential:
         scenario = scenario.model_copy(update={"recorded": recorded.recording.sequential()})
     seconds_max = read_seconds("--operation-timeout", operation_timeout)
-    options = base_options(recorded, target, kopia, seconds_max, keep_going=keep_going)
+    options = base_options(recorded, against, seconds_max, keep_going=keep_going)
     check_paths_of(replace(options, testbed=testbed))
     for note in recorded.notes:
         print(f"run {which.number}: {note}", file=sys.stderr)
     beds = [None] * repeat if testbed is None else [testbed] if repeat == 1 else _below(testbed, repeat)
     show = functools.partial(_show, recorded)
-    done, is_interrupted = anyio.run(_replay, options, scenario, beds, show, ProgressKind(progress_kind))
+    done, is_interrupted = anyio.run(_replay, options, scenario, beds, show, ProgressKind(output.progress_kind))
     came_back = sum(again.shows(recorded.guarantees) for again in done)
     _print_end(recorded, came_back, done)
-    if json_output:
+    if output.json_output:
         shown = _as_json(which.number, recorded, came_back, done, is_interrupted=is_interrupted)
         print(dump_json(shown), flush=True)
     return _status(done, is_interrupted=is_interrupted)

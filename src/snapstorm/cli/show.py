@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
 
 import anyio
-from cyclopts import App, Parameter
 
-from snapstorm.cli.words import TypedPath
+from snapstorm.cli.option_groups import ExistingTestbed, JsonOutput, Programs
 from snapstorm.errors import ConfigError
 from snapstorm.report.listings import action_lines, fault_lines, scenario_lines, status_lines, target_lines
 from snapstorm.report.testbed_history import history_lines
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.scenario.scenarios import shipped
-from snapstorm.targets.registry import find_target
+from snapstorm.targets.registry import DEFAULT_TARGET, find_target
 from snapstorm.testbed.testbed import read_testbed
 
-JsonOutput: TypeAlias = Annotated[bool, Parameter(name="--json", negative="")]
 
-
-def register(app: App) -> None:
-    """Add these commands to the command line."""
-    for command in (status, history, actions, scenarios, faults, target):
-        app.command(command)
-
-
-def status(*, testbed: TypedPath, json_output: JsonOutput = False) -> int:
-    """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing.
-
-    Parameters
-    ----------
-    testbed
-        The testbed, which must exist.
-    json_output
-        Print one JSON object.
-    """
+def status(*, testbed: ExistingTestbed, json_output: JsonOutput = False) -> int:
+    """Show what a testbed holds: its runs, its snapshots, its violations. Changes nothing."""
     with read_testbed(testbed) as ledger:
         for line in status_lines(testbed, ledger, as_json=json_output):
             print(line)
@@ -45,7 +28,7 @@ def status(*, testbed: TypedPath, json_output: JsonOutput = False) -> int:
 
 def history(
     *,
-    testbed: TypedPath,
+    testbed: ExistingTestbed,
     limit: int = 20,
     json_output: JsonOutput = False,
 ) -> int:
@@ -53,12 +36,8 @@ def history(
 
     Parameters
     ----------
-    testbed
-        The testbed, which must exist.
     limit
         How many runs (the latest) and live snapshots (those with the greatest restore debt) are shown.
-    json_output
-        Print one JSON object.
     """
     if limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
@@ -69,13 +48,7 @@ def history(
 
 
 def actions(*, json_output: JsonOutput = False) -> int:
-    """List the actions that clients can do, with their options.
-
-    Parameters
-    ----------
-    json_output
-        Print one JSON object.
-    """
+    """List the actions that clients can do, with their options."""
     for line in action_lines(as_json=json_output):
         print(line)
     return 0
@@ -88,8 +61,6 @@ def scenarios(name: str | None = None, /, *, json_output: JsonOutput = False) ->
     ----------
     name
         The scenario to show.
-    json_output
-        Print one JSON object.
     """
     for line in scenario_lines(shipped(name) if name else None, as_json=json_output):
         print(line)
@@ -97,23 +68,17 @@ def scenarios(name: str | None = None, /, *, json_output: JsonOutput = False) ->
 
 
 def faults(*, json_output: JsonOutput = False) -> int:
-    """List what `snapstorm run --faults` can break, what each fault needs, and whether this machine has it.
-
-    Parameters
-    ----------
-    json_output
-        Print one JSON object.
-    """
+    """List what `snapstorm run --faults` can break, what each fault needs, and whether this machine has it."""
     for line in fault_lines(as_json=json_output):
         print(line)
     return 0
 
 
 def target(
-    name: str = "kopia",
+    name: str = DEFAULT_TARGET,
     /,
     *,
-    kopia: Path | None = None,
+    program: Programs = None,
     json_output: JsonOutput = False,
 ) -> int:
     """Show what a target is, where it was found, and what of a tree survives a snapshot and a restore on it.
@@ -121,18 +86,16 @@ def target(
     Parameters
     ----------
     name
-        kopia or memory.
-    kopia
-        The program under test.
-    json_output
-        Print one JSON object.
+        kopia, memory, or another that is installed.
+    program
+        The program under test, may be repeated.
     """
-    anyio.run(_show_target, name, kopia, json_output)
+    anyio.run(_show_target, name, program or (), json_output)
     return 0
 
 
-async def _show_target(name: str, kopia: Path | None, as_json: bool) -> None:
-    make_target = find_target(name, [kopia] if kopia else [])
+async def _show_target(name: str, programs: Sequence[Path], as_json: bool) -> None:
+    make_target = find_target(name, programs)
     async with ProcessRunner("none") as runner:
         for line in target_lines(make_target(runner), as_json=as_json):
             print(line)

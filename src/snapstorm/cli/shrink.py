@@ -9,12 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import anyio
-from cyclopts import Parameter
 
 from snapstorm.cli.failures import EXIT_INTERRUPTED
+from snapstorm.cli.option_groups import AgainstSameTarget, JsonOutput
 from snapstorm.cli.recorded import base_options
 from snapstorm.cli.signals import until_signal
 from snapstorm.cli.which import WhichRun, find_run
@@ -45,8 +44,8 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.scenario.recording import Recording
 from snapstorm.scenario.reduction import OutOfTime, Reduction
-from snapstorm.targets.kopia.reproduction import Script, Shown
-from snapstorm.targets.registry import find_target
+from snapstorm.targets.plugin import Shown, TargetPlugin
+from snapstorm.targets.registry import find_target, read_target
 from snapstorm.testbed.testbed import read_testbed
 
 EXIT_NOT_SHOWN = 4
@@ -70,10 +69,9 @@ def shrink(
     repeats: int | None = None,
     needed: int = 1,
     guarantee: str | None = None,
-    target: str | None = None,
-    kopia: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    against: AgainstSameTarget = AgainstSameTarget(),
     operation_timeout: str = "60s",
-    json_output: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json_output: JsonOutput = False,
 ) -> int:
     """Make the history of a run that found a violation as small as it can be while it still shows it.
 
@@ -96,14 +94,8 @@ def shrink(
         How many of these must show the violation.
     guarantee
         Which violation is looked for, where the run found several. Default: the one that it found first.
-    target
-        Default: the one of the run.
-    kopia
-        The program under test. Default: the one of the run.
     operation_timeout
         After this time an operation is ended.
-    json_output
-        Print one JSON object on stdout, and nothing else there.
     """
     _check(minutes, repeats, needed)
     which = find_run(run)
@@ -116,11 +108,12 @@ def shrink(
     wanted = guarantee or recorded.guarantees[0]
     if wanted not in recorded.guarantees:
         raise ConfigError(f"run {which.number} found no violation of {wanted}, but of {', '.join(recorded.guarantees)}")
-    base = base_options(recorded, target, kopia, read_seconds("--operation-timeout", operation_timeout))
-    programs = programs_of(find_target(base.target, base.kopias)(ProcessRunner("none")).description)
+    base = base_options(recorded, against, read_seconds("--operation-timeout", operation_timeout))
+    programs = programs_of(find_target(base.target, base.programs)(ProcessRunner("none")).description)
     subject = Subject(testbed_id, which.number, began_utc, wanted, base.target, programs)
     directory = output or which.testbed / "runs" / f"{which.number:04}" / "shrunk"
-    check_paths(base.target, {"--output": directory})
+    plugin, _ = read_target(base.target)
+    check_paths(plugin, {"--output": directory})
     with _scratch(directory) as scratch:
         state = ShrinkState.open(directory / STATE_NAME, subject)
         trials = Trials(
@@ -138,7 +131,7 @@ def shrink(
         work = _Shrinking(recorded, trials, state)
         _say_what_begins(which, recorded, wanted)
         ending = anyio.run(work.run)
-        files = [] if state.best is None else write_results(directory, recorded, state.best, wanted)
+        files = [] if state.best is None else write_results(directory, plugin, recorded, state.best, wanted)
     if state.best is not None:
         _say_what_came(state, ending, files)
         if json_output:
@@ -277,14 +270,14 @@ class _Shrinking:
         )
 
 
-def write_results(directory: Path, recorded: Recorded, best: Recording, shows: str) -> list[Path]:
+def write_results(directory: Path, plugin: TargetPlugin, recorded: Recorded, best: Recording, shows: str) -> list[Path]:
     """Write what comes of a shrinking: a scenario, a test, and where there are commands a script.
 
     Nothing of another recording stays beside them. Raises HarnessError where they can't be written.
     """
     scenario = scenario_of(recorded, best).model_copy(update={"name": f"shows {shows}"})
     toml = "\n".join(scenario_lines(scenario, as_json=False)) + "\n"
-    script = _script(directory / "testbed", best, shows)
+    script = _script(directory / "testbed", plugin, best, shows)
     texts = (toml, as_pytest(best, shows, toml), script)
     written: list[Path] = []
     try:
@@ -304,7 +297,7 @@ def _result_files(directory: Path, shows: str) -> tuple[Path, Path, Path]:
     return directory / names[0], directory / names[1], directory / names[2]
 
 
-def _script(testbed: Path, best: Recording, shows: str) -> str | None:
+def _script(testbed: Path, plugin: TargetPlugin, best: Recording, shows: str) -> str | None:
     """The bare commands with which it was shown last; None where the target has none, or where that testbed is gone."""
     if not is_testbed_of(testbed, best):
         # One of a candidate that was not the best in the end would only mislead.
@@ -318,11 +311,11 @@ def _script(testbed: Path, best: Recording, shows: str) -> str | None:
         commands = list(ledger.record.commands(1))
         if not commands:
             return None
-        script = Script(functools.partial(_manifest, ledger))
         found = [row.violation for row in ledger.recorded_violations(1)]
         showing = {violation.operation for violation in found if violation.guarantee == shows}
         shown = Shown(shows, showing, best.fault_keys, best.clients == 1 or best.is_sequence)
-        return "\n".join(script.lines(commands, shown)) + "\n"
+        lines = plugin.script(commands, shown, functools.partial(_manifest, ledger))
+        return None if lines is None else "\n".join(lines) + "\n"
 
 
 def _manifest(ledger: Ledger, digest: str) -> Manifest | None:

@@ -21,6 +21,10 @@ from snapstorm.cli.failures import EXIT_INTERRUPTED
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Interrupted(Exception):
+    """A signal ended the command before there was a run to report on."""
+
+
 @dataclass
 class _State:
     on_signal: Callable[[], object] | None = None

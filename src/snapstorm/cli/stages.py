@@ -6,15 +6,16 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from snapstorm.cli.failures import is_debugged, unforeseen
-from snapstorm.cli.signals import until_signal
+from snapstorm.cli.option_groups import ProgressChoice
+from snapstorm.cli.signals import Interrupted, until_signal
 from snapstorm.cli.standard_streams import complain, for_progress
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.filesystem.removal import remove_tree
@@ -30,18 +31,12 @@ from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.run.options import check_paths_of
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
-from snapstorm.targets.registry import find_versions
+from snapstorm.targets.registry import read_target
 from snapstorm.testbed.testbed import read_testbed
 
 if TYPE_CHECKING:
     from snapstorm.report.live.board import Board
     from snapstorm.report.writing import ReportDirectory
-
-ProgressChoice: TypeAlias = Literal["auto", "rich", "plain", "github", "none"]
-
-
-class Interrupted(Exception):
-    """A signal ended the command before there was a run to report on."""
 
 
 @dataclass(frozen=True)
@@ -60,27 +55,28 @@ def plan_stages(options: HarnessOptions, scenario: Scenario, *, is_upgrade: bool
     check_paths_of(options)
     if not is_upgrade and not scenario.versions:
         return [Stage(options, lambda harness: harness.run_scenario(scenario))]
-    if options.operator is not None:
+    if options.external_server is not None:
         raise ConfigError("a server that already runs has the version that it has; leave the versions out")
-    kopias = list(options.kopias) or find_versions(options.target, scenario.versions)
-    if len(kopias) < 2:
-        raise ConfigError("running through versions needs at least two of them, each given with --kopia")
-    part = _part(scenario, len(kopias))
+    target, _ = read_target(options.target)
+    programs = list(options.programs) or [target.find_version(version) for version in scenario.versions]
+    if len(programs) < 2:
+        raise ConfigError("running through versions needs at least two of them, each given with --program")
+    part = _part(scenario, len(programs))
     is_oldest = scenario.repository_format == "oldest"
     seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
     return [
         Stage(
             replace(
                 options,
-                kopias=[kopia],
+                programs=[program],
                 seed=seed,
                 is_oldest_format=is_oldest,
-                upgrades_format=is_oldest and number == len(kopias),
+                upgrades_format=is_oldest and number == len(programs),
                 scenario=part.model_dump_json(),
             ),
             lambda harness: harness.run_scenario(part),
         )
-        for number, kopia in enumerate(kopias, start=1)
+        for number, program in enumerate(programs, start=1)
     ]
 
 
@@ -126,6 +122,17 @@ def run_stages(
         shown = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
         print(dump_json({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
     return status_of(last, is_reported=is_reported)
+
+
+def reports_in(directory: Path | None, testbed: Path | None) -> AbstractContextManager[ReportDirectory | None]:
+    """Where a run's reports go, if any were asked for. Raises ConfigError where they can't."""
+    if directory is None:
+        return nullcontext()
+    if testbed is not None and directory.is_relative_to(testbed):
+        raise ConfigError(f"reports can't be inside the testbed {testbed}, which is snapstorm's own")
+    from snapstorm.report.writing import report_directory  # noqa: PLC0415 - which other runs need not load
+
+    return report_directory(directory)
 
 
 def write_reports(reports: ReportDirectory | None, result: RunResult, part: str = "") -> bool:
@@ -188,7 +195,7 @@ def show_result(result: RunResult, kind: ProgressChoice, *, is_exclusive: bool, 
 
 def is_exclusive(stage: Stage) -> bool:
     """Whether the target serves the run alone."""
-    return stage.options.operator is None
+    return stage.options.external_server is None
 
 
 def as_json(result: RunResult, stage: Stage) -> dict[str, Any]:

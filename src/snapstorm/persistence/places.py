@@ -4,7 +4,7 @@ one."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from snapstorm.persistence.persistence import PERSISTED_TO_FACT, Persistence
 from snapstorm.persistence.recovery import SECRETS_NAME, Recovered, make_testbed_from_copy, recover_ledger
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
-from snapstorm.targets.registry import NOWHERE, find_persister
+from snapstorm.targets.registry import NOWHERE, NamedPrograms, find_persister
 from snapstorm.testbed.testbed import Testbed, locked
 
 _SECONDS_MAX = 300.0
@@ -26,7 +26,7 @@ async def open_persistence(
     runner: ProcessRunner,
     *,
     place: str | None,
-    executables: Sequence[Path],
+    programs: NamedPrograms,
     minutes: float,
     take_over: bool,
 ) -> AsyncIterator[Persistence | None]:
@@ -38,44 +38,44 @@ async def open_persistence(
     if chosen == NOWHERE:
         yield None
         return
-    found = find_persister(chosen, executables)
-    async with found.open(runner, testbed.directory / "copies", testbed.secrets.get, _SECONDS_MAX) as persister:
+    open_persister = find_persister(chosen, programs)
+    async with open_persister(runner, testbed.directory / "copies", testbed.secrets.get, _SECONDS_MAX) as persister:
         persistence = Persistence(persister, testbed, minutes=minutes)
         await persistence.begin(take_over=take_over)
         yield persistence
 
 
 async def make_from_copy(
-    place: str, testbed: Path, secrets_file: Path | None, *, executables: Sequence[Path], take_over: bool
+    place: str, testbed: Path, secrets_file: Path | None, *, programs: NamedPrograms, take_over: bool
 ) -> None:
     """Make a new testbed that goes on from the latest copy at `place`."""
-    find_persister(place, executables)
+    find_persister(place, programs)
     if secrets_file is None:
         raise ConfigError(
             f"--from needs --secrets-file: the {SECRETS_NAME} of the copied testbed, which is never part of the copy"
         )
-    async with _open_to_read(place, secrets_file, executables) as persister:
+    async with _open_to_read(place, secrets_file, programs) as persister:
         await make_testbed_from_copy(testbed, persister, secrets_file, take_over=take_over)
 
 
-async def recover(place: str, testbed: Path, *, executables: Sequence[Path], take_over: bool) -> Recovered:
+async def recover(place: str, testbed: Path, *, programs: NamedPrograms, take_over: bool) -> Recovered:
     """Replace a testbed's own ledger by the latest copy at `place`. All paths are absolute."""
     secrets_file = testbed / SECRETS_NAME
     if not FileSecretStore(secrets_file).all():
         raise ConfigError(f"{testbed} is no testbed: it has no {SECRETS_NAME}; `snapstorm run --from` makes a new one")
-    async with _open_to_read(place, secrets_file, executables) as persister:
+    async with _open_to_read(place, secrets_file, programs) as persister:
         with locked(testbed):
             return await recover_ledger(testbed, persister, take_over=take_over)
 
 
 @asynccontextmanager
-async def _open_to_read(place: str, secrets_file: Path, executables: Sequence[Path]) -> AsyncIterator[Persister]:
-    found = find_persister(place, executables)
+async def _open_to_read(place: str, secrets_file: Path, programs: NamedPrograms) -> AsyncIterator[Persister]:
+    open_persister = find_persister(place, programs)
     secrets = FileSecretStore(secrets_file).all()
     with tempfile.TemporaryDirectory(prefix="snapstorm-") as scratch:
         async with (
             ProcessRunner("copies") as runner,
-            found.open(
+            open_persister(
                 runner, Path(scratch) / "copies", lambda name: secrets.get(name, "none"), _SECONDS_MAX
             ) as opened,
         ):

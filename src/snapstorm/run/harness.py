@@ -279,14 +279,14 @@ class Harness:
             yield [Client(name, self.engine) for name in names], arrivals
 
     def _names(self, count: int) -> list[str]:
-        operator = self._options.operator
-        if operator is None:
+        server = self._options.external_server
+        if server is None:
             return [client_name(number) for number in range(1, count + 1)]
-        if count > len(operator.users):
+        if count > len(server.users):
             raise ConfigError(
-                f"{count} clients are asked for, but the operator's file names {len(operator.users)} user(s)"
+                f"{count} clients are asked for, but the operator's file names {len(server.users)} user(s)"
             )
-        return list(operator.users[:count])
+        return list(server.users[:count])
 
     async def go_on_from_history(self) -> None:
         """Connect the clients of earlier runs again and hold the listing against what the ledger promises.
@@ -430,7 +430,7 @@ async def open_harness(
     nothing behind.
     """
     check_options(options)
-    make_target = find_target(options.target, options.kopias, options.operator)
+    make_target = find_target(options.target, options.programs, options.external_server)
     async with AsyncExitStack() as stack:
         await begin_from_copy(options)
         testbed = stack.enter_context(testbed_for(options))
@@ -453,7 +453,7 @@ async def open_harness(
                 testbed,
                 runner,
                 place=options.persist,
-                executables=options.kopias,
+                programs=options.named_programs,
                 minutes=options.persist_minutes,
                 take_over=options.take_over or options.copied_from is not None,
             )

@@ -15,14 +15,15 @@ from snapstorm.model.manifest import is_utf8, path_as_text
 from snapstorm.model.protocols import Mode
 from snapstorm.runtime.paths import clean_path
 from snapstorm.scenario.seeds import SEED_MAX
-from snapstorm.targets.kopia.external_server import OperatorAccess
+from snapstorm.targets.plugin import ExternalServer, TargetPlugin
 from snapstorm.targets.registry import (
-    capabilities_of,
-    check_target_name,
+    DEFAULT_TARGET,
+    NamedPrograms,
     clean_place_of_copies,
     clean_storage,
-    is_kept_by_kopia,
+    keeper_of,
     read_place_of_copies,
+    read_target,
 )
 from snapstorm.testbed.testbed import check_testbed_path
 
@@ -34,11 +35,11 @@ class HarnessOptions:
 
     testbed: Path | None = None
     """The testbed's directory; None for a temporary one, kept only if something is violated."""
-    target: str = "kopia"
-    """`kopia`, `memory`, or `memory:DEFECT`."""
-    kopias: Sequence[Path] = ()
+    target: str = DEFAULT_TARGET
+    """The name of a target that is installed, or `memory:DEFECT`."""
+    programs: Sequence[Path] = ()
     """The programs under test: of several, each process is one, drawn from the seed. Empty to search for one."""
-    operator: OperatorAccess | None = None
+    external_server: ExternalServer | None = None
     """A server that already runs, with users that its operator made; None for a server of our own."""
     mode: Mode = Mode.SERVER
     seed: int | None = None
@@ -103,6 +104,11 @@ class HarnessOptions:
                 if (value := getattr(self, name)) is not None:
                     object.__setattr__(self, name, clean(value))
 
+    @property
+    def named_programs(self) -> NamedPrograms:
+        """The programs under test, and what they are of."""
+        return NamedPrograms(self.programs, self.target)
+
 
 _CLEANED: Sequence[tuple[Sequence[str], Callable[[Any], object]]] = (
     (("testbed", "workdir", "secrets_file"), clean_path),
@@ -124,13 +130,12 @@ def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
             raise HarnessError(f"the fault {key} is not possible here: {reason}")
 
 
-def check_paths(target: str, paths: Mapping[str, Path | None]) -> None:
+def check_paths(target: TargetPlugin, paths: Mapping[str, Path | None]) -> None:
     """Raise ConfigError for each path that the target can't have. `paths` are by the option that they come from."""
-    if capabilities_of(target).non_utf8_names:
+    if target.capabilities.non_utf8_names:
         return
-    kind, _ = check_target_name(target)
     problems = [
-        f"{option} {path_as_text(path)}: the target {kind} can't have a path that is not UTF-8; choose another"
+        f"{option} {path_as_text(path)}: the target {target.name} can't have a path that is not UTF-8; choose another"
         for option, path in paths.items()
         if path is not None and not is_utf8(path)
     ]
@@ -143,13 +148,15 @@ def check_paths_of(options: HarnessOptions) -> None:
     temporary = {"TMPDIR": Path(tempfile.gettempdir())}
     testbed = temporary if options.testbed is None else {"--testbed": options.testbed}
     repository = _directory_of(options.repository)
-    check_paths(options.target, {**testbed, "--workdir": options.workdir, "--repository": repository})
+    target, _ = read_target(options.target)
+    check_paths(target, {**testbed, "--workdir": options.workdir, "--repository": repository})
     # What a run goes on from, it also copies to.
     options_by_place = {options.persist: "--persist", options.copied_from: "--from"}
     for place, option in options_by_place.items():
-        if place is not None and is_kept_by_kopia(place):
+        keeper = None if place is None else keeper_of(place)
+        if place is not None and keeper is not None:
             _, storage = read_place_of_copies(place)
-            check_paths("kopia", {**testbed, **temporary, option: _directory_of(storage)})
+            check_paths(keeper, {**testbed, **temporary, option: _directory_of(storage)})
 
 
 def _directory_of(storage: Storage | None) -> Path | None:
@@ -180,9 +187,9 @@ def check_options(options: HarnessOptions) -> None:
         raise ConfigError(*problems)
     check_faults(options.faults, are_optional=options.are_faults_optional)
     check_paths_of(options)
-    kind, _ = check_target_name(options.target)
-    if kind == "memory" and isinstance(options.repository, S3Storage):
-        raise ConfigError("the target memory keeps its repository in a directory")
+    target, _ = read_target(options.target)
+    if isinstance(options.repository, S3Storage) and not target.has_bucket_storage:
+        raise ConfigError(f"the target {target.name} keeps its repository in a directory")
     if options.testbed is not None:
         check_testbed_path(options.testbed, must_exist=options.must_exist)
     if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():

@@ -32,7 +32,7 @@ from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
 from snapstorm.runtime.tasks import first_failure
 from snapstorm.scenario.seeds import stream
-from snapstorm.targets.registry import check_target_name
+from snapstorm.targets.registry import read_target
 from snapstorm.testbed.context import Run
 from snapstorm.testbed.control import Control
 from snapstorm.testbed.identity import OUR_HOST
@@ -52,7 +52,7 @@ async def begin_from_copy(options: HarnessOptions) -> None:
         options.copied_from,
         options.testbed,
         options.secrets_file,
-        executables=options.kopias,
+        programs=options.named_programs,
         take_over=options.take_over,
     )
 
@@ -143,7 +143,7 @@ def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> Targe
         secrets=testbed.secrets,
         mode=options.mode,
         clients_ahead=[client_name(number) for number in range(1, options.clients_ahead + 1)],
-        is_exclusive=options.operator is None,
+        is_exclusive=options.external_server is None,
         is_new=testbed.ledger.fact("repository_id") is None,
         operation_seconds_max=options.operation_seconds_max,
         is_oldest_format=options.is_oldest_format,
@@ -222,8 +222,8 @@ def check_parameters(options: HarnessOptions, target: Target, testbed: Testbed, 
 
 def check_history(testbed: Testbed, options: HarnessOptions) -> None:
     """A testbed goes on with the kind of target and the mode that it began with."""
-    kind, _ = check_target_name(options.target)
-    for name, now in (("target", kind), ("mode", options.mode.value)):
+    target, _ = read_target(options.target)
+    for name, now in (("target", target.name), ("mode", options.mode.value)):
         before = testbed.ledger.fact(name)
         if before is None:
             testbed.ledger.set_fact(name, now)

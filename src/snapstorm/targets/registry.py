@@ -1,126 +1,153 @@
-"""Choosing a target by its name, the only place that knows which there are."""
+"""The targets that are installed, found by name through the entry-point group `snapstorm.targets`."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from snapstorm.errors import ConfigError
+from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.ledger.persisters import FolderPersister, Persister
-from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage, Storage, read_storage
-from snapstorm.model.protocols import Target
 from snapstorm.runtime.paths import clean_path
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.kopia import parameters as kopia_parameters
-from snapstorm.targets.kopia.command import Kopia
-from snapstorm.targets.kopia.discovery import find_kopia, find_version
-from snapstorm.targets.kopia.external_server import OperatorAccess
-from snapstorm.targets.kopia.persister import PERSISTER_SECRET, open_kopia_persister
-from snapstorm.targets.kopia.programs import Programs
-from snapstorm.targets.kopia.target import CAPABILITIES as KOPIA_CAPABILITIES
-from snapstorm.targets.kopia.target import KopiaTarget
-from snapstorm.targets.memory import MemoryTarget
+from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, TargetPlugin
 
-TARGETS = ("kopia", "memory")
+GROUP = "snapstorm.targets"
+DEFAULT_TARGET = "kopia"
 NOWHERE = "none"
 """The place of copies of the ledger where none are kept."""
-_KOPIA_PREFIX = "kopia:"
-"""Of a place where each copy of the ledger is a snapshot."""
+_BUCKET_PREFIX = "s3"
+"""Copies on S3 are kept by the default target."""
 
 
-def check_target_name(name: str) -> tuple[str, str | None]:
-    """The target's name and the defect planted in it, if any: `memory:restore-flips-a-byte`. Raises ConfigError."""
-    kind, _, defect = name.partition(":")
-    if kind not in TARGETS:
-        near = difflib.get_close_matches(kind, TARGETS, n=1)
+@functools.cache
+def _declared() -> dict[str, EntryPoint]:
+    """By name, in alphabetical order. Raises HarnessError where a name is declared twice, or none is."""
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        if found.setdefault(point.name, point).value != point.value:
+            raise HarnessError(
+                f"two targets are called {point.name!r}: {found[point.name].value} and {point.value}; uninstall one"
+            )
+    if DEFAULT_TARGET not in found:
+        raise HarnessError("snapstorm's own targets are not declared; install it again (`pip install`)")
+    return found
+
+
+def target_names() -> tuple[str, ...]:
+    """Of all targets that are installed."""
+    return tuple(_declared())
+
+
+@functools.cache
+def plugin_named(name: str) -> TargetPlugin:
+    """The target of that name, without a defect. Raises ConfigError for an unknown one, HarnessError for one that
+    can't be loaded."""
+    declared = _declared()
+    if name not in declared:
+        near = difflib.get_close_matches(name, declared, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"no target is called {kind!r}; {hint}known are: {', '.join(TARGETS)}")
-    if kind == "kopia" and defect:
-        raise ConfigError("only the target memory has planted defects")
-    return kind, defect or None
+        raise ConfigError(f"no target is called {name!r}; {hint}known are: {', '.join(declared)}")
+    try:
+        plugin = declared[name].load()
+    except Exception as error:
+        raise HarnessError(f"the target {name} can't be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(plugin, TargetPlugin) or plugin.name != name:
+        raise HarnessError(f"{declared[name].value} is not a TargetPlugin with the name {name}")
+    return plugin
 
 
-def parameters_of(name: str) -> Mapping[str, Sequence[str]]:
-    """The target's own settings that a scenario may choose, each with its values. Raises ConfigError."""
-    kind, _ = check_target_name(name)
-    return kopia_parameters.choices() if kind == "kopia" else {}
+def plugins() -> list[TargetPlugin]:
+    """All targets that are installed. Raises HarnessError for one that can't be loaded."""
+    return [plugin_named(name) for name in target_names()]
 
 
-def capabilities_of(name: str) -> Capabilities:
-    """What survives a snapshot and a restore on the target of that name. Raises ConfigError."""
-    kind, _ = check_target_name(name)
-    return KOPIA_CAPABILITIES if kind == "kopia" else MemoryTarget().capabilities
+def read_target(text: str) -> tuple[TargetPlugin, str | None]:
+    """The target, and the defect planted in it, if any: `memory:restore-flips-a-byte`. Raises ConfigError."""
+    name, _, defect = text.partition(":")
+    plugin = plugin_named(name)
+    if defect and not plugin.has_planted_defects:
+        having = [other.name for other in plugins() if other.has_planted_defects]
+        raise ConfigError(f"only the target {' or '.join(having)} has planted defects")
+    return plugin, defect or None
 
 
-def find_target(
-    name: str, executables: Sequence[Path], operator: OperatorAccess | None = None
-) -> Callable[[ProcessRunner], Target]:
+def find_target(text: str, programs: Sequence[Path] = (), server: ExternalServer | None = None) -> MakeTarget:
     """Find the target of that name, changing nothing, and return what makes it once a testbed is open.
 
-    `executables` are the programs that the user named, if any: each process will be one of them. `operator` is a server
-    that already runs. Raises HarnessError when a program can't be found or is not what it should be.
+    `programs` are those that the user named, if any: each process will be one of them. `server` is one that already
+    runs. Raises HarnessError when a program can't be found or is not what it should be.
     """
-    kind, defect = check_target_name(name)
-    if operator is not None and kind != "kopia":
-        raise ConfigError("a server that already runs can only be one of Kopia")
-    if kind == "memory":
-        target = MemoryTarget(defect)
-        return lambda runner: target
-    found = [find_kopia(executable) for executable in executables] or [find_kopia()]
-    return lambda runner: KopiaTarget(found, runner, operator=operator)
+    plugin, defect = read_target(text)
+    if server is not None and server.target != plugin.name:
+        raise ConfigError(f"a server that already runs can only be one of {server.target}")
+    return plugin.find(programs, defect, server)
 
 
 @dataclass(frozen=True)
-class PersisterPlace:
-    """Where copies of a ledger are kept, and how."""
+class NamedPrograms:
+    """The programs that people have named, and what for."""
 
-    storage: Storage
-    executable: Path | None
-    """The program that keeps them as snapshots; None for a plain folder."""
+    paths: Sequence[Path] = ()
+    target: str | None = None
+    """The target that they are of, with or without a defect; None if of whatever needs some."""
 
-    @asynccontextmanager
-    async def open(
-        self, runner: ProcessRunner, directory: Path, secret: Callable[[str], str], operation_seconds_max: float
-    ) -> AsyncIterator[Persister]:
-        """The persister; what it needs meanwhile goes to `directory`, which goes with the block."""
-        if self.executable is None:
-            assert isinstance(self.storage, FileStorage)
-            yield FolderPersister(self.storage.path)
-            return
-        kopia = Kopia(Programs([self.executable]), runner, operation_seconds_max)
-        async with open_kopia_persister(kopia, self.storage, secret(PERSISTER_SECRET), directory) as persister:
-            yield persister
+    def of(self, plugin: TargetPlugin) -> Sequence[Path]:
+        """Those that are of this target: all, unless they are of another one that has programs itself."""
+        if self.target is None:
+            return self.paths
+        other, _ = read_target(self.target)
+        return self.paths if other is plugin or not other.has_programs else ()
 
 
-def is_kept_by_kopia(text: str) -> bool:
-    """Whether this place for copies of a ledger is a repository of Kopia."""
-    return text.startswith((_KOPIA_PREFIX, "s3:"))
+def keeper_of(place: str) -> TargetPlugin | None:
+    """The target that keeps copies of a ledger at this place, each as a snapshot; None for a plain folder."""
+    prefix, colon, _ = place.partition(":")
+    if colon and prefix == _BUCKET_PREFIX:
+        return plugin_named(DEFAULT_TARGET)
+    if not colon or prefix not in target_names():
+        return None
+    plugin = plugin_named(prefix)
+    return plugin if plugin.keeps_copies else None
 
 
-def find_persister(text: str, executables: Sequence[Path]) -> PersisterPlace:
-    """What keeps copies of a ledger at a folder, `kopia:DIRECTORY` or `s3://BUCKET/PREFIX?...`, changing nothing.
+def find_persister(place: str, programs: NamedPrograms) -> OpenPersister:
+    """What keeps copies of a ledger at a folder, `TARGET:DIRECTORY` or `s3://BUCKET/PREFIX?...`, changing nothing.
 
     Raises ConfigError for a place that can't be, HarnessError when the program is missing.
     """
-    _, storage = read_place_of_copies(text)
-    return PersisterPlace(storage, find_kopia(*executables[-1:]).path if is_kept_by_kopia(text) else None)
+    _, storage = read_place_of_copies(place)
+    keeper = keeper_of(place)
+    if keeper is not None:
+        return keeper.find_persister(storage, programs.of(keeper))
+    assert isinstance(storage, FileStorage), "another storage has a keeper"
+    return functools.partial(_open_folder, storage.path)
 
 
-def clean_place_of_copies(text: str) -> str:
+@asynccontextmanager
+async def _open_folder(
+    folder: Path, _runner: ProcessRunner, _directory: Path, _secret: Callable[[str], str], _seconds_max: float
+) -> AsyncIterator[Persister]:
+    yield FolderPersister(folder)
+
+
+def clean_place_of_copies(place: str) -> str:
     """The same place, its directory absolute and clean. Raises ConfigError for a place that can't be."""
-    prefix, storage = ("", text) if text == NOWHERE else read_place_of_copies(text)
+    prefix, storage = ("", place) if place == NOWHERE else read_place_of_copies(place)
     return f"{prefix}{storage}"
 
 
-def read_place_of_copies(text: str) -> tuple[str, Storage]:
-    """The prefix `kopia:`, or nothing, and the storage. Raises ConfigError for a place that can't be."""
-    prefix = _KOPIA_PREFIX if text.startswith(_KOPIA_PREFIX) else ""
+def read_place_of_copies(place: str) -> tuple[str, Storage]:
+    """The prefix `TARGET:`, or nothing, and the storage. Raises ConfigError for a place that can't be."""
+    keeper = keeper_of(place)
+    prefix = f"{keeper.name}:" if keeper is not None and place.startswith(f"{keeper.name}:") else ""
     try:
-        return prefix, clean_storage(read_storage(text.removeprefix(prefix)))
+        return prefix, clean_storage(read_storage(place.removeprefix(prefix)))
     except ValueError as error:
         raise ConfigError(f"the place for copies of the ledger: {error}") from None
 
@@ -128,12 +155,3 @@ def read_place_of_copies(text: str) -> tuple[str, Storage]:
 def clean_storage(storage: Storage) -> Storage:
     """The same storage, the path of a directory absolute and clean. Raises ConfigError for one that can't be."""
     return FileStorage(clean_path(storage.path)) if isinstance(storage, FileStorage) else storage
-
-
-def find_versions(name: str, versions: Sequence[str]) -> list[Path]:
-    """The target's programs of just these versions. Raises ConfigError for a target that has none, HarnessError when
-    one can't be found."""
-    kind, _ = check_target_name(name)
-    if kind != "kopia":
-        raise ConfigError(f"the target {kind} has no versions to run through")
-    return [find_version(version) for version in versions]

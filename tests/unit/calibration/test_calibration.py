@@ -9,15 +9,18 @@ import anyio
 import pytest
 
 from snapstorm.calibration.calibration import Calibration, Observation, Sighting, Trial, in_drawn_order, observe
-from snapstorm.cli.calibrate import HONEST, calibrate_with, choose_specimens, simulated_specimen
+from snapstorm.cli.calibrate import calibrate_with, choose_specimens
 from snapstorm.errors import ConfigError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
 from snapstorm.report.calibration_table import calibration_lines
+from snapstorm.targets.kopia.planted import wrapped
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.memory import DEFECTS
+from snapstorm.targets.memory.planted import simulated, simulated_specimen
+from snapstorm.targets.planted import HONEST
 
-REAL = Path("/bin/true")
+ALL = (wrapped(Path("/bin/true")), simulated())
 
 
 def seen(*guarantees: Guarantee, verdict: Verdict | None = None) -> Observation:
@@ -85,7 +88,7 @@ def test_a_class_is_caught_if_each_run_is() -> None:
 
 def test_the_order_follows_from_the_seed() -> None:
     """The same seed gives the same order, another one another, and nothing is lost."""
-    specimens = choose_specimens("all", REAL, [], runs=1, honest=20)
+    specimens = choose_specimens(ALL, [], runs=1, honest=20)
     names = [(specimen.kind, specimen.name) for specimen in in_drawn_order(specimens, 1)]
     assert names == [(specimen.kind, specimen.name) for specimen in in_drawn_order(specimens, 1)]
     assert names != [(specimen.kind, specimen.name) for specimen in in_drawn_order(specimens, 2)]
@@ -95,7 +98,7 @@ def test_the_order_follows_from_the_seed() -> None:
 
 def test_honest_runs_are_of_every_kind_that_is_asked_for() -> None:
     """In turns, of the real and of the simulated one."""
-    honest = [found for found in choose_specimens("all", REAL, [], runs=1, honest=20) if found.is_honest]
+    honest = [found for found in choose_specimens(ALL, [], runs=1, honest=20) if found.is_honest]
     assert [found.kind for found in honest].count("kopia") == 10
     assert len({found.setup.faults for found in honest if found.kind == "memory"}) > 5
 
@@ -103,12 +106,12 @@ def test_honest_runs_are_of_every_kind_that_is_asked_for() -> None:
 def test_a_name_that_no_defect_has_is_refused() -> None:
     """With the nearest ones."""
     with pytest.raises(ConfigError, match="restore-flips-a-byte"):
-        choose_specimens("memory", None, ["restore-flips-a-bite"], runs=1, honest=0)
+        choose_specimens([simulated()], ["restore-flips-a-bite"], runs=1, honest=0)
 
 
 def test_what_is_run_says_nothing_of_what_is_planted(scratch: Path) -> None:
     """Neither the options that a run gets nor the path in them hold the name of a defect."""
-    for number, specimen in enumerate(choose_specimens("all", REAL, [], runs=1, honest=2)):
+    for number, specimen in enumerate(choose_specimens(ALL, [], runs=1, honest=2)):
         options = specimen.plant(scratch / f"{number:02}")
         assert specimen.name not in repr(options)
         assert specimen.sentence not in repr(options)

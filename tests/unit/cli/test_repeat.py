@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from snapstorm.calibration.workload import SIMULATED
 from snapstorm.cli import repeat
 from snapstorm.cli.repeat import check_repetition, run_until_violation, seed_of
 from snapstorm.cli.stages import Stage
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.run.harness import HarnessOptions
 from snapstorm.scenario.scenarios import Scenario
+from snapstorm.targets.workload import SIMULATED
 
 SHORT = SIMULATED.model_copy(update={"actions": 60})
 

@@ -9,11 +9,12 @@ import pytest
 from snapstorm.cli import known_bugs
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.targets.known_bug import BrokenGuarantee, Row
 from snapstorm.targets.kopia import discovery
 from snapstorm.targets.kopia.known_bugs import epochs
 from snapstorm.targets.kopia.known_bugs.bench import blob_ids
-from snapstorm.targets.kopia.known_bugs.known_bug import MEASURED, BrokenGuarantee
-from snapstorm.targets.kopia.known_bugs.table import BUGS, Row, choose, is_different
+from snapstorm.targets.kopia.known_bugs.table import BUGS, KNOWN_BUGS
+from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 
 LEAK = BrokenGuarantee(Guarantee.NO_LEAK, "open files")
 SET = "f07131cb8f8f49a22636315d60ec59e2"
@@ -37,19 +38,19 @@ def test_every_row_is_complete() -> None:
 @pytest.mark.parametrize("name", ["5371", "#5371"])
 def test_a_bug_is_chosen_by_its_number(name: str) -> None:
     """With the sign or without."""
-    assert [bug.key for bug in choose(name)] == ["5371"]
+    assert [bug.key for bug in KNOWN_BUGS.choose(name)] == ["5371"]
 
 
 def test_all_are_chosen_by_default() -> None:
     """In the order of the table."""
-    assert [bug.key for bug in choose(None)] == list(BUGS)
+    assert [bug.key for bug in KNOWN_BUGS.choose(None)] == list(BUGS)
 
 
 @pytest.mark.parametrize(("typo", "meant"), [("5731", "5371"), ("positiv-control", "positive-control")])
 def test_an_unknown_name_is_refused_with_the_nearest(typo: str, meant: str) -> None:
     """One line, which lists the others too."""
     with pytest.raises(ConfigError, match=f"did you mean '{meant}'") as refused:
-        choose(typo)
+        KNOWN_BUGS.choose(typo)
     assert len(refused.value.problems) == 1
     assert "deleted-comes-back" in str(refused.value)
 
@@ -73,7 +74,7 @@ def test_what_is_seen_is_held_against_what_is_expected(
 ) -> None:
     """A missed bug differs, and so does another guarantee than the known one; of an unknown version, any does."""
     assert (tried.expected, tried.seen, tried.is_as_expected) == (expected, seen, is_as_expected)
-    assert is_different(tried) is differs
+    assert tried.is_different is differs
 
 
 @pytest.mark.parametrize(

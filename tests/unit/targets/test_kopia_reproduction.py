@@ -14,7 +14,8 @@ from tests.waiting import GIVE_UP_SECONDS
 from snapstorm.ledger.record import RecordedCommand
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest
-from snapstorm.targets.kopia.reproduction import WHY_NOT, Script, Shown
+from snapstorm.targets.kopia.reproduction import WHY_NOT, Script
+from snapstorm.targets.plugin import Shown
 
 CONNECTION = "/bed/clients/c1@h/connection"
 SOURCE = "/bed/clients/c1@h/data"

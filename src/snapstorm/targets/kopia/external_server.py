@@ -40,7 +40,7 @@ _IDENTITY = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class OperatorAccess:
-    """A server that already runs, and the users that its operator made for us."""
+    """A server that already runs, and the users that its operator made for us. Implements `ExternalServer`."""
 
     address: ServerAddress
     password_by_user: Mapping[str, str] = field(repr=False)
@@ -49,6 +49,21 @@ class OperatorAccess:
     def users(self) -> tuple[str, ...]:
         """The identities (`user@host`), in the order of their file."""
         return tuple(self.password_by_user)
+
+    @property
+    def target(self) -> str:
+        """Kopia's name."""
+        return "kopia"
+
+    @property
+    def warning(self) -> str:
+        """What a run will do there."""
+        return (
+            f"This writes to the Kopia server {self.address.url}: as {', '.join(self.users)} it takes, restores and "
+            "deletes snapshots of files that it makes below the testbed, sets the retention of just these paths, and "
+            "tries a wrong password and, for users without the right, a deletion of its own. "
+            "Snapshots that it did not take are not touched; those that it leaves are for the next run."
+        )
 
 
 def read_access(url: str, fingerprint: str, users_file: Path) -> OperatorAccess:

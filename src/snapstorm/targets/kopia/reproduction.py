@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePath
 
@@ -18,6 +17,7 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.targets.kopia.environment import bash_that_unsets
 from snapstorm.targets.kopia.reproduction_trees import Trees, bash_word
+from snapstorm.targets.plugin import Shown
 
 _MEASURED = "what the server and the repository hold is measured over the time of a run"
 _STORM = "it is judged while faults strike, or after they have healed"
@@ -57,19 +57,6 @@ _ADDRESS = re.compile(r"^--(url|address)=https://.*")
 _HASH = re.compile(r"^--user-password-hash=.*")
 _PIN = re.compile(r"^--server-cert-fingerprint=.*")
 _KEEP = re.compile(r"^--keep-latest=(\d+)$")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a run has shown, which the script is to show again."""
-
-    guarantee: str
-    operations: Collection[str | None]
-    """Those that showed it; None stands for what was looked at beside them."""
-    faults: Collection[str] = ()
-    """That struck."""
-    is_sequence: bool = True
-    """Whether one step followed the other."""
 
 
 class Script:

@@ -14,9 +14,10 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.judging import judge_receipt, judge_unsaved
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
+from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words_of
-from snapstorm.targets.kopia.known_bugs.known_bug import MEASURED, BrokenGuarantee, KnownBug, needs_root
+from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
 
 _NOBODY = 65534
@@ -182,6 +183,7 @@ BUGS = (
         provoked=f"A snapshot of a tree with {_LINKS} symbolic links in a directory; its `summ.symlinks` is read.",
         guarantee=Guarantee.PARTIAL_IS_REPORTED,
         bad=MISCOUNTS_LINKS,
+        measured=MEASURED,
         provoke=_take_links,
     ),
     KnownBug(
@@ -190,6 +192,7 @@ BUGS = (
         provoked="Under `--ignore-identical-snapshots`: `chmod 700 SRC; chown 1000:1000 SRC` between two snapshots.",
         guarantee=Guarantee.PARTIAL_IS_REPORTED,
         bad=frozenset(MEASURED),
+        measured=MEASURED,
         provoke=_change_the_root_alone,
     ),
     KnownBug(
@@ -198,6 +201,7 @@ BUGS = (
         provoked="A snapshot of a stream is held open past its first checkpoint, and then completes.",
         guarantee=Guarantee.NOTHING_UNREQUESTED,
         bad=frozenset({"0.19.0"}),
+        measured=MEASURED,
         provoke=_take_a_snapshot_past_a_checkpoint,
     ),
     KnownBug(
@@ -206,6 +210,7 @@ BUGS = (
         provoked="`policy set --inherit=false --clear-ignore PATH`, then `policy show PATH`.",
         guarantee=Guarantee.AVAILABLE,
         bad=frozenset({"0.19.0"}),
+        measured=MEASURED,
         provoke=_show_a_policy,
     ),
     KnownBug(
@@ -215,6 +220,7 @@ BUGS = (
         "entries.",
         guarantee=Guarantee.RESTORED_EXACTLY,
         bad=frozenset({"0.19.0", "0.22.3"}),
+        measured=MEASURED,
         provoke=_take_what_can_not_be_entered,
         why_not_here=needs_root,
     ),
@@ -224,6 +230,7 @@ BUGS = (
         provoked="`restore /ABSOLUTE/PATH/OF/FILE` of a file of mode 0640.",
         guarantee=Guarantee.RESTORED_EXACTLY,
         bad=frozenset(MEASURED),
+        measured=MEASURED,
         provoke=_restore_by_path,
     ),
 )

@@ -20,9 +20,10 @@ import anyio
 from snapstorm.errors import HarnessError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.runtime.process import CompletedCommand
+from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug
 from snapstorm.targets.kopia.command import Actor
 from snapstorm.targets.kopia.known_bugs.bench import Bench, SampleTree, Signal, until
-from snapstorm.targets.kopia.known_bugs.known_bug import BrokenGuarantee, KnownBug
+from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 
 _WRITES_PER_EPOCH = 10
 """The fewest that Kopia lets an epoch end after."""
@@ -204,6 +205,7 @@ BUGS = (
         "is killed while it deletes the indexes of the epoch after that, and runs again.",
         guarantee=Guarantee.RESTORED_EXACTLY,
         bad=frozenset({"0.19.0", "0.22.3"}),
+        measured=MEASURED,
         provoke=_compact_an_epoch_twice,
     ),
 )

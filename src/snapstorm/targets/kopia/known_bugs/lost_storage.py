@@ -12,10 +12,11 @@ from pathlib import Path
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.location import FileStorage
+from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.blobs import find_packs
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
-from snapstorm.targets.kopia.known_bugs.known_bug import MEASURED, BrokenGuarantee, KnownBug, needs_root
+from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 from snapstorm.targets.kopia.repository import IDENTITY
 
 _MEGABYTE = 1_000_000
@@ -123,6 +124,7 @@ BUGS = (
         "goes on. Documented as unsafe: a judge that does not see it sees nothing.",
         guarantee=Guarantee.RESTORED_EXACTLY,
         bad=frozenset(MEASURED),
+        measured=MEASURED,
         provoke=_collect_in_the_midst,
         is_in_all=True,
     ),
@@ -133,6 +135,7 @@ BUGS = (
         "`--force-hash=100`.",
         guarantee=Guarantee.RESTORED_EXACTLY,
         bad=frozenset(MEASURED),
+        measured=MEASURED,
         provoke=_lose_packs,
     ),
     KnownBug(
@@ -141,6 +144,7 @@ BUGS = (
         provoked="64 MB are taken into a repository on a disk of 30 MB.",
         guarantee=Guarantee.AVAILABLE,
         bad=frozenset({"0.19.0", "0.22.3"}),
+        measured=MEASURED,
         provoke=_fill_the_disk,
         why_not_here=needs_root,
     ),

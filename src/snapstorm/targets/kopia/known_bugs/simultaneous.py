@@ -14,10 +14,11 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import Actor
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
-from snapstorm.targets.kopia.known_bugs.known_bug import MEASURED, BrokenGuarantee, KnownBug
+from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 from snapstorm.targets.kopia.side_by_side import side_by_side
 from snapstorm.targets.kopia.target import KopiaTarget
 
@@ -148,6 +149,7 @@ BUGS = (
         provoked=f"{_CLIENTS} clients take {_SNAPSHOTS_EACH} snapshots each through one server.",
         guarantee=Guarantee.NO_LEAK,
         bad=frozenset({"0.19.0"}),
+        measured=MEASURED,
         provoke=_take_many_through_a_server,
     ),
     KnownBug(
@@ -157,6 +159,7 @@ BUGS = (
         "that is uploaded in two parts.",
         guarantee=Guarantee.AVAILABLE,
         bad=frozenset(MEASURED),
+        measured=MEASURED,
         provoke=_upload_in_parts_through_a_server,
     ),
     KnownBug(
@@ -166,6 +169,7 @@ BUGS = (
         "deleted and 16 more manifests are written; then it goes on.",
         guarantee=Guarantee.DELETED_STAYS_GONE,
         bad=frozenset(MEASURED),
+        measured=MEASURED,
         provoke=_compact_beside_a_deletion,
     ),
 )

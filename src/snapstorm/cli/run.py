@@ -1,0 +1,223 @@
+"""The command that runs clients against a target: `snapstorm run`."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from snapstorm.cli.configuration import draw_configuration
+from snapstorm.cli.external_access import check_consent, count_clients
+from snapstorm.cli.option_groups import (
+    WATCHING,
+    WHAT,
+    WHERE,
+    AgainstTarget,
+    Copies,
+    Directories,
+    Judging,
+    ReportedOutput,
+)
+from snapstorm.cli.repeat import check_repetition, run_until_violation
+from snapstorm.cli.stages import plan_stages, reports_in, run_stages
+from snapstorm.cli.target_options import OwnOptions, own_options
+from snapstorm.cli.watch import watching
+from snapstorm.cli.words import (
+    TypedPath,
+    above_zero,
+    changed,
+    changes_of,
+    choose_scenario,
+    operation_seconds,
+    read_place,
+    read_size,
+)
+from snapstorm.run.harness import HarnessOptions
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.targets.plugin import ExternalServer
+from snapstorm.targets.registry import read_target
+
+if TYPE_CHECKING:
+    RunOwnOptions = OwnOptions
+else:
+    RunOwnOptions = own_options("run")
+
+
+@Parameter(name="*", group=WHAT, negative="")
+@dataclass(frozen=True)
+class Workload:
+    """What clients do, and what is broken meanwhile."""
+
+    clients: int | None = None
+    """How many clients work at once."""
+    duration: str | None = None
+    """How long random actions go on, such as 60s, 5m or 1.5h."""
+    actions: int | None = None
+    """Random actions of all clients together, instead of a duration."""
+    seed: int | None = None
+    """Every draw of the run follows from it. Default: a random one, which is printed."""
+    weights: list[str] | None = None
+    """KEY=N, may be repeated: how often an action is drawn against the others; the rest keep theirs."""
+    option: list[str] | None = None
+    """KEY.OPTION=VALUE, may be repeated: how an action is drawn; `snapstorm actions` lists them."""
+    config: TypedPath | None = None
+    """A scenario of your own, in TOML."""
+    faults: list[str] | None = None
+    """What is broken on purpose while clients work, by name and separated by commas, or all: as much as is possible
+    here. `snapstorm faults` lists them."""
+    swarm: bool = False
+    """Draw the whole configuration from the seed: actions, faults, trees, number of clients, the target's own
+    settings. It is printed as a scenario; the same seed draws the same."""
+    until_violation: bool = False
+    """Run again and again on the same testbed, with a fresh seed each time, until something is violated."""
+    minutes: float | None = None
+    """With --until-violation: no run is begun that would take longer than so many minutes in all."""
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether there may be several runs."""
+        return self.until_violation or self.minutes is not None
+
+
+@Parameter(name="*", group=WHERE, negative="")
+@dataclass(frozen=True)
+class Place:
+    """Where a run takes place, and against what."""
+
+    testbed: TypedPath | None = None
+    """The directory that holds repository, ledger and runs; made if missing, gone on with otherwise. Default: a
+    temporary one, kept only if something is violated."""
+    against: AgainstTarget = AgainstTarget()
+    mode: Literal["server", "direct"] | None = None
+    """server: many clients against one server; direct: one client on the repository itself."""
+    directories: Directories = Directories()
+    repository_bytes_max: str | None = None
+    """What the repository may hold, such as 8GiB: near it more is deleted and collected, beyond it no snapshot
+    taken."""
+    yes: bool = False
+    """Write to a server that already runs without asking first."""
+
+
+@dataclass(frozen=True)
+class RunCopies(Copies):
+    """Where copies of the ledger go, and from which one a new testbed begins."""
+
+    persist_minutes: float = 10.0
+    """How far apart these copies are."""
+    copied_from: Annotated[str | None, Parameter(name="--from")] = None
+    """Begin a new testbed that goes on from the copy kept there, with the repository where it is."""
+    secrets_file: TypedPath | None = None
+    """The secrets.toml of the testbed that was copied. It is never part of a copy."""
+
+
+@dataclass(frozen=True)
+class RunJudging(Judging):
+    """How long judging may take, and whether it goes on."""
+
+    keep_going: bool = False
+    """Go on with actions after a violation."""
+
+
+@Parameter(name="*", group=WATCHING, negative="")
+@dataclass(frozen=True)
+class Watching:
+    """Who may look on."""
+
+    web: str | None = None
+    """Serve a live page of the run, with buttons to pause it, to end it and to break something, at HOST:PORT. Default
+    of the address: this machine alone, any free port. It is printed, and holds a secret."""
+    metrics: str | None = None
+    """Serve Prometheus metrics at http://HOST:PORT/metrics; a port alone is of this machine alone. The live page has
+    them, too."""
+
+
+def run(
+    scenario: Annotated[str | None, Parameter(group=WHAT)] = None,
+    /,
+    *,
+    work: Workload = Workload(),
+    place: Place = Place(),
+    own: RunOwnOptions = RunOwnOptions(),
+    copies: RunCopies = RunCopies(),
+    judging: RunJudging = RunJudging(),
+    output: ReportedOutput = ReportedOutput(),
+    watched: Watching = Watching(),
+) -> int:
+    """Run clients against a real backup server and verify every restore.
+
+    Without options: an embedded repository and server, four clients, 60 s of random actions, then every live snapshot
+    is restored and compared.
+
+    Parameters
+    ----------
+    scenario
+        What the clients do; `snapstorm scenarios` lists them. Default: randomized.
+    """
+    target, _ = read_target(place.against.target)
+    chosen_options = own.of(target)
+    server = chosen_options.external_server(place.testbed)
+    seed, chosen = _choose(scenario, work, place, server)
+    options = HarnessOptions(
+        testbed=place.testbed,
+        target=place.against.target,
+        programs=place.against.program or [],
+        mode=chosen.mode,
+        seed=seed,
+        workdir=place.directories.workdir,
+        repository=read_place("--repository", place.directories.repository),
+        persist=copies.persist or copies.copied_from,
+        persist_minutes=copies.persist_minutes,
+        copied_from=copies.copied_from,
+        secrets_file=copies.secrets_file,
+        take_over=copies.take_over,
+        clients_ahead=chosen.clients,
+        data_bytes_max=chosen.data_bytes_max,
+        repository_bytes_max=read_size("--repository-bytes-max", place.repository_bytes_max),
+        operation_seconds_max=operation_seconds(
+            judging.operation_timeout, has_faults=bool(work.faults or chosen.faults)
+        ),
+        faults=tuple(work.faults or chosen.faults),
+        are_faults_optional=work.swarm and not work.faults,
+        is_each_fault_awaited=bool(work.faults),
+        fault_weights=chosen.fault_weights,
+        parameters=chosen.parameters,
+        sweep_seconds=above_zero("--sweep-seconds", judging.sweep_seconds),
+        keep_going=judging.keep_going,
+        external_server=server,
+        scenario=chosen.model_dump_json(),
+    )
+    stages = plan_stages(options, chosen, is_upgrade=chosen_options.is_upgrade)
+    if work.is_repeated:
+        check_repetition(work.minutes, chosen, is_wanted=work.until_violation, is_upgrade=chosen_options.is_upgrade)
+    if server is not None:
+        check_consent(server, yes=place.yes)
+    with reports_in(output.report, place.testbed) as reports, watching(watched.web, watched.metrics) as board:
+        if work.is_repeated:
+            return run_until_violation(
+                stages[0],
+                output.progress_kind,
+                work.minutes,
+                json_output=output.json_output,
+                reports=reports,
+                board=board,
+            )
+        return run_stages(stages, output.progress_kind, json_output=output.json_output, reports=reports, board=board)
+
+
+def _choose(
+    name: str | None, work: Workload, place: Place, server: ExternalServer | None
+) -> tuple[int | None, Scenario]:
+    """The seed, if one is known by now, and the scenario with what was typed of it."""
+    seed = work.seed
+    if work.swarm:
+        seed = secrets.randbelow(1 << 32) if seed is None else seed
+        chosen = draw_configuration(
+            seed, place.against.target, has_operator=server is not None, is_alone=not (name or work.config)
+        )
+    else:
+        chosen = choose_scenario(name, work.config)
+    clients = count_clients(server, work.clients, chosen.clients)
+    changes = changes_of(clients, work.duration, work.actions, place.mode, work.weights, work.option)
+    return seed, changed(chosen, changes)

@@ -1,0 +1,105 @@
+"""Kopia, as the rest of snapstorm knows it."""
+
+from __future__ import annotations
+
+# What a run needs is imported where it is used, so that the help, and runs against other targets, need not load it.
+# ruff: noqa: PLC0415
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapstorm.ledger.persisters import Persister
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.location import Storage
+from snapstorm.model.manifest import Manifest
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.kopia.own_options import AccessOptions, RunOptions
+from snapstorm.targets.kopia.parameters import choices
+from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, Shown, TargetPlugin
+
+if TYPE_CHECKING:
+    from snapstorm.ledger.record import RecordedCommand
+    from snapstorm.targets.known_bug import KnownBugs
+    from snapstorm.targets.kopia.known_bugs.bench import Bench
+    from snapstorm.targets.planted import Specimens
+
+
+@dataclass(frozen=True)
+class KopiaPlugin(TargetPlugin):
+    """Implements `TargetPlugin`."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What survives `snapshot create` and `restore`, as root."""
+        from snapstorm.targets.kopia.target import CAPABILITIES
+
+        return CAPABILITIES
+
+    def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
+        """Find each program that was named, or the one that there is."""
+        from snapstorm.targets.kopia.discovery import find_kopia
+        from snapstorm.targets.kopia.external_server import OperatorAccess
+        from snapstorm.targets.kopia.target import KopiaTarget
+
+        assert server is None or isinstance(server, OperatorAccess), "made by our own options"
+        found = [find_kopia(program) for program in programs] or [find_kopia()]
+        return lambda runner: KopiaTarget(found, runner, operator=server)
+
+    def find_version(self, version: str) -> Path:
+        """The Kopia of just this version. Raises HarnessError."""
+        from snapstorm.targets.kopia.discovery import find_version
+
+        return find_version(version)
+
+    def find_persister(self, storage: Storage, programs: Sequence[Path]) -> OpenPersister:
+        """A second repository, written by the program that was named last, or by the one that there is."""
+        from snapstorm.targets.kopia.command import Kopia
+        from snapstorm.targets.kopia.discovery import find_kopia
+        from snapstorm.targets.kopia.persister import PERSISTER_SECRET, open_kopia_persister
+        from snapstorm.targets.kopia.programs import Programs
+
+        program = find_kopia(*programs[-1:]).path
+
+        @asynccontextmanager
+        async def open_persister(
+            runner: ProcessRunner, directory: Path, secret: Callable[[str], str], seconds_max: float
+        ) -> AsyncIterator[Persister]:
+            kopia = Kopia(Programs([program]), runner, seconds_max)
+            async with open_kopia_persister(kopia, storage, secret(PERSISTER_SECRET), directory) as persister:
+                yield persister
+
+        return open_persister
+
+    def script(
+        self, commands: Sequence[RecordedCommand], shown: Shown, manifest_of: Callable[[str], Manifest | None]
+    ) -> Iterator[str]:
+        """A bash script of the commands that a run has recorded."""
+        from snapstorm.targets.kopia.reproduction import Script
+
+        return Script(manifest_of).lines(commands, shown)
+
+    def specimens(self, programs: Sequence[Path]) -> Specimens:
+        """Wrappers around the program that was named, or the one that there is."""
+        from snapstorm.targets.kopia.discovery import find_kopia
+        from snapstorm.targets.kopia.planted import wrapped
+
+        return wrapped(find_kopia(*programs[-1:]).path)
+
+    @property
+    def known_bugs(self) -> KnownBugs[Bench]:
+        """The table of `docs/known-bugs.md`."""
+        from snapstorm.targets.kopia.known_bugs.table import KNOWN_BUGS
+
+        return KNOWN_BUGS
+
+
+PLUGIN = KopiaPlugin(
+    name="kopia",
+    sentence="Kopia: a repository and a server of our own, or a server that already runs.",
+    has_bucket_storage=True,
+    keeps_copies=True,
+    parameters=choices(),
+    options={"run": RunOptions, "sweep": AccessOptions},
+)

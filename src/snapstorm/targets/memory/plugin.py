@@ -1,0 +1,49 @@
+"""The target `memory`, as the rest of snapstorm knows it."""
+
+from __future__ import annotations
+
+# Imported where it is used, so that the help, and runs against other targets, need not load it.
+# ruff: noqa: PLC0415
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
+
+if TYPE_CHECKING:
+    from snapstorm.targets.planted import Specimens
+
+
+@dataclass(frozen=True)
+class MemoryPlugin(TargetPlugin):
+    """Implements `TargetPlugin`."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What survives in a simulation."""
+        from snapstorm.targets.memory.target import MemoryTarget
+
+        return MemoryTarget().capabilities
+
+    def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
+        """There is nothing to find."""
+        from snapstorm.targets.memory.target import MemoryTarget
+
+        target = MemoryTarget(defect)
+        return lambda runner: target
+
+    def specimens(self, programs: Sequence[Path]) -> Specimens:
+        """One for each planted defect, and honest ones."""
+        from snapstorm.targets.memory.planted import simulated
+
+        return simulated()
+
+
+PLUGIN = MemoryPlugin(
+    name="memory",
+    sentence="A simulated backup system, honest or with a planted defect.",
+    has_programs=False,
+    has_planted_defects=True,
+)

@@ -1,0 +1,147 @@
+"""Targets are found by name, also those of other distributions; what is wrong with one is told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from snapstorm.cli.target_options import own_options
+from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.targets import registry
+from snapstorm.targets.kopia.plugin import PLUGIN as KOPIA
+from snapstorm.targets.memory.plugin import PLUGIN as MEMORY
+from snapstorm.targets.memory.plugin import MemoryPlugin
+from snapstorm.targets.plugin import TargetOptions
+from snapstorm.targets.registry import NamedPrograms, find_target, keeper_of, plugin_named, read_target, target_names
+
+
+@dataclass(frozen=True)
+class TwinOptions(TargetOptions):
+    colour: str = "red"
+    """Which one of the two."""
+    place: Path | None = None
+    """Where it is."""
+
+
+@dataclass(frozen=True)
+class RivalOptions(TargetOptions):
+    server: str = ""
+    """As Kopia's."""
+
+
+TWIN = MemoryPlugin(name="twin", sentence="Another.", has_programs=True, options={"run": TwinOptions})
+RIVAL = MemoryPlugin(name="rival", sentence="Another.", options={"run": RivalOptions})
+NO_PLUGIN = "a text"
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """Entry points beside ours, by name, for the registry to find."""
+    found: dict[str, str] = {}
+    ours = {"kopia": "snapstorm.targets.kopia.plugin:PLUGIN", "memory": "snapstorm.targets.memory.plugin:PLUGIN"}
+
+    def entry_points(group: str) -> list[EntryPoint]:
+        return [EntryPoint(name.strip(), value, group) for name, value in {**ours, **found}.items()]
+
+    monkeypatch.setattr(registry, "entry_points", entry_points)
+    for cached in (registry._declared, registry.plugin_named):
+        cached.cache_clear()
+    yield found
+    for cached in (registry._declared, registry.plugin_named):
+        cached.cache_clear()
+
+
+def test_our_own_are_declared_like_any_other() -> None:
+    """In the entry points of the installed distribution, each under its name."""
+    assert set(target_names()) >= {"kopia", "memory"}
+    assert plugin_named("kopia") is KOPIA
+    assert plugin_named("memory") is MEMORY
+
+
+def test_a_target_of_another_distribution_is_found(declared: dict[str, str]) -> None:
+    """Under its name, which is known from then on."""
+    declared["twin"] = f"{__name__}:TWIN"
+    assert target_names() == ("kopia", "memory", "twin")
+    assert read_target("twin") == (TWIN, None)
+    with pytest.raises(ConfigError, match="no target is called 'twim'; did you mean 'twin'"):
+        read_target("twim")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("no_such_module:PLUGIN", r"the target odd can't be loaded: ModuleNotFoundError: .*no_such_module"),
+        (f"{__name__}:MISSING", r"the target odd can't be loaded: AttributeError"),
+        (f"{__name__}:NO_PLUGIN", r"NO_PLUGIN is not a TargetPlugin with the name odd"),
+        (f"{__name__}:TWIN", r"TWIN is not a TargetPlugin with the name odd"),
+    ],
+)
+def test_one_that_can_not_be_loaded_harms_only_those_who_want_it(
+    value: str, said: str, declared: dict[str, str]
+) -> None:
+    """Whoever chooses it is told why; the options of the others are still there."""
+    declared["odd"] = value
+    with pytest.raises(HarnessError, match=said):
+        find_target("odd")
+    assert {"server", "upgrade"} <= set(vars(own_options("run")().of(KOPIA)))
+
+
+def test_two_targets_of_one_name_are_refused(declared: dict[str, str]) -> None:
+    """Which one is meant could not be told."""
+    declared["kopia "] = f"{__name__}:TWIN"
+    with pytest.raises(HarnessError, match=r"two targets are called 'kopia': .*plugin:PLUGIN and .*:TWIN; uninstall"):
+        target_names()
+
+
+def test_no_declared_target_says_what_to_do(monkeypatch: pytest.MonkeyPatch, declared: dict[str, str]) -> None:
+    """As in a checkout that was installed before there were entry points."""
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    with pytest.raises(HarnessError, match="install it again"):
+        plugin_named("kopia")
+
+
+def test_each_target_gets_its_own_options(declared: dict[str, str]) -> None:
+    """With clean paths; those that are typed for another one are refused."""
+    declared["twin"] = f"{__name__}:TWIN"
+    made = own_options("run")
+    typed = made(twin=TwinOptions(colour="blue", place=Path("./b")))  # type: ignore[call-arg]
+    assert typed.of(TWIN) == TwinOptions("blue", Path.cwd() / "b")
+    with pytest.raises(ConfigError, match="--colour is an option of the target twin, not of kopia"):
+        typed.of(KOPIA)
+    assert made().of(MEMORY) == TargetOptions()
+
+
+def test_an_option_that_two_targets_have_is_refused(declared: dict[str, str]) -> None:
+    """Which one is meant could not be told."""
+    declared["rival"] = f"{__name__}:RIVAL"
+    with pytest.raises(HarnessError, match="several targets have an option --server; uninstall"):
+        own_options("run")
+
+
+def test_a_planted_defect_is_only_for_targets_that_have_some() -> None:
+    """And says which these are."""
+    assert read_target("memory:restore-flips-a-byte") == (MEMORY, "restore-flips-a-byte")
+    with pytest.raises(ConfigError, match="only the target memory has planted defects"):
+        read_target("kopia:restore-flips-a-byte")
+
+
+@pytest.mark.parametrize(
+    ("place", "keeper"),
+    [("kopia:/a", KOPIA), ("s3://bucket", KOPIA), ("/a", None), ("kopia", None), ("memory:/a", None), ("none", None)],
+)
+def test_who_keeps_copies_follows_from_the_place(place: str, keeper: object) -> None:
+    """A target that keeps copies, by its prefix; S3 is the default target's; anything else is a folder."""
+    assert keeper_of(place) is keeper
+
+
+def test_named_programs_are_those_of_the_target_under_test(declared: dict[str, str]) -> None:
+    """What keeps copies takes them too, unless they are of a target with programs of its own."""
+    declared["twin"] = f"{__name__}:TWIN"
+    program = [Path("/a")]
+    for target in (None, "kopia", "memory", "memory:restore-flips-a-byte"):
+        assert NamedPrograms(program, target).of(KOPIA) == program
+    assert not NamedPrograms(program, "twin").of(KOPIA)
