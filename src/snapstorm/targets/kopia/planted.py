@@ -11,8 +11,10 @@ from snapstorm.targets.kopia.wrappers import WrapperDefect, make_wrapper, times_
 from snapstorm.targets.planted import HONEST, Planted, Setup, Specimen, Specimens
 from snapstorm.targets.workload import REAL
 
-_USUAL = Setup(REAL, operation_seconds_max=15.0, ends_early=True)
-"""A hang is ended soon; what only a slow machine makes take this long is repeated, and not held against anybody."""
+_USUAL = Setup(REAL, operation_seconds_max=100.0, ends_early=True)
+"""A busy machine must not take so long for what does not hang."""
+_HANGING = replace(_USUAL, operation_seconds_max=15.0)
+"""For what never ends, so that it is ended soon."""
 _UNDER_FAULT = Setup(REAL, operation_seconds_max=60.0, fault_pace=3.0, ends_early=True)
 """For what only a fault shows: each fault strikes often."""
 
@@ -21,6 +23,12 @@ def wrapped(real: Path) -> Specimens:
     """A wrapper around the real program for each defect, and one that does nothing."""
     defects = [wrapper_specimen(real, name, defect) for name, defect in WRAPPER_DEFECTS.items()]
     return Specimens(defects, [wrapper_specimen(real, HONEST, None)])
+
+
+def _setup_for(name: str, defect: WrapperDefect | None) -> Setup:
+    if defect is not None and defect.fault:
+        return replace(_UNDER_FAULT, faults=(defect.fault,))
+    return _HANGING if name.endswith("-hangs") else _USUAL
 
 
 def wrapper_specimen(real: Path, name: str, defect: WrapperDefect | None) -> Specimen:
@@ -35,7 +43,7 @@ def wrapper_specimen(real: Path, name: str, defect: WrapperDefect | None) -> Spe
         sentence=defect.sentence if defect else "Does everything right.",
         guarantee=defect.guarantee if defect else None,
         shown_by=defect.shown_by if defect else WorkKind.RESTORE,
-        setup=replace(_UNDER_FAULT, faults=(defect.fault,)) if defect and defect.fault else _USUAL,
+        setup=_setup_for(name, defect),
         plant=plant,
         times_struck=times_struck,
         why_it_broke=why_it_broke,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from snapstorm.model.work import WorkKind, under_fault
@@ -11,14 +12,21 @@ from snapstorm.targets.memory.fault_defects import SHOWN_BY
 from snapstorm.targets.planted import HONEST, Planted, Setup, Specimen, Specimens
 from snapstorm.targets.workload import SIMULATED, SIMULATED_LOSS
 
-_USUAL = Setup(SIMULATED, operation_seconds_max=0.3, keep_going=True, rounds=2)
-_SPACE = Setup(shipped("space"), operation_seconds_max=0.3, keep_going=True)
+_OPERATION_SECONDS_MAX = 5.0
+"""A busy machine must not take so long for what does not hang."""
+_USUAL = Setup(SIMULATED, operation_seconds_max=_OPERATION_SECONDS_MAX, keep_going=True, rounds=2)
+_HANGING = replace(_USUAL, operation_seconds_max=0.3)
+"""For what never ends, so that it is ended soon."""
+_SPACE = Setup(shipped("space"), operation_seconds_max=_OPERATION_SECONDS_MAX, keep_going=True)
 
 _STORM = SIMULATED.model_copy(update={"duration_seconds": 2.5, "actions": None})
-_SETUP_BY_NAME = {"collection-frees-nothing": _SPACE} | {
+_SETUP_BY_NAME = {
+    "collection-frees-nothing": _SPACE,
+    **{name: _HANGING for name in DEFECTS if name.endswith("-hangs")},
+} | {
     name: Setup(
         SIMULATED_LOSS if name == "verify-says-nothing" else _STORM,
-        operation_seconds_max=0.3,
+        operation_seconds_max=_OPERATION_SECONDS_MAX,
         keep_going=True,
         faults=(fault,),
         fault_pace=30.0,
@@ -53,7 +61,7 @@ _WORK_BY_FIRST_WORD = {
 
 def simulated() -> Specimens:
     """A specimen for each defect, and an honest one in each set-up in which defects are run."""
-    honest = [simulated_specimen(None, setup) for setup in (_USUAL, *_SETUP_BY_NAME.values())]
+    honest = [simulated_specimen(None, setup) for setup in (_USUAL, *_SETUP_BY_NAME.values()) if setup is not _HANGING]
     return Specimens([simulated_specimen(name) for name in DEFECTS], honest)
 
 
