@@ -1,13 +1,18 @@
-"""Makes the generated parts of docs/ anew: a page for each command, and the table of faults.
+"""Makes the generated parts of docs/ anew: a page for each command, the table of faults, and the public API.
 
 python tools/generate_docs.py      writes what has changed, and says which files
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+from enum import StrEnum
 from pathlib import Path
+from types import FunctionType
 
+import snapstorm
+from snapstorm import extending
 from snapstorm.cli.main import app
 from snapstorm.report.listings import fault_lines
 
@@ -20,6 +25,7 @@ def generated_pages() -> dict[str, str]:
     names = sorted(name for name in app if not name.startswith("-") and app[name].show)
     pages = {f"commands/{name}.md": _command_page(name) for name in names}
     pages["commands/index.md"] = _index(pages)
+    pages["api.md"] = _api_page()
     pages["faults.md"] = _with_table((DOCS / "faults.md").read_text(), _fault_table())
     return pages
 
@@ -61,6 +67,41 @@ def _index(pages: dict[str, str]) -> str:
         summary = " ".join(after_usage.partition("\n\n")[0].split())
         lines.append(f"| [`{page.removesuffix('.md')}`]({page}) | {summary} |")
     return "\n".join(lines) + "\n"
+
+
+def _api_page() -> str:
+    lines = [
+        "# API",
+        "",
+        "What stands here is public: it changes only with a line in the changelog. All other modules are private.",
+        "[Writing tests](writing-tests.md) shows how it is used.",
+    ]
+    for module, opening in ((snapstorm, "For tests and programs"), (extending, "For extensions")):
+        lines += ["", f"## `{module.__name__}`", "", f"{opening}: `from {module.__name__} import ...`", ""]
+        for name in module.__all__:
+            member = getattr(module, name)
+            if isinstance(member, type) or inspect.isfunction(member):
+                lines += [f"### `{name}`", "", *_described(member), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _described(member: type | FunctionType) -> list[str]:
+    """The docstring, and what a class holds: its fields, or its own public methods and properties."""
+    lines = (inspect.getdoc(member) or "").splitlines()
+    if not isinstance(member, type):
+        return lines
+    fields = getattr(member, "model_fields", None) or getattr(member, "__dataclass_fields__", None) or {}
+    if issubclass(member, StrEnum):
+        fields = {f'{one.name} = "{one.value}"': one for one in member}
+    for name in fields:
+        lines += ["", f"- `{name}`"] if lines[-1:] and not lines[-1].startswith("- ") else [f"- `{name}`"]
+    for name, value in vars(member).items():
+        function = value.fget if isinstance(value, property) else value
+        if not name.startswith("_") and name not in fields and inspect.isfunction(inspect.unwrap(function)):
+            summary = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
+            entry = f"- `{name}{'' if isinstance(value, property) else '()'}`{': ' if summary else ''}{summary}"
+            lines += ["", entry] if lines[-1:] and not lines[-1].startswith("- ") else [entry]
+    return lines
 
 
 def _fault_table() -> str:

@@ -13,23 +13,23 @@ from dataclasses import dataclass
 
 import pytest
 
-from snapstorm.actions.client import Client
-from snapstorm.model.actions import (
+from snapstorm import (
+    Client,
     DeleteFiles,
     DeleteRandomSnapshot,
     DeleteRandomSubdirectory,
     FileAction,
+    Harness,
     ListSnapshots,
     ModifyFiles,
     RestoreRandomSnapshot,
     RestoreSnapshot,
     RunGc,
+    Scenario,
     SnapshotRoot,
+    Span,
     WriteRandomFiles,
 )
-from snapstorm.model.amounts import Span
-from snapstorm.run.harness import Harness
-from snapstorm.scenario.scenarios import Scenario
 
 CLIENTS = 4
 

@@ -11,7 +11,7 @@ import pytest
 from tests.waiting import GIVE_UP_SECONDS
 
 TEST = """
-from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
+from snapstorm import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 
 
 async def test_example(harness):

@@ -29,6 +29,8 @@ from snapstorm.model.outcomes import NoOp, Ok
 
 
 class Mode(StrEnum):
+    """How clients reach the repository."""
+
     SERVER = "server"
     """Many clients against one server: the multi-client test."""
     DIRECT = "direct"

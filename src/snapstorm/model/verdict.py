@@ -9,6 +9,8 @@ from snapstorm.model.guarantees import Violation
 
 
 class Verdict(StrEnum):
+    """What a run has shown."""
+
     PASS = "pass"
     VIOLATED = "violated"
     INCONCLUSIVE = "inconclusive"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from snapstorm.model.actions import ACTIONS, Action, Family, describe
@@ -20,7 +20,7 @@ def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
         return _as_scenario_program(scenario_toml, shows)
     is_one_flow = recording.clients == 1 or recording.is_sequence
     bodies = _one_flow(recording) if is_one_flow else _a_flow_each(recording)
-    used = sorted({type(_as_written(step)).__name__ for step in recording.steps})
+    used = {type(_as_written(step)) for step in recording.steps}
     marks = [f"seed={recording.seed}"]
     if recording.faults:
         keys = ", ".join(repr(key) for key in recording.fault_keys)
@@ -31,7 +31,7 @@ def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
         *(["import anyio"] if not is_one_flow else []),
         "import pytest",
         "",
-        f"from snapstorm.model.actions import {', '.join(used)}",
+        *_imports(used),
         "",
         "",
         f"@pytest.mark.snapstorm({', '.join(marks)})",
@@ -41,10 +41,20 @@ def as_pytest(recording: Recording, shows: str, scenario_toml: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _imports(used: Iterable[type[Action[Any]]]) -> Iterator[str]:
+    """What imports these actions: ours from the public API, those of other distributions from where they are."""
+    names: dict[str, list[str]] = {}
+    for action in used:
+        module = "snapstorm" if action.__module__ == Action.__module__ else action.__module__
+        names.setdefault(module, []).append(action.__name__)
+    for module in sorted(names):
+        yield f"from {module} import {', '.join(sorted(names[module]))}"
+
+
 def _as_scenario_program(scenario_toml: str, shows: str) -> str:
     return f'''"""Shows a violation of {shows}. Run it with: pytest FILE"""
 
-from snapstorm.scenario.scenarios import parse_scenario
+from snapstorm import parse_scenario
 
 SCENARIO = r"""
 {scenario_toml}"""
