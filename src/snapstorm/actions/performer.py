@@ -88,10 +88,16 @@ class Performers:
         if action not in self._by_action:
             performer = performer_of(action)
             if performer not in self._made:
-                names = inspect.signature(performer).parameters
-                self._made[performer] = performer(**{name: getattr(self._parts, name) for name in names})
+                self._made[performer] = self._make(performer)
             self._by_action[action] = self._made[performer]
         return self._by_action[action]
+
+    def _make(self, performer: type[Performer[Any]]) -> Performer[Any]:
+        names = inspect.signature(performer).parameters
+        unknown = [name for name in names if not hasattr(self._parts, name)]
+        if unknown:
+            raise HarnessError(f"{performer.__name__} asks for parts that there are not: {', '.join(unknown)}")
+        return performer(**{name: getattr(self._parts, name) for name in names})
 
     def can_act(self, action: Action[Any]) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
