@@ -27,8 +27,6 @@ LONGER = {
     "cli/main.py": 465,
     "faults/troubled_disk.py": 429,
     "guarantees/checker.py": 407,
-    "guarantees/rejudging.py": 413,
-    "ledger/ledger.py": 551,
     "model/protocols.py": 417,
     "run/harness.py": 512,
     "runtime/process.py": 512,

@@ -20,10 +20,9 @@ from snapstorm.guarantees.time_spans import Dating
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import RestoreVerified, ViolationFound
-from snapstorm.model.expectations import IN_DOUBT, Expectation, Finding, Listing, ListingJudgement, judge_listing
+from snapstorm.model.expectations import IN_DOUBT, OPEN_STATES, Expectation, Finding, Listing, judge_listing
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.judging import (
-    OPEN_STATES,
     concerned,
     describe_restore,
     describe_unsaved,
@@ -344,7 +343,7 @@ class Checker:
         of_client = {found.operation: found for found in ledger.expectations(listing.client, OPEN_STATES)}
         tagged = ledger.expectations_of_operations(sorted(tagged_operations(listing) - of_client.keys()))
         self._watch_clock()
-        judgement: ListingJudgement = judge_listing(listing, concerned(listing, of_client, tagged), self._dating.said)
+        judgement = judge_listing(listing, concerned(listing, of_client, tagged), self._dating.said)
         if operation is not None:
             with ledger.committing_later():  # Settling commits both.
                 ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))

@@ -1,6 +1,6 @@
 """Judging again: a recorded run by today's guarantees, from what the ledger has of it, without the target.
 
-The record is gone through in its order. What was expected at each moment follows from it (`PastExpectations`), and what
+The record is gone through in its order. What was expected at each moment follows from it (`ExpectedThen`), and what
 the target had shown is judged by the functions that judged it then. What rests on something that is not recorded, such
 as a failure or a measurement, stands as it was found.
 """
@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from snapstorm.errors import TestbedError
+from snapstorm.guarantees.expected_then import ExpectedThen
 from snapstorm.guarantees.time_spans import Dating
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.observed import Observed
@@ -41,7 +42,7 @@ from snapstorm.model.observations import (
     decode_receipt,
     decode_restore,
 )
-from snapstorm.model.past_expectations import PastExpectations, as_of
+from snapstorm.model.snapshot_states import UNKNOWN
 from snapstorm.model.verdict import JUDGED, Verdict
 
 SHOWN_DIFFERENCES = 3
@@ -199,10 +200,8 @@ class _Recheck:
         self._recheck = Recheck(run_number, verdict_then=(ledger.record.run(run_number) or {}).get("verdict"))
         self._operations = list(ledger.record.operations(run_number))
         self._observed = {observed.operation: observed for observed in ledger.observations(run_number)}
-        self._recorded = {expectation.operation: expectation for expectation in ledger.expectations()}
         began = self._operations[0].began_tick if self._operations else 0
-        before = (as_of(expectation, began) for expectation in self._recorded.values())
-        self._expected = PastExpectations(expectation for expectation in before if expectation is not None)
+        self._expected = ExpectedThen(ledger.expectations(), began)
         self._digests: dict[tuple[str, str, bytes], bytes] = {}
         self._dating = Dating(ledger, run_number)
 
@@ -218,15 +217,9 @@ class _Recheck:
         """Everything in the order in which it happened."""
         for _, is_end, operation in sorted(self._moments(), key=lambda moment: moment[0]):
             if not is_end:
-                self._begin(operation)
+                self._expected.begin(operation.id, _doomed(operation), operation.began_tick)
                 continue
-            receipt = self._recorded.get(operation.id)
-            self._expected.end(
-                operation.id,
-                operation.outcome or "unknown",
-                operation.ended_tick or 0,
-                receipt.snapshot if receipt is not None else None,
-            )
+            self._expected.end(operation.id, operation.outcome or UNKNOWN, operation.ended_tick or 0)
             observed = self._observed.get(operation.id)
             if observed is not None:
                 yield from self._judge(operation, observed)
@@ -238,12 +231,6 @@ class _Recheck:
             yield operation.began_tick, False, operation
             if operation.ended_tick is not None:
                 yield operation.ended_tick, True, operation
-
-    def _begin(self, operation: RecordedOperation) -> None:
-        asked_for = self._recorded.get(operation.id)
-        if asked_for is not None:
-            self._expected.begin_creation(asked_for)
-        self._expected.begin_deletion(operation.id, _doomed(operation), operation.began_tick)
 
     def _was_judged(self, operation: RecordedOperation) -> bool:
         """Whether an operation that has just ended well has shown something that was judged. A restore has not, if the
@@ -292,7 +279,7 @@ class _Recheck:
         self._dating.said.acknowledge(operation.id, receipt.particulars)
 
     def _judge_restore(self, operation: RecordedOperation, restore: RestoreObservation) -> Iterator[_Found]:
-        expectation = self._recorded.get(restore.of)
+        expectation = self._expected.recorded(restore.of)
         if expectation is None:
             raise TestbedError(f"the ledger is damaged: {operation.id} restored {restore.of}, which is not in it")
         table = Capabilities.model_validate_json(restore.capabilities or expectation.capabilities)
@@ -319,12 +306,15 @@ class _Recheck:
             yield _Found(finding, expectation.client, restore.of, operation.id, fingerprint)
 
     def _judge_unsaved(self, operation: RecordedOperation, unsaved: RestoreObservation) -> Iterator[_Found]:
-        table = Capabilities.model_validate_json(unsaved.capabilities or self._recorded[operation.id].capabilities)
+        asked_for = self._expected.recorded(operation.id)
+        if asked_for is None:
+            raise TestbedError(f"the ledger is damaged: {operation.id} asked for a snapshot, which is not in it")
+        table = Capabilities.model_validate_json(unsaved.capabilities or asked_for.capabilities)
         if unsaved.trees is not None:
             tree, latest = unsaved.trees
             found: Sequence[object] = judge_unsaved(tree, latest, table)
         else:
-            digest = self._digest(self._recorded[operation.id].manifest, table, b"")
+            digest = self._digest(asked_for.manifest, table, b"")
             if digest is None:
                 self._recheck.without_manifest += 1
                 return
@@ -393,11 +383,7 @@ class _Recheck:
         """After the last run, going through the record must come to what the ledger holds."""
         if self._ledger.position[0] != self._recheck.run:
             return
-        different = [
-            operation
-            for operation, expectation in self._expected.all().items()
-            if expectation.state is not self._recorded[operation].state
-        ]
+        different = self._expected.differing()
         if different and not self._recheck.unrecorded:
             self._recheck.notes.append(
                 f"of {len(different)} snapshot(s) the record does not come to what the ledger holds, such as of "

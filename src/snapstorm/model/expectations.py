@@ -40,6 +40,8 @@ class State(StrEnum):
 
 
 IN_DOUBT = frozenset({State.CREATING, State.CREATION_IN_DOUBT, State.DELETING, State.DELETION_IN_DOUBT})
+OPEN_STATES = frozenset(State) - {State.DELETED, State.ABSENT}
+"""Of snapshots in these states a listing proves something whether it shows them or not."""
 
 
 class Expectation(msgspec.Struct, frozen=True, gc=False):
@@ -65,6 +67,8 @@ class Expectation(msgspec.Struct, frozen=True, gc=False):
     """When the creation was acknowledged, or found in a listing after doubt."""
     adopted: bool = False
     """Its creation was in doubt, and a listing showed it."""
+    deletion_operation: str | None = None
+    """Which asked for its deletion last."""
     deletion_began_tick: int | None = None
     deletion_ended_tick: int | None = None
     tainted_by: int | None = None
@@ -153,15 +157,6 @@ def judge_listing(
     for expectation in by_operation.values():
         _judge_expectation(listing, expectation, complete.get(expectation.operation), said, judgement)
     return judgement
-
-
-def states_after(outcome: str) -> tuple[State, State]:
-    """What becomes of a snapshot that an operation of this outcome was to create, and of those it was to delete."""
-    if outcome == "ok":
-        return State.LIVE, State.DELETED
-    if outcome in ("failed", "no_op"):
-        return State.ABSENT, State.LIVE
-    return State.CREATION_IN_DOUBT, State.DELETION_IN_DOUBT
 
 
 def _is_of_unknown_run(entry: ListedSnapshot, listing: Listing) -> bool:

@@ -13,7 +13,7 @@ import blake3
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.dating import TimeSpan, misdating
-from snapstorm.model.expectations import Expectation, Finding, Listing, State
+from snapstorm.model.expectations import Expectation, Finding, Listing
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import (
     Counts,
@@ -26,10 +26,6 @@ from snapstorm.model.manifest import (
     differences,
 )
 from snapstorm.model.protocols import SnapshotReceipt
-
-OPEN_STATES = frozenset(State) - {State.DELETED, State.ABSENT}
-"""Of snapshots in these states a listing proves something whether it shows them or not."""
-
 
 DESCRIBED_MAX = 3
 """So many differences are described in words."""
