@@ -26,7 +26,6 @@ LONGER = {
     "actions/engine.py": 577,
     "cli/main.py": 465,
     "faults/troubled_disk.py": 429,
-    "guarantees/checker.py": 407,
     "model/protocols.py": 417,
     "run/harness.py": 512,
     "runtime/process.py": 512,

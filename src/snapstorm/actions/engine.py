@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,6 @@ from snapstorm.model import actions
 from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.expectations import IN_DOUBT, Expectation, Listing, State
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.protocols import FileWriter, ListedSnapshot, Restorer, Server, Snapshotter
@@ -90,7 +90,6 @@ class Engine:
         self.restores = Restores(run, self._operations, checker, writer, snapshotter, self.source)
         self._restore = self.restores.restore
         self._deletions = Deletions(self._operations, checker, snapshotter, self.refusals)
-        self._report = self._operations.report
         self._perform: dict[type[Action], Callable[[Step, Any], Awaitable[Outcome[Any]]]] = {
             actions.SnapshotRoot: self._snapshot_root,
             actions.SnapshotSubpath: self._snapshot_subpath,
@@ -432,8 +431,7 @@ class Engine:
         if held is None:
             return NoOp("nothing was marked before, or the target can't tell how much it holds")
         operation = await self._note_operation(step, {"bytes": held.now_bytes, "marked": held.marked_bytes})
-        if held.is_leak:
-            self._report(step, Guarantee.NO_LEAK, held.describe(), operation=operation, fingerprint="storage")
+        step.violations += self._checker.observe(replace(held, client=step.client, operation=operation))
         return Ok(None)
 
     async def _note_operation(self, step: Step, resolved: Mapping[str, Any]) -> str:

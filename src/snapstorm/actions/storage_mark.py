@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from snapstorm.model.actions import CheckStorage
 from snapstorm.model.protocols import Server
-
-
-@dataclass(frozen=True)
-class MarkedStorage:
-    """What a repository held at the mark, holds now, and may hold."""
-
-    marked_bytes: int
-    now_bytes: int
-    allowed_bytes: int
-
-    @property
-    def is_leak(self) -> bool:
-        return self.now_bytes > self.allowed_bytes
-
-    def describe(self) -> str:
-        """The figures in words."""
-        return (
-            f"the repository holds {self.now_bytes:,} bytes; {self.marked_bytes:,} were marked, and at most "
-            f"{self.allowed_bytes:,} are allowed"
-        )
+from snapstorm.model.seen import StorageSeen
 
 
 class StorageMark:
@@ -40,10 +19,11 @@ class StorageMark:
         self._marked_bytes = await self._server.storage_bytes()
         return self._marked_bytes
 
-    async def compare(self, action: CheckStorage) -> MarkedStorage | None:
+    async def compare(self, action: CheckStorage) -> StorageSeen | None:
         """What is held now, beside the mark. None without a mark, or if the target can't tell."""
         now_bytes = await self._server.storage_bytes()
         if self._marked_bytes is None or now_bytes is None:
             return None
         growth_bytes = self._marked_bytes * action.growth_percent_max // 100
-        return MarkedStorage(self._marked_bytes, now_bytes, self._marked_bytes + growth_bytes + action.slack_bytes)
+        allowed_bytes = self._marked_bytes + growth_bytes + action.slack_bytes
+        return StorageSeen(marked_bytes=self._marked_bytes, now_bytes=now_bytes, allowed_bytes=allowed_bytes)
