@@ -28,10 +28,10 @@ from snapstorm.faults.fault import InFlight
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import Family
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.seen import FailureSeen
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
 from snapstorm.testbed.context import Run
@@ -164,13 +164,9 @@ class Operations:
         is_restore = step.action.family is Family.RESTORE
         if await self._checker.settings.may_explain(step.client, words, error, is_restore=is_restore):
             return
-        self.report(
-            step,
-            Guarantee.AVAILABLE,
-            f"{step.action.key} failed although no fault was active: {error}",
-            operation=operation,
-            texts={"output.txt": error.evidence},
-        )
+        what = f"{step.action.key} failed"
+        seen = FailureSeen(client=step.client, operation=operation, what=what, error=str(error), output=error.evidence)
+        step.violations += self._checker.observe(seen)
 
     async def note(self, step: Step, resolved: Mapping[str, Any]) -> str:
         """Record what was done without asking the target anything. Returns the operation's id."""
@@ -185,9 +181,3 @@ class Operations:
     def is_refused_by_design(self, error: TargetError) -> bool:
         """Whether an older version was refused what a newer one may do. With one version there is no older one."""
         return isinstance(error, VersionRefused) and self._run.is_across_versions
-
-    def report(self, step: Step, guarantee: Guarantee, detail: str, **about: Any) -> None:
-        """Report a violation that this step has shown."""
-        violation = self._checker.report(guarantee, detail, client=step.client, **about)
-        if violation is not None:
-            step.violations.append(violation)

@@ -21,16 +21,14 @@ from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.action_results import Comparison
 from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnapshot, RestoreSnapshot, RestoreSubpath
 from snapstorm.model.expectations import Expectation, State
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
 from snapstorm.model.readable import as_text
+from snapstorm.model.seen import LeftBehind, LeftBehindSeen, RestoreFailureSeen
 from snapstorm.testbed.context import Run
 
 _TREE = "tree"
-_NAMES_MAX = 20
-"""So many of the names of what a restore has left beside its tree are told."""
 
 
 class Restores:
@@ -53,7 +51,6 @@ class Restores:
         self._snapshotter = snapshotter
         self._source = source
         self._cleaner = cleaner
-        self._has_reported_strays = False
 
     async def restore(
         self,
@@ -100,19 +97,17 @@ class Restores:
         if expectation.tainted_by is not None:
             self._run.note_tainted(expectation)
             return again
-        words = f"snapshot {expectation.snapshot} can't be restored, also not the second time: {again.reason}"
-        if await self._checker.settings.may_explain(step.client, words, error, is_restore=True):
-            return again
-        self._operations.report(
-            step,
-            Guarantee.IN_DOUBT_ABSENT_OR_EXACT if expectation.adopted else Guarantee.RESTORED_EXACTLY,
-            words,
+        seen = RestoreFailureSeen(
+            client=step.client,
+            operation=operation,
             snapshot=expectation.snapshot,
             expectation=expectation.operation,
-            operation=operation,
-            fingerprint="can't be restored",
-            texts={"output.txt": error.evidence},
+            is_adopted=expectation.adopted,
+            reason=again.reason,
+            output=error.evidence,
         )
+        if not await self._checker.settings.may_explain(step.client, seen.words, error, is_restore=True):
+            step.violations += self._checker.observe(seen)
         return again
 
     async def _restore_once(
@@ -166,20 +161,11 @@ class Restores:
                     await self._cleaner.remove(directory, entries=entries)
 
     def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
-        """Judge what stands beside a restored tree, in the directory that was made for it: nothing may. Of many, the
-        first is reported."""
+        """Judge what stands beside a restored tree, in the directory that was made for it: nothing may."""
         names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
-        if names and not self._has_reported_strays:
-            self._has_reported_strays = True
-            shown = [as_text(name) for name in names]
-            self._operations.report(
-                step,
-                Guarantee.NO_LEAK,
-                f"a restore has left beside the restored tree: {', '.join(shown[:_NAMES_MAX])}",
-                operation=operation,
-                fingerprint="files beside a restore",
-                texts={"left-behind.txt": "\n".join(shown)},
-            )
+        shown, kind = [as_text(name) for name in names], LeftBehind.BESIDE_RESTORE
+        seen = LeftBehindSeen(client=step.client, operation=operation, kind=kind, names=shown)
+        step.violations += self._checker.observe(seen)
 
     def is_still_live(self, expectation: Expectation) -> bool:
         """Whether the deletion of this snapshot has not begun meanwhile."""

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from snapstorm.actions.step import Step
 from snapstorm.errors import HarnessError
 from snapstorm.guarantees.checker import Checker
-from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.guarantees import Violation
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import FileWriter
+from snapstorm.model.seen import SourceChangesSeen
 from snapstorm.testbed.identity import acting_as
 
 
@@ -62,12 +63,5 @@ class SourceWatch:
         changes = await self._writer.changes_by_others()
         if not changes:
             return [], []
-        more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
-        violation = self._checker.report(
-            Guarantee.SOURCE_UNTOUCHED,
-            f"files of {client} have changed, and not by its own doing: {changes[0]}{more}",
-            client=client,
-            operation=self._latest.get(client),
-            texts={"changes.txt": "".join(f"{line}\n" for line in changes)},
-        )
-        return changes, [] if violation is None else [violation]
+        operation = self._latest.get(client)
+        return changes, self._checker.observe(SourceChangesSeen(client=client, operation=operation, changes=changes))

@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
+from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import CheckStorage, MarkStorage
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import Server
-
-
-@dataclass(frozen=True)
-class MarkedStorage:
-    """What a repository held at the mark, holds now, and may hold."""
-
-    marked_bytes: int
-    now_bytes: int
-    allowed_bytes: int
-
-    @property
-    def is_leak(self) -> bool:
-        return self.now_bytes > self.allowed_bytes
-
-    def describe(self) -> str:
-        """The figures in words."""
-        return (
-            f"the repository holds {self.now_bytes:,} bytes; {self.marked_bytes:,} were marked, and at most "
-            f"{self.allowed_bytes:,} are allowed"
-        )
+from snapstorm.model.seen import StorageSeen
 
 
 class StorageMark:
@@ -45,13 +26,14 @@ class StorageMark:
         self._marked_bytes = await self._server.storage_bytes()
         return self._marked_bytes
 
-    async def compare(self, action: CheckStorage) -> MarkedStorage | None:
+    async def compare(self, action: CheckStorage) -> StorageSeen | None:
         """What is held now, beside the mark. None without a mark, or if the target can't tell."""
         now_bytes = await self._server.storage_bytes()
         if self._marked_bytes is None or now_bytes is None:
             return None
         growth_bytes = self._marked_bytes * action.growth_percent_max // 100
-        return MarkedStorage(self._marked_bytes, now_bytes, self._marked_bytes + growth_bytes + action.slack_bytes)
+        allowed_bytes = self._marked_bytes + growth_bytes + action.slack_bytes
+        return StorageSeen(marked_bytes=self._marked_bytes, now_bytes=now_bytes, allowed_bytes=allowed_bytes)
 
 
 @performs(MarkStorage)
@@ -70,8 +52,9 @@ class MarkStoragePerformer(Performer[None]):
 
 @performs(CheckStorage)
 class CheckStoragePerformer(Performer[None]):
-    def __init__(self, operations: Operations, storage_mark: StorageMark) -> None:
+    def __init__(self, operations: Operations, checker: Checker, storage_mark: StorageMark) -> None:
         self._operations = operations
+        self._checker = checker
         self._storage_mark = storage_mark
 
     async def perform(self, step: Step, action: CheckStorage) -> Outcome[None]:
@@ -79,8 +62,5 @@ class CheckStoragePerformer(Performer[None]):
         if held is None:
             return NoOp("nothing was marked before, or the target can't tell how much it holds")
         operation = await self._operations.note(step, {"bytes": held.now_bytes, "marked": held.marked_bytes})
-        if held.is_leak:
-            self._operations.report(
-                step, Guarantee.NO_LEAK, held.describe(), operation=operation, fingerprint="storage"
-            )
+        step.violations += self._checker.observe(replace(held, client=step.client, operation=operation))
         return Ok(None)

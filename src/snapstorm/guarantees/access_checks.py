@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from snapstorm.errors import AccessDenied, TargetError
 from snapstorm.guarantees.checker import Checker
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ClientSnapshotter
+from snapstorm.model.seen import LetInSeen
 from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
 
@@ -39,7 +39,7 @@ async def must_be_refused(
                     run.tally.refusals_unjudged.append(who)
                 return
             words = f"{who} was let in as {client} and shown {shown} snapshot(s)"
-            checker.report(Guarantee.CLIENTS_ISOLATED, words, client=client)
+            checker.observe(LetInSeen(client=client, words=words))
             return
 
 

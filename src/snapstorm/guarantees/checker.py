@@ -1,12 +1,14 @@
 """The checker: holds what the target shows against what was promised, and reports what differs.
 
-It compares; the engine acts. Whatever it reports goes to the ledger, to those who watch, and into an evidence
-directory, in that order of importance.
+It gathers what is seen and hands it to the guarantees, each of which is judged in a file of its own (`builtin`); the
+engine acts. What they find goes to the ledger, to those who watch, and into an evidence directory, in that order of
+importance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,35 +16,23 @@ import msgspec
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.guarantees.differences import as_document, explain
 from snapstorm.guarantees.evidence import Evidence, RestoredTree
+from snapstorm.guarantees.panel import FindingKey, Found, Panel
 from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.guarantees.time_spans import Dating
 from snapstorm.model.action_results import Comparison, SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import RestoreVerified, ViolationFound
-from snapstorm.model.expectations import IN_DOUBT, Expectation, Finding, Listing, ListingJudgement, judge_listing
+from snapstorm.model.expectations import IN_DOUBT, OPEN_STATES, Expectation, Listing
 from snapstorm.model.guarantees import Guarantee, Violation
-from snapstorm.model.judging import (
-    OPEN_STATES,
-    concerned,
-    describe_restore,
-    describe_unsaved,
-    digest_of,
-    fingerprint_of,
-    guarantee_of,
-    judge_receipt,
-    judge_restored,
-    judge_unsaved,
-    promise_of,
-    tagged_operations,
-)
+from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
 from snapstorm.model.manifest import DifferenceKind, EntryType, Manifest, show_path
 from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
 from snapstorm.model.protocols import Server
+from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
+from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.runtime.meter import Work
 from snapstorm.testbed.context import Run
-
-DIFFERENCES_IN_DETAIL_MAX = 3
 
 
 class Checker:
@@ -53,11 +43,11 @@ class Checker:
         self._run = run
         self.evidence = Evidence(run, server)
         self.settings = SettingsWatch(run, server)
+        self._panel = Panel()
         self._dating = Dating(run.ledger, run.number)
         self._has_noted_unknown_runs = False
         self._has_noted_partial = False
         self._tables: dict[str, tuple[Capabilities, bool]] = {}
-        self._reported: set[tuple[Guarantee, str | None, str | None]] = set()
 
     def report(
         self,
@@ -77,10 +67,8 @@ class Checker:
 
         `fingerprint` tells what exactly is wrong from other things that could be, for those who accept it as known.
         """
-        key = (guarantee, expectation or operation or fingerprint, snapshot)
-        if key in self._reported:
+        if not self._panel.count(FindingKey(guarantee, expectation or operation or fingerprint, snapshot)):
             return None
-        self._reported.add(key)
         directory = self.evidence.begin(guarantee)
         kept = None if directory is None else str(directory)
         violation = Violation(guarantee, detail, client, snapshot, path, kept, operation)
@@ -96,6 +84,31 @@ class Checker:
         self._run.tally.violations.append(violation)
         self._run.emit(ViolationFound(violation))
         return violation
+
+    def observe(self, seen: Seen) -> list[Violation]:
+        """Judge something that was seen, and report what it shows."""
+        return self._report_all(self._panel.judge(seen))
+
+    def _report_all(
+        self, found: Iterable[Found], texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
+    ) -> list[Violation]:
+        """Report what was found, with these texts besides its own."""
+        reported = [
+            self.report(
+                one.guarantee,
+                one.finding.detail,
+                client=one.client,
+                snapshot=one.finding.snapshot,
+                expectation=one.finding.expectation,
+                operation=one.seen.operation,
+                path=one.finding.path,
+                fingerprint=one.finding.fingerprint,
+                texts={**(texts or {}), **one.finding.texts},
+                tree=tree,
+            )
+            for one in found
+        ]
+        return [violation for violation in reported if violation is not None]
 
     # Restores.
 
@@ -120,16 +133,14 @@ class Checker:
             restored = await scan_if_there(tree, is_small=promise.wanted.is_small)
         is_partial = expectation.failed_entries > 0
         found = judge_restored(promise, restored, is_partial=is_partial)
+        comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         if found and await self.settings.explain(found, expectation):
-            comparison = Comparison(
-                expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored
-            )
             return comparison, []
         if is_partial:
             self._note_partial(expectation)
         observed = RestoreObservation(
             of=expectation.operation,
-            snapshot=expectation.snapshot or "",
+            snapshot=comparison.snapshot,
             sub_path=sub_path,
             is_damaged=is_damaged,
             is_adopted=expectation.adopted,
@@ -139,7 +150,6 @@ class Checker:
             promised=whole.encoded if found or is_partial else b"",
             restored=restored.encoded if found or is_partial else b"",
         )
-        comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
         with run.ledger.committing_later():
             run.ledger.add_verification(
                 expectation=expectation.operation,
@@ -155,16 +165,44 @@ class Checker:
             )
             run.ledger.observe(operation, ObservationKind.RESTORE, encode_restore(observed))
         await run.ledger.committed()
+        seen = RestoreSeen(
+            client=expectation.client,
+            operation=operation,
+            snapshot=comparison.snapshot,
+            expectation=expectation.operation,
+            sub_path=sub_path,
+            is_damaged=is_damaged,
+            is_adopted=expectation.adopted,
+        )
         if found:
-            guarantee = guarantee_of(is_adopted=expectation.adopted, is_damaged=is_damaged)
-            violation = self._report_restore(
-                guarantee, expectation, comparison, promise.wanted, tree, operation, sub_path
-            )
-            damaged = [_below(sub_path, one.path) for one in found if one.kind is not DifferenceKind.EXTRA]
-            await self.evidence.name_objects(violation, comparison.snapshot, damaged)
-            return comparison, [violation] if violation else []
+            return comparison, await self._report_differences(seen, comparison, promise.wanted, tree)
         self._count_verified(expectation, comparison, is_narrowed or is_partial)
-        return comparison, []
+        return comparison, self.observe(seen)
+
+    async def _report_differences(
+        self, seen: RestoreSeen, comparison: Comparison, wanted: Manifest, tree: Path
+    ) -> list[Violation]:
+        """Report a restore that differs, explained, with the restored tree as evidence."""
+        found = comparison.differences
+        explained = explain(found, wanted, comparison.restored, tree)
+        words = [str(one) for one in explained]
+        seen = replace(
+            seen,
+            differences=len(found),
+            words=words,
+            path=show_path(found[0].path),
+            fingerprint=fingerprint_of(found),
+        )
+        texts = {
+            "differences.txt": "\n".join(words),
+            "differences.json": as_document(explained, seen),
+            "expected-manifest.txt": _show_manifest(wanted),
+        }
+        restored = RestoredTree(tree, [one.path for one in found], comparison.bytes_compared)
+        violations = self._report_all(self._panel.judge(seen), texts, restored)
+        damaged = [_below(seen.sub_path, one.path) for one in found if one.kind is not DifferenceKind.EXTRA]
+        await self.evidence.name_objects(violations, comparison.snapshot, damaged)
+        return violations
 
     def _note_partial(self, expectation: Expectation) -> None:
         """Say once that of some snapshot only what was taken is compared."""
@@ -195,45 +233,6 @@ class Checker:
         tally.empty_directories_verified += comparison.restored.has_empty_directory
         self._run.emit(RestoreVerified(expectation.client, comparison.snapshot, comparison.bytes_compared))
 
-    def _report_restore(
-        self,
-        guarantee: Guarantee,
-        expectation: Expectation,
-        comparison: Comparison,
-        wanted: Manifest,
-        tree: Path,
-        operation: str,
-        sub_path: bytes,
-    ) -> Violation | None:
-        found = comparison.differences
-        explained = explain(found, wanted, comparison.restored, tree)
-        words = [str(one) for one in explained]
-        where = f" (its part {show_path(sub_path)})" if sub_path else ""
-        more = f"\nand {len(found) - DIFFERENCES_IN_DETAIL_MAX} more" if len(found) > DIFFERENCES_IN_DETAIL_MAX else ""
-        return self.report(
-            guarantee,
-            describe_restore(comparison.snapshot, where, len(found), words[:DIFFERENCES_IN_DETAIL_MAX]) + more,
-            client=expectation.client,
-            snapshot=comparison.snapshot,
-            expectation=expectation.operation,
-            operation=operation,
-            path=show_path(found[0].path),
-            fingerprint=fingerprint_of(found),
-            texts={
-                "differences.txt": "\n".join(words),
-                "differences.json": as_document(
-                    explained,
-                    len(found),
-                    snapshot=comparison.snapshot,
-                    client=expectation.client,
-                    operation=operation,
-                    sub_path=sub_path,
-                ),
-                "expected-manifest.txt": _show_manifest(wanted),
-            },
-            tree=RestoredTree(tree, [difference.path for difference in found], comparison.bytes_compared),
-        )
-
     # Snapshots and listings.
 
     async def judge_receipt(
@@ -241,17 +240,16 @@ class Checker:
     ) -> list[Violation]:
         """Hold what the target says that it took, and when, against what was there, and the clock. It was asked for at
         `began_seconds` of the run's clock."""
-        is_id_of_another = self._run.ledger.is_id_of_another(receipt.id, operation)
         self._watch_clock()
-        findings = judge_receipt(
-            receipt,
-            manifest.counts,
-            operation,
-            is_id_of_another=is_id_of_another,
+        seen = ReceiptSeen(
+            client=client,
+            operation=operation,
+            receipt=receipt,
+            there=manifest.counts,
+            is_id_of_another=self._run.ledger.is_id_of_another(receipt.id, operation),
             span=self._dating.span(began_seconds, self._run.now_seconds()),
         )
-        judged = list(findings)  # Before what it says is remembered.
-        self._dating.said.acknowledge(operation, receipt.particulars)
+        judged = self._panel.judge(seen)
         others = [one for one in judged if one.guarantee is not Guarantee.PARTIAL_IS_REPORTED]
         if len(others) < len(judged) and await self.settings.leaves_unjudged(
             *self._run.ledger.expectations_of_operations([operation])
@@ -259,7 +257,7 @@ class Checker:
             if not others:
                 self._run.ledger.forget_observation(operation)
             judged = others  # Settings decide how much is kept, and nothing else.
-        return self._report_all(judged, client, operation)
+        return self._report_all(judged)
 
     async def judge_unsaved(
         self, tree: Manifest, source: str, settle: Callable[[], Awaitable[object]], client: str, operation: str
@@ -290,22 +288,8 @@ class Checker:
             restored=promised.encoded if found else b"",
         )
         run.ledger.observe(operation, ObservationKind.UNSAVED, encode_restore(observed))
-        return self._report_all(describe_unsaved(found, observed.snapshot or None, operation), client, operation)
-
-    def _report_all(self, findings: Iterable[Finding], client: str, operation: str) -> list[Violation]:
-        """Report what a creation has shown."""
-        found = [
-            self.report(
-                finding.guarantee,
-                finding.detail,
-                client=client,
-                snapshot=finding.snapshot,
-                expectation=operation,
-                operation=operation,
-            )
-            for finding in findings
-        ]
-        return [violation for violation in found if violation is not None]
+        snapshot = observed.snapshot or None
+        return self.observe(UnsavedSeen(client=client, operation=operation, snapshot=snapshot, differences=found))
 
     def _watch_clock(self) -> None:
         """Come to this moment; once the clock was set, say so, and hold nothing against it any more."""
@@ -329,40 +313,34 @@ class Checker:
         of_client = {found.operation: found for found in ledger.expectations(listing.client, OPEN_STATES)}
         tagged = ledger.expectations_of_operations(sorted(tagged_operations(listing) - of_client.keys()))
         self._watch_clock()
-        judgement: ListingJudgement = judge_listing(listing, concerned(listing, of_client, tagged), self._dating.said)
+        seen = ListingSeen(
+            client=listing.client,
+            operation=operation,
+            listing=listing,
+            expected=expected_of(listing, of_client, tagged),
+            spans=self._dating.spans,
+        )
+        judged = self._panel.judge(seen)
         if operation is not None:
             with ledger.committing_later():  # Settling commits both.
                 ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))
-        ledger.settle(judgement.settled)
-        self._note_of_unknown_runs(judgement.of_unknown_runs)
-        findings = await self._judged_findings(listing, judgement.findings, operation)
-        found = [
-            self.report(
-                finding.guarantee,
-                finding.detail,
-                client=listing.client,
-                snapshot=finding.snapshot,
-                expectation=finding.operation,
-                operation=operation,
-                texts={"listing.json": msgspec.json.format(msgspec.json.encode(listing.entries)).decode()},
-            )
-            for finding in findings
-        ]
-        return [violation for violation in found if violation is not None]
+        ledger.settle(settled_by(listing, seen.expected, seen.entries.complete))
+        self._note_of_unknown_runs(seen.entries.of_unknown_runs)
+        judged = await self._without_expired(listing, judged, operation)
+        texts = {"listing.json": msgspec.json.format(msgspec.json.encode(listing.entries)).decode()} if judged else {}
+        return self._report_all(judged, texts)
 
-    async def _judged_findings(
-        self, listing: Listing, findings: Sequence[Finding], operation: str | None
-    ) -> Sequence[Finding]:
+    async def _without_expired(self, listing: Listing, judged: list[Found], operation: str | None) -> list[Found]:
         """The findings of a listing that are judged. After a change of retention, which may be why a snapshot is
         missing, it is in doubt until a listing shows it."""
         ledger = self._run.ledger
-        missing = [finding for finding in findings if finding.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+        missing = [one for one in judged if one.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
         if not missing or operation is None or not await self.settings.may_have_expired(listing.client):
-            return findings
+            return judged
         ledger.forget_observation(operation)
-        for finding in missing:
-            self.settings.count_unjudged(finding.detail)
-        doomed = [finding.operation for finding in missing if finding.operation is not None]
+        for one in missing:
+            self.settings.count_unjudged(one.finding.detail)
+        doomed = [one.finding.expectation for one in missing if one.finding.expectation is not None]
         ledger.begin_operation(
             operation=(doubting := f"{operation}-doubt"),
             run_number=self._run.number,
@@ -376,7 +354,7 @@ class Checker:
             is_own=True,
         )
         ledger.end_operation(doubting, outcome="unknown", reason="settings were changed", seconds=0.0)
-        return [finding for finding in findings if finding not in missing]
+        return [one for one in judged if one not in missing]
 
 
 def _below(sub_path: bytes, path: bytes) -> bytes:

@@ -34,6 +34,7 @@ from typing import Any
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.explain import BlockDifference, explain_difference
 from snapstorm.model.manifest import Difference, DifferenceKind, Entry, EntryType, Manifest
+from snapstorm.model.seen import RestoreSeen
 
 SCHEMA = 1
 EXPLAINED_MAX = 1000
@@ -97,23 +98,15 @@ def _explain(difference: Difference, wanted: Manifest, restored: Manifest, tree:
         return ExplainedDifference(difference, (), *sizes, problem=f"it can't be explained: {error}")
 
 
-def as_document(
-    explained: Sequence[ExplainedDifference],
-    total: int,
-    *,
-    snapshot: str,
-    client: str,
-    operation: str,
-    sub_path: bytes,
-) -> str:
+def as_document(explained: Sequence[ExplainedDifference], seen: RestoreSeen) -> str:
     """`differences.json`."""
     document = {
         "schema": SCHEMA,
-        "snapshot": snapshot,
-        "client": client,
-        "operation": operation,
-        "part": _as_text(sub_path),
-        "differences_total": total,
+        "snapshot": seen.snapshot,
+        "client": seen.client,
+        "operation": seen.operation,
+        "part": _as_text(seen.sub_path),
+        "differences_total": seen.differences,
         "differences": [one.as_json() for one in explained],
     }
     return json.dumps(document, indent=1)

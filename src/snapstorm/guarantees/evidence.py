@@ -19,6 +19,7 @@ from typing import Any
 import anyio
 
 from snapstorm.errors import SnapstormError
+from snapstorm.guarantees.panel import sentence_of
 from snapstorm.ledger.evidence_directories import as_program, keep_tree, write_texts
 from snapstorm.ledger.fault_records import FaultRecord
 from snapstorm.ledger.ledger import Ledger
@@ -129,15 +130,17 @@ class Evidence:
             text = "\n".join(_readme(run, directory, violation, number, scene))
             write_texts(directory, {"README.md": text})
 
-    async def name_objects(self, violation: Violation | None, snapshot: str, paths: Sequence[bytes]) -> None:
-        """Ask the target where it keeps these files of a snapshot, for `objects.txt`."""
-        if violation is None or violation.evidence is None or self._namer is None:
+    async def name_objects(self, violations: Sequence[Violation], snapshot: str, paths: Sequence[bytes]) -> None:
+        """Ask the target where it keeps these files of a snapshot, for `objects.txt` of these violations."""
+        directories = [Path(one.evidence) for one in violations if one.evidence]
+        if not directories or self._namer is None:
             return
-        directory, text = Path(violation.evidence), "the target did not say in time"
+        text = "the target did not say in time"
         with self._collecting("the target's objects"):
             with anyio.move_on_after(OBJECTS_SECONDS_MAX):
                 text = await self._namer.describe_objects(snapshot, list(dict.fromkeys(paths))[:OBJECTS_FILES_MAX])
-            _add_text(directory, "objects.txt", text)
+            for directory in directories:
+                _add_text(directory, "objects.txt", text)
 
     async def name_entries(self, violations: Sequence[Violation]) -> None:
         """Ask the target what it has written down of these violations' snapshots, for `entry.txt`."""
@@ -250,7 +253,7 @@ _NOTHING = Surroundings(None, 0.0, 0.0, (), ())
 def _readme(run: Run, directory: Path, violation: Violation, number: int, scene: Surroundings) -> Iterator[str]:
     yield f"# {violation.guarantee}: violated"
     yield ""
-    yield f"> {violation.guarantee.sentence}"
+    yield f"> {sentence_of(violation.guarantee)}"
     yield ""
     yield violation.detail
     yield ""

@@ -1,9 +1,5 @@
-"""Leaks: what the server's processes hold, sampled through the run, and when nobody works.
-
-Two things are judged. What is held when nobody works, at the end against the beginning: exact, but only for a server
-that no fault has touched. And the *floor*: the least that each process of the server has held in the first and in the
-last stretch of its life. A busy server holds more at one moment than at another; what it never lets go of raises the
-floor, and that also shows where faults end servers and nobody is ever idle.
+"""Leaks: what the server's processes hold, sampled through the run, and when nobody works; and what commands leave
+behind. `builtin.no_leak` judges it.
 
 A server may be a script around the program that serves. So what it holds is the sum over all processes of its group,
 and its life is that of the group's leader.
@@ -15,89 +11,34 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import anyio
 
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.abilities import InProcess, KeepsTemporaryFiles, KeepsToItsPlaces, ShowsLayout, StoredInFiles
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import Server
+from snapstorm.model.seen import (
+    Footprint,
+    IdleSeen,
+    IdleUsage,
+    LeftBehind,
+    LeftBehindSeen,
+    SampleSeen,
+    SamplesEndSeen,
+)
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.context import Run
 
-OPEN_FILES_GROWTH_MAX = 64
-"""A healthy server holds 10 when idle, with one client or many (Kopia 0.22.3 and 0.23.1, measured); one that leaks
-(#4866) holds one more for each snapshot."""
-MEMORY_BYTES_GROWTH_MAX = 2 << 30
-"""Caches are meant to grow. More than this is no cache."""
-SESSIONS_GROWTH_MAX = 8
-"""The server itself may hold one; a killed one leaves it behind, and is not judged."""
-OPEN_FILES_FLOOR_GROWTH_MAX = 256
-"""Under load, and with faults that leave connections behind which a server gives up only after minutes."""
 SAMPLE_SECONDS = 0.5
 SEARCH_SECONDS = 5.0
 """How long the processes of a group are taken for known: to search for them takes two milliseconds for each thousand
 processes of the machine (measured)."""
-STRETCH_SAMPLES = 20
-NAMES_MAX = 10
-"""So many of the processes that were left are named."""
 _RESIDENT = re.compile(r"^VmRSS:\s+(\d+) kB", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class IdleUsage:
-    """What is held at one moment at which nobody works."""
-
-    pid: int
-    open_files: int
-    memory_bytes: int
-    unfinished_files: int
-    """Files of the repository that are not finished, though nobody writes."""
-    temporary_files: int
-    """Files in the temporary directory of the server."""
-    sessions: int
-    """Writers that seem to be at work, though nobody is."""
-
-
-class Footprint(NamedTuple):
-    """What processes hold at one moment."""
-
-    open_files: int
-    memory_bytes: int
-
-
-@dataclass
-class Life:
-    """The samples of one server, of which only the least of the first and of the last stretch are kept."""
-
-    pid: int
-    """The leader of its group."""
-    first: Footprint | None = None
-    """The floor of its first stretch, once that is over."""
-    last: Footprint | None = None
-    """The floor of the last stretch that is over."""
-    _stretch: list[Footprint] = field(default_factory=list)
-
-    def add(self, sample: Footprint) -> None:
-        """Take one more sample."""
-        self._stretch.append(sample)
-        if len(self._stretch) == STRETCH_SAMPLES:
-            self.last = _each_of(min, self._stretch)
-            self.first = self.first or self.last
-            self._stretch.clear()
-
-    def growth(self) -> Iterator[tuple[str, int, int, int]]:
-        """What is held, the floor of the first and of the last stretch, and how much it may have grown."""
-        if self.first is not None and self.last is not None:
-            first, last = self.first, self.last
-            yield "open files of the server", first.open_files, last.open_files, OPEN_FILES_FLOOR_GROWTH_MAX
-            yield "bytes of memory of the server", first.memory_bytes, last.memory_bytes, MEMORY_BYTES_GROWTH_MAX
 
 
 class ServerProcesses:
@@ -150,11 +91,9 @@ class LeakWatch:
         self._checker = checker
         self._runner = runner
         self._first: IdleUsage | None = None
-        self._life: Life | None = None
         self._servers_own: Sequence[Adopted] = ()
         """Strays that were there before clients worked: a server may keep helpers."""
         self._first_stray_files: frozenset[Path] = frozenset()
-        self._has_reported_files = False
         self._searched_seconds = 0.0
 
     async def watch(self) -> None:
@@ -173,21 +112,8 @@ class LeakWatch:
         if seen is None:
             return
         pid, footprint = seen
-        if self._life is None or self._life.pid != pid:
-            self._judge_life()
-            self._life = Life(pid)
-        self._life.add(footprint)
+        self._checker.observe(SampleSeen(pid=pid, footprint=footprint))
         self._run.tally.server_max = _each_of(max, [Footprint(*self._run.tally.server_max), footprint])
-
-    def _judge_life(self) -> None:
-        for what, before, now, growth_max in self._life.growth() if self._life else ():
-            if now - before > growth_max:
-                self._checker.report(
-                    Guarantee.NO_LEAK,
-                    f"never fewer than {now:,} {what} while clients worked, {before:,} when its process was new; at "
-                    f"most {growth_max:,} more are allowed",
-                    fingerprint=what,
-                )
 
     async def begin(self) -> None:
         """Look for the first time, before clients work."""
@@ -198,27 +124,14 @@ class LeakWatch:
     async def end(self) -> None:
         """Look again, after they have worked, and judge. What a restart or a fault has changed is judged by the floor
         alone."""
-        self._judge_life()
+        self._checker.observe(SamplesEndSeen())
         self.judge_commands()
         self._judge_stray_files()
         await self._judge_strays()
         last, first = await self._look(), self._first
         if last is None or first is None or last.pid != first.pid or self._run.weather.has_disturbed_process:
             return
-        for what, before, now, growth_max in (
-            ("open files of the server", first.open_files, last.open_files, OPEN_FILES_GROWTH_MAX),
-            ("bytes of memory of the server", first.memory_bytes, last.memory_bytes, MEMORY_BYTES_GROWTH_MAX),
-            ("unfinished files in the repository", first.unfinished_files, last.unfinished_files, 0),
-            ("temporary files of the server", first.temporary_files, last.temporary_files, 0),
-            ("sessions of writers", first.sessions, last.sessions, SESSIONS_GROWTH_MAX),
-        ):
-            if now - before > growth_max:
-                self._checker.report(
-                    Guarantee.NO_LEAK,
-                    f"{now:,} {what} when nobody works, {before:,} at the beginning of the run; at most "
-                    f"{growth_max:,} more are allowed",
-                    fingerprint=what,
-                )
+        self._checker.observe(IdleSeen(first=first, last=last))
 
     async def _look(self) -> IdleUsage | None:
         seen = self._processes.look(is_exact=True)
@@ -240,20 +153,14 @@ class LeakWatch:
         return 0
 
     def judge_commands(self) -> None:
-        """Judge what commands have left in their temporary directories: nothing, unless a signal ended them. Of many
-        that leave something, the first is reported."""
+        """Judge what commands have left in their temporary directories: nothing, unless a signal ended them."""
         while self._run.leaving:
             command = self._run.leaving.pop()
-            if self._has_reported_files:
-                continue
-            self._has_reported_files = True
-            names = ", ".join(command.left_files)
-            self._checker.report(
-                Guarantee.NO_LEAK,
-                f"a command has ended and left in its temporary directory: {names}",
-                fingerprint="temporary files of a command",
-                texts={"left-behind.txt": "\n".join([f"$ {' '.join(command.argv)}", *command.left_files])},
-            )
+            shown = " ".join(command.argv)
+            self._leave_behind(LeftBehind.BY_COMMAND, command.left_files, command=shown)
+
+    def _leave_behind(self, kind: LeftBehind, names: Sequence[str], command: str | None = None) -> None:
+        self._checker.observe(LeftBehindSeen(kind=kind, names=names, command=command))
 
     def _stray_files(self) -> frozenset[Path]:
         with contextlib.suppress(OSError):
@@ -263,29 +170,16 @@ class LeakWatch:
     def _judge_stray_files(self) -> None:
         """Judge files in the directories where commands run that were not there before clients worked, and that no
         command was told to write."""
-        found = [path_as_text(path) for path in sorted(self._stray_files() - self._first_stray_files)]
-        if found:
-            self._checker.report(
-                Guarantee.NO_LEAK,
-                f"commands have left files that they were not told to write: {', '.join(found[:NAMES_MAX])}",
-                fingerprint="files beside those of commands",
-                texts={"left-behind.txt": "\n".join(found)},
-            )
+        found = sorted(self._stray_files() - self._first_stray_files)
+        self._leave_behind(LeftBehind.BESIDE_COMMANDS, [path_as_text(path) for path in found])
 
     async def _judge_strays(self) -> None:
         """End what has escaped from commands that have ended, and judge it: nothing may have, unless it ends by itself
         soon. A server that was started anew may have helpers that are new, too; these end with the run."""
         if self._run.weather.has_disturbed_process:
             return
-        if escaped := await self._runner.end_strays(self._servers_own):
-            names = ", ".join(map(str, escaped[:NAMES_MAX]))
-            self._checker.report(
-                Guarantee.NO_LEAK,
-                f"{len(escaped)} process(es) that have left their process groups still ran after their commands had "
-                f"ended: {names}",
-                fingerprint="processes that have left their groups",
-                texts={"left-behind.txt": "\n".join(map(str, escaped))},
-            )
+        escaped = await self._runner.end_strays(self._servers_own)
+        self._leave_behind(LeftBehind.PROCESSES, [str(one) for one in escaped])
 
 
 def look_at_process(pid: int) -> Footprint:

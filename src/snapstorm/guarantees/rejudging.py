@@ -1,40 +1,31 @@
 """Judging again: a recorded run by today's guarantees, from what the ledger has of it, without the target.
 
-The record is gone through in its order. What was expected at each moment follows from it (`PastExpectations`), and what
-the target had shown is judged by the functions that judged it then. What rests on something that is not recorded, such
-as a failure or a measurement, stands as it was found.
+The record is gone through in its order. What was expected at each moment follows from it (`ExpectedThen`), and what
+the target had shown is handed to the same guarantees. What rests on something that is not recorded, such as a failure
+or a measurement, stands as it was found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from snapstorm.errors import TestbedError
+from snapstorm.guarantees.expected_then import ExpectedThen
+from snapstorm.guarantees.panel import FindingKey, Found, Panel, is_judged_from
 from snapstorm.guarantees.time_spans import Dating
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.observed import Observed
 from snapstorm.ledger.record import RecordedOperation
+from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.expectations import Finding, Listing, State, judge_listing
+from snapstorm.model.expectations import Expectation, Listing, State
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.judging import (
-    concerned,
-    describe_restore,
-    describe_unsaved,
-    digest_of,
-    fingerprint_of,
-    guarantee_of,
-    judge_receipt,
-    judge_restored,
-    judge_unsaved,
-    promise_of,
-    tagged_operations,
-)
-from snapstorm.model.manifest import Manifest
+from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
+from snapstorm.model.manifest import Counts, Manifest
 from snapstorm.model.observations import (
     ObservationKind,
     RestoreObservation,
@@ -42,27 +33,18 @@ from snapstorm.model.observations import (
     decode_receipt,
     decode_restore,
 )
-from snapstorm.model.past_expectations import PastExpectations, as_of
+from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
+from snapstorm.model.snapshot_states import UNKNOWN
+from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.model.verdict import JUDGED, Verdict
 
-SHOWN_DIFFERENCES = 3
-
-JUDGED_FROM: dict[str, frozenset[Guarantee]] = {
-    ObservationKind.LISTING: frozenset(
-        {
-            Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-            Guarantee.DELETED_STAYS_GONE,
-            Guarantee.NOTHING_UNREQUESTED,
-            Guarantee.CLIENTS_ISOLATED,
-        }
-    ),
-    ObservationKind.RECEIPT: frozenset({Guarantee.ACKNOWLEDGED_STAYS_LISTED, Guarantee.PARTIAL_IS_REPORTED}),
-    ObservationKind.RESTORE: frozenset(
-        {Guarantee.RESTORED_EXACTLY, Guarantee.IN_DOUBT_ABSENT_OR_EXACT, Guarantee.DAMAGE_IS_DETECTED}
-    ),
-    ObservationKind.UNSAVED: frozenset({Guarantee.PARTIAL_IS_REPORTED}),
+_SEEN: dict[str, type[Seen]] = {
+    ObservationKind.LISTING: ListingSeen,
+    ObservationKind.RECEIPT: ReceiptSeen,
+    ObservationKind.RESTORE: RestoreSeen,
+    ObservationKind.UNSAVED: UnsavedSeen,
 }
-"""Which guarantees an observation of each kind is judged by."""
+"""As what the guarantees are handed each recorded observation."""
 
 
 class Today(StrEnum):
@@ -76,14 +58,6 @@ class Today(StrEnum):
     """It is one today, and was none."""
     STANDS = "stands"
     """It rests on something that is not recorded, and can't be judged again."""
-
-
-class _Key(NamedTuple):
-    """Tells a violation from others, as a run does that reports each once."""
-
-    guarantee: Guarantee
-    of: str | None
-    snapshot: str | None
 
 
 @dataclass(frozen=True)
@@ -173,22 +147,6 @@ class Recheck:
         }
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A violation by today's rules."""
-
-    finding: Finding
-    client: str
-    of: str | None
-    """The expectation."""
-    operation: str
-    fingerprint: str = ""
-
-    @property
-    def key(self) -> _Key:
-        return _Key(self.finding.guarantee, self.of or self.operation, self.finding.snapshot)
-
-
 def recheck(ledger: Ledger, run_number: int) -> Recheck:
     """Judge a run again. Reads only. Raises TestbedError for a ledger that is damaged."""
     return _Recheck(ledger, run_number).result()
@@ -200,34 +158,25 @@ class _Recheck:
         self._recheck = Recheck(run_number, verdict_then=(ledger.record.run(run_number) or {}).get("verdict"))
         self._operations = list(ledger.record.operations(run_number))
         self._observed = {observed.operation: observed for observed in ledger.observations(run_number)}
-        self._recorded = {expectation.operation: expectation for expectation in ledger.expectations()}
         began = self._operations[0].began_tick if self._operations else 0
-        before = (as_of(expectation, began) for expectation in self._recorded.values())
-        self._expected = PastExpectations(expectation for expectation in before if expectation is not None)
+        self._expected = ExpectedThen(ledger.expectations(), began)
+        self._panel = Panel()
         self._digests: dict[tuple[str, str, bytes], bytes] = {}
         self._dating = Dating(ledger, run_number)
 
     def result(self) -> Recheck:
-        found: dict[_Key, _Found] = {}
-        for one in self._go_through():
-            found.setdefault(one.key, one)
+        found = {one.key: one for one in self._go_through() if self._panel.count(one.key)}
         self._compare(found)
         self._compare_ends()
         return self._recheck
 
-    def _go_through(self) -> Iterator[_Found]:
+    def _go_through(self) -> Iterator[Found]:
         """Everything in the order in which it happened."""
         for _, is_end, operation in sorted(self._moments(), key=lambda moment: moment[0]):
             if not is_end:
-                self._begin(operation)
+                self._expected.begin(operation.id, _doomed(operation), operation.began_tick)
                 continue
-            receipt = self._recorded.get(operation.id)
-            self._expected.end(
-                operation.id,
-                operation.outcome or "unknown",
-                operation.ended_tick or 0,
-                receipt.snapshot if receipt is not None else None,
-            )
+            self._expected.end(operation.id, operation.outcome or UNKNOWN, operation.ended_tick or 0)
             observed = self._observed.get(operation.id)
             if observed is not None:
                 yield from self._judge(operation, observed)
@@ -240,12 +189,6 @@ class _Recheck:
             if operation.ended_tick is not None:
                 yield operation.ended_tick, True, operation
 
-    def _begin(self, operation: RecordedOperation) -> None:
-        asked_for = self._recorded.get(operation.id)
-        if asked_for is not None:
-            self._expected.begin_creation(asked_for)
-        self._expected.begin_deletion(operation.id, _doomed(operation), operation.began_tick)
-
     def _was_judged(self, operation: RecordedOperation) -> bool:
         """Whether what a successful operation showed was judged. A restore's was not if a deletion began meanwhile."""
         if "sub_path" not in operation.resolved:
@@ -253,85 +196,104 @@ class _Recheck:
         restored = self._expected.get(operation.resolved["of"])
         return restored is not None and restored.state is State.LIVE
 
-    def _judge(self, operation: RecordedOperation, observed: Observed) -> Iterator[_Found]:
+    def _judge(self, operation: RecordedOperation, observed: Observed) -> Iterator[Found]:
+        if observed.kind not in _SEEN:
+            self._recheck.unrecorded += 1  # Of a later version of snapstorm.
+            return
         try:
-            match observed.kind:
-                case ObservationKind.LISTING:
-                    yield from self._judge_listing(operation, decode_listing(observed.encoded))
-                case ObservationKind.RECEIPT:
-                    yield from self._judge_receipt(operation, observed)
-                case ObservationKind.RESTORE:
-                    yield from self._judge_restore(operation, decode_restore(observed.encoded))
-                case ObservationKind.UNSAVED:
-                    yield from self._judge_unsaved(operation, decode_restore(observed.encoded))
-                case _:
-                    self._recheck.unrecorded += 1  # Of a later version of snapstorm.
+            seen = self._seen(operation, observed)
         except ValueError as error:
             raise TestbedError(f"the ledger is damaged: what {operation.id} showed can't be read ({error})") from error
+        if seen is None:
+            self._recheck.without_manifest += 1
+            return
+        self._recheck.judged[observed.kind] += 1
+        if isinstance(seen, RestoreSeen) and seen.differences:
+            self._recheck.differing.add(operation.id)
+        yield from self._panel.judge(seen)
+        if isinstance(seen, ListingSeen):
+            settled = settled_by(seen.listing, seen.expected, seen.entries.complete)
+            self._expected.settle(settled, seen.listing.ended_tick)
 
-    def _judge_listing(self, operation: RecordedOperation, listing: Listing) -> Iterator[_Found]:
-        tagged = (self._expected.get(one) for one in sorted(tagged_operations(listing)))
+    def _seen(self, operation: RecordedOperation, observed: Observed) -> Seen | None:
+        """What was seen then; None where what it is held against is not known any more."""
+        match observed.kind:
+            case ObservationKind.LISTING:
+                return self._seen_listing(operation, decode_listing(observed.encoded))
+            case ObservationKind.RECEIPT:
+                return self._seen_receipt(operation, *decode_receipt(observed.encoded))
+            case ObservationKind.RESTORE:
+                return self._seen_restore(operation, decode_restore(observed.encoded))
+            case _:
+                return self._seen_unsaved(operation, decode_restore(observed.encoded))
+
+    def _seen_listing(self, operation: RecordedOperation, listing: Listing) -> ListingSeen:
         self._dating.come_to(operation.ended_seconds or operation.began_seconds)
-        judgement = judge_listing(
-            listing,
-            concerned(listing, self._expected.open_of(listing.client), [one for one in tagged if one is not None]),
-            self._dating.said,
+        tagged = (self._expected.get(one) for one in sorted(tagged_operations(listing)))
+        return ListingSeen(
+            client=listing.client,
+            operation=operation.id,
+            listing=listing,
+            expected=expected_of(
+                listing, self._expected.open_of(listing.client), [one for one in tagged if one is not None]
+            ),
+            spans=self._dating.spans,
         )
-        self._expected.settle(judgement.settled, listing.ended_tick)
-        self._recheck.judged[ObservationKind.LISTING] += 1
-        for finding in judgement.findings:
-            yield _Found(finding, listing.client, finding.operation, operation.id)
 
-    def _judge_receipt(self, operation: RecordedOperation, observed: Observed) -> Iterator[_Found]:
-        receipt, there = decode_receipt(observed.encoded)
-        is_id_of_another = self._expected.is_id_of_another(receipt.id, operation.id)
-        self._recheck.judged[ObservationKind.RECEIPT] += 1
-        span = self._dating.span_of(operation.id)
-        for finding in judge_receipt(receipt, there, operation.id, is_id_of_another=is_id_of_another, span=span):
-            yield _Found(finding, operation.client, operation.id, operation.id)
-        self._dating.said.acknowledge(operation.id, receipt.particulars)
+    def _seen_receipt(self, operation: RecordedOperation, receipt: SnapshotReceipt, there: Counts) -> ReceiptSeen:
+        return ReceiptSeen(
+            client=operation.client,
+            operation=operation.id,
+            receipt=receipt,
+            there=there,
+            is_id_of_another=self._expected.is_id_of_another(receipt.id, operation.id),
+            span=self._dating.span_of(operation.id),
+        )
 
-    def _judge_restore(self, operation: RecordedOperation, restore: RestoreObservation) -> Iterator[_Found]:
-        expectation = self._recorded.get(restore.of)
-        if expectation is None:
-            raise TestbedError(f"the ledger is damaged: {operation.id} restored {restore.of}, which is not in it")
+    def _seen_restore(self, operation: RecordedOperation, restore: RestoreObservation) -> RestoreSeen | None:
+        expectation = self._recorded(restore.of, operation)
         table = Capabilities.model_validate_json(restore.capabilities or expectation.capabilities)
-        guarantee = guarantee_of(is_adopted=restore.is_adopted, is_damaged=restore.is_damaged)
+        seen = RestoreSeen(
+            client=expectation.client,
+            operation=operation.id,
+            snapshot=restore.snapshot,
+            expectation=restore.of,
+            sub_path=restore.sub_path,
+            is_damaged=restore.is_damaged,
+            is_adopted=restore.is_adopted,
+        )
         if restore.trees is not None:
             whole, restored = restore.trees
-            differences = judge_restored(
-                promise_of(whole, table, restore.sub_path), restored, is_partial=restore.is_partial
-            )
-            words, fingerprint = [str(one) for one in differences[:SHOWN_DIFFERENCES]], fingerprint_of(differences)
-            count = len(differences)
-        else:
-            digest = self._digest(expectation.manifest, table, restore.sub_path)
-            if digest is None:
-                self._recheck.without_manifest += 1
-                return
-            count, fingerprint = int(digest != restore.digest), "digest"
-            words = ["by today's rules another tree was promised; which came back is known by its digest only"]
-        self._recheck.judged[ObservationKind.RESTORE] += 1
-        if count:
-            self._recheck.differing.add(operation.id)
-            detail = describe_restore(restore.snapshot, "", count, words)
-            finding = Finding(guarantee, detail, restore.snapshot, restore.of)
-            yield _Found(finding, expectation.client, restore.of, operation.id, fingerprint)
+            promise = promise_of(whole, table, restore.sub_path)
+            found = judge_restored(promise, restored, is_partial=restore.is_partial)
+            words = [str(one) for one in found]
+            return replace(seen, differences=len(found), words=words, fingerprint=fingerprint_of(found))
+        digest = self._digest(expectation.manifest, table, restore.sub_path)
+        if digest is None:
+            return None
+        words = ["by today's rules another tree was promised; which came back is known by its digest only"]
+        return replace(seen, differences=int(digest != restore.digest), words=words, fingerprint="digest")
 
-    def _judge_unsaved(self, operation: RecordedOperation, unsaved: RestoreObservation) -> Iterator[_Found]:
-        table = Capabilities.model_validate_json(unsaved.capabilities or self._recorded[operation.id].capabilities)
+    def _seen_unsaved(self, operation: RecordedOperation, unsaved: RestoreObservation) -> UnsavedSeen | None:
+        expectation = self._recorded(operation.id, operation)
+        table = Capabilities.model_validate_json(unsaved.capabilities or expectation.capabilities)
+        found: Sequence[object] = ()
         if unsaved.trees is not None:
-            tree, latest = unsaved.trees
-            found: Sequence[object] = judge_unsaved(tree, latest, table)
+            found = judge_unsaved(*unsaved.trees, table)
         else:
-            digest = self._digest(self._recorded[operation.id].manifest, table, b"")
+            digest = self._digest(expectation.manifest, table, b"")
             if digest is None:
-                self._recheck.without_manifest += 1
-                return
-            found = [] if digest == unsaved.digest else ["by today's rules another tree was there"]
-        self._recheck.judged[ObservationKind.UNSAVED] += 1
-        for finding in describe_unsaved(found, unsaved.snapshot or None, operation.id):
-            yield _Found(finding, operation.client, operation.id, operation.id)
+                return None
+            found = () if digest == unsaved.digest else ["by today's rules another tree was there"]
+        snapshot = unsaved.snapshot or None
+        return UnsavedSeen(client=operation.client, operation=operation.id, snapshot=snapshot, differences=found)
+
+    def _recorded(self, of: str, operation: RecordedOperation) -> Expectation:
+        """What the ledger has of the snapshot that an operation asked for, and that another one is about."""
+        found = self._expected.recorded(of)
+        if found is None:
+            raise TestbedError(f"the ledger is damaged: {operation.id} is about {of}, which is not in it")
+        return found
 
     def _digest(self, manifest: str, table: Capabilities, sub_path: bytes) -> bytes | None:
         """What is compared of a promised tree; None where it is not known any more. Many restores are of one."""
@@ -347,15 +309,16 @@ class _Recheck:
     def _manifest(self, digest: str) -> Manifest | None:
         return self._ledger.manifest(digest) if self._ledger.record.has_manifest(digest) else None
 
-    def _compare(self, found: dict[_Key, _Found]) -> None:
+    def _compare(self, found: dict[FindingKey, Found]) -> None:
         """Hold what today's rules find against what the run has found."""
-        then: set[_Key] = set()
+        then: set[FindingKey] = set()
         for row in self._ledger.recorded_violations(self._recheck.run):
             violation = row.violation
-            key = _Key(violation.guarantee, row.expectation or violation.operation, violation.snapshot)
+            of = row.expectation or violation.operation or row.fingerprint
+            key = FindingKey(violation.guarantee, of, violation.snapshot)
             then.add(key)
             observed = self._observed.get(violation.operation or "")
-            can_judge = observed is not None and violation.guarantee in JUDGED_FROM.get(observed.kind, ())
+            can_judge = observed is not None and is_judged_from(violation.guarantee, _SEEN.get(observed.kind))
             today = Today.STILL if key in found else Today.NO_LONGER if can_judge else Today.STANDS
             self._recheck.violations.append(
                 Rejudged(
@@ -376,28 +339,24 @@ class _Recheck:
             if key not in then:
                 self._recheck.violations.append(self._new(one))
 
-    def _new(self, one: _Found) -> Rejudged:
+    def _new(self, one: Found) -> Rejudged:
         finding = one.finding
-        is_accepted = self._ledger.is_accepted(finding.guarantee, one.of, finding.snapshot, one.fingerprint)
+        about = (finding.expectation, finding.snapshot, finding.fingerprint)
         return Rejudged(
             Today.NEW,
-            finding.guarantee,
+            one.guarantee,
             finding.detail,
             one.client,
             finding.snapshot,
-            one.operation,
-            is_accepted=is_accepted,
+            one.seen.operation,
+            is_accepted=self._ledger.is_accepted(one.guarantee, *about),
         )
 
     def _compare_ends(self) -> None:
         """After the last run, going through the record must come to what the ledger holds."""
         if self._ledger.position[0] != self._recheck.run:
             return
-        different = [
-            operation
-            for operation, expectation in self._expected.all().items()
-            if expectation.state is not self._recorded[operation].state
-        ]
+        different = self._expected.differing()
         if different and not self._recheck.unrecorded:
             self._recheck.notes.append(
                 f"of {len(different)} snapshot(s) the record does not come to what the ledger holds, such as of "

@@ -6,11 +6,12 @@ the two part, as after a suspension, the run's snapshots are not held against th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from snapstorm.ledger.ledger import Ledger
-from snapstorm.model.dating import CLOCK_TOLERANCE_US, SaidSoFar, TimeSpan
+from snapstorm.model.dating import CLOCK_TOLERANCE_US, TimeSpan
 
 CLOCK_WAS_SET = "clock_was_set_in_run_"
 """The facts that say in which runs the clock was set, by their numbers."""
@@ -30,7 +31,11 @@ class Dating:
         self._spans = _spans_of_earlier_runs(ledger, run_number)
         row = ledger.record.run(run_number) or {}
         self._began_us = None if _was_clock_set(ledger, run_number) else _microseconds(row.get("began_utc"))
-        self.said = SaidSoFar(self._spans)
+
+    @property
+    def spans(self) -> Mapping[int, TimeSpan]:
+        """When each run can have taken its snapshots, by its number; without those of which it can't be told."""
+        return self._spans
 
     def span_of(self, operation: str) -> TimeSpan | None:
         """When a recorded operation of this run was done that has ended; None where that can't be told."""

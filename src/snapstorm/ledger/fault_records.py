@@ -60,11 +60,6 @@ class Injuries(LedgerBase):
         """All faults of a run, in order."""
         return self._faults("WHERE run = ? ORDER BY number", run_number)
 
-    def taint(self, operation: str, fault: int) -> None:
-        """Record that a snapshot was taken while storage was damaged."""
-        with self._transaction() as run:
-            run("UPDATE expectations SET tainted_by = ? WHERE operation = ?", (fault, operation))
-
     def _faults(self, which: str, *values: object) -> list[FaultRecord]:
         rows = self._connection.execute(
             f"SELECT number, run, key, details, began_tick, began_seconds, ended_seconds, outcome FROM faults {which}",

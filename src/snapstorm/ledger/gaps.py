@@ -9,7 +9,9 @@ import json
 import sqlite3
 from collections.abc import Callable, Sequence
 
+from snapstorm.ledger.expectation_rows import read_expectations, update_expectation
 from snapstorm.model.expectations import State
+from snapstorm.model.snapshot_states import lose_track
 
 _FACT = "gaps"
 _RUNS_APART = 1000
@@ -45,11 +47,8 @@ class Gaps:
         try:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_FACT, json.dumps(gaps)))
             if may_have_deleted:
-                self._connection.execute(
-                    "UPDATE expectations SET state = ?, deletion_operation = ?, deletion_began_tick = ?"
-                    " WHERE state = ?",
-                    (State.DELETION_IN_DOUBT, _OPERATION, tick, State.LIVE),
-                )
+                for live in list(read_expectations(self._connection, "state = ?", (State.LIVE,))):
+                    update_expectation(self._connection.execute, lose_track(live, _OPERATION, tick))
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise

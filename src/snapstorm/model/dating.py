@@ -66,9 +66,7 @@ class SaidSoFar:
     stores it once, with the snapshot (measured, 0.19.0 to 0.23.1).
     """
 
-    def __init__(self, spans: Mapping[int, TimeSpan]) -> None:
-        """`spans`: when each run can have taken its snapshots, by its number. A run without one is not held to any."""
-        self._spans = spans
+    def __init__(self) -> None:
         self._first: dict[str, bytes] = {}
         """Encoded, which takes a quarter of the room: a testbed may have a hundred thousand snapshots."""
 
@@ -76,17 +74,18 @@ class SaidSoFar:
         """A receipt says this, and has been judged."""
         self._first[operation] = _encoder.encode(said)
 
-    def contradiction(self, operation: str, said: Particulars | None) -> str:
+    def contradiction(self, operation: str, said: Particulars | None, spans: Mapping[int, TimeSpan]) -> str:
         """Why what a listing says of a snapshot can't be, in words; empty if it can.
 
-        None is what listings say that were recorded when this was not judged yet.
+        `spans`: when each run can have taken its snapshots, by its number. A run without one is not held to any.
+        `said` is None in listings that were recorded when this was not judged yet.
         """
         if said is None:
             return ""
         encoded = _encoder.encode(said)
         first = self._first.setdefault(operation, encoded)
         if first is encoded:
-            return misdating(said, self._spans.get(run_of(operation) or 0))
+            return misdating(said, spans.get(run_of(operation) or 0))
         return "" if first == encoded else _difference(_decoder.decode(first), said)
 
 

@@ -1,21 +1,14 @@
-"""Judging: what a restore, a receipt and a listing show, from values alone.
-
-The checker judges by these while a run goes on, and `snapstorm recheck` judges a recorded run by the same ones later:
-there is one truth.
-"""
+"""Comparing: in what a restored tree, a tree that was not saved, or a receipt differs from what was promised."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import blake3
 
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.dating import TimeSpan, misdating
-from snapstorm.model.expectations import Expectation, Finding, Listing, State
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import (
     Counts,
     Difference,
@@ -26,13 +19,6 @@ from snapstorm.model.manifest import (
     comparable,
     differences,
 )
-
-OPEN_STATES = frozenset(State) - {State.DELETED, State.ABSENT}
-"""Of snapshots in these states a listing proves something whether it shows them or not."""
-
-
-DESCRIBED_MAX = 3
-"""So many differences are described in words."""
 
 
 class Promise(NamedTuple):
@@ -78,38 +64,9 @@ def judge_unsaved(tree: Manifest, latest: Manifest, capabilities: Capabilities) 
     return differences(tree, as_restored(latest, capabilities), capabilities)
 
 
-def describe_unsaved(found: Sequence[object], snapshot: str | None, operation: str) -> list[Finding]:
-    """What a creation shows that saved nothing, because its tree is said to equal the latest snapshot."""
-    if not found:
-        return []
-    return [
-        Finding(
-            Guarantee.PARTIAL_IS_REPORTED,
-            f"nothing was saved because the tree is said to equal its latest snapshot {snapshot or '(there is none)'}, "
-            f"but it differs in {len(found)} place(s): " + "; ".join(str(one) for one in found[:DESCRIBED_MAX]),
-            snapshot,
-            operation,
-        )
-    ]
-
-
 def digest_of(tree: Manifest, capabilities: Capabilities) -> bytes:
     """Names a tree by what is compared of it: the same for two trees if, and only if, nothing differs."""
     return bytes.fromhex(comparable(tree, capabilities).digest)
-
-
-def guarantee_of(*, is_adopted: bool, is_damaged: bool) -> Guarantee:
-    """Which guarantee a restore breaks that claims success and differs."""
-    if is_damaged:
-        return Guarantee.DAMAGE_IS_DETECTED
-    return Guarantee.IN_DOUBT_ABSENT_OR_EXACT if is_adopted else Guarantee.RESTORED_EXACTLY
-
-
-def describe_restore(snapshot: str, where: str, count: int, words: Iterable[str]) -> str:
-    """A restore that differs, in words."""
-    return f"the restore of snapshot {snapshot}{where} differs in {count} place(s) from what was written: " + "; ".join(
-        words
-    )
 
 
 def fingerprint_of(found: Iterable[Difference]) -> str:
@@ -118,33 +75,12 @@ def fingerprint_of(found: Iterable[Difference]) -> str:
     return blake3.blake3("\n".join(words).encode()).hexdigest()
 
 
-def judge_receipt(
-    receipt: SnapshotReceipt,
-    there: Counts,
-    operation: str,
-    *,
-    is_id_of_another: bool,
-    span: TimeSpan | None = None,
-    excluded_entries: int = 0,
-) -> Iterator[Finding]:
-    """Hold what the target says that it took against what was there to be taken, and when against `span`, if that is
-    known. `excluded_entries`: how many entries the target was told to leave out, which are not in `there`."""
-    if is_id_of_another:
-        yield Finding(
-            Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-            f"a new snapshot was acknowledged under the id {receipt.id}, which is that of an earlier one",
-            receipt.id,
-            operation,
-        )
-    if wrong := misdating(receipt.particulars, span):
-        yield Finding(
-            Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-            f"snapshot {receipt.id} was acknowledged as {wrong}",
-            receipt.id,
-            operation,
-        )
-    # One finding for all: a run reports only one violation of each guarantee for a snapshot.
-    wrong_counts = [
+def miscounted(receipt: SnapshotReceipt, there: Counts, *, excluded_entries: int = 0) -> str:
+    """What a target says that it took and was not there to be taken, or contradicts itself in; empty if all is right.
+
+    `excluded_entries`: how many entries the target was told to leave out, which are not in `there`.
+    """
+    wrong = [
         f"{taken:,} {what} where there were {present:,}"
         for what, taken, present in (
             ("files", receipt.files, there.files),
@@ -156,33 +92,4 @@ def judge_receipt(
         )
         if taken is not None and taken != present
     ]
-    if wrong_counts:
-        yield Finding(
-            Guarantee.PARTIAL_IS_REPORTED,
-            f"snapshot {receipt.id} was acknowledged with {', '.join(wrong_counts)}",
-            receipt.id,
-            operation,
-        )
-    elif receipt.disagreement:
-        yield Finding(
-            Guarantee.PARTIAL_IS_REPORTED,
-            f"snapshot {receipt.id} was acknowledged with {receipt.disagreement}",
-            receipt.id,
-            operation,
-        )
-
-
-def tagged_operations(listing: Listing) -> set[str]:
-    """The operations whose snapshots a listing shows."""
-    return {entry.operation for entry in listing.entries if entry.operation}
-
-
-def concerned(
-    listing: Listing, of_client: Mapping[str, Expectation], tagged: Iterable[Expectation]
-) -> list[Expectation]:
-    """What a listing is held against: what its client has in an open state, and whatever of it the listing shows."""
-    found = dict(of_client)
-    for expectation in tagged:
-        if expectation.client == listing.client:
-            found.setdefault(expectation.operation, expectation)
-    return list(found.values())
+    return ", ".join(wrong) or receipt.disagreement

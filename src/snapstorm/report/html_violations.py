@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from snapstorm.model.guarantees import Guarantee
+from snapstorm.guarantees.panel import sentence_of
 from snapstorm.report.charts import show_moment
 from snapstorm.report.markup import Markup, definitions, element, escaped, joined, scrolled
 from snapstorm.report.run_data import ContentDifference, FoundViolation, KeptEvidence, RunData, WrongBlock
@@ -83,7 +83,7 @@ def _violation(found: FoundViolation, budget: _Budget, *, is_open: bool) -> Mark
 
 def _violation_content(found: FoundViolation, budget: _Budget) -> Iterator[Markup]:
     row, evidence = found.row, found.evidence
-    promise = _promise_of(row.guarantee)
+    promise = sentence_of(row.guarantee)
     if promise:
         yield element("p", element("em", escaped(promise)))
     yield element("p", escaped(row.detail if len(row.detail) < 1500 else f"{row.detail[:1500]}…"))
@@ -101,13 +101,6 @@ def _violation_content(found: FoundViolation, budget: _Budget) -> Iterator[Marku
     yield definitions(facts)
     if evidence is not None:
         yield from _evidence(evidence, budget)
-
-
-def _promise_of(guarantee: str) -> str:
-    try:
-        return Guarantee(guarantee).sentence
-    except ValueError:
-        return ""
 
 
 def _evidence(evidence: KeptEvidence, budget: _Budget) -> Iterator[Markup]:

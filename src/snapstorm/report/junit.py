@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 
+from snapstorm.guarantees.panel import known_guarantees, sentence_of
 from snapstorm.ledger.run_rows import ViolationRow
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import JUDGED
@@ -60,7 +61,8 @@ def _case(kind: str, name: str, seconds: float = 0.0) -> ET.Element:
 
 def _guarantees(run: RunData) -> Iterator[ET.Element]:
     """Guarantees that this run did not judge are included; they are skipped if the run came to no verdict."""
-    for guarantee in Guarantee:
+    broken = {Guarantee(one.row.guarantee): None for one in run.violations}
+    for guarantee in {**known_guarantees(), **broken}:
         case = _case("guarantee", guarantee.value)
         found = [one for one in run.violations if one.row.guarantee == guarantee]
         counting = [one for one in found if one.row.accepted_reason is None]
@@ -76,7 +78,7 @@ def _guarantees(run: RunData) -> Iterator[ET.Element]:
 
 def _fail(case: ET.Element, guarantee: Guarantee, found: Sequence[FoundViolation]) -> None:
     failure = ET.SubElement(
-        case, "failure", type=guarantee.value, message=printable(f"{len(found)} violation(s): {guarantee.sentence}")
+        case, "failure", type=guarantee.value, message=printable(f"{len(found)} violation(s): {sentence_of(guarantee)}")
     )
     kinds = by_kind(one.row for one in found)
     lines = [_kind_words(kind) for kind in kinds[:VIOLATIONS_SHOWN_MAX]]

@@ -15,6 +15,7 @@ from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, VerifyReposit
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.protocols import Server
+from snapstorm.model.seen import OwnCheckSeen, RecoveryFailureSeen
 from snapstorm.run.hangs import Hangs
 from snapstorm.runtime.tasks import together
 from snapstorm.testbed.context import Run
@@ -59,13 +60,7 @@ class Aftermath:
             if self._run.now_seconds() >= deadline:
                 break
             await anyio.sleep(_AGAIN_SECONDS)
-        self._checker.report(
-            Guarantee.RECOVERS,
-            f"{client} has not completed a snapshot and its restore within {seconds_max:g} s after the last "
-            f"fault had healed: {outcome.reason}",
-            client=client,
-            fingerprint="recovery",
-        )
+        self._checker.observe(RecoveryFailureSeen(client=client, seconds_max=seconds_max, reason=outcome.reason))
 
     async def compare_with_own_check(self, clients: Sequence[str]) -> None:
         """Hold the target's own full check of each client's snapshots against what the sweep has shown, with caches
@@ -83,14 +78,11 @@ class Aftermath:
                     return
                 continue
             lost = self._run.ledger.count_live_unverified(client, self._run.number)
-            if complaint and not lost:
-                self._report(client, f"the target's own check complains, but every snapshot was restored: {complaint}")
-            elif not complaint and self._has_lost(client):
-                self._report(client, "the target's own check finds nothing wrong, but a restore has shown a loss")
+            seen = OwnCheckSeen(
+                client=client, complaint=complaint, is_all_restored=not lost, has_lost=self._has_lost(client)
+            )
+            self._checker.observe(seen)
 
     def _has_lost(self, client: str) -> bool:
         losses = (Guarantee.RESTORED_EXACTLY, Guarantee.IN_DOUBT_ABSENT_OR_EXACT)
         return any(found.client == client and found.guarantee in losses for found in self._run.tally.violations)
-
-    def _report(self, client: str, words: str) -> None:
-        self._checker.report(Guarantee.VERIFY_AGREES, words, client=client, fingerprint=words.partition(":")[0])

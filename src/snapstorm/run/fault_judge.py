@@ -10,7 +10,7 @@ from snapstorm.actions.step import Failure
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.guarantees.access_checks import must_be_refused
 from snapstorm.guarantees.checker import Checker
-from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.seen import DamagePassedOverSeen, LetInSeen
 from snapstorm.scenario.seeds import stream
 from snapstorm.testbed.context import Run
 
@@ -41,11 +41,8 @@ class FaultJudge:
         try:
             (tree / "file").write_text("a client that may only read must not get this snapshotted\n")
             if await self._own_operations.try_to_snapshot(client, tree):
-                self._checker.report(
-                    Guarantee.CLIENTS_ISOLATED,
-                    f"{client} may only read, and was let take a snapshot",
-                    client=client,
-                )
+                words = f"{client} may only read, and was let take a snapshot"
+                self._checker.observe(LetInSeen(client=client, words=words))
         finally:
             with anyio.CancelScope(shield=True):
                 await remove_tree_in_thread(tree)
@@ -86,15 +83,14 @@ class FaultJudge:
             return True
         again = await self._own_operations.probe(client, operation)
         if again is not None and self._run.weather.damage_behind(again.error) is damage:
-            snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot
-            self._checker.report(
-                Guarantee.VERIFY_AGREES,
-                f"the target's own check finds nothing wrong with snapshot {snapshot} while storage is damaged "
-                f"({damage.fault.key}) and it can't be restored: {again.error}",
+            snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot or "?"
+            seen = DamagePassedOverSeen(
                 client=client,
-                snapshot=snapshot,
                 operation=again.operation,
-                fingerprint="damage is passed over",
-                texts={"output.txt": again.error.evidence},
+                snapshot=snapshot,
+                fault=damage.fault.key,
+                error=str(again.error),
+                output=again.error.evidence,
             )
+            self._checker.observe(seen)
         return True

@@ -14,8 +14,8 @@ from snapstorm.errors import OperationTimedOut, TargetError
 from snapstorm.guarantees.access_checks import must_be_refused
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.events import SweepAdvanced
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ClientSnapshotter, Server
+from snapstorm.model.seen import FailureSeen
 from snapstorm.model.work import WorkKind
 from snapstorm.run.hangs import Hangs
 from snapstorm.runtime.tasks import plain_task_group, together
@@ -149,8 +149,9 @@ class Finisher:
             await self._remove(client)
         except TargetError as error:
             self._run.check_machine(error)
-            words = f"{client} could not be removed although no fault was active: {error}"
-            self._checker.report(Guarantee.AVAILABLE, words, client=client, texts={"output.txt": error.evidence})
+            what = f"{client} could not be removed"
+            seen = FailureSeen(client=client, what=what, error=str(error), output=error.evidence)
+            self._checker.observe(seen)
             return
         await self._must_be_refused(self._snapshotter.of(client), client, WorkKind.REMOVED_CLIENT, connects=False)
 

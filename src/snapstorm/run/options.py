@@ -10,6 +10,7 @@ from typing import Any
 
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
+from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.location import FileStorage, S3Storage, Storage
 from snapstorm.model.manifest import is_utf8, path_as_text
 from snapstorm.model.protocols import Mode
@@ -185,6 +186,7 @@ def check_options(options: HarnessOptions) -> None:
         problems.extend(f"{name} needs --testbed: a temporary one goes" for name, value in lasting.items() if value)
     if problems:
         raise ConfigError(*problems)
+    known_guarantees()  # Those of other packages may be none.
     check_faults(options.faults, are_optional=options.are_faults_optional)
     check_paths_of(options)
     target, _ = read_target(options.target)

@@ -18,8 +18,8 @@ from snapstorm.errors import AccessDenied
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.expectations import Expectation
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import path_as_text
+from snapstorm.model.seen import LetInSeen
 from snapstorm.model.work import WorkKind
 from snapstorm.testbed.context import Run
 
@@ -60,14 +60,12 @@ class Rights:
             if isinstance(failure, AccessDenied):
                 self._run.tally.refused[WorkKind.DELETION] = self._run.tally.refused.get(WorkKind.DELETION, 0) + 1
             elif failure is None:
-                self._checker.report(
-                    Guarantee.CLIENTS_ISOLATED,
+                words = (
                     f"{client} was let delete snapshot {tried.snapshot}, which had been refused when the run began; if "
-                    "you have given it that right meanwhile, run again",
-                    client=client,
-                    snapshot=tried.snapshot,
-                    expectation=tried.operation,
+                    "you have given it that right meanwhile, run again"
                 )
+                seen = LetInSeen(client=client, words=words, snapshot=tried.snapshot, expectation=tried.operation)
+                self._checker.observe(seen)
 
     def _directory(self, client: str) -> Path:
         return self._run.workdir / client / "rights"

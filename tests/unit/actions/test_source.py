@@ -15,9 +15,11 @@ from snapstorm.errors import HarnessError
 from snapstorm.filesystem.file_memory import PROVED_EVERY
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.writer import TreeFileWriter, open_writer
+from snapstorm.guarantees.panel import Panel
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.seen import Seen
 from snapstorm.testbed.identity import acting_as
 
 pytestmark = pytest.mark.anyio
@@ -25,10 +27,13 @@ CLIENT = "c1@snapstorm"
 
 
 class Reports:
-    """Stands for the checker."""
+    """Stands for the checker: all guarantees, and no evidence."""
 
-    def report(self, guarantee: Guarantee, detail: str, **_: object) -> Violation:
-        return Violation(guarantee, detail)
+    def __init__(self) -> None:
+        self._panel = Panel()
+
+    def observe(self, seen: Seen) -> list[Violation]:
+        return [Violation(found.guarantee, found.finding.detail) for found in self._panel.judge(seen)]
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_another_error_is_tried_again_unless_a_fault_excuses_it(
     """Under a fault errors are expected, and a note is enough; without one the second one counts."""
     reports: list[str] = []
     run = _run(is_excused=is_excused)
-    checker: Any = SimpleNamespace(report=lambda guarantee, words, **_: reports.append(words))
+    checker: Any = SimpleNamespace(observe=lambda seen: reports.append(seen.words))
     door: Any = Door(answers)
     anyio.run(lambda: must_be_refused(run, checker, door, "client-1", "a removed client", connects=False))
     assert door.answers == []

@@ -15,6 +15,7 @@ from snapstorm.errors import OperationFailed
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import FILES
+from snapstorm.guarantees.panel import sentence_of
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Mode
@@ -71,7 +72,7 @@ async def test_the_readme_says_what_broke_and_names_each_file(run: Run, scratch:
     evidence = await restore_flipped(run, scratch)
     readme = (evidence / "README.md").read_text()
     violation = run.tally.violations[0]
-    assert Guarantee.RESTORED_EXACTLY.sentence in readme
+    assert sentence_of(Guarantee.RESTORED_EXACTLY) in readme
     assert violation.detail in readme
     assert "No fault was active" in readme
     assert "snapshot-root" in readme

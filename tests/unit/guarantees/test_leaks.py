@@ -15,18 +15,21 @@ from typing import Any
 import pytest
 
 from snapstorm.guarantees import leaks
-from snapstorm.guarantees.leaks import (
+from snapstorm.guarantees.builtin.no_leak import (
     MEMORY_BYTES_GROWTH_MAX,
     OPEN_FILES_FLOOR_GROWTH_MAX,
     OPEN_FILES_GROWTH_MAX,
-    SEARCH_SECONDS,
     STRETCH_SAMPLES,
-    Footprint,
+)
+from snapstorm.guarantees.leaks import (
+    SEARCH_SECONDS,
     LeakWatch,
     ServerProcesses,
     look_at_process,
     look_at_processes,
 )
+from snapstorm.guarantees.panel import Panel
+from snapstorm.model.seen import Footprint
 from snapstorm.model.verdict import Tally
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.process import CompletedCommand
@@ -84,8 +87,11 @@ def watched(tmp_path: Path, strays: Strays) -> tuple[LeakWatch, Server, list[str
     reports: list[str] = []
     weather = SimpleNamespace(has_disturbed_process=False)
     run: Any = SimpleNamespace(weather=weather, tally=Tally(), now_seconds=lambda: 0.0, leaving=[])
-    checker: Any = SimpleNamespace(report=lambda guarantee, words, **_: reports.append(words))
     server = Server(tmp_path)
+    panel = Panel()
+    checker: Any = SimpleNamespace(
+        observe=lambda seen: reports.extend(found.finding.detail for found in panel.judge(seen))
+    )
     anything: Any = server
     return LeakWatch(run, anything, checker, strays), server, reports, weather
 

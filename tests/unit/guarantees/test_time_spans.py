@@ -10,7 +10,7 @@ import pytest
 from snapstorm.guarantees.time_spans import CLOCK_SET_BY_US, Dating
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.action_results import Particulars
-from snapstorm.model.dating import TimeSpan
+from snapstorm.model.dating import SaidSoFar, TimeSpan
 
 SECOND_US = 1_000_000
 BEGAN_US = 1_795_953_600 * SECOND_US
@@ -34,7 +34,7 @@ def begin(ledger: Ledger, began_utc: str, ended_utc: str | None = None) -> int:
 def dated(dating: Dating, run: int, hour: float) -> str:
     """What is wrong with a snapshot of this run, first listed as taken at this hour of the day."""
     moment_us = BEGAN_US + int((hour - 12) * 3600 * SECOND_US)
-    return dating.said.contradiction(f"r{run}-c-{hour}", Particulars(began_us=moment_us))
+    return SaidSoFar().contradiction(f"r{run}-c-{hour}", Particulars(began_us=moment_us), dating.spans)
 
 
 def test_snapshots_of_earlier_runs_are_dated_into_them(ledger: Ledger) -> None:

@@ -45,11 +45,11 @@ def test_what_is_not_said_is_not_misdated() -> None:
 
 def test_what_is_said_first_is_held_against_the_run_that_took_the_snapshot() -> None:
     """Of a run of which it is not known when it was, nothing is."""
-    said = SaidSoFar({1: SPAN, 2: TimeSpan(NOW + DAY, NOW + DAY)})
-    assert said.contradiction("r1-c-1", HONEST) == ""
-    assert said.contradiction("r2-c-1", HONEST) == "begun 24.0 hours too early"
-    assert said.contradiction("r3-c-1", HONEST) == ""
-    assert said.contradiction("other", HONEST) == ""
+    said, spans = SaidSoFar(), {1: SPAN, 2: TimeSpan(NOW + DAY, NOW + DAY)}
+    assert said.contradiction("r1-c-1", HONEST, spans) == ""
+    assert said.contradiction("r2-c-1", HONEST, spans) == "begun 24.0 hours too early"
+    assert said.contradiction("r3-c-1", HONEST, spans) == ""
+    assert said.contradiction("other", HONEST, spans) == ""
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_what_is_said_first_is_held_against_the_run_that_took_the_snapshot() -> 
 )
 def test_what_is_said_later_must_be_what_was_said_first(later: Particulars | None, words: str) -> None:
     """By a receipt or by a listing, each time, and whether there is a clock or not."""
-    acknowledged, listed = SaidSoFar({}), SaidSoFar({1: SPAN})
+    acknowledged, listed = SaidSoFar(), SaidSoFar()
     acknowledged.acknowledge("r1-c-1", HONEST)
-    assert listed.contradiction("r1-c-1", HONEST) == ""
-    for said in (acknowledged, listed):
+    assert listed.contradiction("r1-c-1", HONEST, {1: SPAN}) == ""
+    for said, spans in ((acknowledged, {}), (listed, {1: SPAN})):
         for _ in range(2):
-            assert said.contradiction("r1-c-1", later) == words
-        assert said.contradiction("r1-c-1", HONEST) == ""
+            assert said.contradiction("r1-c-1", later, spans) == words
+        assert said.contradiction("r1-c-1", HONEST, spans) == ""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import msgspec
 import pytest
 from hypothesis import given
@@ -12,10 +9,8 @@ from hypothesis import strategies as st
 
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.dating import TimeSpan
-from snapstorm.model.expectations import Finding, Listing
-from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.judging import digest_of, judge_receipt, judge_restored, promise_of
+from snapstorm.model.expectations import Listing
+from snapstorm.model.judging import digest_of, judge_restored, promise_of
 from snapstorm.model.manifest import Counts, Entry, EntryType, Manifest, Segment
 from snapstorm.model.observations import (
     LISTED_MAX,
@@ -150,47 +145,3 @@ def test_what_is_damaged_is_told(decode: object, damaged: bytes) -> None:
     assert callable(decode)
     with pytest.raises(msgspec.MsgspecError):
         decode(damaged)
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"files": 0}, "0 files where there were 1"),
-        ({"directories": 3}, "3 directories where there were 1"),
-        ({"symlinks": 0}, "0 symbolic links where there were 2"),
-        ({"size_bytes": 6}, "6 bytes where there were 5"),
-        ({"failed_entries": 1}, "1 entries that failed where there were 0"),
-        ({"excluded_entries": 0}, "0 entries left out where there were 3"),
-        ({"disagreement": "1 files here and 2 files there"}, "1 files here and 2 files there"),
-    ],
-)
-def test_every_count_of_a_receipt_is_judged(changed: dict[str, Any], words: str) -> None:
-    """Each alone; what a receipt does not say is not judged."""
-    there = Counts(files=1, directories=1, size_bytes=5, symlinks=2)
-    honest = SnapshotReceipt("k1", 1, 1, 5, symlinks=2, failed_entries=0, excluded_entries=3)
-
-    def found(receipt: SnapshotReceipt) -> list[Finding]:
-        return list(judge_receipt(receipt, there, "r1-c-1", is_id_of_another=False, excluded_entries=3))
-
-    assert found(honest) == found(SnapshotReceipt("k1")) == []
-    (finding,) = found(replace(honest, **changed))
-    assert finding.guarantee is Guarantee.PARTIAL_IS_REPORTED
-    assert words in finding.detail
-
-
-def test_a_receipt_is_held_against_what_was_there() -> None:
-    """Counts that differ, an id of another, and a time outside of that in which it was asked for."""
-    tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 1), Entry(b"f", EntryType.FILE, 0, 0, 0, 1, 5)])
-    honest = SnapshotReceipt("k1", 1, 1, 5)
-    assert not list(judge_receipt(honest, tree.counts, "r1-c-1", is_id_of_another=False))
-    found = list(judge_receipt(SnapshotReceipt("k1", 2, 1, 4), tree.counts, "r1-c-1", is_id_of_another=True))
-    assert [finding.guarantee for finding in found] == [
-        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-        Guarantee.PARTIAL_IS_REPORTED,
-    ]
-    assert found[1].detail.endswith("with 2 files where there were 1, 4 bytes where there were 5")
-    dated = replace(honest, began_us=0, ended_us=10**9)
-    in_time = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=TimeSpan(0, 10**9)))
-    too_late = list(judge_receipt(dated, tree.counts, "r1-c-1", is_id_of_another=False, span=TimeSpan(0, 10**6)))
-    assert in_time == []
-    assert [finding.guarantee for finding in too_late] == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from snapstorm.faults.weather import Weather
+from snapstorm.guarantees.panel import Found, Panel
 from snapstorm.model.actions import Action
+from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import Failed, Ok, Outcome
 from snapstorm.run.aftermath import Aftermath
 
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_client_that_gets_its_turn_late_is_tried_once(outcome: Outcome[Any]) -> None:
     """The time is up before the first try; the try is made all the same, and decides."""
     minutes = itertools.count()
-    done, reported = list[str](), list[str]()
+    done, reported, panel = list[str](), list[Found](), Panel()
 
     def now_seconds() -> float:
         return 60.0 * next(minutes)
@@ -31,11 +33,12 @@ async def test_a_client_that_gets_its_turn_late_is_tried_once(outcome: Outcome[A
 
     run: Any = SimpleNamespace(now_seconds=now_seconds, weather=Weather(now_seconds))
     engine: Any = SimpleNamespace(execute=execute)
-    checker: Any = SimpleNamespace(report=lambda _, words, **more: reported.append(words))
+    checker: Any = SimpleNamespace(observe=lambda seen: reported.extend(panel.judge(seen)))
     server: Any = SimpleNamespace()
     await Aftermath(run, engine, server, server, checker, server).recover(["ada"], 30.0)
     if isinstance(outcome, Ok):
         assert (done, reported) == (["snapshot-root", "restore-snapshot"], [])
     else:
         assert done == ["snapshot-root"]
-        assert reported[0].endswith("no session")
+        assert [found.guarantee for found in reported] == [Guarantee.RECOVERS]
+        assert reported[0].finding.detail.endswith("no session")

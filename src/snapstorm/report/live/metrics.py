@@ -19,6 +19,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.events import (
     ActionBegan,
     ActionEnded,
@@ -34,7 +35,6 @@ from snapstorm.model.events import (
     SweepAdvanced,
     ViolationFound,
 )
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
 from snapstorm.version import __version__
 
@@ -82,7 +82,7 @@ class Metrics:
         self._sweep_total = self._gauge("sweep_snapshots", "Snapshots that the current sweep is to restore.")
         self._notes = self._counter("notes", "Notes that are worth reading.")
         self._measured = {quantity: self._gauge(*words) for quantity, words in _MEASURED.items()}
-        for guarantee in Guarantee:
+        for guarantee in known_guarantees():
             self._violations.labels(guarantee.value)
         for verdict in Verdict:
             self._runs.labels(verdict.value)

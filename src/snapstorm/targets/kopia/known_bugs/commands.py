@@ -11,7 +11,7 @@ import anyio
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.judging import judge_receipt, judge_unsaved
+from snapstorm.model.judging import judge_unsaved, miscounted
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
@@ -50,9 +50,10 @@ async def _take_links(bench: Bench) -> BrokenGuarantee | None:
         (below / f"link-{number}").symlink_to("nowhere")
     manifest = await run_file_work(scan_tree, tree.directory)
     receipt = answers.read_receipt(await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory)))
-    for found in judge_receipt(receipt, manifest.counts, "", is_id_of_another=False):
-        return BrokenGuarantee(found.guarantee, found.detail)
-    return None
+    wrong = miscounted(receipt, manifest.counts)
+    if not wrong:
+        return None
+    return BrokenGuarantee(Guarantee.PARTIAL_IS_REPORTED, f"snapshot {receipt.id} was acknowledged with {wrong}")
 
 
 async def _restore_by_path(bench: Bench) -> BrokenGuarantee | None:

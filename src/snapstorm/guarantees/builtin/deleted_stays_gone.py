@@ -1,0 +1,40 @@
+"""deleted-stays-gone: no listing that began after the acknowledgement of a deletion shows its snapshot, nor does the
+repository hold it at the end of a run. What retention must take is judged as deletions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
+from snapstorm.model.expectations import must_be_gone
+from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.seen import ListingSeen, StoredSeen
+
+
+class DeletedStaysGone(JudgedGuarantee):
+    """Judges what is listed, and what is stored."""
+
+    id = Guarantee.DELETED_STAYS_GONE
+    sentence = "After an acknowledged deletion a snapshot is listed no more."
+
+    @judges(ListingSeen)
+    def judge_listing(self, seen: ListingSeen) -> Iterator[Finding]:
+        for expectation in seen.expected.values():
+            if must_be_gone(expectation, seen.listing):
+                entry = seen.entries.complete.get(expectation.operation)
+                if entry is not None:
+                    yield Finding(
+                        f"snapshot {entry.id} is listed although its deletion was acknowledged",
+                        entry.id,
+                        expectation.operation,
+                    )
+
+    @judges(StoredSeen)
+    def judge_stored(self, seen: StoredSeen) -> Iterator[Finding]:
+        for one in seen.deleted:
+            yield Finding(
+                f"snapshot {one.id} is among the manifests in the repository although its deletion was acknowledged",
+                one.id,
+                one.operation,
+                one.client,
+            )

@@ -1,0 +1,243 @@
+"""What the ledger expects of each snapshot, as `model.snapshot_states` says, and what was in it."""
+
+from __future__ import annotations
+
+import operator
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from snapstorm.errors import TestbedError
+from snapstorm.ledger.compaction import COMPACTED_TICK
+from snapstorm.ledger.effects import Effect, Effects
+from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations, update_expectation
+from snapstorm.ledger.manifests import ManifestCache
+from snapstorm.ledger.transactions import LedgerBase
+from snapstorm.model import snapshot_states
+from snapstorm.model.expectations import Expectation, Settled, State
+from snapstorm.model.manifest import Manifest, decode_manifest
+
+
+class ExpectedSnapshots(LedgerBase):
+    """The part of the ledger that holds expectations and their manifests."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._effects = Effects()
+        self._manifests = ManifestCache()
+        self._is_only_writer = False
+        self._tick = self._recorded_tick()
+
+    def _recorded_tick(self) -> int:
+        """The latest tick of all that is recorded."""
+        row = self._one(
+            "SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0)) FROM operations"
+            " UNION ALL SELECT max(coalesce(max(acknowledged_tick), 0), coalesce(max(deletion_ended_tick), 0))"
+            " FROM expectations UNION ALL SELECT max(coalesce(max(began_tick), 0), coalesce(max(ended_tick), 0))"
+            " FROM faults ORDER BY 1 DESC LIMIT 1"
+        )
+        return max(int(row[0]), int(self.fact(COMPACTED_TICK) or 0))
+
+    def clients_with_expectations(self) -> list[str]:
+        """Clients that have ever asked for a snapshot: also of a deleted one it is promised that it stays gone."""
+        rows = self._connection.execute("SELECT DISTINCT client FROM expectations ORDER BY client")
+        return [row[0] for row in rows]
+
+    def next_tick(self) -> int:
+        """The next moment in the order of events of this testbed."""
+        self._tick += 1
+        return self._tick
+
+    def settle(self, settled: Iterable[Settled]) -> None:
+        """Record what a listing settled."""
+        self._effects.forget_counts()
+        with self._transaction() as run:
+            for doubt in settled:
+                for doubted in read_expectations(self._connection, "operation = ?", [doubt.operation]):
+                    update_expectation(run, snapshot_states.settle(doubted, doubt, self.next_tick()))
+                if doubt.state is not State.LIVE:
+                    self._collect_manifests("operation", doubt.operation)
+
+    def taint(self, operation: str, fault: int) -> None:
+        """Record that a snapshot was taken while storage was damaged."""
+        self._change_all("operation = ?", [operation], lambda found: snapshot_states.taint(found, fault))
+
+    def doubt_promises(self, client: str, after_tick: int) -> None:
+        """Record that what was to be kept of this client's trees is not known for the snapshots begun since then."""
+        self._change_all("client = ? AND began_tick > ?", [client, after_tick], snapshot_states.doubt_promise)
+
+    def _change_all(self, where: str, values: Sequence[object], change: Callable[[Expectation], Expectation]) -> None:
+        """Store what becomes of the expectations for which this condition holds."""
+        with self._transaction() as run:
+            for found in list(read_expectations(self._connection, where, values)):
+                update_expectation(run, change(found))
+
+    def _begin_effects(
+        self, operation: str, client: str, tick: int, creates: tuple[str, str, Manifest] | None, deletes: Sequence[str]
+    ) -> None:
+        """Store, in the transaction that is open, which snapshots an operation asks for, and which deletions."""
+        self._effects.begin(operation, Effect(client, creates[0] if creates else None, bool(deletes)))
+        if creates is not None:
+            source, capabilities, manifest = creates
+            self._store_manifest(manifest)
+            creating = snapshot_states.begin_creation(
+                operation, client=client, source=source, manifest=manifest.digest, capabilities=capabilities, tick=tick
+            )
+            insert_expectation(self._execute, creating)
+        for expectation in self.expectations_of_operations(deletes):
+            update_expectation(self._execute, snapshot_states.begin_deletion(expectation, operation, tick))
+
+    def _end_effects(self, operation: str, outcome: str, tick: int, snapshot: str | None) -> None:
+        """Store, in the transaction that is open, what follows for the snapshots of an operation that has ended."""
+        effect = self._effects.end(operation, is_ok=outcome == "ok")
+        if effect.creates:
+            for creating in self.expectations_of_operations([operation]):
+                update_expectation(self._execute, snapshot_states.end_creation(creating, outcome, tick, snapshot))
+        if effect.deletes:
+            doomed = self._read("deletion_operation = ? AND state = ?", operation, State.DELETING)
+            for deleting in doomed:
+                update_expectation(self._execute, snapshot_states.end_deletion(deleting, outcome, tick))
+            self._collect_manifests("deletion_operation", operation)
+
+    def _read(self, where: str, *values: object) -> list[Expectation]:
+        """The expectations for which this condition holds."""
+        return list(read_expectations(self._connection, where, values))
+
+    def expectations(
+        self, client: str | None = None, states: Iterable[State] = (), source: str | None = None
+    ) -> list[Expectation]:
+        """Expectations in the order in which their creations began, narrowed by client, states and source."""
+        wanted = sorted(states)
+        clauses, values = ["1"], list[str]()
+        if client is not None:
+            clauses.append("client = ?")
+            values.append(client)
+        if wanted:
+            clauses.append(f"state IN ({_marks(wanted)})")
+            values.extend(wanted)
+        if source is not None:
+            clauses.append("source = ?")
+            values.append(source)
+        found = read_expectations(self._connection, " AND ".join(clauses), values)
+        # Sorted here: SQLite would copy each row for it, twice the time for a hundred thousand (measured).
+        return sorted(found, key=operator.attrgetter("began_tick"))
+
+    def count_live(self, client: str, source: str | None = None) -> int:
+        """How many live snapshots a client has, of one source or of all."""
+        known = self._effects.live(client, source)
+        if known is not None:
+            return known
+        clause, values = ("AND source = ?", [source]) if source is not None else ("", [])
+        row = self._one(
+            f"SELECT count(*) FROM expectations WHERE client = ? AND state = ? {clause}", [client, State.LIVE, *values]
+        )
+        if self._is_only_writer:
+            self._effects.keep_live(client, source, int(row[0]))
+        return int(row[0])
+
+    def live_operations(self) -> list[tuple[str, str]]:
+        """All live snapshots as (client, operation), in the order in which they were begun."""
+        rows = self._connection.execute(
+            "SELECT client, operation FROM expectations WHERE state = ? ORDER BY began_tick", (State.LIVE,)
+        )
+        return list(rows)
+
+    def live_snapshots(self) -> Iterator[tuple[str, str, str]]:
+        """All live snapshots as (operation, client, id)."""
+        return self._connection.execute(
+            "SELECT operation, client, snapshot FROM expectations WHERE state = ?", (State.LIVE,)
+        )
+
+    def deleted_of(self, snapshots: Iterable[str]) -> list[tuple[str, str, str]]:
+        """Of these ids, the snapshots whose deletion was acknowledged, as (operation, client, id)."""
+        found = (
+            self._connection.execute(
+                "SELECT operation, client, snapshot FROM expectations WHERE snapshot = ? AND state = ?",
+                (snapshot, State.DELETED),
+            ).fetchone()
+            for snapshot in snapshots
+        )
+        return [row for row in found if row is not None]
+
+    def count_live_unverified(self, client: str, run_number: int) -> int:
+        """How many live snapshots of a client this run has not restored exactly."""
+        row = self._one(
+            "SELECT count(*) FROM expectations WHERE client = ? AND state = ? AND operation NOT IN"
+            " (SELECT expectation FROM verifications WHERE run = ? AND is_whole AND is_equal)",
+            (client, State.LIVE, run_number),
+        )
+        return int(row[0])
+
+    def live_at(self, client: str, index: int) -> Expectation:
+        """A client's live snapshot at this position, in the order in which their creations began."""
+        (found,) = self._read(
+            "client = ? AND state = ? ORDER BY began_tick LIMIT 1 OFFSET ?", client, State.LIVE, index
+        )
+        return found
+
+    def expectations_of_operations(self, operations: Iterable[str]) -> list[Expectation]:
+        """The expectations that these operations asked for; unknown operations have none."""
+        return [found for operation in operations for found in self._read("operation = ?", operation)]
+
+    def is_id_of_another(self, snapshot: str, operation: str) -> bool:
+        """Whether the target has given this id to a snapshot of another operation before."""
+        row = self._connection.execute(
+            "SELECT 1 FROM expectations WHERE snapshot = ? AND operation != ?", (snapshot, operation)
+        ).fetchone()
+        return row is not None
+
+    def expectation_of_snapshot(self, snapshot: str) -> Expectation | None:
+        """The expectation of the snapshot with this id, the newest if the target gave the id out twice."""
+        return next(iter(self._read("snapshot = ? ORDER BY began_tick DESC LIMIT 1", snapshot)), None)
+
+    def count_states(self) -> dict[State, int]:
+        """How many snapshots there are in each state, over the testbed's whole life."""
+        rows = dict(self._connection.execute("SELECT state, count(*) FROM expectations GROUP BY state").fetchall())
+        return {state: int(rows.get(state, 0)) for state in State}
+
+    def manifest(self, digest: str) -> Manifest:
+        """A stored manifest."""
+        remembered = self._manifests.get(digest)
+        if remembered is not None:
+            return remembered
+        row = self._one("SELECT encoded FROM manifests WHERE digest = ?", (digest,))
+        try:
+            manifest = decode_manifest(zlib.decompress(row[0]))
+        except (zlib.error, ValueError) as error:
+            raise TestbedError(f"the ledger is damaged: manifest {digest} can't be read ({error})") from error
+        if manifest.digest != digest:
+            raise TestbedError(f"the ledger is damaged: manifest {digest} is not what was stored")
+        self._manifests.add(manifest)
+        return manifest
+
+    def latest_manifest(self, client: str, source: str) -> Manifest | None:
+        """What a client's tree was when its latest live snapshot was taken; None without one."""
+        latest = self.latest_live(client, source)
+        return None if latest is None else self.manifest(latest.manifest)
+
+    def latest_live(self, client: str, source: str) -> Expectation | None:
+        """A client's latest live snapshot of this source."""
+        latest = "client = ? AND state = ? AND source = ? ORDER BY began_tick DESC LIMIT 1"
+        return next(iter(self._read(latest, client, State.LIVE, source)), None)
+
+    def _collect_manifests(self, column: str, operation: str) -> None:
+        """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them."""
+        gone = self._connection.execute(
+            f"DELETE FROM manifests WHERE digest IN (SELECT manifest FROM expectations WHERE {column} = ?)"
+            " AND NOT EXISTS (SELECT 1 FROM expectations WHERE manifest = digest AND state != ?) RETURNING digest",
+            (operation, State.DELETED),
+        ).fetchall()
+        for (digest,) in gone:
+            self._manifests.discard(digest)
+
+    def _store_manifest(self, manifest: Manifest) -> None:
+        self._manifests.add(manifest)
+        known = self._connection.execute("SELECT 1 FROM manifests WHERE digest = ?", (manifest.digest,)).fetchone()
+        if known is None:
+            self._connection.execute(
+                "INSERT INTO manifests VALUES (?, ?)", (manifest.digest, zlib.compress(manifest.encoded, 1))
+            )
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
