@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from snapstorm.guarantees.panel import Found, Panel
+from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.expectations import Expectation, Listing, Settled, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Counts
-from snapstorm.model.protocols import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.seen import ListingSeen, ReceiptSeen
 from snapstorm.model.sorted_listings import settled_by
 

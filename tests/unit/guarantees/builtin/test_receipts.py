@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from snapstorm.guarantees.panel import Found, Panel
+from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.dating import TimeSpan
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Counts, Entry, EntryType, Manifest
-from snapstorm.model.protocols import SnapshotReceipt
 from snapstorm.model.seen import ReceiptSeen
 
 
