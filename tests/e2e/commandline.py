@@ -27,6 +27,15 @@ NO_DELETIONS = ("--weights", "delete-random-snapshot=0", "--weights", "expire=0"
 docs/known-bugs.md), which a run would rightly call a violation."""
 
 
+def scenario(*steps: str, clients: int = 2) -> str:
+    """A scenario in TOML. Each step is an action with its options: `"expire keep_latest = 2"`."""
+    tables = []
+    for step in steps:
+        action, _, options = step.partition(" ")
+        tables.append(f'    {{ action = "{action}"{options and ", "}{options} }},')
+    return "\n".join([f"clients = {clients}", "steps = [", *tables, "]", ""])
+
+
 @dataclass(frozen=True)
 class Ran:
     """A command that has ended."""

@@ -35,7 +35,9 @@ class Preloaded:
     """The process that has loaded everything, and starts one command after the other."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         self._one_at_a_time = threading.Lock()
         atexit.register(self._process.communicate)
 
@@ -53,7 +55,7 @@ class Preloaded:
         `redirected` names another place for `stdout` or `stderr`; what is written there is not returned.
         """
         with self._one_at_a_time, contextlib.ExitStack() as stack:
-            files = {name: stack.enter_context(open(os.memfd_create(name), "r", encoding="utf-8")) for name in _STREAMS}
+            files = {name: stack.enter_context(open(os.memfd_create(name), encoding="utf-8")) for name in _STREAMS}
             places = {name: f"/proc/{os.getpid()}/fd/{file.fileno()}" for name, file in files.items()}
             request = {"arguments": arguments, "cwd": cwd, "env": dict(env), "places": {**places, **redirected}}
             status = self._ask(json.dumps(request), seconds_max)
