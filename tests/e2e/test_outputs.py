@@ -78,7 +78,7 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("actions", PASS, OUT),
     ("bundle violated --output bundle.tar.gz", PASS, OUT),
     ("calibrate --kind memory --only create-says-nothing --honest 0", BAD_USAGE, ERR),
-    ("calibrate --kind memory --only restore-flips-a-byte --runs 1 --honest 0 --json", PASS, OUT),
+    ("calibrate --kind memory --only restore-flips-a-byte --honest 0 --json", PASS, OUT),
     ("compact --testbed passed", PASS, OUT),
     ("faults --json", PASS, OUT),
     ("history --testbed passed", PASS, OUT),
