@@ -18,6 +18,11 @@ hypothesis.settings.load_profile("snapstorm")  # A busy machine is no failure of
 FOLDERS = ("unit", "contract", "power", "e2e")
 
 
+def pytest_configure() -> None:
+    """Programs of our own that tests start keep what they have compiled, whatever the environment says."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Each folder is a marker, so that `pytest -m power` does what it says."""
     here = Path(__file__).parent

@@ -3,7 +3,7 @@
 Each test gets a server, a repository and clients of its own from the fixture `harness`. What the clients do stands in
 `flow`; when it has ended, every live snapshot is restored and compared once more.
 
-    pytest examples/multiclient                        small sizes, about a minute
+    pytest examples/multiclient                        small sizes, half a minute
     pytest examples/multiclient --original-sizes       what Kopia's own suite writes
 """
 
@@ -45,9 +45,7 @@ class Sizes:
     random_file_bytes_max: int
 
 
-SMALL = Sizes(
-    small_files=500, large_file_bytes=4 << 20, tree_writes=20, random_seconds=8, random_file_bytes_max=1 << 20
-)
+SMALL = Sizes(small_files=200, large_file_bytes=4 << 20, tree_writes=8, random_seconds=4, random_file_bytes_max=1 << 20)
 ORIGINAL = Sizes(
     small_files=10_000, large_file_bytes=40 << 20, tree_writes=100, random_seconds=300, random_file_bytes_max=64 << 20
 )

@@ -137,8 +137,15 @@ async def test_garbage_collection_keeps_live_snapshots(bench: Bench, client: Cli
     assert tree_of(restored) == expected
 
 
-@pytest.mark.parametrize("is_safe", [True, False])
-@pytest.mark.parametrize("is_full", [True, False])
+@pytest.mark.parametrize(
+    ("is_full", "is_safe"),
+    [
+        (False, True),
+        (True, False),
+        pytest.param(True, True, marks=pytest.mark.long),  # As `test_garbage_collection_keeps_live_snapshots`.
+        pytest.param(False, False, marks=pytest.mark.long),
+    ],
+)
 async def test_each_kind_of_collection_keeps_live_snapshots(
     bench: Bench, client: Client, *, is_full: bool, is_safe: bool
 ) -> None:

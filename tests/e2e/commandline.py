@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tests.e2e.preloaded import preloaded
 from tests.waiting import GIVE_UP_SECONDS
 
 SMALL = (
@@ -24,6 +25,15 @@ SMALL = (
 NO_DELETIONS = ("--weights", "delete-random-snapshot=0", "--weights", "expire=0")
 """Beside those who write directly to the repository, Kopia sometimes undoes a deletion (`deleted-comes-back` in
 docs/known-bugs.md), which a run would rightly call a violation."""
+
+
+def scenario(*steps: str, clients: int = 2) -> str:
+    """A scenario in TOML. Each step is an action with its options: `"expire keep_latest = 2"`."""
+    tables = []
+    for step in steps:
+        action, _, options = step.partition(" ")
+        tables.append(f'    {{ action = "{action}"{options and ", "}{options} }},')
+    return "\n".join([f"clients = {clients}", "steps = [", *tables, "]", ""])
 
 
 @dataclass(frozen=True)
@@ -51,17 +61,32 @@ def snapstorm(
     *arguments: str | Path,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    stdout: str | None = None,
+    stderr: str | None = None,
     seconds_max: float = GIVE_UP_SECONDS,
 ) -> Ran:
-    """Run the command line to its end."""
+    """Run the command line to its end, in a process that need not load it. An output may go to another place."""
+    redirected = {name: place for name, place in (("stdout", stdout), ("stderr", stderr)) if place is not None}
+    ended = preloaded().run(
+        [str(argument) for argument in arguments],
+        cwd=str(cwd or Path.cwd()),
+        env={**os.environ, **(env or {})},
+        redirected=redirected,
+        seconds_max=seconds_max,
+    )
+    return Ran(*ended)
+
+
+def snapstorm_from_the_start(*arguments: str | Path, env: dict[str, str], cwd: Path | None = None) -> Ran:
+    """Run the command line to its end, for tests of what happens while Python starts or modules are loaded."""
     done = subprocess.run(
         command(*arguments),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=seconds_max,
+        timeout=GIVE_UP_SECONDS,
         check=False,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **env},
         cwd=cwd,
     )
     return Ran(done.returncode, done.stdout, done.stderr)

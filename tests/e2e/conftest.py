@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import textwrap
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from tests.e2e.commandline import snapstorm
 from tests.waiting import wait_until
 
 from snapstorm.filesystem.removal import remove_tree
@@ -27,18 +30,28 @@ def real_kopia() -> Path:
 
 @pytest.fixture
 def wrapper(scratch: Path, real_kopia: Path) -> Callable[..., Path]:
-    """Makes a program that stands for Kopia and misbehaves: `body` sees `argv`, `real` and `run(argv)`."""
+    """Makes a program that stands for Kopia and misbehaves. `body` sees `argv`, `real`, and the functions below; what
+    it does not answer itself goes to the real one."""
 
     def make(body: str, name: str = "kopia-wrapper") -> Path:
         path = scratch / name
         head = f"""\
-            #!{sys.executable}
+            #!{sys.executable} -SE
             import json, os, pathlib, subprocess, sys
             real, argv = {str(real_kopia)!r}, sys.argv[1:]
             counter = pathlib.Path({str(scratch / "count")!r})
 
             def run(arguments):
                 return subprocess.run([real, *arguments], stdin=subprocess.DEVNULL, capture_output=True)
+
+            def answer(value):
+                print(json.dumps(value))
+                sys.exit(0)
+
+            def end_like(done):
+                sys.stdout.buffer.write(done.stdout)
+                sys.stderr.buffer.write(done.stderr)
+                sys.exit(done.returncode)
 
             def nth(number):
                 with counter.open("ab") as file:
@@ -57,15 +70,47 @@ def wrapper(scratch: Path, real_kopia: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(autouse=True)
-def temporary_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory for temporary files that is removed after the test: a violated run keeps its testbed there."""
+def memory_directory() -> Iterator[Path]:
+    """An empty directory, in memory where there is room, that goes with whoever has it."""
     memory = Path("/dev/shm")
     parent = memory if os.access(memory, os.W_OK) else None
     place = Path(tempfile.mkdtemp(prefix="snapstorm-test-", dir=parent))
-    monkeypatch.setenv("TMPDIR", str(place))
     yield place
     remove_tree(place)
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Iterator[Path]:
+    """Where testbeds are kept that several tests begin with."""
+    yield from memory_directory()
+
+
+Recorded = Callable[..., Path]
+
+
+@pytest.fixture
+def recorded(recordings: Path, scratch: Path) -> Recorded:
+    """Gives a test `bed`, its own copy of the testbed of one run of a scenario on a simulated target."""
+
+    def give(target: str, text: str, seed: int = 5) -> Path:
+        kept = recordings / hashlib.sha256(f"{target} {seed} {text}".encode()).hexdigest()[:16]
+        if not kept.exists():
+            config = kept.with_suffix(".toml")
+            config.write_text(text)
+            ran = snapstorm("run", "--config", config, "--target", target, "--testbed", kept, "--seed", f"{seed}")
+            assert ran.status == (1 if ":" in target else 0), ran.stderr
+        shutil.copytree(kept, scratch / "bed", symlinks=True)
+        return scratch / "bed"
+
+    return give
+
+
+@pytest.fixture(autouse=True)
+def temporary_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory for temporary files that is removed after the test: a violated run keeps its testbed there."""
+    for place in memory_directory():
+        monkeypatch.setenv("TMPDIR", str(place))
+        yield place
 
 
 @pytest.fixture
@@ -80,9 +125,10 @@ def processes_below(directory: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            places = [*process.cmdline(), process.environ().get("KOPIA_CONFIG_PATH", "")]
+            words = process.cmdline()
+            config = process.environ().get("KOPIA_CONFIG_PATH", "")
         except (psutil.Error, OSError):
             continue
-        if any(str(directory) in place for place in places):
-            found.append(f"{process.pid} {places[0]}")
+        if any(str(directory) in place for place in (*words, config)):
+            found.append(f"{process.pid} {' '.join(words)}")
     return found

@@ -21,9 +21,9 @@ from snapstorm.errors import SnapstormError
 from snapstorm.model.actions import ACTIONS
 from snapstorm.testbed.testbed import read_testbed
 
-SHORT = ("--clients", "2", "--actions", "16", *SMALL)
+SHORT = ("--clients", "2", "--actions", "10", *SMALL)
 
-KILLS = 5
+KILLS = 3
 
 
 def mark_of(testbed: Path) -> str:
@@ -87,7 +87,7 @@ def check_json(ran: Ran) -> None:
 @pytest.mark.usefixtures("nothing_left")
 def test_direct_mode_needs_no_server(scratch: Path) -> None:
     """The standard test: one client on the repository itself."""
-    ran = snapstorm("run", "--mode", "direct", "--actions", "16", *SMALL, "--testbed", scratch / "bed", "--json")
+    ran = snapstorm("run", "--mode", "direct", "--actions", "10", *SMALL, "--testbed", scratch / "bed", "--json")
     assert ran.status == 0, ran.stderr
     assert ran.json["target"]["mode"] == "direct"
     assert ran.json["clients"] == 1
@@ -149,7 +149,7 @@ def start_long(bed: Path, started: list[subprocess.Popen[bytes]]) -> subprocess.
 
 @pytest.mark.usefixtures("nothing_left")
 def test_kill_9_loses_nothing_and_leaves_nothing(scratch: Path, long_run: list[subprocess.Popen[bytes]]) -> None:
-    """After `kill -9` in the middle of five runs no process is left, and the next run on the testbed passes."""
+    """After `kill -9` in the middle of three runs no process is left, and the next run on the testbed passes."""
     bed = scratch / "bed"
     for kill in range(KILLS):
         process = start_long(bed, long_run)
@@ -166,11 +166,11 @@ def test_kill_9_loses_nothing_and_leaves_nothing(scratch: Path, long_run: list[s
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_ends_the_run_cleanly(
     number: signal.Signals, scratch: Path, long_run: list[subprocess.Popen[bytes]]
 ) -> None:
-    """One signal gives a summary, status 130, and a testbed that goes on."""
+    """One signal gives a summary, status 130, and a testbed that goes on. Others do so earlier in `test_signals`."""
     bed = scratch / "bed"
     process = start_long(bed, long_run)
     wait_for_actions(bed, 1, 3, process)
@@ -305,18 +305,6 @@ def test_a_shown_scenario_can_be_run_again(scratch: Path) -> None:
             *([*SMALL] if name == "randomized" else []),
         )  # fmt: skip
         assert ran.status == 0, ran.stderr
-
-
-def test_a_closed_pipe_is_no_traceback(scratch: Path) -> None:
-    """Whoever stops reading gets no traceback on stderr."""
-    reading, writing = os.pipe()
-    os.close(reading)
-    try:
-        ended = subprocess.run(command("actions"), stdout=writing, stderr=subprocess.PIPE, timeout=30, check=False)
-    finally:
-        os.close(writing)
-    assert b"Traceback" not in ended.stderr
-    assert b"Exception" not in ended.stderr
 
 
 def test_plain_progress_without_a_terminal(scratch: Path) -> None:

@@ -15,12 +15,13 @@ import pytest
 from tests.e2e.commandline import SMALL, Ran, command, snapstorm
 from tests.waiting import wait_until
 
-BIG_ENOUGH = ("--clients", "2", "--actions", "40", *SMALL)
+BIG_ENOUGH = ("--clients", "2", *SMALL)
 PLACES = ["copies", "kopia:copies"]
 
 
 def run(bed: Path, *words: str | Path, target: str = "memory") -> Ran:
-    return snapstorm("run", "--testbed", bed, "--target", target, "--json", *BIG_ENOUGH, *words)
+    actions = "40" if target == "memory" else "16"
+    return snapstorm("run", "--testbed", bed, "--target", target, "--actions", actions, "--json", *BIG_ENOUGH, *words)
 
 
 def state_of(copies: Path) -> dict[str, Any]:

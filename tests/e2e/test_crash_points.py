@@ -8,33 +8,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import scenario, snapstorm
 
 from snapstorm.ledger.crash_points import VARIABLE
 
-SCENARIO = """
-clients = 2
-[[steps]]
-action = "write-random-files"
-count = 3
-size_bytes = 1000
-[[steps]]
-action = "snapshot-root"
-repeat = 3
-[[steps]]
-action = "restore-random-snapshot"
-[[steps]]
-action = "delete-random-snapshot"
-[[steps]]
-action = "expire"
-keep_latest = 1
-[[steps]]
-action = "restore-into-data-directory"
-[[steps]]
-action = "modify-files"
-[[steps]]
-action = "snapshot-root"
-"""
+SCENARIO = scenario(
+    "write-random-files count = 3, size_bytes = 1000",
+    "snapshot-root repeat = 3",
+    "restore-random-snapshot",
+    "delete-random-snapshot",
+    "expire keep_latest = 1",
+    "restore-into-data-directory",
+    "modify-files",
+    "snapshot-root",
+)
 COMMITS_MAX = 400
 
 

@@ -53,7 +53,7 @@ def test_a_shim_works_and_the_home_stays_as_it_was(
     shim, bed = wrapper(NEEDS_THE_USERS), scratch / "bed"
     clients = "2" if mode == "server" else "1"
     ran = snapstorm(
-        "run", "--kopia", shim, "--testbed", bed, "--mode", mode, "--clients", clients, "--actions", "25",
+        "run", "--kopia", shim, "--testbed", bed, "--mode", mode, "--clients", clients, "--actions", "12",
         "--persist", f"kopia:{scratch / 'copies'}", "--json", *SMALL, env=user,
     )  # fmt: skip
     assert ran.status == 0, ran.stderr

@@ -55,7 +55,7 @@ def test_damage_is_found_and_undone(scratch: Path) -> None:
     """Restores fail while a blob is missing, name it, and succeed once it is back."""
     bed = scratch / "bed"
     ran = snapstorm(
-        "run", "--testbed", bed, "--clients", "2", "--actions", "30", "--seed", "5", "--json", *SMALL,
+        "run", "--testbed", bed, "--clients", "2", "--actions", "16", "--seed", "5", "--json", *SMALL,
         "--faults", "lose-blob,truncate-blob",
     )  # fmt: skip
     assert ran.status == 0, ran.stderr
@@ -70,7 +70,7 @@ def struck_by(fault: str, bed: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A run in which this fault has just struck. Killed when the block is left, if it has not ended."""
     log = bed.with_name("stderr")
     words: Sequence[str | Path] = (
-        "run", "--testbed", bed, "--clients", "2", "--duration", "30m", "--faults", fault, "--progress", "plain",
+        "run", "--testbed", bed, "--clients", "1", "--duration", "30m", "--faults", fault, "--progress", "plain",
         *SMALL,
     )  # fmt: skip
     with log.open("wb") as stderr, subprocess.Popen(command(*words), stdin=subprocess.DEVNULL, stderr=stderr) as run:
@@ -87,10 +87,9 @@ def struck_by(fault: str, bed: Path) -> Iterator[subprocess.Popen[bytes]]:
     [
         "disk-full",
         "narrow-rights",
-        "slow-storage",
         *(
             pytest.param(fault, marks=pytest.mark.long)
-            for fault in ("read-only-storage", "lose-blob", "change-password", "failing-storage")
+            for fault in ("slow-storage", "read-only-storage", "lose-blob", "change-password", "failing-storage")
         ),
     ],
 )
@@ -109,7 +108,7 @@ def test_what_a_kill_leaves_broken_is_healed(fault: str, scratch: Path) -> None:
     assert swept.status == 0 or swept.json["snapshots"]["live"] == 0, swept.stderr
     assert not mounts_below(scratch)
     assert [outcome for _, outcome in faults_of(bed) if outcome is None] == []
-    again = snapstorm("run", "--testbed", bed, "--clients", "2", "--actions", "30", "--json", *SMALL)
+    again = snapstorm("run", "--testbed", bed, "--clients", "1", "--actions", "8", "--json", *SMALL)
     assert again.status == 0, again.stderr
     assert again.json["snapshots"]["in_doubt"] == 0
 
@@ -121,7 +120,7 @@ def test_a_signal_heals_what_is_broken(scratch: Path) -> None:
         run.send_signal(signal.SIGINT)
         assert run.wait(GIVE_UP_SECONDS) == 130
     assert [outcome for _, outcome in faults_of(bed) if outcome is None] == []
-    assert snapstorm("run", "--testbed", bed, "--clients", "2", "--actions", "20", *SMALL).status == 0
+    assert snapstorm("run", "--testbed", bed, "--clients", "1", "--actions", "8", *SMALL).status == 0
 
 
 @pytest.mark.parametrize(
@@ -169,7 +168,7 @@ def test_storage_that_takes_no_writes_is_the_simulated_targets_own_trouble(scrat
 def test_all_leaves_out_what_is_not_possible_and_says_so(scratch: Path) -> None:
     """On the simulated target there are no processes to kill; the rest strikes."""
     ran = snapstorm(
-        "run", "--target", "memory", "--testbed", scratch / "bed", "--duration", "4s", "--faults", "all", "--json",
+        "run", "--target", "memory", "--testbed", scratch / "bed", "--actions", "60", "--faults", "all", "--json",
         *SMALL,
     )  # fmt: skip
     assert ran.status == 0, ran.stderr

@@ -9,22 +9,20 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import scenario, snapstorm
 
 from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
 from snapstorm.targets.kopia.wrappers import make_wrapper, times_struck
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-SCENARIO = """
-clients = 1
-steps = [
-    { action = "write-random-files", count = 5, size_bytes = "1..5000", odd_percent = 0 },
-    { action = "snapshot-root", repeat = 2 },
-    { action = "restore-random-snapshot", repeat = 2 },
-    { action = "list-snapshots", repeat = 2 },
-]
-"""
+SCENARIO = scenario(
+    "write-random-files count = 5, size_bytes = '1..5000', odd_percent = 0",
+    "snapshot-root repeat = 2",
+    "restore-random-snapshot repeat = 2",
+    "list-snapshots repeat = 2",
+    clients=1,
+)
 
 SOON_GONE = """
 if argv[:2] == ["snapshot", "create"]:
@@ -58,7 +56,9 @@ def test_what_is_left_behind_is_found_and_goes(name: str, scratch: Path, real_ko
     """Under `no-leak`, with its name in the evidence. Nothing of it is there afterwards."""
     (scratch / "scenario.toml").write_text(SCENARIO)
     program, bed = make_wrapper(scratch / "planted", real_kopia, LEAVING_BEHIND[name].body), scratch / "bed"
-    ran = snapstorm("run", "--config", scratch / "scenario.toml", "--kopia", program, "--testbed", bed, "--json")
+    ran = snapstorm(
+        "run", "--config", scratch / "scenario.toml", "--mode", "direct", "--kopia", program, "--testbed", bed, "--json"
+    )
     assert ran.status == 1, ran.stderr
     assert times_struck(program.parent) > 0
     assert [found["guarantee"] for found in ran.json["violations"]] == ["no-leak"]

@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from tests.contract.bench import open_bench
-from tests.e2e.commandline import SMALL, Ran, snapstorm
+from tests.e2e.commandline import SMALL, Ran, scenario, snapstorm
 
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.targets.kopia.server import KopiaServer
@@ -80,7 +80,7 @@ pytestmark = pytest.mark.anyio
 async def test_an_operators_server_is_tested_with_its_users(scratch: Path) -> None:
     """Two runs: pass, the second with the first one's snapshots; the users' own are as they were; no secret leaks."""
     async with operated(scratch) as theirs:
-        words = ("run", *theirs.words(scratch / "bed"), "--actions", "40", *SMALL, "--yes", "--json")
+        words = ("run", *theirs.words(scratch / "bed"), "--actions", "16", *SMALL, "--yes", "--json")
         first = await run(*words)
         assert first.status == 0, first.stderr
         assert first.json["clients"] == 2
@@ -108,7 +108,9 @@ async def lose_a_snapshot(theirs: Operated) -> None:
 async def test_a_loss_on_an_operators_server_is_a_violation(scratch: Path) -> None:
     """A snapshot of ours that somebody deleted there is missed in the next run."""
     async with operated(scratch) as theirs:
-        words = ("run", *theirs.words(scratch / "bed"), "--actions", "20", *SMALL, "--yes", "--json")
+        config = scratch / "steps.toml"
+        config.write_text(scenario("write-random-files count = 2", "snapshot-root"))
+        words = ("run", "--config", config, *theirs.words(scratch / "bed"), "--yes", "--json")
         assert (await run(*words)).status == 0
         await lose_a_snapshot(theirs)
         ran = await run(*words)

@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, Ran, command, lines_of, owned_processes, snapstorm
+from tests.e2e.commandline import (
+    SMALL,
+    Ran,
+    command,
+    lines_of,
+    owned_processes,
+    snapstorm,
+    snapstorm_from_the_start,
+)
+from tests.e2e.preloaded import CLOSED
+from tests.waiting import GIVE_UP_SECONDS
 
 PASS, VIOLATED, BAD_USAGE, NOT_TOLD = 0, 1, 2, 3
 OUT, ERR = "stdout", "stderr"
@@ -25,20 +35,23 @@ REDIRECTIONS = {
 QUICK = ("--clients", "2", "--actions", "12", "--seed", "7", *SMALL)
 
 
-def redirected(redirection: str, *arguments: str | Path, env: dict[str, str] | None = None) -> Ran:
-    """Run the command line with an output that can't be written to."""
+def redirected(redirection: str, *arguments: str | Path) -> Ran:
+    """Run the command line as a shell starts it with an output that can't be written to."""
     done = subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command(*arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=GIVE_UP_SECONDS,
         check=False,
-        env={**os.environ, **(env or {})},
     )
-    assert "Traceback" not in done.stderr + done.stdout
-    assert "Exception ignored" not in done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return checked(Ran(done.returncode, done.stdout, done.stderr))
+
+
+def checked(ran: Ran) -> Ran:
+    assert "Traceback" not in ran.stderr + ran.stdout
+    assert "Exception ignored" not in ran.stderr
+    return ran
 
 
 def expected(status: int, told_on: str, lost: set[str]) -> int:
@@ -94,13 +107,12 @@ def test_a_result_that_could_not_be_told_is_no_success(words: str, status: int, 
     """Every command, with each of its outputs full or closed: the status says whether its result was told."""
     arguments = [str(beds / word) if word in ("passed", "violated", "bundle.tar.gz", "report.md") else word
                  for word in words.split()]  # fmt: skip
-    for redirection in (">/dev/full", "2>&-"):
+    for lost, place in ((OUT, "/dev/full"), (ERR, CLOSED)):
         (beds / "bundle.tar.gz").unlink(missing_ok=True)
-        ran = redirected(redirection, *arguments)
-        lost = REDIRECTIONS[redirection]
-        assert ran.status == expected(status, told_on, lost), (redirection, ran)
-        if told_on not in lost:
-            assert ran.stdout if told_on == OUT else ran.stderr, redirection
+        ran = checked(snapstorm(*arguments, **{lost: place}))
+        assert ran.status == expected(status, told_on, {lost}), (lost, ran)
+        if told_on != lost:
+            assert ran.stdout if told_on == OUT else ran.stderr, lost
         elif told_on == OUT:
             assert "could not be written to standard output: No space left" in ran.stderr
 
@@ -179,7 +191,7 @@ BODIES = {
 def test_a_module_that_can_not_be_loaded_is_named(name: str, body: str, broken: Path) -> None:
     """One line, and a status that means neither violated nor bad usage."""
     (broken / f"{name}.py").write_text(BODIES[body].format(name=name))
-    ran = snapstorm("run", "--target", "memory", *QUICK, env={"PYTHONPATH": str(broken)})
+    ran = snapstorm_from_the_start("run", "--target", "memory", *QUICK, env={"PYTHONPATH": str(broken)})
     check_not_loaded(ran, name)
 
 
@@ -200,7 +212,7 @@ def test_a_module_that_is_loaded_later_is_named_as_well(
     (broken / f"{name}.py").write_text(BODIES["missing"].format(name=name))
     bed = scratch / "bed"
     run = ("run", "--target", "memory", *QUICK, "--testbed", bed, *arguments)
-    check_not_loaded(snapstorm(*run, env={"PYTHONPATH": str(broken)}, cwd=scratch), name)
+    check_not_loaded(snapstorm_from_the_start(*run, env={"PYTHONPATH": str(broken)}, cwd=scratch), name)
     assert not bed.exists()
 
 
@@ -216,7 +228,7 @@ def check_not_loaded(ran: Ran, name: str) -> None:
 def test_where_a_module_failed_is_shown_on_request(broken: Path) -> None:
     """For those who look for the mistake; the status is the same."""
     (broken / "msgspec.py").write_text("1 / 0")
-    ran = snapstorm("actions", env={"PYTHONPATH": str(broken), "SNAPSTORM_DEBUG": "1"})
+    ran = snapstorm_from_the_start("actions", env={"PYTHONPATH": str(broken), "SNAPSTORM_DEBUG": "1"})
     assert ran.status == NOT_TOLD
     assert "Traceback" in ran.stderr
     assert "snapstorm: the module msgspec can't be loaded (ZeroDivisionError: division by zero)" in ran.stderr
@@ -236,7 +248,7 @@ VIOLATED_RUN = ("run", "--target", "memory:restore-flips-a-byte", *QUICK)
 def test_a_path_that_is_not_utf8_is_readable_everywhere(locale: str, scratch: Path) -> None:
     """In progress, summary, listings, JSON and reports; and what was found violated there is not lost."""
     env, bed, reports = LOCALES[locale], scratch / NOT_UTF8, scratch / "reports"
-    ran = snapstorm(*VIOLATED_RUN, "--testbed", bed, "--report", reports, "--progress", "plain", env=env)
+    ran = snapstorm_from_the_start(*VIOLATED_RUN, "--testbed", bed, "--report", reports, "--progress", "plain", env=env)
     assert ran.status == VIOLATED, ran.stderr
     readable = rf"{scratch}/n\xc3\x95\xff" if locale == "ascii-output" else rf"{scratch}/nÕ\xff"
     if locale == "ascii-files-as-well":
@@ -246,7 +258,7 @@ def test_a_path_that_is_not_utf8_is_readable_everywhere(locale: str, scratch: Pa
     assert all(line.isprintable() for line in ran.stderr.splitlines())
     as_json = rf"{scratch}/nÕ\xff"
     for arguments in (("status", "--testbed", bed), ("history", "--testbed", bed), ("sweep", "--testbed", bed)):
-        shown = snapstorm(*arguments, "--json", env=env).json
+        shown = snapstorm_from_the_start(*arguments, "--json", env=env).json
         assert shown["testbed"] == as_json
         json.dumps(shown, ensure_ascii=False).encode()
     texts = {file.name: file.read_bytes().decode("utf-8") for file in reports.iterdir()}

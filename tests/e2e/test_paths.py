@@ -8,11 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, Ran, command, lines_of, snapstorm
+from tests.e2e.commandline import SMALL, Ran, command, lines_of, scenario, snapstorm
+from tests.e2e.conftest import Recorded
 from tests.waiting import GIVE_UP_SECONDS
 
 BAD_USAGE = 2
-SHORT = ("--clients", "2", "--actions", "30", "--seed", "3", "--progress", "none", *SMALL)
+SHORT = ("--clients", "2", "--seed", "3", "--progress", "none", *SMALL)
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -32,15 +33,18 @@ def ask(here: Path, *words: str | Path, status: int = 0) -> Ran:
     return ran
 
 
-@pytest.mark.parametrize("place", ["../", "sub/../", "link/../"])
+@pytest.mark.parametrize(
+    "place", ["link/../", *(pytest.param(place, marks=pytest.mark.long) for place in ("../", "sub/../"))]
+)
 def test_the_real_target_works_below_a_parent(place: str, here: Path, scratch: Path, real_kopia: Path) -> None:
-    """Testbed, repository, work directory, copies, reports and the program itself."""
+    """Testbed, repository, work directory, copies, reports and the program itself. With the other places, the next test
+    shows it on the simulated target."""
     root = Path(os.path.realpath(here / place))
     (root / "kopia").symlink_to(real_kopia)
     ran = ask(
         here, "run", "--testbed", f"{place}bed", "--repository", f"{place}repository", "--workdir", f"{place}work",
         "--persist", f"kopia:{place}copies", "--report", f"{place}reports", "--kopia", f"{place}kopia", "--json",
-        *SHORT,
+        "--actions", "12", *SHORT,
     )  # fmt: skip
     assert ran.json["testbed"] == str(root / "bed")
     assert (root / "repository" / "kopia.repository.f").is_file()
@@ -49,7 +53,7 @@ def test_the_real_target_works_below_a_parent(place: str, here: Path, scratch: P
     assert [path.parent for path in root.glob("work/*/client-1@*")] == list(root.glob("work/*"))
     ask(
         here, "run", "--from", f"kopia:{place}copies", "--secrets-file", f"{place}bed/secrets.toml", "--testbed",
-        f"{place}other", "--take-over", "--json", "--kopia", f"{place}kopia", *SHORT,
+        f"{place}other", "--take-over", "--json", "--kopia", f"{place}kopia", "--actions", "12", *SHORT,
     )  # fmt: skip
     assert ask(here, "sweep", "--testbed", f"{place}other", "--json").json["testbed"] == str(root / "other")
 
@@ -59,7 +63,7 @@ def test_every_command_takes_such_paths(here: Path, scratch: Path) -> None:
     (scratch / "mine.toml").write_text(ask(here, "scenarios", "randomized").stdout)
     ran = ask(
         here, "run", "--target", "memory:restore-flips-a-byte", "--testbed", "../bed", "--persist", "../copies",
-        "--config", "../mine.toml", "--json", *SHORT, status=1,
+        "--config", "../mine.toml", "--json", "--actions", "30", *SHORT, status=1,
     )  # fmt: skip
     assert ran.json["testbed"] == str(scratch / "bed")
     assert str(scratch / "bed") in ask(here, "status", "--testbed", "../bed").stdout
@@ -127,7 +131,7 @@ def in_a_removed_directory(parent: Path, *arguments: str | Path) -> Ran:
 
 def test_a_removed_current_directory_is_no_obstacle_for_absolute_paths(scratch: Path, real_kopia: Path) -> None:
     """The program is found, the testbed is temporary or absolute, and commands run elsewhere."""
-    for more in ((), ("--testbed", scratch / "bed"), ("--kopia", real_kopia)):
+    for more in ((), ("--testbed", scratch / "bed", "--kopia", real_kopia)):
         ran = in_a_removed_directory(scratch, "run", "--clients", "1", "--actions", "4", *SMALL, *more)
         assert ran.status == 0, ran.stderr
     assert in_a_removed_directory(scratch, "target", "kopia").status == 0
@@ -138,11 +142,11 @@ def test_a_removed_current_directory_is_no_obstacle_for_absolute_paths(scratch: 
     ["run --testbed bed", "run --config my.toml", "status --testbed bed", "report {bed} --html r.html", "bundle {bed}",
      "run --report reports", "run --repository r --testbed {bed}", "run --kopia ./kopia"],
 )  # fmt: skip
-def test_a_relative_path_in_a_removed_directory_is_refused_in_one_line(arguments: str, scratch: Path) -> None:
+def test_a_relative_path_in_a_removed_directory_is_refused_in_one_line(
+    arguments: str, scratch: Path, recorded: Recorded
+) -> None:
     """Bad usage, and it says why."""
-    bed = scratch / "bed"
-    made = snapstorm("run", "--target", "memory", "--clients", "1", "--actions", "4", *SMALL, "--testbed", bed)
-    assert made.status == 0, made.stderr
+    bed = recorded("memory", scenario("write-random-files", "snapshot-root", clients=1))
     ran = in_a_removed_directory(scratch, *arguments.format(bed=bed).split())
     (line,) = lines_of(ran.stderr)
     assert ran.status == 2, ran.stderr

@@ -10,7 +10,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import command, snapstorm
+from tests.e2e.commandline import SMALL, command, snapstorm
+from tests.e2e.conftest import Recorded
 from tests.waiting import GIVE_UP_SECONDS
 
 HISTORY = """
@@ -36,13 +37,7 @@ size_bytes = "0..20000"
 depth = "0..3"
 """
 
-
-def record(scratch: Path, target: str, seed: int = 5) -> Path:
-    """The testbed of a run with this target."""
-    bed, config = scratch / "bed", scratch / "history.toml"
-    config.write_text(HISTORY)
-    snapstorm("run", "--config", config, "--target", target, "--testbed", bed, "--seed", str(seed))
-    return bed
+QUICK = ("--clients", "2", "--actions", "20", *SMALL)
 
 
 def done_by_clients(bed: Path) -> dict[str, list[tuple[str, ...]]]:
@@ -59,14 +54,14 @@ def done_by_clients(bed: Path) -> dict[str, list[tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("how", [(), ("--sequential",)])
-def test_the_same_files_and_the_same_choices(scratch: Path, how: tuple[str, ...]) -> None:
+def test_the_same_files_and_the_same_choices(scratch: Path, recorded: Recorded, how: tuple[str, ...]) -> None:
     """Every snapshot of the replay is of the very tree that the recorded one was of."""
-    bed, again = record(scratch, "memory"), scratch / "again"
+    bed, again = recorded("memory", HISTORY), scratch / "again"
     replayed = snapstorm("replay", bed, "--testbed", again, "--json", *how)
     assert replayed.status == 0, replayed.stderr
-    recorded = done_by_clients(bed)
-    assert sum(map(len, recorded.values())) >= 150
-    assert done_by_clients(again) == recorded
+    done = done_by_clients(bed)
+    assert sum(map(len, done.values())) >= 150
+    assert done_by_clients(again) == done
 
 
 @pytest.mark.parametrize(
@@ -78,27 +73,27 @@ def test_the_same_files_and_the_same_choices(scratch: Path, how: tuple[str, ...]
         "create-skips-a-file",
     ],
 )
-def test_a_violation_comes_back(scratch: Path, defect: str) -> None:
+def test_a_violation_comes_back(scratch: Path, recorded: Recorded, defect: str) -> None:
     """Each of three times, against the target of the recorded run."""
-    bed = record(scratch, f"memory:{defect}")
+    bed = recorded(f"memory:{defect}", HISTORY)
     replayed = snapstorm("replay", bed, "--repeat", "3", "--json", "--testbed", scratch / "again")
     assert replayed.status == 1, replayed.stderr
     assert replayed.json["came_back"] == replayed.json["repeats"] == 3
     assert "the same violation came back each of 3 times" in replayed.stderr
 
 
-def test_a_violation_that_does_not_come_back_is_said_to_be_gone(scratch: Path) -> None:
+def test_a_violation_that_does_not_come_back_is_said_to_be_gone(scratch: Path, recorded: Recorded) -> None:
     """Against a healthy target."""
-    bed = record(scratch, "memory:restore-flips-a-byte")
+    bed = recorded("memory:restore-flips-a-byte", HISTORY)
     replayed = snapstorm("replay", f"{bed}:1", "--target", "memory", "--json")
     assert replayed.status == 0, replayed.stderr
     assert replayed.json["came_back"] == 0
     assert "did not come back" in replayed.stderr
 
 
-def test_what_was_not_tried_did_not_fail_to_come_back(scratch: Path) -> None:
+def test_what_was_not_tried_did_not_fail_to_come_back(scratch: Path, recorded: Recorded) -> None:
     """A program that is no Kopia, a disk without room: whether it comes back is open, and the status says so."""
-    bed = record(scratch, "memory:restore-flips-a-byte")
+    bed = recorded("memory:restore-flips-a-byte", HISTORY)
     replayed = snapstorm("replay", bed, "--target", "kopia", "--kopia", "/bin/true", "--json")
     assert replayed.status == 3, replayed.stderr
     assert "(restored-exactly) comes back was not found out" in replayed.stderr
@@ -106,9 +101,9 @@ def test_what_was_not_tried_did_not_fail_to_come_back(scratch: Path) -> None:
     assert replayed.json["answers"] == 0
 
 
-def test_what_was_found_before_a_signal_is_told(scratch: Path) -> None:
+def test_what_was_found_before_a_signal_is_told(scratch: Path, recorded: Recorded) -> None:
     """A violation counts more than that the rest was not done."""
-    bed = record(scratch, "memory:restore-flips-a-byte")
+    bed = recorded("memory:restore-flips-a-byte", HISTORY)
     words = command("replay", bed, "--repeat", "1000", "--json", "--progress", "none", "--testbed", scratch / "again")
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -123,18 +118,18 @@ def test_what_was_found_before_a_signal_is_told(scratch: Path) -> None:
     assert 1 <= found["came_back"] < 1000
 
 
-def test_a_compacted_run_is_said_to_be_incomplete(scratch: Path) -> None:
+def test_a_compacted_run_is_said_to_be_incomplete(scratch: Path, recorded: Recorded) -> None:
     """It looks like a run that did less."""
-    bed = record(scratch, "memory")
-    record(scratch, "memory", seed=6)
+    bed = recorded("memory", HISTORY)
+    assert snapstorm("run", "--target", "memory", "--testbed", bed, "--seed", "6", *QUICK).status == 0
     assert snapstorm("compact", "--testbed", bed, "--keep-runs", "1").status == 0
     replayed = snapstorm("replay", f"{bed}:1")
     assert "of its operations were dropped by `snapstorm compact`" in replayed.stderr
 
 
-def test_what_was_accepted_can_be_done_again(scratch: Path) -> None:
+def test_what_was_accepted_can_be_done_again(scratch: Path, recorded: Recorded) -> None:
     """Known is not gone."""
-    bed = record(scratch, "memory:restore-flips-a-byte")
+    bed = recorded("memory:restore-flips-a-byte", HISTORY)
     with closing(sqlite3.connect(bed / "ledger.sqlite3")) as connection:
         numbers = [row[0] for row in connection.execute("SELECT number FROM violations")]
     for number in numbers:
@@ -144,9 +139,9 @@ def test_what_was_accepted_can_be_done_again(scratch: Path) -> None:
     assert "all that it found violated has been accepted since" in replayed.stderr
 
 
-def test_bad_input_is_one_line(scratch: Path) -> None:
+def test_bad_input_is_one_line(scratch: Path, recorded: Recorded) -> None:
     """No such testbed, no such run, a testbed that is there already, a strange number of times."""
-    bed = record(scratch, "memory")
+    bed = recorded("memory", HISTORY)
     for words in (
         (scratch / "none",),
         (f"{bed}:7",),

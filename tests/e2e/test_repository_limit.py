@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import scenario, snapstorm
 
 LIMIT_BYTES = 12_000_000
 
@@ -14,27 +14,9 @@ LIMIT_BYTES = 12_000_000
 def test_a_repository_stays_within_its_limit(scratch: Path, target: str) -> None:
     """Fixed steps that would store far more: what does not fit is not taken, the rest is verified, a note says why."""
     config = scratch / "grow.toml"
-    config.write_text(
-        """
-        clients = 2
-        [[steps]]
-        action = "write-random-files"
-        count = 5
-        size_bytes = 400000
-        odd_percent = 0
-        [[steps]]
-        action = "snapshot-root"
-        [[steps]]
-        action = "restore-snapshot"
-        [[steps]]
-        action = "write-random-files"
-        count = 20
-        size_bytes = 400000
-        odd_percent = 0
-        [[steps]]
-        action = "snapshot-root"
-        """.replace("\n        ", "\n")
-    )
+    files = "size_bytes = 400000, odd_percent = 0"
+    write_little, write_much = f"write-random-files count = 5, {files}", f"write-random-files count = 20, {files}"
+    config.write_text(scenario(write_little, "snapshot-root", "restore-snapshot", write_much, "snapshot-root"))
     bed = scratch / "bed"
     words = ("run", "--config", config, "--target", target, "--testbed", bed, "--json")
     ran = snapstorm(*words, "--repository-bytes-max", f"{LIMIT_BYTES}")
@@ -45,7 +27,7 @@ def test_a_repository_stays_within_its_limit(scratch: Path, target: str) -> None
     assert sum(path.stat().st_size for path in (bed / "repository").rglob("*") if path.is_file()) < LIMIT_BYTES
 
 
-@pytest.mark.parametrize("target", ["memory", "kopia"])
+@pytest.mark.parametrize("target", ["memory", pytest.param("kopia", marks=pytest.mark.long)])
 def test_a_testbed_at_its_limit_goes_on(scratch: Path, target: str) -> None:
     """Run after run on a repository that is soon full: each takes snapshots, verifies, and has room made at its end."""
     words = ("run", "--target", target, "--testbed", scratch / "bed", "--clients", "2", "--actions", "40", "--json")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import snapstorm
+from tests.e2e.commandline import scenario, snapstorm
 from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.errors import TestbedError as LedgerError
@@ -18,42 +18,22 @@ from snapstorm.targets.kopia.reproduction import WHY_NOT, Script
 from snapstorm.targets.plugin import Shown
 from snapstorm.testbed.testbed import read_testbed
 
-STEPS = """
-clients = {clients}
-[[steps]]
-action = "write-random-files"
-count = 3
-size_bytes = "1..3000"
-depth = "0..1"
-odd_percent = 0
-[[steps]]
-action = "snapshot-root"
-[[steps]]
-action = "modify-files"
-[[steps]]
-action = "snapshot-root"
-[[steps]]
-action = "write-random-files"
-count = 1
-size_bytes = "1..3000"
-[[steps]]
-action = "snapshot-root"
-[[steps]]
-action = "restore-random-snapshot"
-[[steps]]
-action = "expire"
-keep_latest = 2
-[[steps]]
-action = "list-snapshots"
-[[steps]]
-action = "delete-random-snapshot"
-[[steps]]
-action = "list-snapshots"
-[[steps]]
-action = "run-gc"
-[[steps]]
-action = "verify-repository"
-"""
+WRITE = "write-random-files count = 3, size_bytes = '1..3000', depth = '0..1', odd_percent = 0"
+TAKEN = (WRITE, "snapshot-root")
+EVERYTHING = (
+    *TAKEN,
+    "modify-files",
+    "snapshot-root",
+    "write-random-files count = 1, size_bytes = '1..3000'",
+    "snapshot-root",
+    "restore-random-snapshot",
+    "expire keep_latest = 2",
+    "list-snapshots",
+    "delete-random-snapshot",
+    "list-snapshots",
+    "run-gc",
+    "verify-repository",
+)
 
 HISTORY = """
 name = "history"
@@ -120,8 +100,7 @@ if argv[:2] == ["snapshot", "create"]:
     done = run(argv)
     shown = json.loads(done.stdout)
     shown["rootEntry"]["summ"]["numFailed"] = 1
-    print(json.dumps(shown))
-    sys.exit(0)
+    answer(shown)
 """
 
 CREATE_COUNTS_ONE_TOO_MANY = """
@@ -129,8 +108,7 @@ if argv[:2] == ["snapshot", "create"]:
     done = run(argv)
     shown = json.loads(done.stdout)
     shown["rootEntry"]["summ"]["files"] += 1
-    print(json.dumps(shown))
-    sys.exit(0)
+    answer(shown)
 """
 
 CREATE_GIVES_ANOTHER_ID = """
@@ -138,8 +116,7 @@ if argv[:2] == ["snapshot", "create"]:
     listed = json.loads(run(["snapshot", "list", "--all", "--json"]).stdout)
     done = run(argv)
     shown = json.loads(done.stdout)
-    print(json.dumps({**shown, "id": listed[0]["id"]} if listed else shown))
-    sys.exit(0)
+    answer({**shown, "id": listed[0]["id"]} if listed else shown)
 """
 
 CREATE_TAKES_TWO = """
@@ -172,8 +149,7 @@ if argv[:2] == ["snapshot", "list"]:
     listed = json.loads(run(argv).stdout)
     if listed:
         {change}
-    print(json.dumps(listed))
-    sys.exit(0)
+    answer(listed)
 """
 LIST_OMITS_THE_NEWEST = LISTS.format(change="del listed[-1]")
 LIST_SHOWS_A_GHOST = LISTS.format(change="listed.append({**listed[0], 'id': '1' * 32, 'tags': {}})")
@@ -228,8 +204,7 @@ if argv[:2] == ["snapshot", "list"]:
         blob = bed / "repository" / "xs" / f"{name}.f"
         blob.parent.mkdir(exist_ok=True)
         blob.touch()
-    sys.stdout.buffer.write(done.stdout)
-    sys.exit(done.returncode)
+    end_like(done)
 """
 
 MANIFESTS_ARE_GONE = """
@@ -273,10 +248,10 @@ DIRECT, SERVER = ("--mode", "direct", "--clients", "1"), ("--clients", "2")
 Make = Callable[..., Path]
 
 
-def record(scratch: Path, program: Path, mode: tuple[str, ...], steps: str = STEPS) -> Path:
-    """The testbed of a run with this program. The steps count for every client."""
+def record(scratch: Path, program: Path, mode: tuple[str, ...], text: str) -> Path:
+    """The testbed of a run of this scenario with this program."""
     config, bed = scratch / "steps.toml", scratch / "testbed"
-    config.write_text(steps.format(clients=mode[-1]))
+    config.write_text(text)
     with_it = ("--config", config, "--kopia", program, "--testbed", bed)
     ran = snapstorm("run", *with_it, "--seed", "3", "--operation-timeout", "20s", *mode)
     assert ran.status in (0, 1), ran.stderr
@@ -299,32 +274,51 @@ def run_script(script: Path, program: Path, **environment: str) -> tuple[int, st
     return done.returncode, done.stdout
 
 
-KINDS = [
-    (Guarantee.RESTORED_EXACTLY, RESTORE_FAILS, DIRECT),
-    (Guarantee.RESTORED_EXACTLY, RESTORE_LOSES_A_FILE, DIRECT),
-    (Guarantee.AVAILABLE, CREATE_FAILS, DIRECT),
-    (Guarantee.AVAILABLE, DELETE_FAILS, DIRECT),
-    (Guarantee.AVAILABLE, LIST_FAILS, DIRECT),
-    (Guarantee.ACKNOWLEDGED_STAYS_LISTED, LIST_OMITS_THE_NEWEST, DIRECT),
-    (Guarantee.DELETED_STAYS_GONE, DELETE_DOES_NOTHING, DIRECT),
-    (Guarantee.IN_DOUBT_ABSENT_OR_EXACT, CREATE_IS_CUT_OFF_AND_WRONG, DIRECT),
-    (Guarantee.NOTHING_UNREQUESTED, LIST_SHOWS_A_GHOST, DIRECT),
-    (Guarantee.PARTIAL_IS_REPORTED, CREATE_COUNTS_ONE_TOO_MANY, DIRECT),
-    (Guarantee.LAYOUT_IS_SOUND, ONE_EPOCH_IS_COMPACTED_TWICE, DIRECT),
-    (Guarantee.CLIENTS_ISOLATED, SHOWS_OTHERS, SERVER),
-    (Guarantee.CLIENTS_ISOLATED, TAKES_ANY_PASSWORD, SERVER),
-]
-"""What is found with which program, and how it is run."""
+RESTORED = (*TAKEN, "restore-random-snapshot")
+LISTED = (*TAKEN, "list-snapshots")
+DELETED = (*TAKEN, "delete-random-snapshot", "list-snapshots")
+KINDS = {
+    "a restore fails": (Guarantee.RESTORED_EXACTLY, RESTORE_FAILS, RESTORED),
+    "a restore loses a file": (Guarantee.RESTORED_EXACTLY, RESTORE_LOSES_A_FILE, RESTORED),
+    "a creation fails": (Guarantee.AVAILABLE, CREATE_FAILS, TAKEN),
+    "a deletion fails": (Guarantee.AVAILABLE, DELETE_FAILS, DELETED),
+    "a listing fails": (Guarantee.AVAILABLE, LIST_FAILS, LISTED),
+    "a listing omits one": (Guarantee.ACKNOWLEDGED_STAYS_LISTED, LIST_OMITS_THE_NEWEST, LISTED),
+    "a deletion does nothing": (Guarantee.DELETED_STAYS_GONE, DELETE_DOES_NOTHING, DELETED),
+    "a creation is cut off": (Guarantee.IN_DOUBT_ABSENT_OR_EXACT, CREATE_IS_CUT_OFF_AND_WRONG, LISTED),
+    "a listing shows a ghost": (Guarantee.NOTHING_UNREQUESTED, LIST_SHOWS_A_GHOST, LISTED),
+    "a creation miscounts": (Guarantee.PARTIAL_IS_REPORTED, CREATE_COUNTS_ONE_TOO_MANY, TAKEN),
+    "an epoch is compacted twice": (Guarantee.LAYOUT_IS_SOUND, ONE_EPOCH_IS_COMPACTED_TWICE, EVERYTHING),
+}
+"""What is found with which program, by one client that works directly on the repository."""
+
+SERVER_KINDS = {
+    "others are shown": (Guarantee.CLIENTS_ISOLATED, SHOWS_OTHERS, LISTED),
+    "any password is right": (Guarantee.CLIENTS_ISOLATED, TAKES_ANY_PASSWORD, TAKEN),
+}
+"""The same by two clients of a server."""
+
+
+LONG = {"a restore fails", "a creation fails", "a deletion fails", "any password is right"}
+"""Another kind shows the same guarantee by default."""
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize(("guarantee", "body", "mode"), KINDS)
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        pytest.param(kind, mode, id=kind, marks=pytest.mark.long if kind in LONG else ())
+        for kinds, mode in ((KINDS, DIRECT), (SERVER_KINDS, SERVER))
+        for kind in kinds
+    ],
+)
 def test_the_program_that_was_run_shows_it_and_the_honest_one_does_not(
-    scratch: Path, real_kopia: Path, wrapper: Make, guarantee: Guarantee, body: str, mode: tuple[str, ...]
+    scratch: Path, real_kopia: Path, wrapper: Make, kind: str, mode: tuple[str, ...]
 ) -> None:
     """Recorded with a program that misbehaves each time."""
+    guarantee, body, steps = (KINDS | SERVER_KINDS)[kind]
     program = wrapper(body)
-    script = make_script(record(scratch, program, mode), guarantee)
+    script = make_script(record(scratch, program, mode, scenario(*steps, clients=int(mode[-1]))), guarantee)
     status, printed = run_script(script, program)
     assert (status, "SHOWN: " in printed) == (1, True), printed
     assert run_script(script, real_kopia) == (0, "not shown\n")
@@ -332,7 +326,7 @@ def test_the_program_that_was_run_shows_it_and_the_honest_one_does_not(
 
 def test_each_guarantee_that_a_script_judges_is_tried_above() -> None:
     """So that none is claimed that was never shown."""
-    assert {guarantee for guarantee, _, _ in KINDS} == {
+    assert {guarantee for guarantee, _, _ in (KINDS | SERVER_KINDS).values()} == {
         guarantee for guarantee, why_not in WHY_NOT.items() if why_not is None
     }
 
@@ -395,7 +389,8 @@ def test_each_way_to_misbehave_is_shown(
     scratch: Path, real_kopia: Path, wrapper: Make, ways: dict[str, tuple[str, str]], mode: tuple[str, ...]
 ) -> None:
     """With the commands of one honest run."""
-    script = write_script(record(scratch, real_kopia, mode), Shown(Guarantee.AVAILABLE, {None}))
+    text = scenario(*EVERYTHING, clients=int(mode[-1]))
+    script = write_script(record(scratch, real_kopia, mode, text), Shown(Guarantee.AVAILABLE, {None}))
     assert run_script(script, real_kopia) == (0, "not shown\n")
     for name, (body, words) in ways.items():
         status, printed = run_script(script, wrapper(body), SECONDS_MAX="5" if "hangs" in name else "60")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.commandline import Ran, command, snapstorm
-from tests.e2e.test_replay import HISTORY, record
+from tests.e2e.conftest import Recorded
+from tests.e2e.test_replay import HISTORY
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.cli import shrink as shrink_command
@@ -31,6 +32,8 @@ from snapstorm.scenario.reduction import OutOfTime
 from snapstorm.scenario.scenarios import Scenario, parse_scenario
 from snapstorm.targets.kopia.discovery import find_kopia
 
+SMALL_HISTORY = HISTORY.replace("actions = 150", "actions = 40").replace("clients = 4", "clients = 2")
+
 
 def shrink(*words: str | Path, seconds_max: float = GIVE_UP_SECONDS) -> Ran:
     return snapstorm("shrink", *words, "--json", seconds_max=seconds_max)
@@ -45,9 +48,9 @@ def shrink(*words: str | Path, seconds_max: float = GIVE_UP_SECONDS) -> Ran:
         ("restore-gives-a-stale-version", 5),
     ],
 )
-def test_a_long_history_becomes_a_few_actions(scratch: Path, defect: str, actions_max: int) -> None:
+def test_a_long_history_becomes_a_few_actions(scratch: Path, recorded: Recorded, defect: str, actions_max: int) -> None:
     """Within a hundred executions; and the program made of it fails against this target, and not against a good one."""
-    bed = record(scratch, f"memory:{defect}")
+    bed = recorded(f"memory:{defect}", HISTORY)
     shrunk = shrink(bed, "--output", scratch / "out")
     assert shrunk.status == 0, shrunk.stderr
     assert len(shrunk.json["steps"]) <= actions_max
@@ -69,9 +72,9 @@ def run_program(program: Path, target: str) -> int:
     ).returncode
 
 
-def test_out_of_time_it_goes_on_where_it_stopped(scratch: Path) -> None:
+def test_out_of_time_it_goes_on_where_it_stopped(scratch: Path, recorded: Recorded) -> None:
     """What was tried is not tried again, and the best so far is there."""
-    bed = record(scratch, "memory:restore-gives-a-stale-version")
+    bed = recorded("memory:restore-gives-a-stale-version", HISTORY)
     first = shrink(bed, "--minutes", "0.03", "--output", scratch / "out")
     assert first.status == 0, first.stderr
     assert first.json["ending"] == "out of time"
@@ -81,17 +84,17 @@ def test_out_of_time_it_goes_on_where_it_stopped(scratch: Path) -> None:
     assert second.json["executions"] > first.json["executions"]
 
 
-def test_a_violation_that_does_not_come_back(scratch: Path) -> None:
+def test_a_violation_that_does_not_come_back(scratch: Path, recorded: Recorded) -> None:
     """Is said to be none that could be shrunk."""
-    bed = record(scratch, "memory:restore-flips-a-byte")
+    bed = recorded("memory:restore-flips-a-byte", HISTORY)
     gone = shrink(bed, "--target", "memory", "--output", scratch / "out")
     assert gone.status == 4
     assert "did not come back in 10 times" in gone.stderr
 
 
-def test_the_answers_of_another_program_are_not_mixed_in(scratch: Path) -> None:
+def test_the_answers_of_another_program_are_not_mixed_in(scratch: Path, recorded: Recorded) -> None:
     """It is refused in the same directory, in one line, and what is there stays and can be gone on with."""
-    bed = record(scratch, "memory:create-skips-a-file")
+    bed = recorded("memory:create-skips-a-file", HISTORY)
     first = shrink(bed, "--minutes", "0.03")
     assert first.status == 0, first.stderr
     refused = shrink(bed, "--target", "memory")
@@ -103,18 +106,9 @@ def test_the_answers_of_another_program_are_not_mixed_in(scratch: Path) -> None:
     assert second.json["shown"] == {"times": 3, "of": 3}
 
 
-def make_small(scratch: Path, defect: str) -> Path:
-    """The testbed of a short run."""
-    bed, config = scratch / "bed", scratch / "short.toml"
-    config.write_text(HISTORY.replace("actions = 150", "actions = 40").replace("clients = 4", "clients = 2"))
-    ran = snapstorm("run", "--config", config, "--target", f"memory:{defect}", "--testbed", bed, "--seed", "5")
-    assert ran.status == 1, ran.stderr
-    return bed
-
-
-def test_answers_hold_for_the_repeats_that_gave_them(scratch: Path) -> None:
+def test_answers_hold_for_the_repeats_that_gave_them(scratch: Path, recorded: Recorded) -> None:
     """Gone on with other ones, candidates are tried anew: what showed nothing once may show it in three times."""
-    bed = make_small(scratch, "create-skips-a-file")
+    bed = recorded("memory:create-skips-a-file", SMALL_HISTORY)
     state = bed / "runs/0001/shrunk/progress.json"
     assert shrink(bed).status == 0
     before = json.loads(state.read_text())["tried"]
@@ -127,13 +121,13 @@ def test_answers_hold_for_the_repeats_that_gave_them(scratch: Path) -> None:
 
 def after_times(monkeypatch: pytest.MonkeyPatch, times: int, then: Callable[[Again], Again]) -> None:
     """Have each candidate that comes after so many others end otherwise."""
-    done = 0
+    done: list[Again] = []
 
     async def do_again(base: HarnessOptions, scenario: Scenario, testbed: Path | None, listener: Listener) -> Again:
-        nonlocal done
-        done += 1
-        again = await do_again_module.do_again(base, scenario, testbed, listener)
-        return again if done <= times else then(again)
+        if len(done) == times:  # What would come of it does not count.
+            return then(done[-1])
+        done.append(await do_again_module.do_again(base, scenario, testbed, listener))
+        return done[-1]
 
     monkeypatch.setattr(trials_module, "do_again", do_again)
 
@@ -144,10 +138,14 @@ def without_violations(again: Again) -> Again:
 
 @pytest.mark.parametrize("repeats", [None, 2])
 def test_what_is_not_shown_any_more_in_the_end_is_not_made_smaller(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], repeats: int | None
+    scratch: Path,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    repeats: int | None,
 ) -> None:
     """It had been shown; but who reads that it was made smaller would believe in a scenario that passes."""
-    bed = make_small(scratch, "create-skips-a-file")
+    bed = recorded("memory:create-skips-a-file", SMALL_HISTORY)
     after_times(monkeypatch, 7, without_violations)
     assert shrink_command.shrink(str(bed), output=scratch / "out", json_output=True, repeats=repeats) == 4
     said = capsys.readouterr()
@@ -160,10 +158,14 @@ def test_what_is_not_shown_any_more_in_the_end_is_not_made_smaller(
 
 @pytest.mark.parametrize("repeats", [None, 3])
 def test_whenever_it_stops_all_files_are_of_one_candidate(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], repeats: int | None
+    scratch: Path,
+    recorded: Recorded,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    repeats: int | None,
 ) -> None:
     """Out of time after any number of executions, all of which are told, it leaves the testbed of its scenario."""
-    bed, out, told = make_small(scratch, "restore-flips-a-byte"), scratch / "out", 0
+    bed, out, told = recorded("memory:restore-flips-a-byte", SMALL_HISTORY), scratch / "out", 0
     once = Trials.once
     for left_each in (1, 2, 3, 2, 4, 5, 1, 3, 5, 7, 4, 6, 8, 9, 50, 100):
         left = left_each
@@ -194,10 +196,10 @@ def recording_in(file: Path) -> Recording:
 
 
 def test_a_candidate_that_the_machine_could_not_do_is_tried_again(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scratch: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was found until then stays, and the one that could not be done is no answer in the state."""
-    bed, out = make_small(scratch, "restore-flips-a-byte"), scratch / "out"
+    bed, out = recorded("memory:restore-flips-a-byte", SMALL_HISTORY), scratch / "out"
     after_times(monkeypatch, 4, lambda again: Again(None, "the disk is full", frozenset()))
     with pytest.raises(HarnessError, match="the disk is full"):
         shrink_command.shrink(str(bed), output=out, json_output=True)
@@ -211,9 +213,9 @@ def test_a_candidate_that_the_machine_could_not_do_is_tried_again(
     assert len(json.loads(capsys.readouterr().out)["steps"]) <= 3
 
 
-def test_a_moved_testbed_takes_its_shrinking_along(scratch: Path) -> None:
+def test_a_moved_testbed_takes_its_shrinking_along(scratch: Path, recorded: Recorded) -> None:
     """Also to another name, and as a copy."""
-    bed = make_small(scratch, "restore-flips-a-byte")
+    bed = recorded("memory:restore-flips-a-byte", SMALL_HISTORY)
     first = shrink(bed, "--minutes", "0.03")
     assert first.status == 0, first.stderr
     shutil.copytree(bed, scratch / "copied", symlinks=True)
@@ -226,9 +228,9 @@ def test_a_moved_testbed_takes_its_shrinking_along(scratch: Path) -> None:
         assert all(file.startswith(str(scratch / place)) for file in second.json["files"])
 
 
-def test_out_of_time_without_the_testbed_it_makes_what_can_be_made(scratch: Path) -> None:
+def test_out_of_time_without_the_testbed_it_makes_what_can_be_made(scratch: Path, recorded: Recorded) -> None:
     """The scenario and the test; a script of another candidate does not stay, and the words name no mistake of ours."""
-    bed, out = make_small(scratch, "restore-flips-a-byte"), scratch / "out"
+    bed, out = recorded("memory:restore-flips-a-byte", SMALL_HISTORY), scratch / "out"
     assert shrink(bed, "--output", out).status == 0
     shutil.rmtree(out / "testbed")
     (out / "reproduce.sh").write_text("exit 1")
@@ -244,9 +246,9 @@ def test_out_of_time_without_the_testbed_it_makes_what_can_be_made(scratch: Path
     assert is_testbed_of(out / "testbed", recording_in(out / "scenario.toml"))
 
 
-def test_what_a_killed_one_leaves_goes_with_the_next(scratch: Path) -> None:
+def test_what_a_killed_one_leaves_goes_with_the_next(scratch: Path, recorded: Recorded) -> None:
     """And as long as it is at work, no other one works in the same directory."""
-    bed, out = record(scratch, "memory:restore-gives-a-stale-version"), scratch / "out"
+    bed, out = recorded("memory:restore-gives-a-stale-version", HISTORY), scratch / "out"
     (out / ".trials-notes").mkdir(parents=True)
     with subprocess.Popen(command("shrink", bed, "--output", out), stderr=subprocess.DEVNULL) as killed:
         wait_until(lambda: any(out.glob(".trials-*/*/ledger.sqlite3")))
@@ -262,9 +264,9 @@ def test_what_a_killed_one_leaves_goes_with_the_next(scratch: Path) -> None:
     assert [path.name for path in out.glob(".trials-*")] == [".trials-notes"]
 
 
-def test_bad_input_is_one_line(scratch: Path) -> None:
+def test_bad_input_is_one_line(scratch: Path, recorded: Recorded) -> None:
     """Nothing to shrink, a place that holds something else, strange numbers, another guarantee."""
-    healthy = record(scratch, "memory")
+    healthy = recorded("memory", SMALL_HISTORY).rename(scratch / "healthy")
     for words in (
         (healthy,),
         (scratch / "none",),
@@ -274,9 +276,7 @@ def test_bad_input_is_one_line(scratch: Path) -> None:
     ):
         refused = shrink(*words)
         assert (refused.status, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
-    other = scratch / "other"
-    other.mkdir()
-    bed = record(other, "memory:restore-flips-a-byte")
+    bed = recorded("memory:restore-flips-a-byte", SMALL_HISTORY)
     refused = shrink(bed, "--guarantee", "available")
     assert (refused.status, len(refused.stderr.splitlines())) == (2, 1)
     (scratch / "out").mkdir()

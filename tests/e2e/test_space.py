@@ -9,7 +9,7 @@ from tests.e2e.commandline import snapstorm
 
 
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("mode", [pytest.param("server", marks=pytest.mark.long), "direct"])
+@pytest.mark.parametrize("mode", ["direct", pytest.param("server", marks=pytest.mark.long)])
 def test_room_comes_back_once_it_is_collected(mode: str, scratch: Path) -> None:
     """The scenario passes, has measured, and has deleted more than it left."""
     ran = snapstorm("run", "space", "--mode", mode, "--testbed", scratch / "bed", "--json")

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, snapstorm
+from tests.e2e.commandline import SMALL, scenario, snapstorm
 
 Versioned = Callable[..., Path]
 
@@ -18,18 +18,8 @@ if argv[:2] == ["snapshot", "create"]:
     print("ERROR unable to open repository: This version of Kopia does not support feature 'x'.", file=sys.stderr)
     sys.exit(1)
 """
-STEPS = """
-clients = 2
-versions = ["1.0.0", "2.0.0"]
-repository_format = "oldest"
-[[steps]]
-action = "write-random-files"
-count = 3
-[[steps]]
-action = "snapshot-root"
-[[steps]]
-action = "restore-snapshot"
-"""
+STEPS = ("write-random-files count = 3", "snapshot-root", "restore-snapshot")
+FROM_THE_OLDEST = 'versions = ["1.0.0", "2.0.0"]\nrepository_format = "oldest"\n'
 
 
 @pytest.fixture
@@ -57,7 +47,9 @@ def test_mixed_versions_share_a_run(scratch: Path, versioned: Versioned) -> None
     """Each process is one of them, and the result names both."""
     bed = scratch / "bed"
     kopias = ("--kopia", versioned("1.0.0"), "--kopia", versioned("2.0.0"))
-    ran = snapstorm("run", "--testbed", bed, *kopias, "--actions", "40", "--clients", "2", "--json", *SMALL)
+    ran = snapstorm(
+        "run", "--testbed", bed, *kopias, "--actions", "24", "--seed", "2", "--clients", "2", "--json", *SMALL
+    )
     assert ran.status == 0, ran.stderr
     assert ran.json["target"]["versions"] == ["1.0.0", "2.0.0"]
     assert [program["version"] for program in ran.json["target"]["executables"]] == ["1.0.0", "2.0.0"]
@@ -69,7 +61,7 @@ def test_mixed_versions_share_a_run(scratch: Path, versioned: Versioned) -> None
 def test_versions_run_one_after_the_other_and_the_last_upgrades_the_format(scratch: Path, versioned: Versioned) -> None:
     """Each stage sweeps what those before it have promised; the table says who restored whose snapshots."""
     bed, config = scratch / "bed", scratch / "steps.toml"
-    config.write_text(STEPS)
+    config.write_text(FROM_THE_OLDEST + scenario(*STEPS))
     kopias = ("--kopia", versioned("1.0.0"), "--kopia", versioned("2.0.0"))
     ran = snapstorm("run", "--config", config, "--testbed", bed, *kopias, "--json")
     assert ran.status == 0, ran.stderr
@@ -81,7 +73,9 @@ def test_versions_run_one_after_the_other_and_the_last_upgrades_the_format(scrat
     commands = programs_run(bed)
     assert "repository upgrade" in commands["kopia-2.0.0"]
     assert "repository upgrade" not in commands["kopia-1.0.0"]
-    again = snapstorm("run", "--upgrade", "--testbed", bed, *kopias, "--actions", "50", "--json", *SMALL)
+    again = snapstorm(
+        "run", "--upgrade", "--testbed", bed, *kopias, "--clients", "2", "--actions", "10", "--json", *SMALL
+    )
     assert again.status == 0, again.stderr
     assert len(again.json["stages"]) == 2
 
@@ -90,7 +84,7 @@ def test_a_stage_that_does_not_pass_is_the_last(scratch: Path, versioned: Versio
     """What comes after it would only blur what went wrong."""
     bad = versioned("1.0.0", 'if argv[:2] == ["snapshot", "verify"]:\n    sys.exit(3)\n')
     config = scratch / "steps.toml"
-    config.write_text(STEPS + '[[steps]]\naction = "verify-repository"\n')
+    config.write_text(FROM_THE_OLDEST + scenario(*STEPS, "verify-repository"))
     kopias = ("--kopia", bad, "--kopia", versioned("2.0.0"))
     ran = snapstorm("run", "--config", config, "--testbed", scratch / "bed", *kopias, "--json")
     assert ran.status == 1, ran.stderr
@@ -100,7 +94,7 @@ def test_a_stage_that_does_not_pass_is_the_last(scratch: Path, versioned: Versio
 def test_what_an_old_version_is_refused_violates_nothing(scratch: Path, versioned: Versioned) -> None:
     """But with one version only, there is no newer one whose doing it could be."""
     old = versioned("1.0.0", REFUSED)
-    options = ("--actions", "30", "--clients", "2", "--seed", "3", "--json", *SMALL)
+    options = ("--actions", "20", "--clients", "2", "--seed", "3", "--json", *SMALL)
     mixed = snapstorm("run", "--testbed", scratch / "mixed", "--kopia", old, "--kopia", versioned("2.0.0"), *options)
     assert mixed.status == 0, mixed.stderr
     assert mixed.json["refused_by_design"] > 0

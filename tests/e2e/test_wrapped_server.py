@@ -38,7 +38,7 @@ if argv[:2] == ["snapshot", "create"]:
 
 def test_what_a_wrapped_server_leaks_is_found(wrapper: Callable[[str], Path], scratch: Path) -> None:
     """Neither the script that leads the group nor the Kopia at its end holds more than at first."""
-    ran = _run(wrapper(LEAKS), scratch)
+    ran = _run(wrapper(LEAKS), 40, scratch)
     assert ran.status == 1, ran.stderr
     assert [found["guarantee"] for found in ran.json["violations"]] == ["no-leak"]
     assert "open files of the server" in ran.json["violations"][0]["detail"]
@@ -50,13 +50,14 @@ def test_a_plain_wrapper_is_measured_through(real_kopia: Path, scratch: Path) ->
     plain = scratch / "plain"
     plain.write_text(f'#!/bin/sh\n"{real_kopia}" "$@" &\ntrap \'kill $!\' TERM\nwait $!\n')
     plain.chmod(0o700)
-    ran = _run(plain, scratch)
+    ran = _run(plain, 12, scratch)
     assert ran.status == 0, ran.stderr
     assert ran.json["server"]["memory_bytes_max"] > 20 << 20
 
 
-def _run(kopia: Path, scratch: Path) -> Ran:
+def _run(kopia: Path, actions: int, scratch: Path) -> Ran:
     return snapstorm(
-        "run", "--kopia", kopia, "--testbed", scratch / "bed", "--clients", "2", "--actions", "40", "--seed", "1",
+        "run", "--kopia", kopia, "--testbed", scratch / "bed", "--clients", "2", "--actions", f"{actions}",
+        "--seed", "1",
         "--json", *SMALL,
     )  # fmt: skip

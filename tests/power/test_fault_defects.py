@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.power.rechecked import check_rechecked
+from tests.power.seeds import seeds
 from tests.power.test_memory_defects import SCENARIO
 
 from snapstorm.model.events import Event, FaultEnded, RestoreVerified, ViolationFound
@@ -21,7 +22,8 @@ from snapstorm.targets.memory.fault_defects import SHOWN_BY, UNDER_FAULTS
 from snapstorm.targets.workload import SIMULATED_LOSS
 from snapstorm.testbed.control import Control
 
-HONEST_SEEDS = 12
+HONEST_SEEDS = 4
+ALL_SEEDS = 12
 PACE = 30.0
 STRIKES_MIN = 2
 ACTIONS_MAX = 3000
@@ -111,7 +113,7 @@ def test_a_defect_under_faults_is_caught(defect: str, scratch: Path, note_caught
     note_caught(defect)
 
 
-@pytest.mark.parametrize("seed", range(HONEST_SEEDS))
+@pytest.mark.parametrize("seed", seeds(HONEST_SEEDS, ALL_SEEDS))
 def test_an_honest_target_passes_in_a_storm(seed: int, scratch: Path) -> None:
     """Whatever the seed: faults strike, operations fail of them, nothing is violated, all is verified at the end."""
     result = run_once(scratch / "testbed", "memory", seed, *SIMULATED)
