@@ -17,6 +17,7 @@ from snapstorm.actions.engine import Engine
 from snapstorm.actions.possible import asks_target
 from snapstorm.run.arrivals import Arrivals
 from snapstorm.runtime.tasks import together
+from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.scenarios import Scenario, ScenarioStep
 from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
@@ -38,12 +39,15 @@ class Budget:
     is_fault_awaited: Callable[[], bool] = never
     """While this holds, work goes on when the budget is used up: however slow the machine is, each fault that was asked
     for strikes while clients work."""
+    decks: Sequence[Deck] = ()
+    """The first actions of all clients. Those that are still to be done are kept of `actions_left` for their client,
+    however slow it is; who has done its own ends when only these are left."""
     _began_seconds: float | None = None
     _is_prolonged: bool = False
 
-    def take(self) -> bool:
-        """Whether one more action may begin; counts it if so."""
-        if self._is_left():
+    def take(self, deck: Deck | None = None) -> bool:
+        """Whether the client of this deck may begin one more action; counts it if so."""
+        if self._is_left(deck):
             return True
         if not self.is_fault_awaited():
             return False
@@ -54,14 +58,14 @@ class Budget:
             )
         return True
 
-    def _is_left(self) -> bool:
+    def _is_left(self, deck: Deck | None) -> bool:
         worked_seconds = self.run.now_seconds() - self.run.control.paused_seconds
         if self._began_seconds is None:
             self._began_seconds = worked_seconds
         if self.seconds is not None and worked_seconds - self._began_seconds >= self.seconds:
             return False
         if self.actions_left is not None:
-            if self.actions_left <= 0:
+            if self.actions_left <= (0 if deck is not None and deck.left else sum(other.left for other in self.decks)):
                 return False
             self.actions_left -= 1
         return True
@@ -120,7 +124,8 @@ async def drive(
     is_fault_awaited: Callable[[], bool] = never,
 ) -> None:
     """Have all clients do a scenario, side by side."""
-    budget = Budget(run, scenario.random_seconds, scenario.actions, is_fault_awaited)
+    decks = [engine.deal(scenario.weights, place, scenario.clients) for place in range(len(clients))]
+    budget = Budget(run, scenario.random_seconds, scenario.actions, is_fault_awaited, decks)
     barrier = Barrier(len(clients))
     parts = [
         ClientPart(client, scenario, engine, run, arrivals, budget, barrier, place)
@@ -161,8 +166,8 @@ class ClientPart:
 
     async def _do_random(self) -> None:
         weights, options = self.scenario.weights, self.scenario.options
-        deck = self.engine.deal(weights, self.place, self.scenario.clients)
-        while await is_next_due(self.run) and self.budget.take():
+        deck = self.budget.decks[self.place]
+        while await is_next_due(self.run) and self.budget.take(deck):
             await self.engine.execute_random(weights, options, deck)
             await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
 

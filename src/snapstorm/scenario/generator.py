@@ -55,6 +55,11 @@ class Deck:
         self._fillers_left = FILLERS_MAX
         self._has_written = False
 
+    @property
+    def left(self) -> int:
+        """How many of its actions are still to be done."""
+        return len(self._opening) + len(self._share)
+
     def take(self, weights: Mapping[str, int], can_act: Callable[[str], bool]) -> str | None:
         """The next action of those that are possible and have weight now; the others are put off. None for one that is
         to be drawn by weight."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,8 @@ from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.model.actions import Action
 from snapstorm.run.arrivals import Arrivals
-from snapstorm.run.drive import Barrier, drive, never
+from snapstorm.run.drive import Barrier, Budget, drive, never
+from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.testbed.control import Control
 from snapstorm.testbed.identity import current_client
@@ -53,8 +55,9 @@ class Recorder:
         self._now.remove(me)
         self.done.append(me)
 
-    def deal(self, *_: object) -> None:
-        """No deck: what is random is not looked at here."""
+    def deal(self, *_: object) -> Deck:
+        """An empty deck: what is random is not looked at here."""
+        return Deck({}, random.Random(0))
 
     async def execute_random(self, *_: object) -> None:
         await self.execute(SimpleNamespace(key="random"))  # type: ignore[arg-type]  # only its key is read
@@ -272,3 +275,21 @@ async def test_work_goes_on_until_each_fault_has_struck(budget: dict[str, object
     recorder = Recorder(violate)
     await drive_recorded(recorder, is_fault_awaited=lambda: True, **more, **budget)
     assert [key for _, key in recorder.done].count("random") <= 3
+
+
+async def test_actions_are_kept_for_who_has_not_begun_yet() -> None:
+    """Who has done its first actions leaves to the others what theirs take; all are done in the end."""
+    weights = {"write-random-files": 1, "snapshot-root": 1, "list-snapshots": 1, "run-gc": 1}
+    decks = [Deck(weights, random.Random(1), place, 2) for place in range(2)]
+    run: Any = SimpleNamespace(now_seconds=lambda: 0.0, control=Control(), note=lambda _: None)
+    budget = Budget(run, None, 8, decks=decks)
+    quick, slow = decks
+    taken = 0
+    while budget.take(quick):
+        taken += 1
+        quick.take(weights, lambda _: True)
+    assert taken == 8 - slow.left
+    for _ in range(slow.left):
+        assert budget.take(slow)
+        assert slow.take(weights, lambda _: True) is not None
+    assert not budget.take(slow)
