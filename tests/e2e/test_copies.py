@@ -20,7 +20,7 @@ PLACES = ["copies", "kopia:copies"]
 
 
 def run(bed: Path, *words: str | Path, target: str = "memory") -> Ran:
-    actions = "40" if target == "memory" else "16"
+    actions = "40" if target == "memory" else "8"
     return snapstorm("run", "--testbed", bed, "--target", target, "--actions", actions, "--json", *BIG_ENOUGH, *words)
 
 

@@ -80,14 +80,14 @@ pytestmark = pytest.mark.anyio
 async def test_an_operators_server_is_tested_with_its_users(scratch: Path) -> None:
     """Two runs: pass, the second with the first one's snapshots; the users' own are as they were; no secret leaks."""
     async with operated(scratch) as theirs:
-        words = ("run", *theirs.words(scratch / "bed"), "--actions", "16", *SMALL, "--yes", "--json")
-        first = await run(*words)
+        words = ("run", *theirs.words(scratch / "bed"), *SMALL, "--yes", "--json")
+        first = await run(*words, "--actions", "24")
         assert first.status == 0, first.stderr
         assert first.json["clients"] == 2
         assert first.json["sweep"]["verified"] > 2, "retention would have kept one of each source"
         assert first.json["actions"]["run-gc"] == {"ok": 0, "no_op": 0, "failed": 0, "unknown": 0}
         assert "This writes to the Kopia server" in first.stderr
-        second = await run(*words)
+        second = await run(*words, "--actions", "8")
         assert second.status == 0, second.stderr
         assert second.json["restores_verified_earlier_runs"] > 0
         swept = await run("sweep", *theirs.words(scratch / "bed"), "--json")

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.commandline import SMALL, Ran, snapstorm
 from tests.e2e.s3 import S3Server, serve_s3
 
-QUICK = ("--clients", "2", "--actions", "16", "--json", *SMALL)
+QUICK = ("--clients", "2", "--actions", "8", "--json", *SMALL)
 TINY = ("--clients", "1", "--actions", "4", "--json", *SMALL)
 
 

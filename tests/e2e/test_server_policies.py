@@ -137,13 +137,15 @@ async def test_rights_are_found_out_and_held_to(scratch: Path, wrapper: Callable
         assert not (scratch / "refused").exists()
 
         await as_operator(theirs, *append, "--access=APPEND", "--overwrite")
-        honest = await run_scenario(theirs, scratch / "honest")
+        honest = await run_scenario(theirs, scratch / "honest", steps=ONE_DELETION)
         assert honest.status == 0, honest.stderr
         assert honest.json["actions"]["delete-random-snapshot"]["no_op"] == 1
         assert honest.json["actions"]["delete-random-snapshot"]["ok"] == 1
         assert [note for note in honest.json["notes"] if "alice@laptop may not delete snapshots" in note]
 
-        second = await run_scenario(theirs, scratch / "honest", "--kopia", wrapper(WHO + ACCEPTS_A_DELETION))
+        second = await run_scenario(
+            theirs, scratch / "honest", "--kopia", wrapper(WHO + ACCEPTS_A_DELETION), steps=ONE_DELETION
+        )
         assert broken(second) == {"clients-isolated"}
         assert "was let delete snapshot" in second.json["violations"][0]["detail"]
 
@@ -167,7 +169,9 @@ async def test_a_change_of_settings_leaves_unjudged_what_rests_on_it(
         after = await run_scenario(theirs, bed, steps=ONE_SNAPSHOT)
         assert after.status == 0, after.stderr
 
-        denied = await run_scenario(theirs, scratch / "denied", "--kopia", wrapper(WHO + TAKES_A_RIGHT_AWAY))
+        denied = await run_scenario(
+            theirs, scratch / "denied", "--kopia", wrapper(WHO + TAKES_A_RIGHT_AWAY), steps=ONE_DELETION
+        )
         assert denied.status == 4, denied.stderr
         assert "a deletion by bob@tower was refused" in "\n".join(denied.json["notes"])
 

@@ -45,11 +45,12 @@ def programs_run(bed: Path) -> dict[str, set[str]]:
 
 def test_mixed_versions_share_a_run(scratch: Path, versioned: Versioned) -> None:
     """Each process is one of them, and the result names both."""
-    bed = scratch / "bed"
-    kopias = ("--kopia", versioned("1.0.0"), "--kopia", versioned("2.0.0"))
-    ran = snapstorm(
-        "run", "--testbed", bed, *kopias, "--actions", "24", "--seed", "2", "--clients", "2", "--json", *SMALL
+    bed, config = scratch / "bed", scratch / "steps.toml"
+    config.write_text(
+        scenario(STEPS[0], "snapshot-root repeat = 7", "restore-random-snapshot", "expire keep_latest = 2")
     )
+    kopias = ("--kopia", versioned("1.0.0"), "--kopia", versioned("2.0.0"))
+    ran = snapstorm("run", "--config", config, "--testbed", bed, *kopias, "--json")
     assert ran.status == 0, ran.stderr
     assert ran.json["target"]["versions"] == ["1.0.0", "2.0.0"]
     assert [program["version"] for program in ran.json["target"]["executables"]] == ["1.0.0", "2.0.0"]
@@ -73,9 +74,8 @@ def test_versions_run_one_after_the_other_and_the_last_upgrades_the_format(scrat
     commands = programs_run(bed)
     assert "repository upgrade" in commands["kopia-2.0.0"]
     assert "repository upgrade" not in commands["kopia-1.0.0"]
-    again = snapstorm(
-        "run", "--upgrade", "--testbed", bed, *kopias, "--clients", "2", "--actions", "10", "--json", *SMALL
-    )
+    config.write_text(scenario(*STEPS))
+    again = snapstorm("run", "--upgrade", "--config", config, "--testbed", bed, *kopias, "--json")
     assert again.status == 0, again.stderr
     assert len(again.json["stages"]) == 2
 
