@@ -13,8 +13,8 @@ from common import run
 
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.writer import open_writer
-from snapstorm.model.amounts import Span
 from snapstorm.model.actions import WriteRandomFiles
+from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
 
 FIO = shutil.which("fio")
