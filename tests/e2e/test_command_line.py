@@ -324,14 +324,14 @@ MISTAKE = """
 import sys
 
 from snapstorm.__main__ import main
-from snapstorm.actions.engine import Engine
+from snapstorm.actions.inspections import ListSnapshotsPerformer
 
 
 def fail(*_):
     raise ZeroDivisionError("planted")
 
 
-Engine._list_snapshots = fail
+ListSnapshotsPerformer.perform = fail
 sys.argv = ["snapstorm", "run", "--target", "memory", "--actions", "200", "--json", "--progress", "none"]
 main()
 """
