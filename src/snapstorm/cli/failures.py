@@ -18,8 +18,8 @@ _IMPORT_SYSTEM = "<frozen importlib"
 
 def unforeseen(error: Exception | SystemExit) -> str:
     """One line on a failure of the machine that came out of nowhere, or on a mistake of our own."""
-    if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError):
-        error = error.__cause__  # What loads a command by name says so itself.
+    if isinstance(error.__cause__, ImportError):
+        error = error.__cause__  # What loads something by name, such as a command, says so in its own words.
     if (module := module_that_failed(error)) is not None:
         words = " ".join(f"{type(error).__name__}: {error}".split())
         return f"the module {module} can't be loaded ({words}); install snapstorm and what it needs again"
