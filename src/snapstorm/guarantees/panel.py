@@ -7,41 +7,37 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import NamedTuple
 
-from snapstorm.errors import ConfigError
+from snapstorm.errors import HarnessError
 from snapstorm.guarantees import builtin
 from snapstorm.guarantees.judged_guarantee import DEFINED, JudgedGuarantee
 from snapstorm.model.guarantees import Finding, Guarantee
 from snapstorm.model.seen import Seen
+from snapstorm.runtime.extensions import load_extensions
 
-ENTRY_POINTS = "snapstorm.guarantees"
-"""The group in which packages name guarantees of their own."""
+EXTENSIONS = "snapstorm.guarantees"
+"""The entry-point group of classes of other distributions."""
 
 _ORDER = {guarantee: number for number, guarantee in enumerate(Guarantee)}
 
 
 @functools.cache
 def known_guarantees() -> dict[Guarantee, type[JudgedGuarantee]]:
-    """All guarantees by their ids: ours, then those of other packages. Raises ConfigError for one that is none."""
+    """All guarantees by their ids: ours, then those of other packages. Raises HarnessError for one that is none."""
     for module in pkgutil.iter_modules(builtin.__path__, f"{builtin.__name__}."):
         importlib.import_module(module.name)
     found: dict[Guarantee, type[JudgedGuarantee]] = {}
     for kind in (*DEFINED, *_of_other_packages()):
         if found.setdefault(Guarantee(kind.id), kind) is not kind:
-            raise ConfigError(f"two guarantees have the id {kind.id}: {found[Guarantee(kind.id)]} and {kind}")
+            raise HarnessError(f"two guarantees have the id {kind.id}: {found[Guarantee(kind.id)]} and {kind}")
     return dict(sorted(found.items(), key=lambda item: (_ORDER.get(item[0], len(_ORDER)), item[0])))
 
 
 def _of_other_packages() -> Iterable[type[JudgedGuarantee]]:
-    for entry_point in entry_points(group=ENTRY_POINTS):
-        try:
-            found = entry_point.load()
-        except Exception as error:
-            raise ConfigError(f"the guarantee {entry_point.value} can't be loaded: {error}") from error
+    for name, found in load_extensions(EXTENSIONS).items():
         if not (isinstance(found, type) and issubclass(found, JudgedGuarantee)):
-            raise ConfigError(f"the guarantee {entry_point.value} is no subclass of JudgedGuarantee")
+            raise HarnessError(f"the guarantee {name} is no subclass of JudgedGuarantee")
         yield found
 
 
