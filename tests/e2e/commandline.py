@@ -65,7 +65,11 @@ def snapstorm(
     stderr: str | None = None,
     seconds_max: float = GIVE_UP_SECONDS,
 ) -> Ran:
-    """Run the command line to its end, in a process that need not load it. An output may go to another place."""
+    """Run the command line to its end, in a process that need not load it unless it is to find other modules. An output
+    may go to another place."""
+    if env is not None and "PYTHONPATH" in env:
+        assert stdout is stderr is None
+        return snapstorm_from_the_start(*arguments, env=env, cwd=cwd)
     redirected = {name: place for name, place in (("stdout", stdout), ("stderr", stderr)) if place is not None}
     ended = preloaded().run(
         [str(argument) for argument in arguments],

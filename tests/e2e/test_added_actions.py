@@ -76,7 +76,11 @@ def test_an_action_of_another_distribution_is_listed_drawn_and_reported(scratch:
             ACTION.replace("@performs(TouchNothing)", ""),
             "nothing performs the action touch-nothing: touching.TouchNothing",
         ),
-        ("import no_such_module", "the actions of touching can't be loaded: No module named 'no_such_module'"),
+        (
+            "import no_such_module",
+            "touching (snapstorm.actions) of the distribution touching can't be loaded (ModuleNotFoundError: No module "
+            "named 'no_such_module'): repair it or uninstall it",
+        ),
     ],
 )
 def test_what_can_not_work_is_one_line(text: str, words: str, scratch: Path) -> None:
