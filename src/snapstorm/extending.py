@@ -1,29 +1,33 @@
-"""What actions, faults and targets of your own are made of. See docs/extending.md."""
+"""What actions, faults, guarantees and targets of your own are made of. See docs/extending.md."""
 
+from snapstorm.actions.inspections import Inspections
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
 from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial, OperationTimedOut, OperationUnknown
 from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Scene
+from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
-from snapstorm.model.actions import Action, Inspection, Upkeep
+from snapstorm.model.actions import Inspection, Upkeep
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.guarantees import Finding
+from snapstorm.model.manifest import path_as_text
 from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown
 from snapstorm.model.protocols import (
     Auditor,
     ClientSnapshotter,
     Program,
     Server,
-    Target,
     TargetDescription,
     TargetPlace,
 )
+from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, UnsavedSeen
 from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.plain import PlainServer, PlainTarget
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetOptions, TargetPlugin
 
 __all__ = [
     "AccessDenied",
-    "Action",
     "Auditor",
     "Capabilities",
     "ClientSnapshotter",
@@ -31,8 +35,12 @@ __all__ = [
     "Failed",
     "Fault",
     "FaultKind",
+    "Finding",
     "Inspection",
+    "Inspections",
+    "JudgedGuarantee",
     "ListedSnapshot",
+    "ListingSeen",
     "MakeTarget",
     "NoOp",
     "NothingToBreak",
@@ -45,19 +53,25 @@ __all__ = [
     "Outcome",
     "Particulars",
     "Performer",
+    "PlainServer",
+    "PlainTarget",
     "ProcessRunner",
     "Program",
+    "ReceiptSeen",
     "Record",
+    "RestoreSeen",
     "Scene",
     "Server",
     "SnapshotReceipt",
     "Step",
-    "Target",
     "TargetDescription",
     "TargetOptions",
     "TargetPlace",
     "TargetPlugin",
     "Unknown",
+    "UnsavedSeen",
     "Upkeep",
+    "judges",
+    "path_as_text",
     "performs",
 ]

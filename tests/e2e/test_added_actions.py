@@ -78,7 +78,8 @@ def test_an_action_of_another_distribution_is_listed_drawn_and_reported(scratch:
         ),
         (
             "import no_such_module",
-            "can't be loaded (ModuleNotFoundError: No module named 'no_such_module'): repair it or uninstall it",
+            "touching (snapstorm.actions) of the distribution touching can't be loaded (ModuleNotFoundError: No module "
+            "named 'no_such_module'): repair it or uninstall it",
         ),
     ],
 )

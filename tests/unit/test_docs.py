@@ -63,6 +63,21 @@ def test_python_examples_name_what_exists() -> None:
                 assert not [alias.name for alias in node.names if not hasattr(module, alias.name)], where
 
 
+def test_extending_shows_the_example_as_it_is() -> None:
+    """Each piece of code and of the project file on docs/extending.md stands in examples/extending."""
+    files = [*(ROOT / "examples/extending").rglob("*.py"), ROOT / "examples/extending/pyproject.toml"]
+    example = "\n".join(_without_indentation(file.read_text()) for file in files)
+    shown = [
+        text for kind in ("python", "ini") for where, text in blocks(kind) if where.startswith("docs/extending.md")
+    ]
+    assert len(shown) == 6
+    assert not [text for text in shown if _without_indentation(text) not in example]
+
+
+def _without_indentation(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
 def test_toml_examples_are_scenarios() -> None:
     """Each example in TOML is accepted as a scenario."""
     examples = list(blocks("toml"))

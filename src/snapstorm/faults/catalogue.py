@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import ModuleType
 
 from snapstorm import faults as package
 from snapstorm.errors import ConfigError
@@ -16,15 +18,36 @@ EXTENSIONS = "snapstorm.faults"
 """The entry-point group of modules or classes that define further faults."""
 
 
-def _all_by_key() -> dict[str, type[Fault]]:
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
-    load_extensions(EXTENSIONS)
-    kinds = list(FaultKind)
-    return {fault.key: fault for fault in sorted(Fault.defined, key=lambda fault: kinds.index(fault.kind))}
+for _module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+    importlib.import_module(_module.name)
 
 
-FAULTS: Mapping[str, type[Fault]] = _all_by_key()
+class _Catalogue(Mapping[str, type[Fault]]):
+    """Filled at its first use: what other distributions bring may import snapstorm, and so this module."""
+
+    @functools.cached_property
+    def _by_key(self) -> dict[str, type[Fault]]:
+        brought = load_extensions(EXTENSIONS).values()
+        homes = [f"{home}." for home in (package.__name__, *map(_module_of, brought))]
+        found = [fault for fault in Fault.defined if f"{fault.__module__}.".startswith(tuple(homes))]
+        kinds = list(FaultKind)
+        return {fault.key: fault for fault in sorted(found, key=lambda fault: kinds.index(fault.kind))}
+
+    def __getitem__(self, key: str) -> type[Fault]:
+        return self._by_key[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_key)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+
+def _module_of(brought: object) -> str:
+    return str(brought.__name__ if isinstance(brought, ModuleType) else brought.__module__)
+
+
+FAULTS: Mapping[str, type[Fault]] = _Catalogue()
 """Every fault by its key, in the order in which they are listed to people: by kind."""
 
 ALL = "all"

@@ -21,9 +21,10 @@ from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of
 from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
+from snapstorm.targets.plain import PlainServer, PlainTarget
 
 
-class MemoryTarget:
+class MemoryTarget(PlainTarget):
     """A simulated backup system: honest, or with one named defect."""
 
     def __init__(self, defect: str | None = None) -> None:
@@ -39,15 +40,6 @@ class MemoryTarget:
     def capabilities(self) -> Capabilities:
         return Capabilities(hard_links=False, special_files=False, xattrs=HAS_XATTRS, owner=os.geteuid() == 0)
 
-    @property
-    def modes(self) -> frozenset[Mode]:
-        return frozenset(Mode)
-
-    @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """None."""
-        return {}
-
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         """Serve the store in the repository's directory; no other storage is simulated."""
@@ -59,7 +51,7 @@ class MemoryTarget:
             yield MemoryServer(place, store, behaviour)
 
 
-class MemoryServer:
+class MemoryServer(PlainServer):
     """Serves one store."""
 
     def __init__(self, place: TargetPlace, store: Store, behaviour: Behaviour) -> None:
@@ -81,14 +73,6 @@ class MemoryServer:
     def has_permissions(self) -> bool:
         return self.place.mode is Mode.SERVER
 
-    @property
-    def manages_users(self) -> bool:
-        return self.has_permissions
-
-    @property
-    def refused_actions(self) -> frozenset[str]:
-        return frozenset()
-
     async def add_clients(self, clients: Sequence[str]) -> None:
         for client in clients:
             self.place.secrets.get(_secret_name(client))
@@ -107,12 +91,6 @@ class MemoryServer:
     def auditor(self) -> Auditor | None:
         """Restores everybody's snapshots, past all rights."""
         return MemoryAuditor(self)
-
-    async def refresh(self) -> None:
-        """Nothing is cached, so there is nothing to see anew."""
-
-    async def forget_caches(self, clients: Sequence[str]) -> None:
-        """Nothing is cached."""
 
     # Abilities: what can be looked at, and broken.
 
