@@ -1,6 +1,6 @@
 """How far one action travels: the modules and functions of snapstorm that a snapshot, a restore and a listing cross.
 
-    python benchmarks/walk.py [--target memory] [--kopia PATH] [--list]
+    python benchmarks/walk.py [--target memory] [--program PATH] [--list]
 
 One client takes its second snapshot, restores it and lists, in a plain run. Counted is every function of this package
 that is entered meanwhile, in any thread; what Python's own machinery adds (comprehensions, lambdas) is not.
@@ -63,7 +63,7 @@ async def walked(target: str, program: Path | None) -> dict[str, set[CodeType]]:
     walk.begin()
     with tempfile.TemporaryDirectory(prefix="snapstorm-walk-", dir=SCRATCH) as scratch:
         options = HarnessOptions(
-            testbed=Path(scratch) / "bed", target=target, kopias=(program,) if program else (), seed=1
+            testbed=Path(scratch) / "bed", target=target, programs=(program,) if program else (), seed=1
         )
         async with open_harness(options) as harness:
             (client,) = await harness.connect_clients(1)
@@ -81,13 +81,13 @@ def main() -> None:
     """Walk, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", action="append", help="kopia, memory; both by default")
-    parser.add_argument("--kopia", type=Path)
+    parser.add_argument("--program", type=Path)
     parser.add_argument("--list", action="store_true", help="name the modules and functions")
     options = parser.parse_args()
     for target in options.target or ("kopia", "memory"):
         modules_max, functions_max = GOALS.get(target, (0, 0))
         print(f"{target} (goal: at most {modules_max} modules and {functions_max} functions)")
-        program = options.kopia if target == "kopia" else None
+        program = options.program if target == "kopia" else None
         for action, codes in anyio.run(walked, target, program).items():
             modules = {code.co_filename.removeprefix(ROOT) for code in codes}
             print(f"  {action:18} {len(modules):3} modules {len(codes):4} functions")
