@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -101,10 +102,14 @@ def _own_builds(version: str) -> Iterator[Path]:
 
 
 def _identify(path: Path, origin: str) -> Program:
-    with ThreadPoolExecutor(1) as pool:  # Each takes some 30 ms, before which nothing else can begin.
-        reading = pool.submit(_sha256_of, path)
-        answer = _ask_version(path)
-        sha256 = reading.result()
+    question = _VersionQuestion(path)
+    with ThreadPoolExecutor(2) as pool:  # Each takes some 30 ms, before which nothing else can begin.
+        try:
+            reading, asking = pool.submit(_sha256_of, path), pool.submit(question.ask)
+            answer, sha256 = asking.result(), reading.result()
+        except BaseException:
+            question.end()
+            raise
     match = _VERSION_LINE.search(answer)
     if match is not None and _SEMANTIC_VERSION.match(match[1]):
         version = match[1].removeprefix("v")
@@ -133,29 +138,52 @@ def _refuse_too_old(path: Path, version: str) -> None:
         raise HarnessError(f"{path} is Kopia {version}, which is too old: the oldest that can be tested is {oldest}")
 
 
-def _ask_version(path: Path) -> str:
-    """All that the program answers to `--version`; nothing if it can't run or does not end."""
-    try:
-        program = subprocess.Popen(
-            [path, "--version"],
-            env={**inherited_environment(), "KOPIA_CHECK_FOR_UPDATES": "false"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise HarnessError(f"{path} can't be started: {error.strerror or error}") from error
-    try:
-        output, _ = program.communicate(timeout=_VERSION_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        os.killpg(program.pid, signal.SIGKILL)
-        output, _ = program.communicate()
-    except KeyboardInterrupt:
-        os.killpg(program.pid, signal.SIGKILL)
-        program.wait()
-        raise
-    return output.decode("utf-8", "replace")
+class _VersionQuestion:
+    """What a program answers to `--version`.
+
+    Asked in a thread: a signal that comes while the program is being started would leave it behind, because Python
+    raises then, in the main thread, before it knows the process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._program: subprocess.Popen[bytes] | None = None
+        self._has_ended = False
+
+    def ask(self) -> str:
+        """All that it answers; nothing if it does not end in time. Raises HarnessError if it can't be started."""
+        with self._lock:
+            if self._has_ended:
+                return ""
+            program = self._program = self._start()
+        try:
+            output, _ = program.communicate(timeout=_VERSION_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            os.killpg(program.pid, signal.SIGKILL)
+            output, _ = program.communicate()
+        return output.decode("utf-8", "replace")
+
+    def end(self) -> None:
+        """Kill the program, if it still runs, and start none any more."""
+        with self._lock:
+            self._has_ended = True
+        if self._program is not None and self._program.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._program.pid, signal.SIGKILL)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                [self._path, "--version"],
+                env={**inherited_environment(), "KOPIA_CHECK_FOR_UPDATES": "false"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HarnessError(f"{self._path} can't be started: {error.strerror or error}") from error
 
 
 def _built_version(path: Path) -> str | None:
