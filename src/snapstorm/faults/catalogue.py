@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
-import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 from snapstorm import faults as package
 from snapstorm.errors import ConfigError
 from snapstorm.faults.fault import Fault, FaultKind
-from snapstorm.runtime.extensions import load_extensions
+from snapstorm.runtime.extensions import load_extensions, load_modules
 
 EXTENSIONS = "snapstorm.faults"
 """The entry-point group of modules or classes that define further faults."""
 
 
-for _module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-    importlib.import_module(_module.name)
+load_modules(package)
 
 
 class _Catalogue(Mapping[str, type[Fault]]):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +12,7 @@ from snapstorm.guarantees import builtin
 from snapstorm.guarantees.judged_guarantee import DEFINED, JudgedGuarantee
 from snapstorm.model.guarantees import Finding, Guarantee
 from snapstorm.model.seen import Seen
-from snapstorm.runtime.extensions import load_extensions
+from snapstorm.runtime.extensions import load_extensions, load_modules
 
 EXTENSIONS = "snapstorm.guarantees"
 """The entry-point group of classes of other distributions."""
@@ -25,8 +23,7 @@ _ORDER = {guarantee: number for number, guarantee in enumerate(Guarantee)}
 @functools.cache
 def known_guarantees() -> dict[Guarantee, type[JudgedGuarantee]]:
     """All guarantees by their ids: ours, then those of other packages. Raises HarnessError for one that is none."""
-    for module in pkgutil.iter_modules(builtin.__path__, f"{builtin.__name__}."):
-        importlib.import_module(module.name)
+    load_modules(builtin)
     found: dict[Guarantee, type[JudgedGuarantee]] = {}
     for kind in (*DEFINED, *_of_other_packages()):
         if found.setdefault(Guarantee(kind.id), kind) is not kind:

@@ -1,10 +1,19 @@
-"""Extensions: parts that other installed distributions provide through entry points."""
+"""Parts that register themselves when they are loaded: those of a package, and those of other distributions."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from importlib.metadata import entry_points
+from types import ModuleType
 
 from snapstorm.errors import HarnessError
+
+
+def load_modules(package: ModuleType) -> None:
+    """Load every module of a package, in alphabetical order."""
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
 
 
 def load_extensions(group: str) -> dict[str, object]:
