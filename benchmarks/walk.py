@@ -41,7 +41,7 @@ class Walk:
 
     @contextmanager
     def noted(self) -> Iterator[set[CodeType]]:
-        """What is entered while the block lasts."""
+        """Yields a set that collects the functions that are entered during the block."""
         self._found = set()
         try:
             yield self._found

@@ -1,4 +1,4 @@
-"""What snapstorm asks of the target for itself, to judge: as one of the clients, but none of the client's own work."""
+"""Operations that snapstorm does as one of the clients in order to judge. They are not part of the client's work."""
 
 from __future__ import annotations
 

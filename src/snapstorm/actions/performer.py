@@ -61,7 +61,7 @@ def performs(action: type[Action[Result]]) -> Callable[[type[Performer[Result]]]
 
 
 def performer_of(action: type[Action[Any]]) -> type[Performer[Any]]:
-    """What performs an action: the performer of its own class, or of the closest base that has one. Raises
+    """The performer of an action: the one of its own class, or of the closest base that has one. Raises
     HarnessError if there is none."""
     for base in action.__mro__:
         performer = _PERFORMERS.get(base)
@@ -84,7 +84,7 @@ class Performers:
             self.of(action)
 
     def of(self, action: type[Action[Result]]) -> Performer[Result]:
-        """What performs this action."""
+        """The performer of this action."""
         if action not in self._by_action:
             performer = performer_of(action)
             if performer not in self._made:

@@ -1,4 +1,4 @@
-"""What a client can do at all: which actions are refused here, which ask the target, which leave it a snapshot."""
+"""Limits on actions: which are refused here, which need the target, which leave the client a snapshot."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a recorded step chose, to be chosen again."""
+    """The choices of a recorded step, which a replay makes again."""
 
     of: str | None
     """The operation that took the snapshot; None if it is not there any more."""
@@ -55,7 +55,7 @@ class Step:
     """Does just this again, where the step's action would draw anew."""
     operations_begun: int = 0
     choice: Choice | None = None
-    """What it acts on, where that was recorded and is not to be drawn."""
+    """The recorded choices of a replayed step; None for a step that draws its own."""
     is_own: bool = False
     """Snapstorm itself asks for it, to judge, and not a client's work."""
     is_past_server: bool = False
@@ -73,8 +73,8 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """What it asks of the target, whoever asks and for which snapshot: what hangs for one of a kind is taken to
-        hang for all."""
+        """The kind of request that it makes to the target. If one request of a kind hangs, all of that kind are taken
+        to hang."""
         return kind_of(self.action, is_past_server=self.is_past_server)
 
 
@@ -99,7 +99,7 @@ class Suspect:
 
 @dataclass(frozen=True)
 class StepResult(Generic[Result]):
-    """What became of one action, and what was found wrong on the way."""
+    """The outcome of one action, and the violations that it has shown."""
 
     outcome: Outcome[Result]
     violations: tuple[Violation, ...]
@@ -132,12 +132,8 @@ class Steps:
     @contextmanager
     def own(self, client: str, action: Action[Any]) -> Iterator[Step]:
         """A step that this client does for snapstorm, to judge, while nothing else of it runs."""
-        with acting_as(client):
-            step = self.next(action, is_own=True)
-            try:
-                yield step
-            finally:
-                self.end(step)
+        with acting_as(client), self._ending(self.next(action, is_own=True)) as step:
+            yield step
 
     @contextmanager
     def probe(self, client: str, action: Action[Any]) -> Iterator[Step]:
@@ -145,12 +141,15 @@ class Steps:
         run, self._probes = self._run, self._probes + 1
         draws = stream(run.seed, run.number, "probe", self._probes)
         operation = f"r{run.number}-{client.removesuffix(OUR_HOST)}-probe-{self._probes}"
-        with acting_as(client):
-            step = Step(client, 0, action, draws, operation, is_own=True)
-            try:
-                yield step
-            finally:
-                self.end(step)
+        with acting_as(client), self._ending(Step(client, 0, action, draws, operation, is_own=True)) as step:
+            yield step
+
+    @contextmanager
+    def _ending(self, step: Step) -> Iterator[Step]:
+        try:
+            yield step
+        finally:
+            self.end(step)
 
     def end(self, step: Step) -> None:
         """All that this step has shown is judged: the commands that it ran are evidence of nothing more."""
