@@ -1,0 +1,131 @@
+"""The history of a bucket: every write that was applied, in order, with event numbers.
+
+Events are counted through all that happens to a bucket: a request arrives, its effect is applied, its answer is sent.
+So it can be told later what the bucket held at any event, what had been promised by then, and what was under way.
+
+A write is committed before its answer is sent. A commit survives the end of this process at any moment. It is not
+forced to the disk: a crash of the machine is not what this is for. That an answer was sent is noted together with the
+next write. If that gets lost, the write counts as under way, which promises less, not more.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from snapstorm.gateway.contents import Content
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS contents (
+    digest BLOB PRIMARY KEY, offset INTEGER NOT NULL, size_bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS writes (
+    applied INTEGER PRIMARY KEY, arrived INTEGER NOT NULL, acknowledged INTEGER, at_ns INTEGER NOT NULL,
+    actor TEXT NOT NULL, key TEXT NOT NULL, digest BLOB REFERENCES contents, locked_until_ns INTEGER NOT NULL
+);
+"""
+
+
+class Write(NamedTuple):
+    """One change of the bucket."""
+
+    arrived: int
+    """The event of its request."""
+    applied: int
+    """The event from which on the bucket holds it."""
+    acknowledged: int | None
+    """The event of its answer; None as long as none was sent."""
+    at_ns: int
+    """When the object was written, by the bucket's clock; when it was deleted, if it was."""
+    actor: str
+    """Who asked for it."""
+    key: str
+    content: Content | None
+    """What the object holds since; None where it was deleted."""
+    locked_until_ns: int
+    """Until when the object must not be deleted; 0 for not at all."""
+
+
+class History:
+    """The log, in an SQLite database of its own. For one thread at a time. Raises sqlite3.Error as SQLite does."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = OFF")
+        self._database.executescript(_SCHEMA)
+        path.chmod(0o600)
+        (last,) = self._database.execute(
+            "SELECT max(ifnull(max(applied), 0), ifnull(max(acknowledged), 0)) FROM writes"
+        ).fetchone()
+        self._last_event: int = last
+        self._answered: list[tuple[int, int]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        try:
+            self._write_answered()
+        finally:
+            self._database.close()
+
+    @property
+    def last_event(self) -> int:
+        """The number of the latest event."""
+        return self._last_event
+
+    def next_event(self) -> int:
+        """The number of an event that happens now."""
+        self._last_event += 1
+        return self._last_event
+
+    def append(self, write: Write) -> None:
+        """Make a write durable, and the answers that were sent since the last one."""
+        content = write.content
+        self._database.execute("BEGIN")
+        try:
+            self._write_answered()
+            if content is not None:
+                self._database.execute("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", content)
+            self._database.execute(
+                "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(write.applied, write.arrived, write.acknowledged, write.at_ns, write.actor, write.key),
+                    *(None if content is None else content.digest, write.locked_until_ns),
+                ),
+            )
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+        self._answered.clear()
+
+    def acknowledge(self, applied: int) -> None:
+        """Note that the answer to the write that was applied at this event has been sent."""
+        self._answered.append((self.next_event(), applied))
+
+    def contents(self) -> Iterator[Content]:
+        """Everything that was ever stored."""
+        for row in self._database.execute("SELECT digest, offset, size_bytes FROM contents"):
+            yield Content(*row)
+
+    def writes(self, *, after: int = 0, until: int | None = None) -> Iterator[Write]:
+        """The writes that were applied after one event and until another, in order."""
+        rows = self._database.execute(
+            "SELECT arrived, applied, acknowledged, at_ns, actor, key, digest, offset, size_bytes, locked_until_ns"
+            " FROM writes LEFT JOIN contents USING (digest) WHERE applied > ? AND applied <= ? ORDER BY applied",
+            (after, self._last_event if until is None else until),
+        )
+        answers = {applied: event for event, applied in self._answered}
+        for arrived, applied, acknowledged, at_ns, actor, key, digest, offset, size_bytes, locked in rows:
+            content = None if digest is None else Content(digest, offset, size_bytes)
+            answer = answers.get(applied, acknowledged)
+            yield Write(arrived, applied, answer, at_ns, actor, key, content, locked)
+
+    def _write_answered(self) -> None:
+        self._database.executemany("UPDATE writes SET acknowledged = ? WHERE applied = ?", self._answered)
