@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KOPIA := 0.23.1
-OLDER_KOPIAS := 0.22.3 0.19.0
+MORE_KOPIAS := 0.22.3 0.19.0 0.23.1-testing 0.19.0-testing
 VERSITYGW := 1.8.0
 RUN_OPTIONS ?=
 MINUTES ?= 30
@@ -72,7 +72,7 @@ docs: $(SETUP) ## build the documentation as a site in .site
 docs-pages: $(SETUP) ## make the generated pages of docs/ anew
 	$(BIN)/python tools/generate_docs.py
 
-tools-all: $(SETUP) $(OLDER_KOPIAS:%=.tools/bin/kopia-%) ## build the older Kopias as well
+tools-all: $(SETUP) $(MORE_KOPIAS:%=.tools/bin/kopia-%) ## build older Kopias as well, and those for virtual time
 
 $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -87,6 +87,10 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 # The binary is the target itself, so that it is built as soon as there is Go, and again if somebody removes it.
 .tools/bin/kopia-%: tools/kopia-%/go.mod tools/kopia-%/go.sum
 	@tools/build-kopia $* $@
+
+# The build whose clock can be set from outside, for runs in virtual time.
+.tools/bin/kopia-%-testing: tools/kopia-%/go.mod tools/kopia-%/go.sum
+	@tools/build-kopia $*-testing $@
 
 # An S3 server for the tests alone.
 .tools/bin/versitygw-%: tools/versitygw/go.mod tools/versitygw/go.sum
