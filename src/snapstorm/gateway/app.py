@@ -5,70 +5,135 @@ An ASGI application without a framework: most requests are small, and most of th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import uvicorn
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from snapstorm.errors import HarnessError
-from snapstorm.gateway.s3 import Answer, S3Error, actor_of, error_answer, read_request
-from snapstorm.gateway.storage import BUCKET, Storage, opened
+from snapstorm.gateway.history import Strike
+from snapstorm.gateway.misbehaving import Outcome, misbehave
+from snapstorm.gateway.rules import Rule, RuleBook, target_of
+from snapstorm.gateway.s3 import S3Error, actor_of, error_answer, read_request
+from snapstorm.gateway.storage import BUCKET, Clocks, Request, Storage, opened
+
+Found = TypeVar("Found")
 
 LOOPBACK = "127.0.0.1"
-STOP_SECONDS_MAX = 5.0
+_CLOSE = "snapstorm.close"
 _DENIED = S3Error(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
 _TORN = S3Error(400, "IncompleteBody", "You did not provide the number of bytes specified by Content-Length.")
 _FAILED = S3Error(500, "InternalError", "The gateway could not keep this; its run tells why.")
 
 
 class Gateway:
-    """A bucket that programs reach over HTTP."""
+    """A bucket that programs reach over HTTP. To be used from the thread that serves it; others use `Served`."""
 
-    def __init__(self, storage: Storage, port: int) -> None:
-        self.endpoint = f"http://{LOOPBACK}:{port}"
+    def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self._actors: dict[str, str] = {}
-        self._failure: OSError | sqlite3.Error | None = None
+        self.rules = RuleBook()
+        self.actors: dict[str, str] = {}
+        """By access key: who that is. Secret keys are not checked."""
+        self.failure: OSError | sqlite3.Error | None = None
+        self._late: set[asyncio.Task[None]] = set()
 
-    def admit(self, actor: str, access_key: str) -> None:
-        """Let in whoever names this access key, and know him as this actor. Secret keys are not checked."""
-        self._actors[access_key] = actor
-
-    def check(self) -> None:
-        """Raise HarnessError if something could not be kept: what programs met since is not their storage's doing."""
-        if self._failure is not None:
-            raise HarnessError(f"the gateway could not keep what was written: {self._failure}") from self._failure
+    async def drain(self) -> None:
+        """Return once all that was to be done later has been done."""
+        while self._late:
+            await asyncio.wait(self._late)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: the ASGI application."""
         arrived = self.storage.history.next_event()
-        applied = None
         try:
             body = await _read_body(receive)
-            answer, applied = self._answer(scope, body, arrived)
+            outcome = await self._outcome(scope, body, arrived)
         except S3Error as error:
-            answer = error_answer(error)
+            outcome = Outcome(error_answer(error))
         except (OSError, sqlite3.Error) as error:
-            self._failure = error
-            answer = error_answer(_FAILED)
-        await _send(answer, send, has_body=scope["method"] != "HEAD")
-        if applied is not None:
-            self.storage.history.acknowledge(applied)
+            self.failure = error
+            outcome = Outcome(error_answer(_FAILED))
+        await _send(outcome, send, scope)
+        if outcome.applied is not None:
+            self.storage.history.acknowledge(outcome.applied)
 
-    def _answer(self, scope: Scope, body: bytes, arrived: int) -> tuple[Answer, int | None]:
+    async def _outcome(self, scope: Scope, body: bytes, arrived: int) -> Outcome:
         headers = dict(scope["headers"])
-        actor = self._actors.get(actor_of(headers) or "")
+        actor = self.actors.get(actor_of(headers) or "")
         if actor is None:
             raise _DENIED
         asked = read_request(scope["method"], scope["raw_path"], scope["query_string"], headers, BUCKET)
-        return self.storage.answer(asked, actor, body, arrived)
+        request = Request(asked, actor, body, arrived)
+        rule = self.rules.draw(asked, actor)
+        if rule is None:
+            answered = self.storage.answer(request)
+            return Outcome(answered.answer, answered.applied)
+        self.storage.history.strike(Strike(arrived, rule.effect, actor, target_of(asked)[1]))
+        return await misbehave(rule, self.storage, request, self._later)
+
+    def _later(self, seconds: float, do: Callable[[], object]) -> None:
+        async def wait_and_do() -> None:
+            await asyncio.sleep(seconds)
+            try:
+                do()
+            except (OSError, sqlite3.Error) as error:
+                self.failure = error
+
+        task = asyncio.create_task(wait_and_do())
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+
+class Served:
+    """A gateway that is being served by another thread."""
+
+    def __init__(self, gateway: Gateway, portal: BlockingPortal, endpoint: str) -> None:
+        self.endpoint = endpoint
+        """Where programs reach it: `http://127.0.0.1:PORT`."""
+        self._gateway = gateway
+        self._portal = portal
+
+    def admit(self, actor: str, access_key: str) -> None:
+        """Let in whoever names this access key, and know him as this actor."""
+        self._portal.call(self._gateway.actors.__setitem__, access_key, actor)
+
+    def check(self) -> None:
+        """Raise HarnessError if something could not be kept: what programs met since is not their storage's doing."""
+        failure = self._gateway.failure
+        if failure is not None:
+            raise HarnessError(f"the gateway could not keep what was written: {failure}") from failure
+
+    @contextmanager
+    def misbehaving(self, rule: Rule) -> Iterator[None]:
+        """The rule is on during the block. On return, nothing that it put off is left."""
+        number = self._portal.call(self._gateway.rules.add, rule)
+        try:
+            yield
+        finally:
+            self._portal.call(self._gateway.rules.remove, number)
+            self._portal.call(self._gateway.drain)
+
+    def ask(self, question: Callable[[Storage], Found]) -> Found:
+        """The answer to a question about the storage, between two requests."""
+        return self._portal.call(question, self._gateway.storage)
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets the application close a connection without an answer."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["state"][_CLOSE] = self.transport.abort
 
 
 async def _read_body(receive: Receive) -> bytes:
@@ -83,16 +148,25 @@ async def _read_body(receive: Receive) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _send(answer: Answer, send: Send, *, has_body: bool) -> None:
+async def _send(outcome: Outcome, send: Send, scope: Scope) -> None:
+    answer = outcome.answer
+    if answer is None:
+        scope["state"][_CLOSE]()
+        return
     headers = [*answer.headers, (b"content-type", answer.content_type)]
     if not any(name == b"content-length" for name, _ in headers):
         headers.append((b"content-length", b"%d" % len(answer.body)))
+    body = b"" if scope["method"] == "HEAD" else answer.body
+    if outcome.is_cut:
+        body = body[: len(body) // 2]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body if has_body else b""})
+    await send({"type": "http.response.body", "body": body, "more_body": outcome.is_cut})
+    if outcome.is_cut:
+        scope["state"][_CLOSE]()
 
 
 @contextmanager
-def serving(directory: Path, now_ns: Callable[[], int], *, port: int = 0) -> Iterator[Gateway]:
+def serving(directory: Path, clocks: Clocks, *, port: int = 0) -> Iterator[Served]:
     """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free.
 
     Raises HarnessError if the port can't be had, or the directory can't be used.
@@ -102,25 +176,24 @@ def serving(directory: Path, now_ns: Callable[[], int], *, port: int = 0) -> Ite
             listening = stack.enter_context(socket.create_server((LOOPBACK, port)))
             # Connections inherit it. Without it each answer waits 40 ms for the client to acknowledge its headers.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            storage = stack.enter_context(opened(directory, now_ns))
+            storage = stack.enter_context(opened(directory, clocks))
         except (OSError, sqlite3.Error) as error:
             raise HarnessError(f"the gateway can't be started on {directory}: {error}") from error
-        gateway = Gateway(storage, listening.getsockname()[1])
-        with _in_thread(gateway, listening):
-            yield gateway
+        gateway = Gateway(storage)
+        portal = stack.enter_context(start_blocking_portal("asyncio", name="gateway"))
+        stack.enter_context(_served(gateway, listening, portal))
+        yield Served(gateway, portal, f"http://{LOOPBACK}:{listening.getsockname()[1]}")
 
 
 @contextmanager
-def _in_thread(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
+def _served(app: ASGIApp, listening: socket.socket, portal: BlockingPortal) -> Iterator[None]:
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).disabled = True
-    config = uvicorn.Config(app, http="httptools", log_config=None, access_log=False, lifespan="off", ws="none")
-    config.timeout_graceful_shutdown = 1
+    config = uvicorn.Config(app, http=_Protocol, log_config=None, access_log=False, lifespan="off", ws="none")
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],), name="gateway", daemon=True)
-    thread.start()
+    ended = portal.start_task_soon(server.serve, [listening])
     try:
         yield
     finally:
         server.should_exit = server.force_exit = True
-        thread.join(STOP_SECONDS_MAX)
+        ended.result()

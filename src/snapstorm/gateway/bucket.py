@@ -40,10 +40,11 @@ class Bucket:
     def __init__(self, writes: Iterable[Write] = ()) -> None:
         self._objects: dict[str, StoredObject] = {}
         for write in writes:
-            if write.content is None:
+            found = _object_of(write)
+            if found is None:
                 self._objects.pop(write.key, None)
             else:
-                self._objects[write.key] = StoredObject(write.content, write.at_ns, write.locked_until_ns)
+                self._objects[write.key] = found
         self._keys = sorted(self._objects)
 
     def __len__(self) -> int:
@@ -53,14 +54,21 @@ class Bucket:
         """The object of this key; None without one."""
         return self._objects.get(key)
 
-    def apply(self, write: Write) -> None:
-        """Do what this write does."""
-        if write.content is not None:
-            if write.key not in self._objects:
-                insort(self._keys, write.key)
-            self._objects[write.key] = StoredObject(write.content, write.at_ns, write.locked_until_ns)
-        elif self._objects.pop(write.key, None) is not None:
-            del self._keys[bisect_left(self._keys, write.key)]
+    def put(self, key: str, found: StoredObject | None) -> None:
+        """Let the key hold this object, or none."""
+        if found is not None:
+            if key not in self._objects:
+                insort(self._keys, key)
+            self._objects[key] = found
+        elif self._objects.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+
+    def copy(self) -> Bucket:
+        """Another bucket with the same objects."""
+        other = Bucket()
+        other._objects = self._objects.copy()
+        other._keys = self._keys.copy()
+        return other
 
     def page(self, prefix: str, *, delimiter: str = "", after: str = "", entries_max: int = 1000) -> Page:
         """The objects whose keys begin with `prefix` and come after `after`.
@@ -90,3 +98,7 @@ class Bucket:
     def bytes_total(self) -> int:
         """How much all objects hold together."""
         return sum(found.content.size_bytes for found in self._objects.values())
+
+
+def _object_of(write: Write) -> StoredObject | None:
+    return None if write.content is None else StoredObject(write.content, write.at_ns, write.locked_until_ns)

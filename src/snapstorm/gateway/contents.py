@@ -27,6 +27,11 @@ class Content(NamedTuple):
     size_bytes: int
 
 
+def digest_of(data: bytes) -> bytes:
+    """What tells these bytes from others."""
+    return blake3(data).digest(DIGEST_BYTES)
+
+
 class Contents:
     """The file. Raises OSError where the disk does."""
 
@@ -49,7 +54,7 @@ class Contents:
 
     def store(self, data: bytes) -> Content:
         """Write bytes that are not there yet. They stay from the moment they are made known."""
-        digest = blake3(data).digest(DIGEST_BYTES)
+        digest = digest_of(data)
         known = self._known.get(digest)
         if known is not None:
             return known

@@ -26,6 +26,9 @@ CREATE TABLE IF NOT EXISTS writes (
     applied INTEGER PRIMARY KEY, arrived INTEGER NOT NULL, acknowledged INTEGER, at_ns INTEGER NOT NULL,
     actor TEXT NOT NULL, key TEXT NOT NULL, digest BLOB REFERENCES contents, locked_until_ns INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS strikes (
+    event INTEGER NOT NULL, effect TEXT NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL
+);
 """
 
 
@@ -47,6 +50,15 @@ class Write(NamedTuple):
     """What the object holds since; None where it was deleted."""
     locked_until_ns: int
     """Until when the object must not be deleted; 0 for not at all."""
+
+
+class Strike(NamedTuple):
+    """A request that a rule has changed."""
+
+    event: int
+    effect: str
+    actor: str
+    key: str
 
 
 class History:
@@ -109,23 +121,32 @@ class History:
         """Note that the answer to the write that was applied at this event has been sent."""
         self._answered.append((self.next_event(), applied))
 
+    def strike(self, strike: Strike) -> None:
+        """Note that a rule changes a request, before it does."""
+        self._database.execute("INSERT INTO strikes VALUES (?, ?, ?, ?)", strike)
+
+    def strikes(self) -> Iterator[Strike]:
+        """The requests that rules have changed, in order."""
+        yield from map(Strike._make, self._database.execute("SELECT * FROM strikes ORDER BY event"))
+
     def contents(self) -> Iterator[Content]:
         """Everything that was ever stored."""
         for row in self._database.execute("SELECT digest, offset, size_bytes FROM contents"):
             yield Content(*row)
 
-    def writes(self, *, after: int = 0, until: int | None = None) -> Iterator[Write]:
-        """The writes that were applied after one event and until another, in order."""
+    def writes(self, *, after: int = 0, until: int | None = None, key: str | None = None) -> Iterator[Write]:
+        """The writes that were applied after one event and until another, in order; of one key, or all."""
         rows = self._database.execute(
             "SELECT arrived, applied, acknowledged, at_ns, actor, key, digest, offset, size_bytes, locked_until_ns"
-            " FROM writes LEFT JOIN contents USING (digest) WHERE applied > ? AND applied <= ? ORDER BY applied",
-            (after, self._last_event if until is None else until),
+            " FROM writes LEFT JOIN contents USING (digest)"
+            " WHERE applied > ? AND applied <= ? AND key = ifnull(?, key) ORDER BY applied",
+            (after, self._last_event if until is None else until, key),
         )
         answers = {applied: event for event, applied in self._answered}
-        for arrived, applied, acknowledged, at_ns, actor, key, digest, offset, size_bytes, locked in rows:
+        for arrived, applied, acknowledged, at_ns, actor, written, digest, offset, size_bytes, locked in rows:
             content = None if digest is None else Content(digest, offset, size_bytes)
             answer = answers.get(applied, acknowledged)
-            yield Write(arrived, applied, answer, at_ns, actor, key, content, locked)
+            yield Write(arrived, applied, answer, at_ns, actor, written, content, locked)
 
     def _write_answered(self) -> None:
         self._database.executemany("UPDATE writes SET acknowledged = ? WHERE applied = ?", self._answered)

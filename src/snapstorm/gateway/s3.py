@@ -16,7 +16,6 @@ from urllib.parse import parse_qsl, quote, unquote
 from xml.sax.saxutils import escape
 
 from snapstorm.gateway.bucket import Page, StoredObject
-from snapstorm.gateway.contents import Content
 
 Headers: TypeAlias = Mapping[bytes, bytes]
 """By lower-case names, as ASGI gives them."""
@@ -224,7 +223,7 @@ def object_answer(found: StoredObject, span: tuple[int, int], body: bytes) -> An
     size_bytes = found.content.size_bytes
     headers = [
         (b"last-modified", formatdate(found.at_ns // _SECOND_NS, usegmt=True).encode()),
-        (b"etag", _etag(found.content).encode()),
+        (b"etag", _etag(found.content.digest).encode()),
         (b"accept-ranges", b"bytes"),
         (b"content-length", b"%d" % count),
     ]
@@ -236,9 +235,9 @@ def object_answer(found: StoredObject, span: tuple[int, int], body: bytes) -> An
     return Answer(206 if is_part else 200, tuple(headers), body, content_type=b"application/octet-stream")
 
 
-def put_answer(content: Content) -> Answer:
+def put_answer(digest: bytes) -> Answer:
     """What is said of an object that was stored."""
-    return Answer(headers=((b"etag", _etag(content).encode()),))
+    return Answer(headers=((b"etag", _etag(digest).encode()),))
 
 
 def listing_answer(asked: ListObjects, page: Page, bucket: str) -> Answer:
@@ -255,7 +254,7 @@ def listing_answer(asked: ListObjects, page: Page, bucket: str) -> Answer:
         parts.append(f"<NextContinuationToken>{_in_url(page.next_after)}</NextContinuationToken>")
     parts += [
         f"<Contents><Key>{text(key)}</Key><LastModified>{_timestamp(found.at_ns)}</LastModified><ETag>"
-        f"{_etag(found.content)}</ETag><Size>{found.content.size_bytes}</Size><StorageClass>STANDARD</StorageClass>"
+        f"{_etag(found.content.digest)}</ETag><Size>{found.content.size_bytes}</Size><StorageClass>STANDARD</StorageClass>"
         "</Contents>"
         for key, found in page.objects.items()
     ]
@@ -286,8 +285,8 @@ def _in_url(text: str) -> str:
     return quote(text.encode("utf-8", "surrogateescape"))
 
 
-def _etag(content: Content) -> str:
-    return f'"{content.digest.hex()}"'
+def _etag(digest: bytes) -> str:
+    return f'"{digest.hex()}"'
 
 
 def _timestamp(at_ns: int) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from snapstorm.gateway.bucket import Bucket
-from snapstorm.gateway.contents import Content, Contents
+from snapstorm.gateway.bucket import Bucket, StoredObject
+from snapstorm.gateway.contents import Contents
 from snapstorm.gateway.history import History, Write
 from snapstorm.gateway.s3 import (
     LOCKED,
@@ -34,90 +37,148 @@ from snapstorm.gateway.s3 import (
 BUCKET = "snapstorm"
 """The name of the only bucket."""
 
+RECENT_SECONDS_MAX = 60.0
+"""How far back `before` can look."""
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """The two clocks of a storage."""
+
+    now_ns: Callable[[], int]
+    """Dates objects. May be virtual."""
+    monotonic_seconds: Callable[[], float]
+    """Real time, for durations."""
+
+
+class Request(NamedTuple):
+    """What somebody asks."""
+
+    asked: Asked
+    actor: str
+    body: bytes
+    arrived: int
+    """The event of its arrival."""
+
+
+class Answered(NamedTuple):
+    """What comes of a request."""
+
+    answer: Answer
+    applied: int | None = None
+    """The event at which it changed something; None if it did not."""
+
+
+class _Before(NamedTuple):
+    at_seconds: float
+    key: str
+    found: StoredObject | None
+
 
 class Storage:
-    """Answers what is asked of the bucket. Every change is in the history before it is answered."""
+    """Does what is asked of the bucket. Every change is in the history before it is answered."""
 
-    def __init__(self, history: History, contents: Contents, now_ns: Callable[[], int]) -> None:
+    def __init__(self, history: History, contents: Contents, clocks: Clocks) -> None:
         for content in history.contents():
             contents.know(content)
         self.history = history
         self.bucket = Bucket(history.writes())
         self._contents = contents
-        self._now_ns = now_ns
+        self._clocks = clocks
+        self._recent: deque[_Before] = deque()
+        """What recent changes have changed."""
 
-    def answer(self, asked: Asked, actor: str, body: bytes, arrived: int) -> tuple[Answer, int | None]:
-        """The answer, and the event at which it was applied where something was changed.
+    def answer(self, request: Request, *, shown: Bucket | None = None) -> Answered:
+        """Do what is asked. `shown` is read and listed in place of the bucket as it is.
 
         Raises S3Error for what is refused, OSError and sqlite3.Error where the disk fails; nothing is changed then.
         """
-        match asked:
-            case AskForSettings():
-                return settings_answer(asked), None
-            case ListObjects():
-                page = self.bucket.page(
+        bucket = self.bucket if shown is None else shown
+        match request.asked:
+            case AskForSettings() as asked:
+                return Answered(settings_answer(asked))
+            case ListObjects() as asked:
+                page = bucket.page(
                     asked.prefix, delimiter=asked.delimiter, after=asked.after, entries_max=asked.entries_max
                 )
-                return listing_answer(asked, page, BUCKET), None
-            case GetObject():
-                return self._read(asked), None
-            case PutObject():
-                return self._put(asked, actor, body, arrived)
-            case DeleteObject():
-                return self._delete(asked, actor, arrived)
-            case PutRetention():
-                return self._lock(asked, actor, body, arrived)
+                return Answered(listing_answer(asked, page, BUCKET))
+            case GetObject() as asked:
+                return Answered(self._read(asked, bucket))
+            case PutObject() as asked:
+                return self._put(asked, request)
+            case DeleteObject(key=key):
+                return self._delete(key, request)
+            case PutRetention(key=key):
+                return self._lock(key, request)
 
-    def _read(self, asked: GetObject) -> Answer:
-        found = self.bucket.get(asked.key)
+    def before(self, seconds: float, *, is_shown: Callable[[str], bool] = lambda _: False) -> Bucket:
+        """The bucket as it was so many seconds ago, at most `RECENT_SECONDS_MAX`; or later, of keys that are shown."""
+        bucket, since_seconds = self.bucket.copy(), self._clocks.monotonic_seconds() - seconds
+        for before in reversed(self._recent):
+            if before.at_seconds < since_seconds:
+                break
+            if not is_shown(before.key):
+                bucket.put(before.key, before.found)
+        return bucket
+
+    def overwritten(self, key: str) -> StoredObject | None:
+        """What an object was before it was last written; None if there was nothing."""
+        written = [write for write in self.history.writes(key=key) if write.content is not None]
+        return Bucket(written[:-1]).get(key)
+
+    def _read(self, asked: GetObject, bucket: Bucket) -> Answer:
+        found = bucket.get(asked.key)
         if found is None:
             raise NO_SUCH_KEY
         first, count = span = span_of(asked, found.content.size_bytes)
         body = self._contents.read(found.content, first, count) if asked.has_body else b""
         return object_answer(found, span, body)
 
-    def _put(self, asked: PutObject, actor: str, body: bytes, arrived: int) -> tuple[Answer, int]:
+    def _put(self, asked: PutObject, request: Request) -> Answered:
         if asked.is_only_if_absent and self.bucket.get(asked.key) is not None:
             raise S3Error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
-        content = self._contents.store(without_chunks(body) if asked.is_chunked else body)
-        applied = self._apply(asked.key, content, actor, arrived, asked.locked_until_ns)
-        return put_answer(content), applied
+        content = self._contents.store(without_chunks(request.body) if asked.is_chunked else request.body)
+        found = StoredObject(content, self._clocks.now_ns(), asked.locked_until_ns)
+        return Answered(put_answer(content.digest), self._change(request, asked.key, found))
 
-    def _delete(self, asked: DeleteObject, actor: str, arrived: int) -> tuple[Answer, int | None]:
-        found = self.bucket.get(asked.key)
+    def _delete(self, key: str, request: Request) -> Answered:
+        found = self.bucket.get(key)
         if found is None:
-            return Answer(204), None
-        if found.locked_until_ns > self._now_ns():
+            return Answered(Answer(204))
+        if found.locked_until_ns > self._clocks.now_ns():
             raise LOCKED
-        return Answer(204), self._apply(asked.key, None, actor, arrived, 0)
+        return Answered(Answer(204), self._change(request, key, None))
 
-    def _lock(self, asked: PutRetention, actor: str, body: bytes, arrived: int) -> tuple[Answer, int]:
-        found = self.bucket.get(asked.key)
+    def _lock(self, key: str, request: Request) -> Answered:
+        found = self.bucket.get(key)
         if found is None:
             raise NO_SUCH_KEY
-        until_ns = retention_ns(body)
+        until_ns = retention_ns(request.body)
         if until_ns < found.locked_until_ns:
             raise LOCKED
-        write = Write(arrived, self.history.next_event(), None, found.at_ns, actor, asked.key, found.content, until_ns)
-        return Answer(), self._commit(write)
+        return Answered(Answer(), self._change(request, key, found._replace(locked_until_ns=until_ns)))
 
-    def _apply(self, key: str, content: Content | None, actor: str, arrived: int, locked_until_ns: int) -> int:
+    def _change(self, request: Request, key: str, found: StoredObject | None) -> int:
+        """Let the key hold this object, or none. Returns the event at which it does."""
         applied = self.history.next_event()
-        return self._commit(Write(arrived, applied, None, self._now_ns(), actor, key, content, locked_until_ns))
-
-    def _commit(self, write: Write) -> int:
+        content, at_ns, locked_until_ns = found or (None, self._clocks.now_ns(), 0)
+        write = Write(request.arrived, applied, None, at_ns, request.actor, key, content, locked_until_ns)
         self.history.append(write)
-        if write.content is not None:
-            self._contents.know(write.content)
-        self.bucket.apply(write)
-        return write.applied
+        if content is not None:
+            self._contents.know(content)
+        now_seconds = self._clocks.monotonic_seconds()
+        while self._recent and self._recent[0].at_seconds < now_seconds - RECENT_SECONDS_MAX:
+            self._recent.popleft()
+        self._recent.append(_Before(now_seconds, key, self.bucket.get(key)))
+        self.bucket.put(key, found)
+        return applied
 
 
 @contextmanager
-def opened(directory: Path, now_ns: Callable[[], int]) -> Iterator[Storage]:
-    """The storage in a directory, made if it is not there. `now_ns` is the clock that dates objects."""
+def opened(directory: Path, clocks: Clocks) -> Iterator[Storage]:
+    """The storage in a directory, made if it is not there."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         history = stack.enter_context(History(directory / "history.db"))
         contents = stack.enter_context(Contents(directory / "contents"))
-        yield Storage(history, contents, now_ns)
+        yield Storage(history, contents, clocks)

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.waiting import GIVE_UP_SECONDS
+from tests.unit.gateway.asking import CLOCKS, SIGNED, ask
 
 from snapstorm.errors import HarnessError
-from snapstorm.gateway.app import Gateway, serving
-
-KEY = "0123"
-SIGNED = {"authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/2022/us-east-1/s3/aws4_request, Signature=y"}
+from snapstorm.gateway.app import Served, serving
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    with serving(tmp_path / "gateway", lambda: 5 * 10**9) as served:
-        served.admit("a client", KEY)
-        yield served
-
-
-def ask(
-    gateway: Gateway, method: str, path: str, body: bytes | None = None, headers: dict[str, str] = SIGNED
-) -> tuple[int, bytes, dict[str, str]]:
-    connection = http.client.HTTPConnection(urlsplit(gateway.endpoint).netloc, timeout=GIVE_UP_SECONDS)
-    try:
-        connection.request(method, f"/snapstorm{path}", body, headers)
-        response = connection.getresponse()
-        return response.status, response.read(), dict(response.headers)
-    finally:
-        connection.close()
-
-
-def test_an_object_is_stored_read_listed_and_deleted(gateway: Gateway) -> None:
+def test_an_object_is_stored_read_listed_and_deleted(gateway: Served) -> None:
     assert ask(gateway, "PUT", "/p/a%20b", b"hello")[0] == 200
     assert ask(gateway, "GET", "/p/a%20b")[:2] == (200, b"hello")
     status, body, headers = ask(gateway, "GET", "/p/a%20b", headers={**SIGNED, "range": "bytes=1-2"})
@@ -49,7 +25,7 @@ def test_an_object_is_stored_read_listed_and_deleted(gateway: Gateway) -> None:
     assert ask(gateway, "DELETE", "/p/a%20b")[0] == 204
     assert ask(gateway, "GET", "/p/a%20b")[0] == 404
     assert ask(gateway, "DELETE", "/p/a%20b")[0] == 204
-    writes = list(gateway.storage.history.writes())
+    writes = gateway.ask(lambda storage: list(storage.history.writes()))
     assert [(write.actor, write.key, write.content is None) for write in writes] == [
         ("a client", "p/a b", False),
         ("a client", "p/a b", True),
@@ -58,12 +34,12 @@ def test_an_object_is_stored_read_listed_and_deleted(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "AWS4-HMAC-SHA256 Credential=other/2022/r/s3/aws4_request"}])
-def test_strangers_are_refused(gateway: Gateway, headers: dict[str, str]) -> None:
+def test_strangers_are_refused(gateway: Served, headers: dict[str, str]) -> None:
     assert ask(gateway, "PUT", "/a", b"hello", headers)[0] == 403
-    assert list(gateway.storage.history.writes()) == []
+    assert gateway.ask(lambda storage: list(storage.history.writes())) == []
 
 
-def test_an_upload_that_breaks_off_is_not_applied(gateway: Gateway) -> None:
+def test_an_upload_that_breaks_off_is_not_applied(gateway: Served) -> None:
     address = urlsplit(gateway.endpoint)
     with socket.create_connection((address.hostname, address.port)) as connection:
         head = f"PUT /snapstorm/a HTTP/1.1\r\nhost: x\r\nauthorization: {SIGNED['authorization']}\r\n"
@@ -75,7 +51,7 @@ def test_an_upload_that_breaks_off_is_not_applied(gateway: Gateway) -> None:
     gateway.check()
 
 
-def test_what_can_not_be_kept_is_not_acknowledged_and_the_run_is_told(gateway: Gateway, tmp_path: Path) -> None:
+def test_what_can_not_be_kept_is_not_acknowledged_and_the_run_is_told(gateway: Served, tmp_path: Path) -> None:
     ask(gateway, "PUT", "/a", b"hello")
     (tmp_path / "gateway" / "contents").write_bytes(b"")
     assert ask(gateway, "GET", "/a")[0] == 500
@@ -85,5 +61,5 @@ def test_what_can_not_be_kept_is_not_acknowledged_and_the_run_is_told(gateway: G
 
 def test_a_directory_that_can_not_be_used_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(HarnessError, match="can't be started"), serving(tmp_path / "file", lambda: 0):
+    with pytest.raises(HarnessError, match="can't be started"), serving(tmp_path / "file", CLOCKS):
         pass

@@ -5,16 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapstorm.gateway.bucket import Bucket
+from snapstorm.gateway.bucket import Bucket, StoredObject
 from snapstorm.gateway.contents import Content
 from snapstorm.gateway.history import Write
 
 KEYS = st.text(alphabet="ab/é", min_size=1, max_size=5)
 
 
-def write(key: str, applied: int, *, is_there: bool = True) -> Write:
-    content = Content(b"%016d" % applied, 0, applied) if is_there else None
-    return Write(0, applied, None, applied, "someone", key, content, 0)
+def found(number: int) -> StoredObject:
+    return StoredObject(Content(b"%016d" % number, 0, number), number)
+
+
+def write(key: str, number: int, *, is_there: bool) -> Write:
+    return Write(0, number, None, number, "someone", key, found(number).content if is_there else None, 0)
 
 
 def listed(bucket: Bucket, prefix: str, delimiter: str, entries_max: int) -> tuple[list[str], list[str]]:
@@ -36,13 +39,12 @@ def test_pages_hold_what_is_there(
 ) -> None:
     bucket, there = Bucket(), set[str]()
     for number, (key, is_there) in enumerate(changes):
-        bucket.apply(write(key, number, is_there=is_there))
+        bucket.put(key, found(number) if is_there else None)
         (there.add if is_there else there.discard)(key)
-    found = sorted(key for key in there if key.startswith(prefix))
-    folders = (
-        [] if not delimiter else [key[: key.index("/", len(prefix)) + 1] for key in found if "/" in key[len(prefix) :]]
-    )
-    keys = [key for key in found if not delimiter or "/" not in key[len(prefix) :]]
+    matching = sorted(key for key in there if key.startswith(prefix))
+    below = [key for key in matching if delimiter and "/" in key[len(prefix) :]]
+    folders = [key[: key.index("/", len(prefix)) + 1] for key in below]
+    keys = [key for key in matching if key not in below]
     assert listed(bucket, prefix, delimiter, entries_max) == (keys, sorted(set(folders)))
 
 
@@ -50,8 +52,8 @@ def test_pages_hold_what_is_there(
 def test_a_bucket_of_a_history_is_the_one_that_made_it(changes: list[tuple[str, bool]]) -> None:
     writes = [write(key, number, is_there=is_there) for number, (key, is_there) in enumerate(changes)]
     lived = Bucket()
-    for one in writes:
-        lived.apply(one)
+    for number, (key, is_there) in enumerate(changes):
+        lived.put(key, found(number) if is_there else None)
     read = Bucket(writes)
     assert read.page("") == lived.page("")
     assert len(read) == len(lived)

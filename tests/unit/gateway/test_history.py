@@ -12,25 +12,29 @@ from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.gateway.bucket import Bucket
 from snapstorm.gateway.s3 import LOCKED, DeleteObject, GetObject, PutObject, PutRetention, S3Error
-from snapstorm.gateway.storage import Storage, opened
+from snapstorm.gateway.storage import Clocks, Request, Storage, opened
 
 DAY_NS = 86_400 * 10**9
 
 
+def at(now_ns: int) -> Clocks:
+    return Clocks(lambda: now_ns, time.monotonic)
+
+
 def put(storage: Storage, key: str, data: bytes, locked_until_ns: int = 0) -> int:
     asked = PutObject(key, locked_until_ns, is_only_if_absent=False, is_chunked=False)
-    _, applied = storage.answer(asked, "someone", data, storage.history.next_event())
+    applied = storage.answer(Request(asked, "someone", data, storage.history.next_event())).applied
     assert applied is not None
     storage.history.acknowledge(applied)
     return applied
 
 
 def delete(storage: Storage, key: str) -> None:
-    storage.answer(DeleteObject(key), "someone", b"", storage.history.next_event())
+    storage.answer(Request(DeleteObject(key), "someone", b"", storage.history.next_event()))
 
 
 def read(storage: Storage, key: str) -> bytes:
-    return storage.answer(GetObject(key, None, has_body=True), "someone", b"", 0)[0].body
+    return storage.answer(Request(GetObject(key, None, has_body=True), "someone", b"", 0)).answer.body
 
 
 def keys_at(storage: Storage, event: int) -> list[str]:
@@ -38,7 +42,7 @@ def keys_at(storage: Storage, event: int) -> list[str]:
 
 
 def test_what_was_there_is_told_for_each_event(tmp_path: Path) -> None:
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         first = put(storage, "a", b"one")
         second = put(storage, "b", b"two")
         delete(storage, "a")
@@ -49,55 +53,55 @@ def test_what_was_there_is_told_for_each_event(tmp_path: Path) -> None:
 
 
 def test_answers_are_known_at_once_and_after_the_end(tmp_path: Path) -> None:
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         put(storage, "a", b"one")
         assert [write.acknowledged for write in storage.history.writes()] == [3]
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         assert [(write.arrived, write.applied, write.acknowledged) for write in storage.history.writes()] == [(1, 2, 3)]
         assert storage.history.next_event() == 4
         assert read(storage, "a") == b"one"
 
 
 def test_equal_bytes_are_kept_once(tmp_path: Path) -> None:
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         put(storage, "a", b"x" * 1000)
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         put(storage, "b", b"x" * 1000)
         assert (tmp_path / "contents").stat().st_size == 1000
         assert read(storage, "a") == read(storage, "b") == b"x" * 1000
 
 
 def test_bytes_without_a_row_are_overwritten(tmp_path: Path) -> None:
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         put(storage, "a", b"one")
     with (tmp_path / "contents").open("ab") as file:
         file.write(b"of a write that was not committed")
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         put(storage, "b", b"two")
         assert (read(storage, "a"), read(storage, "b")) == (b"one", b"two")
 
 
 def test_contents_that_are_too_short_are_not_taken_for_the_whole(tmp_path: Path) -> None:
-    with opened(tmp_path, lambda: 5) as storage:
+    with opened(tmp_path, at(5)) as storage:
         put(storage, "a", b"one")
     (tmp_path / "contents").write_bytes(b"on")
-    with opened(tmp_path, lambda: 5) as storage, pytest.raises(OSError, match="shorter"):
+    with opened(tmp_path, at(5)) as storage, pytest.raises(OSError, match="shorter"):
         read(storage, "a")
 
 
 def test_a_locked_object_is_not_deleted_until_its_time_has_come(tmp_path: Path) -> None:
     now_ns = [0]
-    with opened(tmp_path, lambda: now_ns[0]) as storage:
+    with opened(tmp_path, Clocks(lambda: now_ns[0], time.monotonic)) as storage:
         put(storage, "a", b"one", locked_until_ns=DAY_NS)
         with pytest.raises(S3Error) as refused:
             delete(storage, "a")
         assert refused.value == LOCKED
         until = b"<Retention><RetainUntilDate>1970-01-03T00:00:00Z</RetainUntilDate></Retention>"
-        storage.answer(PutRetention("a"), "someone", until, storage.history.next_event())
+        storage.answer(Request(PutRetention("a"), "someone", until, storage.history.next_event()))
         now_ns[0] = DAY_NS + 1
         with pytest.raises(S3Error):
             delete(storage, "a")
-    with opened(tmp_path, lambda: 2 * DAY_NS) as storage:
+    with opened(tmp_path, at(2 * DAY_NS)) as storage:
         found = storage.bucket.get("a")
         assert found is not None
         assert (found.at_ns, found.locked_until_ns) == (0, 2 * DAY_NS)
@@ -109,13 +113,13 @@ WRITER = """
 import sys
 from pathlib import Path
 from snapstorm.gateway.s3 import PutObject
-from snapstorm.gateway.storage import opened
+from snapstorm.gateway.storage import Clocks, Request, opened
 
-with opened(Path(sys.argv[1]), lambda: 1) as storage:
+with opened(Path(sys.argv[1]), Clocks(lambda: 1, lambda: 1.0)) as storage:
     for number in range(1_000_000):
         asked = PutObject(str(number), 0, is_only_if_absent=False, is_chunked=False)
-        _, applied = storage.answer(asked, "someone", b"%d" % number * 100, storage.history.next_event())
-        storage.history.acknowledge(applied)
+        request = Request(asked, "someone", b"%d" % number * 100, storage.history.next_event())
+        storage.history.acknowledge(storage.answer(request).applied)
         print(number, flush=True)
 """
 
@@ -129,7 +133,7 @@ def test_a_killed_process_leaves_all_that_it_answered(tmp_path: Path) -> None:
             answered = int(writer.stdout.readline())
         writer.kill()
         answered = max([answered, *map(int, writer.stdout.read().split())])
-    with opened(tmp_path, lambda: 1) as storage:
+    with opened(tmp_path, at(1)) as storage:
         for number in range(answered + 1):
             assert read(storage, str(number)) == b"%d" % number * 100
         # The answer to the latest write may not be noted; each earlier one is.

@@ -1,0 +1,112 @@
+"""What becomes of a request that falls under a rule."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple, TypeAlias
+
+from snapstorm.gateway.bucket import Bucket
+from snapstorm.gateway.contents import digest_of
+from snapstorm.gateway.rules import Effect, Rule, target_of
+from snapstorm.gateway.s3 import Answer, GetObject, PutObject, S3Error, put_answer, without_chunks
+from snapstorm.gateway.storage import Answered, Request, Storage
+
+
+class Outcome(NamedTuple):
+    """What the sender of a request gets."""
+
+    answer: Answer | None
+    """None: the connection is closed."""
+    applied: int | None = None
+    """The event at which it changed something and is acknowledged."""
+    is_cut: bool = False
+    """Half of the body is sent, then the connection is closed."""
+
+
+Later: TypeAlias = Callable[[float, Callable[[], object]], None]
+"""Calls a function after so many seconds."""
+
+
+async def misbehave(rule: Rule, storage: Storage, request: Request, later: Later) -> Outcome:
+    """Treat a request as a rule says. Raises what `Storage.answer` raises."""
+    match rule.effect:
+        case Effect.ERROR:
+            raise S3Error(rule.status, "ServiceUnavailable", "The storage refuses this request on purpose.")
+        case Effect.DROP:
+            return Outcome(None)
+        case Effect.LATE:
+            later(rule.seconds, lambda: _attempt(storage, request))
+            return Outcome(None)
+        case Effect.LOST_ANSWER:
+            _attempt(storage, request)
+            return Outcome(None)
+        case Effect.SLOW:
+            await asyncio.sleep(rule.seconds)
+            return _honest(storage.answer(request))
+        case Effect.DOUBLED:
+            storage.answer(request)
+            return _honest(storage.answer(request))
+        case Effect.TORN:
+            return _torn(storage, request)
+        case Effect.STALE:
+            return _honest(storage.answer(request, shown=storage.before(rule.seconds)))
+        case Effect.PARTIAL_LIST:
+            return _honest(storage.answer(request, shown=storage.before(rule.seconds, is_shown=_is_of_half)))
+        case Effect.OLD_BYTES:
+            return _honest(storage.answer(request, shown=_with_overwritten(storage, request)))
+        case Effect.NOT_STORED | Effect.HALF_STORED | Effect.FLIPPED:
+            return _lie(rule.effect, storage, request)
+
+
+def _honest(answered: Answered) -> Outcome:
+    return Outcome(answered.answer, answered.applied)
+
+
+def _attempt(storage: Storage, request: Request) -> None:
+    """Do it, if it can be done; nobody learns of it."""
+    try:
+        storage.answer(request)
+    except S3Error:
+        return
+
+
+def _torn(storage: Storage, request: Request) -> Outcome:
+    if isinstance(request.asked, GetObject):
+        return Outcome(storage.answer(request).answer, is_cut=True)
+    asked, body = _plain(request)
+    _attempt(storage, request._replace(asked=asked, body=body[: len(body) // 2]))
+    return Outcome(None)
+
+
+def _lie(effect: Effect, storage: Storage, request: Request) -> Outcome:
+    asked, body = _plain(request)
+    acknowledgement = put_answer(digest_of(body))
+    if effect is Effect.NOT_STORED:
+        return Outcome(acknowledgement)
+    middle = len(body) // 2
+    kept = body[:middle]
+    if effect is Effect.FLIPPED and body:
+        kept += bytes([body[middle] ^ 1]) + body[middle + 1 :]
+    return Outcome(acknowledgement, storage.answer(request._replace(asked=asked, body=kept)).applied)
+
+
+def _is_of_half(key: str) -> bool:
+    return digest_of(key.encode("utf-8", "surrogateescape"))[0] % 2 == 0
+
+
+def _with_overwritten(storage: Storage, request: Request) -> Bucket:
+    _, key = target_of(request.asked)
+    bucket, before = storage.bucket.copy(), storage.overwritten(key)
+    if before is not None:
+        bucket.put(key, before)
+    return bucket
+
+
+def _plain(request: Request) -> tuple[PutObject, bytes]:
+    """The bytes to be stored, and what is asked if they come as they are."""
+    asked = request.asked
+    assert isinstance(asked, PutObject), "rules about stored bytes are for PUT alone"
+    body = without_chunks(request.body) if asked.is_chunked else request.body
+    return replace(asked, is_chunked=False), body

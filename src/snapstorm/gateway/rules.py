@@ -1,0 +1,174 @@
+"""Rules: what the storage does wrong, with which requests, and how badly. Pure.
+
+Three classes, by what a backup system owes under them:
+
+- A storage that *refuses* never acknowledges what it has not done. Operations may fail, nothing may get lost.
+- A storage that *lags* shows what was true a while ago. The same holds.
+- A storage that *lies* acknowledges what it has not kept. A loss can't be prevented then, but it must be noticed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from snapstorm.gateway.s3 import Asked, DeleteObject, GetObject, ListObjects, PutObject, PutRetention
+
+
+class Misbehaviour(StrEnum):
+    """How badly a storage behaves."""
+
+    REFUSES = "refuses"
+    LAGS = "lags"
+    LIES = "lies"
+
+
+class Operation(StrEnum):
+    """What a request does."""
+
+    PUT = "put"
+    GET = "get"
+    DELETE = "delete"
+    LIST = "list"
+    LOCK = "lock"
+
+
+class Effect(StrEnum):
+    """What becomes of a request."""
+
+    ERROR = "error"
+    """It is answered with an error, and nothing is done."""
+    LOST_ANSWER = "lost-answer"
+    """It is done, and the connection is closed instead of an answer."""
+    DROP = "drop"
+    """The connection is closed, and nothing is done."""
+    SLOW = "slow"
+    """It is done later, and answered then."""
+    TORN = "torn"
+    """Half of the object is stored, or sent, then the connection is closed."""
+    LATE = "late"
+    """The connection is closed, and it is done later."""
+    DOUBLED = "doubled"
+    """It is done twice, then answered."""
+    STALE = "stale"
+    """What was there a while ago is shown: in a listing, or of an object."""
+    PARTIAL_LIST = "partial-list"
+    """A listing does not show half of the recent changes."""
+    NOT_STORED = "not-stored"
+    """A write is acknowledged, and nothing is done."""
+    HALF_STORED = "half-stored"
+    """A write is acknowledged, and half of the object is stored."""
+    FLIPPED = "flipped"
+    """A write is acknowledged, and the object is stored with one bit changed."""
+    OLD_BYTES = "old-bytes"
+    """An object is read as it was before it was overwritten."""
+
+
+_ALL = frozenset(Operation)
+
+CAN_HAVE: dict[Effect, tuple[Misbehaviour, frozenset[Operation]]] = {
+    Effect.ERROR: (Misbehaviour.REFUSES, _ALL),
+    Effect.LOST_ANSWER: (Misbehaviour.REFUSES, _ALL),
+    Effect.DROP: (Misbehaviour.REFUSES, _ALL),
+    Effect.SLOW: (Misbehaviour.REFUSES, _ALL),
+    Effect.TORN: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.GET})),
+    Effect.LATE: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.DELETE})),
+    Effect.DOUBLED: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.DELETE})),
+    Effect.STALE: (Misbehaviour.LAGS, frozenset({Operation.GET, Operation.LIST})),
+    Effect.PARTIAL_LIST: (Misbehaviour.LAGS, frozenset({Operation.LIST})),
+    Effect.NOT_STORED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
+    Effect.HALF_STORED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
+    Effect.FLIPPED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
+    Effect.OLD_BYTES: (Misbehaviour.LIES, frozenset({Operation.GET})),
+}
+"""The class of each effect, and the operations that it makes sense for."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that the storage does wrong, as long as the rule is on."""
+
+    effect: Effect
+    operations: frozenset[Operation]
+    key_pattern: str = ""
+    """A regular expression that keys begin with; a listing's prefix is matched in its place."""
+    actors: frozenset[str] = frozenset()
+    """Whose requests; all without any."""
+    requests_max: int | None = None
+    """How many requests at most; None for all."""
+    every: int = 1
+    """Of the requests that match, each so many-th."""
+    status: int = 503
+    """Of an error."""
+    seconds: float = 1.0
+    """How long `slow` and `late` take, and what counts as recent."""
+
+    def __post_init__(self) -> None:
+        if not self.operations <= CAN_HAVE[self.effect][1]:
+            raise ValueError(f"{self.effect} does not fit {', '.join(sorted(self.operations))}")
+        re.compile(self.key_pattern)
+
+    @property
+    def misbehaviour(self) -> Misbehaviour:
+        """Its class."""
+        return CAN_HAVE[self.effect][0]
+
+    def matches(self, asked: Asked, actor: str) -> bool:
+        """Whether it is for such a request."""
+        operation, key = target_of(asked)
+        return (
+            operation in self.operations
+            and (not self.actors or actor in self.actors)
+            and re.match(self.key_pattern, key) is not None
+        )
+
+
+def target_of(asked: Asked) -> tuple[Operation | None, str]:
+    """What a request does, and with which key, or which beginning of keys."""
+    match asked:
+        case PutObject(key=key):
+            return Operation.PUT, key
+        case PutRetention(key=key):
+            return Operation.LOCK, key
+        case GetObject(key=key):
+            return Operation.GET, key
+        case DeleteObject(key=key):
+            return Operation.DELETE, key
+        case ListObjects(prefix=prefix):
+            return Operation.LIST, prefix
+        case _:
+            return None, ""
+
+
+class RuleBook:
+    """The rules that are on, and how often each has struck."""
+
+    def __init__(self) -> None:
+        self._on: dict[int, Rule] = {}
+        self._matched: dict[int, int] = {}
+        self.struck: dict[int, int] = {}
+        """By the number of a rule: how many requests it has changed, also after it was taken away."""
+
+    def add(self, rule: Rule) -> int:
+        """Put a rule on. Returns its number."""
+        number = len(self.struck) + 1
+        self._matched[number] = self.struck[number] = 0
+        self._on[number] = rule
+        return number
+
+    def remove(self, number: int) -> None:
+        """Take a rule away."""
+        self._on.pop(number, None)
+
+    def draw(self, asked: Asked, actor: str) -> Rule | None:
+        """The rule that this request falls under, which counts as struck: the oldest that is on. None without one."""
+        for number, rule in self._on.items():
+            if not rule.matches(asked, actor):
+                continue
+            self._matched[number] += 1
+            is_used_up = rule.requests_max is not None and self.struck[number] >= rule.requests_max
+            if not is_used_up and self._matched[number] % rule.every == 0:
+                self.struck[number] += 1
+                return rule
+        return None
