@@ -34,7 +34,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError
 from snapstorm.report.html import live_page
 from snapstorm.report.live.board import Board
-from snapstorm.report.live.controls import controls
 from snapstorm.report.live.metrics import CONTENT_TYPE
 from snapstorm.report.live.view import LiveView
 from snapstorm.report.text import dump_json
@@ -147,7 +146,7 @@ class LiveServer:
 
     def _page(self, _: Request) -> Response:
         found = self._readable(self._view.run)
-        return HTMLResponse(live_page(None if found is None else found[0], controls()))
+        return HTMLResponse(live_page(None if found is None else found[0]))
 
     def _run(self, request: Request) -> Response:
         try:
