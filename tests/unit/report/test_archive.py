@@ -48,14 +48,15 @@ def secrets_of(bed: Path) -> list[str]:
 def test_it_holds_all_the_evidence_and_the_run(bed: Path, scratch: Path) -> None:
     """Every file of every violation, and the run's own summary and history."""
     made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    found = contents(made.path)
+    found = contents(scratch / "b.tar.gz")
     for path in (bed / "runs" / "0001" / "evidence").rglob("*"):
         if path.is_file() and not path.is_symlink():
             assert found[f"evidence/{path.relative_to(bed / 'runs' / '0001' / 'evidence')}"] == path.read_bytes()
     assert json.loads(found["run.json"])["summary"]["verdict"] == "violated"
     assert json.loads(found["history.json"])["operations"]
     assert b"restored-exactly" in found["README.md"]
-    assert made.violations == len(list((bed / "runs" / "0001" / "evidence").iterdir()))
+    violations = len(list((bed / "runs" / "0001" / "evidence").iterdir()))
+    assert f"b.tar.gz: {violations} violation(s), {len(found)} files, " in made.summary
 
 
 def test_planted_secrets_are_not_in_it(bed: Path, scratch: Path) -> None:
@@ -74,7 +75,7 @@ def test_planted_secrets_are_not_in_it(bed: Path, scratch: Path) -> None:
     with (evidence / "README.md").open("a") as readme:
         readme.write(secrets[2])
     made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    found = contents(made.path)
+    found = contents(scratch / "b.tar.gz")
     everything = b"\n".join(part for name, content in found.items() for part in (os.fsencode(name), content))
     for one in planted:
         assert one.encode() not in everything
@@ -98,9 +99,9 @@ def test_a_run_without_violations_says_so(scratch: Path) -> None:
     """Its summary and its history are still worth a bundle."""
     run_once(scratch / "bed", "memory", 1)
     made = make_bundle(scratch / "bed", 1, scratch / "b.tar.gz")
-    assert made.violations == 0
+    assert ": 0 violation(s), 3 files, " in made.summary
     assert any("found no violation" in note for note in made.notes)
-    assert set(contents(made.path)) == {"run.json", "history.json", "README.md"}
+    assert set(contents(scratch / "b.tar.gz")) == {"run.json", "history.json", "README.md"}
 
 
 def test_nothing_is_overwritten(bed: Path, scratch: Path) -> None:
@@ -148,7 +149,7 @@ def test_links_and_large_trees_are_left_out(bed: Path, scratch: Path, monkeypatc
     size = (evidence / "restored" / differing).stat().st_size
     monkeypatch.setattr("snapstorm.report.archive.RESTORED_BYTES_MAX", size)
     made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    found = contents(made.path)
+    found = contents(scratch / "b.tar.gz")
     assert f"evidence/{evidence.name}/restored/{differing}" in found
     assert f"evidence/{evidence.name}/restored/0-first" not in found
     assert f"evidence/{evidence.name}/restored/link" not in found
@@ -162,7 +163,7 @@ def test_a_run_that_was_killed_has_what_it_had(bed: Path, scratch: Path) -> None
     (evidence / "differences.json").write_text('{"schema": 1, "differences": [')
     (evidence / "README.md").unlink()
     made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    assert f"evidence/{evidence.name}/differences.txt" in contents(made.path)
+    assert f"evidence/{evidence.name}/differences.txt" in contents(scratch / "b.tar.gz")
 
 
 def test_names_are_tame() -> None:
