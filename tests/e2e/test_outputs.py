@@ -202,7 +202,7 @@ def test_a_module_that_can_not_be_loaded_is_named(name: str, body: str, broken: 
         ("starlette", ["--web"]),
         ("uvicorn", ["--web"]),
         ("prometheus_client", ["--metrics", "0"]),
-        ("html", ["--report", "reports"]),
+        ("jinja2", ["--report", "reports"]),
     ],
 )
 def test_a_module_that_is_loaded_later_is_named_as_well(

@@ -9,7 +9,11 @@ import hashlib
 import re
 import shlex
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_eval_context, select_autoescape
+from jinja2.nodes import EvalContext
+from markupsafe import Markup
 
 from snapstorm.guarantees.panel import sentence_of
 from snapstorm.report.charts import show_moment
@@ -18,10 +22,6 @@ from snapstorm.report.testbed_history import ages, headline, show_age, version_p
 from snapstorm.report.text import printable, show_seconds
 from snapstorm.report.timeline import packed
 from snapstorm.version import __version__
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
 
 VERDICT_STYLES = {"pass": "is-pass", "violated": "is-violated"}
 """The CSS class of a verdict; of any other it is `is-other`."""
@@ -41,22 +41,6 @@ def plain(text: str, length_max: int = 400) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    # Only a report needs it, and the command line starts without.
-    from jinja2 import Environment, PackageLoader, StrictUndefined, pass_eval_context, select_autoescape  # noqa: PLC0415
-    from jinja2.nodes import EvalContext  # noqa: PLC0415
-    from markupsafe import Markup  # noqa: PLC0415
-
-    def shipped(name: str) -> Markup:
-        """A file of the page, as shipped: the only text that is not escaped."""
-        return Markup(files("snapstorm.report").joinpath("page", name).read_text(encoding="utf-8"))  # noqa: S704
-
-    @pass_eval_context
-    def visible(context: EvalContext, value: object) -> str:
-        """What is put into a template. On a page, Jinja then escapes it."""
-        if isinstance(value, Markup):
-            return value
-        return printable(str(value)) if context.autoescape else plain(str(value))
-
     environment = Environment(
         loader=PackageLoader("snapstorm.report"),
         autoescape=select_autoescape(["html"]),
@@ -64,10 +48,10 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=visible,
+        finalize=_visible,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    environment.globals |= {"shipped": functools.cache(shipped), "sentence_of": sentence_of, "version": __version__}
+    environment.globals |= {"shipped": _shipped, "sentence_of": sentence_of, "version": __version__}
     environment.filters |= {
         "age": show_age,
         "ages": ages,
@@ -77,12 +61,28 @@ def _environment() -> Environment:
         "packed": packed,
         "proven": headline,
         "seconds": show_seconds,
-        "sha256": lambda text: Markup(f"'sha256-{_digest(text)}'"),  # noqa: S704 - as a policy wants it
+        "sha256": _hash,
         "shell_quoted": shlex.quote,
         "version_pairs": version_pairs,
     }
     return environment
 
 
-def _digest(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+@functools.cache
+def _shipped(name: str) -> Markup:
+    """A file of the page, as shipped: the only text that is not escaped."""
+    return Markup(files("snapstorm.report").joinpath("page", name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+@pass_eval_context
+def _visible(context: EvalContext, value: object) -> str:
+    """What is put into a template. On a page, Jinja then escapes it."""
+    if isinstance(value, Markup):
+        return value
+    return printable(str(value)) if context.autoescape else plain(str(value))
+
+
+def _hash(text: str) -> Markup:
+    """The hash of a script or a style, as a content-security policy names it."""
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return Markup(f"'sha256-{digest}'")  # noqa: S704

@@ -162,7 +162,7 @@ def test_a_run_that_was_killed_has_what_it_had(bed: Path, scratch: Path) -> None
     evidence = evidence_of(bed)
     (evidence / "differences.json").write_text('{"schema": 1, "differences": [')
     (evidence / "README.md").unlink()
-    made = make_bundle(bed, 1, scratch / "b.tar.gz")
+    make_bundle(bed, 1, scratch / "b.tar.gz")
     assert f"evidence/{evidence.name}/differences.txt" in contents(scratch / "b.tar.gz")
 
 
