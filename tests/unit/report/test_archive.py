@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -20,12 +21,20 @@ from snapstorm.targets.kopia.repository import password_hash
 DEFECT = "memory:restore-flips-a-byte"
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A testbed whose one run has found violations."""
+    bed = tmp_path_factory.mktemp("recorded") / "bed"
+    assert run_once(bed, DEFECT, 1).tally.violations
+    return bed
+
+
 @pytest.fixture
-def bed(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A testbed whose one run has found violations, on a machine with keys for S3."""
+def bed(recorded: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that testbed for each test, on a machine with keys for S3."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDexampleexample00")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws/secret+example0123456789abcdef")
-    assert run_once(scratch / "bed", DEFECT, 1).tally.violations
+    shutil.copytree(recorded, scratch / "bed", symlinks=True)
     return scratch / "bed"
 
 
