@@ -31,6 +31,7 @@ from snapstorm.errors import (
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.manifest import differences
 from snapstorm.model.protocols import Mode
+from snapstorm.runtime.child import Environment
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.runtime.watchdog import owned_processes
 from snapstorm.targets.kopia.discovery import find_kopia
@@ -147,7 +148,7 @@ async def test_retention_that_a_kill_left_narrowed_is_set_back(kopia_client: Cli
     kept = [(await kopia_client.snapshot())[0] for _ in range(2)]
     snapshotter = as_kopia(kopia_client)
     target = f"{kopia_client.name}:{kopia_client.data}"
-    snapshotter._note_retention(target)
+    snapshotter._retention_note.write_text(target)
     assert (await snapshotter.kopia.set_retention(snapshotter.actor, target, 1)).exit_code == 0
     again = replace(snapshotter)
     later = (await again.create_snapshot(kopia_client.data, "later")).id
@@ -170,7 +171,7 @@ async def test_collection_that_did_nothing_is_not_a_success(kopia: Bench) -> Non
     """Another maintenance holds the lock: Kopia exits with 0, and we say that nothing was done."""
     server = cast(KopiaServer, kopia.server)
     lock = f"{server.repository.actor.config}.mlock"
-    environment = {"PATH": os.environ["PATH"]}
+    environment = Environment({"PATH": os.environ["PATH"]})
     async with kopia.runner.start(
         ["flock", lock, "sh", "-c", "echo locked; exec sleep infinity"],
         env=environment,

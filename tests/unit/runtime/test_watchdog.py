@@ -20,9 +20,10 @@ from snapstorm.runtime.watchdog import end_owned_processes, owned_processes
 PROGRAM = """
 import os, signal, sys, anyio
 from pathlib import Path
+from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import ProcessRunner
 
-ENV = {"PATH": os.environ["PATH"]}
+ENV = Environment({"PATH": os.environ["PATH"]})
 # Ignored where the tests themselves run under nohup or in the background of a script.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)

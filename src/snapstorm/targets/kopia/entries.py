@@ -97,7 +97,7 @@ class EntryHistory:
                     tasks.start_soon(read)
 
     async def _ask(self, *words: str) -> bytes:
-        completed = await self.kopia.ask(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
+        completed = await self.kopia.run(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
         answers.check(completed, f"kopia {' '.join(words[:2])}", OperationFailed)
         return completed.stdout
 

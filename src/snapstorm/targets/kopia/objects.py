@@ -144,7 +144,7 @@ class ObjectNames:
         return found
 
     async def _ask(self, *words: str) -> str:
-        completed = await self.kopia.ask(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
+        completed = await self.kopia.run(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
         if completed.exit_code != 0 or completed.timed_out:
             raise _Unknown(str(answers.explain(completed, f"kopia {words[0]}", OperationFailed)))
         return completed.stdout.decode(errors="replace")

@@ -17,7 +17,10 @@ from typing import Any
 
 import msgspec
 
+from snapstorm.errors import OperationFailed
 from snapstorm.model.abilities import RETENTION
+from snapstorm.runtime.process import CompletedCommand
+from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.ignore_rules import read_rule
 from snapstorm.targets.kopia.selection import FilesPolicy, Selection
 
@@ -249,6 +252,15 @@ class Policies:
             RETENTION: "keeps all" if now.keeps_all else "expires snapshots",
             "what policies of directories below it say": repr(sorted(now.selection.below.items())),
         }
+
+
+def read_policies_of(completed: CompletedCommand, identity: str) -> Policies:
+    """The policies that a user is shown."""
+    answers.check(completed, "policy list", OperationFailed)
+    try:
+        return read_policies(completed.stdout, identity)
+    except ValueError as error:
+        raise answers.unreadable(completed, "policy list", OperationFailed, error) from error
 
 
 def read_policies(output: bytes, identity: str) -> Policies:

@@ -11,14 +11,15 @@ from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
+from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import parameters
 from snapstorm.targets.kopia.command import Kopia
+from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
 from snapstorm.targets.kopia.external_server import OperatorAccess, use_server
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
-from snapstorm.targets.kopia.server import DirectAccess, client_secret, serve
-from snapstorm.targets.kopia.side_by_side import side_by_side
+from snapstorm.targets.kopia.server import client_secret, serve
 
 CAPABILITIES = Capabilities(
     # Another directory than the root gets the newest mtime below it. Every entry counts: files, links, and
@@ -111,8 +112,8 @@ class KopiaTarget:
         await repository.open()
         access = DirectAccess(kopia, place, repository, self._verify_files_percent)
         if place.mode is Mode.DIRECT:
-            await side_by_side(
-                repository.identify, repository.connect_auditor, *repository.preparations(has_server=False)
+            await together(
+                [repository.identify, repository.connect_auditor, *repository.preparations(has_server=False)]
             )
             yield access
             return

@@ -15,7 +15,7 @@ from snapstorm.model.judging import judge_unsaved, miscounted
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words_of
 from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
@@ -32,7 +32,7 @@ async def _show_a_policy(bench: Bench) -> BrokenGuarantee | None:
     actor = await bench.create_repository()
     source = str(bench.directory / "source")
     await bench.ask(actor, "policy", "set", "--inherit=false", "--clear-ignore", source)
-    shown = await bench.kopia.ask(actor, "policy", "show", source)
+    shown = await bench.kopia.run(actor, "policy", "show", source)
     if shown.exit_code == 0:
         return None
     panic = _PANIC.search(shown.stderr.decode("utf-8", "replace"))
@@ -49,7 +49,9 @@ async def _take_links(bench: Bench) -> BrokenGuarantee | None:
     for number in range(_LINKS):
         (below / f"link-{number}").symlink_to("nowhere")
     manifest = await run_file_work(scan_tree, tree.directory)
-    receipt = answers.read_receipt(await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory)))
+    receipt = snapshot_answers.read_receipt(
+        await bench.kopia.run(actor, "snapshot", "create", "--json", str(tree.directory))
+    )
     wrong = miscounted(receipt, manifest.counts)
     if not wrong:
         return None
@@ -83,10 +85,10 @@ async def _change_the_root_alone(bench: Bench) -> BrokenGuarantee | None:
     if bench.capabilities.owner:
         os.chown(tree.directory, _USER, _USER)
     changed = await run_file_work(scan_tree, tree.directory)
-    second = await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
+    second = await bench.kopia.run(actor, "snapshot", "create", "--json", str(tree.directory))
     answers.check(second, "snapshot create", OperationFailed)
-    if not answers.is_nothing_saved(second):
-        wrong = await bench.what_is_wrong_with(answers.read_receipt(second).id, changed)
+    if not snapshot_answers.is_nothing_saved(second):
+        wrong = await bench.what_is_wrong_with(snapshot_answers.read_receipt(second).id, changed)
         return None if wrong is None else BrokenGuarantee(Guarantee.RESTORED_EXACTLY, wrong)
     found = judge_unsaved(changed, tree.manifest, bench.capabilities)
     if not found:
@@ -106,7 +108,7 @@ async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> BrokenGuarantee | 
 
     async def take() -> CompletedCommand:
         try:
-            return await bench.kopia.ask(actor, "snapshot", "create", *options, str(bench.directory), stdin=reading)
+            return await bench.kopia.run(actor, "snapshot", "create", *options, str(bench.directory), stdin=reading)
         finally:
             os.close(reading)
 
@@ -118,8 +120,8 @@ async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> BrokenGuarantee | 
         except BrokenPipeError:
             raise HarnessError("`snapshot create` did not read its input to the end") from None
 
-    receipt = answers.read_receipt(await bench.beside(take, feed))
-    listed = answers.read_listing(await bench.kopia.list_snapshots(actor))
+    receipt = snapshot_answers.read_receipt(await bench.beside(take, feed))
+    listed = snapshot_answers.read_listing(await bench.kopia.list_snapshots(actor))
     if [entry.id for entry in listed if entry.incomplete is None] != [receipt.id]:
         raise HarnessError("the snapshot that was acknowledged is not the only complete one that is listed")
     left = [entry for entry in listed if entry.incomplete is not None]
@@ -150,12 +152,12 @@ async def _take_what_can_not_be_entered(bench: Bench) -> BrokenGuarantee | None:
     as_nobody.actor("first").directory.mkdir(parents=True)
     _give_away(bench.directory)
     actor = await as_nobody.create_repository()
-    completed = await as_nobody.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
+    completed = await as_nobody.kopia.run(actor, "snapshot", "create", "--json", str(tree.directory))
     if completed.exit_code == 0:
         return BrokenGuarantee(
             Guarantee.PARTIAL_IS_REPORTED, "an entry was left out, and `snapshot create` ends with status 0"
         )
-    listed = answers.read_listing(await as_nobody.kopia.list_snapshots(actor))
+    listed = snapshot_answers.read_listing(await as_nobody.kopia.list_snapshots(actor))
     if len(listed) != 1:
         raise HarnessError(f"{len(listed)} snapshots are listed where one is to be: {words_of(completed)}")
     restored, destination = await bench.restore(listed[0].id)

@@ -93,10 +93,10 @@ class _Run:
             await self._maintain_slowly()
 
     async def maintain(self) -> CompletedCommand:
-        return await self._bench.kopia.run_maintenance(self._writer, is_full=True, is_safe=True)
+        return await self._bench.maintain(self._writer)
 
     async def _maintain_throttled(self) -> CompletedCommand:
-        return await self._bench.kopia.run_maintenance(self._slow, is_full=True, is_safe=True)
+        return await self._bench.maintain(self._slow)
 
     async def _write(self, epoch: int) -> None:
         number = next(self._bench.numbers)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
 import signal
 
 import anyio
+import psutil
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationPartial
 from snapstorm.model.abilities import InProcess
@@ -14,12 +14,12 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.runtime.tasks import together
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.command import Actor
 from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
 from snapstorm.targets.kopia.known_bugs.versions import MEASURED
-from snapstorm.targets.kopia.side_by_side import side_by_side
 from snapstorm.targets.kopia.target import KopiaTarget
 
 _CLIENTS = 3
@@ -67,16 +67,16 @@ async def _take_many_through_a_server(bench: Bench) -> BrokenGuarantee | None:
         assert isinstance(server, InProcess)
         await server.add_clients(names)
         clients = [server.client(name) for name in names]
-        await side_by_side(*(client.connect for client in clients))
-        pid = server.server_pid
-        before = len(os.listdir(f"/proc/{pid}/fd"))
+        await together(client.connect for client in clients)
+        process = psutil.Process(server.server_pid)
+        before = process.num_fds()
 
         async def take(client: ClientSnapshotter) -> None:
             for number in range(_SNAPSHOTS_EACH):
                 await client.create_snapshot(tree.directory, str(number))
 
-        await side_by_side(*(functools.partial(take, client) for client in clients))
-        after = len(os.listdir(f"/proc/{pid}/fd"))
+        await together(functools.partial(take, client) for client in clients)
+        after = process.num_fds()
     if after - before <= _OPEN_FILES_GROWTH_MAX:
         return None
     return BrokenGuarantee(
@@ -139,7 +139,7 @@ async def _write_manifest(bench: Bench, actor: Actor) -> CompletedCommand:
 
 
 async def _listed(bench: Bench, actor: Actor) -> set[str]:
-    return {entry.id for entry in answers.read_listing(await bench.kopia.list_snapshots(actor))}
+    return {entry.id for entry in snapshot_answers.read_listing(await bench.kopia.list_snapshots(actor))}
 
 
 BUGS = (
