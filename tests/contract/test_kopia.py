@@ -31,7 +31,6 @@ from snapstorm.errors import (
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.manifest import differences
 from snapstorm.model.protocols import Mode
-from snapstorm.runtime.child import Environment
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.runtime.watchdog import owned_processes
 from snapstorm.targets.kopia.discovery import find_kopia
@@ -171,7 +170,7 @@ async def test_collection_that_did_nothing_is_not_a_success(kopia: Bench) -> Non
     """Another maintenance holds the lock: Kopia exits with 0, and we say that nothing was done."""
     server = cast(KopiaServer, kopia.server)
     lock = f"{server.repository.actor.config}.mlock"
-    environment = Environment({"PATH": os.environ["PATH"]})
+    environment = {"PATH": os.environ["PATH"]}
     async with kopia.runner.start(
         ["flock", lock, "sh", "-c", "echo locked; exec sleep infinity"],
         env=environment,

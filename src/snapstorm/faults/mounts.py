@@ -26,7 +26,6 @@ from snapstorm.faults.damaged_storage import StorageFault
 from snapstorm.faults.fault import Record, Scene
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.abilities import RunsCommands
-from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import RunningProcess
 from snapstorm.runtime.threads import run_file_work
 
@@ -183,7 +182,7 @@ class _TroubledDisk(_Mounts):
         argv = [sys.executable, "-I", "-S", troubled_disk.__file__, str(self.directory)]
         argv += ["--delay-seconds-max", str(delay_seconds_max), "--failing-share", str(failing_share)]
         argv += ["--seed", str(self.draws.getrandbits(32))]
-        disk = await self._processes.enter_async_context(self.scene.processes.start(argv, env=Environment({}), log=log))
+        disk = await self._processes.enter_async_context(self.scene.processes.start(argv, env={}, log=log))
         if await disk.line_matching(troubled_disk.READY, seconds_max=_SECONDS_MAX) is None:
             raise HarnessError(f"a FUSE disk could not be mounted over {self.directory}: {disk.log_tail().strip()}")
         self._disk = disk

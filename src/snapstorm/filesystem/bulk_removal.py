@@ -16,7 +16,6 @@ from pathlib import Path
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.filesystem.removal import remove_files_below, remove_tree
-from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.threads import Urgency, run_file_work
 
@@ -65,8 +64,9 @@ async def remove_many_files_below(runner: ProcessRunner, directories: Sequence[P
 async def _run(runner: ProcessRunner, argv: Sequence[str | Path]) -> None:
     """Run a program; whatever it can't do is left to us."""
     try:
-        env = Environment({"PATH": os.environ.get("PATH", os.defpath)})
-        await runner.run(argv, env=env, seconds_max=_SECONDS_MAX, is_of_target=False)
+        await runner.run(
+            argv, env={"PATH": os.environ.get("PATH", os.defpath)}, seconds_max=_SECONDS_MAX, is_of_target=False
+        )
     except HarnessError:
         return  # The program is missing.
 

@@ -144,7 +144,7 @@ class ProcessRunner:
         self,
         argv: Sequence[str | os.PathLike[str]],
         *,
-        env: Environment,
+        env: Environment | Mapping[str, str],
         seconds_max: float,
         cwd: Path | None = None,
         stdin: int = subprocess.DEVNULL,
@@ -153,12 +153,13 @@ class ProcessRunner:
     ) -> CompletedCommand:
         """Run a command until it ends, whatever its exit status. It and its group have ended when this returns.
 
-        Of the arguments listed in `secret_words`, only the option's name is recorded. `stdin` is an open descriptor.
-        With `is_of_target` false it does work of snapstorm's own, and listeners are not called. Raises HarnessError if
-        it can't be started.
+        `env` is its whole environment. Of the arguments listed in `secret_words`, only the option's name is recorded.
+        `stdin` is an open descriptor. With `is_of_target` false it does work of snapstorm's own, and listeners are not
+        called. Raises HarnessError if it can't be started.
         """
+        environment = env if isinstance(env, Environment) else Environment(env)
         outputs = BoundedOutput(_STDOUT_HEAD_BYTES_MAX), BoundedOutput(_STDERR_HEAD_BYTES_MAX)
-        child = self._start(argv, env, (stdin, subprocess.PIPE), cwd=cwd, has_temporary=is_of_target)
+        child = self._start(argv, environment, (stdin, subprocess.PIPE), cwd=cwd, has_temporary=is_of_target)
         child.operation = on_behalf_of.get()
         child.words = tuple(f"{word.partition('=')[0]}=..." if word in secret_words else word for word in child.words)
         try:
@@ -166,7 +167,7 @@ class ProcessRunner:
                 await self._attend(child, outputs, seconds_max)
         finally:
             child.close_pipes()
-            completed = await self._completed(child, *(output.value(env.hidden) for output in outputs))
+            completed = await self._completed(child, *(output.value(environment.hidden) for output in outputs))
             if is_of_target:
                 self._on_command(completed)
         return completed
@@ -176,7 +177,7 @@ class ProcessRunner:
         self,
         argv: Sequence[str | os.PathLike[str]],
         *,
-        env: Environment,
+        env: Environment | Mapping[str, str],
         log: Path,
         cwd: Path | None = None,
     ) -> AsyncIterator[RunningProcess]:
@@ -184,9 +185,10 @@ class ProcessRunner:
 
         It writes there directly, not through us, so it never waits for a busy event loop.
         """
+        environment = env if isinstance(env, Environment) else Environment(env)
         with _append_to(log) as file:
             log_offset = file.tell()
-            child = self._start(argv, env, (subprocess.DEVNULL, file), cwd=cwd, has_temporary=True)
+            child = self._start(argv, environment, (subprocess.DEVNULL, file), cwd=cwd, has_temporary=True)
         try:
             yield RunningProcess(child, log, log_offset)
         finally:

@@ -120,5 +120,5 @@ async def test_a_kopia_that_says_nothing_sensible_is_an_error() -> None:
         async def run(self, _actor: object, *words: str, seconds_max: float) -> CompletedCommand:
             return ended(b"not JSON")
 
-    with pytest.raises(OperationFailed, match="something unexpected"):
+    with pytest.raises(OperationFailed, match="JSON can.t be read"):
         await Silent().describe()

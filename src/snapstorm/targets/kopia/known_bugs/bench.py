@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -132,8 +133,11 @@ class Bench:
 
     async def take_snapshot(self, actor: Actor, tree: Path, *options: str) -> str:
         """The id of a snapshot that was acknowledged."""
-        completed = await self.kopia.run(actor, "snapshot", "create", "--json", *options, str(tree))
-        return snapshot_answers.read_receipt(completed).id
+        return snapshot_answers.read_receipt(await self.create_snapshot(actor, tree, *options)).id
+
+    async def create_snapshot(self, actor: Actor, tree: Path, *options: str, **how: Any) -> CompletedCommand:
+        """Take a snapshot, whatever becomes of it. `how` as for `Kopia.run`."""
+        return await self.kopia.run(actor, "snapshot", "create", "--json", *options, str(tree), **how)
 
     async def connect_auditor(self) -> Actor:
         """A connection that reads straight from the repository, with nothing cached."""
@@ -168,10 +172,7 @@ class Bench:
             on_behalf_of.set(name)
             results.append(await command())
 
-        async def meddle() -> None:
-            await act(lambda number: self.runner.signal_children_of(name, number) > 0)
-
-        await together([run, meddle])
+        await together([run, lambda: act(lambda number: self.runner.signal_children_of(name, number) > 0)])
         return results[0]
 
     def blob_ids(self, prefix: str = "") -> list[str]:
@@ -214,7 +215,7 @@ def blob_ids(directory: Path, prefix: str = "", id_so_far: str = "") -> list[str
 
 def words_of(completed: CompletedCommand) -> str:
     """The last that a command said."""
-    return answers.last_words(completed.stderr.decode("utf-8", "replace"))
+    return answers.last_words(answers.stderr_of(completed))
 
 
 def stop(send: Signal) -> None:
