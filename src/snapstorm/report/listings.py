@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ def _as_toml_lines(table: Mapping[str, Any]) -> list[str]:
     return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
 
 
-def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
+def target_lines(target: Target, parameters: Mapping[str, Sequence[str]], *, as_json: bool) -> Iterator[str]:
     """A target's description, where it was found, and its capability table."""
     description = target.description
     capabilities = target.capabilities.model_dump(mode="json")
@@ -139,7 +139,7 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
                 "modes": sorted(mode.value for mode in target.modes),
                 "notes": list(description.notes),
                 "capabilities": capabilities,
-                "parameters": {name: list(choices) for name, choices in target.parameters.items()},
+                "parameters": {name: list(choices) for name, choices in parameters.items()},
             }
         )
         return
@@ -154,9 +154,9 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     for name, value in capabilities.items():
         shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _show_value(value)
         yield f"  {name:24} {shown:14} {Capabilities.model_fields[name].description}"
-    if target.parameters:
+    if parameters:
         yield "its own settings, for the table [parameters] of a scenario (the default first):"
-    for name, choices in target.parameters.items():
+    for name, choices in parameters.items():
         yield f"  {name:28} {', '.join(choices)}"
 
 

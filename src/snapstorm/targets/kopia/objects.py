@@ -38,7 +38,7 @@ class _DirectoryEntry(msgspec.Struct, frozen=True):
     size: int | None = None
 
 
-class _Directory(msgspec.Struct, frozen=True):
+class _DirectoryObject(msgspec.Struct, frozen=True):
     entries: list[_DirectoryEntry]
     stream: Literal["kopia:directory"]
 
@@ -95,7 +95,7 @@ class ObjectNames:
         found = [_decoded(manifest, _SnapshotManifest, "the snapshot's manifest names no root").root_entry]
         for name in path.decode("utf-8", "replace").split("/") if path else ():
             parent = found[-1].object
-            directory = _decoded(await self._ask("show", parent), _Directory, f"object {parent} is no directory")
+            directory = _decoded(await self._ask("show", parent), _DirectoryObject, f"object {parent} is no directory")
             entry = next((one for one in directory.entries if one.name == name), None)
             if entry is None:
                 raise _Unknown(f"{name!r} is in no directory of the snapshot")

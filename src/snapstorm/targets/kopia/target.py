@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import together
-from snapstorm.targets.kopia import parameters
 from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
@@ -90,11 +89,6 @@ class KopiaTarget:
     def modes(self) -> frozenset[Mode]:
         """Both; on somebody else's server only that one."""
         return frozenset(Mode) if self._operator is None else frozenset({Mode.SERVER})
-
-    @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """Kopia's own settings; on somebody else's server they are not ours to choose."""
-        return parameters.choices() if self._operator is None else {}
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
