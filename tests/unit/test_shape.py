@@ -35,7 +35,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
     frozenset(tier.split())
     for tier in (
         "__main__",
-        "cli pytest_plugin api extending",
+        "cli pytest_plugin extending",
         "pytest_harness",
         "report",
         "calibration",
