@@ -49,9 +49,11 @@ _KINDS = {
     EntryType.FILE: stat.S_IFREG,
     EntryType.DIRECTORY: stat.S_IFDIR,
     EntryType.SYMLINK: stat.S_IFLNK,
+    EntryType.FIFO: stat.S_IFIFO,
+    EntryType.SOCKET: stat.S_IFSOCK,
+    EntryType.CHARACTER_DEVICE: stat.S_IFCHR,
+    EntryType.BLOCK_DEVICE: stat.S_IFBLK,
 }
-_SPECIAL = 0
-"""Stands for all other kinds, which a manifest does not distinguish."""
 
 
 def looks_of_tree(root: TreePath) -> TreeLooks:
@@ -89,7 +91,7 @@ def looks_of(scan: TreeScan) -> TreeLooks:
 
 def _looks_of_entry(entry: Entry, changed_ns: int) -> Looks:
     return Looks(
-        _KINDS.get(entry.type, _SPECIAL),
+        _KINDS[entry.type],
         entry.mode,
         entry.uid,
         entry.gid,
@@ -132,7 +134,7 @@ def _looks(status: os.stat_result) -> Looks:
     kind = stat.S_IFMT(status.st_mode)
     is_file = kind == stat.S_IFREG
     return Looks(
-        kind if kind in _KINDS.values() else _SPECIAL,
+        kind,
         status.st_mode & 0o7777,
         status.st_uid,
         status.st_gid,

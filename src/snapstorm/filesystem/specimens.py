@@ -7,7 +7,13 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from snapstorm.filesystem.allowances import PLAIN_DIRECTORY_MODES, Allowances
+from snapstorm.filesystem.allowances import (
+    PLAIN_DIRECTORY_MODES,
+    SPECIALS,
+    USER_XATTR_NAMES,
+    Allowances,
+    draw_xattr_value,
+)
 from snapstorm.filesystem.descriptors import joined, split
 from snapstorm.filesystem.names import non_utf8_names, odd_names, plain_name
 from snapstorm.filesystem.planning import (
@@ -20,6 +26,7 @@ from snapstorm.filesystem.planning import (
     NewLink,
     dangling_targets,
     draw_mtime_ns,
+    draw_special,
     draw_xattrs,
 )
 from snapstorm.model.actions import Oddity
@@ -89,12 +96,15 @@ class _Planner:
         if self._keeps(Oddity.OLD_MTIME):
             yield self._file()._replace(mtime_ns=draw_mtime_ns(draws, MTIME_OLD_MIN_NS, MTIME_MIN_NS))
         if self._keeps(Oddity.XATTR):
-            yield self._file()._replace(xattrs=draw_xattrs(draws))
+            yield self._file()._replace(xattrs=draw_xattrs(allowed.xattr_names, draws))
+            for name in allowed.xattr_names:
+                if name not in USER_XATTR_NAMES:
+                    yield self._file()._replace(xattrs=((name, draw_xattr_value(name, draws)),))
         if self._keeps(Oddity.SPARSE_FILE):
             yield self._sparse_file()
 
     def _others(self, file_name: bytes) -> Iterator[NewEntry]:
-        """Links, an empty directory and a hard link. The links point to the file of that name."""
+        """Links, an empty directory, a hard link and special files. The links point to the file of that name."""
         draws = self._draws
         targets: Sequence[bytes] = [file_name, b"."] if self._keeps(Oddity.SYMLINK) else []
         if self._keeps(Oddity.DANGLING_SYMLINK):
@@ -105,6 +115,9 @@ class _Planner:
             yield NewDirectory(path, draws.choice(PLAIN_DIRECTORY_MODES), draw_mtime_ns(draws))
         if self._keeps(Oddity.HARD_LINK):
             yield NewHardLink(self._name(), joined(self._directory, file_name))
+        for oddity in SPECIALS:
+            if self._keeps(oddity):
+                yield draw_special(self._name(), oddity, self._allowed, draws)
 
     def _file(self, *, name: bytes | None = None, size_bytes: int = _SIZE_BYTES, mode: int | None = None) -> NewFile:
         draws = self._draws

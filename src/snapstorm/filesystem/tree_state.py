@@ -7,12 +7,11 @@ kept sorted as the tree changes, and never sorted again as a whole.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
 from snapstorm.filesystem.descriptors import joined, split
-from snapstorm.filesystem.scanner import TreeScan
 from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment, is_small_tree
 
 _FEW_CHANGES = 64
@@ -225,13 +224,11 @@ class TreeState:
             self.bytes_total -= state.size_bytes
 
 
-def tree_state_of(scan: TreeScan) -> TreeState:
+def tree_state_of(manifest: Manifest) -> TreeState:
     """The state of a tree that was scanned with segments from headers."""
     tree = TreeState()
     # Directories come before their entries, because entries are sorted by path.
-    by_inode: dict[tuple[int, int], bytes] = {}
-    for entry in scan.manifest:
-        inode = scan.inodes.get(entry.path)
+    for entry in manifest:
         if entry.type is EntryType.DIRECTORY:
             if entry.path == ROOT:
                 tree.directories[ROOT].mode = entry.mode
@@ -239,16 +236,9 @@ def tree_state_of(scan: TreeScan) -> TreeState:
                 tree.add_directory(entry.path, entry.mode)
         elif entry.type is not EntryType.FILE:
             tree.add_other(entry.path)
-        elif inode in by_inode:
-            tree.add_hard_link(entry.path, by_inode[inode])
+        elif entry.target in tree.files:
+            tree.add_hard_link(entry.path, entry.target)
         else:
-            tree.add_file(entry.path, file_state(entry.size, entry.segments, entry.mode))
-            if inode is not None:
-                by_inode[inode] = entry.path
+            version = max((segment.version for segment in entry.segments), default=0)
+            tree.add_file(entry.path, FileState(entry.size, entry.segments, entry.mode, version))
     return tree
-
-
-def file_state(size_bytes: int, segments: Iterable[Segment], mode: int) -> FileState:
-    """The state of a file that was found on the disk."""
-    segments = tuple(segments)
-    return FileState(size_bytes, segments, mode, max((segment.version for segment in segments), default=0))

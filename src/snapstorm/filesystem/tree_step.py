@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import stat
 from typing import TypeAlias
 
 from snapstorm.filesystem import file_changes
@@ -19,6 +20,7 @@ from snapstorm.filesystem.planning import (
     NewFile,
     NewHardLink,
     NewLink,
+    NewSpecial,
     draw_mtime_ns,
     plan_place,
 )
@@ -36,6 +38,7 @@ from snapstorm.model.actions import (
     WriteRandomFiles,
 )
 from snapstorm.model.amounts import draw
+from snapstorm.model.content import draw_stream, whole_file
 from snapstorm.model.manifest import ROOT
 from snapstorm.model.outcomes import NoOp, Ok
 
@@ -45,6 +48,7 @@ _MOVED_SHARE = 0.5
 """How often a renamed file also moves to a directory drawn from all."""
 
 _ODD_NAME_SHARE = 0.3
+_REPLACEMENT_BYTES_MAX = 64 << 10
 
 
 class TreeStep:
@@ -123,8 +127,9 @@ class TreeStep:
             self._tree.add_file(path, state)
             self._entries_written += 1
             self._bytes_written += written.bytes_written
-            if written.digest is not None and not entry.xattrs:
-                self._memory.expect(path, WrittenFile(entry.size_bytes, entry.mode, entry.mtime_ns, written.digest))
+            if written.digest is not None:
+                file = WrittenFile(entry.size_bytes, entry.mode, entry.mtime_ns, written.digest, written.xattrs)
+                self._memory.expect(path, file)
         elif isinstance(entry, NewDirectory):
             self._make_directory(entry)
         elif isinstance(entry, NewLink):
@@ -132,6 +137,12 @@ class TreeStep:
             self._tree.add_other(joined(directory, entry.name))
             self._entries_written += 1
             os.utime(entry.name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+        elif isinstance(entry, NewSpecial):
+            os.mknod(entry.name, entry.mode, entry.device, dir_fd=dir_fd)
+            self._tree.add_other(joined(directory, entry.name))
+            self._entries_written += 1
+            os.chmod(entry.name, stat.S_IMODE(entry.mode), dir_fd=dir_fd)
+            os.utime(entry.name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd)
         else:
             self._make_hard_link(entry, directory, dir_fd)
 
@@ -157,6 +168,8 @@ class TreeStep:
 
     def modify_files(self, action: ModifyFiles) -> Result:
         kinds = sorted(action.kinds)
+        if "kinds" not in action.model_fields_set and not self._allowed.replaces:
+            kinds.remove(ModifyKind.REPLACE)
         candidates = self._modifiable(kinds)
         count = min(draw(action.count, self._draws), len(candidates))
         for path in self._draws.sample(candidates, count):
@@ -168,18 +181,23 @@ class TreeStep:
 
     def _modifiable(self, kinds: list[ModifyKind]) -> list[bytes]:
         paths = self._tree.file_paths[:]
+        others = self._tree.other_paths[:] if ModifyKind.REPLACE in kinds else []
         if ModifyKind.RENAME in kinds:
-            return paths
-        return [path for path in paths if any(self._can_modify(path, kind) for kind in kinds)]
+            return paths + others
+        return others + [path for path in paths if any(self._can_modify(path, kind) for kind in kinds)]
 
     def _can_modify(self, path: bytes, kind: ModifyKind) -> bool:
+        state = self._tree.files.get(path)
+        if kind is ModifyKind.REPLACE or state is None:
+            return kind is ModifyKind.REPLACE
         if kind is ModifyKind.RENAME:
             return True
-        return self._bytes_left > 0 if kind is ModifyKind.APPEND else self._tree.files[path].size_bytes > 0
+        return self._bytes_left > 0 if kind is ModifyKind.APPEND else state.size_bytes > 0
 
     def _modify_file(self, path: bytes, kind: ModifyKind) -> None:
-        if kind is ModifyKind.RENAME:
-            self._rename_file(path)
+        if kind is ModifyKind.RENAME or kind is ModifyKind.REPLACE:
+            (self._rename_file if kind is ModifyKind.RENAME else self._replace)(path)
+            self._entries_changed += 1
             return
         state = self._tree.files[path]
         match kind:
@@ -223,7 +241,21 @@ class TreeStep:
             os.rename(name, new_name, src_dir_fd=fd, dst_dir_fd=new_fd)
         self._tree.rename_file(path, joined(new_directory, new_name))
         self._touched |= {directory, new_directory}
-        self._entries_changed += 1
+
+    def _replace(self, path: bytes) -> None:
+        """Put a new file in the place of an entry, as programs do that write beside a file and rename."""
+        draws = self._draws
+        directory, name = split(path)
+        size_bytes = draws.randint(0, min(_REPLACEMENT_BYTES_MAX, self._bytes_left))
+        segments = whole_file(draw_stream(draws, compressible=bool(draws.getrandbits(1))), 1, size_bytes)
+        new_name = plain_name(self._tree.directories[directory].names, self._allowed.names, draws)
+        file = NewFile(new_name, size_bytes, segments, draws.choice(self._allowed.file_modes), draw_mtime_ns(draws))
+        with opened_below(self._root_fd, directory) as fd:
+            self._bytes_written += file_changes.create_file(fd, file).bytes_written
+            os.rename(new_name, name, src_dir_fd=fd, dst_dir_fd=fd)
+        self._tree.remove(path)
+        self._tree.add_file(path, FileState(size_bytes, segments, file.mode, 1))
+        self._touched.add(directory)
 
     # --- changing metadata
 

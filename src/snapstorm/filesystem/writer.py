@@ -16,11 +16,11 @@ from pathlib import Path
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
 from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of_tree
-from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
+from snapstorm.filesystem.descriptors import DIRECTORY_FLAGS, explain_os_error, opened_parent
 from snapstorm.filesystem.file_memory import FileMemory
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import TreeScan, look_at_tree, scan_changes, scan_tree_and_inodes
+from snapstorm.filesystem.scanner import TreeScan, look_at_tree, scan_changes, scan_tree_and_times
 from snapstorm.filesystem.tree_changes import TREE_CHANGES, TreeChange, TreeView
 from snapstorm.filesystem.tree_state import tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep
@@ -166,7 +166,7 @@ class TreeFileWriter:
     @contextlib.contextmanager
     def _opened_root(self) -> Iterator[int]:
         with opened_parent(self._data_directory) as (parent_fd, name):
-            root_fd = open_directory(parent_fd, name)
+            root_fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
         try:
             yield root_fd
         finally:
@@ -187,8 +187,8 @@ class TreeFileWriter:
     def _load(self) -> TreeScan:
         """Read the tree's state from the disk again."""
         self._memory.forget_all()
-        scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
-        self._tree = tree_state_of(scan)
+        scan = scan_tree_and_times(self._data_directory)
+        self._tree = tree_state_of(scan.manifest)
         return scan
 
     def _go_on_with_what_is_there(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of, looks_of_tree
-from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_inodes
+from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_times
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import (
     ChangeMetadata,
@@ -248,7 +248,7 @@ def test_a_look_is_what_a_scan_says(data: Path) -> None:
     os.link(data / "d" / "f", data / "h")
     (data / os.fsdecode(b"\xff")).touch()
     looks = looks_of_tree(data)
-    assert changes_between(looks_of(scan_tree_and_inodes(data)), looks) == []
+    assert changes_between(looks_of(scan_tree_and_times(data)), looks) == []
     assert set(looks) == {b"", b"d", b"d/f", b"l", b"p", b"h", b"\xff"}
 
 

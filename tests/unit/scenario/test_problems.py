@@ -81,7 +81,7 @@ def test_what_is_typed_means_the_same_as_in_a_file() -> None:
         ({"actions": 0}, "--actions: must be a whole number from 1 to 1,000,000,000, not 0"),
         ({"weights": ["expire=-1"]}, "--weights expire: must be a whole number from 0 to 1,000,000, not -1"),
         ({"options": ["modify-files.kinds=x"]}, "--option modify-files.kinds: must be one of in-place, append, "
-                                               "truncate, rename, not 'x'"),
+                                               "truncate, rename, replace, not 'x'"),
         ({"options": ["run-gc.kind=slow"]}, "--option run-gc.kind: must be one of quick, full, random, not 'slow'"),
     ],
 )  # fmt: skip

@@ -23,8 +23,9 @@ from snapstorm.filesystem.writer import open_writer
 from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage
-from snapstorm.model.manifest import Manifest, differences
+from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Program
+from snapstorm.model.tree_differences import differences
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.scenario.seeds import stream
