@@ -37,4 +37,4 @@ from snapstorm.run.harness import open_harness as open_harness
 from snapstorm.run.result import RunResult as RunResult
 from snapstorm.scenario.scenarios import Scenario as Scenario
 from snapstorm.scenario.scenarios import parse_scenario as parse_scenario
-from snapstorm.scenario.scenarios import shipped as shipped
+from snapstorm.scenario.shipped_scenarios import shipped as shipped

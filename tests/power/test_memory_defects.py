@@ -17,7 +17,8 @@ from tests.power.seeds import seeds
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
-from snapstorm.scenario.scenarios import Scenario, shipped
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.memory import DEFECTS
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 from snapstorm.targets.memory.planted import WHOLE_TREES

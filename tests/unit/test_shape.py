@@ -26,7 +26,6 @@ LONGER = {
     "faults/troubled_disk.py": 429,
     "run/harness.py": 511,
     "runtime/process.py": 512,
-    "scenario/scenarios.py": 460,
     "targets/kopia/answers.py": 515,
     "targets/kopia/wrapper_defects.py": 501,
     "targets/memory/defects.py": 483,

@@ -15,16 +15,9 @@ from snapstorm.errors import ConfigError, reading_failure
 from snapstorm.model.location import Storage, read_storage
 from snapstorm.runtime.paths import clean_path
 from snapstorm.scenario.problems import Place, named
-from snapstorm.scenario.quantities import read_bytes
-from snapstorm.scenario.scenarios import (
-    SHIPPED,
-    Scenario,
-    build_scenario,
-    parse_scenario,
-    read_duration,
-    read_option,
-    shipped,
-)
+from snapstorm.scenario.quantities import read_bytes, read_duration
+from snapstorm.scenario.scenarios import Scenario, build_scenario, parse_scenario, read_option
+from snapstorm.scenario.shipped_scenarios import SHIPPED, shipped
 
 OPERATION_SECONDS = 300.0
 OPERATION_SECONDS_UNDER_FAULTS = 100.0

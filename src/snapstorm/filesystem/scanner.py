@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeAlias
 import blake3
 
 from snapstorm.errors import HarnessError
+from snapstorm.filesystem.change_detection import TreeLooks, looks_of
 from snapstorm.filesystem.descriptors import (
     DIRECTORY_FLAGS,
     TreePath,
@@ -56,11 +57,10 @@ assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
 
 
 class TreeScan(NamedTuple):
-    """A manifest, and when each entry was changed."""
+    """A manifest, and the looks of the same entries."""
 
     manifest: Manifest
-    changed_ns: dict[bytes, int]
-    """The change time (ctime) of each entry, by path."""
+    looks: TreeLooks
 
 
 def scan_tree(
@@ -77,8 +77,8 @@ def scan_tree(
     return _Scanner(segments, read_segments_from_headers).scan(root).manifest
 
 
-def scan_tree_and_times(root: TreePath) -> TreeScan:
-    """`scan_tree` with segments from the files, and the change times."""
+def scan_tree_and_looks(root: TreePath) -> TreeScan:
+    """`scan_tree` with segments from the files, and the looks."""
     return _Scanner(None, reads_headers=True).scan(root)
 
 
@@ -221,7 +221,7 @@ class _Scanner:
     segments_of: SegmentsOf | None
     reads_headers: bool = False
     entries: list[Entry] = field(default_factory=list)
-    changed_ns: dict[bytes, int] = field(default_factory=dict)
+    looks: TreeLooks = field(default_factory=dict)
     reader: FileReader = field(default_factory=FileReader)
     has_xattrs: bool = hasattr(os, "listxattr")
     """Cleared if the file system turns out to have none, to save a failing call for each file."""
@@ -233,7 +233,7 @@ class _Scanner:
                 self._scan_root(parent_fd, name)
         except OSError as error:
             raise explain_os_error(os.fsencode(root), error) from error
-        return TreeScan(Manifest.of(self.entries), self.changed_ns)
+        return TreeScan(Manifest.of(self.entries), self.looks)
 
     def _scan_root(self, parent_fd: int, name: bytes) -> None:
         mode = os.lstat(name, dir_fd=parent_fd).st_mode
@@ -330,7 +330,7 @@ class _Scanner:
             content.segments,
         )
         self.entries.append(entry)
-        self.changed_ns[path] = status.st_ctime_ns
+        self.looks[path] = looks_of(status)
 
 
 @dataclass
@@ -347,7 +347,7 @@ class _RememberingScanner(_Scanner):
             self.memory.learn(path, status, self.entries[-1])
         else:
             self.entries.append(entry)
-            self.changed_ns[path] = status.st_ctime_ns
+            self.looks[path] = looks_of(status)
 
 
 @dataclass

@@ -14,9 +14,6 @@ from typing import overload
 from snapstorm.filesystem.descriptors import joined, split
 from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment, is_small_tree
 
-_FEW_CHANGES = 64
-"""The maximum number of changes that are inserted one by one; more are merged at once."""
-
 
 class SortedPaths(Sequence[bytes]):
     """A sorted set of paths, for drawing by position."""
@@ -55,30 +52,14 @@ class SortedPaths(Sequence[bytes]):
         return paths[bisect.bisect_left(paths, directory + b"/") : bisect.bisect_left(paths, directory + b"0")]
 
     def _settled(self) -> list[bytes]:
-        """The list with all changes applied. Changes come in large numbers, and are cheaper to merge together."""
+        """The list with all changes applied. Changes come in large numbers, and are cheaper to apply together."""
         if self._changes:
-            if len(self._changes) <= _FEW_CHANGES:
-                self._change_each()
-            else:
-                self._change_all()
+            self._paths = [path for path in self._paths if path not in self._changes]
+            self._paths.extend(sorted(path for path, is_present in self._changes.items() if is_present))
+            # Sorting two sorted runs is one merge in C.
+            self._paths.sort()
             self._changes.clear()
         return self._paths
-
-    def _change_each(self) -> None:
-        for path, is_present in self._changes.items():
-            position = bisect.bisect_left(self._paths, path)
-            was_present = position < len(self._paths) and self._paths[position] == path
-            if is_present and not was_present:
-                self._paths.insert(position, path)
-            elif was_present and not is_present:
-                del self._paths[position]
-
-    def _change_all(self) -> None:
-        kept = [path for path in self._paths if path not in self._changes]
-        # Sorting two sorted runs is one merge in C.
-        kept.extend(sorted(path for path, is_present in self._changes.items() if is_present))
-        kept.sort()
-        self._paths = kept
 
 
 @dataclass(slots=True)
@@ -126,10 +107,6 @@ class TreeState:
         entries = len(self.files) + len(self.directories) + len(self.other_paths)
         return is_small_tree(entries, self.bytes_total)
 
-    def has_content(self, path: bytes) -> bool:
-        """Whether an entry is a file or a directory, not a link."""
-        return path in self.files or path in self.directories
-
     def segments_of(self, path: bytes) -> tuple[Segment, ...]:
         """What is known of a file's content; empty if nothing is."""
         state = self.files.get(path)
@@ -145,8 +122,7 @@ class TreeState:
 
     def add_file(self, path: bytes, state: FileState) -> None:
         """Add a name for a file; a second name for the same state is a hard link."""
-        directory, name = split(path)
-        self.directories[directory].names.add(name)
+        self._add_name(path)
         self.files[path] = state
         self.file_paths.add(path)
         if state.names == 1:
@@ -159,15 +135,13 @@ class TreeState:
 
     def add_directory(self, path: bytes, mode: int) -> None:
         directory, name = split(path)
-        parent = self.directories[directory]
-        parent.names.add(name)
-        bisect.insort(parent.subdirectories, name)
+        self._add_name(path)
+        bisect.insort(self.directories[directory].subdirectories, name)
         self.directories[path] = DirectoryState(mode)
         self.directory_paths.add(path)
 
     def add_other(self, path: bytes) -> None:
-        directory, name = split(path)
-        self.directories[directory].names.add(name)
+        self._add_name(path)
         self.other_paths.add(path)
 
     def resize(self, state: FileState, size_bytes: int) -> None:
@@ -175,22 +149,18 @@ class TreeState:
         state.size_bytes = size_bytes
 
     def rename_file(self, path: bytes, new_path: bytes) -> None:
-        state = self.files.pop(path)
-        self._forget_name(path)
-        self.file_paths.discard(path)
-        directory, name = split(new_path)
-        self.directories[directory].names.add(name)
-        self.files[new_path] = state
-        self.file_paths.add(new_path)
+        state = self.files[path]
+        state.names += 1
+        self.add_file(new_path, state)
+        self.remove(path)
 
     def remove(self, path: bytes) -> int:
         """Remove an entry with everything below it, and return how many entries that were."""
+        directory, name = split(path)
+        self.directories[directory].names.discard(name)
         if path not in self.directories:
-            self._forget_name(path)
             self._remove_leaf(path)
             return 1
-        directory, name = split(path)
-        self._forget_name(path)
         self.directories[directory].subdirectories.remove(name)
         leaves = self.file_paths.below(path) + self.other_paths.below(path)
         directories = [*self.directory_paths.below(path), path]
@@ -209,9 +179,9 @@ class TreeState:
         """The directories that are not empty, in order, the root first."""
         return [path for path in [ROOT, *self.directory_paths] if self.directories[path].names]
 
-    def _forget_name(self, path: bytes) -> None:
+    def _add_name(self, path: bytes) -> None:
         directory, name = split(path)
-        self.directories[directory].names.discard(name)
+        self.directories[directory].names.add(name)
 
     def _remove_leaf(self, path: bytes) -> None:
         state = self.files.pop(path, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import stat
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from snapstorm.filesystem import file_changes
@@ -51,26 +52,38 @@ _ODD_NAME_SHARE = 0.3
 _REPLACEMENT_BYTES_MAX = 64 << 10
 
 
+@dataclass
+class TreeView:
+    """What a writer knows of its tree, and what it may make in it."""
+
+    tree: TreeState
+    allowed: Allowances
+    total_bytes_max: int
+
+    @property
+    def bytes_left(self) -> int:
+        """How much more may be written."""
+        return max(0, self.total_bytes_max - self.tree.bytes_total)
+
+    @property
+    def has_metadata_to_change(self) -> bool:
+        if self.tree.file_paths or self.tree.directory_paths:
+            return bool(self.allowed.metadata)
+        return bool(self.tree.other_paths and kinds_for_links(self.allowed.metadata))
+
+
 class TreeStep:
     """One action in progress. Changes the tree below the open root and its state together, entry by entry, so that they
     agree wherever it stops. Counts what it does."""
 
-    def __init__(
-        self,
-        tree: TreeState,
-        allowed: Allowances,
-        total_bytes_max: int,
-        root_fd: int,
-        draws: random.Random,
-        memory: FileMemory,
-    ) -> None:
+    def __init__(self, view: TreeView, root_fd: int, draws: random.Random, memory: FileMemory) -> None:
         """`memory` is told about new files, so that a scan need not read them."""
-        self._memory = memory
-        self._tree = tree
-        self._allowed = allowed
-        self._total_bytes_max = total_bytes_max
+        self._view = view
+        self._tree = view.tree
+        self._allowed = view.allowed
         self._root_fd = root_fd
         self._draws = draws
+        self._memory = memory
         self._touched: set[bytes] = set()
         self._entries_written = 0
         self._bytes_written = 0
@@ -90,10 +103,6 @@ class TreeStep:
                 with opened_below(self._root_fd, path) as fd:
                     os.utime(fd, ns=(mtime_ns, mtime_ns))
 
-    @property
-    def _bytes_left(self) -> int:
-        return max(0, self._total_bytes_max - self._tree.bytes_total)
-
     # --- writing
 
     def write_files(self, action: WriteRandomFiles) -> Result:
@@ -102,8 +111,8 @@ class TreeStep:
         for directory in place.missing:
             self._make_directory(directory)
         if action.one_of_each:
-            self._write_specimens(place.path, allowed, min(action.total_bytes_max, self._bytes_left))
-        bytes_max = min(action.total_bytes_max, self._bytes_left)
+            self._write_specimens(place.path, allowed, min(action.total_bytes_max, self._view.bytes_left))
+        bytes_max = min(action.total_bytes_max, self._view.bytes_left)
         with opened_below(self._root_fd, place.path) as fd:
             self._touched.add(place.path)
             for entry in EntryPlanner(action, place.path, self._tree, allowed, bytes_max, self._draws):
@@ -192,7 +201,7 @@ class TreeStep:
             return kind is ModifyKind.REPLACE
         if kind is ModifyKind.RENAME:
             return True
-        return self._bytes_left > 0 if kind is ModifyKind.APPEND else state.size_bytes > 0
+        return self._view.bytes_left > 0 if kind is ModifyKind.APPEND else state.size_bytes > 0
 
     def _modify_file(self, path: bytes, kind: ModifyKind) -> None:
         if kind is ModifyKind.RENAME or kind is ModifyKind.REPLACE:
@@ -204,7 +213,7 @@ class TreeStep:
             case ModifyKind.IN_PLACE:
                 change = file_changes.plan_overwrite(state, self._draws)
             case ModifyKind.APPEND:
-                change = file_changes.plan_append(state, self._bytes_left, self._draws)
+                change = file_changes.plan_append(state, self._view.bytes_left, self._draws)
             case ModifyKind.TRUNCATE:
                 change = file_changes.plan_truncate(state, self._draws)
         self._change_content(path, state, change)
@@ -246,7 +255,7 @@ class TreeStep:
         """Put a new file in the place of an entry, as programs do that write beside a file and rename."""
         draws = self._draws
         directory, name = split(path)
-        size_bytes = draws.randint(0, min(_REPLACEMENT_BYTES_MAX, self._bytes_left))
+        size_bytes = draws.randint(0, min(_REPLACEMENT_BYTES_MAX, self._view.bytes_left))
         segments = whole_file(draw_stream(draws, compressible=bool(draws.getrandbits(1))), 1, size_bytes)
         new_name = plain_name(self._tree.directories[directory].names, self._allowed.names, draws)
         file = NewFile(new_name, size_bytes, segments, draws.choice(self._allowed.file_modes), draw_mtime_ns(draws))
@@ -266,7 +275,8 @@ class TreeStep:
             candidates += self._tree.other_paths
         count = min(draw(action.count, self._draws), len(candidates))
         for path in self._draws.sample(candidates, count):
-            kind = self._draws.choice(kinds if self._tree.has_content(path) else kinds_for_links(kinds))
+            is_other = path not in self._tree.files and path not in self._tree.directories
+            kind = self._draws.choice(kinds_for_links(kinds) if is_other else kinds)
             directory, name = split(path)
             with opened_below(self._root_fd, directory) as fd:
                 change_metadata(self._tree, path, kind, fd, name, self._allowed, self._draws)

@@ -10,7 +10,8 @@ from snapstorm.cli.failures import unforeseen
 from snapstorm.cli.words import changed, changes_of, choose_scenario
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import WriteRandomFiles
-from snapstorm.scenario.scenarios import Scenario, shipped
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import shipped
 
 
 def typed(*options: str) -> WriteRandomFiles:

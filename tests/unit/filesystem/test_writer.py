@@ -23,7 +23,7 @@ from snapstorm.filesystem.descriptors import opened_below
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.tree_state import TreeState
-from snapstorm.filesystem.writer import TOTAL_BYTES_MAX, TreeFileWriter, open_writer
+from snapstorm.filesystem.writer import TOTAL_BYTES_MAX, TreeFileWriter
 from snapstorm.model.action_results import WriteReport
 from snapstorm.model.actions import (
     ChangeMetadata,
@@ -106,7 +106,7 @@ def assert_known(manifest: Manifest) -> None:
 
 def assert_picture_is_right(writer: TreeFileWriter, manifest: Manifest) -> None:
     """What the writer believes is what a fresh look at the disk finds."""
-    tree = writer._tree
+    tree = writer._view.tree
     by_type = {kind: [entry.path for entry in manifest if entry.type is kind and entry.path] for kind in EntryType}
     assert list(tree.file_paths) == by_type[EntryType.FILE]
     assert list(tree.directory_paths) == by_type[EntryType.DIRECTORY]
@@ -256,7 +256,7 @@ async def test_choices_do_not_depend_on_how_the_tree_came_to_be(tmp_path: Path) 
         writer, 1, [WriteRandomFiles(count=20, depth=depth, size_bytes=Span(low=100, high=9000)) for depth in range(4)]
     )
     again = new_writer(directory)
-    assert list(again._tree.file_paths) == list(writer._tree.file_paths)
+    assert list(again._view.tree.file_paths) == list(writer._view.tree.file_paths)
     assert again.pick_directory(random.Random(3)) == writer.pick_directory(random.Random(3))
     assert again.bytes_total == writer.bytes_total
 
@@ -280,7 +280,7 @@ async def test_everything_odd_is_made_where_it_is_kept(tmp_path: Path) -> None:
     assert any(len(name) == 255 for name in names)
     assert any(not is_utf8(name) for name in names)
     assert any(segment.stream == 0 for entry in manifest for segment in entry.segments)
-    assert len({id(state) for state in writer._tree.files.values()}) < len(writer._tree.files)
+    assert len({id(state) for state in writer._view.tree.files.values()}) < len(writer._view.tree.files)
     assert len({entry.mtime_ns % 1000 for entry in manifest}) > 100
 
 
@@ -300,7 +300,7 @@ async def test_links_special_files_and_attributes_are_made_where_they_are_kept(t
             await writer.apply(DeleteFiles(percent=100), random.Random(0))
             assert isinstance(await writer.apply(step, random.Random(1)), Ok)
             manifests.append(await writer.scan())
-            assert manifests[-1] == scan_tree(tmp_path / name, writer._tree.segments_of)
+            assert manifests[-1] == scan_tree(tmp_path / name, writer._view.tree.segments_of)
             assert_picture_is_right(writer, manifests[-1])
         scanned.append(manifests)
     assert scanned[0] == scanned[1]
@@ -395,7 +395,7 @@ async def test_what_the_target_drops_is_not_made(tmp_path: Path) -> None:
     assert all(not entry.xattrs for entry in manifest)
     assert {entry.mode for entry in manifest if entry.type is EntryType.FILE} == {0o644}
     assert not any(segment.stream == 0 for entry in manifest for segment in entry.segments)
-    assert len({id(state) for state in writer._tree.files.values()}) == len(writer._tree.files)
+    assert len({id(state) for state in writer._view.tree.files.values()}) == len(writer._view.tree.files)
     asked = TreeFileWriter(data_directory=tmp_path / "on", capabilities=weak, oddities={Oddity.SYMLINK})
     await asked.apply(action, random.Random(1))
     assert (await asked.scan()).count(EntryType.SYMLINK) > 100
@@ -551,7 +551,7 @@ async def test_edits_do_what_they_are_called(tmp_path: Path) -> None:
             WriteRandomFiles(count=40, size_bytes=Span(low=1, high=30000), odd_percent=0), random.Random(1)
         )
         before = await writer.scan()
-        contents = {path: (tmp_path / kind / os.fsdecode(path)).read_bytes() for path in writer._tree.file_paths}
+        contents = {path: (tmp_path / kind / os.fsdecode(path)).read_bytes() for path in writer._view.tree.file_paths}
         result = await writer.apply(ModifyFiles(count=40, kinds=frozenset({kind})), random.Random(2))
         after = await writer.scan()
         assert isinstance(result, Ok)
@@ -668,11 +668,11 @@ async def test_an_adopted_tree_is_the_writers_own(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_an_adoption_that_was_cut_off_loses_nothing(tmp_path: Path) -> None:
     """If snapstorm is killed between the two renames, the next start finds the old tree; and left-overs go."""
-    writer = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
+    writer = TreeFileWriter(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
     await writer.apply(WriteRandomFiles(count=10), random.Random(1))
     expected = await writer.scan()
     (tmp_path / "d").rename(tmp_path / "d.discarded")
-    again = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
+    again = TreeFileWriter(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
     assert [entry.digest for entry in await again.scan()] == [entry.digest for entry in expected]
     (tmp_path / "d.discarded").mkdir()
     new_writer(tmp_path / "d")
@@ -736,9 +736,9 @@ async def test_a_tree_is_gone_on_from_unread_and_read_for_what_a_snapshot_must_b
         path = tmp_path / "d" / os.fsdecode(entry.path)
         path.write_bytes(b"x" * entry.size)
         os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns + (entry is openly)))
-    again = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE, remembered=remembered)
-    assert again._tree.segments_of(secretly.path) == secretly.segments
-    assert again._tree.segments_of(openly.path) == ()
+    again = TreeFileWriter(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE, remembered=remembered)
+    assert again._view.tree.segments_of(secretly.path) == secretly.segments
+    assert again._view.tree.segments_of(openly.path) == ()
     scanned = (await again.scan()).by_path
     assert scanned[secretly.path].digest != secretly.digest
     assert scanned[openly.path].digest != openly.digest
@@ -752,7 +752,7 @@ async def test_what_is_not_remembered_is_learned_by_the_next_scan(tmp_path: Path
     await do_all(writer, 1, [WriteRandomFiles(count=20, size_bytes=9000), ModifyFiles(count=5)])
     expected = await writer.scan()
     again = new_writer(tmp_path / "d")
-    assert not any(again._tree.segments_of(path) for path in again._tree.file_paths)
+    assert not any(again._view.tree.segments_of(path) for path in again._view.tree.file_paths)
     assert await again.scan() == expected
     assert_picture_is_right(again, expected)
     await do_all(again, 2, [kind() for kind in ALL_KINDS] * 3)

@@ -12,7 +12,8 @@ from snapstorm.cli.words import changed, changes_of
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, ChangeMetadata, ModifyFiles, ModifyKind
 from snapstorm.scenario.problems import named
-from snapstorm.scenario.scenarios import Scenario, build_scenario, read_option, shipped
+from snapstorm.scenario.scenarios import Scenario, build_scenario, read_option
+from snapstorm.scenario.shipped_scenarios import shipped
 
 BAD_VALUES: list[Any] = ["x", -5.5, [], {"a": 1}, [["x"]], "", "9..1", None]
 PYDANTIC = re.compile(r"[Ii]nput should|valid|frozenset|instance|dictionary|tuple|integer|float|string|None|Span|rror")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snapstorm.model.work import WorkKind, under_fault
-from snapstorm.scenario.scenarios import shipped
+from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.memory.defects import DEFECTS
 from snapstorm.targets.memory.fault_defects import SHOWN_BY
 from snapstorm.targets.planted import HONEST, Planted, Setup, Specimen, Specimens
