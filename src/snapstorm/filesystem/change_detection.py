@@ -18,9 +18,7 @@ from typing import NamedTuple, TypeAlias
 from snapstorm.filesystem.descriptors import (
     TreePath,
     explain_os_error,
-    joined,
-    opened_below,
-    opened_parent,
+    opened_tree,
     walk_tree,
 )
 from snapstorm.model.manifest import ROOT, show_path
@@ -66,6 +64,7 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
 
     def enter(fd: int, path: bytes) -> list[bytes]:
         subdirectories: list[bytes] = []
+        prefix = path + b"/" if path else b""
         found[path] = looks_of(os.fstat(fd))
         with os.scandir(fd) as entries:
             for entry in entries:
@@ -73,11 +72,11 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
                 if entry.is_dir(follow_symlinks=False):
                     subdirectories.append(name)
                 else:
-                    found[joined(path, name)] = looks_of(entry.stat(follow_symlinks=False))
+                    found[prefix + name] = looks_of(entry.stat(follow_symlinks=False))
         return subdirectories
 
     try:
-        with opened_parent(root) as (parent_fd, name), opened_below(parent_fd, name) as fd:
+        with opened_tree(root) as fd:
             walk_tree(fd, enter)
     except FileNotFoundError:
         return {}

@@ -82,6 +82,17 @@ def opened_parent(path: TreePath) -> Iterator[tuple[int, bytes]]:
         os.close(fd)
 
 
+@contextmanager
+def opened_tree(path: TreePath) -> Iterator[int]:
+    """The open directory at `path`, which is not followed if it is a link."""
+    with opened_parent(path) as (parent_fd, name):
+        fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def _identity(fd: int) -> tuple[int, int]:
     status = os.fstat(fd)
     return status.st_dev, status.st_ino

@@ -11,8 +11,8 @@ from snapstorm.filesystem.descriptors import (
     DIRECTORY_FLAGS,
     TreePath,
     explain_os_error,
-    opened_below,
     opened_parent,
+    opened_tree,
     split,
     walk_tree,
 )
@@ -47,7 +47,7 @@ def remove_files_below(path: TreePath) -> None:
     Does nothing if there is no directory. Raises HarnessError when something can't be removed.
     """
     try:
-        with opened_parent(path) as (parent_fd, name), opened_below(parent_fd, name) as fd:
+        with opened_tree(path) as fd:
             walk_tree(fd, _remove_files)
     except FileNotFoundError:
         return

@@ -36,7 +36,7 @@ from snapstorm.runtime.threads import run_file_work
 SegmentsOf: TypeAlias = Callable[[bytes], tuple[Segment, ...]]
 """Returns, for a file's path in the tree, what its writer knows of its content."""
 
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 256 * BLOCK_BYTES
 _SMALL_BYTES_MAX = 64 << 10
 """Read at once, which takes a third less time than through the buffer."""
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -52,8 +52,6 @@ _TYPES = {
 }
 _NAME_ENCODING, _NAME_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 """What `os.fsencode` uses. Looking it up takes a twentieth of the time that a file takes."""
-
-assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
 
 
 class TreeScan(NamedTuple):
@@ -160,34 +158,17 @@ class FileReader:
 
     def _read(self, fd: int, size_bytes: int, blocks: list[BlockId | None] | None) -> bytes:
         """The digest. What each block claims to be is appended to `blocks`."""
-        hasher: blake3.blake3 | None = None
+        hasher = blake3.blake3()
         left_bytes = size_bytes
-        while True:
-            count = self._fill(fd, left_bytes)
+        while left_bytes >= 0 and (count := os.readv(fd, [self._view])):
             left_bytes -= count
-            # The buffer is filled unless the file ends, so this read is the last one.
-            is_last = count < _BUFFER_BYTES
-            if left_bytes < 0 or (is_last and left_bytes > 0):
-                raise HarnessError("its size changed while it was being read")
             content = self._view[:count]
             if blocks is not None:
                 blocks.extend(claimed_blocks(content, len(blocks)))
-            hasher = hasher.update(content) if hasher else blake3.blake3(content)
-            if is_last:
-                return hasher.digest()
-
-    def _fill(self, fd: int, expected_bytes: int) -> int:
-        """Read until the buffer is full or the file ends, and return the number of bytes.
-
-        One read is enough for nearly every file; another one follows only if it gave less than expected.
-        """
-        count = os.readv(fd, [self._view])
-        while count < min(expected_bytes, _BUFFER_BYTES):
-            more = os.readv(fd, [self._view[count:]])
-            if more == 0:
-                break
-            count += more
-        return count
+            hasher.update(content)
+        if left_bytes:
+            raise HarnessError("its size changed while it was being read")
+        return hasher.digest()
 
 
 def read_xattrs(place: int | bytes) -> Xattrs | None:

@@ -94,6 +94,7 @@ class TreeState:
         self.directory_paths = SortedPaths()
         self.other_paths = SortedPaths()
         """Links, and everything else without content."""
+        self._others = 0
         self.bytes_total = 0
         """Bytes of content, holes included; a file with two names counts once."""
 
@@ -104,8 +105,7 @@ class TreeState:
     @property
     def is_small(self) -> bool:
         """Whether the tree can be read in a moment."""
-        entries = len(self.files) + len(self.directories) + len(self.other_paths)
-        return is_small_tree(entries, self.bytes_total)
+        return is_small_tree(len(self.files) + len(self.directories) + self._others, self.bytes_total)
 
     def segments_of(self, path: bytes) -> tuple[Segment, ...]:
         """What is known of a file's content; empty if nothing is."""
@@ -143,6 +143,7 @@ class TreeState:
     def add_other(self, path: bytes) -> None:
         self._add_name(path)
         self.other_paths.add(path)
+        self._others += 1
 
     def resize(self, state: FileState, size_bytes: int) -> None:
         self.bytes_total += size_bytes - state.size_bytes
@@ -187,6 +188,7 @@ class TreeState:
         state = self.files.pop(path, None)
         if state is None:
             self.other_paths.discard(path)
+            self._others -= 1
             return
         self.file_paths.discard(path)
         state.names -= 1

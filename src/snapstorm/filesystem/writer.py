@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem.allowances import allowances, probe_platform
 from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of_tree
-from snapstorm.filesystem.descriptors import DIRECTORY_FLAGS, explain_os_error, opened_parent
+from snapstorm.filesystem.descriptors import explain_os_error, opened_tree
 from snapstorm.filesystem.file_memory import FileMemory
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
@@ -142,7 +142,7 @@ class TreeFileWriter:
         """Perform a step with the root open, and set the times of the directories that it touched."""
         self._left, self._is_just_scanned = None, False
         try:
-            with self._opened_root() as root_fd:
+            with opened_tree(self.data_directory) as root_fd:
                 step = TreeStep(self._view, root_fd, draws, self._memory)
                 try:
                     return perform(step)
@@ -156,15 +156,6 @@ class TreeFileWriter:
                 # The tree is not as expected, so look again. For a full disk the state was kept right.
                 self._load()
             raise failure from error
-
-    @contextlib.contextmanager
-    def _opened_root(self) -> Iterator[int]:
-        with opened_parent(self.data_directory) as (parent_fd, name):
-            root_fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
-        try:
-            yield root_fd
-        finally:
-            os.close(root_fd)
 
     # --- the tree as a whole
 

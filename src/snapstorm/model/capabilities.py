@@ -14,10 +14,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
-def _sorted(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(values))
-
-
 class DirectoryTimes(StrEnum):
     """What becomes of a directory's mtime when it is restored."""
 
@@ -46,7 +42,7 @@ class Capabilities(BaseModel):
     empty_directories: bool = Field(default=True, description="directories without entries")
     hard_links: bool = Field(default=True, description="two names of one file stay one file")
     xattrs: bool = Field(default=True, description="extended attributes")
-    xattr_prefixes: Annotated[tuple[str, ...], AfterValidator(_sorted)] = Field(
+    xattr_prefixes: Annotated[tuple[str, ...], AfterValidator(lambda prefixes: tuple(sorted(prefixes)))] = Field(
         default=("user.",), description="how the names of those begin"
     )
     non_utf8_names: bool = Field(default=True, description="names that are not valid UTF-8")

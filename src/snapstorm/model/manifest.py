@@ -114,7 +114,7 @@ class Manifest(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     @functools.cached_property
     def digest(self) -> str:
         """Names the manifest by its content (blake3, hexadecimal)."""
-        return blake3.blake3(self.encoded).hexdigest()
+        return blake3.blake3(_encoder.encode(self)).hexdigest()
 
     @functools.cached_property
     def by_path(self) -> dict[bytes, Entry]:
