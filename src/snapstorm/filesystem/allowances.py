@@ -30,21 +30,21 @@ _ODD_FILE_MODES_OF_ROOT = (0o000, 0o001, 0o111, 0o222, 0o4000)
 _ODD_DIRECTORY_MODES = (0o711, 0o777, 0o1777, 0o2755, 0o3770)
 _ODD_DIRECTORY_MODES_OF_ROOT = (0o000, 0o111, 0o500, 0o555, 0o4755)
 
-_NEEDS: dict[Oddity, tuple[str, ...]] = {
-    Oddity.EMPTY_DIRECTORY: ("empty_directories",),
-    Oddity.SYMLINK: ("symlinks",),
-    Oddity.DANGLING_SYMLINK: ("symlinks",),
-    Oddity.SPARSE_FILE: ("sparse",),
-    Oddity.ODD_MODE: ("mode",),
-    Oddity.OLD_MTIME: ("file_mtime",),
-    Oddity.NON_UTF8_NAME: ("non_utf8_names",),
-    Oddity.HARD_LINK: ("hard_links",),
-    Oddity.XATTR: ("xattrs",),
-    Oddity.FIFO: ("special_files",),
-    Oddity.DEVICE: ("special_files",),
-    Oddity.SOCKET: ("sockets",),
+_NEEDS: dict[Oddity, str] = {
+    Oddity.EMPTY_DIRECTORY: "empty_directories",
+    Oddity.SYMLINK: "symlinks",
+    Oddity.DANGLING_SYMLINK: "symlinks",
+    Oddity.SPARSE_FILE: "sparse",
+    Oddity.ODD_MODE: "mode",
+    Oddity.OLD_MTIME: "file_mtime",
+    Oddity.NON_UTF8_NAME: "non_utf8_names",
+    Oddity.HARD_LINK: "hard_links",
+    Oddity.XATTR: "xattrs",
+    Oddity.FIFO: "special_files",
+    Oddity.DEVICE: "special_files",
+    Oddity.SOCKET: "sockets",
 }
-"""The capabilities that each oddity needs; without them a restored tree would lack the entry."""
+"""The capability that each oddity needs; without them a restored tree would lack the entry."""
 
 _METADATA_NEEDS: dict[MetadataKind, str] = {
     MetadataKind.MODE: "mode",
@@ -152,10 +152,11 @@ def allowances(
     xattr_names = tuple(name for name in platform.xattr_names if name.startswith(prefixes))
     impossible = set[Oddity]() if xattr_names else {Oddity.XATTR}
     impossible |= SPECIALS.keys() - platform.specials
-    wanted = [oddity for oddity in Oddity if _is_kept(oddity, capabilities)] if oddities is None else oddities
+    if oddities is None:
+        oddities = [oddity for oddity in Oddity if oddity not in _NEEDS or getattr(capabilities, _NEEDS[oddity])]
     can_change = {MetadataKind.OWNER: platform.can_chown, MetadataKind.XATTR: bool(xattr_names)}
     return Allowances(
-        oddities=tuple(oddity for oddity in Oddity if oddity in wanted and oddity not in impossible),
+        oddities=tuple(oddity for oddity in Oddity if oddity in oddities and oddity not in impossible),
         metadata=tuple(
             kind
             for kind, needed in _METADATA_NEEDS.items()
@@ -170,10 +171,6 @@ def allowances(
         odd_directory_modes=_ODD_DIRECTORY_MODES + (_ODD_DIRECTORY_MODES_OF_ROOT if platform.is_root else ()),
         xattr_names=xattr_names,
     )
-
-
-def _is_kept(oddity: Oddity, capabilities: Capabilities) -> bool:
-    return all(getattr(capabilities, needed) for needed in _NEEDS.get(oddity, ()))
 
 
 def _can_chown(directory: Path) -> bool:

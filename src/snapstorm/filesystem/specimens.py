@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 from snapstorm.filesystem.allowances import (
     PLAIN_DIRECTORY_MODES,
@@ -39,11 +39,8 @@ _SIZE_BYTES = 40
 _SPARSE_BLOCKS = 16
 
 
-class SpecimenEntry(NamedTuple):
-    """An entry, and the directory that it belongs to."""
-
-    directory: bytes
-    entry: NewEntry
+PlannedSpecimen: TypeAlias = tuple[bytes, NewEntry]
+"""The directory that an entry belongs to, and the entry."""
 
 
 class _Planner:
@@ -55,19 +52,19 @@ class _Planner:
         self._draws = draws
         self._names: set[bytes] = set()
 
-    def plan(self) -> Iterator[SpecimenEntry]:
+    def plan(self) -> Iterator[PlannedSpecimen]:
         """All specimens, each directory before its entries."""
         directories = list(self._directories())
         for directory in directories:
-            yield SpecimenEntry(split(directory.path)[0], directory)
+            yield split(directory.path)[0], directory
         # Files go into directories of every mode, so that none of those stays empty.
         homes = itertools.cycle([self._directory, *(directory.path for directory in directories)])
         for file in self._files():
-            yield SpecimenEntry(next(homes), file)
+            yield next(homes), file
         named = self._file()
-        yield SpecimenEntry(self._directory, named)
+        yield self._directory, named
         for entry in self._others(named.name):
-            yield SpecimenEntry(self._directory, entry)
+            yield self._directory, entry
 
     def _keeps(self, oddity: Oddity) -> bool:
         return oddity in self._allowed.oddities
@@ -138,10 +135,9 @@ class _Planner:
         return name
 
 
-def plan_specimens(directory: bytes, allowed: Allowances, draws: random.Random) -> Iterator[SpecimenEntry]:
+def plan_specimens(directory: bytes, allowed: Allowances, draws: random.Random) -> Iterator[PlannedSpecimen]:
     """One small entry of each kind, and one name of each shape, below `directory`."""
-    for specimen in _Planner(directory, allowed, draws).plan():
-        entry = specimen.entry
-        path = entry.path if isinstance(entry, NewDirectory) else joined(specimen.directory, entry.name)
+    for home, entry in _Planner(directory, allowed, draws).plan():
+        path = entry.path if isinstance(entry, NewDirectory) else joined(home, entry.name)
         if len(path) <= allowed.path_bytes_max:
-            yield specimen
+            yield home, entry

@@ -120,13 +120,13 @@ class TreeStep:
         return self.result
 
     def _write_specimens(self, directory: bytes, allowed: Allowances, bytes_max: int) -> None:
-        for specimen in plan_specimens(directory, allowed, self._draws):
-            size_bytes = specimen.entry.size_bytes if isinstance(specimen.entry, NewFile) else 0
+        for home, entry in plan_specimens(directory, allowed, self._draws):
+            size_bytes = entry.size_bytes if isinstance(entry, NewFile) else 0
             if size_bytes <= bytes_max:
                 bytes_max -= size_bytes
-                with opened_below(self._root_fd, specimen.directory) as fd:
-                    self._touched.add(specimen.directory)
-                    self._make_entry(specimen.entry, specimen.directory, fd)
+                with opened_below(self._root_fd, home) as fd:
+                    self._touched.add(home)
+                    self._make_entry(entry, home, fd)
 
     def _make_entry(self, entry: NewEntry, directory: bytes, dir_fd: int) -> None:
         if isinstance(entry, NewFile):
