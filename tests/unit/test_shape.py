@@ -25,7 +25,6 @@ LINES_MAX = 400
 LONGER = {
     "faults/troubled_disk.py": 429,
     "run/harness.py": 511,
-    "scenario/scenarios.py": 460,
     "targets/kopia/wrapper_defects.py": 501,
     "targets/memory/defects.py": 483,
 }

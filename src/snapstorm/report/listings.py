@@ -19,7 +19,8 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Target
 from snapstorm.report.text import dump_json
-from snapstorm.scenario.scenarios import SHIPPED, Scenario
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import SHIPPED
 
 
 def action_lines(*, as_json: bool) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
+from snapstorm.model.protocols import Mode, Program, Server, Target, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia.command import Kopia
@@ -40,8 +40,8 @@ MISCOUNTS_LINKS = frozenset({"0.19.0"})
 right (measured)."""
 
 
-class KopiaTarget:
-    """Kopia, the first backup system under test. Implements `Target`."""
+class KopiaTarget(Target):
+    """Kopia, the first backup system under test."""
 
     def __init__(
         self,
