@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from snapstorm.run.result import RunResult as RunResult
     from snapstorm.scenario.scenarios import Scenario as Scenario
     from snapstorm.scenario.scenarios import parse_scenario as parse_scenario
-    from snapstorm.scenario.scenarios import shipped as shipped
+    from snapstorm.scenario.shipped_scenarios import shipped as shipped
 else:
     from importlib import import_module
 
@@ -70,7 +70,8 @@ else:
         "model.verdict": "Verdict",
         "run.harness": "Harness HarnessOptions open_harness",
         "run.result": "RunResult",
-        "scenario.scenarios": "Scenario parse_scenario shipped",
+        "scenario.scenarios": "Scenario parse_scenario",
+        "scenario.shipped_scenarios": "shipped",
     }
     """The exported names by the module that each is loaded from when it is first used."""
 

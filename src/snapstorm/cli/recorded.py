@@ -10,7 +10,7 @@ from snapstorm.cli.words import read_typed
 from snapstorm.errors import ConfigError
 from snapstorm.replay.recordings import Recorded
 from snapstorm.run.harness import HarnessOptions
-from snapstorm.scenario.scenarios import read_duration
+from snapstorm.scenario.quantities import read_duration
 from snapstorm.targets.registry import DEFAULT_TARGET
 
 

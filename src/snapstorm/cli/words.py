@@ -14,15 +14,9 @@ from cyclopts import Parameter, Token
 from snapstorm.errors import ConfigError, reading_failure
 from snapstorm.runtime.paths import clean_path
 from snapstorm.scenario.problems import Place, named
-from snapstorm.scenario.scenarios import (
-    SHIPPED,
-    Scenario,
-    build_scenario,
-    parse_scenario,
-    read_duration,
-    read_option,
-    shipped,
-)
+from snapstorm.scenario.quantities import read_duration
+from snapstorm.scenario.scenarios import Scenario, build_scenario, parse_scenario, read_option
+from snapstorm.scenario.shipped_scenarios import SHIPPED, shipped
 
 Value = TypeVar("Value")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Target
 from snapstorm.report.text import dump_json
-from snapstorm.scenario.scenarios import SHIPPED, Scenario
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import SHIPPED
 
 
 def action_lines(*, as_json: bool) -> Iterator[str]:
@@ -101,7 +102,7 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
     return document
 
 
-def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
+def target_lines(target: Target, parameters: Mapping[str, Sequence[str]], *, as_json: bool) -> Iterator[str]:
     """A target's description, where it was found, and its capability table."""
     description = target.description
     capabilities = target.capabilities.model_dump(mode="json")
@@ -112,7 +113,7 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
                 "modes": sorted(mode.value for mode in target.modes),
                 "notes": list(description.notes),
                 "capabilities": capabilities,
-                "parameters": {name: list(choices) for name, choices in target.parameters.items()},
+                "parameters": {name: list(choices) for name, choices in parameters.items()},
             }
         )
         return
@@ -127,9 +128,9 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     for name, value in capabilities.items():
         shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _show_value(value)
         yield f"  {name:24} {shown:14} {Capabilities.model_fields[name].description}"
-    if target.parameters:
+    if parameters:
         yield "its own settings, for the table [parameters] of a scenario (the default first):"
-    for name, choices in target.parameters.items():
+    for name, choices in parameters.items():
         yield f"  {name:28} {', '.join(choices)}"
 
 

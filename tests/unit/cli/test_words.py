@@ -10,7 +10,7 @@ from snapstorm.cli.failures import unforeseen
 from snapstorm.cli.words import changed, choose_scenario
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import WriteRandomFiles
-from snapstorm.scenario.scenarios import shipped
+from snapstorm.scenario.shipped_scenarios import shipped
 
 
 def typed(*options: str) -> WriteRandomFiles:

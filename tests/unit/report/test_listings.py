@@ -8,7 +8,8 @@ import pytest
 
 from snapstorm.report.listings import as_document, scenario_lines
 from snapstorm.scenario.recording import RecordedFault, RecordedStep, Recording
-from snapstorm.scenario.scenarios import SHIPPED, Scenario, parse_scenario
+from snapstorm.scenario.scenarios import Scenario, parse_scenario
+from snapstorm.scenario.shipped_scenarios import SHIPPED
 
 STEPS = (
     RecordedStep(name="a-1", client=1, action="write-random-files", count="1..3", links=False, draws=("c", 1)),

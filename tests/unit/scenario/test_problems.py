@@ -12,7 +12,8 @@ from snapstorm.cli.words import changed
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, ChangeMetadata, ModifyFiles, ModifyKind
 from snapstorm.scenario.problems import named
-from snapstorm.scenario.scenarios import Scenario, build_scenario, read_option, shipped
+from snapstorm.scenario.scenarios import Scenario, build_scenario, read_option
+from snapstorm.scenario.shipped_scenarios import shipped
 
 BAD_VALUES: list[Any] = ["x", -5.5, [], {"a": 1}, [["x"]], "", "9..1", None]
 PYDANTIC = re.compile(r"[Ii]nput should|valid|frozenset|instance|dictionary|tuple|integer|float|string|None|Span|rror")
@@ -81,7 +82,7 @@ def test_what_is_typed_means_the_same_as_in_a_file() -> None:
         ({"actions": 0}, "--actions: must be a whole number from 1 to 1,000,000,000, not 0"),
         ({"weights": ["expire=-1"]}, "--weights expire: must be a whole number from 0 to 1,000,000, not -1"),
         ({"options": ["modify-files.kinds=x"]}, "--option modify-files.kinds: must be one of in-place, append, "
-                                               "truncate, rename, not 'x'"),
+                                               "truncate, rename, replace, not 'x'"),
         ({"options": ["run-gc.kind=slow"]}, "--option run-gc.kind: must be one of quick, full, random, not 'slow'"),
     ],
 )  # fmt: skip
