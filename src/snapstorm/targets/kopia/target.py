@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -106,9 +107,8 @@ class KopiaTarget:
         await repository.open()
         access = DirectAccess(kopia, place, repository, self._verify_files_percent)
         if place.mode is Mode.DIRECT:
-            await together(
-                [repository.identify, repository.connect_auditor, *repository.preparations(has_server=False)]
-            )
+            prepare = functools.partial(repository.prepare, has_server=False)
+            await together([repository.identify, repository.connect_auditor, prepare])
             yield access
             return
         async with serve(access) as server:

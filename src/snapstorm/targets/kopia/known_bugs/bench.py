@@ -9,7 +9,7 @@ import secrets
 import shlex
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,7 +162,7 @@ class Bench:
         return "; ".join(map(str, found[:_DIFFERENCES_SHOWN])) or None
 
     async def beside(
-        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Awaitable[None]]
+        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Coroutine[Any, Any, None]]
     ) -> CompletedCommand:
         """Run one command, and meanwhile act: on that command by signals, and otherwise as one pleases."""
         name = f"known-bug-{next(self.numbers)}"
