@@ -20,16 +20,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from snapstorm.errors import HarnessError, OperationFailed, TargetError, TestbedError
+from snapstorm.errors import HarnessError, TargetError, TestbedError
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
-from snapstorm.filesystem.scanner import bytes_below
-from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.location import FileStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.tasks import together
-from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.kopia import answers, repository_answers, snapshot_answers
+from snapstorm.targets.kopia import answers, repository_answers
 from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
 from snapstorm.targets.kopia.parameters import Command, options_for
@@ -54,7 +51,6 @@ class Repository:
     def __init__(self, kopia: Kopia, place: TargetPlace) -> None:
         self._kopia = kopia
         self._place = place
-        self._maintaining = anyio.Lock()
         # Each direct command costs a core for 0.1 s, and memory; a hundred users at once would only get in their way.
         self._adding = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._hashes: dict[str, Future[str]] = {}
@@ -106,13 +102,6 @@ class Repository:
         completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
         problem = f"the repository {storage} can't be opened"
         answers.check_set_up(completed, problem, what="repository connect", failure=TestbedError)
-
-    async def storage_bytes(self) -> int:
-        """The bytes of all blobs."""
-        storage = self._place.storage
-        if isinstance(storage, FileStorage):
-            return await run_file_work(bytes_below, storage.path)
-        return repository_answers.read_storage_bytes(await self.commands.blob_stats())
 
     async def _upgrade(self) -> None:
         """Bring the repository to the newest format, and see that it got there."""
@@ -190,29 +179,6 @@ class Repository:
             await self.add_user(user, password)
         except TargetError as error:
             raise HarnessError(f"clients could not be let in: {error}") from error
-
-    async def stored_snapshots(self) -> Mapping[str, SnapshotMarks]:
-        """All snapshots by their ids, read past the server and every cache."""
-        return snapshot_answers.read_marks(await Administration(self._kopia, self.auditor).list_snapshot_manifests())
-
-    async def collect_garbage(self, *, is_full: bool, is_safe: bool) -> None:
-        """Run full or quick maintenance, in the safe way that may run beside everything else, or in the unsafe way
-        that may not.
-
-        Of two runs at once, one does nothing and exits with 0 (measured), so they wait for one another here, and the
-        schedule in the repository must say afterwards that just this kind was done.
-        """
-        async with self._maintaining:
-            before = await self._maintenance_schedule()
-            completed = await self.commands.run_maintenance(is_full=is_full, is_safe=is_safe)
-            answers.check(completed, "maintenance run", OperationFailed)
-            if not repository_answers.is_maintenance_done(before, await self._maintenance_schedule(), is_full=is_full):
-                raise OperationFailed(
-                    "maintenance run exited with 0 but did nothing", evidence=answers.evidence_of(completed)
-                )
-
-    async def _maintenance_schedule(self) -> repository_answers.Schedule:
-        return repository_answers.read_maintenance_schedule(await self.commands.maintenance_info())
 
 
 def _prepare_directory(path: Path) -> None:
