@@ -29,8 +29,8 @@ from snapstorm.errors import (
     TestbedError,
 )
 from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.model.manifest import differences
 from snapstorm.model.protocols import Mode
+from snapstorm.model.tree_differences import differences
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.runtime.watchdog import owned_processes
 from snapstorm.targets.kopia.discovery import find_kopia

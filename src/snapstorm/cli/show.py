@@ -13,7 +13,7 @@ from snapstorm.report.listings import action_lines, fault_lines, scenario_lines,
 from snapstorm.report.testbed_history import history_lines
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.scenario.scenarios import shipped
+from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.registry import DEFAULT_TARGET, find_target, read_target
 from snapstorm.testbed.testbed import read_testbed
 

@@ -321,6 +321,10 @@ class Target(Protocol):
         """What survives a snapshot and a restore, for the user that this process runs as."""
         ...
 
+    def capabilities_with(self, parameters: Mapping[str, str]) -> Capabilities:
+        """The same, where these of its `parameters` were chosen."""
+        return self.capabilities
+
     @property
     def modes(self) -> frozenset[Mode]:
         """The modes that this target can be driven in."""

@@ -183,7 +183,7 @@ def begin_run(
         place=replace(place, seed=stream(seed, number, "target").getrandbits(63)),
         workdir=workdir,
         directory=directory,
-        capabilities=target.capabilities,
+        capabilities=target.capabilities_with(place.parameters),
         target_versions=target_versions,
         clock=clock,
         listener=listener,

@@ -59,7 +59,7 @@ class Selection:
         if self.keeps_everything(tree):
             return tree
         kept = {entry.path for entry in _Walk(self, tree, disk).kept()}
-        return Manifest(tuple(entry for entry in tree if entry.path in kept))
+        return Manifest.of((entry for entry in tree if entry.path in kept), is_detailed=tree.is_detailed)
 
     def keeps_everything(self, tree: Manifest) -> bool:
         """Whether that can be told from the policy and the names alone, as in most runs."""

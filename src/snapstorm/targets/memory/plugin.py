@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from snapstorm.targets.memory.parameters import PARAMETERS
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
 
 if TYPE_CHECKING:
@@ -38,4 +39,5 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    parameters=PARAMETERS,
 )

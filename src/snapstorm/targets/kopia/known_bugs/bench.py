@@ -20,12 +20,13 @@ import anyio
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.filesystem.writer import open_writer
+from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage
-from snapstorm.model.manifest import Manifest, differences
+from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Program
+from snapstorm.model.tree_differences import differences
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
 from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
@@ -125,7 +126,7 @@ class Bench:
     async def write_tree(self, name: str, *, count: int, size_bytes: int) -> SampleTree:
         """A new tree of plain files whose content can't be compressed."""
         directory = self.directory / name
-        writer = await open_writer(
+        writer = TreeFileWriter(
             data_directory=directory, capabilities=self.capabilities, total_bytes_max=_TREE_BYTES_MAX
         )
         action = WriteRandomFiles(
