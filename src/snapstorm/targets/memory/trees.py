@@ -193,7 +193,8 @@ def _set_properties(full: bytes, item: Item) -> None:
     # The owner first: giving a file away clears setuid. The mode last but for the time: it may forbid writing.
     if os.geteuid() == 0:
         os.chown(full, item.uid, item.gid, follow_symlinks=False)
-    for name, value in item.xattrs:
+    # From `user.` back to `system.`: an access control list may forbid the owner to set others.
+    for name, value in reversed(item.xattrs):
         os.setxattr(full, name, value, follow_symlinks=False)
     if item.type is not EntryType.SYMLINK:
         os.chmod(full, item.mode)
