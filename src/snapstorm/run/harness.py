@@ -446,7 +446,7 @@ async def open_harness(
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
-        check_parameters(options, target, testbed, lambda words: listener(Noted(words)))
+        check_parameters(options, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
         is_new_testbed = testbed.is_new
         network_path = await stack.enter_async_context(network_path_for(options))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from snapstorm.cli.words import changed, changes_of
+from snapstorm.cli.words import changed
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, ChangeMetadata, ModifyFiles, ModifyKind
 from snapstorm.scenario.problems import named
@@ -69,7 +69,7 @@ def takes_list(action: type[BaseModel], name: str) -> bool:
 def test_what_is_typed_means_the_same_as_in_a_file() -> None:
     """The kinds that were typed are those that are drawn."""
     options = ["modify-files.kinds=append,rename", "change-metadata.kinds=mode"]
-    scenario = changed(shipped("randomized"), changes_of(None, None, None, None, None, options))
+    scenario = changed(shipped("randomized"), options=options)
     assert scenario.options["modify-files"] == {"kinds": ["append", "rename"]}
     made = ModifyFiles(**scenario.options["modify-files"])
     assert made.kinds == {ModifyKind.APPEND, ModifyKind.RENAME}
@@ -88,7 +88,6 @@ def test_what_is_typed_means_the_same_as_in_a_file() -> None:
 )  # fmt: skip
 def test_a_problem_is_named_as_it_was_typed(arguments: dict[str, Any], words: str) -> None:
     """By the option of the command line, not by its place in a file that nobody wrote."""
-    given = {"clients": None, "duration": None, "actions": None, "mode": None, "weights": None, "options": None}
     with pytest.raises(ConfigError) as raised:
-        changed(shipped("randomized"), changes_of(**{**given, **arguments}))
+        changed(shipped("randomized"), **arguments)
     assert raised.value.problems == (words,)

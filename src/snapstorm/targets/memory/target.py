@@ -19,7 +19,7 @@ from snapstorm.model.protocols import Auditor, Mode, TargetDescription, TargetPl
 from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of
-from snapstorm.targets.memory.parameters import PARAMETERS, modes_of
+from snapstorm.targets.memory.parameters import modes_of
 from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 from snapstorm.targets.plain import PlainServer, PlainTarget
@@ -51,11 +51,6 @@ class MemoryTarget(PlainTarget):
             xattr_prefixes=(*of_root, "system.posix_acl_", "user."),
             owner=os.geteuid() == 0,
         )
-
-    @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """In what it may be like other backup systems."""
-        return PARAMETERS
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
