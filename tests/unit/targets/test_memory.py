@@ -133,7 +133,7 @@ WHOLE = {"trees": "whole"}
 
 def add_special_entries(root: Path) -> None:
     """What only whole trees keep, as far as this process may make it."""
-    os.link(root / "d" / "file", root / "d" / "deep" / "linked")
+    os.link(root / "d" / "file", root / "d" / "linked")
     os.link(root / "d" / "file", root / "also linked")
     os.mkfifo(root / "d" / "fifo", 0o640)
     os.mknod(root / "socket", stat.S_IFSOCK | 0o600)
