@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
 from tests.e2e.commandline import scenario, snapstorm
 
-from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
 from snapstorm.targets.kopia.wrappers import make_wrapper, times_struck
 
 pytestmark = pytest.mark.usefixtures("nothing_left")

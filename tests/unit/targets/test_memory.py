@@ -21,9 +21,10 @@ import pytest
 import snapstorm
 from snapstorm.errors import AccessDenied, HarnessError, OperationFailed, OperationPartial, TestbedError
 from snapstorm.model.manifest import path_as_text
-from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, TargetPlace
-from snapstorm.targets.memory import MemoryTarget
+from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, Target, TargetPlace
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.store import Store
+from snapstorm.targets.registry import find_target
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +42,7 @@ class Secrets:
 class Bench:
     """A served target, and clients with a small tree each."""
 
-    target: MemoryTarget
+    target: Target
     place: TargetPlace
     server: Server
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -88,7 +89,7 @@ async def open_bench(
     is_new: bool = True,
     seconds_max: float = 60.0,
 ) -> AsyncIterator[Bench]:
-    target = MemoryTarget(defect)
+    target = find_target(f"memory:{defect}" if defect else "memory")(ProcessRunner("none"))
     place = TargetPlace("the-testbed", directory, Secrets(), mode, is_new, seconds_max)
     async with target.serve(place) as server:
         yield Bench(target, place, server)
