@@ -1,4 +1,4 @@
-"""Every defect that can be planted at the protocol boundary of a target."""
+"""Every defect that can be planted at the protocol boundary of a target: what the modules of this package register."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import difflib
 import os
 from collections.abc import Iterable
 
+from snapstorm import defects as package
 from snapstorm.defects.behaviour import Behaviour
-from snapstorm.defects.creation_defects import OF_CREATIONS
-from snapstorm.defects.defect import Defect, MakeBehaviour
-from snapstorm.defects.deletion_defects import OF_DELETIONS
-from snapstorm.defects.listing_defects import OF_LISTINGS
-from snapstorm.defects.restore_defects import OF_RESTORES
-from snapstorm.defects.server_defects import OF_SERVERS
+from snapstorm.defects.defect import REGISTERED, Defect, MakeBehaviour
 from snapstorm.errors import ConfigError
+from snapstorm.runtime.extensions import load_modules
 
-_ALL = OF_RESTORES | OF_CREATIONS | OF_LISTINGS | OF_DELETIONS | OF_SERVERS
+load_modules(package)
 
 DEFECTS: dict[str, Defect] = {
-    name: defect for name, defect in _ALL.items() if os.geteuid() == 0 or not defect.needs_root
+    name: defect for name, defect in REGISTERED.items() if os.geteuid() == 0 or not defect.needs_root
 }
-"""Every planted defect that can be seen by the user of this process, by its name, as in `--target memory:NAME`."""
+"""Those that can be seen by the user of this process, by name, as in `--target memory:NAME`."""
 
 FOR_EVERY_TARGET = frozenset(name for name, defect in DEFECTS.items() if not (defect.fault or defect.needs_ability))
 """Those that show on every target."""
@@ -31,10 +28,10 @@ def behaviour_named(name: str) -> MakeBehaviour | None:
 
     Raises ConfigError for one that this user could not see.
     """
-    if name in _ALL and name not in DEFECTS:
-        raise ConfigError(f"the defect {name} needs root: nobody else can see it")
     if not name:
         return Behaviour
+    if name in REGISTERED and name not in DEFECTS:
+        raise ConfigError(f"the defect {name} needs root: nobody else can see it")
     return DEFECTS[name].make if name in DEFECTS else None
 
 

@@ -8,6 +8,7 @@ the disk.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -26,23 +27,21 @@ class HonestTarget:
     clients: dict[str, ClientSnapshotter] = field(default_factory=dict)
     """Those that the run has asked for, by name."""
 
-    async def newest(self) -> tuple[ClientSnapshotter, ListedSnapshot] | None:
-        """The newest snapshot that any client is shown, and the client."""
-        found: list[tuple[ClientSnapshotter, ListedSnapshot]] = []
-        for client in self.clients.values():
-            try:
-                found += [(client, entry) for entry in await client.list_snapshots()]
-            except TargetError:
-                continue  # One that is not connected now.
-        return max(found, key=lambda pair: began_us(pair[1]), default=None)
+    async def listings(self) -> list[tuple[ClientSnapshotter, Sequence[ListedSnapshot]]]:
+        """What each client is shown; those that are not connected now are left out."""
+        found: list[tuple[ClientSnapshotter, Sequence[ListedSnapshot]]] = []
+        for client in list(self.clients.values()):
+            with suppress(TargetError):
+                found.append((client, await client.list_snapshots()))
+        return found
 
     async def drop_newest(self) -> bool:
         """Delete the newest snapshot. Returns whether there was one."""
-        newest = await self.newest()
-        if newest is None:
+        shown = [(began_us(entry), entry.id, client) for client, entries in await self.listings() for entry in entries]
+        if not shown:
             return False
-        client, entry = newest
-        await client.delete_snapshot(entry.id)
+        _, snapshot, client = max(shown, key=lambda one: one[0])
+        await client.delete_snapshot(snapshot)
         return True
 
 
@@ -57,7 +56,7 @@ class Behaviour:
     replaces: ClassVar[tuple[str, ...]] = ()
     """Methods of the server's abilities that this class has its own version of."""
 
-    period: ClassVar[int] = 2
+    period: int = 2
     """It strikes at every so-manyth opportunity, so that a short run is sure to meet it, whatever the timing."""
 
     def __init__(self, honest: HonestTarget) -> None:

@@ -1,4 +1,4 @@
-"""Planted defects of creations: in what is acknowledged, in what is stored, and in what they do to clients' files."""
+"""Planted defects of creations: in what is acknowledged, in what is listed of it, and in clients' files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import msgspec
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
 from snapstorm.defects.damage import files_below
-from snapstorm.defects.defect import Defect, MakeBehaviour
-from snapstorm.defects.restore_defects import CreateStale, Overlaid
+from snapstorm.defects.defect import REGISTERED, Defect, planted
+from snapstorm.defects.restore_defects import Overlaid
 from snapstorm.errors import OperationUnknown
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.guarantees import Guarantee
@@ -27,17 +27,13 @@ _IN_2001_US = 981_173_106_000_000
 
 Create: TypeAlias = Callable[[ClientSnapshotter, Path, str], Awaitable[SnapshotReceipt]]
 
-_STAYS = Guarantee.ACKNOWLEDGED_STAYS_LISTED
-_UNREQUESTED = Guarantee.NOTHING_UNREQUESTED
-_PARTIAL = Guarantee.PARTIAL_IS_REPORTED
-
 
 class CreateOtherwise(Behaviour):
-    """Every second creation is done otherwise."""
+    """Every `period`-th creation is done otherwise."""
 
-    def __init__(self, honest: HonestTarget, create: Create) -> None:
+    def __init__(self, honest: HonestTarget, create: Create, period: int) -> None:
         super().__init__(honest)
-        self._create = create
+        self._create, self.period = create, period
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         if self.strikes():
@@ -45,67 +41,73 @@ class CreateOtherwise(Behaviour):
         return await super().create(client, source, operation)
 
 
-class CreateOtherwiseSeldom(CreateOtherwise):
-    """Every third creation is done otherwise."""
+def creates(name: str, guarantee: Guarantee, *, period: int = 2) -> Callable[[Create], Create]:
+    """Registers a way of creating a snapshot as a defect, with its docstring as the sentence."""
 
-    period = 3
+    def register(create: Create) -> Create:
+        make = functools.partial(CreateOtherwise, create=create, period=period)
+        REGISTERED[name] = Defect(create.__doc__ or "", guarantee, WorkKind.CREATE, make)
+        return create
+
+    return register
 
 
+@creates("create-acknowledged-but-lost", Guarantee.ACKNOWLEDGED_STAYS_LISTED, period=3)
 async def lose(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+    """Every third snapshot is acknowledged and not kept."""
     receipt = await client.create_snapshot(source, operation)
     await client.delete_snapshot(receipt.id)
     return receipt
 
 
+@creates("create-acknowledges-and-does-nothing", Guarantee.ACKNOWLEDGED_STAYS_LISTED, period=3)
 async def do_nothing(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+    """A snapshot is acknowledged that was never taken."""
     return SnapshotReceipt(secrets.token_hex(16))
 
 
+@creates("create-fails-though-done", Guarantee.AVAILABLE)
 async def take_and_fail(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+    """A snapshot is taken, and the status says that it failed."""
     await client.create_snapshot(source, operation)
     raise OperationUnknown("create failed")
 
 
+@creates("create-takes-two", Guarantee.NOTHING_UNREQUESTED)
 async def take_two(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+    """Two snapshots are taken for one."""
     await client.create_snapshot(source, operation)
     return await client.create_snapshot(source, operation)
 
 
+@creates("create-leaves-a-file", Guarantee.SOURCE_UNTOUCHED)
 async def take_and_litter(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+    """A creation leaves a file of its own among the client's."""
     receipt = await client.create_snapshot(source, operation)
     (source / ".cache-of-the-backup").write_bytes(b"left behind")
     return receipt
 
 
-class CreateKeepsTwo(Behaviour):
-    """Every second snapshot is taken a second time, for a client that there is not."""
-
-    async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
-        if self.strikes():
-            await self.honest.server.add_clients([_ELSEWHERE])
-            elsewhere = self.honest.server.client(_ELSEWHERE)
-            await elsewhere.connect()
-            await elsewhere.create_snapshot(source, operation)
-        return await super().create(client, source, operation)
+@creates("create-eats-a-file", Guarantee.SOURCE_UNTOUCHED)
+async def take_and_eat(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+    """One of the client's own files is gone afterwards."""
+    receipt = await client.create_snapshot(source, operation)
+    for victim in files_below(source)[-1:]:
+        victim.unlink()
+    return receipt
 
 
-class CreateTouches(Behaviour):
-    """Does something to a file of the client's own after every second snapshot of a source that has one."""
-
-    def __init__(self, honest: HonestTarget, touch: Callable[[Path], None]) -> None:
-        super().__init__(honest)
-        self._touch = touch
-
-    async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
-        receipt = await super().create(client, source, operation)
-        victims = files_below(source)
-        if victims and self.strikes():
-            self._touch(victims[-1])
-        return receipt
+@creates("create-rewrites-a-file", Guarantee.SOURCE_UNTOUCHED)
+async def take_and_rewrite(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+    """A byte of one of the client's own files is another one afterwards, and its times are as before."""
+    receipt = await client.create_snapshot(source, operation)
+    for victim in files_below(source)[-1:]:
+        _rewrite_unseen(victim)
+    return receipt
 
 
-def rewrite_unseen(file: Path) -> None:
-    """Change a byte and set the times back: size, mode and times are then what they were."""
+def _rewrite_unseen(file: Path) -> None:
+    """Size, mode and times are then what they were."""
     before = file.stat()
     with open(file, "r+b") as opened:
         first = opened.read(1)[0]
@@ -117,8 +119,22 @@ def rewrite_unseen(file: Path) -> None:
             os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@planted("create-keeps-two", Guarantee.NOTHING_UNREQUESTED, WorkKind.CREATE, needs_ability=True)
+class CreateKeepsTwo(Behaviour):
+    """A snapshot is kept a second time, where no client is shown it."""
+
+    async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+        if self.strikes():
+            await self.honest.server.add_clients([_ELSEWHERE])
+            elsewhere = self.honest.server.client(_ELSEWHERE)
+            await elsewhere.connect()
+            await elsewhere.create_snapshot(source, operation)
+        return await super().create(client, source, operation)
+
+
+@planted("create-gives-a-wrong-id", Guarantee.ACKNOWLEDGED_STAYS_LISTED, WorkKind.CREATE)
 class CreateWrongId(Behaviour):
-    """Every second snapshot beside others is acknowledged under the id of another one."""
+    """A new snapshot is acknowledged under another one's id."""
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         receipt = await super().create(client, source, operation)
@@ -126,17 +142,21 @@ class CreateWrongId(Behaviour):
         return replace(receipt, id=others[0]) if others and self.strikes() else receipt
 
 
-class CreateMiscounts(Behaviour):
-    """Each creation says something else of its snapshot than listings do."""
-
-    def __init__(self, honest: HonestTarget, **told: Callable[[int], int]) -> None:
-        super().__init__(honest)
-        self._told = told
+@planted("create-counts-one-too-many", Guarantee.PARTIAL_IS_REPORTED, WorkKind.CREATE)
+class CreateCountsTooMany(Behaviour):
+    """The counts claim a file that was not there."""
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         receipt = await super().create(client, source, operation)
-        told = {name: tell(getattr(receipt, name) or 0) for name, tell in self._told.items()}
-        return replace(receipt, **receipt.particulars._replace(**told)._asdict())
+        return replace(receipt, files=(receipt.files or 0) + 1)
+
+
+@planted("create-miscounts-links", Guarantee.PARTIAL_IS_REPORTED, WorkKind.CREATE)
+class CreateMiscountsLinks(Behaviour):
+    """The counts claim that there were no links."""
+
+    async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
+        return replace(await super().create(client, source, operation), symlinks=0)
 
 
 class Retelling(Behaviour):
@@ -158,8 +178,9 @@ class Retelling(Behaviour):
         return replace(receipt, **change(receipt.particulars)._asdict())
 
 
+@planted("create-misdates", Guarantee.ACKNOWLEDGED_STAYS_LISTED, WorkKind.CREATE)
 class CreateMisdates(Retelling):
-    """Every third snapshot is one of the year 2001."""
+    """A snapshot is stored as one of the year 2001."""
 
     period = 3
 
@@ -170,8 +191,9 @@ class CreateMisdates(Retelling):
         return self.retell(receipt, lambda told: told._replace(began_us=_IN_2001_US, ended_us=_IN_2001_US))
 
 
+@planted("create-loses-tags", Guarantee.NOTHING_UNREQUESTED, WorkKind.CREATE)
 class CreateLosesTags(Retelling):
-    """Every second snapshot has no tags."""
+    """A snapshot is taken without its tags."""
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         receipt = await super().create(client, source, operation)
@@ -180,115 +202,44 @@ class CreateLosesTags(Retelling):
         return receipt
 
 
+@planted("create-takes-two-for-another", Guarantee.NOTHING_UNREQUESTED, WorkKind.CREATE)
 class CreateTakesTwoForAnother(Retelling):
-    """Every second time another snapshot is taken under the mark of another testbed."""
+    """A creation takes another snapshot under the mark of another testbed."""
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         if self.strikes():
             another = await client.create_snapshot(source, operation)
-            self.retold[another.id] = lambda entry: msgspec.structs.replace(
-                entry, testbed="somebody-elses", operation=None
-            )
+            self.retold[another.id] = lambda entry: msgspec.structs.replace(entry, testbed="another", operation=None)
         return await super().create(client, source, operation)
 
 
-class CreateSkips(Overlaid, Retelling):
-    """Leaves a file out of every second snapshot that has one; counts what was stored, or claims all."""
-
-    def __init__(self, honest: HonestTarget, *, lies: bool) -> None:
-        super().__init__(honest)
-        self._lies = lies
+@planted("create-skips-a-file-and-lies", Guarantee.RESTORED_EXACTLY, WorkKind.CREATE)
+class CreateSkipsAndLies(Overlaid, Retelling):
+    """A file is left out, and the count claims all."""
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         files = files_below(source)
-        sizes = [file.stat().st_size for file in files]
+        size_bytes = files[-1].stat().st_size if files else 0
         receipt = await super().create(client, source, operation)
         if not files or not self.strikes():
             return receipt
         self.overlays[receipt.id] = {os.fsencode(files[-1].relative_to(source)): None}
-        if self._lies:
-            return receipt
+        return self.told_of(receipt, len(files), size_bytes)
+
+    def told_of(self, receipt: SnapshotReceipt, files: int, size_bytes: int) -> SnapshotReceipt:
+        """What is said of a snapshot of so many files, of which one of this size was left out."""
+        return receipt
+
+
+@planted("create-skips-a-file", Guarantee.PARTIAL_IS_REPORTED, WorkKind.CREATE)
+class CreateSkips(CreateSkipsAndLies):
+    """A file is left out, and the count says so; the status does not."""
+
+    def told_of(self, receipt: SnapshotReceipt, files: int, size_bytes: int) -> SnapshotReceipt:
         return self.retell(
             receipt,
             lambda told: told._replace(
-                files=(len(files) if told.files is None else told.files) - 1,
-                size_bytes=None if told.size_bytes is None else told.size_bytes - sizes[-1],
+                files=(files if told.files is None else told.files) - 1,
+                size_bytes=None if told.size_bytes is None else told.size_bytes - size_bytes,
             ),
         )
-
-
-def _create(sentence: str, guarantee: Guarantee, make: MakeBehaviour, *, needs_ability: bool = False) -> Defect:
-    return Defect(sentence, guarantee, WorkKind.CREATE, make, needs_ability=needs_ability)
-
-
-def _touching(sentence: str, touch: Callable[[Path], None]) -> Defect:
-    return _create(sentence, Guarantee.SOURCE_UNTOUCHED, functools.partial(CreateTouches, touch=touch))
-
-
-OF_CREATIONS: dict[str, Defect] = {
-    "create-acknowledged-but-lost": _create(
-        "Every third snapshot is acknowledged and not kept.",
-        _STAYS,
-        functools.partial(CreateOtherwiseSeldom, create=lose),
-    ),
-    "create-acknowledges-and-does-nothing": _create(
-        "A snapshot is acknowledged that was never taken.",
-        _STAYS,
-        functools.partial(CreateOtherwiseSeldom, create=do_nothing),
-    ),
-    "create-gives-a-wrong-id": _create("A new snapshot is acknowledged under another one's id.", _STAYS, CreateWrongId),
-    "create-skips-a-file": _create(
-        "A file is left out, and the count says so; the status does not.",
-        _PARTIAL,
-        functools.partial(CreateSkips, lies=False),
-    ),
-    "create-skips-a-file-and-lies": _create(
-        "A file is left out, and the count claims all.",
-        Guarantee.RESTORED_EXACTLY,
-        functools.partial(CreateSkips, lies=True),
-    ),
-    "create-counts-one-too-many": _create(
-        "The counts claim a file that was not there.",
-        _PARTIAL,
-        functools.partial(CreateMiscounts, files=lambda files: files + 1),
-    ),
-    "create-miscounts-links": _create(
-        "The counts claim that there were no links.",
-        _PARTIAL,
-        functools.partial(CreateMiscounts, symlinks=lambda links: 0),
-    ),
-    "create-misdates": _create("A snapshot is stored as one of the year 2001.", _STAYS, CreateMisdates),
-    "create-stores-stale-content": _create(
-        "A file that kept its size is not read again.", Guarantee.RESTORED_EXACTLY, CreateStale
-    ),
-    "create-takes-two": _create(
-        "Two snapshots are taken for one.", _UNREQUESTED, functools.partial(CreateOtherwise, create=take_two)
-    ),
-    "create-takes-two-for-another": _create(
-        "A creation takes another snapshot under the mark of another testbed.",
-        _UNREQUESTED,
-        CreateTakesTwoForAnother,
-    ),
-    "create-keeps-two": _create(
-        "A snapshot is kept a second time, where no client is shown it.",
-        _UNREQUESTED,
-        CreateKeepsTwo,
-        needs_ability=True,
-    ),
-    "create-loses-tags": _create("A snapshot is taken without its tags.", _UNREQUESTED, CreateLosesTags),
-    "create-eats-a-file": _touching("One of the client's own files is gone afterwards.", Path.unlink),
-    "create-leaves-a-file": _create(
-        "A creation leaves a file of its own among the client's.",
-        Guarantee.SOURCE_UNTOUCHED,
-        functools.partial(CreateOtherwise, create=take_and_litter),
-    ),
-    "create-rewrites-a-file": _touching(
-        "A byte of one of the client's own files is another one afterwards, and its times are as before.",
-        rewrite_unseen,
-    ),
-    "create-fails-though-done": _create(
-        "A snapshot is taken, and the status says that it failed.",
-        Guarantee.AVAILABLE,
-        functools.partial(CreateOtherwise, create=take_and_fail),
-    ),
-}

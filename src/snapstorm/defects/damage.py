@@ -1,4 +1,4 @@
-"""What can happen to a tree that was restored: one function for each way of damaging it, and that one only.
+"""Planted defects that damage a tree after it was restored, each in one way and that one only.
 
 Each looks for something to damage in the tree on the disk, and returns what does the damage, or None where there is
 nothing to damage. What is not damaged stays as it was, times of directories included.
@@ -16,61 +16,119 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
+from snapstorm.defects.behaviour import Behaviour, HonestTarget
+from snapstorm.defects.defect import REGISTERED, Defect
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.protocols import Restorer
+from snapstorm.model.work import WorkKind
+
 Blow: TypeAlias = Callable[[], None]
 FindDamage: TypeAlias = Callable[[Path], Blow | None]
 
-NEVER_WRITTEN = "never-written"
+NEVER_WRITTEN, ANOTHER_NAME = "never-written", "another name"
 
 
+class RestoreDamaged(Behaviour):
+    """Damages every second restored tree in which there is something to damage."""
+
+    def __init__(self, honest: HonestTarget, find_damage: FindDamage) -> None:
+        super().__init__(honest)
+        self._find_damage = find_damage
+
+    async def restore(self, restorer: Restorer, snapshot: str, destination: Path, sub_path: bytes) -> None:
+        await super().restore(restorer, snapshot, destination, sub_path)
+        blow = self._find_damage(destination)
+        if blow is not None and self.strikes():
+            blow()
+
+
+def damages(
+    name: str, work: WorkKind = WorkKind.RESTORE, *, needs_root: bool = False
+) -> Callable[[FindDamage], FindDamage]:
+    """Registers a way of damaging a tree as a defect, with its docstring as the sentence."""
+
+    def register(find_damage: FindDamage) -> FindDamage:
+        make = functools.partial(RestoreDamaged, find_damage=find_damage)
+        sentence = find_damage.__doc__ or ""
+        REGISTERED[name] = Defect(sentence, Guarantee.RESTORED_EXACTLY, work, make, needs_root=needs_root)
+        return find_damage
+
+    return register
+
+
+@damages("restore-flips-a-byte")
 def flip_a_byte(tree: Path) -> Blow | None:
-    return _rewrite_one(tree, lambda content: _flipped(content, len(content) // 2))
+    """One bit of one file comes back flipped."""
+
+    def flipped(content: bytes) -> bytes:
+        at = len(content) // 2
+        return content[:at] + bytes([content[at] ^ 0x01]) + content[at + 1 :]
+
+    return _rewrite_one(tree, flipped)
 
 
+@damages("restore-truncates-a-file")
 def truncate(tree: Path) -> Blow | None:
+    """One file comes back half as long."""
     return _rewrite_one(tree, lambda content: content[: len(content) // 2])
 
 
+@damages("restore-appends-a-byte")
 def append_a_byte(tree: Path) -> Blow | None:
+    """One file comes back one byte longer."""
     return _rewrite_one(tree, lambda content: content + b"x")
 
 
+@damages("restore-zeroes-the-tail")
 def zero_the_tail(tree: Path) -> Blow | None:
+    """The second half of one file comes back as zeros."""
+
     def zeroed(content: bytes) -> bytes:
         return content[: len(content) // 2].ljust(len(content), b"\0")
 
     victims = [file for file in files_below(tree, 64) if zeroed(file.read_bytes()) != file.read_bytes()]
-    return functools.partial(rewrite, victims[-1], zeroed(victims[-1].read_bytes())) if victims else None
+    return _on_last(victims, lambda file: rewrite(file, zeroed(file.read_bytes())))
 
 
+@damages("restore-loses-an-entry")
 def lose_an_entry(tree: Path) -> Blow | None:
+    """One file does not come back."""
     return _on_last(files_below(tree, 0), remove)
 
 
+@damages("restore-renames-a-file")
 def rename_an_entry(tree: Path) -> Blow | None:
+    """One file comes back under another name."""
+
     def rename(file: Path) -> None:
         with times_kept(file.parent):
-            file.rename(file.with_name("another name"))
+            file.rename(file.with_name(ANOTHER_NAME))
 
-    return _on_last([file for file in files_below(tree, 0) if file.name != "another name"], rename)
+    return _on_last([file for file in files_below(tree, 0) if file.name != ANOTHER_NAME], rename)
 
 
+@damages("restore-adds-an-entry")
 def add_an_entry(tree: Path) -> Blow | None:
+    """A file comes back that was never there."""
     extra = tree / NEVER_WRITTEN
-    if tree.is_symlink() or not tree.is_dir() or os.path.lexists(extra):
-        return None
 
     def add() -> None:
         with times_kept(tree):
             extra.touch(0o644)
 
-    return add
+    return add if tree.is_dir() and not tree.is_symlink() and not os.path.lexists(extra) else None
 
 
+@damages("restore-changes-a-mode")
 def change_a_mode(tree: Path) -> Blow | None:
+    """One file comes back with another mode."""
     return _on_last(files_below(tree, 0), lambda file: file.chmod(stat.S_IMODE(file.stat().st_mode) ^ stat.S_IRGRP))
 
 
+@damages("restore-changes-an-owner", needs_root=True)
 def change_an_owner(tree: Path) -> Blow | None:
+    """One file comes back with another owner; only root can restore owners."""
+
     def change(file: Path) -> None:
         before = file.stat()
         os.chown(file, before.st_uid + 1, -1)
@@ -79,7 +137,10 @@ def change_an_owner(tree: Path) -> Blow | None:
     return _on_last(files_below(tree, 0), change)
 
 
+@damages("restore-changes-an-mtime")
 def change_an_mtime(tree: Path) -> Blow | None:
+    """One file comes back one nanosecond younger."""
+
     def change(file: Path) -> None:
         before = file.stat()
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
@@ -87,8 +148,10 @@ def change_an_mtime(tree: Path) -> Blow | None:
     return _on_last(files_below(tree, 0), change)
 
 
+@damages("restore-swaps-two-files")
 def swap_two_files(tree: Path) -> Blow | None:
-    """Of the same size if there are such, else of sizes as near as can be."""
+    """Two files come back with each other's content."""
+    # Of the same size if there are such, else of sizes as near as can be.
     contents = sorted(((file.read_bytes(), file) for file in files_below(tree)), key=lambda pair: (len(pair[0]), pair))
     pairs = [pair for pair in itertools.pairwise(contents) if pair[0][0] != pair[1][0]]
     if not pairs:
@@ -102,49 +165,52 @@ def swap_two_files(tree: Path) -> Blow | None:
     return swap
 
 
+@damages("restore-follows-a-symlink", WorkKind.RESTORE_LINK)
 def follow_a_symlink(tree: Path) -> Blow | None:
+    """A link to a file comes back as a copy of that file."""
+    whole = tree.resolve()
+
     def follow(link: Path) -> None:
         file = link.resolve()
         with times_kept(link.parent):
             link.unlink()
             shutil.copy2(file, link)
-            status = file.stat()
-            if os.geteuid() == 0:
-                os.chown(link, status.st_uid, status.st_gid)
-            link.chmod(stat.S_IMODE(status.st_mode))
+            _own_like(link, file.stat())
+            link.chmod(stat.S_IMODE(file.stat().st_mode))
 
-    whole = tree.resolve()
     return _on_last([link for link in _links(tree) if link.is_file() and whole in link.resolve().parents], follow)
 
 
+@damages("restore-changes-a-symlink-target", WorkKind.RESTORE_LINK)
 def change_a_symlink(tree: Path) -> Blow | None:
+    """A link comes back pointing elsewhere."""
+
     def change(link: Path) -> None:
-        before = link.lstat()
-        target = "x" if os.readlink(link) != "x" else "y"
+        before, target = link.lstat(), "x" if os.readlink(link) != "x" else "y"
         with times_kept(link.parent, link):
             link.unlink()
             link.symlink_to(target)
-            if os.geteuid() == 0:
-                os.chown(link, before.st_uid, before.st_gid, follow_symlinks=False)
+            _own_like(link, before)
 
     return _on_last(_links(tree), change)
 
 
+@damages("restore-loses-an-empty-directory", WorkKind.RESTORE_EMPTY_DIRECTORY)
 def lose_an_empty_directory(tree: Path) -> Blow | None:
+    """An empty directory does not come back."""
     directories = [path for path in _below(tree) if path.is_dir() and not path.is_symlink()]
     return _on_last([path for path in directories if not any(path.iterdir())], remove)
 
 
+@damages("restore-gives-nothing")
 def give_nothing(tree: Path) -> Blow | None:
-    if not _below(tree):
-        return None
+    """A restore succeeds, and its directory is empty."""
 
     def empty() -> None:
-        with times_kept(tree):
-            for path in tree.iterdir():
-                remove(path)
+        for path in list(tree.iterdir()):
+            remove(path)
 
-    return empty
+    return empty if _below(tree) else None
 
 
 def files_below(tree: Path, size_min: int = 1) -> list[Path]:
@@ -152,19 +218,17 @@ def files_below(tree: Path, size_min: int = 1) -> list[Path]:
     return [
         path
         for path in _below(tree)
-        if path.is_file()
-        and not path.is_symlink()
-        and path.stat().st_size >= size_min
-        and os.access(path, os.W_OK | os.R_OK)
+        if path.is_file() and not path.is_symlink() and os.access(path, os.R_OK | os.W_OK)
+        if path.stat().st_size >= size_min
     ]
 
 
 def rewrite(file: Path, content: bytes) -> None:
     """Give a file another content; its mode and its times stay."""
-    before = file.stat()
+    mode = stat.S_IMODE(file.stat().st_mode)
     with times_kept(file):
         file.write_bytes(content)
-        file.chmod(stat.S_IMODE(before.st_mode))
+        file.chmod(mode)
 
 
 def remove(path: Path) -> None:
@@ -182,8 +246,12 @@ def times_kept(*paths: Path) -> Iterator[None]:
     before = [path.lstat() for path in paths]
     yield
     for path, status in zip(paths, before, strict=True):
-        if os.path.lexists(path):
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
+
+
+def _own_like(path: Path, status: os.stat_result) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, status.st_uid, status.st_gid, follow_symlinks=False)
 
 
 def _below(tree: Path) -> list[Path]:
@@ -201,7 +269,3 @@ def _on_last(victims: list[Path], strike: Callable[[Path], None]) -> Blow | None
 
 def _rewrite_one(tree: Path, change: Callable[[bytes], bytes]) -> Blow | None:
     return _on_last(files_below(tree), lambda file: rewrite(file, change(file.read_bytes())))
-
-
-def _flipped(content: bytes, at: int) -> bytes:
-    return content[:at] + bytes([content[at] ^ 0x01]) + content[at + 1 :]

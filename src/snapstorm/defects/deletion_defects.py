@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
-from snapstorm.defects.defect import Defect, MakeBehaviour
+from snapstorm.defects.defect import planted
 from snapstorm.errors import OperationFailed, OperationUnknown
 from snapstorm.model.abilities import StoredInFiles
 from snapstorm.model.action_results import ListedSnapshot
@@ -18,38 +18,44 @@ from snapstorm.model.work import WorkKind
 
 _OPERATIONS_GONE = 4
 
-_STAYS = Guarantee.ACKNOWLEDGED_STAYS_LISTED
-_GONE = Guarantee.DELETED_STAYS_GONE
 
-
+@planted("delete-is-ignored", Guarantee.DELETED_STAYS_GONE, WorkKind.DELETE)
 class DeleteIgnored(Behaviour):
-    """No deletion is done."""
+    """A deletion is acknowledged and not done."""
 
     async def delete(self, client: ClientSnapshotter, snapshot: str) -> None:
         return
 
 
-class DeleteTakesAnother(Behaviour):
-    """Each deletion takes the client's oldest other snapshot along, or takes only that."""
-
-    def __init__(self, honest: HonestTarget, *, instead: bool) -> None:
-        super().__init__(honest)
-        self._instead = instead
+@planted("delete-takes-another-too", Guarantee.ACKNOWLEDGED_STAYS_LISTED, WorkKind.DELETE)
+class DeleteTakesAnotherToo(Behaviour):
+    """A deletion takes another snapshot of the client too."""
 
     async def delete(self, client: ClientSnapshotter, snapshot: str) -> None:
-        others = [entry.id for entry in await client.list_snapshots() if entry.id != snapshot][:1]
-        for doomed in others if self._instead and others else [snapshot, *others]:
-            await super().delete(client, doomed)
+        others = [entry.id for entry in await client.list_snapshots() if entry.id != snapshot]
+        for doomed in (snapshot, *others[:1]):
+            await client.delete_snapshot(doomed)
 
 
+@planted("delete-takes-another-instead", Guarantee.DELETED_STAYS_GONE, WorkKind.DELETE)
+class DeleteTakesAnotherInstead(Behaviour):
+    """A deletion takes another snapshot of the client instead."""
+
+    async def delete(self, client: ClientSnapshotter, snapshot: str) -> None:
+        others = [entry.id for entry in await client.list_snapshots() if entry.id != snapshot]
+        await client.delete_snapshot(others[0] if others else snapshot)
+
+
+@planted("delete-fails-though-done", Guarantee.AVAILABLE, WorkKind.DELETE)
 class DeleteFailsThoughDone(Behaviour):
-    """Each deletion is done, and said to have failed."""
+    """A deletion is done, and the status says that it failed."""
 
     async def delete(self, client: ClientSnapshotter, snapshot: str) -> None:
-        await super().delete(client, snapshot)
+        await client.delete_snapshot(snapshot)
         raise OperationUnknown("delete failed")
 
 
+@planted("deletion-only-hides", Guarantee.DELETED_STAYS_GONE, WorkKind.DELETE, needs_ability=True)
 class DeletionOnlyHides(Behaviour):
     """A deleted snapshot is shown no more, and stays."""
 
@@ -69,10 +75,14 @@ class DeletionOnlyHides(Behaviour):
         await super().restore(restorer, snapshot, destination, sub_path)
 
 
+@planted("delete-comes-back", Guarantee.DELETED_STAYS_GONE, WorkKind.DELETE)
 class DeleteComesBack(DeletionOnlyHides):
-    """A deleted snapshot is listed again, whole, from the next collection or the fourth operation after it."""
+    """A deleted snapshot is listed again later."""
 
-    _operations = 0
+    def __init__(self, honest: HonestTarget) -> None:
+        super().__init__(honest)
+        self._operations = 0
+        """Since the last deletion."""
 
     async def delete(self, client: ClientSnapshotter, snapshot: str) -> None:
         await super().delete(client, snapshot)
@@ -84,32 +94,36 @@ class DeleteComesBack(DeletionOnlyHides):
             self._hidden.clear()
 
 
+@planted("expire-takes-one-too-many", Guarantee.ACKNOWLEDGED_STAYS_LISTED, WorkKind.EXPIRE)
 class ExpireTooMany(Behaviour):
-    """Each expiry takes the oldest snapshot of those to be kept, too."""
+    """Retention takes one of those that it must keep."""
 
     async def expire(self, client: ClientSnapshotter, source: Path, keep_latest: int) -> None:
-        await super().expire(client, source, keep_latest)
+        await client.expire_snapshots(source, keep_latest)
         kept = [entry.id for entry in await client.list_snapshots() if entry.source == path_as_text(source)]
         for snapshot in kept[:1]:
             await client.delete_snapshot(snapshot)
 
 
+@planted("expire-keeps-one-too-many", Guarantee.DELETED_STAYS_GONE, WorkKind.EXPIRE)
 class ExpireTooFew(Behaviour):
-    """Each expiry leaves the newest of those that are to go."""
+    """Retention leaves one of those that it must take."""
 
     async def expire(self, client: ClientSnapshotter, source: Path, keep_latest: int) -> None:
-        await super().expire(client, source, keep_latest + 1)
+        await client.expire_snapshots(source, keep_latest + 1)
 
 
+@planted("expire-does-nothing", Guarantee.DELETED_STAYS_GONE, WorkKind.EXPIRE)
 class ExpireDoesNothing(Behaviour):
-    """No expiry is done."""
+    """Retention is acknowledged and not applied."""
 
     async def expire(self, client: ClientSnapshotter, source: Path, keep_latest: int) -> None:
         return
 
 
+@planted("gc-drops-a-live-snapshot", Guarantee.ACKNOWLEDGED_STAYS_LISTED, WorkKind.COLLECT)
 class GcDropsSnapshot(Behaviour):
-    """Each full collection drops the newest snapshot."""
+    """A collection drops the newest snapshot."""
 
     async def collect(self, *, is_full: bool, is_safe: bool) -> None:
         await super().collect(is_full=is_full, is_safe=is_safe)
@@ -117,71 +131,39 @@ class GcDropsSnapshot(Behaviour):
             await self.honest.drop_newest()
 
 
+@planted("gc-drops-content", Guarantee.RESTORED_EXACTLY, WorkKind.COLLECT, needs_ability=True)
 class GcDropsContent(Behaviour):
-    """Each full collection drops the newest content of files. Only for what is stored in files."""
+    """A collection drops content that is in use."""
 
     async def collect(self, *, is_full: bool, is_safe: bool) -> None:
         await super().collect(is_full=is_full, is_safe=is_safe)
-        server = self.honest.server
-        if is_full and isinstance(server, StoredInFiles):
-            blobs = [blob.path for blob in await server.content_blobs() if blob.holds_files]
+        if is_full and isinstance(self.honest.server, StoredInFiles):
+            blobs = [blob.path for blob in await self.honest.server.content_blobs() if blob.holds_files]
             for path in sorted(blobs, key=lambda path: path.stat().st_mtime_ns)[-1:]:
                 path.unlink()
 
 
+@planted("collection-frees-nothing", Guarantee.NO_LEAK, WorkKind.MEASURE, needs_ability=True)
 class GcFreesNothing(Behaviour):
-    """No collection takes anything."""
+    """A collection leaves what no snapshot needs any more."""
 
     async def collect(self, *, is_full: bool, is_safe: bool) -> None:
         await super().collect(is_full=False, is_safe=is_safe)
 
 
-def _delete(sentence: str, guarantee: Guarantee, make: MakeBehaviour, *, needs_ability: bool = False) -> Defect:
-    return Defect(sentence, guarantee, WorkKind.DELETE, make, needs_ability=needs_ability)
+@planted("collection-breaks-the-layout", Guarantee.LAYOUT_IS_SOUND, WorkKind.RESTORE, needs_ability=True)
+class CollectionMixesUp(Behaviour):
+    """A full collection leaves the layout in disorder."""
 
+    replaces: ClassVar[tuple[str, ...]] = ("irregularities",)
 
-def _expire(sentence: str, guarantee: Guarantee, make: MakeBehaviour) -> Defect:
-    return Defect(sentence, guarantee, WorkKind.EXPIRE, make)
+    def __init__(self, honest: HonestTarget) -> None:
+        super().__init__(honest)
+        self._collections = 0
 
+    async def collect(self, *, is_full: bool, is_safe: bool) -> None:
+        await super().collect(is_full=is_full, is_safe=is_safe)
+        self._collections += is_full
 
-def _collect(sentence: str, guarantee: Guarantee, make: MakeBehaviour, *, needs_ability: bool = False) -> Defect:
-    return Defect(sentence, guarantee, WorkKind.COLLECT, make, needs_ability=needs_ability)
-
-
-OF_DELETIONS: dict[str, Defect] = {
-    "delete-is-ignored": _delete("A deletion is acknowledged and not done.", _GONE, DeleteIgnored),
-    "delete-takes-another-too": _delete(
-        "A deletion takes another snapshot of the client too.",
-        _STAYS,
-        functools.partial(DeleteTakesAnother, instead=False),
-    ),
-    "delete-takes-another-instead": _delete(
-        "A deletion takes another snapshot of the client instead.",
-        _GONE,
-        functools.partial(DeleteTakesAnother, instead=True),
-    ),
-    "delete-comes-back": _delete("A deleted snapshot is listed again later.", _GONE, DeleteComesBack),
-    "deletion-only-hides": _delete(
-        "A deleted snapshot is shown no more, and stays.",
-        _GONE,
-        DeletionOnlyHides,
-        needs_ability=True,
-    ),
-    "delete-fails-though-done": _delete(
-        "A deletion is done, and the status says that it failed.", Guarantee.AVAILABLE, DeleteFailsThoughDone
-    ),
-    "expire-takes-one-too-many": _expire("Retention takes one of those that it must keep.", _STAYS, ExpireTooMany),
-    "expire-keeps-one-too-many": _expire("Retention leaves one of those that it must take.", _GONE, ExpireTooFew),
-    "expire-does-nothing": _expire("Retention is acknowledged and not applied.", _GONE, ExpireDoesNothing),
-    "gc-drops-a-live-snapshot": _collect("A collection drops the newest snapshot.", _STAYS, GcDropsSnapshot),
-    "gc-drops-content": _collect(
-        "A collection drops content that is in use.", Guarantee.RESTORED_EXACTLY, GcDropsContent, needs_ability=True
-    ),
-    "collection-frees-nothing": Defect(
-        "A collection leaves what no snapshot needs any more.",
-        Guarantee.NO_LEAK,
-        WorkKind.MEASURE,
-        GcFreesNothing,
-        needs_ability=True,
-    ),
-}
+    async def irregularities(self) -> Sequence[str]:
+        return [f"collection {number} was done twice" for number in range(1, self._collections + 1)]

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget, began_us
-from snapstorm.defects.defect import Defect
-from snapstorm.errors import TargetError
+from snapstorm.defects.defect import REGISTERED, Defect, planted
 from snapstorm.model.action_results import ListedSnapshot, Particulars
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.model.work import WorkKind
 
-UNREQUESTED_ID = "f" * 32
 _HOUR_US = 3_600_000_000
 
 Change: TypeAlias = Callable[[Sequence[ListedSnapshot], ListedSnapshot], Sequence[ListedSnapshot]]
 """From what the honest target shows, and the newest of it, to what is shown."""
-
-_STAYS = Guarantee.ACKNOWLEDGED_STAYS_LISTED
 
 
 class ListChanged(Behaviour):
@@ -35,103 +30,86 @@ class ListChanged(Behaviour):
 
     async def list(self, client: ClientSnapshotter) -> Sequence[ListedSnapshot]:
         entries = await super().list(client)
-        return self._change(entries, _newest(entries)) if entries else entries
+        return self._change(entries, max(reversed(entries), key=began_us)) if entries else entries
 
 
-def newest_told(tell: Callable[[ListedSnapshot], ListedSnapshot]) -> Change:
-    """The newest is shown otherwise."""
-    return lambda entries, newest: [tell(entry) if entry is newest else entry for entry in entries]
+def _changed(name: str, sentence: str, guarantee: Guarantee, change: Change) -> None:
+    make = functools.partial(ListChanged, change=change)
+    REGISTERED[name] = Defect(sentence, guarantee, WorkKind.LIST, make)
 
 
-def newest_with(tell: Callable[[Particulars], Particulars]) -> Change:
-    """The newest is shown with other particulars."""
-    return newest_told(
-        lambda entry: msgspec.structs.replace(entry, particulars=tell(entry.particulars or Particulars()))
-    )
+def _newest_changed(name: str, sentence: str, tell: Callable[[ListedSnapshot], dict[str, Any]]) -> None:
+    """The newest snapshot is shown with other values, which `tell` returns."""
+
+    def change(entries: Sequence[ListedSnapshot], newest: ListedSnapshot) -> Sequence[ListedSnapshot]:
+        changed = msgspec.structs.replace(newest, **tell(newest))
+        return [changed if entry is newest else entry for entry in entries]
+
+    _changed(name, sentence, Guarantee.ACKNOWLEDGED_STAYS_LISTED, change)
 
 
-def with_ghost(entries: Sequence[ListedSnapshot], newest: ListedSnapshot) -> Sequence[ListedSnapshot]:
-    return [*entries, msgspec.structs.replace(entries[0], id=UNREQUESTED_ID, operation="r0-nobody-1")]
+def _particulars(entry: ListedSnapshot) -> Particulars:
+    return entry.particulars or Particulars()
 
 
-def earlier(told: Particulars) -> Particulars:
-    return told._replace(began_us=(told.began_us or 0) - _HOUR_US)
+_changed(
+    "list-omits-a-snapshot",
+    "A listing leaves the newest snapshot out.",
+    Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+    lambda entries, newest: [entry for entry in entries if entry is not newest],
+)
+_changed(
+    "list-is-empty",
+    "A listing shows nothing.",
+    Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+    lambda entries, newest: [],
+)
+_changed(
+    "list-shows-a-ghost",
+    "A listing shows a snapshot that nobody asked for.",
+    Guarantee.NOTHING_UNREQUESTED,
+    lambda entries, newest: [*entries, msgspec.structs.replace(entries[0], id="f" * 32, operation="r0-nobody-1")],
+)
+_changed(
+    "list-shows-duplicates",
+    "A listing shows the newest snapshot twice.",
+    Guarantee.NOTHING_UNREQUESTED,
+    lambda entries, newest: [*entries, newest],
+)
+_newest_changed("list-changes-an-id", "A listing has a snapshot under another id.", lambda entry: {"id": "2" * 32})
+_newest_changed(
+    "list-moves-a-snapshot",
+    "A listing has a snapshot under another source.",
+    lambda entry: {"source": f"{entry.source}/elsewhere"},
+)
+_newest_changed(
+    "list-calls-it-incomplete",
+    "A listing shows a complete snapshot as incomplete.",
+    lambda entry: {"incomplete": "checkpoint"},
+)
+_newest_changed(
+    "list-says-that-it-left-something-out",
+    "A listing shows the newest snapshot as one of which an entry was left out on request.",
+    lambda entry: {"excluded_entries": 1},
+)
+_newest_changed(
+    "list-misdates-a-snapshot",
+    "A listing dates the newest snapshot an hour too early.",
+    lambda entry: {"particulars": _particulars(entry)._replace(began_us=began_us(entry) - _HOUR_US)},
+)
+_newest_changed(
+    "list-miscounts-a-snapshot",
+    "A listing shows the newest snapshot as having a file more.",
+    lambda entry: {"particulars": _particulars(entry)._replace(files=(_particulars(entry).files or 0) + 1)},
+)
 
 
-def with_one_file_more(told: Particulars) -> Particulars:
-    return told._replace(files=(told.files or 0) + 1)
-
-
+@planted("list-shows-others", Guarantee.CLIENTS_ISOLATED, WorkKind.LIST_AMONG_OTHERS)
 class ListShowsOthers(Behaviour):
-    """Each listing shows everybody's snapshots."""
+    """A client is shown the snapshots of others."""
 
     async def list(self, client: ClientSnapshotter) -> Sequence[ListedSnapshot]:
-        shown = [*await super().list(client)]
-        for other in list(self.honest.clients.values()):
-            if other is not client:
-                with suppress(TargetError):  # One that is not connected now.
-                    shown += await other.list_snapshots()
-        return shown
-
-
-def _newest(entries: Sequence[ListedSnapshot]) -> ListedSnapshot:
-    """The last of those that were begun last."""
-    return max(reversed(entries), key=began_us)
-
-
-def _list(sentence: str, guarantee: Guarantee, change: Change) -> Defect:
-    return Defect(sentence, guarantee, WorkKind.LIST, functools.partial(ListChanged, change=change))
-
-
-OF_LISTINGS: dict[str, Defect] = {
-    "list-omits-a-snapshot": _list(
-        "A listing leaves the newest snapshot out.",
-        _STAYS,
-        lambda entries, newest: [entry for entry in entries if entry is not newest],
-    ),
-    "list-is-empty": _list("A listing shows nothing.", _STAYS, lambda entries, newest: []),
-    "list-shows-a-ghost": _list(
-        "A listing shows a snapshot that nobody asked for.", Guarantee.NOTHING_UNREQUESTED, with_ghost
-    ),
-    "list-shows-duplicates": _list(
-        "A listing shows the newest snapshot twice.",
-        Guarantee.NOTHING_UNREQUESTED,
-        lambda entries, newest: [*entries, newest],
-    ),
-    "list-changes-an-id": _list(
-        "A listing has a snapshot under another id.",
-        _STAYS,
-        newest_told(lambda entry: msgspec.structs.replace(entry, id="2" * 32)),
-    ),
-    "list-moves-a-snapshot": _list(
-        "A listing has a snapshot under another source.",
-        _STAYS,
-        newest_told(lambda entry: msgspec.structs.replace(entry, source=f"{entry.source}/elsewhere")),
-    ),
-    "list-calls-it-incomplete": _list(
-        "A listing shows a complete snapshot as incomplete.",
-        _STAYS,
-        newest_told(lambda entry: msgspec.structs.replace(entry, incomplete="checkpoint")),
-    ),
-    "list-misdates-a-snapshot": _list(
-        "A listing dates the newest snapshot an hour too early.",
-        _STAYS,
-        newest_with(earlier),
-    ),
-    "list-miscounts-a-snapshot": _list(
-        "A listing shows the newest snapshot as having a file more.",
-        _STAYS,
-        newest_with(with_one_file_more),
-    ),
-    "list-says-that-it-left-something-out": _list(
-        "A listing shows the newest snapshot as one of which an entry was left out on request.",
-        _STAYS,
-        newest_told(lambda entry: msgspec.structs.replace(entry, excluded_entries=1)),
-    ),
-    "list-shows-others": Defect(
-        "A client is shown the snapshots of others.",
-        Guarantee.CLIENTS_ISOLATED,
-        WorkKind.LIST_AMONG_OTHERS,
-        ListShowsOthers,
-    ),
-}
+        own = await super().list(client)
+        shown = {entry.id for entry in own}
+        listings = await self.honest.listings()
+        return [*own, *(entry for _, entries in listings for entry in entries if entry.id not in shown)]

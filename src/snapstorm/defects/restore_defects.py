@@ -1,20 +1,16 @@
-"""Planted defects of restores, and the ones that remember what was snapshotted."""
+"""Planted defects of restores that give something else, and of creations that show when what they took is restored."""
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from snapstorm.defects import damage
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
-from snapstorm.defects.damage import FindDamage, files_below, remove, rewrite
-from snapstorm.defects.defect import Defect
-from snapstorm.errors import OperationFailed, TargetError
+from snapstorm.defects.damage import files_below, remove, rewrite
+from snapstorm.defects.defect import planted
+from snapstorm.errors import OperationFailed
 from snapstorm.filesystem.descriptors import joined
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.guarantees import Guarantee
@@ -23,37 +19,23 @@ from snapstorm.model.protocols import ClientSnapshotter, Restorer
 from snapstorm.model.work import WorkKind
 
 Contents: TypeAlias = dict[bytes, bytes]
-"""By relative path the content of each file, with a letter before it that tells files, links and directories apart."""
+"""Of each entry of a tree by its path: a letter that says whether it is a file, a link or a directory, and content."""
 
 _FILE, _LINK, _DIRECTORY = b"f", b"l", b"d"
 
-_RESTORED = Guarantee.RESTORED_EXACTLY
 
-
-class RestoreDamaged(Behaviour):
-    """Damages every second restored tree in which there is something to damage."""
-
-    def __init__(self, honest: HonestTarget, find_damage: FindDamage) -> None:
-        super().__init__(honest)
-        self._find_damage = find_damage
-
-    async def restore(self, restorer: Restorer, snapshot: str, destination: Path, sub_path: bytes) -> None:
-        await super().restore(restorer, snapshot, destination, sub_path)
-        blow = self._find_damage(destination)
-        if blow is not None and self.strikes():
-            blow()
-
-
+@planted("restore-makes-no-destination", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE)
 class RestoreMakesNothing(Behaviour):
-    """Every second restore succeeds and writes nothing at all."""
+    """A restore succeeds and writes nothing at all."""
 
     async def restore(self, restorer: Restorer, snapshot: str, destination: Path, sub_path: bytes) -> None:
         if not self.strikes():
             await super().restore(restorer, snapshot, destination, sub_path)
 
 
+@planted("restore-leaves-a-file-beside", Guarantee.NO_LEAK, WorkKind.RESTORE)
 class RestoreLitters(Behaviour):
-    """Every second restore leaves a file beside the restored tree."""
+    """A restore leaves a file beside the restored tree."""
 
     async def restore(self, restorer: Restorer, snapshot: str, destination: Path, sub_path: bytes) -> None:
         await super().restore(restorer, snapshot, destination, sub_path)
@@ -61,67 +43,56 @@ class RestoreLitters(Behaviour):
             destination.with_name(".restore-journal").touch()
 
 
-@dataclass(frozen=True)
-class Taken:
-    """What was snapshotted, as far as a client could tell two trees apart by it."""
-
-    source: Path
-    contents: Contents
-
-
 class Remembering(Behaviour):
     """Remembers what was snapshotted, in memory: for short runs."""
 
     def __init__(self, honest: HonestTarget) -> None:
         super().__init__(honest)
-        self.taken: dict[str, Taken] = {}
-        """By id, oldest first."""
+        self.taken: dict[str, tuple[Path, Contents]] = {}
+        """By id, oldest first: from where, and what a client could tell two trees apart by."""
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         contents = dict(_contents_of(source))
         receipt = await super().create(client, source, operation)
-        self.taken[receipt.id] = Taken(source, contents)
+        self.taken[receipt.id] = source, contents
         return receipt
 
 
+@planted("restore-overwrites-the-source", Guarantee.SOURCE_UNTOUCHED, WorkKind.RESTORE)
 class RestoreOverwritesSource(Remembering):
-    """Every second restore of a tree whose source holds a file writes over that, too."""
+    """A restore also writes over one of the client's files."""
 
     async def restore(self, restorer: Restorer, snapshot: str, destination: Path, sub_path: bytes) -> None:
         await super().restore(restorer, snapshot, destination, sub_path)
-        victims = files_below(self.taken[snapshot].source) if snapshot in self.taken else []
+        victims = files_below(self.taken[snapshot][0]) if snapshot in self.taken else []
         if victims and self.strikes():
             victims[0].write_bytes(b"restored to where it came from")
 
 
+@planted("restore-gives-another-snapshot", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE)
 class RestoreGivesAnother(Remembering):
-    """Every second restore gives another snapshot of the client.
-
-    Not an empty one, nor for one: an empty directory for a full one is what `give_nothing` does.
-    """
+    """Another snapshot of the client comes back."""
 
     async def restore(self, restorer: Restorer, snapshot: str, destination: Path, sub_path: bytes) -> None:
         another = await self._another(snapshot, sub_path)
         if another is not None and self.strikes():
-            await super().restore(restorer, another, destination, ROOT)
-        else:
-            await super().restore(restorer, snapshot, destination, sub_path)
+            snapshot, sub_path = another, ROOT
+        await super().restore(restorer, snapshot, destination, sub_path)
 
     async def _another(self, snapshot: str, sub_path: bytes) -> str | None:
-        if snapshot not in self.taken:
-            return None
-        wanted = _part(self.taken[snapshot].contents, sub_path)
-        for client in self.honest.clients.values():
-            with suppress(TargetError):
-                shown = [entry.id for entry in await client.list_snapshots()]
-                if snapshot in shown and len(wanted) > 1:
-                    others = {one: self.taken[one].contents for one in shown if one in self.taken and one != snapshot}
-                    return next((one for one, other in others.items() if len(other) > 1 and other != wanted), None)
+        """One that differs. Not an empty one, nor one for an empty one: that is what `give_nothing` does."""
+        wanted = _part(self.taken[snapshot][1], sub_path) if snapshot in self.taken else {}
+        shown = [{entry.id for entry in entries} for _, entries in await self.honest.listings()]
+        own = next((ids for ids in shown if snapshot in ids), set())
+        for one, (_, contents) in self.taken.items():
+            if one in own - {snapshot} and contents != wanted and min(len(contents), len(wanted)) > 1:
+                return one
         return None
 
 
+@planted("restore-gives-a-stale-version", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE)
 class RestoreGivesStaleVersion(Remembering):
-    """Every second restore gives an older version of a file, of which there was another one in an earlier snapshot."""
+    """An older version of a file comes back."""
 
     async def restore(self, restorer: Restorer, snapshot: str, destination: Path, sub_path: bytes) -> None:
         await super().restore(restorer, snapshot, destination, sub_path)
@@ -133,14 +104,14 @@ class RestoreGivesStaleVersion(Remembering):
                 return
 
     def _older(self, snapshot: str, path: bytes) -> bytes | None:
-        if snapshot not in self.taken:
+        ids = list(self.taken)
+        if snapshot not in ids:
             return None
-        ids, taken = list(self.taken), self.taken[snapshot]
+        source, contents = self.taken[snapshot]
         for earlier in reversed(ids[: ids.index(snapshot)]):
-            older = self.taken[earlier]
-            content = older.contents.get(path, b"")
-            if older.source == taken.source and content[:1] == _FILE and content != taken.contents.get(path):
-                return content[1:]
+            older = self.taken[earlier][1].get(path, b"")
+            if self.taken[earlier][0] == source and older[:1] == _FILE and older != contents.get(path):
+                return older[1:]
         return None
 
 
@@ -158,17 +129,17 @@ class Overlaid(Behaviour):
             raise OperationFailed(f"there is no {sub_path!r} in snapshot {snapshot}")
         await super().restore(restorer, snapshot, destination, sub_path)
         for path, content in overlay.items():
-            if sub_path not in (ROOT, path) and not path.startswith(sub_path + b"/"):
-                continue
-            file = destination / os.fsdecode(path[len(sub_path) :].lstrip(b"/"))
-            if content is None:
-                remove(file)
-            else:
-                rewrite(file, content)
+            if sub_path in (ROOT, path) or path.startswith(sub_path + b"/"):
+                file = destination / os.fsdecode(path[len(sub_path) :].lstrip(b"/"))
+                if content is None:
+                    remove(file)
+                else:
+                    rewrite(file, content)
 
 
+@planted("create-stores-stale-content", Guarantee.RESTORED_EXACTLY, WorkKind.CREATE)
 class CreateStale(Overlaid):
-    """A file whose size has not changed since the last snapshot of its source is not read again."""
+    """A file that kept its size is not read again."""
 
     def __init__(self, honest: HonestTarget) -> None:
         super().__init__(honest)
@@ -176,13 +147,10 @@ class CreateStale(Overlaid):
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         now, before = dict(_contents_of(source)), self._stored.get(source, {})
-        stale = {
-            path: before[path]
-            for path, content in now.items()
-            if path in before and content[:1] == before[path][:1] == _FILE and len(content) == len(before[path])
-        }
+        kept = {path: before[path] for path in now.keys() & before.keys() if len(now[path]) == len(before[path])}
+        stale = {path: old for path, old in kept.items() if old[:1] == now[path][:1] == _FILE and old != now[path]}
         receipt = await super().create(client, source, operation)
-        self.overlays[receipt.id] = {path: old[1:] for path, old in stale.items() if old != now[path]}
+        self.overlays[receipt.id] = {path: old[1:] for path, old in stale.items()}
         self._stored[source] = now | stale
         return receipt
 
@@ -195,73 +163,14 @@ def _contents_of(tree: Path) -> Iterator[tuple[bytes, bytes]]:
             yield relative, _LINK + os.fsencode(os.readlink(path))
         elif path.is_dir():
             yield relative, _DIRECTORY
-        elif path.is_file():
-            yield relative, _FILE + (path.read_bytes() if os.access(path, os.R_OK) else b"")
+        elif path.is_file() and os.access(path, os.R_OK):
+            yield relative, _FILE + path.read_bytes()
 
 
 def _part(contents: Contents, sub_path: bytes) -> Contents:
     if sub_path == ROOT:
         return contents
     below = sub_path + b"/"
-    part = {path[len(below) :]: content for path, content in contents.items() if path.startswith(below)}
-    return part | {ROOT: contents[sub_path]} if sub_path in contents else part
-
-
-def _damage(
-    sentence: str, find: damage.FindDamage, work: WorkKind = WorkKind.RESTORE, *, needs_root: bool = False
-) -> Defect:
-    return Defect(
-        sentence,
-        _RESTORED,
-        work,
-        functools.partial(RestoreDamaged, find_damage=find),
-        needs_root=needs_root,
-    )
-
-
-OF_RESTORES: dict[str, Defect] = {
-    "restore-flips-a-byte": _damage("One bit of one file comes back flipped.", damage.flip_a_byte),
-    "restore-truncates-a-file": _damage("One file comes back half as long.", damage.truncate),
-    "restore-appends-a-byte": _damage("One file comes back one byte longer.", damage.append_a_byte),
-    "restore-zeroes-the-tail": _damage("The second half of one file comes back as zeros.", damage.zero_the_tail),
-    "restore-loses-an-entry": _damage("One file does not come back.", damage.lose_an_entry),
-    "restore-adds-an-entry": _damage("A file comes back that was never there.", damage.add_an_entry),
-    "restore-renames-a-file": _damage("One file comes back under another name.", damage.rename_an_entry),
-    "restore-changes-a-mode": _damage("One file comes back with another mode.", damage.change_a_mode),
-    "restore-changes-an-owner": _damage(
-        "One file comes back with another owner; only root can restore owners.", damage.change_an_owner, needs_root=True
-    ),
-    "restore-changes-an-mtime": _damage("One file comes back one nanosecond younger.", damage.change_an_mtime),
-    "restore-swaps-two-files": _damage("Two files come back with each other's content.", damage.swap_two_files),
-    "restore-follows-a-symlink": _damage(
-        "A link to a file comes back as a copy of that file.", damage.follow_a_symlink, WorkKind.RESTORE_LINK
-    ),
-    "restore-changes-a-symlink-target": _damage(
-        "A link comes back pointing elsewhere.", damage.change_a_symlink, WorkKind.RESTORE_LINK
-    ),
-    "restore-loses-an-empty-directory": _damage(
-        "An empty directory does not come back.", damage.lose_an_empty_directory, WorkKind.RESTORE_EMPTY_DIRECTORY
-    ),
-    "restore-gives-nothing": _damage("A restore succeeds, and its directory is empty.", damage.give_nothing),
-    "restore-makes-no-destination": Defect(
-        "A restore succeeds and writes nothing at all.",
-        _RESTORED,
-        WorkKind.RESTORE,
-        RestoreMakesNothing,
-    ),
-    "restore-gives-another-snapshot": Defect(
-        "Another snapshot of the client comes back.", _RESTORED, WorkKind.RESTORE, RestoreGivesAnother
-    ),
-    "restore-gives-a-stale-version": Defect(
-        "An older version of a file comes back.", _RESTORED, WorkKind.RESTORE, RestoreGivesStaleVersion
-    ),
-    "restore-leaves-a-file-beside": Defect(
-        "A restore leaves a file beside the restored tree.", Guarantee.NO_LEAK, WorkKind.RESTORE, RestoreLitters
-    ),
-    "restore-overwrites-the-source": Defect(
-        "A restore also writes over one of the client's files.",
-        Guarantee.SOURCE_UNTOUCHED,
-        WorkKind.RESTORE,
-        RestoreOverwritesSource,
-    ),
-}
+    return {
+        path[len(below) :]: content for path, content in contents.items() if path == sub_path or path.startswith(below)
+    }

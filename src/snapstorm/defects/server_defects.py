@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 import anyio
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
-from snapstorm.defects.defect import Defect, MakeBehaviour
+from snapstorm.defects.defect import REGISTERED, Defect, planted
 from snapstorm.defects.deletion_defects import GcDropsContent
 from snapstorm.errors import OperationFailed, OperationPartial, OperationTimedOut, OperationUnknown, TargetError
 from snapstorm.model.abilities import Restartable
@@ -17,20 +17,17 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.model.work import WorkKind
 
-_AVAILABLE = Guarantee.AVAILABLE
-_ISOLATED = Guarantee.CLIENTS_ISOLATED
-
 
 class Failing(Behaviour):
     """Every second operation of a kind fails."""
 
-    def __init__(self, honest: HonestTarget, operation: str, error: type[TargetError], message: str) -> None:
+    def __init__(self, honest: HonestTarget, operation: str, error: type[TargetError]) -> None:
         super().__init__(honest)
-        self._operation, self._error, self._message = operation, error, message
+        self._operation, self._error = operation, error
 
     async def before(self, operation: str) -> None:
         if operation == self._operation and self.strikes():
-            raise self._error(self._message)
+            raise self._error(f"{operation} failed")
 
 
 class Hanging(Behaviour):
@@ -47,32 +44,63 @@ class Hanging(Behaviour):
             raise OperationTimedOut(f"{operation} was still running after {seconds_max:g} s")
 
 
+for _name, _work, _operation, _error in (
+    ("restore-fails", WorkKind.RESTORE, "restore", OperationFailed),
+    ("create-fails", WorkKind.CREATE, "create", OperationUnknown),
+    ("list-fails", WorkKind.LIST, "list", OperationFailed),
+    ("delete-fails", WorkKind.DELETE, "delete", OperationUnknown),
+    ("expire-fails", WorkKind.EXPIRE, "expire", OperationFailed),
+    ("gc-fails", WorkKind.COLLECT, "gc", OperationFailed),
+    # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
+    ("verify-complains-about-good-data", WorkKind.VERIFY, "verify", OperationPartial),
+):
+    REGISTERED[_name] = Defect(
+        f"Every second {_operation} fails.",
+        Guarantee.AVAILABLE,
+        _work,
+        functools.partial(Failing, operation=_operation, error=_error),
+    )
+
+for _work, _operation in ((WorkKind.RESTORE, "restore"), (WorkKind.CREATE, "create"), (WorkKind.COLLECT, "gc")):
+    REGISTERED[f"{_operation}-hangs"] = Defect(
+        f"Every second {_operation} hangs.",
+        Guarantee.AVAILABLE,
+        _work,
+        functools.partial(Hanging, operation=_operation),
+    )
+
+
+@planted("verify-passes-over-damage", Guarantee.VERIFY_AGREES, None, fault="flip-byte")
 class PassesOverDamage(Behaviour):
-    """The target's own check finds nothing, whatever is damaged."""
+    """The check says nothing of a blob that is damaged."""
 
     async def verify(self, check: Callable[[], Awaitable[None]]) -> None:
         return
 
 
+@planted("verify-says-nothing", Guarantee.VERIFY_AGREES, None, fault="unfinished-files")
 class SilentCheck(PassesOverDamage, GcDropsContent):
-    """Content that is in use goes with a collection, and the target's own check says nothing of it."""
+    """The check says nothing of what a collection has destroyed."""
 
 
+@planted("removed-client-still-let-in", Guarantee.CLIENTS_ISOLATED, WorkKind.REMOVED_CLIENT)
 class RemovedLetIn(Behaviour):
-    """Who is removed is still let in."""
+    """A client that was removed is still let in."""
 
     async def remove_client(self, client: str) -> None:
         return
 
 
+@planted("removal-shuts-others-out", Guarantee.AVAILABLE, WorkKind.REMOVED_CLIENT)
 class RemovesOthersToo(Behaviour):
-    """With a client that is removed, all others are shut out."""
+    """With a client that is removed, others are shut out too."""
 
     async def remove_client(self, client: str) -> None:
         for one in {client, *self.honest.clients}:
             await super().remove_client(one)
 
 
+@planted("wrong-password-accepted", Guarantee.CLIENTS_ISOLATED, WorkKind.WRONG_PASSWORD)
 class AnyPassword(Behaviour):
     """Any password is right."""
 
@@ -80,8 +108,11 @@ class AnyPassword(Behaviour):
         return self.honest.server.client(client)
 
 
+@planted(
+    "restart-forgets-a-snapshot", Guarantee.ACKNOWLEDGED_STAYS_LISTED, WorkKind.RESTORE_EARLIER, needs_ability=True
+)
 class RestartForgets(Behaviour):
-    """A repository that is served again has forgotten the newest snapshot of the client that comes first."""
+    """A server that starts again has forgotten the newest snapshot."""
 
     def __init__(self, honest: HonestTarget) -> None:
         super().__init__(honest)
@@ -93,31 +124,34 @@ class RestartForgets(Behaviour):
             self._is_to_forget = not await self.honest.drop_newest()
 
 
-class _Restarted(Behaviour):
+class Restarted(Behaviour):
     """Knows when the server starts again after it was ended."""
 
     replaces: ClassVar[tuple[str, ...]] = ("end_server", "start_server")
 
-    _was_asked: bool | None = None
-    """None while the server has not been ended."""
+    def __init__(self, honest: HonestTarget) -> None:
+        super().__init__(honest)
+        self._is_ended = self._was_asked = False
 
     async def end_server(self, *, is_asked: bool) -> None:
         assert isinstance(self.honest.server, Restartable)
         await self.honest.server.end_server(is_asked=is_asked)
-        self._was_asked = is_asked
+        self._is_ended, self._was_asked = True, is_asked
 
     async def start_server(self) -> None:
         assert isinstance(self.honest.server, Restartable)
         await self.honest.server.start_server()
-        if self._was_asked is not None:
-            was_asked, self._was_asked = self._was_asked, None
-            await self.restarted(was_asked=was_asked)
+        if self._is_ended:
+            self._is_ended = False
+            await self.restarted(was_asked=self._was_asked)
 
     async def restarted(self, *, was_asked: bool) -> None:
+        """`was_asked`: it was ended by asking it to, not killed."""
         raise NotImplementedError
 
 
-class KillForgets(_Restarted):
+@planted("kill-forgets-a-snapshot", Guarantee.ACKNOWLEDGED_STAYS_LISTED, None, fault="kill-server")
+class KillForgets(Restarted):
     """A server that was killed has forgotten the newest snapshot."""
 
     async def restarted(self, *, was_asked: bool) -> None:
@@ -125,10 +159,13 @@ class KillForgets(_Restarted):
             await self.honest.drop_newest()
 
 
-class NeverRecovers(_Restarted):
-    """Once it was ended, the server takes no snapshots any more."""
+@planted("restart-takes-no-snapshots", Guarantee.RECOVERS, None, fault="terminate-server")
+class NeverRecovers(Restarted):
+    """A server that was ended takes no snapshots any more."""
 
-    _is_broken = False
+    def __init__(self, honest: HonestTarget) -> None:
+        super().__init__(honest)
+        self._is_broken = False
 
     async def restarted(self, *, was_asked: bool) -> None:
         self._is_broken = True
@@ -138,8 +175,9 @@ class NeverRecovers(_Restarted):
             raise OperationUnknown("create failed: no session")
 
 
+@planted("old-password-still-good", Guarantee.CLIENTS_ISOLATED, None, fault="change-password")
 class PasswordStays(Behaviour):
-    """The old password is as good as the new one."""
+    """A password that was changed is still good."""
 
     replaces: ClassVar[tuple[str, ...]] = ("change_password",)
 
@@ -147,103 +185,11 @@ class PasswordStays(Behaviour):
         return
 
 
+@planted("reader-may-write", Guarantee.CLIENTS_ISOLATED, None, fault="narrow-rights")
 class ReadersWrite(Behaviour):
-    """Who may read may also write."""
+    """A client that may only read may write."""
 
     replaces: ClassVar[tuple[str, ...]] = ("narrow_rights",)
 
     async def narrow_rights(self, client: str) -> None:
         return
-
-
-class CollectionMixesUp(Behaviour):
-    """A full collection leaves the layout in disorder."""
-
-    replaces: ClassVar[tuple[str, ...]] = ("irregularities",)
-
-    _collections = 0
-
-    async def collect(self, *, is_full: bool, is_safe: bool) -> None:
-        await super().collect(is_full=is_full, is_safe=is_safe)
-        self._collections += is_full
-
-    async def irregularities(self) -> Sequence[str]:
-        return [f"collection {number} was done twice" for number in range(1, self._collections + 1)]
-
-
-def _failing(operation: str, work: WorkKind, error: type[TargetError], message: str) -> Defect:
-    make = functools.partial(Failing, operation=operation, error=error, message=message)
-    return Defect(f"Every second {operation} fails.", _AVAILABLE, work, make)
-
-
-def _hanging(operation: str, work: WorkKind) -> Defect:
-    make = functools.partial(Hanging, operation=operation)
-    return Defect(f"Every second {operation} hangs.", _AVAILABLE, work, make)
-
-
-def _under(fault: str, sentence: str, guarantee: Guarantee, make: MakeBehaviour) -> Defect:
-    return Defect(sentence, guarantee, WorkKind.VERIFY, make, fault=fault)
-
-
-OF_SERVERS: dict[str, Defect] = {
-    "restore-fails": _failing("restore", WorkKind.RESTORE, OperationFailed, "restore failed"),
-    "restore-hangs": _hanging("restore", WorkKind.RESTORE),
-    "create-fails": _failing("create", WorkKind.CREATE, OperationUnknown, "create failed"),
-    "create-hangs": _hanging("create", WorkKind.CREATE),
-    "list-fails": _failing("list", WorkKind.LIST, OperationFailed, "listing failed"),
-    "delete-fails": _failing("delete", WorkKind.DELETE, OperationUnknown, "delete failed"),
-    "expire-fails": _failing("expire", WorkKind.EXPIRE, OperationFailed, "expire failed"),
-    "gc-fails": _failing("gc", WorkKind.COLLECT, OperationFailed, "collection failed"),
-    "gc-hangs": _hanging("gc", WorkKind.COLLECT),
-    # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
-    "verify-complains-about-good-data": _failing("verify", WorkKind.VERIFY, OperationPartial, "verify found damage"),
-    "collection-breaks-the-layout": Defect(
-        "A full collection leaves the layout in disorder.",
-        Guarantee.LAYOUT_IS_SOUND,
-        WorkKind.RESTORE,
-        CollectionMixesUp,
-        needs_ability=True,
-    ),
-    "removed-client-still-let-in": Defect(
-        "A client that was removed is still let in.", _ISOLATED, WorkKind.REMOVED_CLIENT, RemovedLetIn
-    ),
-    "removal-shuts-others-out": Defect(
-        "With a client that is removed, others are shut out too.",
-        _AVAILABLE,
-        WorkKind.REMOVED_CLIENT,
-        RemovesOthersToo,
-    ),
-    "wrong-password-accepted": Defect("Any password is right.", _ISOLATED, WorkKind.WRONG_PASSWORD, AnyPassword),
-    "restart-forgets-a-snapshot": Defect(
-        "A server that starts again has forgotten the newest snapshot.",
-        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-        WorkKind.RESTORE_EARLIER,
-        RestartForgets,
-        needs_ability=True,
-    ),
-    "kill-forgets-a-snapshot": _under(
-        "kill-server",
-        "A server that was killed has forgotten the newest snapshot.",
-        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-        KillForgets,
-    ),
-    "restart-takes-no-snapshots": _under(
-        "terminate-server",
-        "A server that was ended takes no snapshots any more.",
-        Guarantee.RECOVERS,
-        NeverRecovers,
-    ),
-    "verify-says-nothing": _under(
-        "unfinished-files",
-        "The check says nothing of what a collection has destroyed.",
-        Guarantee.VERIFY_AGREES,
-        SilentCheck,
-    ),
-    "verify-passes-over-damage": _under(
-        "flip-byte", "The check says nothing of a blob that is damaged.", Guarantee.VERIFY_AGREES, PassesOverDamage
-    ),
-    "old-password-still-good": _under(
-        "change-password", "A password that was changed is still good.", _ISOLATED, PasswordStays
-    ),
-    "reader-may-write": _under("narrow-rights", "A client that may only read may write.", _ISOLATED, ReadersWrite),
-}

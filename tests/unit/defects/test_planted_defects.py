@@ -24,6 +24,8 @@ from snapstorm.errors import (
     OperationUnknown,
     TargetError,
 )
+from snapstorm.faults.catalogue import FAULTS
+from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.action_results import ListedSnapshot, Particulars
 from snapstorm.targets.memory.planted import MEMORY_DEFECTS
 from snapstorm.targets.registry import find_target
@@ -64,6 +66,16 @@ async def test_honest_target_shows_no_defect(scratch: Path, defect: str) -> None
 def test_checks_are_of_known_defects() -> None:
     """No check outlives its defect."""
     assert set(CHECKS) - set(MEMORY_DEFECTS) <= {"restore-changes-an-owner"}
+
+
+@pytest.mark.parametrize("name", sorted(MEMORY_DEFECTS))
+def test_each_defect_says_what_it_is(name: str) -> None:
+    """In one sentence of one line. Where only a fault shows it, that is one that there is."""
+    defect = MEMORY_DEFECTS[name]
+    assert defect.sentence.endswith(".")
+    assert "\n" not in defect.sentence
+    assert (defect.work is None) == (defect.fault in FAULTS)
+    assert defect.guarantee in known_guarantees()
 
 
 def test_unknown_defect_is_refused_with_the_nearest_names() -> None:
@@ -338,7 +350,7 @@ async def check_takes_two_for_another(bench: Bench) -> None:
     for _ in range(2):
         entries = await client.snapshotter.list_snapshots()
         others = [entry for entry in entries if entry.id not in snapshots]
-        assert [(entry.testbed, entry.operation) for entry in others] == [("somebody-elses", None)]
+        assert [(entry.testbed, entry.operation) for entry in others] == [("another", None)]
 
 
 @shows("create-loses-tags")

@@ -8,7 +8,6 @@ from snapstorm.defects.all_defects import DEFECTS
 from snapstorm.defects.behaviour import Behaviour
 from snapstorm.defects.defect import Defect
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.work import WorkKind
 from snapstorm.targets.planted import Setup, Setups, Specimens, specimens_of
 from snapstorm.targets.workload import SIMULATED
 
@@ -18,7 +17,7 @@ OWN_DEFECTS: Mapping[str, Defect] = {
     DAMAGE_UNNOTICED: Defect(
         "What is read is not held against its digest.",
         Guarantee.DAMAGE_IS_DETECTED,
-        WorkKind.RESTORE,
+        None,
         Behaviour,  # The store itself misbehaves.
         fault="flip-byte",
     )
