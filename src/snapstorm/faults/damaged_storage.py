@@ -193,10 +193,13 @@ class UnfinishedFiles(StorageFault):
         return None
 
 
-class _LimitsServer(StorageFault):
+class _LimitsServer(Fault):
     """Lowers a limit that the system sets the server's process."""
 
+    kind = FaultKind.STORAGE
     needs = "a server process of our own on Linux"
+    ability = InProcess
+    lacking = "there is no server process of our own"
     resource_number: int
 
     def __init__(self, scene: Scene, draws: random.Random) -> None:
@@ -207,10 +210,6 @@ class _LimitsServer(StorageFault):
     @classmethod
     def why_not_here(cls) -> str | None:
         return None if hasattr(resource, "prlimit") else "this system has no prlimit"
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, InProcess) else "there is no server process of our own"
 
     async def inject(self, record: Record) -> None:
         self._pid = server_pid(self.scene)
