@@ -24,6 +24,21 @@ from snapstorm.targets.workload import SIMULATED as SCENARIO
 IN_CALM = {name: defect for name, defect in MEMORY_DEFECTS.items() if defect.fault is None}
 """Those that show without a fault."""
 
+LIKE_OTHERS = frozenset(
+    {"restore-appends-a-byte", "restore-renames-a-file", "restore-overwrites-the-source", "create-takes-two"}
+    | {"create-takes-two-for-another", "create-acknowledges-and-does-nothing", "create-counts-one-too-many"}
+    | {
+        "create-loses-tags",
+        "create-leaves-a-file",
+        "create-fails-though-done",
+        "list-is-empty",
+        "list-moves-a-snapshot",
+    }
+    | {"list-shows-duplicates", "list-changes-an-id", "list-calls-it-incomplete", "delete-takes-another-instead"}
+    | {"delete-fails-though-done", "expire-does-nothing", "expire-fails", "removal-shuts-others-out"}
+)
+"""They show in the same way as others do: for the long tests."""
+
 HONEST_SEEDS = 12
 ALL_SEEDS = 50
 
@@ -48,7 +63,9 @@ def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARI
     return result
 
 
-@pytest.mark.parametrize("defect", sorted(IN_CALM))
+@pytest.mark.parametrize(
+    "defect", [pytest.param(name, marks=pytest.mark.long if name in LIKE_OTHERS else ()) for name in sorted(IN_CALM)]
+)
 def test_a_planted_defect_is_caught(defect: str, scratch: Path, note_caught: Callable[[str], None]) -> None:
     """Two short runs on one testbed end violated, and name the guarantee that the defect breaks."""
     expected = IN_CALM[defect].guarantee

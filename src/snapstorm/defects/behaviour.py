@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from snapstorm.errors import TargetError
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
@@ -51,10 +50,10 @@ def began_us(entry: ListedSnapshot) -> int:
 
 
 class Behaviour:
-    """Does everything as the honest target does. One object for each time that the target serves."""
+    """Does everything as the honest target does. One object for each time that the target serves.
 
-    replaces: ClassVar[tuple[str, ...]] = ()
-    """Methods of the server's abilities that this class has its own version of."""
+    A method of a subclass that is called like one of the server's abilities stands in for it.
+    """
 
     period: int = 2
     """It strikes at every so-manyth opportunity, so that a short run is sure to meet it, whatever the timing."""

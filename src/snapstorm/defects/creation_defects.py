@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +13,7 @@ import msgspec
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
 from snapstorm.defects.damage import files_below
-from snapstorm.defects.defect import REGISTERED, Defect, planted
+from snapstorm.defects.defect import planted
 from snapstorm.defects.restore_defects import Overlaid
 from snapstorm.errors import OperationUnknown
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
@@ -29,11 +28,11 @@ Create: TypeAlias = Callable[[ClientSnapshotter, Path, str], Awaitable[SnapshotR
 
 
 class CreateOtherwise(Behaviour):
-    """Every `period`-th creation is done otherwise."""
+    """Every second creation is done otherwise."""
 
-    def __init__(self, honest: HonestTarget, create: Create, period: int) -> None:
+    def __init__(self, honest: HonestTarget, create: Create) -> None:
         super().__init__(honest)
-        self._create, self.period = create, period
+        self._create = create
 
     async def create(self, client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
         if self.strikes():
@@ -41,18 +40,13 @@ class CreateOtherwise(Behaviour):
         return await super().create(client, source, operation)
 
 
-def creates(name: str, guarantee: Guarantee, *, period: int = 2) -> Callable[[Create], Create]:
-    """Registers a way of creating a snapshot as a defect, with its docstring as the sentence."""
+class CreateSeldom(CreateOtherwise):
+    """Every third one is."""
 
-    def register(create: Create) -> Create:
-        make = functools.partial(CreateOtherwise, create=create, period=period)
-        REGISTERED[name] = Defect(create.__doc__ or "", guarantee, WorkKind.CREATE, make)
-        return create
-
-    return register
+    period = 3
 
 
-@creates("create-acknowledged-but-lost", Guarantee.ACKNOWLEDGED_STAYS_LISTED, period=3)
+@planted("create-acknowledged-but-lost", Guarantee.ACKNOWLEDGED_STAYS_LISTED, WorkKind.CREATE, by=CreateSeldom)
 async def lose(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
     """Every third snapshot is acknowledged and not kept."""
     receipt = await client.create_snapshot(source, operation)
@@ -60,27 +54,32 @@ async def lose(client: ClientSnapshotter, source: Path, operation: str) -> Snaps
     return receipt
 
 
-@creates("create-acknowledges-and-does-nothing", Guarantee.ACKNOWLEDGED_STAYS_LISTED, period=3)
+@planted(
+    "create-acknowledges-and-does-nothing",
+    Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+    WorkKind.CREATE,
+    by=CreateSeldom,
+)
 async def do_nothing(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
     """A snapshot is acknowledged that was never taken."""
     return SnapshotReceipt(secrets.token_hex(16))
 
 
-@creates("create-fails-though-done", Guarantee.AVAILABLE)
+@planted("create-fails-though-done", Guarantee.AVAILABLE, WorkKind.CREATE, by=CreateOtherwise)
 async def take_and_fail(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
     """A snapshot is taken, and the status says that it failed."""
     await client.create_snapshot(source, operation)
     raise OperationUnknown("create failed")
 
 
-@creates("create-takes-two", Guarantee.NOTHING_UNREQUESTED)
+@planted("create-takes-two", Guarantee.NOTHING_UNREQUESTED, WorkKind.CREATE, by=CreateOtherwise)
 async def take_two(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
     """Two snapshots are taken for one."""
     await client.create_snapshot(source, operation)
     return await client.create_snapshot(source, operation)
 
 
-@creates("create-leaves-a-file", Guarantee.SOURCE_UNTOUCHED)
+@planted("create-leaves-a-file", Guarantee.SOURCE_UNTOUCHED, WorkKind.CREATE, by=CreateOtherwise)
 async def take_and_litter(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
     """A creation leaves a file of its own among the client's."""
     receipt = await client.create_snapshot(source, operation)
@@ -88,7 +87,7 @@ async def take_and_litter(client: ClientSnapshotter, source: Path, operation: st
     return receipt
 
 
-@creates("create-eats-a-file", Guarantee.SOURCE_UNTOUCHED)
+@planted("create-eats-a-file", Guarantee.SOURCE_UNTOUCHED, WorkKind.CREATE, by=CreateOtherwise)
 async def take_and_eat(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
     """One of the client's own files is gone afterwards."""
     receipt = await client.create_snapshot(source, operation)
@@ -97,7 +96,7 @@ async def take_and_eat(client: ClientSnapshotter, source: Path, operation: str) 
     return receipt
 
 
-@creates("create-rewrites-a-file", Guarantee.SOURCE_UNTOUCHED)
+@planted("create-rewrites-a-file", Guarantee.SOURCE_UNTOUCHED, WorkKind.CREATE, by=CreateOtherwise)
 async def take_and_rewrite(client: ClientSnapshotter, source: Path, operation: str) -> SnapshotReceipt:
     """A byte of one of the client's own files is another one afterwards, and its times are as before."""
     receipt = await client.create_snapshot(source, operation)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
-from snapstorm.defects.defect import REGISTERED, Defect
+from snapstorm.defects.defect import planted
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Restorer
 from snapstorm.model.work import WorkKind
@@ -28,7 +28,7 @@ FindDamage: TypeAlias = Callable[[Path], Blow | None]
 NEVER_WRITTEN, ANOTHER_NAME = "never-written", "another name"
 
 
-class RestoreDamaged(Behaviour):
+class Damaging(Behaviour):
     """Damages every second restored tree in which there is something to damage."""
 
     def __init__(self, honest: HonestTarget, find_damage: FindDamage) -> None:
@@ -42,21 +42,7 @@ class RestoreDamaged(Behaviour):
             blow()
 
 
-def damages(
-    name: str, work: WorkKind = WorkKind.RESTORE, *, needs_root: bool = False
-) -> Callable[[FindDamage], FindDamage]:
-    """Registers a way of damaging a tree as a defect, with its docstring as the sentence."""
-
-    def register(find_damage: FindDamage) -> FindDamage:
-        make = functools.partial(RestoreDamaged, find_damage=find_damage)
-        sentence = find_damage.__doc__ or ""
-        REGISTERED[name] = Defect(sentence, Guarantee.RESTORED_EXACTLY, work, make, needs_root=needs_root)
-        return find_damage
-
-    return register
-
-
-@damages("restore-flips-a-byte")
+@planted("restore-flips-a-byte", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def flip_a_byte(tree: Path) -> Blow | None:
     """One bit of one file comes back flipped."""
 
@@ -67,19 +53,19 @@ def flip_a_byte(tree: Path) -> Blow | None:
     return _rewrite_one(tree, flipped)
 
 
-@damages("restore-truncates-a-file")
+@planted("restore-truncates-a-file", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def truncate(tree: Path) -> Blow | None:
     """One file comes back half as long."""
     return _rewrite_one(tree, lambda content: content[: len(content) // 2])
 
 
-@damages("restore-appends-a-byte")
+@planted("restore-appends-a-byte", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def append_a_byte(tree: Path) -> Blow | None:
     """One file comes back one byte longer."""
     return _rewrite_one(tree, lambda content: content + b"x")
 
 
-@damages("restore-zeroes-the-tail")
+@planted("restore-zeroes-the-tail", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def zero_the_tail(tree: Path) -> Blow | None:
     """The second half of one file comes back as zeros."""
 
@@ -90,13 +76,13 @@ def zero_the_tail(tree: Path) -> Blow | None:
     return _on_last(victims, lambda file: rewrite(file, zeroed(file.read_bytes())))
 
 
-@damages("restore-loses-an-entry")
+@planted("restore-loses-an-entry", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def lose_an_entry(tree: Path) -> Blow | None:
     """One file does not come back."""
     return _on_last(files_below(tree, 0), remove)
 
 
-@damages("restore-renames-a-file")
+@planted("restore-renames-a-file", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def rename_an_entry(tree: Path) -> Blow | None:
     """One file comes back under another name."""
 
@@ -107,7 +93,7 @@ def rename_an_entry(tree: Path) -> Blow | None:
     return _on_last([file for file in files_below(tree, 0) if file.name != ANOTHER_NAME], rename)
 
 
-@damages("restore-adds-an-entry")
+@planted("restore-adds-an-entry", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def add_an_entry(tree: Path) -> Blow | None:
     """A file comes back that was never there."""
     extra = tree / NEVER_WRITTEN
@@ -119,13 +105,13 @@ def add_an_entry(tree: Path) -> Blow | None:
     return add if tree.is_dir() and not tree.is_symlink() and not os.path.lexists(extra) else None
 
 
-@damages("restore-changes-a-mode")
+@planted("restore-changes-a-mode", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def change_a_mode(tree: Path) -> Blow | None:
     """One file comes back with another mode."""
     return _on_last(files_below(tree, 0), lambda file: file.chmod(stat.S_IMODE(file.stat().st_mode) ^ stat.S_IRGRP))
 
 
-@damages("restore-changes-an-owner", needs_root=True)
+@planted("restore-changes-an-owner", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging, needs_root=True)
 def change_an_owner(tree: Path) -> Blow | None:
     """One file comes back with another owner; only root can restore owners."""
 
@@ -137,7 +123,7 @@ def change_an_owner(tree: Path) -> Blow | None:
     return _on_last(files_below(tree, 0), change)
 
 
-@damages("restore-changes-an-mtime")
+@planted("restore-changes-an-mtime", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def change_an_mtime(tree: Path) -> Blow | None:
     """One file comes back one nanosecond younger."""
 
@@ -148,7 +134,7 @@ def change_an_mtime(tree: Path) -> Blow | None:
     return _on_last(files_below(tree, 0), change)
 
 
-@damages("restore-swaps-two-files")
+@planted("restore-swaps-two-files", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def swap_two_files(tree: Path) -> Blow | None:
     """Two files come back with each other's content."""
     # Of the same size if there are such, else of sizes as near as can be.
@@ -165,7 +151,7 @@ def swap_two_files(tree: Path) -> Blow | None:
     return swap
 
 
-@damages("restore-follows-a-symlink", WorkKind.RESTORE_LINK)
+@planted("restore-follows-a-symlink", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE_LINK, by=Damaging)
 def follow_a_symlink(tree: Path) -> Blow | None:
     """A link to a file comes back as a copy of that file."""
     whole = tree.resolve()
@@ -181,7 +167,7 @@ def follow_a_symlink(tree: Path) -> Blow | None:
     return _on_last([link for link in _links(tree) if link.is_file() and whole in link.resolve().parents], follow)
 
 
-@damages("restore-changes-a-symlink-target", WorkKind.RESTORE_LINK)
+@planted("restore-changes-a-symlink-target", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE_LINK, by=Damaging)
 def change_a_symlink(tree: Path) -> Blow | None:
     """A link comes back pointing elsewhere."""
 
@@ -195,14 +181,14 @@ def change_a_symlink(tree: Path) -> Blow | None:
     return _on_last(_links(tree), change)
 
 
-@damages("restore-loses-an-empty-directory", WorkKind.RESTORE_EMPTY_DIRECTORY)
+@planted("restore-loses-an-empty-directory", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE_EMPTY_DIRECTORY, by=Damaging)
 def lose_an_empty_directory(tree: Path) -> Blow | None:
     """An empty directory does not come back."""
     directories = [path for path in _below(tree) if path.is_dir() and not path.is_symlink()]
     return _on_last([path for path in directories if not any(path.iterdir())], remove)
 
 
-@damages("restore-gives-nothing")
+@planted("restore-gives-nothing", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, by=Damaging)
 def give_nothing(tree: Path) -> Blow | None:
     """A restore succeeds, and its directory is empty."""
 

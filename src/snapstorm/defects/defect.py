@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind, under_fault
 
 MakeBehaviour: TypeAlias = Callable[[HonestTarget], Behaviour]
-Kind = TypeVar("Kind", bound=type[Behaviour])
+Wrong = TypeVar("Wrong", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,18 @@ def planted(
     guarantee: Guarantee,
     work: WorkKind | None,
     *,
+    by: Callable[[HonestTarget, Any], Behaviour] | None = None,
     fault: str = "",
     needs_ability: bool = False,
-) -> Callable[[Kind], Kind]:
-    """Registers a behaviour as a defect, with its docstring as the sentence."""
+    needs_root: bool = False,
+) -> Callable[[Wrong], Wrong]:
+    """Registers a behaviour as a defect, or what a behaviour does wrong, `by` that. Its docstring is the sentence."""
 
-    def register(behaviour: Kind) -> Kind:
-        sentence = behaviour.__doc__ or ""
-        REGISTERED[name] = Defect(sentence, guarantee, work, behaviour, fault=fault, needs_ability=needs_ability)
-        return behaviour
+    def register(wrong: Wrong) -> Wrong:
+        def make(honest: HonestTarget) -> Behaviour:
+            return wrong(honest) if by is None else by(honest, wrong)
+
+        REGISTERED[name] = Defect(wrong.__doc__ or "", guarantee, work, make, needs_root, fault, needs_ability)
+        return wrong
 
     return register

@@ -25,9 +25,9 @@ def with_defect(honest: Target, make_behaviour: MakeBehaviour, name: str) -> Tar
     async def serve(place: TargetPlace) -> AsyncIterator[Server]:
         async with honest.serve(place) as server:
             behaviour = make_behaviour(HonestTarget(place, server))
-            abilities = {name: staticmethod(getattr(behaviour, name)) for name in behaviour.replaces}
-            possible = {name: method for name, method in abilities.items() if hasattr(server, name)}
-            yield _derived(server, _DefectiveServer, behaviour=behaviour, **possible)
+            own = {name for name in dir(behaviour) if callable(getattr(server, name, None))}
+            abilities = {name: staticmethod(getattr(behaviour, name)) for name in own - set(dir(Behaviour))}
+            yield _derived(server, _DefectiveServer, behaviour=behaviour, **abilities)
 
     return _derived(honest, _DefectiveTarget, honest=honest, serve_defective=staticmethod(serve), defect=name)
 

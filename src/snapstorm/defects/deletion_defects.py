@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
 
 from snapstorm.defects.behaviour import Behaviour, HonestTarget
 from snapstorm.defects.defect import planted
@@ -154,8 +153,6 @@ class GcFreesNothing(Behaviour):
 @planted("collection-breaks-the-layout", Guarantee.LAYOUT_IS_SOUND, WorkKind.RESTORE, needs_ability=True)
 class CollectionMixesUp(Behaviour):
     """A full collection leaves the layout in disorder."""
-
-    replaces: ClassVar[tuple[str, ...]] = ("irregularities",)
 
     def __init__(self, honest: HonestTarget) -> None:
         super().__init__(honest)

@@ -34,8 +34,7 @@ class ListChanged(Behaviour):
 
 
 def _changed(name: str, sentence: str, guarantee: Guarantee, change: Change) -> None:
-    make = functools.partial(ListChanged, change=change)
-    REGISTERED[name] = Defect(sentence, guarantee, WorkKind.LIST, make)
+    REGISTERED[name] = Defect(sentence, guarantee, WorkKind.LIST, functools.partial(ListChanged, change=change))
 
 
 def _newest_changed(name: str, sentence: str, tell: Callable[[ListedSnapshot], dict[str, Any]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import ClassVar
 
 import anyio
 
@@ -19,55 +18,36 @@ from snapstorm.model.work import WorkKind
 
 
 class Failing(Behaviour):
-    """Every second operation of a kind fails."""
+    """Every second operation of a kind fails, or hangs until its time is up."""
 
     def __init__(self, honest: HonestTarget, operation: str, error: type[TargetError]) -> None:
         super().__init__(honest)
         self._operation, self._error = operation, error
 
     async def before(self, operation: str) -> None:
-        if operation == self._operation and self.strikes():
-            raise self._error(f"{operation} failed")
-
-
-class Hanging(Behaviour):
-    """Every second operation of a kind hangs until its time is up."""
-
-    def __init__(self, honest: HonestTarget, operation: str) -> None:
-        super().__init__(honest)
-        self._operation = operation
-
-    async def before(self, operation: str) -> None:
-        if operation == self._operation and self.strikes():
-            seconds_max = self.honest.place.operation_seconds_max
-            await anyio.sleep(seconds_max)
-            raise OperationTimedOut(f"{operation} was still running after {seconds_max:g} s")
+        if operation != self._operation or not self.strikes():
+            return
+        if self._error is OperationTimedOut:
+            await anyio.sleep(self.honest.place.operation_seconds_max)
+        raise self._error(f"{operation} failed")
 
 
 for _name, _work, _operation, _error in (
     ("restore-fails", WorkKind.RESTORE, "restore", OperationFailed),
+    ("restore-hangs", WorkKind.RESTORE, "restore", OperationTimedOut),
     ("create-fails", WorkKind.CREATE, "create", OperationUnknown),
+    ("create-hangs", WorkKind.CREATE, "create", OperationTimedOut),
     ("list-fails", WorkKind.LIST, "list", OperationFailed),
     ("delete-fails", WorkKind.DELETE, "delete", OperationUnknown),
     ("expire-fails", WorkKind.EXPIRE, "expire", OperationFailed),
     ("gc-fails", WorkKind.COLLECT, "gc", OperationFailed),
+    ("gc-hangs", WorkKind.COLLECT, "gc", OperationTimedOut),
     # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
     ("verify-complains-about-good-data", WorkKind.VERIFY, "verify", OperationPartial),
 ):
-    REGISTERED[_name] = Defect(
-        f"Every second {_operation} fails.",
-        Guarantee.AVAILABLE,
-        _work,
-        functools.partial(Failing, operation=_operation, error=_error),
-    )
-
-for _work, _operation in ((WorkKind.RESTORE, "restore"), (WorkKind.CREATE, "create"), (WorkKind.COLLECT, "gc")):
-    REGISTERED[f"{_operation}-hangs"] = Defect(
-        f"Every second {_operation} hangs.",
-        Guarantee.AVAILABLE,
-        _work,
-        functools.partial(Hanging, operation=_operation),
-    )
+    _sentence = f"Every second {_operation} {'hangs' if _error is OperationTimedOut else 'fails'}."
+    _make = functools.partial(Failing, operation=_operation, error=_error)
+    REGISTERED[_name] = Defect(_sentence, Guarantee.AVAILABLE, _work, _make)
 
 
 @planted("verify-passes-over-damage", Guarantee.VERIFY_AGREES, None, fault="flip-byte")
@@ -127,8 +107,6 @@ class RestartForgets(Behaviour):
 class Restarted(Behaviour):
     """Knows when the server starts again after it was ended."""
 
-    replaces: ClassVar[tuple[str, ...]] = ("end_server", "start_server")
-
     def __init__(self, honest: HonestTarget) -> None:
         super().__init__(honest)
         self._is_ended = self._was_asked = False
@@ -179,8 +157,6 @@ class NeverRecovers(Restarted):
 class PasswordStays(Behaviour):
     """A password that was changed is still good."""
 
-    replaces: ClassVar[tuple[str, ...]] = ("change_password",)
-
     async def change_password(self, client: str) -> None:
         return
 
@@ -188,8 +164,6 @@ class PasswordStays(Behaviour):
 @planted("reader-may-write", Guarantee.CLIENTS_ISOLATED, None, fault="narrow-rights")
 class ReadersWrite(Behaviour):
     """A client that may only read may write."""
-
-    replaces: ClassVar[tuple[str, ...]] = ("narrow_rights",)
 
     async def narrow_rights(self, client: str) -> None:
         return
