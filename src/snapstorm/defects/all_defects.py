@@ -19,7 +19,9 @@ DEFECTS: dict[str, Defect] = {
 }
 """Those that can be seen by the user of this process, by name, as in `--target memory:NAME`."""
 
-FOR_EVERY_TARGET = frozenset(name for name, defect in DEFECTS.items() if not (defect.fault or defect.needs_ability))
+FOR_EVERY_TARGET = frozenset(
+    name for name, defect in DEFECTS.items() if not (defect.fault or defect.needs_ability or defect.needs_whole_trees)
+)
 """Those that show on every target."""
 
 

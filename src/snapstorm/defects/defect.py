@@ -27,6 +27,8 @@ class Defect:
     """Whether only root can see the damage."""
     fault: str = ""
     """The fault without which it does not show."""
+    needs_whole_trees: bool = False
+    """Whether it shows only where hard links, special files and attributes of the system are kept."""
     needs_ability: bool = False
     """Whether it shows only on targets with more abilities than each must have, as all do that show under a fault."""
 
@@ -48,6 +50,7 @@ def planted(
     fault: str = "",
     needs_ability: bool = False,
     needs_root: bool = False,
+    needs_whole_trees: bool = False,
 ) -> Callable[[Wrong], Wrong]:
     """Registers a behaviour as a defect, or what a behaviour does wrong, `by` that. Its docstring is the sentence."""
 
@@ -55,7 +58,8 @@ def planted(
         def make(honest: HonestTarget) -> Behaviour:
             return wrong(honest) if by is None else by(honest, wrong)
 
-        REGISTERED[name] = Defect(wrong.__doc__ or "", guarantee, work, make, needs_root, fault, needs_ability)
+        needs = needs_root, fault, needs_whole_trees, needs_ability
+        REGISTERED[name] = Defect(wrong.__doc__ or "", guarantee, work, make, *needs)
         return wrong
 
     return register

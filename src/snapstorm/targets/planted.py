@@ -10,7 +10,8 @@ from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET
 from snapstorm.defects.defect import Defect
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
-from snapstorm.scenario.scenarios import Scenario, shipped
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.workload import REAL, SIMULATED_LOSS
 
 HONEST = "honest"
@@ -84,6 +85,8 @@ class Setups:
     hanging_seconds_max: float
     """The time for an operation, for what never ends."""
     under_fault: Setup
+    whole_trees: Setup | None = None
+    """With hard links, special files and attributes of the system; None where these are not kept."""
 
     def setup_for(self, name: str, defect: Defect) -> Setup:
         if defect.fault:
@@ -92,6 +95,8 @@ class Setups:
                 faults=(defect.fault,),
                 scenario=_SCENARIOS.get(name, self.under_fault.scenario),
             )
+        if defect.needs_whole_trees and self.whole_trees is not None:
+            return self.whole_trees
         if name.endswith("-hangs"):
             return replace(self.usual, operation_seconds_max=self.hanging_seconds_max)
         return replace(self.usual, scenario=_SCENARIOS[name], rounds=1) if name in _SCENARIOS else self.usual

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from snapstorm.defects.all_defects import DEFECTS
 from snapstorm.defects.behaviour import Behaviour
@@ -29,8 +30,12 @@ MEMORY_DEFECTS = {**DEFECTS, **OWN_DEFECTS}
 _SECONDS_MAX = 5.0
 """For an operation. A busy machine must not take so long for what does not hang."""
 
-SETUPS = Setups(
-    usual=Setup(SIMULATED, operation_seconds_max=_SECONDS_MAX, keep_going=True, rounds=2),
+WHOLE_TREES = SIMULATED.model_copy(update={"name": "whole-trees", "parameters": {"trees": "whole"}})
+
+_USUAL = Setup(SIMULATED, operation_seconds_max=_SECONDS_MAX, keep_going=True, rounds=2)
+_SETUPS = Setups(
+    usual=_USUAL,
+    whole_trees=replace(_USUAL, scenario=WHOLE_TREES),
     hanging_seconds_max=0.3,
     under_fault=Setup(
         SIMULATED.model_copy(update={"duration_seconds": 2.5, "actions": None}),
@@ -44,4 +49,4 @@ SETUPS = Setups(
 
 def simulated() -> Specimens:
     """A specimen for each defect, and an honest one in each set-up in which defects are run."""
-    return specimens_of("memory", [], names=DEFECTS, own=OWN_DEFECTS, setups=SETUPS)
+    return specimens_of("memory", [], names=DEFECTS, own=OWN_DEFECTS, setups=_SETUPS)
