@@ -19,6 +19,7 @@ from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 FLIPPED = "restore-flips-a-byte"
+WRAPPED = "restore-writes-nothing"
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ def temporary(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("nothing_left")
 def test_a_wrapper_is_caught_and_an_honest_one_passes(temporary: Path) -> None:
     """Exit status 0, under its right name, and nothing is left."""
-    ran = snapstorm("calibrate", "--kind", "kopia", "--only", FLIPPED, "--honest", "1", "--seed", "1", "--json")
+    ran = snapstorm("calibrate", "--kind", "kopia", "--only", WRAPPED, "--honest", "1", "--seed", "1", "--json")
     assert ran.status == 0, ran.stderr
-    assert {found["name"]: found["caught"] for found in ran.json["classes"]} == {FLIPPED: 1}
+    assert {found["name"]: found["caught"] for found in ran.json["classes"]} == {WRAPPED: 1}
     assert all(found["guarantee"] in found["named"] for found in ran.json["classes"])
     assert (ran.json["honest_passed"], ran.json["false_alarms"]) == (1, 0)
     assert "[2/2]" in ran.stderr
