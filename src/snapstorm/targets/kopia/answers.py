@@ -33,6 +33,7 @@ from snapstorm.errors import (
 from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
+from snapstorm.targets.kopia.blobs import packs_named
 from snapstorm.targets.kopia.command import OPERATION_TAG, TESTBED_TAG
 from snapstorm.targets.kopia.policies import Policies, read_policies
 from snapstorm.targets.kopia.statistics import COUNT_MAX, Count, Statistics
@@ -247,17 +248,21 @@ def check(completed: CompletedCommand, what: str, failure: type[TargetError]) ->
 def explain(completed: CompletedCommand, what: str, failure: type[TargetError]) -> SnapstormError:
     """The error that fits a command that did not do what it was asked to: `failure`, or what its words say."""
     words = _stderr(completed)
-    evidence = evidence_of(completed)
     if _NO_SPACE.search(words):
         # Before anything else: every file that it can write is on a disk of ours, and a full one makes it hang.
         return NoSpaceError(f"{what} found a disk full: {last_words(words)}")
     if completed.timed_out:
-        return OperationTimedOut(f"{what} was ended after {completed.seconds:.0f} s", evidence=evidence)
+        return error_of(completed, OperationTimedOut, f"{what} was ended after {completed.seconds:.0f} s")
     if _REFUSED_VERSION.search(words):
-        return VersionRefused(f"{what} was refused to this version: {last_words(words)}", evidence=evidence)
+        return error_of(completed, VersionRefused, f"{what} was refused to this version: {last_words(words)}")
     if _DENIED.search(words):
-        return AccessDenied(f"{what} was refused: {last_words(words)}", evidence=evidence)
-    return failure(f"{what} ended with {_ending(completed)}: {last_words(words)}", evidence=evidence)
+        return error_of(completed, AccessDenied, f"{what} was refused: {last_words(words)}")
+    return error_of(completed, failure, f"{what} ended with {_ending(completed)}: {last_words(words)}")
+
+
+def error_of(completed: CompletedCommand, kind: type[TargetError], words: str) -> TargetError:
+    """An error of this kind, with all that the command has printed as evidence, and the packs that it names."""
+    return kind(words, evidence=evidence_of(completed), blobs=packs_named(completed.stderr + b" " + completed.stdout))
 
 
 def check_user_added(completed: CompletedCommand, user: str) -> None:
@@ -278,9 +283,8 @@ def read_receipt(completed: CompletedCommand) -> SnapshotReceipt:
     manifest = _read(completed, what, _Manifest, OperationUnknown)
     summary = manifest.summary
     if summary is None or summary == _Summary():
-        raise OperationUnknown(
-            f"{what} exited with 0 but does not say what it took (`rootEntry.summ`)", evidence=evidence_of(completed)
-        )
+        words = f"{what} exited with 0 but does not say what it took (`rootEntry.summ`)"
+        raise error_of(completed, OperationUnknown, words)
     return SnapshotReceipt(
         id=manifest.id,
         **manifest.particulars._asdict(),
@@ -301,9 +305,8 @@ def read_policies_of(completed: CompletedCommand, identity: str) -> Policies:
     try:
         return read_policies(completed.stdout, identity)
     except ValueError as error:
-        raise OperationFailed(
-            f"policy list exited with 0 but its JSON can't be read: {error}", evidence=evidence_of(completed)
-        ) from error
+        words = f"policy list exited with 0 but its JSON can't be read: {error}"
+        raise error_of(completed, OperationFailed, words) from error
 
 
 def _check_whole(completed: CompletedCommand, what: str) -> None:
@@ -315,7 +318,7 @@ def _check_whole(completed: CompletedCommand, what: str) -> None:
     except ValueError:
         return  # As after most failures, whose reason is on stderr. After a success `_read` makes it one.
     if left_out := _what_was_left_out(manifest):
-        raise OperationPartial(f"{what} left something out: {left_out}", evidence=evidence_of(completed))
+        raise error_of(completed, OperationPartial, f"{what} left something out: {left_out}")
 
 
 def _what_was_left_out(manifest: _Manifest) -> str:
@@ -355,10 +358,8 @@ def check_verified(completed: CompletedCommand) -> None:
     words = _stderr(completed)
     damage = [line for line in _DAMAGED.findall(words) if not _UNREACHABLE.search(line)]
     if damage and not completed.timed_out and not _NO_SPACE.search(words):
-        raise OperationPartial(
-            f"snapshot verify reports damage ({len(damage)} line(s)): {_shortened(damage[0])}",
-            evidence=evidence_of(completed),
-        )
+        words = f"snapshot verify reports damage ({len(damage)} line(s)): {_shortened(damage[0])}"
+        raise error_of(completed, OperationPartial, words)
     check(completed, "snapshot verify", OperationFailed)
 
 
@@ -401,7 +402,7 @@ def read_storage_bytes(completed: CompletedCommand) -> int:
     check(completed, "blob stats", OperationFailed)
     match = _BLOB_TOTAL.search(completed.stdout)
     if match is None:
-        raise OperationFailed("blob stats does not say the total", evidence=evidence_of(completed))
+        raise error_of(completed, OperationFailed, "blob stats does not say the total")
     return int(match[1])
 
 
@@ -496,9 +497,8 @@ def _read(completed: CompletedCommand, what: str, kind: type[_T], failure: type[
     try:
         return _decoded(completed.stdout, kind)
     except ValueError as error:
-        raise failure(
-            f"{what} exited with 0 but its JSON can't be read: {error}", evidence=evidence_of(completed)
-        ) from error
+        words = f"{what} exited with 0 but its JSON can't be read: {error}"
+        raise error_of(completed, failure, words) from error
 
 
 def _decoded(output: bytes, kind: type[_T]) -> _T:

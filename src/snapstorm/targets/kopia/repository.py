@@ -257,9 +257,8 @@ class Repository:
             completed = await self._kopia.run_maintenance(self.actor, is_full=is_full, is_safe=is_safe)
             answers.check(completed, "maintenance run", OperationFailed)
             if not answers.is_maintenance_done(before, await self._maintenance_schedule(), is_full=is_full):
-                raise OperationFailed(
-                    "maintenance run exited with 0 but did nothing", evidence=answers.evidence_of(completed)
-                )
+                words = "maintenance run exited with 0 but did nothing"
+                raise answers.error_of(completed, OperationFailed, words)
 
     async def _maintenance_schedule(self) -> Mapping[str, Any]:
         return answers.read_maintenance_schedule(await self._kopia.maintenance_info(self.actor))

@@ -18,6 +18,7 @@ from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia.blobs import packs_named
 from snapstorm.targets.kopia.command import KEEP_ALL, OPERATION_TAG, TESTBED_TAG, Actor, Kopia
 from snapstorm.targets.kopia.side_by_side import side_by_side
 
@@ -163,7 +164,9 @@ class KopiaClient:
         try:
             yield
         except TargetError as error:
-            error.evidence += self.obituary()
+            if last_words := self.obituary():
+                error.evidence += last_words
+                error.blobs = packs_named(error.evidence.encode())
             raise
 
 
