@@ -18,7 +18,6 @@ from snapstorm.cli.stages import (
     Stage,
     as_json,
     common_testbed,
-    is_exclusive,
     perform_stage,
     show_result,
     status_of,
@@ -112,14 +111,14 @@ def run_until_violation(
                     break
                 _print_one(last[0])
             is_kept = stage.options.testbed is not None or bool(last[0].tally.violations)
-            show_result(last[0], kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
+            show_result(last[0], kind, is_testbed_kept=is_kept)
             is_reported = write_reports(reports, last[0])
             if board is not None:
                 board.end()
     finally:
         print(repeated, file=sys.stderr, flush=True)
     if json_output:
-        shown = {**as_json(last[0], stage), "stages": [], "repeated": repeated.as_json()}
+        shown = {**as_json(last[0]), "stages": [], "repeated": repeated.as_json()}
         print(dump_json(shown), flush=True)
     return status_of(last[0], is_reported=is_reported)
 

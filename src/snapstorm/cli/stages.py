@@ -119,7 +119,7 @@ def run_stages(
                 _print_proven(testbed)
     last = results[-1]
     if json_output:
-        shown = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
+        shown = [as_json(result) for result in results]
         print(dump_json({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
     return status_of(last, is_reported=is_reported)
 
@@ -173,7 +173,7 @@ def _run_stage(stage: Stage, kind: ProgressChoice, asked: Stage | None = None, b
     result = perform_stage(stage, kind, board)
     is_temporary = asked is not None and asked.options.testbed is None
     is_kept = bool(result.tally.violations) if is_temporary else result.testbed.exists()
-    show_result(result, kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
+    show_result(result, kind, is_testbed_kept=is_kept)
     return result
 
 
@@ -182,26 +182,20 @@ def perform_stage(stage: Stage, kind: ProgressChoice, board: Board | None = None
     return anyio.run(_run, stage.options, stage.work, ProgressKind(kind), board)
 
 
-def show_result(result: RunResult, kind: ProgressChoice, *, is_exclusive: bool, is_testbed_kept: bool) -> None:
+def show_result(result: RunResult, kind: ProgressChoice, *, is_testbed_kept: bool) -> None:
     """Sum a run up for people."""
     if kind != "github":
-        _print_summary(result, is_exclusive=is_exclusive, is_testbed_kept=is_testbed_kept)
+        _print_summary(result, is_testbed_kept=is_testbed_kept)
         return
     with without_commands(sys.stderr):
-        _print_summary(result, is_exclusive=is_exclusive, is_testbed_kept=is_testbed_kept)
+        _print_summary(result, is_testbed_kept=is_testbed_kept)
     if (line := verdict_annotation(result)) is not None:
         print(line, file=sys.stderr, flush=True)
 
 
-def is_exclusive(stage: Stage) -> bool:
-    """Whether the target serves the run alone."""
-    return stage.options.external_server is None
-
-
-def as_json(result: RunResult, stage: Stage) -> dict[str, Any]:
+def as_json(result: RunResult) -> dict[str, Any]:
     """What `--json` says of one run."""
-    caught = would_have_caught(result, is_exclusive=is_exclusive(stage))
-    return {**result.as_json(), "would_have_caught": caught}
+    return {**result.as_json(), "would_have_caught": would_have_caught(result)}
 
 
 async def _run(
@@ -240,8 +234,8 @@ async def _run(
     return harness.result
 
 
-def _print_summary(result: RunResult, *, is_exclusive: bool, is_testbed_kept: bool) -> None:
-    lines = summary_lines(result, is_testbed_kept=is_testbed_kept, is_exclusive=is_exclusive)
+def _print_summary(result: RunResult, *, is_testbed_kept: bool) -> None:
+    lines = summary_lines(result, is_testbed_kept=is_testbed_kept)
     if may_be_terminal(sys.stderr):
         from snapstorm.report.terminal import print_summary  # noqa: PLC0415 - rich is slow to import
 

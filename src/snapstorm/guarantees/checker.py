@@ -334,7 +334,11 @@ class Checker:
         """The findings of a listing that are judged. After a change of retention, which may be why a snapshot is
         missing, it is in doubt until a listing shows it."""
         ledger = self._run.ledger
-        missing = [one for one in judged if one.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+        missing = [
+            one
+            for one in judged
+            if one.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED and one.client == listing.client
+        ]
         if not missing or operation is None or not await self.settings.may_have_expired(listing.client):
             return judged
         ledger.forget_observation(operation)

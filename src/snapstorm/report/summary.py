@@ -35,9 +35,9 @@ def show_bytes(count: int) -> str:
     return f"{count} bytes" if unit == 0 else f"{amount:.1f} {units[unit]}"
 
 
-def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: bool = True) -> list[str]:
+def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
     """The summary as plain lines. The verdict is last, so that it is just above the prompt. Text of the target in it
-    can't affect the terminal. `is_exclusive`: the target served only this run."""
+    can't affect the terminal."""
     tally = result.tally
     target = " ".join((result.target.name, *result.target.versions))
     earlier = tally.restores_verified_earlier_runs
@@ -65,7 +65,7 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: boo
         lines += _show_kind(kind)
     if more := sum(map(len, kinds[VIOLATIONS_SHOWN_MAX:])):
         lines.append(f"           and {more} more violation(s) of other kinds")
-    if (power := power_line(result, is_exclusive=is_exclusive)) is not None:
+    if (power := power_line(result)) is not None:
         lines.append(power)
     if is_testbed_kept:
         lines.append(f"testbed    {result.testbed}")

@@ -52,13 +52,18 @@ class DirectAccess:
         return self.repository.id
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
         """Who has the repository's password is in, and sees everything."""
         return False
 
     @property
+    def isolates_clients(self) -> bool:
+        """See `authenticates`."""
+        return False
+
+    @property
     def manages_users(self) -> bool:
-        """There are none: see `has_permissions`."""
+        """There are none: see `authenticates`."""
         return False
 
     @property
@@ -67,10 +72,10 @@ class DirectAccess:
         return frozenset()
 
     async def add_clients(self, clients: Sequence[str]) -> None:
-        """Nothing to do: see `has_permissions`."""
+        """Nothing to do: see `authenticates`."""
 
     async def remove_client(self, client: str) -> None:
-        """Not possible: see `has_permissions`."""
+        """Not possible: see `authenticates`."""
         raise HarnessError(f"{client} can't be shut out: without a server there are no rights")
 
     def client(self, client: str) -> ClientSnapshotter:
@@ -207,7 +212,12 @@ class KopiaServer(DirectAccess):
     """Clients that have been let in."""
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
+        """Each client is a user with a password."""
+        return True
+
+    @property
+    def isolates_clients(self) -> bool:
         """Users see their own snapshots only."""
         return True
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.targets.memory.parameters import PARAMETERS
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
 
 if TYPE_CHECKING:
@@ -46,4 +47,5 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    parameters=PARAMETERS,
 )

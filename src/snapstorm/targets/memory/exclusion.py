@@ -1,0 +1,37 @@
+"""What operations of the simulated backup system hold that exclude each other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from snapstorm.errors import OperationTimedOut, RepositoryLocked
+from snapstorm.model.protocols import TargetPlace
+
+
+class ExclusiveLock:
+    """Held by one operation at a time; others wait for it, or are refused. None at all unless it was chosen."""
+
+    def __init__(self, place: TargetPlace) -> None:
+        self._kind = place.parameters.get("locks", "none")
+        self._seconds_max = place.operation_seconds_max
+        self._lock = anyio.Lock()
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """An operation that holds it, if there is to be a lock. Raises TargetError."""
+        if self._kind == "none":
+            yield
+            return
+        if self._kind == "refuse" and self._lock.locked():
+            raise RepositoryLocked("the repository is locked by another operation")
+        with anyio.move_on_after(self._seconds_max) as waiting:
+            await self._lock.acquire()
+        if waiting.cancelled_caught:
+            raise OperationTimedOut(f"the repository was still locked after {self._seconds_max:g} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
