@@ -17,7 +17,7 @@ class ExclusiveLock:
     def __init__(self, place: TargetPlace) -> None:
         self._kind = place.parameters.get("locks", "none")
         self._seconds_max = place.operation_seconds_max
-        self._lock = anyio.Lock()
+        self._free = anyio.Semaphore(1)
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -25,13 +25,13 @@ class ExclusiveLock:
         if self._kind == "none":
             yield
             return
-        if self._kind == "refuse" and self._lock.locked():
+        if self._kind == "refuse" and not self._free.value:
             raise RepositoryLocked("the repository is locked by another operation")
         with anyio.move_on_after(self._seconds_max) as waiting:
-            await self._lock.acquire()
+            await self._free.acquire()
         if waiting.cancelled_caught:
             raise OperationTimedOut(f"the repository was still locked after {self._seconds_max:g} s")
         try:
             yield
         finally:
-            self._lock.release()
+            self._free.release()
