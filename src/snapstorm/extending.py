@@ -4,7 +4,15 @@ from snapstorm.actions.inspections import Inspections
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
-from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial, OperationTimedOut, OperationUnknown
+from snapstorm.errors import (
+    ANY_BLOB,
+    AccessDenied,
+    OperationFailed,
+    OperationPartial,
+    OperationTimedOut,
+    OperationUnknown,
+    RepositoryLocked,
+)
 from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Scene
 from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
@@ -12,7 +20,7 @@ from snapstorm.model.actions import Inspection, Upkeep
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.guarantees import Finding
 from snapstorm.model.manifest import path_as_text
-from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown
+from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown
 from snapstorm.model.protocols import (
     Auditor,
     ClientSnapshotter,
@@ -27,6 +35,7 @@ from snapstorm.targets.plain import PlainServer, PlainTarget
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetOptions, TargetPlugin
 
 __all__ = [
+    "ANY_BLOB",
     "AccessDenied",
     "Auditor",
     "Capabilities",
@@ -41,6 +50,7 @@ __all__ = [
     "JudgedGuarantee",
     "ListedSnapshot",
     "ListingSeen",
+    "Locked",
     "MakeTarget",
     "NoOp",
     "NothingToBreak",
@@ -59,6 +69,7 @@ __all__ = [
     "Program",
     "ReceiptSeen",
     "Record",
+    "RepositoryLocked",
     "RestoreSeen",
     "Scene",
     "Server",
