@@ -327,7 +327,15 @@ class Checker:
         ledger.settle(settled_by(listing, seen.expected, seen.entries.complete))
         self._note_of_unknown_runs(seen.entries.of_unknown_runs)
         judged = await self._without_expired(listing, judged, operation)
-        texts = {"listing.json": msgspec.json.format(msgspec.json.encode(listing.entries)).decode()} if judged else {}
+        texts = (
+            {
+                "listing.json": msgspec.json.format(
+                    msgspec.json.encode([msgspec.structs.asdict(one) for one in listing.entries])
+                ).decode()
+            }
+            if judged
+            else {}
+        )
         return self._report_all(judged, texts)
 
     async def _without_expired(self, listing: Listing, judged: list[Found], operation: str | None) -> list[Found]:

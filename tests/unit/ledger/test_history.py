@@ -237,8 +237,13 @@ def test_compacting_drops_steps_of_old_runs_and_nothing_that_was_promised(ledger
     assert (dropped.commands, dropped.verifications) == (2, 2)
     assert dropped.operations == 4  # The writes of runs 1 and 3, and the restores whose proofs were superseded.
     assert before == (debts(ledger, LATER), order(ledger, LATER), ledger.count_states(), ledger.history.survival())
-    assert [action.id for action in ledger.last_actions(2, CLIENT, 10)] == ["s2", "write-2", "gc-2", "restore-2-s1"]
-    assert [action.id for action in ledger.last_actions(3, CLIENT, 10)] == ["s3", "gc-3"]
+    assert [action.id for action in ledger.record.last_operations(2, 10, CLIENT)] == [
+        "s2",
+        "write-2",
+        "gc-2",
+        "restore-2-s1",
+    ]
+    assert [action.id for action in ledger.record.last_operations(3, 10, CLIENT)] == ["s3", "gc-3"]
     assert ledger.compact(keep_runs=1).operations == 0
 
 
