@@ -19,6 +19,7 @@ from snapstorm.guarantees.evidence import Evidence, RestoredTree
 from snapstorm.guarantees.panel import FindingKey, Found, Panel
 from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.guarantees.time_spans import Dating
+from snapstorm.ledger.findings import Verification
 from snapstorm.model.action_results import Comparison, SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
@@ -151,18 +152,19 @@ class Checker:
             restored=restored.encoded if found or is_partial else b"",
         )
         with run.ledger.committing_later():
-            run.ledger.add_verification(
+            verification = Verification(
                 expectation=expectation.operation,
-                run_number=run.number,
+                run=run.number,
                 operation=operation,
                 is_whole=sub_path == b"",
                 is_equal=not found,
                 is_narrowed=is_narrowed or is_partial,
-                bytes_verified=restored.bytes_total,
+                bytes=restored.bytes_total,
                 at_utc=run.clock.utc(),
                 target_versions=run.target_versions,
                 through=through,
             )
+            run.ledger.add_verification(verification)
             run.ledger.observe(operation, ObservationKind.RESTORE, encode_restore(observed))
         await run.ledger.committed()
         seen = RestoreSeen(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.findings import Verification
 from snapstorm.ledger.history import AgeBucket
 from snapstorm.ledger.ledger import CommandRow, Ledger
 from snapstorm.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
@@ -73,17 +74,20 @@ def delete(ledger: Ledger, run: int, operation: str, *of: str, outcome: str = "o
 def verify(ledger: Ledger, run: int, of: str, at_utc: str, *, version: str = "new", is_equal: bool = True) -> None:
     operation = f"restore-{run}-{of}"
     do(ledger, run, operation, "restore-snapshot")
+    versions = f"kopia {version}"
     ledger.add_verification(
-        expectation=of,
-        run_number=run,
-        operation=operation,
-        is_whole=True,
-        is_equal=is_equal,
-        is_narrowed=False,
-        bytes_verified=1,
-        at_utc=at_utc,
-        target_versions=f"kopia {version}",
-        through="client",
+        Verification(
+            of,
+            run,
+            operation,
+            True,
+            is_equal,
+            False,
+            bytes=1,
+            at_utc=at_utc,
+            target_versions=versions,
+            through="client",
+        )
     )
 
 
