@@ -41,7 +41,8 @@ class Verification(NamedTuple):
     """How it was restored: `client` or `auditor`."""
 
 
-_INSERT_VERIFICATION = f"INSERT INTO verifications ({', '.join(Verification._fields)}) VALUES ({', '.join('?' * len(Verification._fields))})"
+_COLUMNS = Verification._fields
+_INSERT_VERIFICATION = f"INSERT INTO verifications ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
 class Findings(LedgerBase):

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager
 import anyio
 
 from snapstorm.errors import OperationTimedOut, RepositoryLocked
-from snapstorm.model.protocols import TargetPlace
 
 
 class ExclusiveLock:
     """Held by one operation at a time; others wait for it, or are refused. None at all unless it was chosen."""
 
-    def __init__(self, place: TargetPlace) -> None:
-        self._kind = place.parameters.get("locks", "none")
-        self._seconds_max = place.operation_seconds_max
+    def __init__(self, kind: str, seconds_max: float) -> None:
+        """`kind`: as the parameter `locks` says; who waits for so long gives up."""
+        self._kind = kind
+        self._seconds_max = seconds_max
         self._free = anyio.Semaphore(1)
 
     @asynccontextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from snapstorm.model.protocols import Mode, TargetPlace
+from snapstorm.model.protocols import Mode
 
 PARAMETERS: Mapping[str, Sequence[str]] = {
+    "trees": ("plain", "whole"),
     "clients": ("isolated", "shared", "open"),
     "locks": ("none", "wait", "refuse"),
     "check": ("own", "whole"),
@@ -16,6 +17,8 @@ PARAMETERS: Mapping[str, Sequence[str]] = {
 }
 """By name the values, the default first.
 
+- trees: each name of a file is restored as a file of its own, special files and sockets are left out, and attributes
+  outside of `user.` are lost; or all of these are kept
 - clients: each sees its own snapshots only; or all see everything; or there are no passwords either
 - locks: operations go on beside each other; or wait for each other; or are refused while another one is at work
 - check: the check that a client asks for is of its own snapshots, or of everybody's
@@ -28,20 +31,23 @@ PARAMETERS: Mapping[str, Sequence[str]] = {
 class Modes:
     """What was chosen."""
 
+    keeps_whole_trees: bool
     authenticates: bool
     isolates_clients: bool
+    locks: str
     checks_whole_repository: bool
     names_blobs: bool
     counts_in_listings: bool
 
 
-def modes_of(place: TargetPlace) -> Modes:
-    """The modes in which the server at this place works. Without a server nobody is kept out."""
-    chosen = {name: place.parameters.get(name, values[0]) for name, values in PARAMETERS.items()}
-    has_server = place.mode is Mode.SERVER
+def modes_of(parameters: Mapping[str, str], mode: Mode = Mode.SERVER) -> Modes:
+    """The modes in which a server with these parameters works. Without a server nobody is kept out."""
+    chosen = {name: parameters.get(name, values[0]) for name, values in PARAMETERS.items()}
     return Modes(
-        authenticates=has_server and chosen["clients"] != "open",
-        isolates_clients=has_server and chosen["clients"] == "isolated",
+        keeps_whole_trees=chosen["trees"] == "whole",
+        authenticates=mode is Mode.SERVER and chosen["clients"] != "open",
+        isolates_clients=mode is Mode.SERVER and chosen["clients"] == "isolated",
+        locks=chosen["locks"],
         checks_whole_repository=chosen["check"] == "whole",
         names_blobs=chosen["damage"] == "named",
         counts_in_listings=chosen["listings"] == "full",
