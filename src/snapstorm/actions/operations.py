@@ -145,40 +145,37 @@ class Operations:
         return outcome, operation
 
     async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
-        """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
-        try:
-            with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
-                return await self._unless_locked(ask, operation)
-        except NoSpaceError as error:
-            if disk_is_full(self._run.place.directory, self._run.workdir) is None:
-                raise OperationUnknown(
-                    f"the target ran out of space, though the testbed's disk has some: {error}"
-                ) from error
-            raise
-
-    async def _unless_locked(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
-        """Ask the target; again, until its time is up, where it refuses because others lock the repository. That it is
-        locked while nobody else is at work is its failure."""
-        deadline = self._run.now_seconds() + self._run.place.operation_seconds_max
+        """Ask the target; again, until its time is up, where it refuses because others lock the repository. That a disk
+        of ours is full is believed only when the disk says so, too."""
+        deadline: float | None = None
         while True:
-            others, begun = self._others_at_work(operation), self._begun
+            others, begun = self._in_flight.keys() - self._locked_out - {operation}, self._begun
             try:
-                return await ask(operation)
+                with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
+                    return await ask(operation)
             except RepositoryLocked:
                 self._run.tally.locked_out += 1
+                deadline = deadline or self._run.now_seconds() + self._run.place.operation_seconds_max
+                # That it is locked while nobody else is at work is the target's failure.
                 if not (others or self._begun > begun) or self._run.now_seconds() >= deadline:
                     raise
-            self._locked_out.add(operation)
-            try:
-                if self._others_at_work(operation):
-                    with anyio.move_on_after(LOCKED_SECONDS_MAX):
-                        await self._ended.wait()
-            finally:
-                self._locked_out.discard(operation)
+            except NoSpaceError as error:
+                if disk_is_full(self._run.place.directory, self._run.workdir) is None:
+                    raise OperationUnknown(
+                        f"the target ran out of space, though the testbed's disk has some: {error}"
+                    ) from error
+                raise
+            await self._wait_for_others(operation)
 
-    def _others_at_work(self, operation: str) -> bool:
-        """Whether the target is doing something else than this operation."""
-        return bool(self._in_flight.keys() - self._locked_out - {operation})
+    async def _wait_for_others(self, operation: str) -> None:
+        """Return when another operation has ended, or if all others wait as this one does."""
+        self._locked_out.add(operation)
+        try:
+            if self._in_flight.keys() - self._locked_out:
+                with anyio.move_on_after(LOCKED_SECONDS_MAX):
+                    await self._ended.wait()
+        finally:
+            self._locked_out.discard(operation)
 
     async def judge_failure(self, step: Step) -> None:
         """Without a fault active, no operation fails or hangs; a time-out or a lock counts only if it comes again on an
