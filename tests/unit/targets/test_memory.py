@@ -429,7 +429,7 @@ async def test_impostor_is_refused_everything(scratch: Path) -> None:
 async def test_direct_mode_knows_no_permissions(scratch: Path) -> None:
     """Without a server there is nobody to refuse anyone."""
     async with open_bench(scratch, mode=Mode.DIRECT) as bench:
-        assert not bench.server.has_permissions
+        assert not bench.server.authenticates
         await bench.server.client("nobody@added").connect()
 
 

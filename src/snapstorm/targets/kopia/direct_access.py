@@ -49,15 +49,20 @@ class DirectAccess(PlainServer):
         return self.repository.id
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
         """Who has the repository's password is in, and sees everything."""
         return False
 
+    @property
+    def isolates_clients(self) -> bool:
+        """See `authenticates`."""
+        return False
+
     async def add_clients(self, clients: Sequence[str]) -> None:
-        """Nothing to do: see `has_permissions`."""
+        """Nothing to do: see `authenticates`."""
 
     async def remove_client(self, client: str) -> None:
-        """Not possible: see `has_permissions`."""
+        """Not possible: see `authenticates`."""
         raise HarnessError(f"{client} can't be shut out: without a server there are no rights")
 
     def client(self, client: str) -> ClientSnapshotter:
@@ -104,8 +109,7 @@ class DirectAccess(PlainServer):
             answers.check(completed, "maintenance run", OperationFailed)
             after = repository_answers.read_maintenance_schedule(await commands.maintenance_info())
         if not repository_answers.is_maintenance_done(before, after, is_full=is_full):
-            evidence = answers.evidence_of(completed)
-            raise OperationFailed("maintenance run exited with 0 but did nothing", evidence=evidence)
+            raise answers.error_of(completed, OperationFailed, "maintenance run exited with 0 but did nothing")
         await self.refresh()
 
     def _snapshotter(self, client: str, actor: Actor) -> KopiaClient:

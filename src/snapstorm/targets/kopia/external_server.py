@@ -107,9 +107,14 @@ class OperatorServer(PlainServer):
         return f"behind {self.access.address.url}"
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
         """A wrong password must get in nowhere."""
         return True
+
+    @property
+    def isolates_clients(self) -> bool:
+        """The operator may have given users rights to each other's snapshots."""
+        return False
 
     @property
     def manages_users(self) -> bool:

@@ -42,7 +42,12 @@ class KopiaServer(DirectAccess):
     """Clients that have been let in."""
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
+        """Each client is a user with a password."""
+        return True
+
+    @property
+    def isolates_clients(self) -> bool:
         """Users see their own snapshots only."""
         return True
 
