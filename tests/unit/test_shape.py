@@ -7,6 +7,7 @@ planted violations.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -266,49 +267,52 @@ def patches_and_fakes(tree: ast.Module) -> tuple[int, int]:
     return called.count("monkeypatch.setattr"), sum(name.endswith("SimpleNamespace") for name in called)
 
 
-MODULES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+@functools.cache
+def modules() -> Mapping[str, ast.Module]:
+    """All modules of the package, by name; parsed at the first use, which most processes of pytest don't come to."""
+    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 
 
 def broken(rule: Rule, names: Iterable[str]) -> list[str]:
     """All that is wrong in these modules."""
-    return [line for name in names for line in rule(name, MODULES[name])]
+    return [line for name in names for line in rule(name, modules()[name])]
 
 
 def test_each_tier_imports_only_lower_ones() -> None:
     """No module imports from a tier above its own, or from another package of its own tier."""
-    assert not broken(wrong_tiers, MODULES.keys() - {"__init__.py"})
+    assert not broken(wrong_tiers, modules().keys() - {"__init__.py"})
 
 
 def test_pure_layers_do_no_io_and_read_no_clock() -> None:
     """model and scenario import nothing that reads a clock or touches the world, and draw from given streams only."""
-    assert not broken(impurities, [name for name in MODULES if package_of(name) in ("model", "scenario")])
+    assert not broken(impurities, [name for name in modules() if package_of(name) in ("model", "scenario")])
 
 
 def test_wall_clocks_are_read_only_in_runtime() -> None:
     """`time.time`, `datetime.now` and their like stand in runtime alone, so that time can be replaced there."""
-    assert not broken(wall_clocks, [name for name in MODULES if package_of(name) != "runtime"])
+    assert not broken(wall_clocks, [name for name in modules() if package_of(name) != "runtime"])
 
 
 def test_kopia_is_named_only_where_it_belongs() -> None:
     """Code outside targets/kopia names Kopia only for known spellings and the default; documentation may name it."""
-    naming = {name for name in MODULES if not name.startswith("targets/kopia/") and broken(kopias, [name])}
+    naming = {name for name in modules() if not name.startswith("targets/kopia/") and broken(kopias, [name])}
     assert naming == KOPIA_NAMED_IN
 
 
 def test_a_target_is_imported_by_nobody_else() -> None:
     """Each is found by its name through its entry point, ours like those of other distributions."""
     assert len(TARGET_FOLDERS) >= 2
-    assert not broken(single_targets, MODULES)
+    assert not broken(single_targets, modules())
 
 
 def test_package_files_only_re_export() -> None:
     """An `__init__.py` holds a docstring, imports from the package, and `__all__`."""
-    assert not broken(more_than_exports, [name for name in MODULES if name.endswith("/__init__.py")])
+    assert not broken(more_than_exports, [name for name in modules() if name.endswith("/__init__.py")])
 
 
 def test_modules_can_be_read_in_one_sitting() -> None:
     """No module is longer than a few hundred lines."""
-    lines = {name: (ROOT / name).read_text().count("\n") for name in MODULES}
+    lines = {name: (ROOT / name).read_text().count("\n") for name in modules()}
     assert {name: count for name, count in lines.items() if count > LINES_MAX}.keys() == LONGER.keys()
     assert not {name: lines[name] for name, most in LONGER.items() if lines[name] > most}
 
@@ -317,7 +321,7 @@ def exceeding(
     count: Callable[[str, ast.Module], Iterator[tuple[str, int]]], most: int, more: Mapping[str, int]
 ) -> list[str]:
     """What exceeds a limit, and what was allowed it."""
-    counted = [found for name, tree in MODULES.items() for found in count(name, tree)]
+    counted = [found for name, tree in modules().items() for found in count(name, tree)]
     return [f"{what}: {number}" for what, number in counted if number > more.get(what, most)]
 
 
@@ -367,7 +371,7 @@ def test_patches_and_fakes_are_counted() -> None:
 def test_no_module_name_stands_twice() -> None:
     """A name says which module is meant. The folders of targets are alike on purpose."""
     homes: dict[str, list[str]] = {}
-    for name in MODULES:
+    for name in modules():
         stem = PurePosixPath(name).stem
         if stem != "__init__":
             homes.setdefault(stem, []).append(name)
@@ -378,7 +382,7 @@ def test_no_module_name_stands_twice() -> None:
 def test_no_class_name_stands_twice() -> None:
     """A name says which class is meant. The folders of targets are alike on purpose."""
     homes: dict[str, list[str]] = {}
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(name)
