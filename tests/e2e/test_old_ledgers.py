@@ -44,7 +44,9 @@ MEMORY = Old(
     ("blobs/52f160530af0b8cc88aabb28ffc1263d6e67b963101db3f270b0cb5bb92d6bf5", 148),
 )
 OLDER_MEMORY = Old("memory-schema-6", MEMORY.verdicts, 2, MEMORY.damaged)
-KOPIA = Old("kopia-schema-7", ("violated", "pass"), 3, ("p/4a4/838f429b5d605243b18f525bf5aff-s254a83c249492ec513d.f", 40))
+KOPIA = Old(
+    "kopia-schema-7", ("violated", "pass"), 3, ("p/4a4/838f429b5d605243b18f525bf5aff-s254a83c249492ec513d.f", 40)
+)
 
 of_this_schema = pytest.mark.parametrize("old", [MEMORY, KOPIA], ids=lambda old: old.name)
 of_any_schema = pytest.mark.parametrize("old", [OLDER_MEMORY, MEMORY, KOPIA], ids=lambda old: old.name)

@@ -22,7 +22,7 @@ from snapstorm.targets.memory import DEFECTS
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 from snapstorm.targets.workload import SIMULATED as SCENARIO
 
-HONEST_SEEDS = 12
+HONEST_SEEDS = 6
 ALL_SEEDS = 50
 
 SPACE = shipped("space")
