@@ -56,8 +56,7 @@ def calibrate_judge(
     Parameters
     ----------
     kind
-        The target. memory: defects planted in the simulated one; kopia: wrappers around the real one; all: each that is
-        installed.
+        The target: memory (simulated), kopia, or another that is installed; all: each of them.
     only
         The name of a defect, may be repeated: no others are tried.
     runs
