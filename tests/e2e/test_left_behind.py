@@ -73,12 +73,17 @@ def test_what_is_left_behind_is_found_and_goes(name: str, scratch: Path, real_ko
     assert list(bed.glob("clients/*/restores/*")) == []
 
 
-@pytest.mark.parametrize("body", [SOON_GONE, SERVER_HAS_A_HELPER], ids=["soon-gone", "helper-of-the-server"])
-def test_what_may_escape_is_no_violation(body: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
+@pytest.mark.parametrize(
+    ("body", "mode"),
+    [(SOON_GONE, "direct"), (SERVER_HAS_A_HELPER, "server")],
+    ids=["soon-gone", "helper-of-the-server"],
+)
+def test_what_may_escape_is_no_violation(body: str, mode: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
     """A process that is gone within the time of grace, or that belongs to the server; it is gone afterwards, too."""
-    (scratch / "scenario.toml").write_text(SCENARIO)
+    (scratch / "scenario.toml").write_text(scenario("write-random-files count = 2", "snapshot-root", clients=1))
     ran = snapstorm(
-        "run", "--config", scratch / "scenario.toml", "--kopia", wrapper(body), "--testbed", scratch / "bed", "--json"
-    )
+        "run", "--config", scratch / "scenario.toml", "--kopia", wrapper(body), "--testbed", scratch / "bed", "--json",
+        "--mode", mode,
+    )  # fmt: skip
     assert ran.status == 0, ran.stderr
     assert not has_helper()

@@ -104,8 +104,8 @@ class _DamagesBlob(StorageFault):
             await self.scene.server.forget_caches([])
 
     def excuses(self, error: TargetError) -> bool:
-        """Only what fails because of this very file, and says so."""
-        return self.blob is not None and (self.blob.id in str(error) or self.blob.id in error.evidence)
+        """Only what fails because of this very file, as far as the target can say."""
+        return self.blob is not None and self.blob.id in error.blobs
 
     @classmethod
     def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:

@@ -124,9 +124,9 @@ class Store:
             self._read("WHERE client = ? AND (? IS NULL OR source = ?) ORDER BY number", client, source, source)
         )
 
-    def listing(self, client: str, *, is_own: bool = True) -> Iterator[ListedSnapshot]:
-        """The snapshots of this client, or of all others, as clients are shown them, oldest first."""
-        whose = "client = ?" if is_own else "client != ?"
+    def listing(self, client: str | None, *, is_own: bool = True) -> Iterator[ListedSnapshot]:
+        """The snapshots of this client, or of all others, or (None) of all, as clients are shown them, oldest first."""
+        whose = "? IS NULL" if client is None else "client = ?" if is_own else "client != ?"
         rows = self._snapshots.execute(
             f"SELECT id, client, source, testbed, operation, particulars FROM snapshots WHERE {whose} ORDER BY number",
             (client,),
@@ -197,12 +197,16 @@ class Store:
         try:
             content = self._blob_path(digest).read_bytes()
         except FileNotFoundError as error:
-            raise OperationFailed(f"blob {digest} is not there") from error
+            raise OperationFailed(f"blob {digest} is not there", blobs=[digest]) from error
         except OSError as error:
             raise explain_os_error(os.fsencode(self._blob_path(digest)), error) from error
         if self._checks_blobs and blake3.blake3(content).hexdigest() != digest:
-            raise OperationFailed(f"blob {digest} is damaged")
+            raise OperationFailed(f"blob {digest} is damaged", blobs=[digest])
         return content
+
+    def is_used(self, digest: str) -> bool:
+        """Whether a snapshot refers to this blob."""
+        return any(item.digest == digest for snapshot in self for item in snapshot.items)
 
     def blobs(self) -> list[Blob]:
         """All blobs, in the order of their digests."""
