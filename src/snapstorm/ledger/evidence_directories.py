@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from snapstorm.ledger.ledger import PastAction
+from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.actions import ACTIONS, describe
 from snapstorm.model.readable import readable
 
@@ -61,7 +61,7 @@ def _copy_file(source: str, destination: str) -> None:
         shutil.copy2(source, destination)
 
 
-def as_program(seed: int, client: str, history: Iterable[PastAction]) -> str:
+def as_program(seed: int, client: str, history: Iterable[RecordedOperation]) -> str:
     """A client's last actions as a small program: the calls that do the same with the library."""
     name = re.sub(r"\W", "_", client.partition("@")[0])
     lines = [f"# seed {seed}; the choices that the actions left open are in the comments", f"async def {name}(client):"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio.lowlevel
@@ -38,14 +38,10 @@ class Tree:
 
     items: tuple[Item, ...]
     store: Store
-    sub_path: bytes = ROOT
-    """Where in its snapshot the tree stood."""
-    replaced: Mapping[bytes, bytes] = field(default_factory=dict)
-    """Content by path that stands in for what the store has; an honest system has no use for it."""
 
     def content(self, item: Item) -> bytes:
         """What is in a file. Raises OperationFailed when it is lost or damaged."""
-        return self.replaced[item.path] if item.path in self.replaced else self.store.blob(item.digest)
+        return self.store.blob(item.digest)
 
     def part(self, sub_path: bytes) -> Tree:
         """The entries at and below a path, as a tree of their own."""
@@ -57,7 +53,7 @@ class Tree:
             for item in self.items
             if item.path == sub_path or item.path.startswith(prefix)
         )
-        return Tree(items, self.store, sub_path)
+        return Tree(items, self.store)
 
 
 async def in_turns(steps: Iterable[Step]) -> list[Step]:
