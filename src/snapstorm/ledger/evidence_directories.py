@@ -45,7 +45,7 @@ def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -
     numbers."""
     if tree_bytes <= KEPT_TREE_BYTES_MAX:
         if os.path.lexists(tree):
-            shutil.move(tree, into)
+            shutil.move(tree, into, copy_function=_copy_file)
         return
     into.mkdir()
     for number, path in enumerate(dict.fromkeys(paths[:100]), start=1):
@@ -53,6 +53,12 @@ def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -
         name = re.sub(r"[^A-Za-z0-9._-]", "_", os.fsdecode(os.path.basename(path)))[:100]
         if os.path.isfile(source) and not os.path.islink(source):
             shutil.copyfile(source, into / f"{number:03}-{name}")
+
+
+def _copy_file(source: str, destination: str) -> None:
+    """Copy a file to another file system. FIFOs and devices are left out, because reading one might never end."""
+    if os.path.isfile(source):
+        shutil.copy2(source, destination)
 
 
 def as_program(seed: int, client: str, history: Iterable[RecordedOperation]) -> str:

@@ -15,8 +15,8 @@ from snapstorm.report import power
 from snapstorm.report.power import CalibratedClass, calibrated, power_line, would_have_caught
 from snapstorm.report.summary import summary_lines
 from snapstorm.run.result import RunResult
-from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
-from snapstorm.targets.memory import DEFECTS
+from snapstorm.targets.kopia.planted import wrapped
+from snapstorm.targets.memory.planted import simulated
 
 CLASSES = (
     CalibratedClass("flips", WorkKind.RESTORE, 3),
@@ -99,9 +99,10 @@ def test_the_summary_has_it_in_one_line() -> None:
 
 def test_the_shipped_table_is_of_defects_that_there_are() -> None:
     """Each shipped kind is in the tables, takes some work, and enough of them are there."""
-    for kind, table in (("kopia", WRAPPER_DEFECTS), ("memory", DEFECTS)):
+    for kind, specimens in (("kopia", wrapped(Path("/bin/true"))), ("memory", simulated())):
         shipped = calibrated.__wrapped__(kind)
-        assert {found.name for found in shipped} <= table.keys() | {"restore-changes-an-owner"}
+        names = {specimen.name for specimen in specimens.defects}
+        assert {found.name for found in shipped} <= names | {"restore-changes-an-owner"}
         assert len(shipped) >= 40
         assert all(found.needed >= 1 for found in shipped)
     assert calibrated.__wrapped__("another") == ()

@@ -196,10 +196,6 @@ class _StoredManifest(msgspec.Struct, frozen=True):
     id: Id
     labels: _Labels = _Labels()
 
-    @property
-    def marks(self) -> SnapshotMarks:
-        return SnapshotMarks(f"{self.labels.username}@{self.labels.hostname}", self.labels.testbed)
-
 
 def read_receipt(completed: CompletedCommand) -> SnapshotReceipt:
     """The snapshot that was taken.
@@ -281,4 +277,7 @@ def check_verified(completed: CompletedCommand) -> None:
 
 def read_marks(completed: CompletedCommand) -> dict[str, SnapshotMarks]:
     """Whose the snapshots in a listing of manifests are, by their ids."""
-    return {one.id: one.marks for one in read(completed, "manifest list", list[_StoredManifest], OperationFailed)}
+    return {
+        one.id: SnapshotMarks(f"{one.labels.username}@{one.labels.hostname}", one.labels.testbed)
+        for one in read(completed, "manifest list", list[_StoredManifest], OperationFailed)
+    }

@@ -149,10 +149,6 @@ class Store:
         rows = self._snapshots.execute("SELECT id, client, testbed FROM snapshots")
         return {snapshot: SnapshotMarks(client, testbed) for snapshot, client, testbed in rows}
 
-    def newest(self) -> Stored | None:
-        """The snapshot that was begun last, whoever asked for it."""
-        return next(self._read("ORDER BY number DESC LIMIT 1"), None)
-
     def next_number(self) -> int:
         self._number += 1
         return self._number
@@ -220,14 +216,6 @@ class Store:
 
     def drop_blob(self, digest: str) -> None:
         _unlink(self._blob_path(digest))
-
-    def drop_newest_content(self) -> None:
-        """Lose the content of one file of the newest snapshot that has any."""
-        newest_first = sorted(self, key=lambda snapshot: snapshot.number, reverse=True)
-        in_use = (item.digest for snapshot in newest_first for item in snapshot.items if item.digest)
-        digest = next(in_use, None)
-        if digest is not None:
-            self.drop_blob(digest)
 
     def collect(self, *, is_safe: bool = True) -> None:
         """Delete the blobs that neither a snapshot refers to nor, if it is to be safe, one that is being taken."""
