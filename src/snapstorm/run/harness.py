@@ -31,7 +31,7 @@ from snapstorm.errors import ConfigError, GuaranteeViolated, HarnessError, Snaps
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.faults.fault import Scene
 from snapstorm.faults.network_path import NetworkPath
-from snapstorm.filesystem.writer import open_writer
+from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.layout import LayoutCheck
 from snapstorm.guarantees.leaks import LeakWatch
@@ -76,6 +76,7 @@ from snapstorm.runtime.machine import own_usage
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import beside, beside_if, together
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.scenario.recording import Recording
 from snapstorm.scenario.scenarios import CLIENTS_MAX, Scenario, ScenarioStep
 from snapstorm.targets.registry import find_target
@@ -410,13 +411,15 @@ class Harness:
 
     async def _make_writer(self, client: str) -> FileWriter:
         directory = self._data_directory(client)
-        return await open_writer(
+        make = functools.partial(
+            TreeFileWriter,
             data_directory=directory,
             capabilities=self._run.capabilities,
             total_bytes_max=self._options.data_bytes_max,
             # So that a run does not begin with reading gigabytes. What a snapshot must be is always read anew.
             remembered=self._run.ledger.latest_manifest(client, path_as_text(directory)),
         )
+        return await run_file_work(make)
 
 
 @asynccontextmanager
@@ -443,7 +446,7 @@ async def open_harness(
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
-        check_parameters(options, target, testbed, lambda words: listener(Noted(words)))
+        check_parameters(options, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
         is_new_testbed = testbed.is_new
         network_path = await stack.enter_async_context(network_path_for(options))
