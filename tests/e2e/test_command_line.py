@@ -117,7 +117,7 @@ def wait_for_actions(bed: Path, run: int, count: int, process: subprocess.Popen[
     """Wait until the run of this number has recorded this many operations of its first client."""
     while process.poll() is None:
         with suppress(SnapstormError), read_testbed(bed) as ledger:  # It may be just being made.
-            if len(ledger.last_actions(run, "client-1@snapstorm", count)) >= count:
+            if len(ledger.record.last_operations(run, count, "client-1@snapstorm")) >= count:
                 return
         time.sleep(0.02)
     raise AssertionError("the run did not get to work")

@@ -75,7 +75,7 @@ USER = next((part for part in pathlib.Path(os.environ.get("KOPIA_CONFIG_PATH", "
 
 async def as_operator(theirs: Operated, *words: str) -> None:
     """Have the operator do something, and the server see it."""
-    completed = await theirs.server.kopia.ask(theirs.server.repository.actor, *words)
+    completed = await theirs.server.kopia.run(theirs.server.repository.actor, *words)
     assert completed.exit_code == 0, completed.stderr
     await theirs.server.refresh()
 
@@ -131,7 +131,8 @@ async def test_what_policies_leave_out_is_expected_and_no_more(scratch: Path, wr
 async def test_rights_are_found_out_and_held_to(scratch: Path, wrapper: Callable[..., Path]) -> None:
     """Who may only append does no deletion, and one that is accepted is a violation. Who may only read is refused."""
     async with operated(scratch) as theirs:
-        await theirs.server.repository.narrow_rights("nobody@nowhere", [USERS[1]])
+        theirs.server.known.discard(USERS[0])  # So that it keeps no rights.
+        await theirs.server.narrow_rights("nobody@nowhere")
         append = ("server", "acl", "add", f"--user={USERS[0]}", "--target=type=snapshot,username=alice,hostname=laptop")
         await as_operator(theirs, *append, "--access=READ")
         refused = await run_scenario(theirs, scratch / "refused")

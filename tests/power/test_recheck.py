@@ -155,7 +155,7 @@ def test_what_is_wrong_by_todays_rules_is_new(
     operation = tamper(scratch / "bed", kind, change)
     again = recheck_of(scratch / "bed")
     assert again.verdict[0] is Verdict.VIOLATED
-    assert {(one.today, one.guarantee, one.operation) for one in again.violations} == {
+    assert {(one.today, one.violation.guarantee, one.violation.operation) for one in again.violations} == {
         (Today.NEW, guarantee, operation)
     }
 

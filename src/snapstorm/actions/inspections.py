@@ -10,15 +10,19 @@ from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.actions import ListSnapshots, VerifyRepository
 from snapstorm.model.expectations import Listing
 from snapstorm.model.outcomes import Ok, Outcome
-from snapstorm.model.protocols import Snapshotter
+from snapstorm.model.protocols import Server, Snapshotter
 from snapstorm.testbed.context import Run
 
 
 class Inspections:
     """The listings and checks of one run."""
 
-    def __init__(self, run: Run, snapshotter: Snapshotter, checker: Checker, operations: Operations) -> None:
+    def __init__(
+        self, run: Run, snapshotter: Snapshotter, checker: Checker, operations: Operations, server: Server
+    ) -> None:
         self._run = run
+        self._server = server
+        run.tally.isolates_clients = server.isolates_clients
         self._snapshotter = snapshotter
         self._checker = checker
         self._operations = operations
@@ -36,7 +40,7 @@ class Inspections:
                 began_tick=began_tick,
                 ended_tick=self._run.ledger.next_tick(),
                 is_quiescent=is_quiescent,
-                is_isolated=self._run.is_isolated,
+                is_isolated=self._server.isolates_clients,
                 is_exclusive=self._run.place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )

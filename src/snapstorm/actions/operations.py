@@ -1,8 +1,8 @@
 """Operations: what asks the target once, between a durable intent and a durable outcome.
 
 A failure is held against the target here, unless the caller judges it later: without a fault active, no operation fails
-or hangs; but a time-out counts only when it comes again on an idle machine, and a version that the repository is too
-new for is refused by design.
+or hangs; but a time-out, or a refusal because of a lock, counts only when it comes again on an idle machine, and a
+version that the repository is too new for is refused by design.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Failure, Step, Suspect
 from snapstorm.errors import (
+    COUNTS_IF_REPEATED,
     NoSpaceError,
     NotSaved,
     OperationFailed,
     OperationTimedOut,
     OperationUnknown,
+    RepositoryLocked,
     TargetError,
     VersionRefused,
 )
@@ -30,7 +33,7 @@ from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import Family
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
-from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.seen import FailureSeen
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
@@ -38,6 +41,9 @@ from snapstorm.testbed.context import Run
 from snapstorm.testbed.testbed import disk_is_full
 
 Value = TypeVar("Value")
+
+LOCKED_SECONDS_MAX = 1.0
+"""After this time an operation that was refused because of a lock is asked for again, even if no other has ended."""
 
 
 class Operations:
@@ -51,6 +57,11 @@ class Operations:
         self.hanging_kinds: set[str] = set()
         """Kinds of operations that have timed out again on an idle machine."""
         self._in_flight: dict[str, InFlight] = {}
+        self._locked_out: set[str] = set()
+        """The operations that wait for others, because the repository is locked."""
+        self._begun = 0
+        self._ended = anyio.Event()
+        """Set when the next operation ends."""
 
     def in_flight(self) -> Sequence[InFlight]:
         """What the target has been asked and has not answered."""
@@ -102,6 +113,7 @@ class Operations:
         token = on_behalf_of.set(operation)
         if is_of_target:
             self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
+            self._begun += 1
         try:
             await run.ledger.committed()
             value = await (self._ask(ask, operation) if is_of_target else ask(operation))
@@ -110,13 +122,15 @@ class Operations:
         except NotSaved as error:
             outcome = NoOp(str(error))
         except TargetError as error:
-            outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
+            outcome = _outcome_of(error)
             self._run.check_machine(error)
             step.last_failure = Failure(operation, error, began_seconds)
             if not is_judged_later:
                 await self.judge_failure(step)
         finally:
             self._in_flight.pop(operation, None)
+            self._ended.set()
+            self._ended = anyio.Event()
             on_behalf_of.reset(token)
             seconds = run.clock.monotonic_seconds() - began
             reason = "" if isinstance(outcome, Ok) else outcome.reason
@@ -131,20 +145,41 @@ class Operations:
         return outcome, operation
 
     async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
-        """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
+        """Ask the target; again, until its time is up, where it refuses because others lock the repository. That a disk
+        of ours is full is believed only when the disk says so, too."""
+        deadline: float | None = None
+        while True:
+            others, begun = self._in_flight.keys() - self._locked_out - {operation}, self._begun
+            try:
+                with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
+                    return await ask(operation)
+            except RepositoryLocked:
+                self._run.tally.locked_out += 1
+                deadline = deadline or self._run.now_seconds() + self._run.place.operation_seconds_max
+                # That it is locked while nobody else is at work is the target's failure.
+                if not (others or self._begun > begun) or self._run.now_seconds() >= deadline:
+                    raise
+            except NoSpaceError as error:
+                if disk_is_full(self._run.place.directory, self._run.workdir) is None:
+                    raise OperationUnknown(
+                        f"the target ran out of space, though the testbed's disk has some: {error}"
+                    ) from error
+                raise
+            await self._wait_for_others(operation)
+
+    async def _wait_for_others(self, operation: str) -> None:
+        """Return when another operation has ended, or if all others wait as this one does."""
+        self._locked_out.add(operation)
         try:
-            with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
-                return await ask(operation)
-        except NoSpaceError as error:
-            if disk_is_full(self._run.place.directory, self._run.workdir) is None:
-                raise OperationUnknown(
-                    f"the target ran out of space, though the testbed's disk has some: {error}"
-                ) from error
-            raise
+            if self._in_flight.keys() - self._locked_out:
+                with anyio.move_on_after(LOCKED_SECONDS_MAX):
+                    await self._ended.wait()
+        finally:
+            self._locked_out.discard(operation)
 
     async def judge_failure(self, step: Step) -> None:
-        """Without a fault active, no operation fails or hangs; a time-out counts only when it comes again on an idle
-        machine."""
+        """Without a fault active, no operation fails or hangs; a time-out or a lock counts only if it comes again on an
+        idle machine."""
         failure = step.last_failure
         if failure is None:
             return
@@ -152,9 +187,10 @@ class Operations:
         if self.is_excused(step):
             self._run.tally.failed_under_faults += 1
             return
-        if isinstance(error, OperationTimedOut):
+        if isinstance(error, COUNTS_IF_REPEATED):
             if not step.is_confirming:
-                self._suspects.append(Suspect(step.client, step.action, step.redo, step.kind))
+                why = "timed out" if isinstance(error, OperationTimedOut) else "was locked out"
+                self._suspects.append(Suspect(step.client, step.action, step.redo, step.kind, why))
                 return
             self.hanging_kinds.add(step.kind)
         if self.is_refused_by_design(error):
@@ -181,3 +217,10 @@ class Operations:
     def is_refused_by_design(self, error: TargetError) -> bool:
         """Whether an older version was refused what a newer one may do. With one version there is no older one."""
         return isinstance(error, VersionRefused) and self._run.is_across_versions
+
+
+def _outcome_of(error: TargetError) -> Locked | Failed | Unknown:
+    """What is known of an operation that has failed."""
+    if isinstance(error, RepositoryLocked):
+        return Locked(str(error))
+    return Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))

@@ -57,7 +57,7 @@ class Parts:
         self.operations = Operations(run, checker, self.source)
         self.picked = LiveSnapshots(run.ledger)
         self.storage_mark = storage_mark.StorageMark(server)
-        self.inspections = inspections.Inspections(run, snapshotter, checker, self.operations)
+        self.inspections = inspections.Inspections(run, snapshotter, checker, self.operations, server)
         self.creations = creations.Creations(
             run, writer, snapshotter, checker, self.room, self.source, self.operations, self.inspections
         )

@@ -15,7 +15,6 @@ from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.picking import LiveSnapshots
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
-from snapstorm.errors import OperationTimedOut
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.action_results import Comparison
@@ -83,7 +82,7 @@ class Restores:
         outcome = await once()
         if step.last_failure is None:
             return outcome
-        if isinstance(step.last_failure.error, OperationTimedOut) or self._operations.is_excused(step):
+        if step.has_timed_out or self._operations.is_excused(step):
             await self._operations.judge_failure(step)
             return outcome
         again = await once()

@@ -1,8 +1,10 @@
-"""Locks: who must be let in nowhere."""
+"""Access checks: clients that the server must refuse."""
 
 from __future__ import annotations
 
-from snapstorm.errors import AccessDenied, TargetError
+import anyio
+
+from snapstorm.errors import AccessDenied, RepositoryLocked, TargetError
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.model.seen import LetInSeen
@@ -11,12 +13,15 @@ from snapstorm.testbed.identity import acting_as
 
 TRIES = 2
 """An error that is no refusal may be a moment's. One that comes again leaves the guarantee unjudged."""
+LOCKED_TRIES = 40
+LOCKED_SECONDS = 0.05
+"""Between two tries, while others lock the repository."""
 
 
 async def must_be_refused(
     run: Run, checker: Checker, snapshotter: ClientSnapshotter, client: str, who: str, *, connects: bool
 ) -> None:
-    """Have somebody who claims to be this client try to get in, and report it if they do. `who` names them.
+    """Have a client that claims to be this one, `who` in words, try to get in, and report it if it does.
 
     Other errors than a refusal are expected under a fault, and noted; without a fault they keep the run from passing.
     Raises HarnessError for one that is the machine's.
@@ -47,4 +52,9 @@ async def _get_in(snapshotter: ClientSnapshotter, *, connects: bool) -> int:
     """How many snapshots are shown to whoever this is. Raises TargetError where they don't get in."""
     if connects:
         await snapshotter.connect()
+    for _ in range(LOCKED_TRIES):
+        try:
+            return len(await snapshotter.list_snapshots())
+        except RepositoryLocked:
+            await anyio.sleep(LOCKED_SECONDS)
     return len(await snapshotter.list_snapshots())

@@ -164,9 +164,9 @@ def _entry_differences(want: Entry, have: Entry, capabilities: Capabilities) -> 
         yield differs(DifferenceKind.OWNER, f"{want.uid}:{want.gid}", f"{have.uid}:{have.gid}")
     if want.mtime_ns != have.mtime_ns and _keeps_mtime(want.type, capabilities):
         yield differs(DifferenceKind.MTIME, f"{want.mtime_ns} ns", f"{have.mtime_ns} ns")
-    xattrs = _kept_xattrs(want.xattrs, capabilities), _kept_xattrs(have.xattrs, capabilities)
-    if xattrs[0] != xattrs[1]:
-        yield differs(DifferenceKind.XATTRS, *xattrs)
+    must_be, are = _kept_xattrs(want.xattrs, capabilities), _kept_xattrs(have.xattrs, capabilities)
+    if must_be != are:
+        yield differs(DifferenceKind.XATTRS, _show_xattrs(must_be, are), _show_xattrs(are, must_be))
 
 
 def comparable(manifest: Manifest, capabilities: Capabilities) -> Manifest:
@@ -224,6 +224,12 @@ def _keeps_mtime(kind: EntryType, capabilities: Capabilities) -> bool:
     if kind is EntryType.DIRECTORY:
         return capabilities.directory_mtime is not DirectoryTimes.NOT_KEPT
     return capabilities.symlink_mtime if kind is EntryType.SYMLINK else capabilities.file_mtime
+
+
+def _show_xattrs(xattrs: Xattrs, others: Xattrs) -> str:
+    """Those that are not among the others, with the beginnings of their values."""
+    shown = [f"{show_path(name)}={value[:16].hex()}" for name, value in xattrs if (name, value) not in others]
+    return ", ".join(shown) or "none"
 
 
 def _show_entry(entry: Entry) -> str:

@@ -17,7 +17,8 @@ OUTCOMES = ("ok", "no_op", "failed", "unknown", "open")
 
 
 def outcome_of(operation: OperationRow) -> str:
-    return operation.outcome or "open"
+    """One that was locked out has failed; its reason says why."""
+    return "failed" if operation.outcome == "locked" else operation.outcome or "open"
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:

@@ -70,7 +70,7 @@ class _GithubProgress:
                 self._print(annotation("warning" if is_warning else "notice", message, {"title": "snapstorm"}))
             case FaultBegan(key):
                 self._print_plain(f"fault {key}")
-            case ActionEnded(client, key, outcome, _, reason) if outcome in ("failed", "unknown"):
+            case ActionEnded(client, key, outcome, _, reason) if outcome in ("locked", "failed", "unknown"):
                 self._print_plain(f"{client.partition('@')[0]}: {key} {outcome}: {reason}")
             case _:
                 pass

@@ -143,36 +143,29 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
     states = ledger.count_states()
     live, deleted = states[State.LIVE], states[State.DELETED]
     doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))
-    runs = ledger.runs()
-    violations = ledger.violations()
+    runs, violations = ledger.runs(), ledger.violations()
     if as_json:
-        yield dump_json(
-            {
-                "testbed": str(directory),
-                "id": ledger.fact("testbed_id"),
-                "target": ledger.fact("target"),
-                "mode": ledger.fact("mode"),
-                "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
-                "runs": [
-                    {name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")}
-                    for run in runs
-                ],
-                "violations": [
-                    {
-                        "number": number,
-                        "run": run,
-                        "guarantee": violation.guarantee.value,
-                        "client": violation.client,
-                        "snapshot": violation.snapshot,
-                        "path": violation.path,
-                        "detail": violation.detail,
-                        "evidence": violation.evidence,
-                        "accepted": accepted,
-                    }
-                    for number, run, violation, accepted in violations
-                ],
-            }
-        )
+        names = ("number", "seed", "began_utc", "ended_utc", "verdict")
+        fields = ("client", "snapshot", "path", "detail", "evidence")
+        document = {
+            "testbed": str(directory),
+            "id": ledger.fact("testbed_id"),
+            "target": ledger.fact("target"),
+            "mode": ledger.fact("mode"),
+            "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
+            "runs": [{name: run[name] for name in names} for run in runs],
+            "violations": [
+                {
+                    "number": number,
+                    "run": run,
+                    "guarantee": violation.guarantee.value,
+                    **{name: getattr(violation, name) for name in fields},
+                    "accepted": accepted,
+                }
+                for number, run, violation, accepted in violations
+            ],
+        }
+        yield dump_json(document)
         return
     facts = f"target {ledger.fact('target')}, mode {ledger.fact('mode')}"
     yield f"testbed    {directory} ({ledger.fact('testbed_id')}), {facts}"

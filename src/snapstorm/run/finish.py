@@ -132,7 +132,7 @@ class Finisher:
 
     async def try_locks(self, clients: Sequence[str]) -> None:
         """A wrong password and a removed client must get in nowhere, and one who stays must still get in."""
-        if not clients or not self._server.has_permissions:
+        if not clients or not self._server.authenticates:
             return
         *staying, tried = clients
         await self._try_locks_of(tried)

@@ -43,10 +43,10 @@ class Hangs:
                     break
             key = f"{suspect.client}: {suspect.action.key}"
             if isinstance(outcome, Ok):
-                self._run.note(f"{key} timed out once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
+                self._run.note(f"{key} {suspect.why} once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
             elif isinstance(outcome, NoOp):
                 self._run.tally.timed_out_unconfirmed += 1
-                self._run.note(f"{key} timed out, and could not be repeated: {outcome.reason}")
+                self._run.note(f"{key} {suspect.why}, and could not be repeated: {outcome.reason}")
         for kind, count in not_repeated.items():
             self._run.note(f"{count} more {kind} timed out, and were not repeated: it is confirmed that it hangs")
         return len(suspects)

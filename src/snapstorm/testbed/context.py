@@ -17,7 +17,7 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import Event, Listener, Noted, PhaseBegan
 from snapstorm.model.expectations import Expectation
 from snapstorm.model.manifest import path_as_text
-from snapstorm.model.protocols import Mode, TargetPlace
+from snapstorm.model.protocols import TargetPlace
 from snapstorm.model.verdict import Tally
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.machine import out_of_memory_kills
@@ -75,11 +75,6 @@ class Run:
         self.meter = Meter(self.clock.monotonic_seconds)
         self.ledger.around_transaction = functools.partial(self.meter.busy, Work.LEDGER)
         self._out_of_memory_kills = out_of_memory_kills()
-
-    @property
-    def is_isolated(self) -> bool:
-        """Whether the target promises to keep clients apart."""
-        return self.place.mode is Mode.SERVER and self.place.is_exclusive
 
     def check_machine(self, error: TargetError) -> None:
         """Raise HarnessError if this failure is the machine's and not the target's: a full disk, or no memory left."""
