@@ -31,7 +31,6 @@ LONGER = {
 PARAMETERS_MAX = 8
 MORE_PARAMETERS = {
     "actions/step.py Step": 13,
-    "faults/troubled_disk.py TroubledDisk": 10,
     "guarantees/checker.py report": 10,
     "ledger/findings.py add_verification": 10,
     "ledger/ledger.py begin_operation": 11,

@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 READY = re.compile("^mounted$", re.MULTILINE)
 """The line that it prints once it is there."""
@@ -80,23 +80,22 @@ class _Request:
         return self.body[offset:].split(b"\0")[:-1]
 
 
-@dataclass
 class TroubledDisk:
     """The directory below, shown as nodes and handles."""
 
-    root: int
-    """A descriptor of the directory."""
-    trouble: Trouble
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _paths: dict[int, bytes] = field(default_factory=lambda: {_ROOT_NODE: b"."})
-    _nodes: dict[bytes, int] = field(default_factory=lambda: {b".": _ROOT_NODE})
-    _lookups: dict[int, int] = field(default_factory=dict)
-    _handles: dict[int, list[int]] = field(default_factory=dict)
-    """By node: the descriptors that are open, by which a file is reached that has no name any more."""
-    _last_node: int = _ROOT_NODE
-    _directories: dict[int, list[tuple[bytes, int, int]]] = field(default_factory=dict)
-    """By handle: what an open directory held when it was opened."""
-    _last_directory: int = 0
+    def __init__(self, root: int, trouble: Trouble) -> None:
+        """`root`: a descriptor of the directory."""
+        self.root, self.trouble = root, trouble
+        self._lock = threading.Lock()
+        self._paths: dict[int, bytes] = {_ROOT_NODE: b"."}
+        self._nodes: dict[bytes, int] = {b".": _ROOT_NODE}
+        self._lookups: dict[int, int] = {}
+        # By node: the descriptors that are open, by which a file is reached that has no name any more.
+        self._handles: dict[int, list[int]] = {}
+        self._last_node = _ROOT_NODE
+        # By handle: what an open directory held when it was opened.
+        self._directories: dict[int, list[tuple[bytes, int, int]]] = {}
+        self._last_directory = 0
 
     def answer(self, request: _Request) -> bytes:
         """Do what is asked. Raises OSError."""

@@ -6,10 +6,10 @@ import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.unit.faults.scenes import scene_of
 
 from snapstorm.errors import ANY_BLOB, OperationFailed
 from snapstorm.faults import mounts
@@ -39,7 +39,7 @@ class Files:
 @pytest.fixture
 def scene(tmp_path: Path) -> Any:
     (tmp_path / "repository").mkdir()
-    return SimpleNamespace(server=Files(tmp_path / "repository"), clients=["ada"], directory=tmp_path / "aside")
+    return scene_of(Files(tmp_path / "repository"), tmp_path / "aside")
 
 
 @pytest.mark.parametrize("kind", [LoseBlob, FlipByte, TruncateBlob])
