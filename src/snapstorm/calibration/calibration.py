@@ -20,7 +20,6 @@ from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.events import ActionEnded, Event, ViolationFound
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
-from snapstorm.model.work import work_done
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.runtime.clock import Clock
 from snapstorm.scenario.seeds import stream
@@ -79,7 +78,7 @@ class _Watch:
         done = Counter(self.work_before)
         if self.harness is not None:
             result = self.harness.result
-            done.update(work_done(result.tally, result.clients))
+            done.update(result.work_done)
         return done
 
 
