@@ -96,9 +96,9 @@ def test_an_honest_target_passes_in_each_mode(modes: Modes, seed: int, scratch: 
         assert result.tally.restores_verified > 10
         assert result.snapshots_in_doubt == 0
         assert bool(result.tally.restores_verified_earlier_runs) == again
-        assert bool(result.locked_out) == (modes.get("locks") == "refuse")
+        assert bool(result.tally.locked_out) == (modes.get("locks") == "refuse")
         assert sum(counts["locked"] for counts in result.tally.actions.values()) == 0
-        assert result.isolates_clients == ("clients" not in modes)
+        assert result.tally.isolates_clients == ("clients" not in modes)
         tried = {WorkKind.WRONG_PASSWORD: 1, WorkKind.REMOVED_CLIENT: 1}
         assert result.tally.refused == ({} if modes == OPEN else tried)
 

@@ -22,6 +22,7 @@ class Inspections:
     ) -> None:
         self._run = run
         self._server = server
+        run.tally.isolates_clients = server.isolates_clients
         self._snapshotter = snapshotter
         self._checker = checker
         self._operations = operations

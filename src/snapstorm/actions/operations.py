@@ -57,8 +57,6 @@ class Operations:
         self.hanging_kinds: set[str] = set()
         """Kinds of operations that have timed out again on an idle machine."""
         self._in_flight: dict[str, InFlight] = {}
-        self.refused_by_locks = 0
-        """How often the target has refused an operation because of a lock."""
         self._locked_out: set[str] = set()
         """The operations that wait for others, because the repository is locked."""
         self._begun = 0
@@ -156,7 +154,7 @@ class Operations:
                 with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
                     return await ask(operation)
             except RepositoryLocked:
-                self.refused_by_locks += 1
+                self._run.tally.locked_out += 1
                 deadline = deadline or self._run.now_seconds() + self._run.place.operation_seconds_max
                 # That it is locked while nobody else is at work is the target's failure.
                 if not (others or self._begun > begun) or self._run.now_seconds() >= deadline:

@@ -20,6 +20,7 @@ from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.events import ActionEnded, Event, ViolationFound
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
+from snapstorm.model.work import work_done
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.runtime.clock import Clock
 from snapstorm.scenario.seeds import stream
@@ -78,7 +79,7 @@ class _Watch:
         done = Counter(self.work_before)
         if self.harness is not None:
             result = self.harness.result
-            done.update(result.work_done)
+            done.update(work_done(result.tally, result.clients))
         return done
 
 

@@ -53,6 +53,8 @@ class Tally:
     """Restores in which a link was compared."""
     empty_directories_verified: int = 0
     """Restores in which an empty directory below the root was compared."""
+    isolates_clients: bool = False
+    """The server promises to show each client its own snapshots only, so that this was judged."""
     refused: dict[str, int] = field(default_factory=dict)
     """By who tried to get in and must not: how often the target refused them."""
     refusals_unjudged: list[str] = field(default_factory=list)
@@ -73,6 +75,8 @@ class Tally:
     """Differences and failures that were not judged, because somebody changed the target's settings meanwhile."""
     refused_by_design: int = 0
     """Operations that the target refused to an older version of itself."""
+    locked_out: int = 0
+    """How often the target refused an operation because of a lock. It was asked again."""
     faults_asked: bool = False
     """Faults were asked for, so that a run in which none struck has not shown what it was to show."""
     faults: dict[str, int] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from snapstorm.model.verdict import Verdict
+from snapstorm.model.work import work_done
 from snapstorm.run.result import RunResult
 
 
@@ -40,7 +41,7 @@ def would_have_caught(result: RunResult) -> list[str] | None:
     work that shows them as the calibration needed. None unless the run passed."""
     if result.verdict is not Verdict.PASS:
         return None
-    done = result.work_done
+    done = work_done(result.tally, result.clients)
     return [found.name for found in calibrated(result.target.name) if done.get(found.work, 0) >= found.needed]
 
 

@@ -56,10 +56,8 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
         lines.append(f"time       {_show_time(result)}")
     if tally.restores_narrowed:
         lines.append(f"narrowed   {tally.restores_narrowed} restores compared by fewer properties than promised")
-    if result.locked_out:
-        lines.append(
-            f"locked     {result.locked_out} times an operation was refused because of a lock, and asked again"
-        )
+    if tally.locked_out:
+        lines.append(f"locked     {tally.locked_out} times an operation was refused because of a lock, and asked again")
     if tally.faults:
         lines.append(f"faults     {_show_faults(tally)}")
     lines += [f"note       {note}" for note in tally.notes[:VIOLATIONS_SHOWN_MAX]]

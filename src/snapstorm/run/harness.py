@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 
@@ -87,6 +88,9 @@ __all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
 
 _UNACCOUNTED_FACT = "unaccounted_told"
 """How many unaccounted snapshots earlier runs have told of."""
+
+
+Arriving: TypeAlias = tuple[list[Client], Arrivals]
 
 
 class Harness:
@@ -256,9 +260,7 @@ class Harness:
         return clients
 
     @asynccontextmanager
-    async def _arriving(
-        self, count: int, begin_with: Sequence[ScenarioStep] = ()
-    ) -> AsyncIterator[tuple[list[Client], Arrivals]]:
+    async def _arriving(self, count: int, begin_with: Sequence[ScenarioStep] = ()) -> AsyncIterator[Arriving]:
         """The first `count` clients of the testbed, which connect beside the block: see `Admission.arriving`."""
         if not 1 <= count <= CLIENTS_MAX:
             raise ConfigError(f"the number of clients must be from 1 to {CLIENTS_MAX}, not {count}")
@@ -402,8 +404,6 @@ class Harness:
             tally=run.tally,
             states=run.ledger.count_states(),
             testbed=self._testbed.directory,
-            isolates_clients=self._server.isolates_clients,
-            locked_out=self.parts.operations.refused_by_locks,
         )
 
     def _data_directory(self, client: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from snapstorm.model.guarantees import Violation
 from snapstorm.model.outcomes import OUTCOME_KEYS
 from snapstorm.model.protocols import Mode, TargetDescription
 from snapstorm.model.verdict import Tally, Verdict
-from snapstorm.model.work import work_done
 
 SCHEMA = 1
 """The version of the JSON object; fields are only ever added to one."""
@@ -41,15 +39,6 @@ class RunResult:
     tally: Tally
     states: dict[State, int]
     testbed: Path
-    isolates_clients: bool = False
-    """The server promises to show each client its own snapshots only, so that this was judged."""
-    locked_out: int = 0
-    """How often the target refused an operation because of a lock, and was asked again."""
-
-    @property
-    def work_done(self) -> Mapping[str, int]:
-        """How much of each kind of work was done and judged."""
-        return work_done(self.tally, is_among_others=self.isolates_clients and self.clients > 1)
 
     @property
     def snapshots_in_doubt(self) -> int:
@@ -85,7 +74,7 @@ class RunResult:
             "unaccounted": tally.unaccounted,
             "settings_unjudged": tally.settings_unjudged,
             "refused_by_design": tally.refused_by_design,
-            "locked_out": self.locked_out,
+            "locked_out": tally.locked_out,
             "faults": dict(tally.faults),
             "failed_under_faults": tally.failed_under_faults,
             "tainted_lost": tally.tainted_lost,

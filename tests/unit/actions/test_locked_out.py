@@ -75,7 +75,7 @@ async def test_what_is_refused_while_others_work_is_asked_again(scratch: Path) -
         group.start_soon(let_it_end)
         await anyio.wait_all_tasks_blocked()
         assert isinstance(await parts.engine.execute(SnapshotRoot()), Ok)
-    assert parts.operations.refused_by_locks == 1
+    assert run.tally.locked_out == 1
     assert run.tally.actions["snapshot-root"] == {"ok": 1, "no_op": 0, "locked": 0, "failed": 0, "unknown": 0}
     assert run.tally.violations == []
 

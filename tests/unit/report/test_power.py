@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,7 @@ def classes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "calibrated", lambda _: CLASSES)
 
 
-def result(
-    tally: Tally, *, verdict: Verdict = Verdict.PASS, clients: int = 2, isolates_clients: bool = True
-) -> RunResult:
+def result(tally: Tally, *, verdict: Verdict = Verdict.PASS, clients: int = 2) -> RunResult:
     return RunResult(
         1,
         1,
@@ -50,12 +49,11 @@ def result(
         tally,
         dict.fromkeys(State, 0),
         Path(),
-        isolates_clients=isolates_clients,
     )
 
 
-def caught(tally: Tally, *, clients: int = 2, isolates_clients: bool = True) -> list[str] | None:
-    return would_have_caught(result(tally, clients=clients, isolates_clients=isolates_clients))
+def caught(tally: Tally, *, clients: int = 2) -> list[str] | None:
+    return would_have_caught(result(tally, clients=clients))
 
 
 def test_a_kind_counts_only_with_as_much_work_as_it_took() -> None:
@@ -67,11 +65,11 @@ def test_a_kind_counts_only_with_as_much_work_as_it_took() -> None:
 
 def test_listings_among_others_need_others() -> None:
     """A single client, or a server that does not keep clients apart, shows nothing of who sees whose snapshots."""
-    tally = Tally()
+    tally = Tally(isolates_clients=True)
     tally.count("list-snapshots", "ok")
     assert caught(tally) == ["others"]
     assert caught(tally, clients=1) == []
-    assert caught(tally, isolates_clients=False) == []
+    assert caught(replace(tally, isolates_clients=False)) == []
 
 
 def test_what_was_not_done_does_not_count() -> None:
