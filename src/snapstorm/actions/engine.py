@@ -1,4 +1,4 @@
-"""The engine: has an action of a client performed by its performer, and tells of it.
+"""The engine: has each action of a client done by its performer, and tells those who watch.
 
 It works for one plain `FileWriter` and `Snapshotter` in the standard test, and for the multi-client pair in the
 multi-client test, where the current client travels in the context. The order of each operation is always the same:
@@ -16,21 +16,21 @@ from snapstorm.actions.performer import Performers
 from snapstorm.actions.possible import Refusals
 from snapstorm.actions.step import Choice, Step, StepResult, Steps, Suspect
 from snapstorm.errors import NoSpaceError
-from snapstorm.model.actions import Action, Result
+from snapstorm.model.actions import Action, FileAction, Result
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.outcomes import NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.recording import RecordedStep, Recording
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import acting_as, current_client
 
 
 class Engine:
-    """Has actions performed. One for each run; safe to use from many clients' tasks at once."""
+    """Performs actions. One for each run; safe to use from many clients' tasks at once."""
 
     def __init__(
         self,
-        run: Run,
+        run: RunContext,
         steps: Steps,
         performers: Performers,
         refusals: Refusals,
@@ -48,13 +48,9 @@ class Engine:
         """Perform an action as the current client, and judge it. Violations are reported, not raised."""
         return (await self._perform(self._steps.next(action), action)).outcome
 
-    async def execute_step(self, action: Action[Result]) -> StepResult[Result]:
-        """Like `execute`, and tell which violations this very action has shown."""
-        return await self._perform(self._steps.next(action), action)
-
-    async def execute_own(self, action: Action[Result]) -> StepResult[Result]:
-        """Like `execute_step`, for snapstorm itself."""
-        return await self._perform(self._steps.next(action, is_own=True), action)
+    async def execute_step(self, action: Action[Result], *, is_own: bool = False) -> StepResult[Result]:
+        """Like `execute`, and tell which violations this very action has shown. `is_own`: for snapstorm itself."""
+        return await self._perform(self._steps.next(action, is_own=is_own), action)
 
     async def execute_random(
         self,
@@ -69,7 +65,7 @@ class Engine:
         action = self._choosing.choose(client, number, weights, options, deck)
         if action is None:
             return NoOp("every weight is zero")
-        return (await self._perform(self._steps.numbered(number, action), action)).outcome
+        return (await self._perform(self._steps.make(client, number, action), action)).outcome
 
     async def execute_recorded(self, recorded: RecordedStep, recording: Recording, of: str | None) -> str:
         """Do a recorded step again as the current client, with its own draws; `of` is the operation of this run that
@@ -93,12 +89,19 @@ class Engine:
 
     def can_act(self, action: Action[Any]) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
-        return self._performers.can_act(action)
+        return self._performers.can_act(current_client(), action)
+
+    def asks_target(self, action: Action[Any], client: str) -> bool:
+        """Whether this action, done by this client now, may ask the target for something. Otherwise it changes the
+        client's own files at most, and does not need the client to be connected."""
+        if isinstance(action, FileAction):
+            return False
+        return not action.needs_snapshot or self._run.ledger.count_live(client) > 0
 
     async def _perform(self, step: Step, action: Action[Result]) -> StepResult[Result]:
         run = self._run
         run.emit(ActionBegan(step.client, action.key))
-        began = run.clock.monotonic_seconds()
+        began_seconds = run.now_seconds()
         outcome: Outcome[Result] = Unknown("cut off")
         try:
             if step.redo is not None:
@@ -113,7 +116,6 @@ class Engine:
             key = outcome_key(outcome)
             run.tally.count(action.key, key)
             reason = "" if isinstance(outcome, Ok) else outcome.reason
-            seconds = run.clock.monotonic_seconds() - began
-            run.emit(ActionEnded(step.client, action.key, key, seconds, reason))
+            run.emit(ActionEnded(step.client, action.key, key, run.now_seconds() - began_seconds, reason))
             self._steps.end(step)
         return StepResult(outcome, tuple(step.violations))

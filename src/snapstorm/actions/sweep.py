@@ -78,6 +78,7 @@ class Swept(Enum):
     """It differs, or failed, or was not possible."""
 
 
+@dataclass(frozen=True)
 class SweepRestores:
     """The restores of a run's sweep.
 
@@ -85,22 +86,20 @@ class SweepRestores:
     so that each way to it is taken once.
     """
 
-    def __init__(
-        self, ledger: Ledger, run_number: int, server: Server, steps: Steps, restores: Restores, disk_space: DiskSpace
-    ) -> None:
-        self._ledger = ledger
-        self._run_number = run_number
-        self._server = server
-        self._steps = steps
-        self._restores = restores
-        self._disk_space = disk_space
+    ledger: Ledger
+    run_number: int
+    server: Server
+    steps: Steps
+    restores: Restores
+    disk_space: DiskSpace
 
     def kind(self, operation: str) -> str:
         """The kind of restore by which what this operation created is restored."""
-        return kind_of(RestoreSnapshot(), is_past_server=self._through(operation) is not None)
+        return kind_of(RestoreSnapshot(), is_past_server=self.through(operation) is not None)
 
-    def _through(self, operation: str) -> Restorer | None:
-        return self._server.auditor if self._ledger.is_verified(operation, self._run_number) else None
+    def through(self, operation: str) -> Restorer | None:
+        """The way past the server by which it is restored; None for its client's own way."""
+        return self.server.auditor if self.ledger.is_verified(operation, self.run_number) else None
 
     async def restore(self, client: str, operation: str, sweep: Sweep) -> Swept:
         """Restore and compare the live snapshot that this operation created. The sweep is told when the target has
@@ -112,19 +111,19 @@ class SweepRestores:
             is_answered = True
             sweep.answer()
 
-        found = self._ledger.expectations_of_operations([operation])
+        found = self.ledger.expectations_of_operations([operation])
         if not found or found[0].state is not State.LIVE:
             return Swept.WRONG
-        with self._steps.own(client, RestoreSnapshot(id=found[0].snapshot or "?")) as step:
-            through = self._through(operation)
+        with self.steps.own(client, RestoreSnapshot(id=found[0].snapshot or "?")) as step:
+            through = self.through(operation)
             try:
-                outcome = await self._restores.restore(step, found[0], through=through, on_answered=answered)
+                outcome = await self.restores.restore(step, found[0], through=through, on_answered=answered)
             except NoSpaceError as error:
                 if sweep.answered.is_set():
                     raise
                 # The room that the client's own files take is better spent on this: the last of them have been backed
                 # up, if they are to be. Each time halves them, so this ends.
-                await self._disk_space.free(step, error)
+                await self.disk_space.free(step, error)
                 if is_answered:
                     sweep.ask_again()
                 return await self.restore(client, operation, sweep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from snapstorm.ledger.record import Record
 from snapstorm.ledger.transactions import LedgerBase
@@ -24,6 +25,22 @@ class RecordedViolation:
     accepted_reason: str | None
 
 
+class Verification(NamedTuple):
+    """A snapshot that was restored and compared."""
+
+    expectation: str
+    run: int
+    operation: str | None
+    is_whole: bool
+    is_equal: bool
+    is_narrowed: bool
+    bytes_verified: int
+    at_utc: str
+    target_versions: str
+    through: str
+    """How it was restored: `client` or `auditor`."""
+
+
 class Findings(LedgerBase):
     """The part of the ledger that holds findings."""
 
@@ -32,42 +49,18 @@ class Findings(LedgerBase):
         """What was done, operation by operation."""
         return Record(self._connection)
 
-    def add_verification(
-        self,
-        *,
-        expectation: str,
-        run_number: int,
-        operation: str | None,
-        is_whole: bool,
-        is_equal: bool,
-        is_narrowed: bool,
-        bytes_verified: int,
-        at_utc: str,
-        target_versions: str,
-        through: str,
-    ) -> None:
-        """Record that a snapshot was restored and compared. `through` says how it was restored: `client` or
-        `auditor`."""
+    def add_verification(self, verification: Verification) -> None:
+        """Record that a snapshot was restored and compared."""
         with self._transaction() as run:
             cursor = run(
                 "INSERT INTO verifications (expectation, run, operation, is_whole, is_equal, is_narrowed, bytes,"
                 " at_utc, target_versions, through) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    expectation,
-                    run_number,
-                    operation,
-                    is_whole,
-                    is_equal,
-                    is_narrowed,
-                    bytes_verified,
-                    at_utc,
-                    target_versions,
-                    through,
-                ),
+                verification,
             )
-            if is_whole and is_equal:
+            if verification.is_whole and verification.is_equal:
                 run(
-                    "UPDATE expectations SET last_verification = ? WHERE operation = ?", (cursor.lastrowid, expectation)
+                    "UPDATE expectations SET last_verification = ? WHERE operation = ?",
+                    (cursor.lastrowid, verification.expectation),
                 )
 
     def verifications_count(self) -> int:

@@ -221,7 +221,7 @@ async def clear_left_over(directory: Path, note: Callable[[str], None]) -> None:
             # What can't be opened any more has to go all the same.
             with suppress(SnapstormError), open_testbed(bed, must_exist=True) as testbed:
                 testbed.is_new = False
-                await clear_after_a_kill(testbed, note)
+                await clear_after_a_kill(testbed, Clock(), note)
         remove_tree(scratch)
 
 

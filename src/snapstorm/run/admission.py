@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager, contextmanager
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.errors import HarnessError, TargetError
 from snapstorm.run.arrivals import Arrivals
+from snapstorm.run.phases import Phases
 from snapstorm.runtime.tasks import plain_task_group, together
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 
 class Admission:
@@ -18,7 +19,8 @@ class Admission:
 
     def __init__(
         self,
-        run: Run,
+        run: RunContext,
+        phases: Phases,
         snapshotter: MultiClientSnapshotter,
         writer: MultiClientFileWriter,
         *,
@@ -28,6 +30,7 @@ class Admission:
         """`on_connected` is called for each client once it is connected, `before_work` awaited for each before it may
         begin."""
         self._run = run
+        self._phases = phases
         self._on_connected = on_connected
         self._before_work = before_work
         self._snapshotter = snapshotter
@@ -89,7 +92,7 @@ class Admission:
         if not names:
             yield
             return
-        with self._run.part("set_up", f"adding {len(names)} client(s)"):
+        with self._phases.phase("set_up", f"adding {len(names)} client(s)"):
             yield
 
     async def _let_in(self, names: Sequence[str]) -> None:
@@ -102,7 +105,7 @@ class Admission:
 
     async def _connect(self, name: str) -> None:
         with _without_it_no_run(f"{name} could not be connected"):
-            await self._snapshotter.connect(name)
+            await self._snapshotter.of(name).connect()
         self._on_connected(name)
 
     async def _open(self, name: str) -> None:

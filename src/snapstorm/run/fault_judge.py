@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import anyio
 
 from snapstorm.actions.multiclient import MultiClientSnapshotter
 from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.actions.step import Failure
+from snapstorm.faults.weather import Weather
 from snapstorm.filesystem.removal import remove_tree_in_thread
-from snapstorm.guarantees.access_checks import must_be_refused
+from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.seen import DamagePassedOverSeen, LetInSeen
-from snapstorm.scenario.seeds import stream
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 PROBED_SNAPSHOTS_MAX = 12
 PROBE_SECONDS_MAX = 10.0
@@ -22,21 +24,32 @@ class FaultJudge:
     """Judges for one run."""
 
     def __init__(
-        self, run: Run, own_operations: OwnOperations, snapshotter: MultiClientSnapshotter, checker: Checker
+        self,
+        run: RunContext,
+        weather: Weather,
+        workdir: Path,
+        own_operations: OwnOperations,
+        snapshotter: MultiClientSnapshotter,
+        access: AccessChecks,
+        checker: Checker,
     ) -> None:
+        """`workdir` holds a directory for each client."""
         self._run = run
+        self._weather = weather
+        self._workdir = workdir
         self._own_operations = own_operations
         self._snapshotter = snapshotter
+        self._access = access
         self._checker = checker
         self._probes = 0
 
     async def must_be_refused(self, client: str, who: str) -> None:
         """A client that has just lost its rights must get in nowhere."""
-        await must_be_refused(self._run, self._checker, self._snapshotter.of(client), client, who, connects=False)
+        await self._access.must_be_refused(self._snapshotter.of(client), client, who, connects=False)
 
     async def must_not_write(self, client: str) -> None:
         """A client that may only read must not get a snapshot acknowledged."""
-        tree = self._run.workdir / client / "probe"
+        tree = self._workdir / client / "probe"
         tree.mkdir(mode=0o700, exist_ok=True)
         try:
             (tree / "file").write_text("a client that may only read must not get this snapshotted\n")
@@ -52,7 +65,7 @@ class FaultJudge:
         must name the damage. The target's own check must complain of the first that fails."""
         self._probes += 1
         live = self._run.ledger.live_operations()
-        draws = stream(self._run.seed, self._run.number, "damage probe", self._probes)
+        draws = self._run.stream("damage probe", self._probes)
         draws.shuffle(live)
         deadline, is_checked = self._run.now_seconds() + PROBE_SECONDS_MAX, False
         for client, operation in live[:PROBED_SNAPSHOTS_MAX]:
@@ -73,7 +86,7 @@ class FaultJudge:
         loss of a pack makes a restore fail, `snapshot verify` with 100 % of the files reports, too, in packs of files
         (`p`) and in those of directories and manifests (`q`). A flipped byte that no restore notices it may pass over.
         """
-        damage = self._run.weather.damage_behind(failure.error)
+        damage = self._weather.damage_behind(failure.error)
         if damage is None:
             return False
         complaint = await self._own_operations.check_snapshot_by_target(client, operation)
@@ -82,7 +95,7 @@ class FaultJudge:
         if complaint:
             return True
         again = await self._own_operations.probe(client, operation)
-        if again is not None and self._run.weather.damage_behind(again.error) is damage:
+        if again is not None and self._weather.damage_behind(again.error) is damage:
             snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot or "?"
             seen = DamagePassedOverSeen(
                 client=client,

@@ -21,14 +21,18 @@ from snapstorm.model.expectations import Expectation
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.seen import LetInSeen
 from snapstorm.model.work import WorkKind
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 
 class Rights:
     """The rights of the clients of one run."""
 
-    def __init__(self, run: Run, own_operations: OwnOperations, refusals: Refusals, checker: Checker) -> None:
+    def __init__(
+        self, run: RunContext, workdir: Path, own_operations: OwnOperations, refusals: Refusals, checker: Checker
+    ) -> None:
+        """`workdir` holds a directory for each client."""
         self._run = run
+        self._workdir = workdir
         self._own_operations = own_operations
         self._refusals = refusals
         self._checker = checker
@@ -68,7 +72,7 @@ class Rights:
                 self._checker.observe(seen)
 
     def _directory(self, client: str) -> Path:
-        return self._run.workdir / client / "rights"
+        return self._workdir / client / "rights"
 
     def _tried(self, client: str) -> Expectation | None:
         """The snapshot on which this was tried before, if it is still there."""

@@ -28,16 +28,6 @@ async def beside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def beside_if(task: Callable[[], Awaitable[object]] | None) -> AsyncIterator[None]:
-    """`beside`; without a task, only the block runs."""
-    if task is None:
-        yield
-        return
-    async with beside(task):
-        yield
-
-
-@asynccontextmanager
 async def plain_task_group() -> AsyncIterator[TaskGroup]:
     """A task group whose first failure is raised itself, not in an exception group."""
     try:

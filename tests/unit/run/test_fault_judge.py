@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import DeleteSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import Mode
 from snapstorm.targets.memory import MemoryTarget
 from snapstorm.targets.memory.target import MemoryAuditor
 from snapstorm.testbed.identity import acting_as
@@ -24,11 +23,10 @@ async def test_a_check_of_a_snapshot_that_its_client_deletes_says_nothing(
     when: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client may delete a snapshot while the target's own check of it runs: that it is gone then is no failure."""
-    run = make_run(scratch, Mode.DIRECT)
-    run.workdir.mkdir()
+    run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        parts = make_parts(run, writer, server.client(CLIENT), server)
+        parts = run.parts(writer, server.client(CLIENT), server)
         engine, own_operations = parts.engine, parts.own_operations
         verify = MemoryAuditor.verify_snapshot
 
@@ -55,11 +53,10 @@ async def test_a_check_that_fails_while_its_snapshot_is_live_is_judged(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It can't be told then whether the target would have complained."""
-    run = make_run(scratch, Mode.DIRECT)
-    run.workdir.mkdir()
+    run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        parts = make_parts(run, writer, server.client(CLIENT), server)
+        parts = run.parts(writer, server.client(CLIENT), server)
         engine, own_operations = parts.engine, parts.own_operations
         verify = MemoryAuditor.verify_snapshot
         monkeypatch.setattr(MemoryAuditor, "verify_snapshot", lambda self, _: verify(self, "another"))

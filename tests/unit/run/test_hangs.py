@@ -238,7 +238,7 @@ async def test_the_own_check_of_the_target_is_not_waited_for_again_and_again(
     with anyio.fail_after(SECONDS_MAX):
         async with open_harness(options) as harness:
             await harness.run_clients(CLIENTS, take_snapshots)
-            await harness._aftermath.compare_with_own_check(harness._connected)
+            await harness._parts.aftermath.compare_with_own_check(harness._parts.connected)
     assert guarantees(harness) == [Guarantee.AVAILABLE]
     assert len(asked) == 2
 

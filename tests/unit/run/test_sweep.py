@@ -71,7 +71,11 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """In which order the last parts of a run begin and end. Comparing takes until the locks are tried."""
     seen: list[str] = []
     locks_tried = anyio.Event()
-    compare, try_locks, remove = restores_module.Checker.judge_restore, Finisher.try_locks, MemoryServer.remove_client
+    compare, check_access, remove = (
+        restores_module.Checker.judge_restore,
+        Finisher.check_access,
+        MemoryServer.remove_client,
+    )
 
     async def slow_compare(self: restores_module.Checker, *arguments: object, **more: object) -> object:
         seen.append("restored")
@@ -83,7 +87,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     async def noted_locks(self: Finisher, clients: list[str]) -> None:
         seen.append("locks")
-        await try_locks(self, clients)
+        await check_access(self, clients)
 
     async def noted_remove(self: MemoryServer, client: str) -> None:
         await remove(self, client)
@@ -91,7 +95,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         locks_tried.set()
 
     monkeypatch.setattr(restores_module.Checker, "judge_restore", slow_compare)
-    monkeypatch.setattr(Finisher, "try_locks", noted_locks)
+    monkeypatch.setattr(Finisher, "check_access", noted_locks)
     monkeypatch.setattr(MemoryServer, "remove_client", noted_remove)
     return seen
 
