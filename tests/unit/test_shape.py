@@ -24,7 +24,6 @@ ROOT = Path(snapstorm.__file__).parent
 LINES_MAX = 400
 LONGER = {
     "faults/troubled_disk.py": 429,
-    "run/harness.py": 511,
     "runtime/process.py": 512,
     "scenario/scenarios.py": 460,
     "targets/kopia/answers.py": 515,

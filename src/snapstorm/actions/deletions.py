@@ -8,7 +8,7 @@ from typing import Any
 from snapstorm.actions.creations import Creations
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
-from snapstorm.actions.picking import LiveSnapshots
+from snapstorm.actions.picking import LiveSnapshots, none_picked
 from snapstorm.actions.possible import Refusals
 from snapstorm.actions.step import Step
 from snapstorm.errors import AccessDenied
@@ -50,12 +50,10 @@ class Deletions:
         await self.operations.judge_failure(step)
         return outcome
 
-    async def delete_named(self, step: Step, snapshot: str) -> Outcome[None]:
-        """Delete the snapshot of this id, or the latest."""
-        expectation = self.picked.named(step, snapshot)
-        if expectation is None:
-            return NoOp(f"there is no live snapshot {snapshot!r} of this client")
-        return await self.delete(step, expectation)
+    async def delete_picked(self, step: Step, snapshot: str | None) -> Outcome[None]:
+        """Delete the snapshot of this id, or the latest, or with None one that is drawn."""
+        expectation = self.picked.pick(step, snapshot)
+        return none_picked(snapshot) if expectation is None else await self.delete(step, expectation)
 
     async def ask(self, step: Step, expectation: Expectation) -> Outcome[None]:
         """Ask for a deletion once. A failure is left for the caller to judge."""
@@ -72,29 +70,17 @@ class Deletions:
     async def _delete_another(self, step: Step) -> Outcome[Any]:
         """Delete a snapshot taken for it: what was to be deleted when the deletion timed out may be gone by now."""
         taken = await self.creations.snapshot(step, b"")
-        return await self.delete_named(step, taken.value.id) if isinstance(taken, Ok) else taken
+        return await self.delete_picked(step, taken.value.id) if isinstance(taken, Ok) else taken
 
 
 @performs(DeleteSnapshot)
-@dataclass(frozen=True)
-class DeleteSnapshotPerformer(Performer[None]):
-    deletions: Deletions
-
-    async def perform(self, step: Step, action: DeleteSnapshot) -> Outcome[None]:
-        return await self.deletions.delete_named(step, action.id)
-
-
 @performs(DeleteRandomSnapshot)
 @dataclass(frozen=True)
-class DeleteRandomSnapshotPerformer(Performer[None]):
+class DeleteOnePerformer(Performer[None]):
     deletions: Deletions
-    picked: LiveSnapshots
 
-    async def perform(self, step: Step, action: DeleteRandomSnapshot) -> Outcome[None]:
-        expectation = self.picked.random(step)
-        if expectation is None:
-            return NoOp("there is no live snapshot")
-        return await self.deletions.delete(step, expectation)
+    async def perform(self, step: Step, action: DeleteSnapshot | DeleteRandomSnapshot) -> Outcome[None]:
+        return await self.deletions.delete_picked(step, action.id if isinstance(action, DeleteSnapshot) else None)
 
 
 @performs(DeleteSnapshots)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.source import SourceWatch
-from snapstorm.actions.step import Failure, Step, Suspect
+from snapstorm.actions.step import Failure, Step
 from snapstorm.errors import (
     NoSpaceError,
     NotSaved,
@@ -63,7 +63,7 @@ class Operations:
         self._source = source
         self._asking = asking
         self._is_across_versions = is_across_versions
-        self._suspects: list[Suspect] = []
+        self._suspects: list[Step] = []
         self.hanging_kinds: set[str] = set()
         """Kinds of operations that have timed out again on an idle machine."""
         self._in_flight: dict[str, InFlight] = {}
@@ -72,8 +72,8 @@ class Operations:
         """What the target has been asked and has not answered."""
         return tuple(self._in_flight.values())
 
-    def take_suspects(self) -> list[Suspect]:
-        """What has timed out since the last call, to be repeated on an idle machine."""
+    def take_suspects(self) -> list[Step]:
+        """The steps that have timed out since the last call, to be repeated on an idle machine."""
         suspects, self._suspects = self._suspects, []
         return suspects
 
@@ -170,7 +170,7 @@ class Operations:
             return
         if isinstance(error, OperationTimedOut):
             if not step.is_confirming:
-                self._suspects.append(Suspect(step.client, step.action, step.redo, step.kind))
+                self._suspects.append(step)
                 return
             self.hanging_kinds.add(step.kind)
         if self.is_refused_by_design(error):

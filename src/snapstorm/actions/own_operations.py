@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
+
 from snapstorm.actions.creations import Creations
 from snapstorm.actions.deletions import Deletions
 from snapstorm.actions.inspections import Inspections
@@ -12,6 +14,7 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.restores import Restores
 from snapstorm.actions.step import Failure, Step, Steps
 from snapstorm.errors import AccessDenied, OperationPartial, TargetError
+from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import DeleteSnapshot, ListSnapshots, RestoreSnapshot, SnapshotRoot, VerifyRepository
 from snapstorm.model.expectations import Expectation, State
@@ -48,10 +51,16 @@ class OwnOperations:
             await self.restores.restore(step, found[0], through=self.server.auditor)
         return step.last_failure
 
-    async def try_to_snapshot(self, client: str, tree: Path) -> bool:
-        """Have a client snapshot a tree of ours beside its own work. Whether it was acknowledged."""
-        with self.steps.own(client, SnapshotRoot(), is_beside=True) as step:
-            return await self.creations.try_to_snapshot(step, tree)
+    async def try_to_snapshot(self, client: str, tree: Path, text: str) -> bool:
+        """Have a client snapshot a tree of ours, which holds a file with this text, beside its own work. Whether it was
+        acknowledged."""
+        try:
+            _write_tree(tree, text)
+            with self.steps.own(client, SnapshotRoot(), is_beside=True) as step:
+                return await self.creations.try_to_snapshot(step, tree)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await remove_tree_in_thread(tree)
 
     async def try_to_delete(self, client: str, expectation: Expectation) -> TargetError | None:
         """Have a client delete one of its snapshots beside its own work. The error of the target, if there was one:
@@ -92,3 +101,8 @@ class OwnOperations:
             return outcome.reason
         await self.operations.judge_failure(step)
         return None
+
+
+def _write_tree(tree: Path, text: str) -> None:
+    tree.mkdir(parents=True, mode=0o700, exist_ok=True)
+    (tree / "file").write_text(text)

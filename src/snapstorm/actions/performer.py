@@ -78,17 +78,13 @@ class Performers:
         self._ledger = ledger
         kinds = {action: performer_of(action) for action in ACTIONS.values()}
         made = {kind: _make(kind, parts) for kind in dict.fromkeys(kinds.values())}
-        self._by_action = {action: made[kind] for action, kind in kinds.items()}
-
-    def of(self, action: type[Action[Result]]) -> Performer[Result]:
-        """The performer of this action."""
-        return self._by_action[action]
+        self.by_action = {action: made[kind] for action, kind in kinds.items()}
 
     def can_act(self, client: str, action: Action[Any]) -> bool:
         """Whether this action, done by this client now, could be more than a no-op."""
         if self._refusals.why(client, action) or (action.needs_snapshot and not self._ledger.count_live(client)):
             return False
-        return self._by_action[type(action)].can_act(client, action)
+        return self.by_action[type(action)].can_act(client, action)
 
 
 def _make(performer: type[Performer[Any]], parts: object) -> Performer[Any]:

@@ -13,7 +13,7 @@ import anyio
 from snapstorm.actions.cleaner import Cleaner
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
-from snapstorm.actions.picking import LiveSnapshots
+from snapstorm.actions.picking import LiveSnapshots, none_picked
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
 from snapstorm.errors import OperationTimedOut
@@ -178,29 +178,16 @@ class Restores:
 
 
 @performs(RestoreSnapshot)
-@dataclass(frozen=True)
-class RestoreSnapshotPerformer(Performer[Comparison]):
-    restores: Restores
-    picked: LiveSnapshots
-
-    async def perform(self, step: Step, action: RestoreSnapshot) -> Outcome[Comparison]:
-        expectation = self.picked.named(step, action.id)
-        if expectation is None:
-            return NoOp(f"there is no live snapshot {action.id!r} of this client")
-        return await self.restores.restore(step, expectation)
-
-
 @performs(RestoreRandomSnapshot)
 @dataclass(frozen=True)
-class RestoreRandomSnapshotPerformer(Performer[Comparison]):
+class RestoreOnePerformer(Performer[Comparison]):
     restores: Restores
     picked: LiveSnapshots
 
-    async def perform(self, step: Step, action: RestoreRandomSnapshot) -> Outcome[Comparison]:
-        expectation = self.picked.random(step)
-        if expectation is None:
-            return NoOp("there is no live snapshot")
-        return await self.restores.restore(step, expectation)
+    async def perform(self, step: Step, action: RestoreSnapshot | RestoreRandomSnapshot) -> Outcome[Comparison]:
+        name = action.id if isinstance(action, RestoreSnapshot) else None
+        expectation = self.picked.pick(step, name)
+        return none_picked(name) if expectation is None else await self.restores.restore(step, expectation)
 
 
 @performs(RestoreSubpath)
@@ -211,9 +198,9 @@ class RestoreSubpathPerformer(Performer[Comparison]):
     ledger: Ledger
 
     async def perform(self, step: Step, action: RestoreSubpath) -> Outcome[Comparison]:
-        expectation = self.picked.random(step)
+        expectation = self.picked.pick(step)
         if expectation is None:
-            return NoOp("there is no live snapshot")
+            return none_picked()
         entries = self.ledger.manifest(expectation.manifest).entries
         parts = [entry.path for entry in entries if entry.path and entry.type in (EntryType.FILE, EntryType.DIRECTORY)]
         if not parts:

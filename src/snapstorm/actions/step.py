@@ -87,17 +87,6 @@ def kind_of(action: Action[Any], *, is_past_server: bool = False) -> str:
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """An action that timed out, to be repeated when the machine is idle."""
-
-    client: str
-    action: Action[Any]
-    redo: Redo | None
-    """None where the action is to be performed anew."""
-    kind: str
-
-
-@dataclass(frozen=True)
 class StepResult(Generic[Result]):
     """The outcome of one action, and the violations that it has shown."""
 
@@ -122,7 +111,8 @@ class Steps:
     def next(self, action: Action[Any], *, is_own: bool = False) -> Step:
         """The next step of the current client."""
         client = current_client()
-        return self.make(client, self.next_number(client), action, is_own=is_own)
+        self._counts[client] += 1
+        return self.make(client, self._counts[client], action, is_own=is_own)
 
     def make(self, client: str, number: int, action: Action[Any], *, is_own: bool = False) -> Step:
         """The step of a client that has this number."""

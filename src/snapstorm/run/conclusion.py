@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 
 from snapstorm.errors import GuaranteeViolated, HarnessError, SnapstormError
 from snapstorm.model.events import RunEnded
@@ -20,20 +21,18 @@ _UNACCOUNTED_FACT = "unaccounted_told"
 """How many unaccounted snapshots earlier runs have told of."""
 
 
+@dataclass
 class Conclusion:
     """Concludes one run."""
 
-    def __init__(
-        self, run: RunContext, phases: Phases, commands: CommandLog, target: Target, mode: Mode, testbed: Testbed
-    ) -> None:
-        self._run = run
-        self._phases = phases
-        self._commands = commands
-        self._target = target
-        self._mode = mode
-        self._testbed = testbed
-        self._result: RunResult | None = None
-        self.clients_count = 0
+    run: RunContext
+    phases: Phases
+    commands: CommandLog
+    target: Target
+    mode: Mode
+    testbed: Testbed
+    clients_count: int = 0
+    _result: RunResult | None = None
 
     @property
     def result(self) -> RunResult:
@@ -42,25 +41,25 @@ class Conclusion:
 
     def count_unaccounted(self) -> None:
         """Count the snapshots that a copied ledger promised and that are not listed, of which no run has told yet."""
-        ledger = self._run.ledger
-        self._run.tally.unaccounted = ledger.gaps.count_unlisted() - int(ledger.fact(_UNACCOUNTED_FACT) or 0)
+        ledger = self.run.ledger
+        self.run.tally.unaccounted = ledger.gaps.count_unlisted() - int(ledger.fact(_UNACCOUNTED_FACT) or 0)
 
     def note_error(self, error: Exception) -> None:
         """Remember that the harness, the machine or what drove the run failed. A violation is recorded elsewhere."""
         if not isinstance(error, GuaranteeViolated):
             words = str(error) if isinstance(error, SnapstormError) else f"cut off by {type(error).__name__}: {error}"
-            self._run.tally.error = self._run.tally.error or words
+            self.run.tally.error = self.run.tally.error or words
 
     def note_interrupted(self) -> None:
         """Remember that a signal ended the run early."""
-        self._run.tally.is_interrupted = True
+        self.run.tally.is_interrupted = True
 
     def close(self) -> None:
         """Record the verdict. Where the ledger can't be written any more, the verdict says so, and is not recorded."""
-        run = self._run
+        run = self.run
         self._result = self._make_result()
         try:
-            self._commands.write()
+            self.commands.write()
             run.ledger.end_run(
                 run.number,
                 ended_utc=run.clock.utc(),
@@ -73,30 +72,30 @@ class Conclusion:
             self._result = self._make_result()
         run.emit(RunEnded(self._result.verdict.value, self._result.reason))
         with suppress(OSError):  # Holds evidence, if it is not empty.
-            self._testbed.run_directory(run.number).rmdir()
+            self.testbed.run_directory(run.number).rmdir()
 
     def write_last_commands(self) -> None:
         """Record the commands that ended after the verdict: a server's."""
         with suppress(HarnessError):  # No verdict rests on it, and the ledger may have no room left.
-            self._commands.write()
+            self.commands.write()
 
     def _make_result(self) -> RunResult:
-        run, own = self._run, own_usage()
+        run, own = self.run, own_usage()
         verdict, reason = decide(run.tally)
         return RunResult(
             run=run.number,
             seed=run.seed,
             verdict=verdict,
             reason=reason,
-            target=self._target.description,
-            mode=self._mode,
+            target=self.target.description,
+            mode=self.mode,
             clients=self.clients_count,
             seconds=run.now_seconds(),
-            seconds_by_part=dict(self._phases.seconds),
+            seconds_by_part=dict(self.phases.seconds),
             seconds_by_work={work.value: seconds for work, seconds in run.meter.seconds_by_work.items()},
             own_cpu_seconds=own.cpu_seconds,
             own_memory_bytes_max=own.memory_bytes_max,
             tally=run.tally,
             states=run.ledger.count_states(),
-            testbed=self._testbed.directory,
+            testbed=self.testbed.directory,
         )

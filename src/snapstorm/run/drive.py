@@ -6,6 +6,7 @@ around a step that is to be done alone, and before random work, which is for all
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -109,48 +110,39 @@ async def drive(
     """Have all clients do a scenario, side by side."""
     decks = [engine.deal(scenario.weights, place, scenario.clients) for place in range(len(clients))]
     budget = Budget(scenario.random_seconds, scenario.actions, steering, storm, note, decks)
-    barrier = Barrier(len(clients))
-    parts = [
-        ClientPart(client, scenario, engine, steering, arrivals, budget, barrier, place)
-        for place, client in enumerate(clients)
-    ]
-    await together([part.drive for part in parts])
+    driver = _Driver(scenario, engine, steering, arrivals, budget, Barrier(len(clients)))
+    await together([functools.partial(driver.drive, client.name, place) for place, client in enumerate(clients)])
 
 
 @dataclass(frozen=True)
-class ClientPart:
-    """One client's part of a scenario."""
+class _Driver:
+    """Drives clients, of which the one at place 0 does what is to be done alone."""
 
-    client: Client
     scenario: Scenario
     engine: Engine
     steering: Steering
     arrivals: Arrivals
     budget: Budget
     barrier: Barrier
-    place: int
-    """Among all clients. The first one does what is to be done alone."""
 
-    async def drive(self) -> None:
-        """Do it. Outcomes are recorded and judged by the engine; none ends the others."""
-        name = self.client.name
-        with acting_as(name):
+    async def drive(self, client: str, place: int) -> None:
+        """Have one client do its part. Outcomes are recorded and judged by the engine; none ends the others."""
+        with acting_as(client):
             try:
-                await self.arrivals.wait_for(name, only_files=True)
+                await self.arrivals.wait_for(client, only_files=True)
                 for step in self.scenario.steps:
-                    if step.alone or self.engine.asks_target(step.make(), name):
-                        await self.arrivals.wait_for(name)
-                    await self._do_alone(step) if step.alone else await self._do(step)
+                    if step.alone or self.engine.asks_target(step.make(), client):
+                        await self.arrivals.wait_for(client)
+                    await self._do_alone(step, place) if step.alone else await self._do(step)
             finally:
                 # However its steps ended: the others must not wait for it for ever.
                 self.barrier.leave()
             await self.arrivals.wait_for_all()
             if self.scenario.is_random:
-                await self._do_random()
+                await self._do_random(self.budget.decks[place])
 
-    async def _do_random(self) -> None:
+    async def _do_random(self, deck: Deck) -> None:
         weights, options = self.scenario.weights, self.scenario.options
-        deck = self.budget.decks[self.place]
         while await self.steering.may_go_on() and self.budget.take(deck):
             await self.engine.execute_random(weights, options, deck)
             await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
@@ -163,10 +155,10 @@ class ClientPart:
             await self.engine.execute(action)
             await checkpoint()
 
-    async def _do_alone(self, step: ScenarioStep) -> None:
+    async def _do_alone(self, step: ScenarioStep, place: int) -> None:
         """Do the step while every other client waits. Also a client that may not go on waits with them, so that
         nobody begins the next step while this one is being done."""
         await self.barrier.wait()
-        if self.place == 0:
+        if place == 0:
             await self._do(step)
         await self.barrier.wait()

@@ -30,13 +30,15 @@ from snapstorm.run.assembly import RunParts
 from snapstorm.run.drive import drive
 from snapstorm.run.drive_recorded import ReplayProgress, drive_recorded
 from snapstorm.run.opening import OpenedRun, open_run
-from snapstorm.run.options import HarnessOptions
+from snapstorm.run.options import HarnessOptions, check_options
 from snapstorm.run.result import RunResult
 from snapstorm.run.set_up import client_name, recording_failure
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.tasks import beside, together
 from snapstorm.scenario.recording import Recording
 from snapstorm.scenario.scenarios import CLIENTS_MAX, Scenario, ScenarioStep
+from snapstorm.targets.plugin import MakeTarget
+from snapstorm.targets.registry import find_target
 from snapstorm.testbed.control import Control
 
 __all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
@@ -217,15 +219,24 @@ class Harness:
 
 @asynccontextmanager
 async def open_harness(
-    options: HarnessOptions, listener: Listener = ignore, control: Control | None = None, clock: Clock | None = None
+    options: HarnessOptions,
+    listener: Listener = ignore,
+    control: Control | None = None,
+    *,
+    clock: Clock | None = None,
+    make_target: MakeTarget | None = None,
 ) -> AsyncIterator[Harness]:
     """Open a testbed and start its target for one run. Whoever holds `control` may pause the run, end its clients' work
-    before its time, and have faults injected. All parts of the run but the target go by `clock`.
+    before its time, and have faults injected. All parts of the run but the target go by `clock`. `make_target`
+    makes the target, in place of that which the options name.
 
     Raises ConfigError, HarnessError or TestbedError, one line each. What goes wrong before the target serves leaves
     nothing behind.
     """
-    async with open_run(options, listener, control or Control(is_watched=False), clock or Clock()) as opened:
+    check_options(options)
+    make_target = make_target or find_target(options.target, options.programs, options.external_server)
+    control = control or Control(is_watched=False)
+    async with open_run(options, make_target, listener, control, clock or Clock()) as opened:
         run, conclusion, is_new_testbed = opened.run, opened.conclusion, opened.testbed.is_new
         with recording_failure(run):
             parts = RunParts(opened)

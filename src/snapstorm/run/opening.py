@@ -13,7 +13,7 @@ from snapstorm.model.protocols import Server
 from snapstorm.persistence.persistence import REPOSITORY_FACT, AnyCopies
 from snapstorm.persistence.places import open_persistence
 from snapstorm.run.conclusion import Conclusion
-from snapstorm.run.options import HarnessOptions, check_options
+from snapstorm.run.options import HarnessOptions
 from snapstorm.run.phases import Phases
 from snapstorm.run.set_up import (
     begin_from_copy,
@@ -33,7 +33,7 @@ from snapstorm.run.set_up import (
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.registry import find_target
+from snapstorm.targets.plugin import MakeTarget
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.control import Control
@@ -61,11 +61,9 @@ class OpenedRun:
 
 @asynccontextmanager
 async def open_run(
-    options: HarnessOptions, listener: Listener, control: Control, clock: Clock
+    options: HarnessOptions, make_target: MakeTarget, listener: Listener, control: Control, clock: Clock
 ) -> AsyncIterator[OpenedRun]:
     """Open a testbed and start its target for one run: see `open_harness`."""
-    check_options(options)
-    make_target = find_target(options.target, options.programs, options.external_server)
     async with AsyncExitStack() as stack:
         await begin_from_copy(options)
         testbed = stack.enter_context(testbed_for(options))
