@@ -37,7 +37,8 @@ class SourceWatch:
         """The current client is about to change its files: they must be as it has left them. Returns whether they
         were."""
         changes = await self._writer.changes_by_others()
-        step.violations += self._judge(step.client, changes)
+        if changes:
+            step.violations += self._judge(step.client, changes)
         return not changes
 
     async def scan(self, step: Step) -> Manifest:
@@ -56,12 +57,11 @@ class SourceWatch:
         """Check the files of all these clients, while nobody is at work."""
         for client in clients:
             with acting_as(client):
-                self._judge(client, await self._writer.changes_by_others())
+                if changes := await self._writer.changes_by_others():
+                    self._judge(client, changes)
 
     def _judge(self, client: str, changes: Sequence[str]) -> list[Violation]:
         """The violation that changes by others are, unless it was told already."""
-        if not changes:
-            return []
         return self._checker.observe(
             SourceChangesSeen(client=client, operation=self._latest.get(client), changes=changes)
         )

@@ -139,4 +139,4 @@ class Steps:
     def end(self, step: Step) -> None:
         """The step is judged: the commands that it ran are evidence of nothing more."""
         for operation in step.operations:
-            self._commands.forget(operation)
+            self._commands.by_operation.pop(operation, None)

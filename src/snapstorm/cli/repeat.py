@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from snapstorm.model.verdict import Verdict
 from snapstorm.report.text import dump_json
 from snapstorm.run.harness import HarnessOptions
 from snapstorm.run.result import RunResult
+from snapstorm.runtime.clock import Clock
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.seeds import stream
 
@@ -44,12 +44,13 @@ _GOES_ON = frozenset({Verdict.PASS, Verdict.INCONCLUSIVE})
 class _Repeated:
     """What came of all runs so far."""
 
-    began: float
+    clock: Clock
+    began_seconds: float
     each: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.began
+        return self.clock.monotonic_seconds() - self.began_seconds
 
     def add(self, result: RunResult) -> None:
         row = {"run": result.run, "seed": result.seed, "verdict": result.verdict.value}
@@ -92,21 +93,23 @@ def run_until_violation(
     json_output: bool,
     reports: ReportDirectory | None = None,
     board: Board | None = None,
+    clock: Clock | None = None,
 ) -> int:
     """Run until something is violated, or fails, or the time is over, and return the exit status of the last run.
 
     No run is begun that would, going by the one before it, end after the time is over; one is always made.
     """
     first = secrets.randbelow(1 << 32) if stage.options.seed is None else stage.options.seed
-    repeated, last = _Repeated(time.monotonic()), list[RunResult]()
+    clock = clock or Clock()
+    repeated, last = _Repeated(clock, clock.monotonic_seconds()), list[RunResult]()
     try:
         with common_testbed([stage], last) as testbed:
             while True:
                 options = _options_of_run(replace(stage.options, testbed=testbed), first, len(repeated.each) + 1)
-                began = time.monotonic()
+                began_seconds = clock.monotonic_seconds()
                 last[:] = [perform_stage(replace(stage, options=options), kind, board)]
                 repeated.add(last[0])
-                ends = repeated.seconds + (time.monotonic() - began)
+                ends = repeated.seconds + (clock.monotonic_seconds() - began_seconds)
                 is_over = (minutes is not None and ends > minutes * 60) or (board is not None and board.is_stopped)
                 if is_over or last[0].verdict not in _GOES_ON:
                     break

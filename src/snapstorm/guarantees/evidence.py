@@ -194,7 +194,7 @@ class Evidence:
             f"$ {' '.join(command.argv)}\nexit status {command.exit_code} after {command.seconds:.3f} s\n"
             f"{command.stdout[:65536].decode(errors='backslashreplace')}\n"
             f"{command.stderr[-65536:].decode(errors='backslashreplace')}"
-            for command in self._commands.of(operation)
+            for command in self._commands.by_operation.get(operation or "", [])
         )
 
     def _extract_logs(self, directory: Path, client: str | None, scene: Surroundings) -> None:

@@ -62,14 +62,7 @@ class RunParts:
         )
         own = acting.own_operations
         self.rights = Rights(run, workdir, own, acting.refusals, checker)
-        self.admission = Admission(
-            run,
-            opened.phases,
-            self.snapshotter,
-            self.writer,
-            on_connected=self.settings.begin,
-            before_work=self.rights.find_out,
-        )
+        self.admission = Admission(run, opened.phases, self.snapshotter, self.writer, self.settings, self.rights)
         self.connected = self.admission.connected
         access = AccessChecks(run, weather, machine, checker)
         self.hangs = Hangs(run, acting.operations, acting.engine)

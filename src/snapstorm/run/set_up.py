@@ -30,7 +30,6 @@ from snapstorm.run.storm import heal_what_is_left, heal_with_server
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Meter, Work
 from snapstorm.runtime.process import ProcessRunner, end_processes_of
-from snapstorm.runtime.tasks import first_failure
 from snapstorm.targets.registry import read_target
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
@@ -81,11 +80,8 @@ async def network_path_for(options: HarnessOptions) -> AsyncIterator[NetworkPath
     if not any(FAULTS[key].kind is FaultKind.NETWORK for key in read_keys(options.faults)):
         yield None
         return
-    try:
-        async with open_network_path() as path:
-            yield path
-    except BaseExceptionGroup as group:
-        raise first_failure(group) from group
+    async with open_network_path() as path:
+        yield path
 
 
 @contextmanager

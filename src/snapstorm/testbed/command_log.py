@@ -24,7 +24,8 @@ class CommandLog:
         self.leaving: list[CompletedCommand] = []
         """Commands that have left temporary files, and are not judged yet."""
         self._run: RunContext | None = None
-        self._by_operation: dict[str, list[CompletedCommand]] = {}
+        self.by_operation: dict[str, list[CompletedCommand]] = {}
+        """Evidence, until their operation is judged."""
         self._unwritten: list[CommandRow] = []
         self._is_watched = False
         self._written_seconds = 0.0
@@ -43,7 +44,7 @@ class CommandLog:
         if run is None:
             return
         if operation is not None:
-            self._by_operation.setdefault(operation, []).append(command)
+            self.by_operation.setdefault(operation, []).append(command)
         if command.left_files:
             self.leaving.append(command)
         self._unwritten.append(
@@ -61,14 +62,6 @@ class CommandLog:
         is_waited_for = self._is_watched and run.now_seconds() - self._written_seconds > WATCHED_SECONDS
         if is_waited_for or len(self._unwritten) >= BUFFERED_MAX:
             self.write()
-
-    def of(self, operation: str | None) -> list[CompletedCommand]:
-        """The commands of an operation that is not judged yet."""
-        return self._by_operation.get(operation or "", [])
-
-    def forget(self, operation: str) -> None:
-        """The operation is judged: its commands are evidence of nothing more."""
-        self._by_operation.pop(operation, None)
 
     def write(self) -> None:
         """Write the commands to the ledger that are not there yet. Together, because a commit for each would cost more

@@ -5,15 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from snapstorm.cli import repeat
 from snapstorm.cli.repeat import check_repetition, run_until_violation, seed_of
 from snapstorm.cli.stages import Stage
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.run.harness import HarnessOptions
+from snapstorm.runtime.clock import Clock
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.workload import SIMULATED
 
@@ -25,16 +24,22 @@ def stage(testbed: Path | None, target: str, seed: int | None = 1) -> Stage:
     return Stage(options, lambda harness: harness.run_scenario(SHORT))
 
 
-def test_it_goes_on_until_the_time_is_over(
-    scratch: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+class HalfMinutes(Clock):
+    """Shows half a minute more each time it is read."""
+
+    def __init__(self) -> None:
+        self._seconds = itertools.count(0, 30)
+
+    def monotonic_seconds(self) -> float:
+        return next(self._seconds)
+
+
+def test_it_goes_on_until_the_time_is_over(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Honest runs on one testbed, each with a seed of its own that follows from the first.
 
-    The clock shows half a minute more each time it is read: after the fourth run, another one would end too late.
+    After the fourth run, another one would end too late.
     """
-    half_minutes = itertools.count()
-    monkeypatch.setattr(repeat, "time", SimpleNamespace(monotonic=lambda: 30.0 * next(half_minutes)))
-    status = run_until_violation(stage(scratch / "bed", "memory"), "none", 6, json_output=True)
+    status = run_until_violation(stage(scratch / "bed", "memory"), "none", 6, json_output=True, clock=HalfMinutes())
     captured = capsys.readouterr()
     shown = json.loads(captured.out)
     each = shown["repeated"]["each"]
