@@ -86,6 +86,15 @@ WALL_CLOCKS = {
     "date": frozenset({"today"}),
 }
 
+TIMED = frozenset({"actions", "faults", "guarantees", "persistence", "run", "testbed"})
+"""Packages whose parts are given the run's clock."""
+REAL_WAITS: dict[str, frozenset[str]] = {
+    "anyio": frozenset({"current_time", "fail_after", "move_on_after", "sleep"}),
+    "time": frozenset({"monotonic", "perf_counter", "sleep"}),
+}
+REALLY_WAITING = frozenset({"faults/mounts.py", "faults/troubled_disk.py"})
+"""They wait for what the kernel does."""
+
 
 def package_of(name: str) -> str:
     return name.partition("/")[0].removesuffix(".py")
@@ -174,6 +183,15 @@ def wall_clocks(name: str, tree: ast.Module) -> Iterator[str]:
             yield f"{name}:{line} reads {owner}.{attribute}"
 
 
+def real_waits(name: str, tree: ast.Module) -> Iterator[str]:
+    for module, imported in imports(tree):
+        if imported in REAL_WAITS.get(module, ()):
+            yield f"{name} imports {module}.{imported}"
+    for owner, attribute, line in attributes(tree):
+        if attribute in REAL_WAITS.get(owner, ()):
+            yield f"{name}:{line} goes by {owner}.{attribute}, not by the run's clock"
+
+
 def kopias(name: str, tree: ast.Module) -> Iterator[str]:
     documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
@@ -232,6 +250,12 @@ def test_wall_clocks_are_read_only_in_runtime() -> None:
     assert not broken(wall_clocks, [name for name in MODULES if package_of(name) != "runtime"])
 
 
+def test_runs_go_by_the_clock_that_they_are_given() -> None:
+    """So that a test can let hours pass at no cost. What waits for real processes or disks to end takes real time."""
+    names = [name for name in MODULES if package_of(name) in TIMED and name not in REALLY_WAITING]
+    assert not broken(real_waits, names)
+
+
 def test_kopia_is_named_only_where_it_belongs() -> None:
     """Code outside targets/kopia names Kopia only for known spellings and the default; documentation may name it."""
     naming = {name for name in MODULES if not name.startswith("targets/kopia/") and broken(kopias, [name])}
@@ -286,7 +310,7 @@ def without_parallel_targets(names: Iterable[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("rule", "name", "source"),
     [
-        (wrong_tiers, "model/a.py", "from snapstorm.testbed.context import Run"),
+        (wrong_tiers, "model/a.py", "from snapstorm.testbed.context import RunContext"),
         (wrong_tiers, "model/a.py", "import snapstorm.scenario.seeds"),
         (wrong_tiers, "ledger/a.py", "from snapstorm import filesystem"),
         (wrong_tiers, "ledger/a.py", "from .ledger import Ledger"),
@@ -307,6 +331,9 @@ def without_parallel_targets(names: Iterable[str]) -> set[str]:
         (wall_clocks, "actions/a.py", "from time import time"),
         (wall_clocks, "actions/a.py", "import datetime\ndatetime.datetime.now()"),
         (wall_clocks, "actions/a.py", "from datetime import datetime as d\nd.now()"),
+        (real_waits, "actions/a.py", "import anyio\nanyio.sleep(1)"),
+        (real_waits, "actions/a.py", "from anyio import move_on_after"),
+        (real_waits, "actions/a.py", "import time\ntime.monotonic()"),
         (kopias, "actions/a.py", "name = 'kopia'"),
         (kopias, "actions/a.py", "name = f'{1} Kopia'"),
         (kopias, "actions/a.py", "from snapstorm.targets.kopia import target"),

@@ -19,7 +19,6 @@ from snapstorm.actions.possible import Refusals
 from snapstorm.actions.quota import Quota
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Steps
-from snapstorm.actions.sweep import SweepRestores
 from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.abilities import RunsCommands
@@ -125,4 +124,3 @@ class Parts:
             self.deletions,
             self.inspections,
         )
-        self.sweep_restores = SweepRestores(self.ledger, run.number, server, self.steps, self.restores, self.disk_space)

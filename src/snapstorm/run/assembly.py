@@ -22,9 +22,10 @@ from snapstorm.run.fault_judge import FaultJudge
 from snapstorm.run.finish import Finisher
 from snapstorm.run.hangs import Hangs
 from snapstorm.run.measurements import Measurements
-from snapstorm.run.opening import OpenedRun
+from snapstorm.run.opened_run import OpenedRun
 from snapstorm.run.permissions import Rights
 from snapstorm.run.storm import storm_for
+from snapstorm.run.sweep import Sweeper
 from snapstorm.testbed.control import Steering
 from snapstorm.testbed.machine_check import MachineCheck
 
@@ -66,9 +67,8 @@ class RunParts:
         self.connected = self.admission.connected
         access = AccessChecks(run, weather, machine, checker)
         self.hangs = Hangs(run, acting.operations, acting.engine)
-        self.finisher = Finisher(
-            run, machine, own, acting.sweep_restores, self.snapshotter, server, checker, access, self.hangs
-        )
+        self.finisher = Finisher(machine, own, self.snapshotter, server, checker, access, self.hangs)
+        self.sweeper = Sweeper(run, server, acting.steps, acting.restores, acting.disk_space, self.hangs)
         self.aftermath = Aftermath(run, weather, acting.engine, own, server, checker, self.hangs)
         self.leaks = LeakWatch(run, weather, commands, server, checker, opened.processes)
         self.measurements = Measurements(run, place, server, self.connected)

@@ -29,7 +29,7 @@ from snapstorm.run.arrivals import Arrivals
 from snapstorm.run.assembly import RunParts
 from snapstorm.run.drive import drive
 from snapstorm.run.drive_recorded import ReplayProgress, drive_recorded
-from snapstorm.run.opening import OpenedRun, open_run
+from snapstorm.run.opened_run import OpenedRun, open_run
 from snapstorm.run.options import HarnessOptions, check_options
 from snapstorm.run.result import RunResult
 from snapstorm.run.set_up import client_name, recording_failure
@@ -195,7 +195,7 @@ class Harness:
             await parts.layout.check()
         self._conclusion.count_unaccounted()
         await self._make_room()
-        async with parts.finisher.sweeping(self._options.sweep_seconds) as sweep:
+        async with parts.sweeper.sweeping(self._options.sweep_seconds) as sweep:
             with phase("sweep", "restoring every live snapshot"):
                 await (sweep.over.wait() if self._run.tally.faults else sweep.answered.wait())
             if self._run.tally.faults:

@@ -11,13 +11,6 @@ from anyio.lowlevel import checkpoint
 from tests.tricked import TrickedServer, TrickedTarget
 
 from snapstorm.actions.client import Client
-from snapstorm.actions.sweep import (
-    TIMED_OUT_MAX,
-    TIMED_OUT_OF_A_CLIENT_MAX,
-    TIMED_OUT_WITHOUT_ANSWER_MAX,
-    Swept,
-    TimeOuts,
-)
 from snapstorm.errors import ActionNotDone, OperationFailed, OperationTimedOut
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.actions import (
@@ -30,9 +23,16 @@ from snapstorm.model.actions import (
 )
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
-from snapstorm.run import finish
 from snapstorm.run.hangs import TIMED_OUT_AGAIN_TRIES
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
+from snapstorm.run.sweep import (
+    SWEEP_AT_ONCE,
+    TIMED_OUT_MAX,
+    TIMED_OUT_OF_A_CLIENT_MAX,
+    TIMED_OUT_WITHOUT_ANSWER_MAX,
+    Swept,
+    TimeOuts,
+)
 from snapstorm.targets.memory.target import MemoryAuditor, MemoryClient
 from snapstorm.targets.plugin import MakeTarget
 
@@ -107,7 +107,7 @@ async def test_a_sweep_of_nothing_but_hangs_is_bounded(scratch: Path) -> None:
     assert guarantees(harness) == [Guarantee.AVAILABLE]
     assert harness.result.verdict is Verdict.VIOLATED
     # All that were begun when the last one that was needed timed out, and one repetition.
-    assert len(restores.asked) <= TIMED_OUT_MAX + finish.SWEEP_AT_ONCE + 1
+    assert len(restores.asked) <= TIMED_OUT_MAX + SWEEP_AT_ONCE + 1
     assert tally.sweep_verified == 0
     assert tally.sweep_left == LIVE - (len(restores.asked) - 1)
     assert (

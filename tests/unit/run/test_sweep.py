@@ -11,13 +11,13 @@ from tests.tricked import TrickedServer, TrickedTarget
 from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.actions.client import Client
-from snapstorm.actions.sweep import Sweep
 from snapstorm.errors import NoSpaceError, OperationFailed
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
+from snapstorm.run.sweep import Sweep
 from snapstorm.targets.memory.target import MemoryClient
 from snapstorm.targets.plugin import MakeTarget
 
