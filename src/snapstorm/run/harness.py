@@ -50,12 +50,9 @@ class Harness:
     """One run. Made by `open_harness`."""
 
     def __init__(self, opened: OpenedRun, parts: RunParts) -> None:
+        self._opened = opened
         self._run = opened.run
-        self._options = opened.options
-        self._place = opened.under_test.place
-        self._phases = opened.phases
         self._parts = parts
-        self._conclusion = opened.conclusion
 
     @property
     def engine(self) -> Engine:
@@ -70,7 +67,7 @@ class Harness:
     @property
     def result(self) -> RunResult:
         """What the run has shown; final once the harness's block has been left."""
-        return self._conclusion.result
+        return self._opened.conclusion.result
 
     async def run_clients(self, count: int, flow: Callable[[Client], Awaitable[object]]) -> None:
         """Run `flow` once for each of `count` clients, side by side, for each once it is connected.
@@ -103,7 +100,7 @@ class Harness:
 
     @contextmanager
     def _working(self, words: str) -> Iterator[None]:
-        with self._phases.phase("actions", words), self._parts.steering.working():
+        with self._opened.phases.phase("actions", words), self._parts.steering.working():
             yield
 
     @asynccontextmanager
@@ -135,7 +132,7 @@ class Harness:
         """The first `count` clients of the testbed, which connect beside the block: see `Admission.arriving`."""
         if not 1 <= count <= CLIENTS_MAX:
             raise ConfigError(f"the number of clients must be from 1 to {CLIENTS_MAX}, not {count}")
-        if self._place.mode is Mode.DIRECT and count != 1:
+        if self._opened.under_test.place.mode is Mode.DIRECT and count != 1:
             raise ConfigError(f"mode direct has exactly one client, not {count}")
         names, parts = self._names(count), self._parts
         is_before = bool(begin_with) and not any(
@@ -143,15 +140,15 @@ class Harness:
         )
 
         async def begin() -> None:
-            if not self._conclusion.clients_count:
+            if not self._opened.conclusion.clients_count:
                 await parts.leaks.begin()
-            self._conclusion.clients_count = max(self._conclusion.clients_count, count)
+            self._opened.conclusion.clients_count = max(self._opened.conclusion.clients_count, count)
 
         async with parts.admission.arriving(names, begins_with_files=is_before, on_let_in=begin) as arrivals:
             yield [Client(name, self.engine) for name in names], arrivals
 
     def _names(self, count: int) -> list[str]:
-        server = self._options.external_server
+        server = self._opened.options.external_server
         if server is None:
             return [client_name(number) for number in range(1, count + 1)]
         if count > len(server.users):
@@ -160,42 +157,22 @@ class Harness:
             )
         return list(server.users[:count])
 
-    async def go_on_from_history(self) -> None:
-        """Connect the clients of earlier runs again and hold the listing against what the ledger promises.
-
-        Meanwhile their trees are read, because most runs go on with the same clients.
-        """
-        names, parts = self._run.ledger.clients_with_expectations(), self._parts
-        if not names:
-            return
-
-        async def reconcile() -> None:
-            with self._phases.phase("reconcile", "comparing the listing with the ledger"):
-                await parts.finisher.reconcile(names)
-
-        has_files = [name for name in names if (self._place.work / name / "data").is_dir()]
-        await parts.admission.bring_back(names, [] if self._options.is_sweep_only else has_files, reconcile)
-        self._conclusion.count_unaccounted()
-        await parts.acting.quota.measure()
-        if parts.acting.quota.is_full:
-            await self._make_room()  # A killed run has not come to it.
-
     async def finish(self) -> None:
         """Judge all that is left to judge: doubts, time-outs, the final listing, every live snapshot, and what must be
         refused."""
-        parts, phase, connected = self._parts, self._phases.phase, self._parts.connected
+        parts, phase, connected = self._parts, self._opened.phases.phase, self._parts.connected
         if self._run.tally.faults:
             with phase("recovery", "waiting until every client is on its feet again"):
-                working = connected[: self._conclusion.clients_count]
-                await parts.aftermath.recover(working, self._options.recovery_seconds_max)
+                working = connected[: self._opened.conclusion.clients_count]
+                await parts.aftermath.recover(working, self._opened.options.recovery_seconds_max)
         with phase("reconcile", "settling what is in doubt"):
             await parts.finisher.settle(connected)
         with phase("layout", "looking at what is stored"):
             await parts.leaks.end()
             await parts.layout.check()
-        self._conclusion.count_unaccounted()
-        await self._make_room()
-        async with parts.sweeper.sweeping(self._options.sweep_seconds) as sweep:
+        self._opened.conclusion.count_unaccounted()
+        await _make_room(self._opened, parts)
+        async with parts.sweeper.sweeping(self._opened.options.sweep_seconds) as sweep:
             with phase("sweep", "restoring every live snapshot"):
                 await (sweep.over.wait() if self._run.tally.faults else sweep.answered.wait())
             if self._run.tally.faults:
@@ -209,12 +186,34 @@ class Harness:
         parts.leaks.judge_commands()
         await parts.settings.end(connected)
 
-    async def _make_room(self) -> None:
-        """Have the next run find room; what the sweep then restores is what such collections have left."""
-        connected, options = self._parts.connected, self._options
-        if options.repository_bytes_max is not None and connected and not options.is_sweep_only:
-            with self._phases.phase("making_room", "making room in the repository"):
-                await make_room(self._parts.acting.quota, self.engine, connected[0])
+
+async def _go_on_from_history(opened: OpenedRun, parts: RunParts) -> None:
+    """Connect the clients of earlier runs again and hold the listing against what the ledger promises.
+
+    Meanwhile their trees are read, because most runs go on with the same clients.
+    """
+    names = opened.run.ledger.clients_with_expectations()
+    if not names:
+        return
+
+    async def reconcile() -> None:
+        with opened.phases.phase("reconcile", "comparing the listing with the ledger"):
+            await parts.finisher.reconcile(names)
+
+    has_files = [name for name in names if (opened.under_test.place.work / name / "data").is_dir()]
+    await parts.admission.bring_back(names, [] if opened.options.is_sweep_only else has_files, reconcile)
+    opened.conclusion.count_unaccounted()
+    await parts.acting.quota.measure()
+    if parts.acting.quota.is_full:
+        await _make_room(opened, parts)  # A killed run has not come to it.
+
+
+async def _make_room(opened: OpenedRun, parts: RunParts) -> None:
+    """Have the next run find room; what the sweep then restores is what such collections have left."""
+    connected, options = parts.connected, opened.options
+    if options.repository_bytes_max is not None and connected and not options.is_sweep_only:
+        with opened.phases.phase("making_room", "making room in the repository"):
+            await make_room(parts.acting.quota, parts.acting.engine, connected[0])
 
 
 @asynccontextmanager
@@ -245,9 +244,8 @@ async def open_harness(
             try:
                 keep_copies = functools.partial(opened.copies.keep_writing, run.note)
                 async with beside(keep_copies), parts.acting.cleaner.cleaning():
-                    harness = Harness(opened, parts)
-                    await harness.go_on_from_history()
-                    yield harness
+                    await _go_on_from_history(opened, parts)
+                    yield Harness(opened, parts)
             except Exception as error:
                 conclusion.note_error(error)
                 raise
