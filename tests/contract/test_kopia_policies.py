@@ -81,7 +81,7 @@ def paths(tree: Manifest) -> set[bytes]:
 async def set_policy(client: Client, target: str, *options: str) -> None:
     snapshotter = client.snapshotter
     assert isinstance(snapshotter, KopiaClient)
-    completed = await snapshotter.kopia.ask(snapshotter.actor, "policy", "set", target, *options)
+    completed = await snapshotter.kopia.run(snapshotter.actor, "policy", "set", target, *options)
     assert completed.exit_code == 0, completed.stderr
 
 

@@ -17,9 +17,11 @@ from tests.power.seeds import seeds
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
-from snapstorm.scenario.scenarios import Scenario, shipped
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.memory import DEFECTS
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
+from snapstorm.targets.memory.planted import WHOLE_TREES
 from snapstorm.targets.workload import SIMULATED as SCENARIO
 
 HONEST_SEEDS = 12
@@ -27,7 +29,10 @@ ALL_SEEDS = 50
 
 SPACE = shipped("space")
 
-SCENARIOS = {"collection-frees-nothing": SPACE}
+SCENARIOS = {
+    "collection-frees-nothing": SPACE,
+    **{name: WHOLE_TREES for name, defect in DEFECTS.items() if defect.needs_whole_trees},
+}
 """Defects that only a scenario of their own can show."""
 
 
@@ -35,7 +40,14 @@ def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARI
     """One short run, which comes to the same when it is judged again; operations that hang are ended soon."""
 
     async def body() -> RunResult:
-        options = HarnessOptions(testbed=testbed, target=target, seed=seed, operation_seconds_max=0.3, keep_going=True)
+        options = HarnessOptions(
+            testbed=testbed,
+            target=target,
+            seed=seed,
+            operation_seconds_max=0.3,
+            keep_going=True,
+            parameters=scenario.parameters,
+        )
         async with open_harness(options) as harness:
             await harness.run_scenario(scenario)
             await harness.finish()
@@ -68,6 +80,14 @@ def test_an_honest_target_passes(seed: int, scratch: Path) -> None:
     assert result.verdict is Verdict.PASS, result.as_json()
     assert result.tally.restores_verified > 10
     assert result.snapshots_in_doubt == 0
+
+
+@pytest.mark.parametrize("seed", seeds(HONEST_SEEDS, ALL_SEEDS))
+def test_an_honest_target_that_keeps_whole_trees_passes(seed: int, scratch: Path) -> None:
+    """Also with hard links, special files and attributes of the system in its trees."""
+    result = run_once(scratch / "testbed", "memory", seed, WHOLE_TREES)
+    assert result.verdict is Verdict.PASS, result.as_json()
+    assert result.tally.restores_verified > 10
 
 
 def test_an_honest_target_gives_its_room_back(scratch: Path) -> None:

@@ -24,9 +24,6 @@ ROOT = Path(snapstorm.__file__).parent
 LINES_MAX = 400
 LONGER = {
     "faults/troubled_disk.py": 429,
-    "runtime/process.py": 512,
-    "scenario/scenarios.py": 460,
-    "targets/kopia/answers.py": 515,
     "targets/kopia/wrapper_defects.py": 501,
     "targets/memory/defects.py": 483,
 }
@@ -36,7 +33,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
     frozenset(tier.split())
     for tier in (
         "__main__",
-        "cli pytest_plugin api extending",
+        "cli pytest_plugin extending",
         "pytest_harness",
         "report",
         "calibration",

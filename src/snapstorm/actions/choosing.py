@@ -9,7 +9,7 @@ from typing import Any
 from snapstorm.actions.performer import Performers
 from snapstorm.actions.quota import Quota
 from snapstorm.model.actions import Action
-from snapstorm.scenario.generator import Deck, MadeActions, as_drawn, choose
+from snapstorm.scenario.generator import Deck, as_drawn, choose, making
 from snapstorm.testbed.context import RunContext
 
 
@@ -22,7 +22,7 @@ class Choosing:
         self._refused_actions = refused_actions
         self._performers = performers
         self._options: Mapping[str, Mapping[str, Any]] | None = None
-        self._made = MadeActions({})
+        self._made = making({})
         """The actions of the options that were given last, which are the same through a scenario."""
 
     def deal(self, weights: Mapping[str, int], place: int, clients: int) -> Deck:
@@ -41,7 +41,7 @@ class Choosing:
         """The action of this client's step of this number: of the deck, while that has one, or else by weight.
         None if nothing has weight."""
         if options is not self._options:
-            self._options, self._made = options, MadeActions(options or {})
+            self._options, self._made = options, making(options or {})
         now = self._quota.weights(weights, self._run.ledger.count_live(client))
         key = None if deck is None else deck.take(now, lambda key: self._may_deal(client, self._made(key)))
         if key is not None:

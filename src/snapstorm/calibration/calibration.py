@@ -101,6 +101,7 @@ async def observe(setup: Setup, planted: Planted, directory: Path, seed: int) ->
             fault_pace=setup.fault_pace,
             recovery_seconds_max=setup.recovery_seconds_max,
             scenario=setup.scenario.name,
+            parameters=setup.scenario.parameters,
         )
         found = await _run_once(setup, options, watch)
         if verdict is Verdict.PASS:

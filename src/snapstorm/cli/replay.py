@@ -13,11 +13,11 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli.option_groups import AgainstSameTarget, Output
-from snapstorm.cli.recorded import base_options
+from snapstorm.cli.recorded import base_options, print_notes
 from snapstorm.cli.signals import until_signal
 from snapstorm.cli.standard_streams import for_progress
 from snapstorm.cli.which import find_run
-from snapstorm.cli.words import TypedPath, read_seconds
+from snapstorm.cli.words import TypedPath
 from snapstorm.errors import ConfigError
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.replay.attempts import Again, do_again
@@ -74,11 +74,9 @@ def replay(
     scenario = recorded.scenario
     if sequential:
         scenario = scenario.model_copy(update={"recorded": recorded.recording.sequential()})
-    seconds_max = read_seconds("--operation-timeout", operation_timeout)
-    options = base_options(recorded, against, seconds_max, keep_going=keep_going)
+    options = base_options(recorded, against, operation_timeout, keep_going=keep_going)
     check_paths_of(replace(options, testbed=testbed))
-    for note in recorded.notes:
-        print(f"run {which.number}: {note}", file=sys.stderr)
+    print_notes(recorded, which.number)
     beds = [None] * repeat if testbed is None else [testbed] if repeat == 1 else _below(testbed, repeat)
     show = functools.partial(_show, recorded)
     done, is_interrupted = anyio.run(_replay, options, scenario, beds, show, ProgressKind(output.progress_kind))

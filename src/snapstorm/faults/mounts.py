@@ -189,11 +189,11 @@ class _TroubledDisk(_Mounts):
 
     async def heal(self) -> None:
         if self._disk is not None:
-            self._disk.signal(signal.SIGUSR1)
+            self._disk.child.signal(signal.SIGUSR1)
         await super().heal()
         if self._disk is not None:
             with anyio.move_on_after(_LAST_USE_SECONDS_MAX):
-                await self._disk.exited()
+                await self._disk.child.exited()
         await self._processes.aclose()
 
     @classmethod

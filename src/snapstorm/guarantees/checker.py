@@ -28,10 +28,11 @@ from snapstorm.model.events import RestoreVerified, ViolationFound
 from snapstorm.model.expectations import IN_DOUBT, OPEN_STATES, Expectation, Listing
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
-from snapstorm.model.manifest import DifferenceKind, EntryType, Manifest, show_path
+from snapstorm.model.manifest import EntryType, Manifest, show_path
 from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
 from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
+from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.runtime.meter import Work
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.under_test import UnderTest
@@ -129,7 +130,7 @@ class Checker:
             is_adopted=expectation.adopted,
             is_partial=is_partial,
             capabilities=capabilities.as_json if is_narrowed else None,
-            digest=b"" if found or is_partial else digest_of(restored, promise.capabilities),
+            digest=b"" if found or is_partial else digest_of(restored, promise),
             promised=whole.encoded if found or is_partial else b"",
             restored=restored.encoded if found or is_partial else b"",
         )
@@ -268,7 +269,7 @@ class Checker:
             is_adopted=False,
             is_partial=False,
             capabilities=self._under_test.capabilities.as_json,
-            digest=b"" if found else digest_of(promise.wanted, promise.capabilities),
+            digest=b"" if found else digest_of(promise.wanted, promise),
             promised=tree.encoded if found else b"",
             restored=promised.encoded if found else b"",
         )

@@ -33,8 +33,9 @@ from typing import Any
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.explain import BlockDifference, explain_difference
-from snapstorm.model.manifest import Difference, DifferenceKind, Entry, EntryType, Manifest
+from snapstorm.model.manifest import Entry, EntryType, Manifest
 from snapstorm.model.seen import RestoreSeen
+from snapstorm.model.tree_differences import Difference, DifferenceKind
 
 SCHEMA = 1
 EXPLAINED_MAX = 1000

@@ -303,7 +303,7 @@ class _Recheck:
             if whole is None:
                 return None
             promise = promise_of(whole, table, sub_path)
-            self._digests[key] = digest_of(promise.wanted, promise.capabilities)
+            self._digests[key] = digest_of(promise.wanted, promise)
         return self._digests[key]
 
     def _manifest(self, digest: str) -> Manifest | None:

@@ -14,8 +14,9 @@ from pathlib import Path
 from snapstorm.errors import AccessDenied, OperationPartial, OperationTimedOut, TargetError
 from snapstorm.model.abilities import RETENTION, SetByOthers
 from snapstorm.model.expectations import Expectation
-from snapstorm.model.manifest import Difference, DifferenceKind, Manifest
+from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Server
+from snapstorm.model.tree_differences import Difference, DifferenceKind
 from snapstorm.runtime.tasks import together
 from snapstorm.testbed.context import RunContext
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from snapstorm.model.manifest import Difference, Manifest
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.tree_differences import Difference
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Persistence:
         """Check whether this testbed may write there. Raises TestbedError, one line, before anything is changed."""
         found = await self._persister.read_state()
         if found is not None:
-            refuse_foreign_copy(found, self._testbed, self._persister.place)
+            self._refuse_foreign(found)
             if found.instance != instance_of(self._testbed) and not take_over:
                 refuse_leased(found, self._persister.place, self._clock.utc())
                 raise TestbedError(
@@ -51,14 +51,42 @@ class Persistence:
                 )
         self._testbed.ledger.set_fact(PERSISTED_TO_FACT, self._persister.place)
 
+    def _refuse_foreign(self, found: CopyState) -> None:
+        """Raise TestbedError if the copy belongs to another testbed, or knows more than this testbed's ledger."""
+        testbed, place, run = self._testbed, self._persister.place, self._testbed.ledger.position[0]
+        if found.testbed != testbed.id:
+            raise TestbedError(
+                f"{place} holds copies of another testbed's ledger ({found.testbed}, not {testbed.id}); "
+                "choose another place"
+            )
+        if found.run > run:
+            raise TestbedError(
+                f"the copy in {place} has reached run {found.run}, the ledger in {testbed.directory} only run {run}: "
+                f"others have gone on since; begin a new testbed with --from {place}"
+            )
+
     async def write(self, *, is_final: bool) -> None:
         """Make a copy now; the final copy ends the lease."""
+        testbed, now_utc = self._testbed, self._clock.utc()
+        lease = max(_LEASE_MIN, timedelta(minutes=self._minutes * _LEASE_PERIODS))
+        default = testbed.directory / "repository"
         async with self._writing:
-            now_utc = self._clock.utc()
-            lease = max(_LEASE_MIN, timedelta(minutes=self._minutes * _LEASE_PERIODS))
-            lease_until_utc = None if is_final else (datetime.fromisoformat(now_utc) + lease).isoformat()
-            state = copy_state(self._testbed, now_utc, lease_until_utc, is_final)
-            await self._persister.write(self._testbed.directory / LEDGER_NAME, state)
+            run, tick = testbed.ledger.position
+            state = CopyState(
+                testbed=testbed.id,
+                instance=instance_of(testbed),
+                host=host_name(),
+                directory=str(testbed.directory),
+                run=run,
+                tick=tick,
+                is_final=is_final,
+                written_utc=now_utc,
+                lease_until_utc=None if is_final else (datetime.fromisoformat(now_utc) + lease).isoformat(),
+                repository=testbed.ledger.fact(REPOSITORY_FACT) or (str(default) if default.is_dir() else None),
+                mode=testbed.ledger.fact("mode") or "server",
+                target=testbed.ledger.fact("target") or "",
+            )
+            await self._persister.write(testbed.directory / LEDGER_NAME, state)
 
     async def keep_writing(self, note: Callable[[str], None]) -> None:
         """Make a copy at once, then one per interval, until cancelled. A copy that fails is noted, and the next one is
@@ -91,41 +119,6 @@ def instance_of(testbed: Testbed) -> str:
         found = secrets.token_hex(8)
         testbed.ledger.set_fact(INSTANCE_FACT, found)
     return found
-
-
-def copy_state(testbed: Testbed, now_utc: str, lease_until_utc: str | None, is_final: bool) -> CopyState:
-    """The state for a copy of this testbed's ledger that is made now."""
-    ledger = testbed.ledger
-    run, tick = ledger.position
-    default = testbed.directory / "repository"
-    return CopyState(
-        testbed=testbed.id,
-        instance=instance_of(testbed),
-        host=host_name(),
-        directory=str(testbed.directory),
-        run=run,
-        tick=tick,
-        is_final=is_final,
-        written_utc=now_utc,
-        lease_until_utc=lease_until_utc,
-        repository=ledger.fact(REPOSITORY_FACT) or (str(default) if default.is_dir() else None),
-        mode=ledger.fact("mode") or "server",
-        target=ledger.fact("target") or "",
-    )
-
-
-def refuse_foreign_copy(found: CopyState, testbed: Testbed, place: str) -> None:
-    """Raise TestbedError if the copy belongs to another testbed, or knows more than this testbed's ledger."""
-    if found.testbed != testbed.id:
-        raise TestbedError(
-            f"{place} holds copies of another testbed's ledger ({found.testbed}, not {testbed.id}); "
-            "choose another place"
-        )
-    if found.run > testbed.ledger.position[0]:
-        raise TestbedError(
-            f"the copy in {place} has reached run {found.run}, the ledger in {testbed.directory} only run "
-            f"{testbed.ledger.position[0]}: others have gone on since; begin a new testbed with --from {place}"
-        )
 
 
 def refuse_leased(found: CopyState, place: str, now_utc: str) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from snapstorm.errors import ConfigError
 from snapstorm.ledger.persisters import Persister
 from snapstorm.persistence.persistence import PERSISTED_TO_FACT, AnyCopies, NoCopies, Persistence
-from snapstorm.persistence.recovery import SECRETS_NAME, Recovered, make_testbed_from_copy, recover_ledger
+from snapstorm.persistence.recovery import Recovered, make_testbed_from_copy, recover_ledger
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.registry import NOWHERE, NamedPrograms, find_persister
-from snapstorm.testbed.testbed import Testbed, locked
+from snapstorm.testbed.testbed import SECRETS_NAME, Testbed, locked
 
 _SECONDS_MAX = 300.0
 

@@ -65,6 +65,11 @@ class Figures:
     """By outcome: how many operations ended in each period."""
 
     @property
+    def has_ended(self) -> bool:
+        """Whether any operation has ended."""
+        return any(map(any, self.ended_by_bin.values()))
+
+    @property
     def bins(self) -> int:
         return len(self.ended_by_bin["ok"])
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.faults.fault import FaultKind
@@ -18,7 +19,8 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Target
 from snapstorm.report.text import dump_json
-from snapstorm.scenario.scenarios import SHIPPED, Scenario
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import SHIPPED
 
 
 def action_lines(*, as_json: bool) -> Iterator[str]:
@@ -81,7 +83,7 @@ def _as_toml_value(value: object) -> Any:
 def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:
     """The shipped scenarios, or the chosen one as TOML."""
     if chosen is not None:
-        yield dump_json(as_document(chosen)) if as_json else _as_toml(as_document(chosen))
+        yield dump_json(as_document(chosen)) if as_json else tomli_w.dumps(as_document(chosen)).rstrip()
     elif as_json:
         yield dump_json([as_document(scenario) for scenario in SHIPPED])
     else:
@@ -100,35 +102,7 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
     return document
 
 
-_PLAIN_TABLES = ("weights", "fault_weights", "parameters")
-_TABLES = ("steps", "recorded", *_PLAIN_TABLES, "options")
-
-
-def _as_toml(document: dict[str, Any]) -> str:
-    """Enough of TOML for a scenario: plain values, two levels of tables, one list of tables."""
-    lines = _as_toml_lines({key: value for key, value in document.items() if key not in _TABLES})
-    for step in document.get("steps", []):
-        lines += ["", "[[steps]]", *_as_toml_lines(step)]
-    for table in _PLAIN_TABLES:
-        if document.get(table):
-            lines += ["", f"[{table}]", *_as_toml_lines(document[table])]
-    for key, options in document.get("options", {}).items():
-        lines += ["", f"[options.{key}]", *_as_toml_lines(options)]
-    recorded = document.get("recorded", {})
-    if recorded:
-        lists = ("steps", "faults")
-        lines += ["", "[recorded]", *_as_toml_lines({k: v for k, v in recorded.items() if k not in lists})]
-        for name in lists:
-            for row in recorded.get(name, []):
-                lines += ["", f"[[recorded.{name}]]", *_as_toml_lines(row)]
-    return "\n".join(lines)
-
-
-def _as_toml_lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-
-
-def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
+def target_lines(target: Target, parameters: Mapping[str, Sequence[str]], *, as_json: bool) -> Iterator[str]:
     """A target's description, where it was found, and its capability table."""
     description = target.description
     capabilities = target.capabilities.model_dump(mode="json")
@@ -139,7 +113,7 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
                 "modes": sorted(mode.value for mode in target.modes),
                 "notes": list(description.notes),
                 "capabilities": capabilities,
-                "parameters": {name: list(choices) for name, choices in target.parameters.items()},
+                "parameters": {name: list(choices) for name, choices in parameters.items()},
             }
         )
         return
@@ -154,9 +128,9 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     for name, value in capabilities.items():
         shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _show_value(value)
         yield f"  {name:24} {shown:14} {Capabilities.model_fields[name].description}"
-    if target.parameters:
+    if parameters:
         yield "its own settings, for the table [parameters] of a scenario (the default first):"
-    for name, choices in target.parameters.items():
+    for name, choices in parameters.items():
         yield f"  {name:28} {', '.join(choices)}"
 
 

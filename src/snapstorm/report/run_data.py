@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,20 +30,28 @@ NOT_ENDED = "not ended"
 EVIDENCE_READ_MAX = 100
 """The maximum number of violations whose evidence is read; for the others, the page says where it is."""
 
-_TEXTS = {
-    "README.md": 12_000,
-    "differences.txt": 24_000,
-    "expected-manifest.txt": 12_000,
-    "entry.txt": 8_000,
-    "listing.json": 8_000,
-    "output.txt": 8_000,
-    "objects.txt": 8_000,
-    "commands.txt": 12_000,
-    "program.py": 12_000,
-    "environment.txt": 4_000,
-    "violation.txt": 4_000,
+
+class EvidenceText(NamedTuple):
+    """A text of a violation's evidence that is shown."""
+
+    title: str
+    characters_max: int
+
+
+EVIDENCE_TEXTS = {
+    "README.md": EvidenceText("What broke, and what was going on", 12_000),
+    "differences.txt": EvidenceText("What differs, in words", 24_000),
+    "expected-manifest.txt": EvidenceText("What the tree must be", 12_000),
+    "entry.txt": EvidenceText("What the target has recorded about the snapshot", 8_000),
+    "listing.json": EvidenceText("The listing as it was shown", 8_000),
+    "output.txt": EvidenceText("The target's output", 8_000),
+    "objects.txt": EvidenceText("Where the target keeps the damaged files", 8_000),
+    "commands.txt": EvidenceText("The target's commands of this operation", 12_000),
+    "program.py": EvidenceText("The client's last actions as a program", 12_000),
+    "environment.txt": EvidenceText("Versions, machine and options", 4_000),
+    "violation.txt": EvidenceText("The violation as it was recorded", 4_000),
 }
-"""The texts of a violation that are shown, in this order, and how many characters of each."""
+"""By file name, in the order in which they are shown."""
 
 DIFFERENCES_MAX = 200
 """The maximum shown of one violation; more are counted."""
@@ -68,6 +76,12 @@ class ContentDifference(msgspec.Struct, frozen=True):
     expected_bytes: int | None = None
     actual_bytes: int | None = None
     blocks: list[WrongBlock] = []
+
+    @property
+    def size_shown(self) -> int:
+        """The size of the greater of both files, and at least to the end of the last wrong block."""
+        ends = [block.offset_bytes + block.length_bytes for block in self.blocks]
+        return max(1, self.expected_bytes or 0, self.actual_bytes or 0, *ends)
 
 
 class _DifferencesFile(msgspec.Struct, frozen=True):
@@ -168,6 +182,19 @@ class RunData:
     def target_name(self) -> str:
         """The target's name with its versions."""
         return " ".join((self.target.get("name", "?"), *self.target.get("versions", ())))
+
+    @property
+    def fault_spans(self) -> list[tuple[FaultRecord, float, float]]:
+        """Each fault, and when it began and ended; one that never healed ends with the run."""
+        return [
+            (one, one.began_seconds, self.seconds if one.ended_seconds is None else one.ended_seconds)
+            for one in self.faults
+        ]
+
+    @property
+    def faults_struck(self) -> int:
+        struck = self.summary.get("faults")
+        return len(self.faults) if struck is None else sum(struck.values())
 
     @property
     def notes(self) -> Sequence[str]:
@@ -292,7 +319,9 @@ def read_evidence(testbed: Path, number: int, recorded: str | None) -> KeptEvide
         files = sorted(os.listdir(found))
     except OSError:
         return KeptEvidence(found, is_there=False)
-    texts = {name: _read_text(found / name, length_max) for name, length_max in _TEXTS.items() if name in files}
+    texts = {
+        name: _read_text(found / name, kind.characters_max) for name, kind in EVIDENCE_TEXTS.items() if name in files
+    }
     differences, total = _read_differences(found / "differences.json")
     return KeptEvidence(
         found,

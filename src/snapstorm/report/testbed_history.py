@@ -27,13 +27,7 @@ def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, 
             {
                 "testbed": str(directory),
                 "proven": headline(tables),
-                "survival_by_age": {
-                    age.value: survival_as_json(tables.by_age[age]) for age in AgeBucket if age in tables.by_age
-                },
-                "survival_by_version": [
-                    {"taken_by": taken, "restored_by": restored, **survival_as_json(found)}
-                    for (taken, restored), found in sorted(tables.by_versions.items())
-                ],
+                **{f"survival_{name}": found for name, found in survival_document(tables).items()},
                 "runs_total": ledger.count_runs(),
                 "runs": runs,
                 "snapshots": [_snapshot(live) for live in snapshots],
@@ -58,6 +52,30 @@ def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, 
         )
 
 
+def ages(tables: SurvivalTables) -> Iterator[tuple[str, Survival]]:
+    """What has been proven by age, in words."""
+    for age in AgeBucket:
+        if age in tables.by_age:
+            yield f"{age.value}{'' if age is AgeBucket.OLDER else ' old'}", tables.by_age[age]
+
+
+def version_pairs(tables: SurvivalTables) -> Iterator[tuple[str, str, Survival]]:
+    """What has been proven by versions: those that took the snapshots, and those that restored them."""
+    for (taken, restored), found in sorted(tables.by_versions.items()):
+        yield taken, restored, found
+
+
+def survival_document(tables: SurvivalTables) -> dict[str, Any]:
+    """Both tables as plain values."""
+    return {
+        "by_age": {age.value: _survival_row(tables.by_age[age]) for age in AgeBucket if age in tables.by_age},
+        "by_version": [
+            {"taken_by": taken, "restored_by": restored, **_survival_row(found)}
+            for taken, restored, found in version_pairs(tables)
+        ],
+    }
+
+
 def headline(tables: SurvivalTables) -> str:
     """What has been proven, in one sentence."""
     total, versions = tables.total, tables.versions
@@ -76,12 +94,11 @@ def proven_lines(tables: SurvivalTables) -> Iterator[str]:
         return
     yield ""
     yield f"{'restored exactly when it was':46}  {'snapshots':>9}  {'oldest':>9}  last on"
-    for age in AgeBucket:
-        if age in tables.by_age:
-            yield _survival_line(f"{age.value}{' old' if age is not AgeBucket.OLDER else ''}", tables.by_age[age])
+    for name, found in ages(tables):
+        yield _survival_line(name, found)
     yield ""
     yield f"{'taken by -> restored by':46}  {'snapshots':>9}  {'oldest':>9}  last on"
-    for (taken, restored), found in sorted(tables.by_versions.items()):
+    for taken, restored, found in version_pairs(tables):
         yield _survival_line(f"{taken} -> {restored}", found)
 
 
@@ -89,7 +106,7 @@ def _survival_line(name: str, found: Survival) -> str:
     return f"{name:46}  {found.snapshots:9,}  {show_age(found.days_max):>9}  {found.last_utc}"
 
 
-def survival_as_json(found: Survival) -> dict[str, Any]:
+def _survival_row(found: Survival) -> dict[str, Any]:
     """One row of the tables as plain values."""
     return {"snapshots": found.snapshots, "days_max": round(found.days_max, 3), "last_utc": found.last_utc}
 

@@ -12,9 +12,9 @@ from snapstorm.ledger.history import SurvivalTables
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.samples import Quantity
 from snapstorm.model.actions import Family, keys_of
-from snapstorm.report.document import survival_document
 from snapstorm.report.figures import percentile
 from snapstorm.report.run_data import NOT_ENDED, as_object, scenario_name
+from snapstorm.report.testbed_history import headline, survival_document
 from snapstorm.testbed.testbed import read_testbed
 from snapstorm.version import __version__
 
@@ -109,7 +109,7 @@ def trend_document(trend: Trend) -> dict[str, Any]:
         "testbed": str(trend.testbed),
         "testbed_id": trend.testbed_id,
         "runs": [_run_document(run) for run in trend.runs],
-        "survival": survival_document(trend.survival),
+        "survival": {"proven": headline(trend.survival), **survival_document(trend.survival)},
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.actions.parts import Parts, PartsBasis
 from snapstorm.faults.fault import Scene
 from snapstorm.faults.weather import Weather
-from snapstorm.filesystem.writer import open_writer
+from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import Evidence
@@ -26,6 +28,7 @@ from snapstorm.run.opened_run import OpenedRun
 from snapstorm.run.permissions import Rights
 from snapstorm.run.storm import storm_for
 from snapstorm.run.sweep import Sweeper
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.control import Steering
 from snapstorm.testbed.machine_check import MachineCheck
 
@@ -88,10 +91,12 @@ class RunParts:
 
     async def _make_writer(self, client: str) -> FileWriter:
         directory = self._opened.under_test.place.work / client / "data"
-        return await open_writer(
+        make = functools.partial(
+            TreeFileWriter,
             data_directory=directory,
             capabilities=self._opened.under_test.capabilities,
             total_bytes_max=self._opened.options.data_bytes_max,
             # So that a run does not begin with reading gigabytes. What a snapshot must be is always read anew.
             remembered=self._opened.run.ledger.latest_manifest(client, path_as_text(directory)),
         )
+        return await run_file_work(make)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,10 +89,8 @@ class Measurements:
             await self._run.clock.sleep(max(pace.next_seconds(), took_seconds / WALK_SHARE_MAX))
 
     def look_at_processes(self) -> None:
-        """Look once at the processes of the server, if it is one of our own, and at this one. Does nothing where there
-        is no /proc."""
-        with suppress(OSError):
-            self._add(Quantity.OWN_MEMORY_BYTES, look_at_process(os.getpid()).memory_bytes)
+        """Look once at the processes of the server, if it is one of our own, and at this one."""
+        self._add(Quantity.OWN_MEMORY_BYTES, look_at_process(os.getpid()).memory_bytes)
         seen = self._processes.look()
         if seen is not None:
             _, held = seen

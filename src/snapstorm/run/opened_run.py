@@ -76,7 +76,7 @@ async def open_run(
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
-        check_parameters(options, target, testbed, lambda words: listener(Noted(words)))
+        check_parameters(options, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
         network_path = await stack.enter_async_context(network_path_for(options))
         place = replace(place_for(options, testbed, workdir), route=network_path.route if network_path else None)
@@ -95,7 +95,7 @@ async def open_run(
         run = begin_run(options, testbed, target, versions, clock, listener)
         place = replace(place, seed=run.stream("target").getrandbits(63))
         is_across_versions = len(run.ledger.target_versions()) > 1
-        under_test = UnderTest(place, target.capabilities, versions, is_across_versions)
+        under_test = UnderTest(place, target.capabilities_with(place.parameters), versions, is_across_versions)
         commands.begin(run, is_watched=control.is_watched)
         phases = Phases(run)
         conclusion = Conclusion(run, phases, commands, target, options.mode, testbed)

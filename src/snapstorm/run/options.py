@@ -133,7 +133,7 @@ def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
 
 def check_paths(target: TargetPlugin, paths: Mapping[str, Path | None]) -> None:
     """Raise ConfigError for each path that the target can't have. `paths` are by the option that they come from."""
-    if target.capabilities.non_utf8_names:
+    if not target.has_utf8_paths_only:
         return
     problems = [
         f"{option} {path_as_text(path)}: the target {target.name} can't have a path that is not UTF-8; choose another"

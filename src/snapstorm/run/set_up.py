@@ -173,9 +173,10 @@ def begin_run(
     return run
 
 
-def check_parameters(options: HarnessOptions, target: Target, testbed: Testbed, note: Callable[[str], None]) -> None:
+def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[str], None]) -> None:
     """Refuse settings that the target does not have (ConfigError). A testbed keeps those that it was made with."""
-    offered = target.parameters
+    # A server that already runs has settings of its operator's.
+    offered = read_target(options.target)[0].parameters if options.external_server is None else {}
     for name, value in options.parameters.items():
         if name not in offered:
             near = difflib.get_close_matches(name, offered, n=1)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from snapstorm.errors import ConfigError
 from snapstorm.ledger.persisters import Persister
-from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Target
@@ -108,15 +107,12 @@ class TargetPlugin(ABC):
     """Whether its repository can be stored on S3."""
     keeps_copies: bool = False
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
+    has_utf8_paths_only: bool = False
+    """Whether nothing that it works on may have a path that is not UTF-8."""
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Its own settings that a scenario may choose, each with its values, the default first."""
     options: Mapping[str, type[TargetOptions]] = field(default_factory=dict)
     """By command (`run`, `sweep`), the options that only this target has."""
-
-    @property
-    @abstractmethod
-    def capabilities(self) -> Capabilities:
-        """What survives a snapshot and a restore on it."""
 
     @abstractmethod
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:

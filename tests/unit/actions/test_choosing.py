@@ -17,7 +17,8 @@ from snapstorm.replay.recordings import read_recorded
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.generator import FIRST_SIZE_BYTES_MAX
-from snapstorm.scenario.scenarios import Scenario, shipped
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.memory.target import MemoryClient
 from snapstorm.targets.plugin import MakeTarget
 from snapstorm.testbed.testbed import read_testbed

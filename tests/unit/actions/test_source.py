@@ -14,7 +14,7 @@ from snapstorm.actions.step import Step
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.file_memory import PROVED_EVERY, FileMemory
 from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.filesystem.writer import TreeFileWriter, open_writer
+from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.panel import Panel
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
@@ -46,7 +46,7 @@ class Reports:
 
 @pytest.fixture
 async def writer(scratch: Path) -> TreeFileWriter:
-    writer = await open_writer(data_directory=scratch / "data", capabilities=Capabilities())
+    writer = TreeFileWriter(data_directory=scratch / "data", capabilities=Capabilities())
     await writer.apply(WriteRandomFiles(count=9, size_bytes=9000, depth=0, odd_percent=0), random.Random(3))
     return writer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.unit.targets.test_memory import Bench, Client, Seen, Tree, open_bench, tree_of
+from tests.unit.targets.test_memory import WHOLE, Bench, Client, Seen, Tree, add_special_entries, open_bench, tree_of
 
 from snapstorm.errors import (
     AccessDenied,
@@ -23,7 +23,9 @@ from snapstorm.errors import (
     OperationUnknown,
     TargetError,
 )
+from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.action_results import Particulars
+from snapstorm.model.tree_differences import DifferenceKind, differences
 from snapstorm.targets.memory import DEFECTS, MemoryTarget, defects
 
 pytestmark = pytest.mark.anyio
@@ -44,24 +46,29 @@ def shows(name: str) -> Callable[[Check], Check]:
     return register
 
 
+def parameters_for(defect: str) -> dict[str, str]:
+    """In which mode of the target it shows."""
+    return WHOLE if DEFECTS[defect].needs_whole_trees else {}
+
+
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
 async def test_defect_does_what_its_sentence_says(scratch: Path, defect: str) -> None:
     """Its effect is seen within a few operations, always at the same ones."""
-    async with open_bench(scratch, defect, seconds_max=SECONDS_MAX) as bench:
+    async with open_bench(scratch, defect, seconds_max=SECONDS_MAX, parameters=parameters_for(defect)) as bench:
         await CHECKS[defect](bench)
 
 
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
 async def test_honest_target_shows_no_defect(scratch: Path, defect: str) -> None:
     """The check of each defect tells the honest target from the defective one."""
-    async with open_bench(scratch, seconds_max=SECONDS_MAX) as bench:
+    async with open_bench(scratch, seconds_max=SECONDS_MAX, parameters=parameters_for(defect)) as bench:
         with pytest.raises((AssertionError, pytest.fail.Exception)):
             await CHECKS[defect](bench)
 
 
 def test_checks_are_of_known_defects() -> None:
     """No check outlives its defect."""
-    assert set(CHECKS) - set(DEFECTS) <= {"restore-changes-an-owner"}
+    assert set(CHECKS) - set(DEFECTS) <= {"restore-changes-an-owner", "restore-changes-a-device-number"}
 
 
 def test_unknown_defect_is_refused_with_the_nearest_names() -> None:
@@ -136,6 +143,34 @@ async def check_damage(bench: Bench, *, damage: list[set[str]]) -> None:
 
 
 CHECKS |= {name: functools.partial(check_damage, damage=damage) for name, damage in DAMAGE.items()}
+
+
+DAMAGE_OF_WHOLE_TREES: dict[str, set[DifferenceKind]] = {
+    "restore-copies-hard-links": {DifferenceKind.HARD_LINK},
+    "restore-joins-two-files": {DifferenceKind.HARD_LINK, DifferenceKind.MTIME, DifferenceKind.SIZE},
+    "restore-changes-a-device-number": {DifferenceKind.DEVICE_NUMBER},
+    "restore-makes-a-fifo-a-file": {DifferenceKind.TYPE},
+    "restore-loses-a-system-attribute": {DifferenceKind.XATTRS},
+}
+"""In what every second restored tree differs."""
+
+
+async def check_damage_of_whole_trees(bench: Bench, *, kinds: set[DifferenceKind]) -> None:
+    client = await bench.client()
+    add_special_entries(client.data)
+    expected, snapshot = scan_tree(client.data), await client.snapshot()
+    found: list[set[DifferenceKind]] = []
+    for _ in range(4):
+        destination = bench.free_path()
+        await client.snapshotter.restore_snapshot(snapshot, destination)
+        restored = scan_tree(destination)
+        found.append({one.kind for one in differences(expected, restored, bench.target.capabilities_with(WHOLE))})
+    assert found == [set(), kinds, set(), kinds]
+
+
+CHECKS |= {
+    name: functools.partial(check_damage_of_whole_trees, kinds=kinds) for name, kinds in DAMAGE_OF_WHOLE_TREES.items()
+}
 
 
 @shows("restore-gives-another-snapshot")

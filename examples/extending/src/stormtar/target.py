@@ -43,10 +43,6 @@ BRING_BACK = ("--extract", "--preserve-permissions", "--xattrs", "--xattrs-inclu
 
 @dataclass(frozen=True)
 class TarPlugin(TargetPlugin):
-    @property
-    def capabilities(self) -> Capabilities:
-        return KEPT
-
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         if defect not in (None, DEFECT):
             raise ConfigError(f"the one planted defect of the target tar is {DEFECT}")

@@ -57,7 +57,7 @@ def find_kopia(named: Path | None = None) -> Program:
 
 def _locate(named: Path | None) -> tuple[Path, str]:
     if named is not None:
-        return _from_name(str(named)), "from --kopia"
+        return _from_name(str(named)), "from --program"
     if from_environment := os.environ.get(EXECUTABLE_VARIABLE):
         return _from_name(from_environment), f"from {EXECUTABLE_VARIABLE}"
     if on_path := shutil.which("kopia"):
@@ -65,7 +65,7 @@ def _locate(named: Path | None) -> tuple[Path, str]:
     if own := next(_own_builds(_OWN_BUILD_VERSION), None):
         return own, "the project's own build"
     raise HarnessError(
-        f"no Kopia was found: give --kopia PATH, set {EXECUTABLE_VARIABLE}, put kopia on PATH, "
+        f"no Kopia was found: give --program PATH, set {EXECUTABLE_VARIABLE}, put kopia on PATH, "
         "or build the project's own (see tools/)"
     )
 
@@ -83,7 +83,7 @@ def find_version(version: str) -> Path:
     if found is None:
         raise HarnessError(
             f"no Kopia {version} was found: build it with `make tools-all`, put it on PATH as {name}, or name the "
-            "versions to run through, each with --kopia"
+            "versions to run through, each with --program"
         )
     return clean_path(found)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapstorm.ledger.persisters import Persister
-from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.runtime.process import ProcessRunner
@@ -29,13 +28,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class KopiaPlugin(TargetPlugin):
     """Implements `TargetPlugin`."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What survives `snapshot create` and `restore`, as root."""
-        from snapstorm.targets.kopia.target import CAPABILITIES
-
-        return CAPABILITIES
 
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """Find each program that was named, or the one that there is."""
@@ -100,6 +92,7 @@ PLUGIN = KopiaPlugin(
     sentence="Kopia: a repository and a server of our own, or a server that already runs.",
     has_bucket_storage=True,
     keeps_copies=True,
+    has_utf8_paths_only=True,
     parameters=choices(),
     options={"run": RunOptions, "sweep": AccessOptions},
 )

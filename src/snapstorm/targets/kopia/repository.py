@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -29,11 +28,12 @@ from snapstorm.model.location import FileStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia import answers, repository_answers, snapshot_answers
+from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
 from snapstorm.targets.kopia.parameters import Command, options_for
-from snapstorm.targets.kopia.side_by_side import side_by_side
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
@@ -66,6 +66,7 @@ class Repository:
         """Who works directly on the repository."""
         self.auditor = replace(self.actor, directory=place.server / "auditor", has_cache=False)
         """Who reads the repository past the server and every cache."""
+        self._commands = Administration(kopia, self.actor)
 
     async def open(self) -> None:
         """Make the repository of a new testbed, or connect to that of an old one.
@@ -74,7 +75,7 @@ class Repository:
         """
         # What a cache holds would hide that the repository has lost it (measured).
         drop_cache = functools.partial(remove_many_trees, self._kopia.runner, set_aside(self.actor.cache))
-        await side_by_side(self._create if self._place.is_new else self._connect, drop_cache)
+        await together([self._create if self._place.is_new else self._connect, drop_cache])
         if self._place.upgrades_format:
             await self._upgrade()
 
@@ -82,52 +83,44 @@ class Repository:
         storage = self._place.storage
         if isinstance(storage, FileStorage):
             _prepare_directory(storage.path)
-        completed = await self._kopia.create_repository(
-            self.actor,
+        completed = await self._commands.create_repository(
             storage,
             IDENTITY,
             format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
             options=options_for(Command.CREATE, self._place.parameters),
         )
-        if completed.exit_code != 0 and answers.is_storage_in_use(completed):
-            await self._go_on_with_own()
+        if completed.exit_code != 0 and repository_answers.is_storage_in_use(completed):
+            # Our password opens only a repository that we made, in a run that was killed while it did.
+            completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
+            if completed.exit_code != 0 or completed.timed_out:
+                raise HarnessError(f"{storage} is not empty, so no new repository can be made there")
             return
-        _check_set_up(completed, f"the repository could not be made in {storage}")
-        settings = options_for(Command.FORMAT, self._place.parameters)
-        if settings:
-            completed = await self._kopia.set_repository_parameters(self.actor, settings)
-            _check_set_up(completed, "the parameters of the repository could not be set")
-
-    async def _go_on_with_own(self) -> None:
-        """Connect to the repository that is there already: our password opens only one that we made, in a run that was
-        killed while it did. Raises HarnessError for somebody else's."""
-        storage = self._place.storage
-        completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
-        if completed.exit_code != 0 or completed.timed_out:
-            raise HarnessError(f"{storage} is not empty, so no new repository can be made there")
+        answers.check_set_up(completed, f"the repository could not be made in {storage}")
+        if settings := options_for(Command.FORMAT, self._place.parameters):
+            completed = await self._commands.set_parameters(settings)
+            answers.check_set_up(completed, "the parameters of the repository could not be set")
 
     async def _connect(self) -> None:
         storage = self._place.storage
         if isinstance(storage, FileStorage) and not storage.path.is_dir():
             raise TestbedError(f"the repository of this testbed is missing: there is no {storage}")
         completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
-        if completed.exit_code != 0 or completed.timed_out:
-            reason = answers.explain(completed, "repository connect", TargetError)
-            raise TestbedError(f"the repository {storage} can't be opened: {reason}")
+        problem = f"the repository {storage} can't be opened"
+        answers.check_set_up(completed, problem, what="repository connect", failure=TestbedError)
 
     async def storage_bytes(self) -> int:
         """The bytes of all blobs."""
         storage = self._place.storage
         if isinstance(storage, FileStorage):
             return await run_file_work(bytes_below, storage.path)
-        return answers.read_storage_bytes(await self._kopia.blob_stats(self.actor))
+        return repository_answers.read_storage_bytes(await self._commands.blob_stats())
 
     async def _upgrade(self) -> None:
         """Bring the repository to the newest format, and see that it got there."""
         before = await self._format_version()
         if before >= NEWEST_FORMAT_VERSION:
             return
-        _check_set_up(await self._kopia.upgrade_repository(self.actor), "the repository could not be upgraded")
+        answers.check_set_up(await self._commands.upgrade(), "the repository could not be upgraded")
         after = await self._format_version()
         if after < NEWEST_FORMAT_VERSION:
             raise HarnessError(
@@ -136,19 +129,19 @@ class Repository:
             )
 
     async def _format_version(self) -> int:
-        return answers.read_format_version(await self._kopia.repository_status(self.actor))
+        return repository_answers.read_format_version(await self._commands.status())
 
     async def identify(self) -> None:
         """Learn the id of the open repository."""
         try:
-            self.id = answers.read_repository_id(await self._kopia.repository_status(self.actor))
+            self.id = repository_answers.read_repository_id(await self._commands.status())
         except TargetError as error:
             raise TestbedError(f"the repository {self._place.storage} can't be opened: {error}") from error
 
     async def connect_auditor(self) -> None:
         """Connect to the open repository for restores that no cache may stand in for."""
         completed = await self._kopia.connect_to_repository(self.auditor, self._place.storage, IDENTITY)
-        _check_set_up(completed, "a second connection to the repository could not be made")
+        answers.check_set_up(completed, "a second connection to the repository could not be made")
 
     def preparations(self, *, has_server: bool) -> Sequence[Callable[[], Awaitable[None]]]:
         """What a new repository needs once, each to be awaited, in any order and at the same time.
@@ -160,20 +153,20 @@ class Repository:
         if not self._place.is_new:
             return ()
         policy = functools.partial(
-            self._kopia.set_global_policy, options=options_for(Command.POLICY, self._place.parameters)
+            self._commands.set_global_policy, options_for(Command.POLICY, self._place.parameters)
         )
-        steps: list[tuple[str, Callable[[Actor], Awaitable[CompletedCommand]]]] = [
-            ("maintenance could not be switched off", self._kopia.disable_maintenance),
+        steps: list[tuple[str, Callable[[], Awaitable[CompletedCommand]]]] = [
+            ("maintenance could not be switched off", self._commands.disable_maintenance),
             ("retention could not be switched off", policy),
         ]
         if has_server:
-            steps.append(("access control could not be switched on", self._kopia.enable_access_control))
+            steps.append(("access control could not be switched on", self._commands.enable_access_control))
         return [functools.partial(self._prepare, *step) for step in steps]
 
-    async def _prepare(self, problem: str, command: Callable[[Actor], Awaitable[CompletedCommand]]) -> None:
-        completed = await command(self.actor)
-        if not answers.is_access_control_on(completed):
-            _check_set_up(completed, problem)
+    async def _prepare(self, problem: str, command: Callable[[], Awaitable[CompletedCommand]]) -> None:
+        completed = await command()
+        if not repository_answers.is_access_control_on(completed):
+            answers.check_set_up(completed, problem)
 
     def hash_ahead(self, password_by_user: Mapping[str, str]) -> None:
         """Begin to hash the passwords of users who will be added: 0.15 s each, on a processor that has nothing to do
@@ -189,7 +182,8 @@ class Repository:
             ahead = self._hashes.pop(user, None)
             hash_it = functools.partial(password_hash, password) if ahead is None else ahead.result
             hashed = await anyio.to_thread.run_sync(hash_it)
-            answers.check_user_added(await self._kopia.add_user(self.actor, user, hashed), user)
+            added = await self._commands.write_user(user, hashed, is_new=True)
+            repository_answers.check_user_added(added, user)
 
     async def add_user_ahead(self, user: str, password: str) -> None:
         """Let a user in before anybody waits for it. Raises HarnessError."""
@@ -200,16 +194,16 @@ class Repository:
 
     async def delete_user(self, user: str) -> None:
         """Let a user in no more. In effect once the server was refreshed."""
-        answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)
+        answers.check(await self._commands.delete_user(user), f"deleting user {user}", OperationUnknown)
 
     async def stored_snapshots(self) -> Mapping[str, SnapshotMarks]:
         """All snapshots by their ids, read past the server and every cache."""
-        return answers.read_marks(await self._kopia.list_snapshot_manifests(self.auditor))
+        return snapshot_answers.read_marks(await Administration(self._kopia, self.auditor).list_snapshot_manifests())
 
     async def set_password(self, user: str, password: str) -> None:
         """Give a user another password. In effect once the server was refreshed."""
         hashed = await anyio.to_thread.run_sync(password_hash, password)
-        completed = await self._kopia.set_user_password(self.actor, user, hashed)
+        completed = await self._commands.write_user(user, hashed, is_new=False)
         answers.check(completed, f"setting the password of {user}", OperationUnknown)
 
     async def narrow_rights(self, client: str, others: Sequence[str]) -> None:
@@ -218,9 +212,11 @@ class Repository:
         Of all rules that match, Kopia takes the one that gives most. So the rule for everybody has to go, after each
         has got one of its own.
         """
-        await side_by_side(
-            functools.partial(self._add_rule, client, _snapshots_of(client), "READ"),
-            *(functools.partial(self._add_rule, other, _snapshots_of(other), "FULL") for other in others),
+        await together(
+            [
+                functools.partial(self._add_rule, client, _snapshots_of(client), "READ"),
+                *(functools.partial(self._add_rule, other, _snapshots_of(other), "FULL") for other in others),
+            ]
         )
         for rule in await self._snapshot_rules():
             if rule.is_everybodys:
@@ -230,20 +226,20 @@ class Repository:
         """Give every client all rights back. In effect once the server was refreshed."""
         rules = await self._snapshot_rules()
         if not any(rule.is_everybodys for rule in rules):
-            await self._add_rule(answers.EVERYBODY, _snapshots_of("OWN_USER@OWN_HOST"), "FULL")
+            await self._add_rule(repository_answers.EVERYBODY, _snapshots_of("OWN_USER@OWN_HOST"), "FULL")
         for rule in rules:
             if not rule.is_everybodys:
                 await self._delete_rule(rule.id)
 
-    async def _snapshot_rules(self) -> Sequence[answers.AccessRule]:
-        return answers.read_snapshot_rules(await self._kopia.list_access_rules(self.actor))
+    async def _snapshot_rules(self) -> list[repository_answers.AccessRule]:
+        return repository_answers.read_snapshot_rules(await self._commands.list_access_rules())
 
     async def _add_rule(self, user: str, target: str, access: str) -> None:
-        completed = await self._kopia.add_access_rule(self.actor, user, target, access)
+        completed = await self._commands.add_access_rule(user, target, access)
         answers.check(completed, f"adding a rule for {user}", OperationUnknown)
 
     async def _delete_rule(self, rule: str) -> None:
-        answers.check(await self._kopia.delete_access_rule(self.actor, rule), "deleting a rule", OperationUnknown)
+        answers.check(await self._commands.delete_access_rule(rule), "deleting a rule", OperationUnknown)
 
     async def collect_garbage(self, *, is_full: bool, is_safe: bool) -> None:
         """Run full or quick maintenance, in the safe way that may run beside everything else, or in the unsafe way
@@ -254,15 +250,15 @@ class Repository:
         """
         async with self._maintaining:
             before = await self._maintenance_schedule()
-            completed = await self._kopia.run_maintenance(self.actor, is_full=is_full, is_safe=is_safe)
+            completed = await self._commands.run_maintenance(is_full=is_full, is_safe=is_safe)
             answers.check(completed, "maintenance run", OperationFailed)
-            if not answers.is_maintenance_done(before, await self._maintenance_schedule(), is_full=is_full):
+            if not repository_answers.is_maintenance_done(before, await self._maintenance_schedule(), is_full=is_full):
                 raise OperationFailed(
                     "maintenance run exited with 0 but did nothing", evidence=answers.evidence_of(completed)
                 )
 
-    async def _maintenance_schedule(self) -> Mapping[str, Any]:
-        return answers.read_maintenance_schedule(await self._kopia.maintenance_info(self.actor))
+    async def _maintenance_schedule(self) -> repository_answers.Schedule:
+        return repository_answers.read_maintenance_schedule(await self._commands.maintenance_info())
 
 
 def _snapshots_of(client: str) -> str:
@@ -279,11 +275,6 @@ def _prepare_directory(path: Path) -> None:
         make_private(path)
     except OSError as error:
         raise HarnessError(f"no repository can be made in {path}: {error.strerror}") from error
-
-
-def _check_set_up(completed: CompletedCommand, problem: str) -> None:
-    if completed.exit_code != 0 or completed.timed_out:
-        raise HarnessError(f"{problem}: {answers.explain(completed, 'Kopia', TargetError)}")
 
 
 def password_hash(password: str) -> str:

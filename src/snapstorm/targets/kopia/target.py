@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
+from snapstorm.model.protocols import Mode, Program, Server, Target, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.kopia import parameters
+from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia.command import Kopia
+from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
 from snapstorm.targets.kopia.external_server import OperatorAccess, use_server
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
-from snapstorm.targets.kopia.server import DirectAccess, client_secret, serve
-from snapstorm.targets.kopia.side_by_side import side_by_side
+from snapstorm.targets.kopia.server import client_secret, serve
 
 CAPABILITIES = Capabilities(
     # Another directory than the root gets the newest mtime below it. Every entry counts: files, links, and
@@ -40,8 +40,8 @@ MISCOUNTS_LINKS = frozenset({"0.19.0"})
 right (measured)."""
 
 
-class KopiaTarget:
-    """Kopia, the first backup system under test. Implements `Target`."""
+class KopiaTarget(Target):
+    """Kopia, the first backup system under test."""
 
     def __init__(
         self,
@@ -90,11 +90,6 @@ class KopiaTarget:
         """Both; on somebody else's server only that one."""
         return frozenset(Mode) if self._operator is None else frozenset({Mode.SERVER})
 
-    @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """Kopia's own settings; on somebody else's server they are not ours to choose."""
-        return parameters.choices() if self._operator is None else {}
-
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
@@ -111,8 +106,8 @@ class KopiaTarget:
         await repository.open()
         access = DirectAccess(kopia, place, repository, self._verify_files_percent)
         if place.mode is Mode.DIRECT:
-            await side_by_side(
-                repository.identify, repository.connect_auditor, *repository.preparations(has_server=False)
+            await together(
+                [repository.identify, repository.connect_auditor, *repository.preparations(has_server=False)]
             )
             yield access
             return

@@ -9,6 +9,7 @@ import itertools
 import os
 import posixpath
 import stat
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -144,9 +145,58 @@ def make_nothing(tree: Tree, snapshot: Stored) -> Tree | None:
     return _with_items(tree, ())
 
 
+def copy_hard_links(tree: Tree, snapshot: Stored) -> Tree | None:
+    shared = Counter(item.target for item in tree.items if item.type is EntryType.FILE)
+    linked = [item for item in tree.items if item.type is EntryType.FILE and item.target and shared[item.target] > 1]
+    return (
+        _with_items(
+            tree, tuple(msgspec.structs.replace(item, target=b"") if item in linked else item for item in tree.items)
+        )
+        if linked
+        else None
+    )
+
+
+def join_two_files(tree: Tree, snapshot: Stored) -> Tree | None:
+    """Two of the same content if there are such."""
+    files = [item for item in _files(tree, 0) if not item.target]
+    pairs = sorted(itertools.combinations(files[:100], 2), key=lambda pair: pair[0].digest != pair[1].digest)
+    if not pairs:
+        return None
+    first, second = pairs[0]
+    joined_one = _changed(tree, first, target=first.path)
+    return _changed(joined_one, second, target=first.path)
+
+
+def change_a_device_number(tree: Tree, snapshot: Stored) -> Tree | None:
+    for item in tree.items:
+        if item.type in (EntryType.CHARACTER_DEVICE, EntryType.BLOCK_DEVICE):
+            return _changed(tree, item, target=b"%d" % (int(item.target) ^ 1))
+    return None
+
+
+def make_a_fifo_a_file(tree: Tree, snapshot: Stored) -> Tree | None:
+    for item in tree.items:
+        if item.type is EntryType.FIFO:
+            file = msgspec.structs.replace(item, type=EntryType.FILE, target=b"")
+            replaced = _with_items(tree, tuple(file if one is item else one for one in tree.items))
+            return _with_content(replaced, file, b"")
+    return None
+
+
+def lose_a_system_attribute(tree: Tree, snapshot: Stored) -> Tree | None:
+    for item in _files(tree, 0):
+        kept = tuple(xattr for xattr in item.xattrs if xattr[0].startswith(b"user."))
+        if kept != item.xattrs:
+            return _changed(tree, item, xattrs=kept)
+    return None
+
+
 def _files(tree: Tree, size_min: int = 1) -> list[Item]:
-    """The files below the root that can be damaged, in the order in which they are written."""
-    return [item for item in tree.items if item.type is EntryType.FILE and item.path and item.size >= size_min]
+    """The files below the root that can be damaged, in the order in which they are written, each by one name: what
+    becomes of others is not written."""
+    files = {item.target or item.path: item for item in reversed(tree.items) if item.type is EntryType.FILE}
+    return [item for item in reversed(files.values()) if item.path and item.size >= size_min]
 
 
 def _links(tree: Tree) -> list[Item]:

@@ -18,3 +18,5 @@ class Defect:
     make: Callable[[], Behaviour]
     needs_root: bool = False
     """Whether only root can see the damage."""
+    needs_whole_trees: bool = False
+    """Whether it shows only where whole trees are kept."""

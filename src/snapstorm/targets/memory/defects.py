@@ -34,7 +34,7 @@ from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defect import Defect
 from snapstorm.targets.memory.fault_defects import UNDER_FAULTS
 from snapstorm.targets.memory.layout_defects import IN_WHAT_IS_STORED
-from snapstorm.targets.memory.metadata_defects import TELLING_WRONG
+from snapstorm.targets.memory.metadata_defects import IN_WHOLE_TREES, TELLING_WRONG
 from snapstorm.targets.memory.store import Item, Store, Stored
 from snapstorm.targets.memory.trees import Tree
 
@@ -457,7 +457,7 @@ _ALL_DEFECTS: dict[str, Defect] = {
     ),
 }
 
-_ALL_DEFECTS |= IN_WHAT_IS_STORED | UNDER_FAULTS | TELLING_WRONG
+_ALL_DEFECTS |= IN_WHAT_IS_STORED | UNDER_FAULTS | TELLING_WRONG | IN_WHOLE_TREES
 
 DEFECTS: dict[str, Defect] = {
     name: defect for name, defect in _ALL_DEFECTS.items() if os.geteuid() == 0 or not defect.needs_root

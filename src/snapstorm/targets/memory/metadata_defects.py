@@ -1,4 +1,5 @@
-"""Planted defects in what is told of a snapshot: when it was taken, and how much it is."""
+"""Planted defects in what is told of a snapshot (when it was taken, and how much it is), and in what only some backup
+systems keep: hard links, special files, extended attributes of the system."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ import msgspec
 
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.targets.memory import damage
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defect import Defect
 from snapstorm.targets.memory.store import Store, Stored
+from snapstorm.targets.memory.trees import Tree
 
 _IN_2001_US = 981_173_106_000_000
 _HOUR_US = 3_600_000_000
@@ -93,5 +96,39 @@ TELLING_WRONG: dict[str, Defect] = {
         "A listing shows the newest snapshot as having a file more.",
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
         ListMiscounts,
+    ),
+}
+
+
+class RestoreSpoils(Behaviour):
+    """Damages every second restored tree in which there is something to damage."""
+
+    def __init__(self, damaged: damage.Damage) -> None:
+        self._damaged = damaged
+        self._found = 0
+
+    def restored(self, tree: Tree, snapshot: Stored, store: Store) -> Tree:
+        damaged = self._damaged(tree, snapshot)
+        self._found += damaged is not None
+        return damaged if damaged is not None and self._found % 2 == 0 else tree
+
+
+def _spoils(sentence: str, damaged: damage.Damage, *, needs_root: bool = False) -> Defect:
+    return Defect(
+        sentence, Guarantee.RESTORED_EXACTLY, lambda: RestoreSpoils(damaged), needs_root, needs_whole_trees=True
+    )
+
+
+IN_WHOLE_TREES: dict[str, Defect] = {
+    "restore-copies-hard-links": _spoils("Hard links come back as copies.", damage.copy_hard_links),
+    "restore-joins-two-files": _spoils("Two files come back as two names of one file.", damage.join_two_files),
+    "restore-changes-a-device-number": _spoils(
+        "A device comes back with another number; only root can make devices.",
+        damage.change_a_device_number,
+        needs_root=True,
+    ),
+    "restore-makes-a-fifo-a-file": _spoils("A FIFO comes back as an empty file.", damage.make_a_fifo_a_file),
+    "restore-loses-a-system-attribute": _spoils(
+        "A file comes back without its extended attributes outside of `user.`.", damage.lose_a_system_attribute
     ),
 }

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from snapstorm.model.work import WorkKind, under_fault
-from snapstorm.scenario.scenarios import shipped
+from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.memory.defects import DEFECTS
 from snapstorm.targets.memory.fault_defects import SHOWN_BY
 from snapstorm.targets.planted import HONEST, Planted, Setup, Specimen, Specimens
@@ -17,12 +17,15 @@ _OPERATION_SECONDS_MAX = 5.0
 _USUAL = Setup(SIMULATED, operation_seconds_max=_OPERATION_SECONDS_MAX, keep_going=True, rounds=2)
 _HANGING = replace(_USUAL, operation_seconds_max=0.3)
 """For what never ends, so that it is ended soon."""
+WHOLE_TREES = SIMULATED.model_copy(update={"name": "whole-trees", "parameters": {"trees": "whole"}})
+_WHOLE_TREES = replace(_USUAL, scenario=WHOLE_TREES)
 _SPACE = Setup(shipped("space"), operation_seconds_max=_OPERATION_SECONDS_MAX, keep_going=True)
 
 _STORM = SIMULATED.model_copy(update={"duration_seconds": 2.5, "actions": None})
 _SETUP_BY_NAME = {
     "collection-frees-nothing": _SPACE,
     **{name: _HANGING for name in DEFECTS if name.endswith("-hangs")},
+    **{name: _WHOLE_TREES for name, defect in DEFECTS.items() if defect.needs_whole_trees},
 } | {
     name: Setup(
         SIMULATED_LOSS if name == "verify-says-nothing" else _STORM,
@@ -61,8 +64,14 @@ _WORK_BY_FIRST_WORD = {
 
 def simulated() -> Specimens:
     """A specimen for each defect, and an honest one in each set-up in which defects are run."""
-    honest = [simulated_specimen(None, setup) for setup in (_USUAL, *_SETUP_BY_NAME.values()) if setup is not _HANGING]
+    honest = [simulated_specimen(None, setup) for setup in _honest_setups()]
     return Specimens([simulated_specimen(name) for name in DEFECTS], honest)
+
+
+def _honest_setups() -> list[Setup]:
+    """Each in which defects are run; one for all that need whole trees."""
+    several = {id(setup): setup for setup in (_USUAL, *_SETUP_BY_NAME.values()) if setup is not _HANGING}
+    return list(several.values())
 
 
 def simulated_specimen(name: str | None, setup: Setup | None = None) -> Specimen:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapstorm.model.capabilities import Capabilities
+from snapstorm.targets.memory.parameters import PARAMETERS
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
 
 if TYPE_CHECKING:
@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class MemoryPlugin(TargetPlugin):
     """Implements `TargetPlugin`."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What survives in a simulation."""
-        from snapstorm.targets.memory.target import MemoryTarget
-
-        return MemoryTarget().capabilities
 
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """There is nothing to find."""
@@ -46,4 +39,5 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    parameters=PARAMETERS,
 )

@@ -22,7 +22,7 @@ from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, Snapst
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.action_results import ListedSnapshot, Particulars
-from snapstorm.model.manifest import EntryType
+from snapstorm.model.manifest import EntryType, Xattrs
 
 UNFINISHED = ".tmp"
 """How the names of files end that are being written."""
@@ -40,7 +40,8 @@ class Item(msgspec.Struct, frozen=True):
     digest: str = ""
     size: int = 0
     target: bytes = b""
-    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    """Where a link points; the number of a device; what all names of a file share, if they are kept as one."""
+    xattrs: Xattrs = ()
 
 
 class Stored(msgspec.Struct, frozen=True):

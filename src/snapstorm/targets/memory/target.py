@@ -19,6 +19,7 @@ from snapstorm.model.protocols import Auditor, Mode, TargetDescription, TargetPl
 from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory.behaviour import Behaviour
 from snapstorm.targets.memory.defects import behaviour_of, receipt_of
+from snapstorm.targets.memory.parameters import modes_of
 from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 from snapstorm.targets.plain import PlainServer, PlainTarget
@@ -40,6 +41,17 @@ class MemoryTarget(PlainTarget):
     def capabilities(self) -> Capabilities:
         return Capabilities(hard_links=False, special_files=False, xattrs=HAS_XATTRS, owner=os.geteuid() == 0)
 
+    def capabilities_with(self, parameters: Mapping[str, str]) -> Capabilities:
+        if not modes_of(parameters).keeps_whole_trees:
+            return self.capabilities
+        of_root = ("security.", "trusted.") if os.geteuid() == 0 else ()
+        return Capabilities(
+            sockets=True,
+            xattrs=HAS_XATTRS,
+            xattr_prefixes=(*of_root, "system.posix_acl_", "user."),
+            owner=os.geteuid() == 0,
+        )
+
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         """Serve the store in the repository's directory; no other storage is simulated."""
@@ -58,6 +70,7 @@ class MemoryServer(PlainServer):
         self.place = place
         self.store = store
         self.behaviour = behaviour
+        self.modes = modes_of(place.parameters)
         self.is_ended = False
         self._was_asked = False
         self.locked_out: set[str] = set()
@@ -230,7 +243,8 @@ class MemoryClient:
     async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
         number, began_us = self._store.next_number(), _now_us()
         add_blob = functools.partial(self._store.add_blob, pins=pins)
-        items = await in_turns(read_tree(os.fsencode(source), add_blob))
+        is_whole = self._server.modes.keeps_whole_trees
+        items = await in_turns(read_tree(os.fsencode(source), add_blob, is_whole=is_whole))
         return Stored(
             id=secrets.token_hex(16),
             number=number,
