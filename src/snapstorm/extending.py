@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from snapstorm.actions.performer import Performer as Performer
     from snapstorm.actions.performer import performs as performs
     from snapstorm.actions.step import Step as Step
+    from snapstorm.errors import ANY_BLOB as ANY_BLOB
     from snapstorm.errors import AccessDenied as AccessDenied
     from snapstorm.errors import OperationFailed as OperationFailed
     from snapstorm.errors import OperationPartial as OperationPartial
     from snapstorm.errors import OperationTimedOut as OperationTimedOut
     from snapstorm.errors import OperationUnknown as OperationUnknown
+    from snapstorm.errors import RepositoryLocked as RepositoryLocked
     from snapstorm.faults.fault import Fault as Fault
     from snapstorm.faults.fault import FaultKind as FaultKind
     from snapstorm.faults.fault import NothingToBreak as NothingToBreak
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from snapstorm.model.guarantees import Finding as Finding
     from snapstorm.model.manifest import path_as_text as path_as_text
     from snapstorm.model.outcomes import Failed as Failed
+    from snapstorm.model.outcomes import Locked as Locked
     from snapstorm.model.outcomes import NoOp as NoOp
     from snapstorm.model.outcomes import Ok as Ok
     from snapstorm.model.outcomes import Outcome as Outcome
@@ -60,7 +63,8 @@ else:
         "actions.operations": "Operations",
         "actions.performer": "Performer performs",
         "actions.step": "Step",
-        "errors": "AccessDenied OperationFailed OperationPartial OperationTimedOut OperationUnknown",
+        "errors": "ANY_BLOB AccessDenied OperationFailed OperationPartial OperationTimedOut "
+        "OperationUnknown RepositoryLocked",
         "faults.fault": "Fault FaultKind NothingToBreak Record Scene",
         "guarantees.judged_guarantee": "JudgedGuarantee judges",
         "model.action_results": "ListedSnapshot Particulars SnapshotReceipt",
@@ -68,7 +72,7 @@ else:
         "model.capabilities": "Capabilities",
         "model.guarantees": "Finding",
         "model.manifest": "path_as_text",
-        "model.outcomes": "Failed NoOp Ok Outcome Unknown",
+        "model.outcomes": "Failed Locked NoOp Ok Outcome Unknown",
         "model.protocols": "Auditor ClientSnapshotter Program Server TargetDescription TargetPlace",
         "model.seen": "ListingSeen ReceiptSeen RestoreSeen UnsavedSeen",
         "runtime.process": "ProcessRunner",

@@ -61,7 +61,8 @@ def test_the_planted_defect_violates_the_guarantee(scratch: Path, installed: dic
 
 def test_the_fault_strikes_and_is_healed(scratch: Path, installed: dict[str, str]) -> None:
     """What fails meanwhile is excused, and everything is there afterwards."""
-    ran = run(installed, "tar", "--testbed", scratch / "bed", "--duration", "5s", "--faults", "unmount-archives")
+    ran = run(installed, "tar", "--testbed", scratch / "bed", "--clients", "1", "--actions", "4",
+              "--faults", "unmount-archives")  # fmt: skip
     assert (ran.status, ran.json["verdict"]) == (0, "pass"), ran.stderr
     assert ran.json["faults"]["unmount-archives"] > 0
 

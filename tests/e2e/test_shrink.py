@@ -43,7 +43,7 @@ def shrink(*words: str | Path, seconds_max: float = GIVE_UP_SECONDS) -> Ran:
 @pytest.mark.parametrize(
     ("defect", "actions_max"),
     [
-        ("restore-flips-a-byte", 3),
+        pytest.param("restore-flips-a-byte", 3, marks=pytest.mark.long),  # As other tests here.
         # Every second snapshot skips: in what was recorded that is the first one of the second client.
         ("create-skips-a-file", 4),
         ("restore-gives-a-stale-version", 5),

@@ -8,27 +8,34 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
 from snapstorm.guarantees.checker import Checker
-from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.actions import ListSnapshots, VerifyRepository
 from snapstorm.model.expectations import Listing
 from snapstorm.model.outcomes import Ok, Outcome
-from snapstorm.model.protocols import Mode, Snapshotter, TargetPlace
+from snapstorm.model.protocols import Server, Snapshotter, TargetPlace
+from snapstorm.testbed.context import RunContext
 
 
 class Inspections:
     """The listings and checks of one run."""
 
     def __init__(
-        self, ledger: Ledger, place: TargetPlace, snapshotter: Snapshotter, checker: Checker, operations: Operations
+        self,
+        run: RunContext,
+        place: TargetPlace,
+        snapshotter: Snapshotter,
+        checker: Checker,
+        operations: Operations,
+        server: Server,
     ) -> None:
-        self._ledger = ledger
+        run.tally.isolates_clients = server.isolates_clients
+        self._ledger = run.ledger
         self._place = place
+        self._server = server
         self._snapshotter = snapshotter
         self._checker = checker
         self._operations = operations
-        self._is_isolated = place.mode is Mode.SERVER and place.is_exclusive
-        self._unknown_runs = ledger.gaps.unknown_runs()
+        self._unknown_runs = run.ledger.gaps.unknown_runs()
 
     async def list(self, step: Step, *, is_quiescent: bool) -> Outcome[tuple[ListedSnapshot, ...]]:
         """List as the current client, and judge what it is shown. `is_quiescent`: nothing else of it is at work."""
@@ -42,7 +49,7 @@ class Inspections:
                 began_tick=began_tick,
                 ended_tick=self._ledger.next_tick(),
                 is_quiescent=is_quiescent,
-                is_isolated=self._is_isolated,
+                is_isolated=self._server.isolates_clients,
                 is_exclusive=self._place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )

@@ -1,8 +1,8 @@
 """Operations: what asks the target once, between a durable intent and a durable outcome.
 
 A failure is held against the target here, unless the caller judges it later: without a fault active, no operation fails
-or hangs; but a time-out counts only when it comes again on an idle machine, and a version that the repository is too
-new for is refused by design.
+or hangs; but a time-out, or a refusal because of a lock, counts only when it comes again on an idle machine, and a
+version that the repository is too new for is refused by design.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Failure, Step
 from snapstorm.errors import (
+    COUNTS_IF_REPEATED,
     NoSpaceError,
     NotSaved,
     OperationFailed,
-    OperationTimedOut,
     OperationUnknown,
+    RepositoryLocked,
     TargetError,
     VersionRefused,
 )
@@ -31,13 +33,17 @@ from snapstorm.ledger.ledger import NO_EFFECT, IntendedEffect, OperationIntent
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import Family
 from snapstorm.model.observations import ObservationKind, encode_receipt
-from snapstorm.model.outcomes import Failed, NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.seen import FailureSeen
 from snapstorm.runtime.process import on_behalf_of
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.machine_check import MachineCheck
+from snapstorm.testbed.under_test import UnderTest
 
 Value = TypeVar("Value")
+
+LOCKED_SECONDS_MAX = 1.0
+"""After this time an operation that was refused because of a lock is asked for again, even if no other has ended."""
 
 
 class Operations:
@@ -51,22 +57,26 @@ class Operations:
         checker: Checker,
         source: SourceWatch,
         *,
+        under_test: UnderTest,
         asking: AbstractContextManager[None],
-        is_across_versions: bool,
     ) -> None:
-        """`asking`: the block in which the target is asked. `is_across_versions`: the target is of several versions, or
-        the testbed has been used with others."""
+        """`asking`: the block in which the target is asked."""
         self._run = run
         self._weather = weather
         self._machine = machine
         self._checker = checker
         self._source = source
         self._asking = asking
-        self._is_across_versions = is_across_versions
+        self._under_test = under_test
         self._suspects: list[Step] = []
         self.hanging_kinds: set[str] = set()
         """Kinds of operations that have timed out again on an idle machine."""
         self._in_flight: dict[str, InFlight] = {}
+        self._locked_out: set[str] = set()
+        """The operations that wait for others, because the repository is locked."""
+        self._begun = 0
+        self._ended = anyio.Event()
+        """Set when the next operation ends."""
 
     def in_flight(self) -> Sequence[InFlight]:
         """What the target has been asked and has not answered."""
@@ -113,34 +123,58 @@ class Operations:
         token = on_behalf_of.set(operation)
         if is_of_target:
             self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
+            self._begun += 1
         try:
             await run.ledger.committed()
             outcome = Ok(await (self._ask(ask, operation) if is_of_target else ask(operation)))
         except NotSaved as error:
             outcome = NoOp(str(error))
         except TargetError as error:
-            outcome = Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))
+            outcome = _outcome_of(error)
             self._machine.check(error)
             step.last_failure = Failure(operation, error, began_seconds)
             if not is_judged_later:
                 await self.judge_failure(step)
         finally:
             self._in_flight.pop(operation, None)
+            self._ended.set()
+            self._ended = anyio.Event()
             on_behalf_of.reset(token)
             await self._end(operation, outcome, effect, run.now_seconds() - began_seconds)
         return outcome, operation
 
     async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
-        """Ask the target. That a disk of ours is full is believed only when the disk says so, too."""
+        """Ask the target; again, until its time is up, where it refuses because others lock the repository. That a disk
+        of ours is full is believed only when the disk says so, too."""
+        deadline: float | None = None
+        while True:
+            others, begun = self._in_flight.keys() - self._locked_out - {operation}, self._begun
+            try:
+                with self._asking:
+                    return await ask(operation)
+            except RepositoryLocked:
+                self._run.tally.locked_out += 1
+                deadline = deadline or self._run.now_seconds() + self._under_test.place.operation_seconds_max
+                # That it is locked while nobody else is at work is the target's failure.
+                if not (others or self._begun > begun) or self._run.now_seconds() >= deadline:
+                    raise
+            except NoSpaceError as error:
+                if self._machine.full_disk() is None:
+                    raise OperationUnknown(
+                        f"the target ran out of space, though the testbed's disk has some: {error}"
+                    ) from error
+                raise
+            await self._wait_for_others(operation)
+
+    async def _wait_for_others(self, operation: str) -> None:
+        """Return when another operation has ended, or if all others wait as this one does."""
+        self._locked_out.add(operation)
         try:
-            with self._asking:
-                return await ask(operation)
-        except NoSpaceError as error:
-            if self._machine.full_disk() is None:
-                raise OperationUnknown(
-                    f"the target ran out of space, though the testbed's disk has some: {error}"
-                ) from error
-            raise
+            if self._in_flight.keys() - self._locked_out:
+                with self._run.clock.move_on_after(LOCKED_SECONDS_MAX):
+                    await self._ended.wait()
+        finally:
+            self._locked_out.discard(operation)
 
     async def _end(self, operation: str, outcome: Outcome[Any], effect: IntendedEffect, seconds: float) -> None:
         """Make the outcome durable, and of a creation what the target says that it took."""
@@ -159,8 +193,8 @@ class Operations:
         await ledger.committed()
 
     async def judge_failure(self, step: Step) -> None:
-        """Judge the step's last failure, if there is one. Without a fault active, no operation fails or hangs; a
-        time-out counts only when it comes again on an idle machine."""
+        """Without a fault active, no operation fails or hangs; a time-out or a lock counts only if it comes again on an
+        idle machine."""
         failure = step.last_failure
         if failure is None:
             return
@@ -168,7 +202,7 @@ class Operations:
         if self.is_excused(step):
             self._run.tally.failed_under_faults += 1
             return
-        if isinstance(error, OperationTimedOut):
+        if isinstance(error, COUNTS_IF_REPEATED):
             if not step.is_confirming:
                 self._suspects.append(step)
                 return
@@ -199,4 +233,11 @@ class Operations:
 
     def is_refused_by_design(self, error: TargetError) -> bool:
         """Whether an older version was refused what a newer one may do. With one version there is no older one."""
-        return isinstance(error, VersionRefused) and self._is_across_versions
+        return isinstance(error, VersionRefused) and self._under_test.is_across_versions
+
+
+def _outcome_of(error: TargetError) -> Locked | Failed | Unknown:
+    """What is known of an operation that has failed."""
+    if isinstance(error, RepositoryLocked):
+        return Locked(str(error))
+    return Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))

@@ -78,13 +78,13 @@ class Parts:
             basis.machine,
             checker,
             self.source,
+            under_test=basis.under_test,
             # The time of a target that runs commands is that of its commands.
             asking=nullcontext() if runs_commands else run.meter.busy(Work.TARGET),
-            is_across_versions=basis.under_test.is_across_versions,
         )
         self.picked = LiveSnapshots(self.ledger)
         self.storage_mark = storage_mark.StorageMark(server)
-        self.inspections = inspections.Inspections(self.ledger, place, snapshotter, checker, self.operations)
+        self.inspections = inspections.Inspections(run, place, snapshotter, checker, self.operations, server)
         self.creations = creations.Creations(
             run,
             self.weather,

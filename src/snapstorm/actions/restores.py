@@ -16,7 +16,6 @@ from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.picking import LiveSnapshots, none_picked
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
-from snapstorm.errors import OperationTimedOut
 from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import IntendedEffect, Ledger
@@ -78,7 +77,7 @@ class Restores:
         outcome = await once()
         if step.last_failure is None:
             return outcome
-        if isinstance(step.last_failure.error, OperationTimedOut) or self.operations.is_excused(step):
+        if step.has_timed_out or self.operations.is_excused(step):
             await self.operations.judge_failure(step)
             return outcome
         again = await once()

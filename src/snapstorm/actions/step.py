@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias
 
-from snapstorm.errors import OperationTimedOut, TargetError
+from snapstorm.errors import COUNTS_IF_REPEATED, TargetError
 from snapstorm.model.actions import Action, Result
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.outcomes import Outcome
@@ -68,8 +68,8 @@ class Step:
 
     @property
     def has_timed_out(self) -> bool:
-        """Whether its last failure was that its time was up."""
-        return self.last_failure is not None and isinstance(self.last_failure.error, OperationTimedOut)
+        """Whether its last failure was that its time was up, or that it was locked out until then."""
+        return self.last_failure is not None and isinstance(self.last_failure.error, COUNTS_IF_REPEATED)
 
     @property
     def kind(self) -> str:

@@ -19,7 +19,6 @@ from snapstorm.errors import HarnessError, TargetError
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.events import ActionEnded, Event, ViolationFound
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import work_done
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
@@ -80,7 +79,7 @@ class _Watch:
         done = Counter(self.work_before)
         if self.harness is not None:
             result = self.harness.result
-            done.update(work_done(result.tally, is_among_others=result.clients > 1 and result.mode is Mode.SERVER))
+            done.update(work_done(result.tally, result.clients))
         return done
 
 

@@ -92,7 +92,7 @@ def run_until_violation(
         print(f"{len(rows)} run(s) in {seconds / 60:.1f} min: {words}", file=sys.stderr, flush=True)
     if shown.json_output:
         repeated = {"runs": len(rows), "seconds": round(seconds, 3), "each": rows}
-        print(dump_json({**as_json(last[0], stage), "stages": [], "repeated": repeated}), flush=True)
+        print(dump_json({**as_json(last[0]), "stages": [], "repeated": repeated}), flush=True)
     return status_of(last[0], is_reported=is_reported)
 
 

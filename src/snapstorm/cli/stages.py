@@ -47,11 +47,6 @@ class Stage:
     options: HarnessOptions
     work: Callable[[Harness], Awaitable[object]] | None
 
-    @property
-    def is_exclusive(self) -> bool:
-        """Whether the target serves only this run."""
-        return self.options.external_server is None
-
 
 @dataclass(frozen=True)
 class Showing:
@@ -144,7 +139,7 @@ def run_stages(stages: Sequence[Stage], shown: Showing) -> int:
         if testbed is not None and len(stages) > 1:
             _print_proven(testbed)
     if shown.json_output:
-        documents = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
+        documents = [as_json(result) for result in results]
         several = documents if len(stages) > 1 else []
         print(dump_json({**documents[-1], "stages": several, "repeated": None}), flush=True)
     return status_of(results[-1], is_reported=is_reported)
@@ -234,7 +229,7 @@ async def _run(
 def show_result(result: RunResult, stage: Stage, shown: Showing) -> None:
     """Print the summary of a run on stderr. `stage` is as it was asked for, with a testbed only if one was named."""
     is_kept = stage.options.testbed is not None or bool(result.tally.violations)
-    lines = summary_lines(result, is_testbed_kept=is_kept, is_exclusive=stage.is_exclusive)
+    lines = summary_lines(result, is_testbed_kept=is_kept)
     is_github = shown.progress == "github"
     with without_commands(sys.stderr) if is_github else nullcontext():
         if may_be_terminal(sys.stderr):
@@ -247,9 +242,9 @@ def show_result(result: RunResult, stage: Stage, shown: Showing) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def as_json(result: RunResult, stage: Stage) -> dict[str, Any]:
+def as_json(result: RunResult) -> dict[str, Any]:
     """What `--json` says of one run."""
-    return {**result.as_json(), "would_have_caught": would_have_caught(result, is_exclusive=stage.is_exclusive)}
+    return {**result.as_json(), "would_have_caught": would_have_caught(result)}
 
 
 def _print_proven(testbed: Path) -> None:

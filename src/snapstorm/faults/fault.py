@@ -93,6 +93,10 @@ class Fault(ABC):
     kind: ClassVar[FaultKind]
     weight: ClassVar[int] = 1
     """How often it is drawn, against the others."""
+    ability: ClassVar[type | None] = None
+    """What the server must be able to do for it: one of `snapstorm.model.abilities`."""
+    lacking: ClassVar[str] = ""
+    """What to say, in a few words, of a server without the ability."""
     needs: ClassVar[str] = "nothing"
     """What it takes to inject it, for people."""
     hold_seconds: ClassVar[tuple[float, float]] = (0.5, 4.0)
@@ -130,7 +134,7 @@ class Fault(ABC):
     @classmethod
     def why_not(cls, scene: Scene) -> str | None:
         """Why it is not possible with this server, in a few words; None if it is."""
-        return None
+        return None if cls.ability is None or isinstance(scene.server, cls.ability) else cls.lacking
 
     @abstractmethod
     async def inject(self, record: Record) -> None:

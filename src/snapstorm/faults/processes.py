@@ -1,4 +1,4 @@
-"""Faults of processes: of the server, of a client in the midst of its work, of maintenance; and of clients' caches."""
+"""Faults of processes: of the server, of a client at work, of maintenance; and of clients' caches."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _SLICE_SECONDS = 0.1
 class _EndsServer(Fault):
     kind = FaultKind.PROCESS
     needs = "a server of our own"
+    ability = Restartable
+    lacking = "there is no server of our own"
     hold_seconds = (0.0, 3.0)
     disturbs_process = True
     is_asked: bool
@@ -40,10 +42,6 @@ class _EndsServer(Fault):
         super().__init__(scene, draws)
         assert isinstance(scene.server, Restartable)
         self._server: Restartable = scene.server
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, Restartable) else "there is no server of our own"
 
     async def inject(self, record: Record) -> None:
         record({})
@@ -76,15 +74,13 @@ class PauseServer(Fault):
     weight = 2
     kind = FaultKind.PROCESS
     needs = "a server process of our own"
+    ability = InProcess
+    lacking = "there is no server process of our own"
     hold_seconds = (1.0, 8.0)
 
     def __init__(self, scene: Scene, draws: random.Random) -> None:
         super().__init__(scene, draws)
         self._pid: int | None = None
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, InProcess) else "there is no server process of our own"
 
     async def inject(self, record: Record) -> None:
         self._pid = server_pid(self.scene)
@@ -124,16 +120,14 @@ def server_pid(scene: Scene) -> int:
 
 
 class _StrikesClient(Fault):
-    """Strikes the processes of one client in the midst of a snapshot, a restore or a deletion."""
+    """Strikes the processes of one client during a snapshot, a restore or a deletion."""
 
     kind = FaultKind.PROCESS
     needs = "clients that are processes"
+    ability = RunsCommands
+    lacking = "clients are no processes of their own"
     number: signal.Signals
     struck: InFlight | None = None
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, RunsCommands) else "clients are no processes of their own"
 
     async def inject(self, record: Record) -> None:
         with self.scene.clock.move_on_after(_WAIT_FOR_WORK_SECONDS_MAX):
@@ -147,7 +141,7 @@ class _StrikesClient(Fault):
                 record({"client": victim.client, "operation": victim.operation, "action": victim.action})
                 self.scene.processes.signal_children_of(victim.operation, self.number)
                 return
-        raise NothingToBreak("no client was in the midst of anything")
+        raise NothingToBreak("no client was at work")
 
     async def _next_victim(self) -> InFlight:
         while True:
@@ -158,7 +152,7 @@ class _StrikesClient(Fault):
 
 
 class KillClient(_StrikesClient):
-    """A client is killed (KILL) in the midst of a snapshot, a restore or a deletion."""
+    """A client is killed (KILL) during a snapshot, a restore or a deletion."""
 
     key = "kill-client"
     weight = 6
@@ -167,7 +161,7 @@ class KillClient(_StrikesClient):
 
 
 class TerminateClient(_StrikesClient):
-    """A client is asked to end (TERM) in the midst of a snapshot, a restore or a deletion."""
+    """A client is asked to end (TERM) during a snapshot, a restore or a deletion."""
 
     key = "terminate-client"
     weight = 3
@@ -176,7 +170,7 @@ class TerminateClient(_StrikesClient):
 
 
 class PauseClient(_StrikesClient):
-    """A client stands still (STOP) in the midst of its work for some seconds, and goes on (CONT)."""
+    """A client stands still (STOP) during its work for some seconds, and goes on (CONT)."""
 
     key = "pause-client"
     weight = 2
@@ -193,6 +187,8 @@ class _StrikesMaintenance(Fault):
 
     kind = FaultKind.PROCESS
     needs = "a repository of our own"
+    ability = RunsCommands
+    lacking = "maintenance is no process of its own"
     number: signal.Signals
 
     def __init__(self, scene: Scene, draws: random.Random) -> None:
@@ -205,7 +201,7 @@ class _StrikesMaintenance(Fault):
     def why_not(cls, scene: Scene) -> str | None:
         if RunGc.key in scene.server.refused_actions:
             return "maintenance is not ours to run"
-        return None if isinstance(scene.server, RunsCommands) else "maintenance is no process of its own"
+        return super().why_not(scene)
 
     async def inject(self, record: Record) -> None:
         async with anyio.create_task_group() as tasks:
@@ -235,7 +231,7 @@ class _StrikesMaintenance(Fault):
 
 
 class KillMaintenance(_StrikesMaintenance):
-    """A full collection of garbage is killed (KILL) in its midst."""
+    """A full collection of garbage is killed (KILL) while it runs."""
 
     key = "kill-maintenance"
     weight = 4
@@ -244,7 +240,7 @@ class KillMaintenance(_StrikesMaintenance):
 
 
 class PauseMaintenance(_StrikesMaintenance):
-    """A full collection of garbage stands still (STOP) in its midst while clients work, and goes on (CONT)."""
+    """A full collection of garbage stands still (STOP) while clients work, and goes on (CONT)."""
 
     key = "pause-maintenance"
     weight = 3
@@ -259,11 +255,9 @@ class DropClientCache(Fault):
     weight = 2
     kind = FaultKind.PROCESS
     needs = "clients with caches"
+    ability = CachesOfClients
+    lacking = "clients keep no caches"
     hold_seconds = (0.0, 0.1)
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, CachesOfClients) else "clients keep no caches"
 
     async def inject(self, record: Record) -> None:
         assert isinstance(self.scene.server, CachesOfClients)

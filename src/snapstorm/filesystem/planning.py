@@ -95,9 +95,11 @@ def draw_mtime_ns(draws: random.Random, low_ns: int = MTIME_MIN_NS, high_ns: int
 
 
 def draw_xattrs(names: Sequence[bytes], draws: random.Random) -> Xattrs:
-    """A few small extended attributes with some of these names."""
+    """A few small extended attributes with some of these names, in an order in which they can be set."""
     chosen = draws.sample(names, min(draws.randint(1, 2), len(names)))
-    return tuple((name, draw_xattr_value(name, draws)) for name in sorted(chosen))
+    # Access control lists come last: they may forbid the owner to set others.
+    ordered = sorted(chosen, key=lambda name: (name.startswith(b"system."), name))
+    return tuple((name, draw_xattr_value(name, draws)) for name in ordered)
 
 
 def draw_special(name: bytes, oddity: Oddity, allowed: Allowances, draws: random.Random) -> NewSpecial:

@@ -43,13 +43,16 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
 _NOT_FOR_US = (errno.EACCES, errno.EPERM, errno.ENODATA, errno.ENOTSUP)
 """What systems answer for attributes of their own that they list and don't show to this process."""
-_TYPES = {
+TYPES = {
+    stat.S_IFREG: EntryType.FILE,
+    stat.S_IFDIR: EntryType.DIRECTORY,
     stat.S_IFLNK: EntryType.SYMLINK,
     stat.S_IFIFO: EntryType.FIFO,
     stat.S_IFSOCK: EntryType.SOCKET,
     stat.S_IFCHR: EntryType.CHARACTER_DEVICE,
     stat.S_IFBLK: EntryType.BLOCK_DEVICE,
 }
+"""By what `stat.S_IFMT` gives."""
 _NAME_ENCODING, _NAME_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 """What `os.fsencode` uses. Looking it up takes a twentieth of the time that a file takes."""
 
@@ -61,23 +64,20 @@ class TreeScan(NamedTuple):
     looks: TreeLooks
 
 
-def scan_tree(
-    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
-) -> Manifest:
+def scan_tree(root: TreePath, segments: SegmentsOf | None = None) -> Manifest:
     """The manifest of the tree at `root`, which may also be a single file. Never follows a link.
 
-    Segments come from `segments`. Where it returns none, or with `read_segments_from_headers`, they are recovered from
-    the files. That is slower, because each file's content is generated again to prove them; segments that can't be
-    proved stay empty.
+    Segments come from `segments`. Where it returns none, they are recovered from the files, which is slower, because
+    each file's content is generated again to prove them. Segments that can't be proved stay empty.
 
     Raises HarnessError when something can't be read, or changes while it is read, because nobody else may write there.
     """
-    return _Scanner(segments, read_segments_from_headers).scan(root).manifest
+    return _Scanner(segments).scan(root).manifest
 
 
 def scan_tree_and_looks(root: TreePath) -> TreeScan:
-    """`scan_tree` with segments from the files, and the looks."""
-    return _Scanner(None, reads_headers=True).scan(root)
+    """`scan_tree` with all segments from the files, and the looks."""
+    return _Scanner(lambda _: ()).scan(root)
 
 
 def scan_changes(root: TreePath, segments: SegmentsOf, memory: FileMemory) -> TreeScan:
@@ -200,7 +200,6 @@ class _Scanner:
     """One scan: collects entries directory by directory."""
 
     segments_of: SegmentsOf | None
-    reads_headers: bool = False
     entries: list[Entry] = field(default_factory=list)
     looks: TreeLooks = field(default_factory=dict)
     reader: FileReader = field(default_factory=FileReader)
@@ -266,14 +265,14 @@ class _Scanner:
 
     def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
         known = self.segments_of(path) if self.segments_of else ()
-        if self.reads_headers or (self.segments_of and not known and status.st_size):
+        if self.segments_of and not known and status.st_size:
             return self.reader.content(fd, status.st_size)
         return FileContent(self.reader.digest(fd, status.st_size), known)
 
     def _scan_other(self, dir_fd: int, name: bytes, path: bytes) -> None:
         """Add a link or a special file, without following or opening it."""
         status = os.lstat(name, dir_fd=dir_fd)
-        kind = _TYPES[stat.S_IFMT(status.st_mode)]
+        kind = TYPES[stat.S_IFMT(status.st_mode)]
         target = b""
         if kind is EntryType.SYMLINK:
             target = os.readlink(name, dir_fd=dir_fd)

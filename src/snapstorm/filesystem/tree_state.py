@@ -114,7 +114,7 @@ class TreeState:
 
     def learn(self, manifest: Manifest) -> None:
         """Add what a scan has found out about the content of files of which nothing was known."""
-        for entry in manifest:
+        for entry in manifest.entries:
             state = self.files.get(entry.path) if entry.segments else None
             if state is not None and not state.segments and state.size_bytes == entry.size:
                 state.segments = entry.segments
@@ -200,7 +200,7 @@ def tree_state_of(manifest: Manifest) -> TreeState:
     """The state of a tree that was scanned with segments from headers."""
     tree = TreeState()
     # Directories come before their entries, because entries are sorted by path.
-    for entry in manifest:
+    for entry in manifest.entries:
         if entry.type is EntryType.DIRECTORY:
             if entry.path == ROOT:
                 tree.directories[ROOT].mode = entry.mode

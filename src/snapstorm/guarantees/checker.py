@@ -135,20 +135,19 @@ class Checker:
             restored=restored.encoded if found or is_partial else b"",
         )
         with run.ledger.committing_later():
-            run.ledger.add_verification(
-                Verification(
-                    expectation=expectation.operation,
-                    run=run.number,
-                    operation=operation,
-                    is_whole=sub_path == b"",
-                    is_equal=not found,
-                    is_narrowed=is_narrowed or is_partial,
-                    bytes_verified=restored.bytes_total,
-                    at_utc=run.clock.utc(),
-                    target_versions=self._under_test.versions,
-                    through=through,
-                )
+            verification = Verification(
+                expectation=expectation.operation,
+                run=run.number,
+                operation=operation,
+                is_whole=sub_path == b"",
+                is_equal=not found,
+                is_narrowed=is_narrowed or is_partial,
+                bytes=restored.bytes_total,
+                at_utc=run.clock.utc(),
+                target_versions=self._under_test.versions,
+                through=through,
             )
+            run.ledger.add_verification(verification)
             run.ledger.observe(operation, ObservationKind.RESTORE, encode_restore(observed))
         await run.ledger.committed()
         seen = RestoreSeen(
@@ -313,14 +312,26 @@ class Checker:
         ledger.settle(settled_by(listing, seen.expected, seen.entries.complete))
         self._note_of_unknown_runs(seen.entries.of_unknown_runs)
         judged = await self._without_expired(listing, judged, operation)
-        texts = {"listing.json": msgspec.json.format(msgspec.json.encode(listing.entries)).decode()} if judged else {}
+        texts = (
+            {
+                "listing.json": msgspec.json.format(
+                    msgspec.json.encode([msgspec.structs.asdict(one) for one in listing.entries])
+                ).decode()
+            }
+            if judged
+            else {}
+        )
         return self._report_all(judged, texts)
 
     async def _without_expired(self, listing: Listing, judged: list[Found], operation: str | None) -> list[Found]:
         """The findings of a listing that are judged. After a change of retention, which may be why a snapshot is
         missing, it is in doubt until a listing shows it."""
         ledger = self._run.ledger
-        missing = [one for one in judged if one.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+        missing = [
+            one
+            for one in judged
+            if one.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED and one.client == listing.client
+        ]
         if not missing or operation is None or not await self.settings.may_have_expired(listing.client):
             return judged
         ledger.forget_observation(operation)

@@ -131,7 +131,7 @@ class Evidence:
             write_texts(directory, {"history.json": json.dumps(history, indent=1)})
         if violation.client is not None:
             with self._collecting("the client's actions"):
-                actions = run.ledger.last_actions(run.number, violation.client, LAST_ACTIONS_SHOWN)
+                actions = run.ledger.record.last_operations(run.number, LAST_ACTIONS_SHOWN, violation.client)
                 write_texts(directory, {"program.py": as_program(run.seed, violation.client, actions)})
         with self._collecting("logs"):
             self._extract_logs(directory, violation.client, scene)

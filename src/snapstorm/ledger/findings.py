@@ -26,7 +26,7 @@ class RecordedViolation:
 
 
 class Verification(NamedTuple):
-    """A snapshot that was restored and compared."""
+    """A restore of a snapshot that was compared, as the ledger's columns have it."""
 
     expectation: str
     run: int
@@ -34,11 +34,15 @@ class Verification(NamedTuple):
     is_whole: bool
     is_equal: bool
     is_narrowed: bool
-    bytes_verified: int
+    bytes: int
     at_utc: str
     target_versions: str
     through: str
     """How it was restored: `client` or `auditor`."""
+
+
+_COLUMNS = Verification._fields
+_INSERT_VERIFICATION = f"INSERT INTO verifications ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
 
 class Findings(LedgerBase):
@@ -52,16 +56,10 @@ class Findings(LedgerBase):
     def add_verification(self, verification: Verification) -> None:
         """Record that a snapshot was restored and compared."""
         with self._transaction() as run:
-            cursor = run(
-                "INSERT INTO verifications (expectation, run, operation, is_whole, is_equal, is_narrowed, bytes,"
-                " at_utc, target_versions, through) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                verification,
-            )
+            cursor = run(_INSERT_VERIFICATION, verification)
             if verification.is_whole and verification.is_equal:
-                run(
-                    "UPDATE expectations SET last_verification = ? WHERE operation = ?",
-                    (cursor.lastrowid, verification.expectation),
-                )
+                proven = (cursor.lastrowid, verification.expectation)
+                run("UPDATE expectations SET last_verification = ? WHERE operation = ?", proven)
 
     def verifications_count(self) -> int:
         """How many verifications there are. Later ones have greater numbers."""

@@ -72,27 +72,6 @@ class OperationIntent:
     """Snapstorm itself asks for it, not a client."""
 
 
-@dataclass(frozen=True)
-class OpenOperation:
-    """An operation whose intent is durable and whose outcome is not: what a crash left."""
-
-    id: str
-    client: str
-    action: str
-
-
-@dataclass(frozen=True)
-class PastAction:
-    """One line of a client's history, for the small program that a violation prints."""
-
-    id: str
-    client: str
-    action: str
-    options: dict[str, Any]
-    resolved: dict[str, Any]
-    outcome: str | None
-
-
 class CommandRow(NamedTuple):
     """A finished command, for benchmarks and replay; no verdict rests on it."""
 
@@ -246,7 +225,7 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
         """Make the outcome of an operation durable, with what follows for its snapshots.
 
         `outcome` `ok` makes what it created live (as `snapshot`) and what it deleted deleted; every other outcome
-        leaves both in doubt, except `failed` and `no_op`, by which the target says that nothing happened.
+        leaves both in doubt, except `failed`, `locked` and `no_op`, by which the target says that nothing happened.
         """
         tick = self.next_tick()
         with self._transaction() as run:
@@ -256,23 +235,13 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
             )
             self._end_effects(operation, outcome, tick, snapshot)
 
-    def interrupt_open_operations(self) -> list[OpenOperation]:
-        """Turn what a killed run left open into doubt, and say what it was. For use when no process of it is left."""
-        rows = self._connection.execute("SELECT id, client, action FROM operations WHERE outcome IS NULL").fetchall()
-        for operation, _, _ in rows:
+    def interrupt_open_operations(self) -> list[str]:
+        """Turn what a killed run left open into doubt, and say which operations. For use when no process of it is
+        left."""
+        found = [row[0] for row in self._connection.execute("SELECT id FROM operations WHERE outcome IS NULL")]
+        for operation in found:
             self.end_operation(operation, outcome="unknown", reason="snapstorm was killed while it ran", seconds=0.0)
-        return [OpenOperation(*row) for row in rows]
-
-    def last_actions(self, run_number: int, client: str, limit: int) -> list[PastAction]:
-        """The client's last actions in this run, oldest first."""
-        rows = self._connection.execute(
-            "SELECT id, client, action, options, resolved, outcome FROM operations WHERE run = ? AND client = ?"
-            " ORDER BY began_tick DESC LIMIT ?",
-            (run_number, client, limit),
-        ).fetchall()
-        return [
-            PastAction(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4]), row[5]) for row in reversed(rows)
-        ]
+        return found
 
     def add_commands(self, commands: Iterable[CommandRow]) -> None:
         """Record finished commands."""

@@ -146,8 +146,14 @@ class Server(Protocol):
         ...
 
     @property
-    def has_permissions(self) -> bool:
-        """Whether clients are told apart by rights, so that isolation can be judged."""
+    def authenticates(self) -> bool:
+        """Whether it must refuse a client with a wrong password, and one that was removed."""
+        ...
+
+    @property
+    def isolates_clients(self) -> bool:
+        """Whether it promises to show each client its own snapshots only. Where it does not, clients may be shown the
+        snapshots of others, of all or of some."""
         ...
 
     @property

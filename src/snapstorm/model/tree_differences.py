@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -11,8 +10,6 @@ import msgspec
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.manifest import ROOT, SPECIAL_TYPES, Entry, EntryType, Manifest, Xattrs, show_path
-
-_all_that_counts = operator.attrgetter("digest", "mtime_ns", "size", "type", "mode", "uid", "gid", "target", "xattrs")
 
 
 class DifferenceKind(StrEnum):
@@ -65,8 +62,7 @@ def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities
         elif have is None:
             result.append(Difference(want.path, DifferenceKind.MISSING, _show_entry(want), ""))
         else:
-            # Nearly always nothing differs, which is told quicker than what does.
-            if _all_that_counts(want) != _all_that_counts(have):
+            if not _is_same(want, have):
                 result.extend(_entry_differences(want, have, capabilities))
             if want.path in links:
                 result.append(links[want.path])
@@ -80,6 +76,21 @@ def _paired(wanted: Manifest, found: Manifest) -> Iterator[tuple[Entry | None, E
         return
     for path in sorted(wanted.by_path.keys() | found.by_path.keys()):
         yield wanted.by_path.get(path), found.by_path.get(path)
+
+
+def _is_same(want: Entry, have: Entry) -> bool:
+    """Whether nothing at all differs, as is nearly always so: quicker to tell than what does."""
+    return (
+        want.digest == have.digest
+        and want.mtime_ns == have.mtime_ns
+        and want.size == have.size
+        and want.type is have.type
+        and want.mode == have.mode
+        and want.uid == have.uid
+        and want.gid == have.gid
+        and want.target == have.target
+        and want.xattrs == have.xattrs
+    )
 
 
 def _link_differences(wanted: Manifest, actual: Manifest) -> Mapping[bytes, Difference]:
@@ -164,9 +175,9 @@ def _entry_differences(want: Entry, have: Entry, capabilities: Capabilities) -> 
         yield differs(DifferenceKind.OWNER, f"{want.uid}:{want.gid}", f"{have.uid}:{have.gid}")
     if want.mtime_ns != have.mtime_ns and _keeps_mtime(want.type, capabilities):
         yield differs(DifferenceKind.MTIME, f"{want.mtime_ns} ns", f"{have.mtime_ns} ns")
-    xattrs = _kept_xattrs(want.xattrs, capabilities), _kept_xattrs(have.xattrs, capabilities)
-    if xattrs[0] != xattrs[1]:
-        yield differs(DifferenceKind.XATTRS, *xattrs)
+    must_be, are = _kept_xattrs(want.xattrs, capabilities), _kept_xattrs(have.xattrs, capabilities)
+    if must_be != are:
+        yield differs(DifferenceKind.XATTRS, _show_xattrs(must_be, are), _show_xattrs(are, must_be))
 
 
 def comparable(manifest: Manifest, capabilities: Capabilities) -> Manifest:
@@ -224,6 +235,12 @@ def _keeps_mtime(kind: EntryType, capabilities: Capabilities) -> bool:
     if kind is EntryType.DIRECTORY:
         return capabilities.directory_mtime is not DirectoryTimes.NOT_KEPT
     return capabilities.symlink_mtime if kind is EntryType.SYMLINK else capabilities.file_mtime
+
+
+def _show_xattrs(xattrs: Xattrs, others: Xattrs) -> str:
+    """Those that are not among the others, with the beginnings of their values."""
+    shown = [f"{show_path(name)}={value[:16].hex()}" for name, value in xattrs if (name, value) not in others]
+    return ", ".join(shown) or "none"
 
 
 def _show_entry(entry: Entry) -> str:

@@ -26,16 +26,14 @@ from snapstorm.scenario.shipped_scenarios import SHIPPED
 def action_lines(*, as_json: bool) -> Iterator[str]:
     """Every action with its options and their defaults."""
     if as_json:
-        table = {
-            key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()
-        }
-        yield dump_json(table)
+        yield dump_json(
+            {key: {"description": _described(one), "options": _options(one)} for key, one in ACTIONS.items()}
+        )
         return
     for key, action in ACTIONS.items():
         yield key
         yield from textwrap.wrap(_described(action), 110, initial_indent="    ", subsequent_indent="    ")
-        for name, default in _options(action).items():
-            yield f"      {name} = {default}"
+        yield from (f"      {name} = {default}" for name, default in _options(action).items())
 
 
 def fault_lines(*, as_json: bool) -> Iterator[str]:
@@ -56,7 +54,7 @@ def fault_lines(*, as_json: bool) -> Iterator[str]:
         yield dump_json(table)
         return
     for kind in FaultKind:
-        yield f"{kind.value}"
+        yield kind.value
         for key, fault in FAULTS.items():
             if fault.kind is kind:
                 missing = f"; NOT POSSIBLE HERE: {reasons[key]}" if reasons[key] else ""
@@ -69,15 +67,14 @@ def _described(documented: type[object]) -> str:
 
 
 def _options(action: type[Action[Any]]) -> dict[str, Any]:
-    return {name: _as_toml_value(field.default) for name, field in action.model_fields.items()}
+    return {name: _plain(field.default) for name, field in action.model_fields.items()}
 
 
-def _as_toml_value(value: object) -> Any:
-    if isinstance(value, Span):
-        return str(value)
+def _plain(value: object) -> object:
+    """The default of an option as it is written in TOML."""
     if isinstance(value, frozenset):
         return sorted(str(item) for item in value)
-    return value
+    return str(value) if isinstance(value, Span) else value
 
 
 def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:
@@ -143,36 +140,29 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
     states = ledger.count_states()
     live, deleted = states[State.LIVE], states[State.DELETED]
     doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))
-    runs = ledger.runs()
-    violations = ledger.violations()
+    runs, violations = ledger.runs(), ledger.violations()
     if as_json:
-        yield dump_json(
-            {
-                "testbed": str(directory),
-                "id": ledger.fact("testbed_id"),
-                "target": ledger.fact("target"),
-                "mode": ledger.fact("mode"),
-                "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
-                "runs": [
-                    {name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")}
-                    for run in runs
-                ],
-                "violations": [
-                    {
-                        "number": number,
-                        "run": run,
-                        "guarantee": violation.guarantee.value,
-                        "client": violation.client,
-                        "snapshot": violation.snapshot,
-                        "path": violation.path,
-                        "detail": violation.detail,
-                        "evidence": violation.evidence,
-                        "accepted": accepted,
-                    }
-                    for number, run, violation, accepted in violations
-                ],
-            }
-        )
+        names = ("number", "seed", "began_utc", "ended_utc", "verdict")
+        fields = ("client", "snapshot", "path", "detail", "evidence")
+        document = {
+            "testbed": str(directory),
+            "id": ledger.fact("testbed_id"),
+            "target": ledger.fact("target"),
+            "mode": ledger.fact("mode"),
+            "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
+            "runs": [{name: run[name] for name in names} for run in runs],
+            "violations": [
+                {
+                    "number": number,
+                    "run": run,
+                    "guarantee": violation.guarantee.value,
+                    **{name: getattr(violation, name) for name in fields},
+                    "accepted": accepted,
+                }
+                for number, run, violation, accepted in violations
+            ],
+        }
+        yield dump_json(document)
         return
     facts = f"target {ledger.fact('target')}, mode {ledger.fact('mode')}"
     yield f"testbed    {directory} ({ledger.fact('testbed_id')}), {facts}"

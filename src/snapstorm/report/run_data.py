@@ -6,10 +6,10 @@ A run that was killed, or that goes on, is read as far as it came. Renderers see
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from snapstorm.ledger.samples import Sample
 from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.report.text import printable
 from snapstorm.testbed.testbed import read_testbed
+
+Row = TypeVar("Row")
 
 NOT_ENDED = "not ended"
 """The verdict of a run that was killed, or that goes on."""
@@ -180,8 +182,7 @@ class RunData:
 
     @property
     def target_name(self) -> str:
-        """The target's name with its versions."""
-        return " ".join((self.target.get("name", "?"), *self.target.get("versions", ())))
+        return name_of_target(self.target)
 
     @property
     def fault_spans(self) -> list[tuple[FaultRecord, float, float]]:
@@ -211,9 +212,10 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
     row = next((found for found in ledger.runs() if found["number"] == number), None)
     if row is None:
         raise TestbedError(f"the testbed {testbed} has no run {number}")
-    summary = as_object(row["summary"])
-    operations = ledger.operations_of(number)
+    summary, operations = as_object(row["summary"]), ledger.operations_of(number)
     verdict = row["verdict"] or NOT_ENDED
+    killed = "the run was killed, or is still going on: what follows is how far it came"
+    violations = ledger.violations_of(number)
     return RunData(
         testbed=testbed,
         testbed_id=ledger.fact("testbed_id") or "?",
@@ -222,29 +224,26 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
         began_utc=row["began_utc"],
         ended_utc=row["ended_utc"],
         verdict=verdict,
-        reason=summary.get("reason") or _why_there_is_no_verdict(verdict),
+        reason=summary.get("reason") or (killed if verdict == NOT_ENDED else ""),
         target=as_object(row["target"]),
         mode=ledger.fact("mode") or "?",
         scenario=scenario_name(row["scenario"]),
-        clients=sorted({found.client for found in operations}, key=_natural),
+        clients=sorted({found.client for found in operations}, key=lambda name: (len(name), name)),
         seconds=summary.get("seconds") or ledger.latest_seconds(number),
-        proven=_proven(ledger, number, summary),
+        proven=proven_by(ledger, number, summary),
         operations=operations,
         operations_dropped=ledger.dropped_operations_of(number),
-        commands=_by_operation(ledger.commands_of(number)),
+        commands=_grouped(ledger.commands_of(number), lambda command: command.operation),
         faults=ledger.faults_of(number),
-        samples=_by_quantity(ledger.samples(number)),
-        violations=_violations(testbed, number, ledger.violations_of(number)),
+        samples=_grouped(ledger.samples(number), lambda sample: sample.name),
+        violations=[
+            FoundViolation(found, read_evidence(testbed, number, found.evidence) if nth < EVIDENCE_READ_MAX else None)
+            for nth, found in enumerate(violations)
+        ],
         survival=ledger.history.survival(),
         is_going_on=False,
         summary=summary,
     )
-
-
-def _why_there_is_no_verdict(verdict: str) -> str:
-    if verdict == NOT_ENDED:
-        return "the run was killed, or is still going on: what follows is how far it came"
-    return ""
 
 
 def as_object(text: str | None) -> dict[str, Any]:
@@ -259,51 +258,32 @@ def scenario_name(text: str) -> str:
     return str(name) if name else text.strip('"')[:100]
 
 
-def _natural(name: str) -> tuple[int, str]:
-    """A key that sorts client-2 before client-10."""
-    return len(name), name
+def name_of_target(target: Mapping[str, Any]) -> str:
+    """The target's name with its versions."""
+    return " ".join((target.get("name", "?"), *target.get("versions", ())))
 
 
-def _proven(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven:
+def proven_by(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven:
     """The numbers that the run counted; if it has not ended, the sums over its verifications."""
-    if not summary:
-        verified, states = ledger.verified_by(number), ledger.count_states()
-        doubt = sum(states[state] for state in IN_DOUBT)
+    if summary:
+        sweep, snapshots = summary.get("sweep", {}), summary.get("snapshots", {})
         return Proven(
-            verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], states[State.DELETED], doubt
+            summary.get("restores_verified", 0),
+            summary.get("restores_verified_earlier_runs", 0),
+            summary.get("bytes_verified", 0),
+            *(sweep.get(name, 0) for name in ("verified", "left")),
+            *(snapshots.get(name, 0) for name in ("live", "deleted", "in_doubt")),
         )
-    sweep, snapshots = summary.get("sweep", {}), summary.get("snapshots", {})
-    return Proven(
-        summary.get("restores_verified", 0),
-        summary.get("restores_verified_earlier_runs", 0),
-        summary.get("bytes_verified", 0),
-        sweep.get("verified", 0),
-        sweep.get("left", 0),
-        snapshots.get("live", 0),
-        snapshots.get("deleted", 0),
-        snapshots.get("in_doubt", 0),
-    )
+    verified, states = ledger.verified_by(number), ledger.count_states()
+    doubt = sum(states[state] for state in IN_DOUBT)
+    return Proven(verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], states[State.DELETED], doubt)
 
 
-def _by_operation(commands: Sequence[RanCommand]) -> dict[str, list[RanCommand]]:
-    found: dict[str, list[RanCommand]] = {}
-    for command in commands:
-        found.setdefault(command.operation, []).append(command)
+def _grouped(rows: Sequence[Row], key_of: Callable[[Row], str]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key_of(row), []).append(row)
     return found
-
-
-def _by_quantity(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        found.setdefault(sample.name, []).append(sample)
-    return found
-
-
-def _violations(testbed: Path, number: int, rows: Sequence[ViolationRow]) -> list[FoundViolation]:
-    return [
-        FoundViolation(row, read_evidence(testbed, number, row.evidence) if nth < EVIDENCE_READ_MAX else None)
-        for nth, row in enumerate(rows)
-    ]
 
 
 def read_evidence(testbed: Path, number: int, recorded: str | None) -> KeptEvidence | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from snapstorm.model.actions import Family
 from snapstorm.report.charts import Chart, Line, Scale, Stack, scale_for
-from snapstorm.report.markdown import MARKS, plain, table_lines
+from snapstorm.report.markdown import MARKS
 from snapstorm.report.page_templates import VERDICT_STYLES, render
 from snapstorm.report.run_charts import MakeChart, short_bytes
 from snapstorm.report.summary import show_bytes
-from snapstorm.report.testbed_history import headline
 from snapstorm.report.text import show_seconds
 from snapstorm.report.timeline import FAMILY_WORDS
 from snapstorm.report.trend import TIMED_FAMILIES, Trend, TrendRun
@@ -62,7 +61,7 @@ def _charts(runs: Sequence[TrendRun]) -> list[Chart]:
     across = Scale(float(len(runs)), float(max(1, -(-len(runs) // 6))))
     chart = partial(Chart, across=across, show_across=show_run)
     charts = [
-        _bars(chart, runs, "Restores verified", [float(run.restores_verified) for run in runs], "{:,.0f}".format),
+        _bars(chart, runs, "Restores verified", [float(run.proven.restores) for run in runs], "{:,.0f}".format),
         _bars(chart, runs, "How long runs took", [run.seconds for run in runs], show_seconds),
         *(_latency(chart, runs, family) for family in TIMED_FAMILIES),
         _sizes(chart, "Repository after the run", [run.repository_bytes for run in runs]),
@@ -128,7 +127,7 @@ def _cells(run: TrendRun) -> list[str]:
         run.verdict,
         run.target,
         f"{run.seconds:.1f}",
-        f"{run.restores_verified:,}",
+        f"{run.proven.restores:,}",
         f"{run.violations:,}",
         f"{run.faults:,}",
         *(map(show_seconds, run.latency[Family.RESTORE]) if Family.RESTORE in run.latency else ("", "")),
@@ -138,17 +137,11 @@ def _cells(run: TrendRun) -> list[str]:
 
 def trend_as_markdown(trend: Trend) -> str:
     """The latest runs, for the summary of a job."""
-    return "\n".join(_lines(trend)) + "\n"
-
-
-def _lines(trend: Trend) -> Iterator[str]:
-    last = trend.runs[-1]
-    yield f"## {MARKS.get(last.verdict, '⚠️')} snapstorm testbed {plain(trend.testbed.name)}"
-    yield ""
-    yield plain(f"{len(trend.runs):,} run(s): {_verdict_words(trend.runs)}. Proven: {headline(trend.survival)}.")
-    yield ""
-    shown = trend.runs[-RUNS_IN_MARKDOWN_MAX:]
-    yield from table_lines(_COLUMNS, (_cells(run) for run in reversed(shown)))
-    if len(shown) < len(trend.runs):
-        yield ""
-        yield f"The latest {len(shown)} of {len(trend.runs):,} runs."
+    return render(
+        "trend.md",
+        trend=trend,
+        marks=MARKS,
+        verdict_words=_verdict_words(trend.runs),
+        columns=_COLUMNS,
+        listed=[_cells(run) for run in reversed(trend.runs[-RUNS_IN_MARKDOWN_MAX:])],
+    )

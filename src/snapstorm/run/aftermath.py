@@ -10,6 +10,7 @@ from snapstorm.actions.engine import Engine
 from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
+from snapstorm.model.abilities import ChecksWholeRepository
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, VerifyRepository
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok
@@ -21,6 +22,7 @@ from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import acting_as
 
 _AGAIN_SECONDS = 1.0
+_LOSSES = (Guarantee.RESTORED_EXACTLY, Guarantee.IN_DOUBT_ABSENT_OR_EXACT)
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class Aftermath:
         self.checker.observe(RecoveryFailureSeen(client=client, seconds_max=seconds_max, reason=outcome.reason))
 
     async def compare_with_own_check(self, clients: Sequence[str]) -> None:
-        """Hold the target's own full check of each client's snapshots against what the sweep has shown, with caches
-        cleared first."""
+        """Hold the target's own full check of each client's snapshots, or of all, against what the sweep has shown of
+        them, with caches cleared first."""
         for client in clients:
             with acting_as(client):
                 if not self.engine.can_act(VerifyRepository()) or not self.run.ledger.count_live(client):
@@ -75,12 +77,18 @@ class Aftermath:
                     self.run.note("the target's own check hangs, so it was not compared with the rest of the sweep")
                     return
                 continue
-            lost = self.run.ledger.count_live_unverified(client, self.run.number)
+            checked = None if self._is_of_all else client
+            lost = self.run.ledger.count_live_unverified(checked, self.run.number)
             seen = OwnCheckSeen(
-                client=client, complaint=complaint, is_all_restored=not lost, has_lost=self._has_lost(client)
+                client=client, complaint=complaint, is_all_restored=not lost, has_lost=self._has_lost(checked)
             )
             self.checker.observe(seen)
 
-    def _has_lost(self, client: str) -> bool:
-        losses = (Guarantee.RESTORED_EXACTLY, Guarantee.IN_DOUBT_ABSENT_OR_EXACT)
-        return any(found.client == client and found.guarantee in losses for found in self.run.tally.violations)
+    @property
+    def _is_of_all(self) -> bool:
+        """Whether the check that a client asks for is of everybody's snapshots."""
+        return isinstance(self.server, ChecksWholeRepository) and self.server.checks_whole_repository
+
+    def _has_lost(self, client: str | None) -> bool:
+        """Whether restores have shown a loss of this client's, or of anybody's."""
+        return any(found.guarantee in _LOSSES and client in (None, found.client) for found in self.run.tally.violations)

@@ -43,7 +43,7 @@ class Finisher:
 
     async def check_access(self, clients: Sequence[str]) -> None:
         """A wrong password and a removed client must get in nowhere, and one who stays must still get in."""
-        if not clients or not self.server.has_permissions:
+        if not clients or not self.server.authenticates:
             return
         *staying, tried = clients
         impostor, refused = self.server.impostor(tried), self.access.must_be_refused

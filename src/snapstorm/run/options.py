@@ -37,7 +37,7 @@ class HarnessOptions:
     testbed: Path | None = None
     """The testbed's directory; None for a temporary one, kept only if something is violated."""
     target: str = DEFAULT_TARGET
-    """The name of a target that is installed, or `memory:DEFECT`."""
+    """The name of a target that is installed, or `NAME:DEFECT`, such as `memory:restore-flips-a-byte`."""
     programs: Sequence[Path] = ()
     """The programs under test: of several, each process is one, drawn from the seed. Empty to search for one."""
     external_server: ExternalServer | None = None

@@ -66,7 +66,8 @@ class Child:
         """The operation on whose behalf it runs."""
         self.timed_out = False
         self.ended_seconds: float | None = None
-        self._is_asked_to_end = False
+        self.is_ended_by_signal = False
+        """Whether a signal ended it, or may have."""
         self.began_seconds = time.monotonic()
         try:
             self.popen = subprocess.Popen(
@@ -97,11 +98,6 @@ class Child:
             return None
         return status.si_status if status.si_code == os.CLD_EXITED else -status.si_status
 
-    @property
-    def is_ended_by_signal(self) -> bool:
-        """Whether a signal ended it, or may have."""
-        return self._is_asked_to_end or (self.exit_code or 0) < 0
-
     async def exited(self) -> None:
         """Wait until it has ended."""
         while self.exit_code is None:
@@ -126,6 +122,7 @@ class Child:
         with anyio.move_on_after(_KILL_SECONDS_MAX):
             await self.exited()
         self._reap()
+        self.is_ended_by_signal |= (self.popen.returncode or 0) < 0
         self.ended_seconds = time.monotonic()
 
     def _is_group_gone(self) -> bool:
@@ -142,7 +139,7 @@ class Child:
 
     def signal(self, number: int) -> bool:
         """Send a signal to the whole group. Returns whether any process was left to get it."""
-        self._is_asked_to_end |= number not in _HARMLESS_SIGNALS and self.exit_code is None
+        self.is_ended_by_signal |= number not in _HARMLESS_SIGNALS and self.exit_code is None
         try:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):

@@ -82,14 +82,14 @@ class Scenario(BaseModel):
     def _does_something(self) -> Scenario:
         if self.recorded is not None:
             self._check_recorded(self.recorded)
-        elif not self.steps and not any(self.weights.values()):
+        elif not self.steps and not self.is_random:
             raise ValueError("has neither steps nor weights above 0, so it would do nothing")
         if self.mode is Mode.DIRECT and self.clients != 1:
             raise ValueError(f"mode direct has exactly one client, not {self.clients}")
         return self
 
     def _check_recorded(self, recorded: Recording) -> None:
-        if self.steps or any(self.weights.values()):
+        if self.steps or self.is_random:
             raise ValueError("has a recording, so it can have no steps and no weights")
         if recorded.clients > self.clients:
             raise ValueError(f"has {self.clients} client(s), and a recording of {recorded.clients}")
@@ -216,17 +216,11 @@ def _line_of(text: str, place: Place) -> int:
 
 
 def _header_line(lines: Sequence[str], names: Sequence[str], index: int) -> int | None:
-    """The line of the table `[a.b]`, `[a]`, or of the `index`-th `[[a]]`, that contains the names."""
-    if not names:
-        return None
-    for depth in (2, 1):
-        name = r"\s*\.\s*".join(rf"""["']?{re.escape(part)}["']?""" for part in names[:depth])
-        if len(names) < depth:
-            continue
-        table = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\s*{name}\s*\]", line)]
-        if table:
-            return table[0]
-        array = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
-        if len(array) > index:
-            return array[index]
+    """The line of the table `[a.b]` or `[a]`, or of the `index`-th `[[a.b]]` or `[[a]]`, that contains the names."""
+    quoted = [rf"""["']?{re.escape(name)}["']?""" for name in names]
+    for depth in range(min(2, len(names)), 0, -1):
+        header = re.compile(r"\s*\[\[?\s*" + r"\s*\.\s*".join(quoted[:depth]) + r"\s*\]")
+        found = [at for at, line in enumerate(lines) if header.match(line)]
+        if found:
+            return found[min(index, len(found) - 1)]
     return None

@@ -21,8 +21,8 @@ class PlainServer(Server):
 
     @property
     def manages_users(self) -> bool:
-        """Wherever clients are told apart."""
-        return self.has_permissions
+        """Wherever it authenticates them."""
+        return self.authenticates
 
     @property
     def refused_actions(self) -> frozenset[str]:

@@ -102,7 +102,7 @@ class TargetPlugin(ABC):
     has_programs: bool = True
     """Whether it consists of programs, which people can name."""
     has_planted_defects: bool = False
-    """Whether `NAME:DEFECT` names it with a defect that is planted in it."""
+    """Whether it has planted defects of its own, beside those that can be planted in every target (`NAME:DEFECT`)."""
     has_bucket_storage: bool = False
     """Whether its repository can be stored on S3."""
     keeps_copies: bool = False
@@ -118,8 +118,8 @@ class TargetPlugin(ABC):
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """Find the programs, or take those that people have named, changing nothing, and return what makes the target.
 
-        Each process will be one of the programs. Raises ConfigError for a defect that there is not, HarnessError, one
-        line, when a program can't be found or is not what it should be.
+        Each process will be one of the programs. `defect` is one of its own. Raises ConfigError for a defect that there
+        is not, HarnessError, one line, when a program can't be found or is not what it should be.
         """
 
     def find_version(self, version: str) -> Path:
@@ -138,7 +138,9 @@ class TargetPlugin(ABC):
 
     def specimens(self, programs: Sequence[Path]) -> Specimens | None:
         """What is run against the judge to see what it catches. Raises HarnessError when a program can't be found."""
-        return None
+        from snapstorm.targets.planted import specimens_of  # noqa: PLC0415
+
+        return specimens_of(self.name, programs)
 
     @property
     def known_bugs(self) -> KnownBugs[Any] | None:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from snapstorm.defects.all_defects import behaviour_named, unknown_defect
+from snapstorm.defects.behaviour import Behaviour
+from snapstorm.defects.defective import with_defect
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.ledger.persisters import FolderPersister, Persister
 from snapstorm.model.location import FileStorage, Storage, read_storage
@@ -70,11 +73,7 @@ def plugins() -> list[TargetPlugin]:
 def read_target(text: str) -> tuple[TargetPlugin, str | None]:
     """The target, and the defect planted in it, if any: `memory:restore-flips-a-byte`. Raises ConfigError."""
     name, _, defect = text.partition(":")
-    plugin = plugin_named(name)
-    if defect and not plugin.has_planted_defects:
-        having = [other.name for other in plugins() if other.has_planted_defects]
-        raise ConfigError(f"only the target {' or '.join(having)} has planted defects")
-    return plugin, defect or None
+    return plugin_named(name), defect or None
 
 
 def find_target(text: str, programs: Sequence[Path] = (), server: ExternalServer | None = None) -> MakeTarget:
@@ -86,7 +85,27 @@ def find_target(text: str, programs: Sequence[Path] = (), server: ExternalServer
     plugin, defect = read_target(text)
     if server is not None and server.target != plugin.name:
         raise ConfigError(f"a server that already runs can only be one of {server.target}")
-    return plugin.find(programs, defect, server)
+    if defect is None:
+        return plugin.find(programs, None, server)
+    if server is not None:
+        raise ConfigError("no defect is planted in a server that already runs")
+    name = _name_of_defect(defect)
+    make_behaviour = behaviour_named(name)
+    own = name if make_behaviour is None else None
+    if own is not None and not plugin.has_planted_defects:
+        raise unknown_defect(own)
+    make_target = plugin.find(programs, own, None)
+    return lambda runner: with_defect(make_target(runner), make_behaviour or Behaviour, defect)
+
+
+def _name_of_defect(text: str) -> str:
+    """The name of a defect. An absolute path is that of a file that holds it, so that a run need not know it."""
+    if not text.startswith("/"):
+        return text
+    try:
+        return Path(text).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the name of a defect can't be read from {text}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.file_memory import PROVED_EVERY, FileMemory
-from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.filesystem.scanner import scan_tree_and_looks
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.panel import Panel
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
@@ -73,7 +73,7 @@ async def test_a_change_by_somebody_else_is_told_and_gone_on_from(
         taken = step()
         manifest = await watch.scan(taken)
         assert [violation.guarantee for violation in taken.violations] == [Guarantee.SOURCE_UNTOUCHED]
-        assert manifest == scan_tree(scratch / "data", read_segments_from_headers=True) != first
+        assert manifest == scan_tree_and_looks(scratch / "data").manifest != first
         assert [entry.path for entry in manifest if entry.size == 105_000 and not entry.segments]
         again = step()
         assert await watch.scan(again) == manifest

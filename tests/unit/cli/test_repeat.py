@@ -16,7 +16,7 @@ from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.workload import SIMULATED
 
 QUIET = Showing("none", json_output=True)
-SHORT = SIMULATED.model_copy(update={"actions": 60})
+SHORT = SIMULATED.model_copy(update={"actions": 12})
 
 
 def stage(testbed: Path | None, target: str, seed: int | None = 1) -> Stage:

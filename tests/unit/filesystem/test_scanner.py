@@ -14,7 +14,7 @@ import pytest
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, open_below, opened_below, walk_tree
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
-from snapstorm.filesystem.scanner import scan_if_there, scan_tree
+from snapstorm.filesystem.scanner import scan_if_there, scan_tree, scan_tree_and_looks
 from snapstorm.model.content import run_bytes, runs, whole_file
 from snapstorm.model.manifest import EntryType, Manifest, Segment
 
@@ -169,7 +169,7 @@ def test_segments_come_from_whom_they_are_asked(tmp_path: Path) -> None:
     (tmp_path / "own").write_bytes(content)
     content[99] ^= 1
     (tmp_path / "damaged").write_bytes(content)
-    by_path = scan_tree(tmp_path, read_segments_from_headers=True).by_path
+    by_path = scan_tree_and_looks(tmp_path).manifest.by_path
     assert by_path[b"own"].segments == segments
     assert by_path[b"damaged"].segments == ()
     told = scan_tree(tmp_path, lambda path: (Segment(1, 2, 3, 4),) if path == b"own" else ())

@@ -21,7 +21,7 @@ from snapstorm.filesystem import file_changes
 from snapstorm.filesystem.allowances import PATH_BYTES_MAX, probe_platform
 from snapstorm.filesystem.descriptors import opened_below
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_looks
 from snapstorm.filesystem.tree_state import TreeState
 from snapstorm.filesystem.writer import TOTAL_BYTES_MAX, TreeFileWriter
 from snapstorm.model.action_results import WriteReport
@@ -159,7 +159,7 @@ def test_the_writer_always_knows_its_tree(
             assert_known(after)
             assert_picture_is_right(writer, after)
             before = after
-        assert_headers_tell_the_same(before, scan_tree(directory, read_segments_from_headers=True))
+        assert_headers_tell_the_same(before, scan_tree_and_looks(directory).manifest)
         assert_picture_is_right(new_writer(directory), before)
 
     anyio.run(run)

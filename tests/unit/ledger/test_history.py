@@ -66,17 +66,18 @@ def delete(ledger: Ledger, run: int, operation: str, *of: str, outcome: str = "o
 def verify(ledger: Ledger, run: int, of: str, at_utc: str, *, version: str = "new", is_equal: bool = True) -> None:
     operation = f"restore-{run}-{of}"
     do(ledger, run, operation, "restore-snapshot")
+    versions = f"kopia {version}"
     ledger.add_verification(
         Verification(
-            expectation=of,
-            run=run,
-            operation=operation,
-            is_whole=True,
-            is_equal=is_equal,
-            is_narrowed=False,
-            bytes_verified=1,
+            of,
+            run,
+            operation,
+            True,
+            is_equal,
+            False,
+            bytes=1,
             at_utc=at_utc,
-            target_versions=f"kopia {version}",
+            target_versions=versions,
             through="client",
         )
     )
@@ -232,8 +233,13 @@ def test_compacting_drops_steps_of_old_runs_and_nothing_that_was_promised(ledger
     assert (dropped.commands, dropped.verifications) == (2, 2)
     assert dropped.operations == 4  # The writes of runs 1 and 3, and the restores whose proofs were superseded.
     assert before == (debts(ledger, LATER), order(ledger, LATER), ledger.count_states(), ledger.history.survival())
-    assert [action.id for action in ledger.last_actions(2, CLIENT, 10)] == ["s2", "write-2", "gc-2", "restore-2-s1"]
-    assert [action.id for action in ledger.last_actions(3, CLIENT, 10)] == ["s3", "gc-3"]
+    assert [action.id for action in ledger.record.last_operations(2, 10, CLIENT)] == [
+        "s2",
+        "write-2",
+        "gc-2",
+        "restore-2-s1",
+    ]
+    assert [action.id for action in ledger.record.last_operations(3, 10, CLIENT)] == ["s3", "gc-3"]
     assert ledger.compact(keep_runs=1).operations == 0
 
 

@@ -101,7 +101,7 @@ def test_open_operations_of_a_killed_run_become_doubts(ledger: Ledger, path: Pat
     begin_creation(ledger, "c")
     ledger.close()
     again = Ledger.open(path)
-    assert {operation.id for operation in again.interrupt_open_operations()} == {"b", "c"}
+    assert set(again.interrupt_open_operations()) == {"b", "c"}
     assert state_of(again, "a") is State.DELETION_IN_DOUBT
     assert state_of(again, "c") is State.CREATION_IN_DOUBT
     assert again.interrupt_open_operations() == []
@@ -204,7 +204,7 @@ def test_what_was_committed_survives_kill_9(path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=environment, timeout=30, check=False)
     assert killed.returncode == -9
     ledger = Ledger.open(path)
-    assert [operation.id for operation in ledger.interrupt_open_operations()] == ["a"]
+    assert ledger.interrupt_open_operations() == ["a"]
     assert state_of(ledger, "a") is State.CREATION_IN_DOUBT
     ledger.close()
 

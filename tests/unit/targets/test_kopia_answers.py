@@ -183,6 +183,29 @@ def test_last_words_keep_what_was_tried_and_why_it_failed() -> None:
     assert answers.last_words(" \n") == "it said nothing"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "unexpected content error: invalid checksum at {pack} offset 32 length 300028/300028: decrypt: failed",
+        'error getting cached content from blob "{pack}": failed to get blob with ID {pack}: BLOB not found',
+        "object 1121828f2e9bbb90ec70718475256b91 is backed by missing blob {pack}",
+        'invalid (offset=267,length=481) for blob "{pack}" of size 100',
+    ],
+)
+@pytest.mark.parametrize("pack", ["pa67717b141e80bc8d41e3900e87b7ea4-s746c46e422e01ee5147", f"q{'0' * 31}f"])
+def test_the_packs_that_an_error_names_are_told(words: str, pack: str) -> None:
+    """As 0.19.0 and 0.23.1 name them (measured), in a failure and in what a check reports; and nothing else is one."""
+    failed = ended(
+        1, stderr=f"ERROR error reading object 5e4cb1f7b012d60b2cf87810c254bb42: {words.format(pack=pack)}\n"
+    )
+    with pytest.raises(OperationFailed) as error:
+        answers.check(failed, "restore", OperationFailed)
+    assert error.value.blobs == {pack}
+    with pytest.raises(OperationPartial) as partial:
+        snapshot_answers.check_verified(ended(1, stderr=f"ERROR error processing a/b: {words.format(pack=pack)}\n"))
+    assert partial.value.blobs == {pack}
+
+
 def test_evidence_is_bounded() -> None:
     """A flood of errors does not end up whole in the report."""
     evidence = answers.evidence_of(ended(1, b"o" * 100_000, "e" * 100_000))

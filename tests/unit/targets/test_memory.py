@@ -24,10 +24,11 @@ from snapstorm.errors import AccessDenied, HarnessError, OperationFailed, Operat
 from snapstorm.filesystem.allowances import ACCESS, draw_xattr_value
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.manifest import EntryType, path_as_text
-from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, TargetPlace
+from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, Target, TargetPlace
 from snapstorm.model.tree_differences import DifferenceKind, differences
-from snapstorm.targets.memory import MemoryTarget
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.store import Store
+from snapstorm.targets.registry import find_target
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +46,7 @@ class Secrets:
 class Bench:
     """A served target, and clients with a small tree each."""
 
-    target: MemoryTarget
+    target: Target
     place: TargetPlace
     server: Server
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -93,7 +94,7 @@ async def open_bench(
     seconds_max: float = 60.0,
     parameters: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Bench]:
-    target = MemoryTarget(defect)
+    target = find_target(f"memory:{defect}" if defect else "memory")(ProcessRunner("none"))
     place = TargetPlace("the-testbed", directory, Secrets(), mode, is_new, seconds_max, parameters=parameters or {})
     async with target.serve(place) as server:
         yield Bench(target, place, server)
@@ -133,7 +134,7 @@ WHOLE = {"trees": "whole"}
 
 def add_special_entries(root: Path) -> None:
     """What only whole trees keep, as far as this process may make it."""
-    os.link(root / "d" / "file", root / "d" / "deep" / "linked")
+    os.link(root / "d" / "file", root / "d" / "linked")
     os.link(root / "d" / "file", root / "also linked")
     os.mkfifo(root / "d" / "fifo", 0o640)
     os.mknod(root / "socket", stat.S_IFSOCK | 0o600)
@@ -428,7 +429,7 @@ async def test_impostor_is_refused_everything(scratch: Path) -> None:
 async def test_direct_mode_knows_no_permissions(scratch: Path) -> None:
     """Without a server there is nobody to refuse anyone."""
     async with open_bench(scratch, mode=Mode.DIRECT) as bench:
-        assert not bench.server.has_permissions
+        assert not bench.server.authenticates
         await bench.server.client("nobody@added").connect()
 
 

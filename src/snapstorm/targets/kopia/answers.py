@@ -27,6 +27,7 @@ from snapstorm.errors import (
     VersionRefused,
 )
 from snapstorm.runtime.process import CompletedCommand
+from snapstorm.targets.kopia.blobs import packs_named
 
 _EVIDENCE_CHARACTERS_MAX = 8_000
 _LAST_WORDS_CHARACTERS_MAX = 300
@@ -68,17 +69,21 @@ def check(completed: CompletedCommand, what: str, failure: type[TargetError]) ->
 def explain(completed: CompletedCommand, what: str, failure: type[TargetError]) -> SnapstormError:
     """The error that fits a command that did not do what it was asked to: `failure`, or what its words say."""
     words = stderr_of(completed)
-    evidence = evidence_of(completed)
     if NO_SPACE.search(words):
         # Before anything else: every file that it can write is on a disk of ours, and a full one makes it hang.
         return NoSpaceError(f"{what} found a disk full: {last_words(words)}")
     if completed.timed_out:
-        return OperationTimedOut(f"{what} was ended after {completed.seconds:.0f} s", evidence=evidence)
+        return error_of(completed, OperationTimedOut, f"{what} was ended after {completed.seconds:.0f} s")
     if _REFUSED_VERSION.search(words):
-        return VersionRefused(f"{what} was refused to this version: {last_words(words)}", evidence=evidence)
+        return error_of(completed, VersionRefused, f"{what} was refused to this version: {last_words(words)}")
     if _DENIED.search(words):
-        return AccessDenied(f"{what} was refused: {last_words(words)}", evidence=evidence)
-    return failure(f"{what} ended with {_ending(completed)}: {last_words(words)}", evidence=evidence)
+        return error_of(completed, AccessDenied, f"{what} was refused: {last_words(words)}")
+    return error_of(completed, failure, f"{what} ended with {_ending(completed)}: {last_words(words)}")
+
+
+def error_of(completed: CompletedCommand, kind: type[TargetError], words: str) -> TargetError:
+    """An error of this kind, with all that the command has printed as evidence, and the packs that it names."""
+    return kind(words, evidence=evidence_of(completed), blobs=packs_named(completed.stderr + b" " + completed.stdout))
 
 
 def check_set_up(
@@ -139,7 +144,7 @@ def read(completed: CompletedCommand, what: str, kind: type[_T], failure: type[T
 
 def unreadable(completed: CompletedCommand, what: str, failure: type[TargetError], reason: object) -> TargetError:
     """The failure of a command that ended well and whose JSON can't be read."""
-    return failure(f"{what} exited with 0 but its JSON can't be read: {reason}", evidence=evidence_of(completed))
+    return error_of(completed, failure, f"{what} exited with 0 but its JSON can't be read: {reason}")
 
 
 def decoded(output: bytes, kind: type[_T]) -> _T:

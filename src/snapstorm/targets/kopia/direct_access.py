@@ -5,16 +5,21 @@ from __future__ import annotations
 import functools
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from snapstorm.errors import HarnessError
+import anyio
+
+from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.filesystem.bulk_removal import remove_many_files_below, remove_many_trees
+from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.location import FileStorage
 from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
+from snapstorm.targets.kopia import answers, repository_answers, snapshot_answers
+from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice, find_packs
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.entries import EntryHistory
@@ -36,6 +41,7 @@ class DirectAccess(PlainServer):
     place: TargetPlace
     repository: Repository
     verify_files_percent: int
+    maintaining: anyio.Lock = field(default_factory=anyio.Lock, kw_only=True)
 
     @property
     def repository_id(self) -> str:
@@ -43,15 +49,20 @@ class DirectAccess(PlainServer):
         return self.repository.id
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
         """Who has the repository's password is in, and sees everything."""
         return False
 
+    @property
+    def isolates_clients(self) -> bool:
+        """See `authenticates`."""
+        return False
+
     async def add_clients(self, clients: Sequence[str]) -> None:
-        """Nothing to do: see `has_permissions`."""
+        """Nothing to do: see `authenticates`."""
 
     async def remove_client(self, client: str) -> None:
-        """Not possible: see `has_permissions`."""
+        """Not possible: see `authenticates`."""
         raise HarnessError(f"{client} can't be shut out: without a server there are no rights")
 
     def client(self, client: str) -> ClientSnapshotter:
@@ -80,11 +91,25 @@ class DirectAccess(PlainServer):
 
     async def storage_bytes(self) -> int | None:
         """The bytes of all blobs."""
-        return await self.repository.storage_bytes()
+        if self.storage_directory is not None:
+            return await run_file_work(bytes_below, self.storage_directory)
+        return repository_answers.read_storage_bytes(await self.repository.commands.blob_stats())
 
     async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
-        """Run maintenance directly on the repository; see `Repository.collect_garbage`."""
-        await self.repository.collect_garbage(is_full=is_full, is_safe=is_safe)
+        """Run full or quick maintenance, in the safe way that may run beside everything else, or in the unsafe way
+        that may not.
+
+        Of two runs at once, one does nothing and exits with 0 (measured), so they wait for one another here, and the
+        schedule in the repository must say afterwards that just this kind was done.
+        """
+        commands = self.repository.commands
+        async with self.maintaining:
+            before = repository_answers.read_maintenance_schedule(await commands.maintenance_info())
+            completed = await commands.run_maintenance(is_full=is_full, is_safe=is_safe)
+            answers.check(completed, "maintenance run", OperationFailed)
+            after = repository_answers.read_maintenance_schedule(await commands.maintenance_info())
+        if not repository_answers.is_maintenance_done(before, after, is_full=is_full):
+            raise answers.error_of(completed, OperationFailed, "maintenance run exited with 0 but did nothing")
         await self.refresh()
 
     def _snapshotter(self, client: str, actor: Actor) -> KopiaClient:
@@ -115,8 +140,9 @@ class DirectAccess(PlainServer):
         return [] if directory is None else await run_file_work(epochs_compacted_twice, directory)
 
     async def stored_snapshots(self) -> Mapping[str, SnapshotMarks] | None:
-        """From the manifests in the repository."""
-        return await self.repository.stored_snapshots()
+        """From the manifests in the repository, past the server and every cache."""
+        auditing = Administration(self.kopia, self.repository.auditor)
+        return snapshot_answers.read_marks(await auditing.list_snapshot_manifests())
 
     async def open_sessions(self) -> int | None:
         """Markers of sessions, if the repository is in a directory."""

@@ -8,10 +8,10 @@ nobody is added or removed, and no snapshot without this testbed's tag is touche
 from __future__ import annotations
 
 import functools
+import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,10 +26,11 @@ from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.runtime.tasks import together
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import KEEP_ALL, Actor, Kopia, ServerAddress
-from snapstorm.targets.kopia.kept import keep
 from snapstorm.targets.kopia.policies import Policies, SourcePolicy, read_policies_of
+from snapstorm.targets.kopia.selection import TreeOnDisk
 from snapstorm.targets.kopia.snapshotter import KopiaClient
 from snapstorm.targets.plain import PlainServer
 
@@ -106,9 +107,14 @@ class OperatorServer(PlainServer):
         return f"behind {self.access.address.url}"
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
         """A wrong password must get in nowhere."""
         return True
+
+    @property
+    def isolates_clients(self) -> bool:
+        """The operator may have given users rights to each other's snapshots."""
+        return False
 
     @property
     def manages_users(self) -> bool:
@@ -150,20 +156,20 @@ class OperatorServer(PlainServer):
 
     async def check(self) -> None:
         """Let each user in once, and look at its rights and policies, so that what can't be tested is told before
-        anything is made. Raises HarnessError."""
+        anything is made. Raises HarnessError, one line."""
         at_once = anyio.CapacityLimiter(_USERS_CHECKED_AT_ONCE)
-        await together(functools.partial(self._check_user, user, at_once) for user in self.access.users)
 
-    async def _check_user(self, user: str, at_once: anyio.CapacityLimiter) -> None:
-        async with at_once:
-            try:
-                await self.client(user).connect()
-            except TargetError as error:
-                raise HarnessError(f"{user} is not let in by {self.access.address.url}: {error}") from error
-            try:
-                await self.read_settings(user)
-            except TargetError as error:
-                raise HarnessError(f"the rights and policies of {user} can't be read: {error}") from error
+        async def check(user: str) -> None:
+            async with at_once:
+                problem = f"{user} is not let in by {self.access.address.url}"
+                try:
+                    await self.client(user).connect()
+                    problem = f"the rights and policies of {user} can't be read"
+                    await self.read_settings(user)
+                except TargetError as error:
+                    raise HarnessError(f"{problem}: {error}") from error
+
+        await together(functools.partial(check, user) for user in self.access.users)
 
     async def _keep_all(self, user: str) -> None:
         """Have retention keep all snapshots of this user's files; directories in them inherit that."""
@@ -213,7 +219,15 @@ class OperatorServer(PlainServer):
 
     async def kept_of(self, client: str, source: Path, tree: Manifest) -> Manifest:
         """What the client's policies keep of the tree at `source`."""
-        return await keep(self.policies[client].of(str(source)).selection, tree, source)
+        selection = self.policies[client].of(str(source)).selection
+        if selection.keeps_everything(tree):
+            return tree
+        try:
+            return await run_file_work(selection.keep, tree, TreeOnDisk(os.fsencode(source)))
+        except (OSError, ValueError) as error:
+            raise HarnessError(
+                f"a file with ignore rules below {source} can't be used: {error}; mend or remove it"
+            ) from error
 
     def _policy_of(self, user: str) -> SourcePolicy:
         return self.policies[user].of(str(self._source_of(user)))
@@ -238,11 +252,3 @@ class OperatorServer(PlainServer):
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
         return await self.kopia.connect_to_server(actor, self.access.address, identity)
-
-
-@asynccontextmanager
-async def use_server(kopia: Kopia, place: TargetPlace, access: OperatorAccess) -> AsyncIterator[OperatorServer]:
-    """The operator's server, once every user has been let in. Raises HarnessError, one line, where one is not."""
-    server = OperatorServer(kopia, place, access)
-    await server.check()
-    yield server

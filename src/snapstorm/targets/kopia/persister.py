@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,14 @@ from snapstorm.ledger.copies import STATE_NAME, CopyState, read_state, write_cop
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.location import FileStorage, S3Storage, Storage
 from snapstorm.runtime.aws import read_credentials
-from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers, repository_answers, snapshot_answers
 from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
+from snapstorm.targets.kopia.programs import Programs
 
-PERSISTER_SECRET = "persister"
+_SECRET = "persister"
 """The name of the second repository's password among the testbed's secrets."""
 
 _IDENTITY = "persister@snapstorm"
@@ -43,8 +44,6 @@ class KopiaPersister:
 
     async def read_state(self) -> CopyState | None:
         """The state of the latest copy; None before the first."""
-        if not await self._connect():
-            return None
         latest = await self._latest()
         if latest is None:
             return None
@@ -70,7 +69,7 @@ class KopiaPersister:
 
     async def fetch(self, directory: Path) -> None:
         """Restore the latest copy into an empty directory."""
-        latest = await self._latest() if await self._connect() else None
+        latest = await self._latest()
         if latest is None:
             raise TestbedError(f"there is no copy of a ledger in {self.place}")
         restored = directory / "copy"
@@ -97,6 +96,8 @@ class KopiaPersister:
         self._check(await self.kopia.set_retention(self.actor, "--global", _COPIES_KEPT), "can't be set up")
 
     async def _latest(self) -> ListedSnapshot | None:
+        if not await self._connect():
+            return None
         completed = await self.kopia.list_snapshots(self.actor)
         self._check(completed, "can't be read")
         complete = [entry for entry in snapshot_answers.read_listing(completed) if entry.incomplete is None]
@@ -111,15 +112,20 @@ class KopiaPersister:
 
 @asynccontextmanager
 async def open_kopia_persister(
-    kopia: Kopia, storage: Storage, password: str, directory: Path
+    program: Path,
+    storage: Storage,
+    runner: ProcessRunner,
+    directory: Path,
+    secret: Callable[[str], str],
+    seconds_max: float,
 ) -> AsyncIterator[KopiaPersister]:
     """A persister whose configuration and logs are below `directory`, which it has for itself."""
-    secrets: Mapping[str, str] = read_credentials() if isinstance(storage, S3Storage) else {}
-    actor = Actor(directory, password, has_cache=False, storage_secrets=secrets)
+    keys = read_credentials() if isinstance(storage, S3Storage) else {}
+    actor = Actor(directory, secret(_SECRET), has_cache=False, storage_secrets=keys)
     remove_tree(directory)  # What another run left may be a connection to somewhere else.
     make_private(directory)
     try:
-        yield KopiaPersister(kopia, storage, actor)
+        yield KopiaPersister(Kopia(Programs([program]), runner, seconds_max), storage, actor)
     finally:
         remove_tree(directory)
 

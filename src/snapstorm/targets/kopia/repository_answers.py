@@ -9,7 +9,7 @@ import msgspec
 
 from snapstorm.errors import OperationFailed
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets.kopia.answers import Count, Id, Text, check, evidence_of, read, stderr_of
+from snapstorm.targets.kopia.answers import Count, Id, Text, check, error_of, read, stderr_of
 
 _STORAGE_IN_USE = "found existing data in storage location"
 _ACCESS_CONTROL_ON = "ACLs already enabled"
@@ -116,7 +116,7 @@ def read_storage_bytes(completed: CompletedCommand) -> int:
     check(completed, "blob stats", OperationFailed)
     match = _BLOB_TOTAL.search(completed.stdout)
     if match is None:
-        raise OperationFailed("blob stats does not say the total", evidence=evidence_of(completed))
+        raise error_of(completed, OperationFailed, "blob stats does not say the total")
     return int(match[1])
 
 

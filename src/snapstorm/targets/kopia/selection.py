@@ -1,4 +1,4 @@
-"""What Kopia keeps of a tree under the policies of a source, in its own order of deciding. Pure.
+"""What Kopia keeps of a tree under the policies of a source, in its own order of deciding.
 
 For each entry: the rules of all directories above it, from the root down; then its size; then its file system
 (`fs/ignorefs`, the same from 0.19.0 to 0.23.1; measured). What is not obvious:
@@ -12,6 +12,7 @@ For each entry: the rules of all directories above it, from the root down; then 
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,20 @@ class Disk(Protocol):
     def device(self, path: bytes) -> int:
         """The file system that an entry is on."""
         ...
+
+
+@dataclass(frozen=True)
+class TreeOnDisk:
+    """Implements `Disk`."""
+
+    root: bytes
+
+    def read(self, path: bytes) -> bytes:
+        with open(os.path.join(self.root, path), "rb") as file:
+            return file.read()
+
+    def device(self, path: bytes) -> int:
+        return os.lstat(os.path.join(self.root, path)).st_dev
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from snapstorm.errors import HarnessError, OperationFailed, TargetError
+import anyio
+import anyio.to_thread
+
+from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
-from snapstorm.targets.kopia import answers
-from snapstorm.targets.kopia.administration import Administration
+from snapstorm.targets.kopia import answers, repository_answers
 from snapstorm.targets.kopia.command import Actor, ServerAddress
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
+from snapstorm.targets.kopia.repository import password_hash
 from snapstorm.targets.kopia.server_process import ServerProcess
 
 _CONTROL_SECRET = "server-control"
@@ -39,7 +42,12 @@ class KopiaServer(DirectAccess):
     """Clients that have been let in."""
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
+        """Each client is a user with a password."""
+        return True
+
+    @property
+    def isolates_clients(self) -> bool:
         """Users see their own snapshots only."""
         return True
 
@@ -56,14 +64,14 @@ class KopiaServer(DirectAccess):
     async def remove_client(self, client: str) -> None:
         """Let this client in no more. Without the refresh Kopia would for over 40 s (measured)."""
         self.added_ahead.discard(client)
-        await self.repository.delete_user(client)
+        deleted = await self.repository.commands.delete_user(client)
+        answers.check(deleted, f"deleting user {client}", OperationUnknown)
         await self.refresh()
 
     async def refresh(self) -> None:
         """Make the server see what was changed directly: it would show deleted snapshots for over 60 s (measured)."""
-        completed = await Administration(self.kopia, self.repository.actor).refresh_server(
-            self.address, self.place.secrets.get(_CONTROL_SECRET)
-        )
+        password = self.place.secrets.get(_CONTROL_SECRET)
+        completed = await self.repository.commands.refresh_server(self.address, password)
         try:
             answers.check(completed, "server refresh", OperationFailed)
         except TargetError as error:
@@ -119,23 +127,53 @@ class KopiaServer(DirectAccess):
 
     async def change_password(self, client: str) -> None:
         """Give the client's user a password that nobody knows."""
-        await self.repository.set_password(client, secrets.token_urlsafe())
-        await self.refresh()
+        await self._set_password(client, secrets.token_urlsafe())
 
     async def restore_password(self, client: str) -> None:
         """Give the user the password back that the client has."""
-        await self.repository.set_password(client, _password(self.place, client))
+        await self._set_password(client, _password(self.place, client))
+
+    async def _set_password(self, client: str, password: str) -> None:
+        hashed = await anyio.to_thread.run_sync(password_hash, password)
+        completed = await self.repository.commands.write_user(client, hashed, is_new=False)
+        answers.check(completed, f"setting the password of {client}", OperationUnknown)
         await self.refresh()
 
     async def narrow_rights(self, client: str) -> None:
-        """Let the client only read its own snapshots; others keep all their rights."""
-        await self.repository.narrow_rights(client, [other for other in self.known if other != client])
+        """Let the client only read its own snapshots; others keep all their rights.
+
+        Of all rules that match, Kopia takes the one that gives most. So the rule for everybody has to go, after each
+        has got one of its own.
+        """
+        await together(
+            functools.partial(self._add_rule, one, one, "READ" if one == client else "FULL")
+            for one in self.known | {client}
+        )
+        await self._delete_rules([rule for rule in await self._snapshot_rules() if rule.is_everybodys])
         await self.refresh()
 
     async def widen_rights(self, client: str) -> None:
         """Give the client all rights back that clients have."""
-        await self.repository.widen_rights()
+        rules = await self._snapshot_rules()
+        if not any(rule.is_everybodys for rule in rules):
+            await self._add_rule(repository_answers.EVERYBODY, "OWN_USER@OWN_HOST", "FULL")
+        await self._delete_rules([rule for rule in rules if not rule.is_everybodys])
         await self.refresh()
+
+    async def _snapshot_rules(self) -> list[repository_answers.AccessRule]:
+        return repository_answers.read_snapshot_rules(await self.repository.commands.list_access_rules())
+
+    async def _add_rule(self, user: str, owner: str, access: str) -> None:
+        """Give a user access to the snapshots of an owner, `user@host`."""
+        name, _, host = owner.partition("@")
+        target = f"type=snapshot,username={name},hostname={host}"
+        completed = await self.repository.commands.add_access_rule(user, target, access)
+        answers.check(completed, f"adding a rule for {user}", OperationUnknown)
+
+    async def _delete_rules(self, rules: Sequence[repository_answers.AccessRule]) -> None:
+        for rule in rules:
+            completed = await self.repository.commands.delete_access_rule(rule.id)
+            answers.check(completed, "deleting a rule", OperationUnknown)
 
 
 def client_secret(client: str) -> str:
@@ -161,7 +199,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
         key.unlink(missing_ok=True)
 
     launch = functools.partial(
-        Administration(access.kopia, repository.actor).start_server,
+        repository.commands.start_server,
         certificate=certificate,
         key=key,
         control_password=place.secrets.get(_CONTROL_SECRET),
@@ -175,7 +213,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
                 process.wait,
                 repository.identify,
                 repository.connect_auditor,
-                *repository.preparations(has_server=True),
+                functools.partial(repository.prepare, has_server=True),
                 *(functools.partial(repository.add_user_ahead, user, _password(place, user)) for user in sorted(ahead)),
             ]
         )

@@ -20,7 +20,7 @@ from snapstorm.targets.kopia.answers import (
     Text,
     check,
     decoded,
-    evidence_of,
+    error_of,
     read,
     shortened,
     stderr_of,
@@ -196,10 +196,6 @@ class _StoredManifest(msgspec.Struct, frozen=True):
     id: Id
     labels: _Labels = _Labels()
 
-    @property
-    def marks(self) -> SnapshotMarks:
-        return SnapshotMarks(f"{self.labels.username}@{self.labels.hostname}", self.labels.testbed)
-
 
 def read_receipt(completed: CompletedCommand) -> SnapshotReceipt:
     """The snapshot that was taken.
@@ -215,15 +211,14 @@ def read_receipt(completed: CompletedCommand) -> SnapshotReceipt:
         problem = error  # As after most failures, whose reason is on stderr.
     is_explained = completed.exit_code != 0 and NO_SPACE.search(stderr_of(completed)) is not None
     if manifest is not None and not completed.timed_out and not is_explained and (left_out := _left_out(manifest)):
-        raise OperationPartial(f"{what} left something out: {left_out}", evidence=evidence_of(completed))
+        raise error_of(completed, OperationPartial, f"{what} left something out: {left_out}")
     check(completed, what, OperationUnknown)
     if manifest is None:
         raise unreadable(completed, what, OperationUnknown, problem) from problem
     summary = manifest.summary
     if summary is None or summary == _Summary():
-        raise OperationUnknown(
-            f"{what} exited with 0 but does not say what it took (`rootEntry.summ`)", evidence=evidence_of(completed)
-        )
+        words = f"{what} exited with 0 but does not say what it took (`rootEntry.summ`)"
+        raise error_of(completed, OperationUnknown, words)
     return SnapshotReceipt(
         id=manifest.id,
         **manifest.particulars._asdict(),
@@ -275,13 +270,14 @@ def check_verified(completed: CompletedCommand) -> None:
     words = stderr_of(completed)
     damage = [line for line in _DAMAGED.findall(words) if not _UNREACHABLE.search(line)]
     if damage and not completed.timed_out and not NO_SPACE.search(words):
-        raise OperationPartial(
-            f"snapshot verify reports damage ({len(damage)} line(s)): {shortened(damage[0])}",
-            evidence=evidence_of(completed),
-        )
+        words = f"snapshot verify reports damage ({len(damage)} line(s)): {shortened(damage[0])}"
+        raise error_of(completed, OperationPartial, words)
     check(completed, "snapshot verify", OperationFailed)
 
 
 def read_marks(completed: CompletedCommand) -> dict[str, SnapshotMarks]:
     """Whose the snapshots in a listing of manifests are, by their ids."""
-    return {one.id: one.marks for one in read(completed, "manifest list", list[_StoredManifest], OperationFailed)}
+    return {
+        one.id: SnapshotMarks(f"{one.labels.username}@{one.labels.hostname}", one.labels.testbed)
+        for one in read(completed, "manifest list", list[_StoredManifest], OperationFailed)
+    }

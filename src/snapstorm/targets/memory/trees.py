@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio.lowlevel
 import msgspec
 
 from snapstorm.filesystem.descriptors import explain_os_error, joined
-from snapstorm.filesystem.scanner import read_xattrs
+from snapstorm.filesystem.scanner import TYPES, read_xattrs
 from snapstorm.model.manifest import ROOT, EntryType
 from snapstorm.targets.memory.store import Item, Store
 
@@ -27,16 +27,7 @@ _HOLE_BYTES = 65_536
 
 HAS_XATTRS = hasattr(os, "listxattr")
 
-_MODES = {
-    EntryType.FILE: stat.S_IFREG,
-    EntryType.DIRECTORY: stat.S_IFDIR,
-    EntryType.SYMLINK: stat.S_IFLNK,
-    EntryType.FIFO: stat.S_IFIFO,
-    EntryType.SOCKET: stat.S_IFSOCK,
-    EntryType.CHARACTER_DEVICE: stat.S_IFCHR,
-    EntryType.BLOCK_DEVICE: stat.S_IFBLK,
-}
-_TYPES = {mode: kind for kind, mode in _MODES.items()}
+_MODES = {kind: mode for mode, kind in TYPES.items()}
 
 Step = TypeVar("Step")
 
@@ -47,14 +38,10 @@ class Tree:
 
     items: tuple[Item, ...]
     store: Store
-    sub_path: bytes = ROOT
-    """Where in its snapshot the tree stood."""
-    replaced: Mapping[bytes, bytes] = field(default_factory=dict)
-    """Content by path that stands in for what the store has; an honest system has no use for it."""
 
     def content(self, item: Item) -> bytes:
         """What is in a file. Raises OperationFailed when it is lost or damaged."""
-        return self.replaced[item.path] if item.path in self.replaced else self.store.blob(item.digest)
+        return self.store.blob(item.digest)
 
     def part(self, sub_path: bytes) -> Tree:
         """The entries at and below a path, as a tree of their own."""
@@ -66,7 +53,7 @@ class Tree:
             for item in self.items
             if item.path == sub_path or item.path.startswith(prefix)
         )
-        return Tree(items, self.store, sub_path)
+        return Tree(items, self.store)
 
 
 async def in_turns(steps: Iterable[Step]) -> list[Step]:
@@ -110,7 +97,7 @@ def _read_item(
     is_whole: bool,
 ) -> Item | None:
     status = os.lstat(full)
-    kind, target, digest, size_bytes = _TYPES[stat.S_IFMT(status.st_mode)], b"", "", 0
+    kind, target, digest, size_bytes = TYPES[stat.S_IFMT(status.st_mode)], b"", "", 0
     if kind is EntryType.SYMLINK:
         target = os.readlink(full)
     elif kind is EntryType.FILE:
@@ -193,7 +180,8 @@ def _set_properties(full: bytes, item: Item) -> None:
     # The owner first: giving a file away clears setuid. The mode last but for the time: it may forbid writing.
     if os.geteuid() == 0:
         os.chown(full, item.uid, item.gid, follow_symlinks=False)
-    for name, value in item.xattrs:
+    # From `user.` back to `system.`: an access control list may forbid the owner to set others.
+    for name, value in reversed(item.xattrs):
         os.setxattr(full, name, value, follow_symlinks=False)
     if item.type is not EntryType.SYMLINK:
         os.chmod(full, item.mode)

@@ -9,7 +9,7 @@ import secrets
 import shlex
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,17 +33,20 @@ from snapstorm.runtime.threads import run_file_work
 from snapstorm.scenario.seeds import stream
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.administration import Administration
+from snapstorm.targets.kopia.blobs import blobs
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import IDENTITY
 from snapstorm.targets.kopia.target import CAPABILITIES
+
+MEASURED = ("0.19.0", "0.22.3", "0.23.1")
+"""The versions on which known bugs were looked for."""
 
 COMMAND_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.001
 _TREE_BYTES_MAX = 1 << 30
 _PASSWORD_BYTES = 24
 _DIFFERENCES_SHOWN = 3
-_ENDING = ".f"
 
 Signal = Callable[[int], bool]
 """Sends a signal to a running command, with its group; whether it still ran."""
@@ -163,7 +166,7 @@ class Bench:
         return "; ".join(map(str, found[:_DIFFERENCES_SHOWN])) or None
 
     async def beside(
-        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Awaitable[None]]
+        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Coroutine[Any, Any, None]]
     ) -> CompletedCommand:
         """Run one command, and meanwhile act: on that command by signals, and otherwise as one pleases."""
         name = f"known-bug-{next(self.numbers)}"
@@ -178,7 +181,7 @@ class Bench:
 
     def blob_ids(self, prefix: str = "") -> list[str]:
         """The blobs in the repository's directory that begin so, unfinished ones left out."""
-        return blob_ids(self.repository, prefix)
+        return sorted(blob_id for blob_id, _ in blobs(self.repository, prefix))
 
 
 @asynccontextmanager
@@ -190,28 +193,6 @@ async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[B
     finally:
         with anyio.CancelScope(shield=True):
             await remove_tree_in_thread(directory)
-
-
-def blob_ids(directory: Path, prefix: str = "", id_so_far: str = "") -> list[str]:
-    """The ids of blobs that begin so, from their files, which lie in directories named for the beginning of the id.
-
-    Looks only where such blobs can be, because somebody may be waiting for one with a signal at hand.
-    """
-    found: list[str] = []
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                blob = id_so_far + entry.name
-                length = min(len(blob), len(prefix))
-                if blob[:length] != prefix[:length]:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    found += blob_ids(directory / entry.name, prefix, blob)
-                elif blob.endswith(_ENDING) and blob.startswith(prefix):
-                    found.append(blob.removesuffix(_ENDING))
-    except FileNotFoundError:
-        pass  # Its last blob was just deleted.
-    return sorted(found)
 
 
 def words_of(completed: CompletedCommand) -> str:

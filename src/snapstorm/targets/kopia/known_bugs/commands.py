@@ -16,8 +16,7 @@ from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers, snapshot_answers
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words_of
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, until, words_of
 from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
 
 _NOBODY = 65534

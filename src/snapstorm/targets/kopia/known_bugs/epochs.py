@@ -22,8 +22,7 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.known_bug import KnownBug
 from snapstorm.targets.kopia.command import Actor
-from snapstorm.targets.kopia.known_bugs.bench import Bench, SampleTree, Signal, until
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, SampleTree, Signal, until
 
 _CLOCK = Clock()
 _WRITES_PER_EPOCH = 10

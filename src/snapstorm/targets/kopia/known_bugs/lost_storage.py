@@ -14,8 +14,7 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.blobs import find_packs
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, stop, until
 
 _MEGABYTE = 1_000_000
 _DISK_BYTES = 30 << 20

@@ -14,6 +14,7 @@ import anyio
 import pytest
 from tests.unit.targets.test_memory import WHOLE, Bench, Client, Seen, Tree, add_special_entries, open_bench, tree_of
 
+from snapstorm.defects import all_defects
 from snapstorm.errors import (
     AccessDenied,
     ConfigError,
@@ -23,10 +24,13 @@ from snapstorm.errors import (
     OperationUnknown,
     TargetError,
 )
+from snapstorm.faults.catalogue import FAULTS
 from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.model.action_results import Particulars
+from snapstorm.guarantees.panel import known_guarantees
+from snapstorm.model.action_results import ListedSnapshot, Particulars
 from snapstorm.model.tree_differences import DifferenceKind, differences
-from snapstorm.targets.memory import DEFECTS, MemoryTarget, defects
+from snapstorm.targets.memory.planted import MEMORY_DEFECTS
+from snapstorm.targets.registry import find_target
 
 pytestmark = pytest.mark.anyio
 
@@ -48,17 +52,17 @@ def shows(name: str) -> Callable[[Check], Check]:
 
 def parameters_for(defect: str) -> dict[str, str]:
     """In which mode of the target it shows."""
-    return WHOLE if DEFECTS[defect].needs_whole_trees else {}
+    return WHOLE if MEMORY_DEFECTS[defect].needs_whole_trees else {}
 
 
-@pytest.mark.parametrize("defect", sorted(DEFECTS))
+@pytest.mark.parametrize("defect", sorted(MEMORY_DEFECTS))
 async def test_defect_does_what_its_sentence_says(scratch: Path, defect: str) -> None:
     """Its effect is seen within a few operations, always at the same ones."""
     async with open_bench(scratch, defect, seconds_max=SECONDS_MAX, parameters=parameters_for(defect)) as bench:
         await CHECKS[defect](bench)
 
 
-@pytest.mark.parametrize("defect", sorted(DEFECTS))
+@pytest.mark.parametrize("defect", sorted(MEMORY_DEFECTS))
 async def test_honest_target_shows_no_defect(scratch: Path, defect: str) -> None:
     """The check of each defect tells the honest target from the defective one."""
     async with open_bench(scratch, seconds_max=SECONDS_MAX, parameters=parameters_for(defect)) as bench:
@@ -68,20 +72,30 @@ async def test_honest_target_shows_no_defect(scratch: Path, defect: str) -> None
 
 def test_checks_are_of_known_defects() -> None:
     """No check outlives its defect."""
-    assert set(CHECKS) - set(DEFECTS) <= {"restore-changes-an-owner", "restore-changes-a-device-number"}
+    assert set(CHECKS) - set(MEMORY_DEFECTS) <= {"restore-changes-an-owner", "restore-changes-a-device-number"}
+
+
+@pytest.mark.parametrize("name", sorted(MEMORY_DEFECTS))
+def test_each_defect_says_what_it_is(name: str) -> None:
+    """In one sentence of one line. Where only a fault shows it, that is one that there is."""
+    defect = MEMORY_DEFECTS[name]
+    assert defect.sentence.endswith(".")
+    assert "\n" not in defect.sentence
+    assert (defect.work is None) == (defect.fault in FAULTS)
+    assert defect.guarantee in known_guarantees()
 
 
 def test_unknown_defect_is_refused_with_the_nearest_names() -> None:
     """A slip of the keyboard is answered with what was meant."""
     with pytest.raises(ConfigError, match="did you mean restore-flips-a-byte"):
-        MemoryTarget("restore-flip-a-byte")
+        find_target("memory:restore-flip-a-byte")
 
 
 def test_defect_that_needs_root_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without root the owner defect is not offered, and asking for it is answered with the reason."""
-    monkeypatch.delitem(defects.DEFECTS, "restore-changes-an-owner", raising=False)
+    monkeypatch.delitem(all_defects.DEFECTS, "restore-changes-an-owner", raising=False)
     with pytest.raises(ConfigError, match="needs root"):
-        MemoryTarget("restore-changes-an-owner")
+        find_target("memory:restore-changes-an-owner")
 
 
 # Restores: every second one is damaged.
@@ -91,9 +105,11 @@ ALL_BELOW_THE_ROOT = "all below the root"
 DAMAGE: dict[str, list[set[str]]] = {
     "restore-flips-a-byte": [{"content"}],
     "restore-truncates-a-file": [{"content", "size"}],
+    "restore-appends-a-byte": [{"content", "size"}],
     "restore-zeroes-the-tail": [{"content"}],
     "restore-loses-an-entry": [{"missing"}],
     "restore-adds-an-entry": [{"extra"}],
+    "restore-renames-a-file": [{"missing"}, {"extra"}],
     "restore-changes-a-mode": [{"mode"}],
     "restore-changes-an-owner": [{"owner"}],
     "restore-changes-an-mtime": [{"mtime_ns"}],
@@ -249,6 +265,7 @@ async def run_operation(bench: Bench, operation: str) -> None:
     operations: dict[str, Callable[[], Awaitable[object]]] = {
         "create": client.snapshot,
         "list": client.listed,
+        "expire": lambda: client.snapshotter.expire_snapshots(client.data, 2),
         "verify": client.snapshotter.verify_snapshots,
         "gc": bench.server.collect_garbage,
         "restore": lambda: client.restored(kept.read_text()),
@@ -273,6 +290,7 @@ FAILING: dict[str, tuple[str, type[TargetError]]] = {
     "delete-fails": ("delete", OperationUnknown),
     "gc-fails": ("gc", OperationFailed),
     "list-fails": ("list", OperationFailed),
+    "expire-fails": ("expire", OperationFailed),
     "verify-complains-about-good-data": ("verify", OperationPartial),
     "restore-hangs": ("restore", OperationTimedOut),
     "create-hangs": ("create", OperationTimedOut),
@@ -335,7 +353,90 @@ async def check_stale_content(bench: Bench) -> None:
     assert changes(expected, await client.restored(snapshot)) == {b"d/file": {"content"}}
 
 
+@shows("create-acknowledges-and-does-nothing")
+async def check_never_taken(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(3)]
+    assert await client.listed() == snapshots[:2]
+    assert len(set(snapshots)) == 3
+
+
+@shows("create-counts-one-too-many")
+async def check_counts_too_many(bench: Bench) -> None:
+    ((receipt, listed),) = await told_twice(await bench.client(), 1)
+    assert listed is not None
+    assert receipt == listed._replace(files=(listed.files or 0) + 1)
+
+
+@shows("create-takes-two")
+async def check_takes_two(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = {await client.snapshot() for _ in range(2)}
+    entries = await client.snapshotter.list_snapshots()
+    assert len(entries) == 3
+    assert snapshots < {entry.id for entry in entries}
+    assert {entry.operation for entry in entries} == {"some-operation"}
+
+
+@shows("create-takes-two-for-another")
+async def check_takes_two_for_another(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = {await client.snapshot() for _ in range(2)}
+    for _ in range(2):
+        entries = await client.snapshotter.list_snapshots()
+        others = [entry for entry in entries if entry.id not in snapshots]
+        assert [(entry.testbed, entry.operation) for entry in others] == [("another", None)]
+
+
+@shows("create-loses-tags")
+async def check_loses_tags(bench: Bench) -> None:
+    client = await bench.client()
+    for _ in range(2):
+        await client.snapshot()
+    for _ in range(2):
+        entries = await client.snapshotter.list_snapshots()
+        assert [(entry.testbed, entry.operation) for entry in entries] == [
+            ("the-testbed", "some-operation"),
+            (None, None),
+        ]
+
+
+@shows("create-fails-though-done")
+async def check_fails_though_done(bench: Bench) -> None:
+    client = await bench.client()
+    await client.snapshot()
+    with pytest.raises(OperationUnknown):
+        await client.snapshot()
+    assert len(await client.listed()) == 2
+
+
 # Deletions, retention, collections.
+
+
+@shows("delete-takes-another-instead")
+async def check_delete_takes_another_instead(bench: Bench) -> None:
+    client, bystander = await bench.client(), await bench.client("bob@storm")
+    kept, snapshots = await bystander.snapshot(), [await client.snapshot() for _ in range(3)]
+    await client.snapshotter.delete_snapshot(snapshots[1])
+    assert await client.listed() == snapshots[1:]
+    assert await bystander.listed() == [kept]
+
+
+@shows("delete-fails-though-done")
+async def check_delete_fails_though_done(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(2)]
+    with pytest.raises(OperationUnknown):
+        await client.snapshotter.delete_snapshot(snapshots[0])
+    assert await client.listed() == snapshots[1:]
+
+
+@shows("expire-does-nothing")
+async def check_expire_does_nothing(bench: Bench) -> None:
+    client = await bench.client()
+    snapshots = [await client.snapshot() for _ in range(4)]
+    await client.snapshotter.expire_snapshots(client.data, 2)
+    assert await client.listed() == snapshots
 
 
 @shows("delete-is-ignored")
@@ -426,6 +527,45 @@ async def check_list_omits(bench: Bench) -> None:
     assert await client.restored(snapshots[1]) == expected
 
 
+@shows("list-is-empty")
+async def check_list_empty(bench: Bench) -> None:
+    client = await bench.client()
+    expected, snapshot = tree_of(client.data), await client.snapshot()
+    assert await client.listed() == []
+    assert await client.restored(snapshot) == expected
+
+
+async def listed_twice(bench: Bench) -> tuple[list[str], tuple[ListedSnapshot, ...]]:
+    """Two snapshots, and how they are listed."""
+    client = await bench.client()
+    return [await client.snapshot() for _ in range(2)], await client.snapshotter.list_snapshots()
+
+
+@shows("list-shows-duplicates")
+async def check_list_duplicates(bench: Bench) -> None:
+    (first, second), entries = await listed_twice(bench)
+    assert [entry.id for entry in entries] == [first, second, second]
+
+
+@shows("list-changes-an-id")
+async def check_list_changes_id(bench: Bench) -> None:
+    snapshots, entries = await listed_twice(bench)
+    assert [entry.id in snapshots for entry in entries] == [True, False]
+
+
+@shows("list-moves-a-snapshot")
+async def check_list_moves(bench: Bench) -> None:
+    _, (first, second) = await listed_twice(bench)
+    assert second.source == f"{first.source}/elsewhere"
+
+
+@shows("list-calls-it-incomplete")
+async def check_list_incomplete(bench: Bench) -> None:
+    _, (first, second) = await listed_twice(bench)
+    assert first.incomplete is None
+    assert second.incomplete == "checkpoint"
+
+
 @shows("list-shows-a-ghost")
 async def check_list_ghost(bench: Bench) -> None:
     client = await bench.client()
@@ -504,6 +644,28 @@ async def check_create_rewrites(bench: Bench) -> None:
     assert list(changes(before, tree_of(client.data)).values()) == [{"content"}]
 
 
+@shows("create-leaves-a-file")
+async def check_create_litters(bench: Bench) -> None:
+    client = await bench.client()
+    before = tree_of(client.data)
+    await client.snapshot()
+    assert tree_of(client.data) == before
+    await client.snapshot()
+    assert {"extra"} in changes(before, tree_of(client.data)).values()
+
+
+@shows("restore-overwrites-the-source")
+async def check_restore_overwrites(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot, before = await client.snapshot(), tree_of(client.data)
+    assert await client.restored(snapshot) == before
+    assert tree_of(client.data) == before
+    assert await client.restored(snapshot) == before
+    changed = list(changes(before, tree_of(client.data)).values())
+    assert len(changed) == 1
+    assert "content" in changed[0]
+
+
 @shows("restore-leaves-a-file-beside")
 async def check_restore_litters(bench: Bench) -> None:
     client = await bench.client()
@@ -529,6 +691,15 @@ async def check_wrong_password(bench: Bench) -> None:
     await bench.server.remove_client(client.name)
     with pytest.raises(AccessDenied):
         await client.snapshotter.connect()
+
+
+@shows("removal-shuts-others-out")
+async def check_removal_shuts_others_out(bench: Bench) -> None:
+    client, bystander = await bench.client(), await bench.client("bob@storm")
+    await bench.server.remove_client(client.name)
+    for one in (client, bystander):
+        with pytest.raises(AccessDenied):
+            await one.snapshotter.connect()
 
 
 async def let_in(client: Client) -> None:
