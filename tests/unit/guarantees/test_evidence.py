@@ -17,8 +17,9 @@ from snapstorm.guarantees.panel import Found, sentence_of
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Finding, Guarantee
 from snapstorm.model.seen import SamplesEndSeen
-from snapstorm.targets.memory import MemoryTarget
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.target import MemoryServer
+from snapstorm.targets.registry import find_target
 from snapstorm.testbed.identity import acting_as
 
 
@@ -33,7 +34,7 @@ async def restore_flipped(
     run: OneRun, scratch: Path, change: Callable[[MemoryServer], Any] = lambda server: None
 ) -> Path:
     """Restore a snapshot from a target that flips a byte; the evidence's directory."""
-    async with MemoryTarget("restore-flips-a-byte").serve(run.place) as server:
+    async with find_target("memory:restore-flips-a-byte")(ProcessRunner("none")).serve(run.place) as server:
         change(server)
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
         engine = run.parts(writer, server.client(CLIENT), server).engine
