@@ -39,6 +39,6 @@ class TrickedTarget(MemoryTarget):
     async def serve(self, place: TargetPlace) -> AsyncIterator[TrickedServer]:
         client, server, auditor = self._kinds
         async with super().serve(place) as plain:
-            tricked = server(plain.place, plain.store, plain.behaviour)
+            tricked = server(plain.place, plain.store)
             tricked.client_kind, tricked.auditor_kind = client, auditor
             yield tricked

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias
 
-from snapstorm.errors import COUNTS_IF_REPEATED, TargetError
+from snapstorm.errors import COUNTS_IF_REPEATED, RepositoryLocked, TargetError
 from snapstorm.model.actions import Action, Result
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.outcomes import Outcome
@@ -70,6 +70,12 @@ class Step:
     def has_timed_out(self) -> bool:
         """Whether its last failure was that its time was up, or that it was locked out until then."""
         return self.last_failure is not None and isinstance(self.last_failure.error, COUNTS_IF_REPEATED)
+
+    @property
+    def why(self) -> str:
+        """What became of it, in words, if it `has_timed_out`."""
+        is_lock = self.last_failure is not None and isinstance(self.last_failure.error, RepositoryLocked)
+        return "was locked out" if is_lock else "timed out"
 
     @property
     def kind(self) -> str:

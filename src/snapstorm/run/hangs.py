@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from snapstorm.actions.engine import Engine
 from snapstorm.actions.operations import Operations
-from snapstorm.errors import RepositoryLocked
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.testbed.context import RunContext
 
@@ -44,13 +43,11 @@ class Hangs:
                 if not isinstance(outcome, Ok):
                     break
             key = f"{suspect.client}: {suspect.action.key}"
-            is_lock = suspect.last_failure is not None and isinstance(suspect.last_failure.error, RepositoryLocked)
-            why = "was locked out" if is_lock else "timed out"
             if isinstance(outcome, Ok):
-                self.run.note(f"{key} {why} once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
+                self.run.note(f"{key} {suspect.why} once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
             elif isinstance(outcome, NoOp):
                 self.run.tally.timed_out_unconfirmed += 1
-                self.run.note(f"{key} {why}, and could not be repeated: {outcome.reason}")
+                self.run.note(f"{key} {suspect.why}, and could not be repeated: {outcome.reason}")
         for kind, count in not_repeated.items():
             self.run.note(f"{count} more {kind} timed out, and were not repeated: it is confirmed that it hangs")
         return len(suspects)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +105,17 @@ async def test_draws_depend_on_no_timing(scratch: Path) -> None:
     class LateClient(MemoryClient):
         """Client 1 asks for nothing before the others have asked for much."""
 
-        async def _begin(self, operation: str) -> None:
+        @asynccontextmanager
+        async def _operation(self) -> AsyncIterator[None]:
             if self._client.startswith("client-1@"):
                 with anyio.move_on_after(5):
                     await enough.wait()
             else:
-                others.append(operation)
+                others.append(self._client)
                 if len(others) > 12:
                     enough.set()
-            await super()._begin(operation)
+            async with super()._operation():
+                yield
 
     await run(scratch / "slow", short(), make_target=lambda _: TrickedTarget(LateClient))
     quick, slowed = steps_of(scratch / "quick"), steps_of(scratch / "slow")
