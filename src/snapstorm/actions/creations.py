@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 
 from snapstorm.actions.inspections import Inspections
@@ -124,4 +125,4 @@ class SnapshotSubpathPerformer(Performer[TakenSnapshot]):
 
 
 def _joined(root: Path, path: bytes) -> Path:
-    return root / path.decode("utf-8", "surrogateescape") if path else root
+    return root / os.fsdecode(path) if path else root
