@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Creations:
         run, checker = self.run, self.checker
         with run.meter.busy(Work.SCANNING):
             manifest = (await self.source.scan(step)).below(directory)
-        path = self.writer.data_directory / directory.decode("utf-8", "surrogateescape")
+        path = self.writer.data_directory / os.fsdecode(directory)
         manifest = await checker.settings.kept_of(step.client, path, manifest)
         began_seconds = run.now_seconds()
         async with self.quota.reserved(manifest.bytes_total) as fits:
