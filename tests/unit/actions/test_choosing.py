@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,21 +98,23 @@ async def test_what_was_asked_for_is_done_as_it_stands(options: dict[str, Any], 
 async def test_draws_depend_on_no_timing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a client does is the same where another one is slow; only how far each comes differs."""
     await run(scratch / "quick", short())
-    begin, others = MemoryClient._begin, list[str]()
+    operation, others = MemoryClient._operation, list[str]()
     enough = anyio.Event()
 
-    async def begin_late(client: MemoryClient, operation: str) -> None:
+    @asynccontextmanager
+    async def begin_late(client: MemoryClient) -> AsyncIterator[None]:
         """Client 1 asks for nothing before the others have asked for much."""
         if client._client.startswith("client-1@"):
             with anyio.move_on_after(5):
                 await enough.wait()
         else:
-            others.append(operation)
+            others.append(client._client)
             if len(others) > 12:
                 enough.set()
-        await begin(client, operation)
+        async with operation(client):
+            yield
 
-    monkeypatch.setattr(MemoryClient, "_begin", begin_late)
+    monkeypatch.setattr(MemoryClient, "_operation", begin_late)
     await run(scratch / "slow", short())
     quick, slowed = steps_of(scratch / "quick"), steps_of(scratch / "slow")
     assert len(slowed["client-1@snapstorm"]) < len(quick["client-1@snapstorm"])
