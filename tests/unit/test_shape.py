@@ -35,8 +35,8 @@ MORE_PARAMETERS = {
     "guarantees/checker.py report": 10,
     "ledger/findings.py add_verification": 10,
     "ledger/ledger.py begin_operation": 11,
-    "model/verdict.py Tally": 29,
-    "replay/shrinking.py Trials": 11,
+    "model/verdict.py Tally": 31,
+    "replay/shrinking.py Trials": 13,
     "report/progress.py Picture": 9,
     "testbed/context.py Run": 21,
 }

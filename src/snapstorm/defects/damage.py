@@ -265,11 +265,11 @@ def lose_a_system_attribute(tree: Path) -> Blow | None:
 
 def files_below(tree: Path, size_min: int = 1) -> list[Path]:
     """The regular files below a directory that can be read and written, in the order of their paths."""
+    found = ((path, path.lstat()) for path in _below(tree))
     return [
         path
-        for path in _below(tree)
-        if path.is_file() and not path.is_symlink() and os.access(path, os.R_OK | os.W_OK)
-        if path.stat().st_size >= size_min
+        for path, status in found
+        if stat.S_ISREG(status.st_mode) and status.st_size >= size_min and os.access(path, os.R_OK | os.W_OK)
     ]
 
 
@@ -312,7 +312,8 @@ def _put_in_place(path: Path, like: Path, make: Callable[[Path], object]) -> Non
 
 def _below(tree: Path) -> list[Path]:
     """All that is below a directory, in the order of the paths; nothing where the tree is no directory."""
-    return [] if tree.is_symlink() else sorted(tree.rglob("*"))
+    levels = () if tree.is_symlink() else os.walk(tree)
+    return sorted(Path(above, name) for above, directories, files in levels for name in (*directories, *files))
 
 
 def _links(tree: Path) -> list[Path]:
