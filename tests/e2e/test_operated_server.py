@@ -103,17 +103,19 @@ async def test_an_operators_server_is_tested_with_its_users(scratch: Path) -> No
         passwords = re.findall(r'= "(.+)"', theirs.users_file.read_text())
         held = b"".join(path.read_bytes() for path in (scratch / "bed").rglob("*") if path.is_file())
         assert not any(password.encode() in held for password in passwords)
-        await lose_a_snapshot(theirs)
+        lost = await lose_a_snapshot(theirs)
         swept = await run("sweep", *theirs.words(scratch / "bed"), "--json")
         assert swept.status == 1
-        assert {found["guarantee"] for found in swept.json["violations"]} == {"acknowledged-stays-listed"}
+        assert swept.json["violations"][0]["guarantee"] == "acknowledged-stays-listed"
+        assert {found["snapshot"] for found in swept.json["violations"]} == {lost}
         assert swept.json["sweep"] == {"verified": second.json["snapshots"]["live"] - 1, "left": 0}
 
 
-async def lose_a_snapshot(theirs: Operated) -> None:
-    """Delete one of our snapshots behind our back."""
+async def lose_a_snapshot(theirs: Operated) -> str:
+    """Delete one of our snapshots behind our back; its id."""
     mine = next(entry for entry in await theirs.listing(USERS[0]) if entry.testbed is not None)
     await theirs.server.client(USERS[0]).delete_snapshot(mine.id)
+    return mine.id
 
 
 async def test_what_the_operator_mistyped_is_refused(scratch: Path) -> None:

@@ -158,8 +158,8 @@ async def test_rights_are_found_out_and_held_to(scratch: Path, wrapper: Callable
 async def test_a_change_of_settings_leaves_unjudged_what_rests_on_it(
     scratch: Path, wrapper: Callable[..., Path]
 ) -> None:
-    """A limit, retention or right that changes while snapshots are taken is no violation and no pass; the next run goes
-    on from there. A setting under which nothing can be judged is refused before anything is made."""
+    """A limit or retention that changes while snapshots are taken is no violation and no pass; the next run goes on
+    from there. A setting under which nothing can be judged is refused before anything is made."""
     async with operated(scratch) as theirs:
         bed = scratch / "bed"
         changed = await run_scenario(theirs, bed, "--kopia", wrapper(WHO + CHANGES_POLICIES), steps=TWO_SNAPSHOTS)
@@ -173,14 +173,22 @@ async def test_a_change_of_settings_leaves_unjudged_what_rests_on_it(
         after = await run_scenario(theirs, bed, *ONE_CLIENT, steps=ONE_SNAPSHOT)
         assert after.status == 0, after.stderr
 
-        denied = await run_scenario(
-            theirs, scratch / "denied", *ONE_CLIENT, "--kopia", wrapper(WHO + TAKES_A_RIGHT_AWAY), steps=ONE_DELETION
-        )
-        assert denied.status == 4, denied.stderr
-        assert "a deletion by alice@laptop was refused" in "\n".join(denied.json["notes"])
-
         await as_operator(theirs, "policy", "set", "--global", "--ignore-file-errors=true")
         refused = await run_scenario(theirs, scratch / "refused")
         assert refused.status == 3
         assert "the policy of (global) sets --ignore-file-errors" in refused.stderr.splitlines()[-1]
         assert not (scratch / "refused").exists()
+
+
+@pytest.mark.long  # On the simulated target: tests/unit/guarantees/test_settings.py.
+@pytest.mark.usefixtures("nothing_left")
+async def test_a_right_that_is_taken_away_leaves_unjudged_what_rests_on_it(
+    scratch: Path, wrapper: Callable[..., Path]
+) -> None:
+    """Deletions that were allowed when the run began, and are refused later, are no violation and no pass."""
+    async with operated(scratch) as theirs:
+        denied = await run_scenario(
+            theirs, scratch / "denied", *ONE_CLIENT, "--kopia", wrapper(WHO + TAKES_A_RIGHT_AWAY), steps=ONE_DELETION
+        )
+        assert denied.status == 4, denied.stderr
+        assert "a deletion by alice@laptop was refused" in "\n".join(denied.json["notes"])

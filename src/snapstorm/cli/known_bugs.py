@@ -1,4 +1,4 @@
-"""The command that provokes known bugs of a target, to show that a judge sees them in the versions that have them."""
+"""The command that provokes known bugs of a target, to show that the judge finds them where they are."""
 
 from __future__ import annotations
 

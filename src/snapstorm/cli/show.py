@@ -1,4 +1,4 @@
-"""The commands that only look: what a testbed holds and has proven, which actions, scenarios and targets there are."""
+"""The commands that only show: what a testbed holds and has proven, which actions, scenarios and targets exist."""
 
 from __future__ import annotations
 

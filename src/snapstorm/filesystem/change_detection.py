@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import msgspec
 
 from snapstorm.filesystem.descriptors import (
     TreePath,
@@ -24,7 +26,7 @@ from snapstorm.filesystem.descriptors import (
 from snapstorm.model.manifest import ROOT, show_path
 
 
-class Looks(NamedTuple):
+class Looks(msgspec.Struct, frozen=True, gc=False):
     """What one entry looks like. Directories and links have no size here, because file systems count theirs in
     different ways."""
 
@@ -110,8 +112,8 @@ def _describe(path: bytes, before: Looks | None, now: Looks | None) -> str:
         return f"{shown}: is gone"
     parts = [
         f"{name} {_show(name, old)}, now {_show(name, new)}"
-        for name, old, new in zip(Looks._fields, before, now, strict=True)
-        if old != new and name != "changed_ns"  # It changes with everything else.
+        for name in Looks.__struct_fields__[:-1]  # The last one changes with everything else.
+        if (old := getattr(before, name)) != (new := getattr(now, name))
     ]
     if not parts:
         return (

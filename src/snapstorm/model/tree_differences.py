@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -11,8 +10,6 @@ import msgspec
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.manifest import ROOT, SPECIAL_TYPES, Entry, EntryType, Manifest, Xattrs, show_path
-
-_all_that_counts = operator.attrgetter("digest", "mtime_ns", "size", "type", "mode", "uid", "gid", "target", "xattrs")
 
 
 class DifferenceKind(StrEnum):
@@ -65,8 +62,7 @@ def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities
         elif have is None:
             result.append(Difference(want.path, DifferenceKind.MISSING, _show_entry(want), ""))
         else:
-            # Nearly always nothing differs, which is told quicker than what does.
-            if _all_that_counts(want) != _all_that_counts(have):
+            if not _is_same(want, have):
                 result.extend(_entry_differences(want, have, capabilities))
             if want.path in links:
                 result.append(links[want.path])
@@ -80,6 +76,21 @@ def _paired(wanted: Manifest, found: Manifest) -> Iterator[tuple[Entry | None, E
         return
     for path in sorted(wanted.by_path.keys() | found.by_path.keys()):
         yield wanted.by_path.get(path), found.by_path.get(path)
+
+
+def _is_same(want: Entry, have: Entry) -> bool:
+    """Whether nothing at all differs, as is nearly always so: quicker to tell than what does."""
+    return (
+        want.digest == have.digest
+        and want.mtime_ns == have.mtime_ns
+        and want.size == have.size
+        and want.type is have.type
+        and want.mode == have.mode
+        and want.uid == have.uid
+        and want.gid == have.gid
+        and want.target == have.target
+        and want.xattrs == have.xattrs
+    )
 
 
 def _link_differences(wanted: Manifest, actual: Manifest) -> Mapping[bytes, Difference]:

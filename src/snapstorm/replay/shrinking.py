@@ -87,7 +87,7 @@ class ShrinkState(BaseModel):
     tried: dict[str, bool] = {}
     executions: int = 0
     repeats: int = 1
-    shown: tuple[int, int] = Field((0, 0), exclude=True)
+    shown: tuple[int, int] = Field(default=(0, 0), exclude=True)
     """How often the best showed the violation in the end, and out of how many times."""
 
     @classmethod

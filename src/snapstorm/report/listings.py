@@ -26,16 +26,14 @@ from snapstorm.scenario.shipped_scenarios import SHIPPED
 def action_lines(*, as_json: bool) -> Iterator[str]:
     """Every action with its options and their defaults."""
     if as_json:
-        table = {
-            key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()
-        }
-        yield dump_json(table)
+        yield dump_json(
+            {key: {"description": _described(one), "options": _options(one)} for key, one in ACTIONS.items()}
+        )
         return
     for key, action in ACTIONS.items():
         yield key
         yield from textwrap.wrap(_described(action), 110, initial_indent="    ", subsequent_indent="    ")
-        for name, default in _options(action).items():
-            yield f"      {name} = {default}"
+        yield from (f"      {name} = {default}" for name, default in _options(action).items())
 
 
 def fault_lines(*, as_json: bool) -> Iterator[str]:
@@ -56,7 +54,7 @@ def fault_lines(*, as_json: bool) -> Iterator[str]:
         yield dump_json(table)
         return
     for kind in FaultKind:
-        yield f"{kind.value}"
+        yield kind.value
         for key, fault in FAULTS.items():
             if fault.kind is kind:
                 missing = f"; NOT POSSIBLE HERE: {reasons[key]}" if reasons[key] else ""
@@ -69,15 +67,14 @@ def _described(documented: type[object]) -> str:
 
 
 def _options(action: type[Action[Any]]) -> dict[str, Any]:
-    return {name: _as_toml_value(field.default) for name, field in action.model_fields.items()}
+    return {name: _plain(field.default) for name, field in action.model_fields.items()}
 
 
-def _as_toml_value(value: object) -> Any:
-    if isinstance(value, Span):
-        return str(value)
+def _plain(value: object) -> object:
+    """The default of an option as it is written in TOML."""
     if isinstance(value, frozenset):
         return sorted(str(item) for item in value)
-    return value
+    return str(value) if isinstance(value, Span) else value
 
 
 def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:

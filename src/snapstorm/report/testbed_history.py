@@ -47,8 +47,9 @@ def history_lines(directory: Path, ledger: Ledger, now_utc: str, limit: int, *, 
     columns = f"{'snapshot':34}  {'client':22}  {'taken':10}  {'last restored exactly':28}"
     yield f"{columns}  {'collections':>11}  {'debt':>6}"
     for live in snapshots:
+        taken = datetime.fromtimestamp(live.taken_days * _SECONDS_PER_DAY, UTC).date().isoformat()
         yield (
-            f"{live.snapshot or '?':34}  {live.client:22}  {_date(live.taken_days):10}  {_last_proof(live):28}  "
+            f"{live.snapshot or '?':34}  {live.client:22}  {taken:10}  {_last_proof(live):28}  "
             f"{live.unproven.collections:>11}  {live.unproven.debt:6.1f}"
         )
 
@@ -148,7 +149,3 @@ def show_age(days: float) -> str:
         return f"{days:.0f} days"
     minutes = days * 24 * 60
     return f"{minutes / 60:.0f} hours" if minutes >= 120 else f"{minutes:.0f} min"
-
-
-def _date(days: float) -> str:
-    return datetime.fromtimestamp(days * _SECONDS_PER_DAY, UTC).date().isoformat()

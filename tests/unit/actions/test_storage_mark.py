@@ -22,7 +22,9 @@ from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.protocols import Mode
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory import MemoryTarget
+from snapstorm.targets.registry import find_target
 from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
 
@@ -102,7 +104,7 @@ async def test_deleting_stops_at_the_first_that_fails(scratch: Path) -> None:
     """What follows an unacknowledged deletion is left alone."""
     run = make_run(scratch, Mode.DIRECT)
     run.workdir.mkdir()
-    async with MemoryTarget("delete-fails").serve(run.place) as server:
+    async with find_target("memory:delete-fails")(ProcessRunner("none")).serve(run.place) as server:
         with acting_as(CLIENT):
             bench = Bench(run, server, scratch)
             for _ in range(4):

@@ -19,8 +19,9 @@ from snapstorm.guarantees.panel import sentence_of
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Mode
-from snapstorm.targets.memory import MemoryTarget
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.target import MemoryServer
+from snapstorm.targets.registry import find_target
 from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
 
@@ -34,7 +35,7 @@ def run(scratch: Path) -> Iterator[Run]:
 
 async def restore_flipped(run: Run, scratch: Path, change: Callable[[MemoryServer], Any] = lambda server: None) -> Path:
     """Restore a snapshot from a target that flips a byte; the evidence's directory."""
-    async with MemoryTarget("restore-flips-a-byte").serve(run.place) as server:
+    async with find_target("memory:restore-flips-a-byte")(ProcessRunner("none")).serve(run.place) as server:
         change(server)
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
         checker = Checker(run, server)

@@ -13,7 +13,8 @@ from snapstorm.model.expectations import Settled, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import Ok
 from snapstorm.model.protocols import Mode
-from snapstorm.targets.memory import MemoryTarget
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.registry import find_target
 from snapstorm.testbed.identity import acting_as
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +34,7 @@ async def test_what_is_there_must_be_right(
 ) -> None:
     """A missing entry is the one that was left out; any other difference is damage."""
     run = make_run(scratch, Mode.DIRECT)
-    async with MemoryTarget(defect).serve(run.place) as server:
+    async with find_target(f"memory:{defect}")(ProcessRunner("none")).serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
         engine = make_parts(run, writer, server.client(CLIENT), server).engine
         with acting_as(CLIENT):

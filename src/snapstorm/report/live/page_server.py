@@ -80,7 +80,7 @@ class LiveServer:
         """The path of the page."""
         routes = [
             Route("/", self._page),
-            Route("/events", self._events),
+            Route("/events", lambda _: StreamingResponse(self._states(), media_type="text/event-stream")),
             Route("/run", self._run),
             Route("/operations/{number:int}", self._operation),
             Route("/pause", self._acting(lambda _: board.control.pause()), methods=["POST"]),
@@ -95,7 +95,7 @@ class LiveServer:
         ]
         self.app = Starlette(
             routes=[
-                Route("/metrics", self._metrics),
+                Route("/metrics", lambda _: Response(board.metrics.text(), headers={"content-type": CONTENT_TYPE})),
                 *([Mount("/{token}", routes=routes, middleware=[Middleware(self._guard)])] if has_page else []),
             ],
         )
@@ -118,9 +118,6 @@ class LiveServer:
                 await app(scope, receive, send_with_headers)
 
         return guarded
-
-    def _metrics(self, _: Request) -> Response:
-        return Response(self._board.metrics.text(), headers={"content-type": CONTENT_TYPE})
 
     def _page(self, _: Request) -> Response:
         found = self._readable(self._view.run)
@@ -154,9 +151,6 @@ class LiveServer:
             return Response(status_code=204)
 
         return do
-
-    async def _events(self, _: Request) -> Response:
-        return StreamingResponse(self._states(), media_type="text/event-stream")
 
     async def _states(self) -> AsyncIterator[str]:
         """The state whenever it has changed, as server-sent events, until the last one."""
