@@ -136,10 +136,8 @@ class Trial:
     @property
     def right(self) -> Sighting | None:
         """The sighting of the guarantee that the specimen breaks."""
-        for sighting in self.observation.sightings:
-            if sighting.guarantee is self.specimen.guarantee:
-                return sighting
-        return None
+        broken = self.specimen.guarantee
+        return next((found for found in self.observation.sightings if found.guarantee is broken), None)
 
     @property
     def is_as_it_must_be(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Scene
 from snapstorm.faults.network_path import NetworkPath
-from snapstorm.runtime.relay import Conditions
+from snapstorm.runtime.relay import CLEAR, Conditions
 
 _WAIT_FOR_CONNECTION_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.02
@@ -40,7 +40,7 @@ class _DisturbsNetwork(Fault):
         return self.path.clients
 
     async def heal(self) -> None:
-        self.path.clear(self.clients or ())
+        self.path.set(CLEAR, self.clients or ())
 
     async def wait_for_connections(self, clients: list[str]) -> None:
         """Return once one of them has a connection. Raises NothingToBreak if none has for long."""

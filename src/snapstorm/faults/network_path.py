@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from snapstorm.runtime.relay import CLEAR, Conditions, Relay
+from snapstorm.runtime.relay import Conditions, Relay
 from snapstorm.runtime.tasks import plain_task_group
 
 
@@ -38,10 +38,6 @@ class NetworkPath:
         """How bytes pass on these clients' ways from now on."""
         for client in clients:
             self._relays[client].set(conditions)
-
-    def clear(self, clients: Iterable[str]) -> None:
-        """Have bytes pass on these clients' ways as they should."""
-        self.set(CLEAR, clients)
 
     def reset(self, clients: Iterable[str]) -> int:
         """Break off these clients' connections. Returns how many there were."""

@@ -6,12 +6,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET
+from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET, behaviour_named, unknown_defect
+from snapstorm.defects.behaviour import Behaviour
 from snapstorm.defects.defect import Defect
+from snapstorm.defects.defective import with_defect
+from snapstorm.errors import ConfigError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
+from snapstorm.targets.plugin import MakeTarget, TargetPlugin
 from snapstorm.targets.workload import REAL, SIMULATED_LOSS
 
 HONEST = "honest"
@@ -153,3 +157,18 @@ def specimen_of(
         setup=setup,
         plant=plant,
     )
+
+
+def find_defective(plugin: TargetPlugin, programs: Sequence[Path], defect: str) -> MakeTarget:
+    """The target with this defect. An absolute path is that of a file that holds its name, so that a run need not know
+    it. Raises ConfigError for a defect that there is not."""
+    try:
+        name = Path(defect).read_text(encoding="utf-8").strip() if defect.startswith("/") else defect
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the name of a defect can't be read from {defect}: {error}") from error
+    make_behaviour = behaviour_named(name)
+    own = name if make_behaviour is None else None
+    if own is not None and not plugin.has_planted_defects:
+        raise unknown_defect(own)
+    make_target = plugin.find(programs, own, None)
+    return lambda runner: with_defect(make_target(runner), make_behaviour or Behaviour, defect)

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from snapstorm.defects.all_defects import behaviour_named, unknown_defect
-from snapstorm.defects.behaviour import Behaviour
-from snapstorm.defects.defective import with_defect
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.ledger.persisters import FolderPersister, Persister
 from snapstorm.model.location import FileStorage, Storage, read_storage
@@ -89,23 +86,10 @@ def find_target(text: str, programs: Sequence[Path] = (), server: ExternalServer
         return plugin.find(programs, None, server)
     if server is not None:
         raise ConfigError("no defect is planted in a server that already runs")
-    name = _name_of_defect(defect)
-    make_behaviour = behaviour_named(name)
-    own = name if make_behaviour is None else None
-    if own is not None and not plugin.has_planted_defects:
-        raise unknown_defect(own)
-    make_target = plugin.find(programs, own, None)
-    return lambda runner: with_defect(make_target(runner), make_behaviour or Behaviour, defect)
+    # Loaded only where a defect is asked for: it takes a moment.
+    from snapstorm.targets.planted import find_defective  # noqa: PLC0415
 
-
-def _name_of_defect(text: str) -> str:
-    """The name of a defect. An absolute path is that of a file that holds it, so that a run need not know it."""
-    if not text.startswith("/"):
-        return text
-    try:
-        return Path(text).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the name of a defect can't be read from {text}: {error}") from error
+    return find_defective(plugin, programs, defect)
 
 
 @dataclass(frozen=True)
