@@ -16,6 +16,9 @@ SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 
 S3_SERVER := .tools/bin/versitygw-$(VERSITYGW)
 
+# pytest keeps what it has compiled of the tests: otherwise each of its processes takes seconds to do it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check docs docs-pages \
     tools-all lock clean
 .DELETE_ON_ERROR:

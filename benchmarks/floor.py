@@ -192,7 +192,7 @@ class Replay:
 
     @staticmethod
     def _environment(actor: Actor) -> dict[str, str]:
-        return {**actor.environment, "KOPIA_PASSWORD": actor.password}
+        return {**actor.environment.own, "KOPIA_PASSWORD": actor.password}
 
 
 def run_and_replay(scenario: str, more: Sequence[str] = ()) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """How the cost of an action grows: with the history, with live snapshots, with clients, with files.
 
-    python benchmarks/growth.py
+    python benchmarks/growth.py [--quick]
 
 Runs on the simulated target, so that what is measured is snapstorm's own, and writes `growth.svg` beside this file with
 the numbers in it. What must be flat is flat, what must be linear is linear, or it shows here.
@@ -8,11 +8,13 @@ the numbers in it. What must be flat is flat, what must be linear is linear, or 
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -76,7 +78,18 @@ def actions_of(bed: Path, scenario: str, *options: str) -> tuple[float, int]:
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(scenario)
         file.flush()
-        argv = [*SNAPSTORM, "run", "--config", file.name, "--target", "memory", "--testbed", bed, "--json", *options]
+        argv: list[str | Path] = [
+            *SNAPSTORM,
+            "run",
+            "--config",
+            file.name,
+            "--target",
+            "memory",
+            "--testbed",
+            bed,
+            "--json",
+            *options,
+        ]
         result = json.loads(run(argv, may_fail=True).stdout)
     if result["verdict"] != "pass":
         raise RuntimeError(f"{result['verdict']}: {result['reason']}")
@@ -91,32 +104,32 @@ def milliseconds(scratch: Path, operations: int, live: int) -> float:
     return 1000 * seconds / actions
 
 
-def by_operations() -> Curve:
-    points = [
-        (count, _fresh(lambda s, c=count: milliseconds(s, c, 400))) for count in (1_000, 10_000, 100_000, 1_000_000)
-    ]
+def by_operations(sizes: slice) -> Curve:
+    counts = [1_000, 10_000, 100_000, 1_000_000][sizes]
+    points = [(count, _fresh(partial(milliseconds, operations=count, live=400))) for count in counts]
     return Curve("operations in the ledger (400 snapshots live)", "operations", "ms per action", points, "flat")
 
 
-def by_live_snapshots() -> Curve:
-    points = [(count, _fresh(lambda s, c=count: milliseconds(s, 2 * c, c))) for count in (100, 1_000, 10_000, 100_000)]
+def by_live_snapshots(sizes: slice) -> Curve:
+    counts = [100, 1_000, 10_000, 100_000][sizes]
+    points = [(count, _fresh(partial(milliseconds, operations=2 * count, live=count))) for count in counts]
     return Curve("live snapshots", "snapshots", "ms per action", points, "flat, or nearly")
 
 
-def by_clients() -> Curve:
+def by_clients(sizes: slice) -> Curve:
     def one(scratch: Path, clients: int) -> float:
         seconds, actions = actions_of(scratch / "bed", STEADY.format(clients=clients, actions=4_000))
         return 1000 * seconds / actions
 
-    points = [(count, _fresh(lambda s, c=count: one(s, c))) for count in (1, 4, 16, 64)]
+    points = [(count, _fresh(partial(one, clients=count))) for count in [1, 4, 16, 64][sizes]]
     return Curve("clients", "clients", "ms per action of any client", points, "flat")
 
 
-def by_files() -> Curve:
+def by_files(sizes: slice) -> Curve:
     def one(scratch: Path, files: int) -> float:
         return 1000 * actions_of(scratch / "bed", ONE_TREE.format(files=files))[0]
 
-    points = [(count, _fresh(lambda s, c=count: one(s, c))) for count in (10, 100, 1_000, 10_000, 100_000)]
+    points = [(count, _fresh(partial(one, files=count))) for count in [10, 100, 1_000, 10_000, 100_000][sizes]]
     return Curve("files: write, snapshot, restore, compare", "files of 1 kB", "ms in all", points, "linear")
 
 
@@ -173,10 +186,16 @@ def _panel(curve: Curve) -> str:
 
 def main() -> None:
     """Measure, print, and draw."""
-    curves = [by_operations(), by_live_snapshots(), by_clients(), by_files()]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="only the two smallest sizes of each, and no drawing")
+    given = parser.parse_args()
+    sizes = slice(2 if given.quick else None)
+    curves = [measure(sizes) for measure in (by_operations, by_live_snapshots, by_clients, by_files)]
     for curve in curves:
         print(f"{curve.title}: " + ", ".join(f"{x:,}: {y:.3g} {curve.y_name}" for x, y in curve.points))
-    (HERE / "growth.svg").write_text(as_svg(curves, machine()))
+    drawn = as_svg(curves, machine())
+    if not given.quick:
+        (HERE / "growth.svg").write_text(drawn)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
-
-from snapstorm.filesystem.removal import remove_tree
+from tests.directories import memory_directory
 
 hypothesis.settings.register_profile("snapstorm", deadline=None)
 hypothesis.settings.load_profile("snapstorm")  # A busy machine is no failure of a property.
@@ -40,9 +38,6 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """An empty directory, in memory where there is room: many disks make files slowly after a mass delete."""
-    memory = Path("/dev/shm")
-    parent = memory if os.access(memory, os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="snapstorm-test-", dir=parent))
-    yield path
-    remove_tree(path)
+    """An empty directory, in memory where there is room."""
+    with memory_directory() as path:
+        yield path

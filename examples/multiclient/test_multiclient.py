@@ -3,7 +3,7 @@
 Each test gets a server, a repository and clients of its own from the fixture `harness`. What the clients do stands in
 `flow`; when it has ended, every live snapshot is restored and compared once more.
 
-    pytest examples/multiclient                        small sizes, half a minute
+    pytest examples/multiclient                        small sizes and two clients, half a minute
     pytest examples/multiclient --original-sizes       what Kopia's own suite writes
 """
 
@@ -31,13 +31,12 @@ from snapstorm import (
     WriteRandomFiles,
 )
 
-CLIENTS = 4
-
 
 @dataclass(frozen=True)
 class Sizes:
     """How much the tests write."""
 
+    clients: int
     small_files: int
     large_file_bytes: int
     tree_writes: int
@@ -45,9 +44,21 @@ class Sizes:
     random_file_bytes_max: int
 
 
-SMALL = Sizes(small_files=200, large_file_bytes=4 << 20, tree_writes=8, random_seconds=4, random_file_bytes_max=1 << 20)
+SMALL = Sizes(
+    clients=2,
+    small_files=200,
+    large_file_bytes=4 << 20,
+    tree_writes=8,
+    random_seconds=3,
+    random_file_bytes_max=1 << 20,
+)
 ORIGINAL = Sizes(
-    small_files=10_000, large_file_bytes=40 << 20, tree_writes=100, random_seconds=300, random_file_bytes_max=64 << 20
+    clients=4,
+    small_files=10_000,
+    large_file_bytes=40 << 20,
+    tree_writes=100,
+    random_seconds=300,
+    random_file_bytes_max=64 << 20,
 )
 
 
@@ -68,29 +79,31 @@ async def write_snapshot_restore(client: Client, write: FileAction, *, times: in
 
 
 async def test_many_small_files(harness: Harness, sizes: Sizes) -> None:
-    """Four clients write many files of 4 KiB each into one directory."""
+    """Clients write many files of 4 KiB each into one directory."""
     write = WriteRandomFiles(count=sizes.small_files, size_bytes=4096, depth=1, odd_percent=0)
-    await harness.run_clients(CLIENTS, lambda client: write_snapshot_restore(client, write))
+    await harness.run_clients(sizes.clients, lambda client: write_snapshot_restore(client, write))
 
 
 async def test_one_large_file(harness: Harness, sizes: Sizes) -> None:
-    """Four clients write one large file each."""
+    """Clients write one large file each."""
     write = WriteRandomFiles(count=1, size_bytes=sizes.large_file_bytes, depth=1, odd_percent=0)
-    await harness.run_clients(CLIENTS, lambda client: write_snapshot_restore(client, write))
+    await harness.run_clients(sizes.clients, lambda client: write_snapshot_restore(client, write))
 
 
 async def test_many_small_files_across_directory_tree(harness: Harness, sizes: Sizes) -> None:
-    """Four clients write files of 4 KiB, ten at a time, over a tree that is up to 15 deep."""
+    """Clients write files of 4 KiB, ten at a time, over a tree that is up to 15 deep."""
     write = WriteRandomFiles(count=10, size_bytes=4096, depth=Span(low=0, high=15), odd_percent=0)
-    await harness.run_clients(CLIENTS, lambda client: write_snapshot_restore(client, write, times=sizes.tree_writes))
+    await harness.run_clients(
+        sizes.clients, lambda client: write_snapshot_restore(client, write, times=sizes.tree_writes)
+    )
 
 
 async def test_randomized(harness: Harness, sizes: Sizes) -> None:
-    """Four clients do random actions, with the weights of Kopia's own suite."""
+    """Clients do random actions, with the weights of Kopia's own suite."""
     scenario = Scenario.model_validate(
         {
             "name": "randomized",
-            "clients": CLIENTS,
+            "clients": sizes.clients,
             "duration": sizes.random_seconds,
             "weights": {
                 "snapshot-root": 2,
@@ -108,8 +121,8 @@ async def test_randomized(harness: Harness, sizes: Sizes) -> None:
     await harness.run_scenario(scenario)
 
 
-async def test_maintenance(harness: Harness) -> None:
-    """Garbage is collected directly on the repository while four clients snapshot, delete and restore."""
+async def test_maintenance(harness: Harness, sizes: Sizes) -> None:
+    """Garbage is collected directly on the repository while clients snapshot, delete and restore."""
 
     async def flow(client: Client) -> None:
         for _ in range(2):
@@ -119,7 +132,7 @@ async def test_maintenance(harness: Harness) -> None:
         await client.execute(RunGc())
         await client.execute(RestoreRandomSnapshot())
 
-    await harness.run_clients(CLIENTS, flow)
+    await harness.run_clients(sizes.clients, flow)
 
 
 async def test_delete_random_snapshot(harness: Harness) -> None:

@@ -1,6 +1,6 @@
 """The command `snapstorm`, and `python -m snapstorm`.
 
-Loading the command line takes a third of a second, in which somebody may already want to end it.
+Loading the command line takes a third of a second, in which a user may already interrupt it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ def main() -> None:
     """Load the command line and run it; does not return."""
     open_streams()
     try:
-        gc.disable()  # What is loaded stays: looking for garbage in it takes a tenth of the time.
-        from snapstorm.cli.main import main as run  # noqa: PLC0415 - so that what is raised meanwhile is caught
+        gc.disable()  # Modules stay: collecting garbage among them would take a tenth of the time.
+        from snapstorm.cli.main import main as run  # noqa: PLC0415 - so that what it raises is caught
 
         gc.enable()
     except KeyboardInterrupt:

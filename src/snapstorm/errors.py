@@ -10,7 +10,7 @@ Every error that snapstorm raises on purpose is one of three kinds, because a ve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 
 class SnapstormError(Exception):
@@ -43,17 +43,29 @@ class TestbedError(HarnessError):
     __test__ = False  # pytest would otherwise take the name for a test class.
 
 
+class _AnyBlob(Container[str]):
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+ANY_BLOB: Container[str] = _AnyBlob()
+"""Holds every blob."""
+
+
 class TargetError(SnapstormError):
     """The backup system under test did not do what it was asked to.
 
     Raised as one of its subclasses, which say what is known about the effect.
 
-    `evidence` is what the target printed, for the report; it never holds a secret.
+    `evidence` is what the target printed, for the report; it never holds a secret. `blobs` are the stored blobs that
+    this failure may be about, by their `Blob.id`: those that the target names, or `ANY_BLOB` where it says that
+    something stored is damaged or missing and can't say what.
     """
 
-    def __init__(self, message: str, *, evidence: str = "") -> None:
+    def __init__(self, message: str, *, evidence: str = "", blobs: Container[str] = ()) -> None:
         super().__init__(message)
         self.evidence = evidence
+        self.blobs = blobs
 
 
 class OperationFailed(TargetError):
@@ -62,6 +74,11 @@ class OperationFailed(TargetError):
 
 class AccessDenied(OperationFailed):
     """The target refused this client: wrong password, unknown or removed user, missing permission."""
+
+
+class RepositoryLocked(OperationFailed):
+    """The target refused the operation because another one holds a lock on the repository. It is asked again once
+    others have ended, and counts against the target only if it comes again while nobody else is at work."""
 
 
 class VersionRefused(OperationFailed):
@@ -83,6 +100,10 @@ class OperationTimedOut(OperationUnknown):
 
 class OperationPartial(OperationUnknown):
     """The target itself says that it left something out: the operation ended, but its result is not the whole."""
+
+
+COUNTS_IF_REPEATED = (OperationTimedOut, RepositoryLocked)
+"""Failures of which a slow machine, or others at work, can be the reason."""
 
 
 class GuaranteeViolated(SnapstormError):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from tests.contract.bench import ALL, Bench, Client, bench_id, open_bench
+from tests.directories import memory_directory
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +18,9 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module")
 def module_directory() -> Iterator[Path]:
-    """An empty directory for the benches of a module, in memory where there is room."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="snapstorm-test-", dir=memory if memory.is_dir() else None) as path:
-        yield Path(path)
+    """An empty directory for the benches of a module."""
+    with memory_directory() as path:
+        yield path
 
 
 @pytest.fixture(scope="module", params=ALL, ids=bench_id)

@@ -29,8 +29,8 @@ from snapstorm.errors import (
     TestbedError,
 )
 from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.model.manifest import differences
 from snapstorm.model.protocols import Mode
+from snapstorm.model.tree_differences import differences
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.runtime.watchdog import owned_processes
 from snapstorm.targets.kopia.discovery import find_kopia
@@ -147,7 +147,7 @@ async def test_retention_that_a_kill_left_narrowed_is_set_back(kopia_client: Cli
     kept = [(await kopia_client.snapshot())[0] for _ in range(2)]
     snapshotter = as_kopia(kopia_client)
     target = f"{kopia_client.name}:{kopia_client.data}"
-    snapshotter._note_retention(target)
+    snapshotter._retention_note.write_text(target)
     assert (await snapshotter.kopia.set_retention(snapshotter.actor, target, 1)).exit_code == 0
     again = replace(snapshotter)
     later = (await again.create_snapshot(kopia_client.data, "later")).id

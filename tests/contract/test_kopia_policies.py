@@ -13,9 +13,9 @@ from tests.contract.bench import Bench, Client, open_bench
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.manifest import ROOT, Manifest
 from snapstorm.model.protocols import Mode
-from snapstorm.targets.kopia import kept
 from snapstorm.targets.kopia.ignore_rules import read_rule
 from snapstorm.targets.kopia.policies import read_policies
+from snapstorm.targets.kopia.selection import TreeOnDisk
 from snapstorm.targets.kopia.snapshotter import KopiaClient
 
 pytestmark = pytest.mark.anyio
@@ -67,7 +67,7 @@ async def expected_and_kept(client: Client, source: Path) -> tuple[set[bytes], s
     policies = read_policies(listed.stdout, snapshotter.identity)
     assert not policies.unknown
     tree = scan_tree(source)
-    wanted = await kept.keep(policies.of(str(source)).selection, tree, source)
+    wanted = policies.of(str(source)).selection.keep(tree, TreeOnDisk(os.fsencode(source)))
     snapshot, _ = await client.snapshot(source)
     destination = client.free_path()
     await client.snapshotter.restore_snapshot(snapshot, destination)
@@ -81,7 +81,7 @@ def paths(tree: Manifest) -> set[bytes]:
 async def set_policy(client: Client, target: str, *options: str) -> None:
     snapshotter = client.snapshotter
     assert isinstance(snapshotter, KopiaClient)
-    completed = await snapshotter.kopia.ask(snapshotter.actor, "policy", "set", target, *options)
+    completed = await snapshotter.kopia.run(snapshotter.actor, "policy", "set", target, *options)
     assert completed.exit_code == 0, completed.stderr
 
 

@@ -13,7 +13,9 @@ from typing import Any
 
 import psutil
 from tests.e2e.preloaded import preloaded
-from tests.waiting import GIVE_UP_SECONDS
+from tests.waiting import GIVE_UP_SECONDS, wait_until
+
+from snapstorm.testbed.testbed import read_testbed
 
 SMALL = (
     "--option", "write-random-files.size_bytes=0..100000", "--option", "write-random-files.count=1..10",
@@ -107,6 +109,13 @@ def owned_processes(testbed: str) -> list[int]:
         except (psutil.Error, OSError):
             continue
     return found
+
+
+def wait_until_none_left(bed: Path) -> None:
+    """Return once no process of this testbed is left: after a kill its watchdog ends them."""
+    with read_testbed(bed) as ledger:
+        mark = ledger.fact("testbed_id") or ""
+    wait_until(lambda: not owned_processes(mark), lambda: owned_processes(mark))
 
 
 def lines_of(text: str) -> Sequence[str]:

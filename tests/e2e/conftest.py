@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sys
-import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.directories import memory_directory
 from tests.e2e.commandline import snapstorm
 from tests.waiting import wait_until
 
-from snapstorm.filesystem.removal import remove_tree
 from snapstorm.targets.kopia.discovery import find_kopia
-
-"""A killed snapstorm's watchdog ends its processes within this time."""
 
 
 @pytest.fixture(scope="session")
@@ -70,19 +66,11 @@ def wrapper(scratch: Path, real_kopia: Path) -> Callable[..., Path]:
     return make
 
 
-def memory_directory() -> Iterator[Path]:
-    """An empty directory, in memory where there is room, that goes with whoever has it."""
-    memory = Path("/dev/shm")
-    parent = memory if os.access(memory, os.W_OK) else None
-    place = Path(tempfile.mkdtemp(prefix="snapstorm-test-", dir=parent))
-    yield place
-    remove_tree(place)
-
-
 @pytest.fixture(scope="session")
 def recordings() -> Iterator[Path]:
     """Where testbeds are kept that several tests begin with."""
-    yield from memory_directory()
+    with memory_directory() as place:
+        yield place
 
 
 Recorded = Callable[..., Path]
@@ -108,7 +96,7 @@ def recorded(recordings: Path, scratch: Path) -> Recorded:
 @pytest.fixture(autouse=True)
 def temporary_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A directory for temporary files that is removed after the test: a violated run keeps its testbed there."""
-    for place in memory_directory():
+    with memory_directory() as place:
         monkeypatch.setenv("TMPDIR", str(place))
         yield place
 

@@ -61,7 +61,7 @@ def check(ran: Ran, status: int, *words: str, lines: int = 1) -> None:
         (["--seed", "-1"], ["seed"]),
         (["--target", "kopya"], ["kopya", "did you mean 'kopia'"]),
         (["--target", "memory:restore-flip"], ["restore-flip"]),
-        (["--target", "kopia:restore-fails"], ["memory"]),
+        (["--target", "kopia:damage-is-not-noticed"], ["damage-is-not-noticed", "restore-flips-a-byte"]),
         (["--mode", "sideways"], ["mode"]),
         (["--mode", "direct", "--clients", "2"], ["exactly one client"]),
         (["--bogus"], ["--bogus"]),

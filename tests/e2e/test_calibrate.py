@@ -19,6 +19,7 @@ from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.kopia.wrappers import WrapperDefect
 
 FLIPPED = "restore-flips-a-byte"
+WRAPPED = "restore-writes-nothing"
 
 
 @pytest.fixture
@@ -30,14 +31,16 @@ def temporary(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_a_wrapper_is_caught_and_an_honest_one_passes(temporary: Path) -> None:
+@pytest.mark.parametrize("honest", [0, pytest.param(1, marks=pytest.mark.long)])  # By default in tests/unit.
+def test_a_wrapper_is_caught_and_an_honest_one_passes(honest: int, temporary: Path) -> None:
     """Exit status 0, under its right name, and nothing is left."""
-    ran = snapstorm("calibrate", "--kind", "kopia", "--only", FLIPPED, "--honest", "1", "--seed", "1", "--json")
+    words = ("--kind", "kopia", "--only", WRAPPED, "--honest", f"{honest}", "--seed", "1", "--json")
+    ran = snapstorm("calibrate", *words)
     assert ran.status == 0, ran.stderr
-    assert {found["name"]: found["caught"] for found in ran.json["classes"]} == {FLIPPED: 1}
+    assert {found["name"]: found["caught"] for found in ran.json["classes"]} == {WRAPPED: 1}
     assert all(found["guarantee"] in found["named"] for found in ran.json["classes"])
-    assert (ran.json["honest_passed"], ran.json["false_alarms"]) == (1, 0)
-    assert "[2/2]" in ran.stderr
+    assert (ran.json["honest_passed"], ran.json["false_alarms"]) == (honest, 0)
+    assert f"[{1 + honest}/{1 + honest}]" in ran.stderr
     assert not list(temporary.iterdir())
 
 

@@ -9,39 +9,40 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, Ran, command, owned_processes, snapstorm
-from tests.waiting import GIVE_UP_SECONDS, wait_until
+from tests.e2e.commandline import SMALL, Ran, command, scenario, snapstorm, wait_until_none_left
+from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.errors import SnapstormError
 from snapstorm.model.actions import ACTIONS
 from snapstorm.testbed.testbed import read_testbed
 
-SHORT = ("--clients", "2", "--actions", "10", *SMALL)
-
-KILLS = 3
+KILLS = 2
 
 
-def mark_of(testbed: Path) -> str:
-    with read_testbed(testbed) as ledger:
-        return ledger.fact("testbed_id") or ""
+@pytest.fixture
+def short(scratch: Path) -> tuple[str | Path, ...]:
+    """What a short run of two clients is asked for with."""
+    config = scratch / "short.toml"
+    config.write_text(scenario("write-random-files count = 3", "snapshot-root", "restore-snapshot"))
+    return ("run", "--config", config, "--json")
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_a_run_passes_and_the_next_one_goes_on(scratch: Path) -> None:
+def test_a_run_passes_and_the_next_one_goes_on(scratch: Path, short: Sequence[str | Path]) -> None:
     """A run on a fresh testbed passes; the next restores snapshots of the first too; sweep and status know both."""
     bed = scratch / "my bed é"
-    first = snapstorm("run", *SHORT, "--seed", "7", "--testbed", bed, "--json")
+    first = snapstorm(*short, "--seed", "7", "--testbed", bed)
     assert first.status == 0, first.stderr
     check_json(first)
     assert first.json["seed"] == 7
     assert first.json["restores_verified"] > 0
     assert first.json["restores_verified_earlier_runs"] == 0
-    second = snapstorm("run", *SHORT, "--seed", "7", "--testbed", bed, "--json")
+    second = snapstorm(*short, "--seed", "7", "--testbed", bed)
     assert second.status == 0, second.stderr
     assert second.json["run"] == 2
     assert second.json["restores_verified_earlier_runs"] > 0
@@ -85,9 +86,9 @@ def check_json(ran: Ran) -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_direct_mode_needs_no_server(scratch: Path) -> None:
+def test_direct_mode_needs_no_server(scratch: Path, short: Sequence[str | Path]) -> None:
     """The standard test: one client on the repository itself."""
-    ran = snapstorm("run", "--mode", "direct", "--actions", "10", *SMALL, "--testbed", scratch / "bed", "--json")
+    ran = snapstorm(*short, "--mode", "direct", "--clients", "1", "--testbed", scratch / "bed")
     assert ran.status == 0, ran.stderr
     assert ran.json["target"]["mode"] == "direct"
     assert ran.json["clients"] == 1
@@ -95,11 +96,11 @@ def test_direct_mode_needs_no_server(scratch: Path) -> None:
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_two_runs_at_once_do_not_disturb_each_other(scratch: Path) -> None:
+def test_two_runs_at_once_do_not_disturb_each_other(scratch: Path, short: Sequence[str | Path]) -> None:
     """Two runs side by side on two testbeds both pass."""
     runs = [
         subprocess.Popen(
-            command("run", *SHORT, "--testbed", scratch / f"bed-{number}", "--json"),
+            command(*short, "--clients", "1", "--testbed", scratch / f"bed-{number}"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -116,7 +117,7 @@ def wait_for_actions(bed: Path, run: int, count: int, process: subprocess.Popen[
     """Wait until the run of this number has recorded this many operations of its first client."""
     while process.poll() is None:
         with suppress(SnapstormError), read_testbed(bed) as ledger:  # It may be just being made.
-            if len(ledger.last_actions(run, "client-1@snapstorm", count)) >= count:
+            if len(ledger.record.last_operations(run, count, "client-1@snapstorm")) >= count:
                 return
         time.sleep(0.02)
     raise AssertionError("the run did not get to work")
@@ -132,14 +133,9 @@ def long_run(scratch: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
             process.kill()
 
 
-def wait_until_none_left(bed: Path) -> None:
-    owner = mark_of(bed)
-    wait_until(lambda: not owned_processes(owner), lambda: owned_processes(owner))
-
-
 def start_long(bed: Path, started: list[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        command("run", "--clients", "2", *SMALL, "--duration", "120s", "--testbed", bed, "--json"),
+        command("run", "--clients", "1", *SMALL, "--duration", "120s", "--testbed", bed, "--json"),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
@@ -148,16 +144,18 @@ def start_long(bed: Path, started: list[subprocess.Popen[bytes]]) -> subprocess.
 
 
 @pytest.mark.usefixtures("nothing_left")
-def test_kill_9_loses_nothing_and_leaves_nothing(scratch: Path, long_run: list[subprocess.Popen[bytes]]) -> None:
-    """After `kill -9` in the middle of three runs no process is left, and the next run on the testbed passes."""
+def test_kill_9_loses_nothing_and_leaves_nothing(
+    scratch: Path, short: Sequence[str | Path], long_run: list[subprocess.Popen[bytes]]
+) -> None:
+    """After `kill -9` in the middle of two runs no process is left, and the next run on the testbed passes."""
     bed = scratch / "bed"
     for kill in range(KILLS):
         process = start_long(bed, long_run)
-        wait_for_actions(bed, kill + 1, 1 + 2 * kill, process)
+        wait_for_actions(bed, kill + 1, 1 + 3 * kill, process)
         process.kill()
         process.wait(timeout=30)
         wait_until_none_left(bed)
-    after = snapstorm("run", *SHORT, "--testbed", bed, "--json")
+    after = snapstorm(*short, "--testbed", bed)
     assert after.status == 0, after.stderr
     assert after.json["run"] == KILLS + 1
     assert after.json["snapshots"]["in_doubt"] == 0
@@ -168,7 +166,7 @@ def test_kill_9_loses_nothing_and_leaves_nothing(scratch: Path, long_run: list[s
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_signal_ends_the_run_cleanly(
-    number: signal.Signals, scratch: Path, long_run: list[subprocess.Popen[bytes]]
+    number: signal.Signals, scratch: Path, short: Sequence[str | Path], long_run: list[subprocess.Popen[bytes]]
 ) -> None:
     """One signal gives a summary, status 130, and a testbed that goes on. Others do so earlier in `test_signals`."""
     bed = scratch / "bed"
@@ -179,14 +177,14 @@ def test_a_signal_ends_the_run_cleanly(
     assert process.returncode == 130
     assert json.loads(stdout)["verdict"] == "interrupted"
     wait_until_none_left(bed)
-    after = snapstorm("run", *SHORT, "--testbed", bed, "--json")
+    after = snapstorm(*short, "--testbed", bed)
     assert after.status == 0, after.stderr
 
 
-def test_secrets_are_nowhere_to_be_read(scratch: Path) -> None:
+def test_secrets_are_nowhere_to_be_read(scratch: Path, short: Sequence[str | Path]) -> None:
     """No secret of the testbed stands in the ledger, a log or the output; the files that hold one are private."""
     bed = scratch / "bed"
-    ran = snapstorm("run", *SHORT, "--testbed", bed, "--json")
+    ran = snapstorm(*short, "--testbed", bed)
     assert ran.status == 0, ran.stderr
     secrets_file = bed / "secrets.toml"
     assert secrets_file.stat().st_mode & 0o777 == 0o600

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, snapstorm
+from tests.e2e.commandline import scenario, snapstorm
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -39,6 +39,14 @@ def user(scratch: Path) -> dict[str, str]:
     return {**theirs, "HOME": str(home), "SHIM_TOKEN": TOKEN, "HTTPS_PROXY": "http://127.0.0.1:9"}
 
 
+@pytest.fixture
+def steps(scratch: Path) -> Path:
+    """A scenario with something of each kind that a client asks the target for."""
+    config = scratch / "steps.toml"
+    config.write_text(scenario("write-random-files count = 2", "snapshot-root", "restore-snapshot", clients=1))
+    return config
+
+
 def files_with(text: str, directory: Path) -> Iterator[Path]:
     for path in directory.rglob("*"):
         if path.is_file() and text.encode() in path.read_bytes():
@@ -47,14 +55,13 @@ def files_with(text: str, directory: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("mode", ["server", "direct"])
 def test_a_shim_works_and_the_home_stays_as_it_was(
-    mode: str, wrapper: Callable[[str], Path], user: dict[str, str], scratch: Path
+    mode: str, wrapper: Callable[[str], Path], user: dict[str, str], steps: Path, scratch: Path
 ) -> None:
     """As server, client and auditor; Kopia writes nothing into the user's home, and the token is nowhere."""
     shim, bed = wrapper(NEEDS_THE_USERS), scratch / "bed"
-    clients = "2" if mode == "server" else "1"
     ran = snapstorm(
-        "run", "--kopia", shim, "--testbed", bed, "--mode", mode, "--clients", clients, "--actions", "12",
-        "--persist", f"kopia:{scratch / 'copies'}", "--json", *SMALL, env=user,
+        "run", "--kopia", shim, "--testbed", bed, "--mode", mode, "--config", steps,
+        "--persist", f"kopia:{scratch / 'copies'}", "--json", env=user,
     )  # fmt: skip
     assert ran.status == 0, ran.stderr
     assert [path.name for path in (scratch / "home").rglob("*")] == ["shims"]
@@ -63,13 +70,13 @@ def test_a_shim_works_and_the_home_stays_as_it_was(
 
 
 def test_nothing_of_the_users_is_in_the_evidence(
-    wrapper: Callable[[str], Path], user: dict[str, str], scratch: Path
+    wrapper: Callable[[str], Path], user: dict[str, str], steps: Path, scratch: Path
 ) -> None:
     """A program that prints a token of the user's: not in evidence, ledger, report or bundle."""
     bed, bundle = scratch / "bed", scratch / "bundle.tar.gz"
     ran = snapstorm(
-        "run", "--kopia", wrapper(FAILS_TO_RESTORE), "--testbed", bed, "--clients", "1", "--actions", "10",
-        "--report", scratch / "reports", "--json", *SMALL, env=user,
+        "run", "--kopia", wrapper(FAILS_TO_RESTORE), "--testbed", bed, "--mode", "direct", "--config", steps,
+        "--report", scratch / "reports", "--json", env=user,
     )  # fmt: skip
     assert ran.status == 1, ran.stderr
     assert any("no restore for (secret)" in path.read_text() for path in bed.rglob("output.txt"))

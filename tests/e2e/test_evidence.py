@@ -33,12 +33,12 @@ if argv[:1] == ["restore"] and "/clients/" in os.environ["KOPIA_CONFIG_PATH"]:
 """
 
 
-def ran_with_evidence(scenario: str, wrapper: Path, scratch: Path) -> Path:
+def ran_with_evidence(scenario: str, wrapper: Path, scratch: Path, mode: str) -> Path:
     """Run against a Kopia that flips a byte of what it restores; the evidence of that."""
     (scratch / "scenario.toml").write_text(scenario)
     ran = snapstorm(
         "run", "--config", scratch / "scenario.toml", "--kopia", wrapper, "--testbed", scratch / "bed", "--json",
-        "--seed", "5", "--progress", "none",
+        "--seed", "5", "--progress", "none", "--mode", mode,
     )  # fmt: skip
     assert ran.status == 1, ran.stderr
     (found,) = [one for one in ran.json["violations"] if one["guarantee"] == "restored-exactly"]
@@ -56,7 +56,7 @@ def secrets_of(bed: Path) -> list[str]:
 @pytest.mark.usefixtures("nothing_left")
 def test_what_kopia_stores_of_a_damaged_file_is_named(wrapper: Callable[..., Path], scratch: Path) -> None:
     """Its objects, each of its contents with its offset, and the packs that hold them, which are there."""
-    evidence = ran_with_evidence(LARGE, wrapper(FLIPS_A_BYTE), scratch)
+    evidence = ran_with_evidence(LARGE, wrapper(FLIPS_A_BYTE), scratch, "direct")
     objects = (evidence / "objects.txt").read_text()
     assert "not found out" not in objects
     assert re.search(r"file '.*': object I?x?[0-9a-f]+, 12000000 bytes", objects)
@@ -74,7 +74,7 @@ def test_what_kopia_stores_of_a_damaged_file_is_named(wrapper: Callable[..., Pat
 @pytest.mark.usefixtures("nothing_left")
 def test_logs_are_of_the_time_and_the_bundle_holds_no_secret(wrapper: Callable[..., Path], scratch: Path) -> None:
     """A Kopia that writes every secret into its logs: they are in the evidence, and not in the bundle."""
-    evidence = ran_with_evidence(SCENARIO, wrapper(LEAKS_SECRETS + FLIPS_A_BYTE), scratch)
+    evidence = ran_with_evidence(SCENARIO, wrapper(LEAKS_SECRETS + FLIPS_A_BYTE), scratch, "server")
     logs = [*(evidence / "client-logs").iterdir(), *(evidence / "server-logs").iterdir()]
     assert any("restore" in path.name for path in logs)
     assert any("server-start" in path.name for path in logs)

@@ -59,9 +59,18 @@ def test_the_planted_defect_violates_the_guarantee(scratch: Path, installed: dic
     assert (refused.status, "lists-in-any-order" in refused.stderr) == (2, True)
 
 
+def test_the_judge_is_calibrated_on_it(installed: dict[str, str]) -> None:
+    """With a defect that works for every target, of which the example knows nothing; an honest run passes."""
+    words = ("--kind", "tar", "--only", "restore-flips-a-byte", "--honest", "1", "--seed", "1")
+    ran = snapstorm("calibrate", *words, "--json", env=installed)
+    assert ran.status == 0, ran.stderr
+    assert (ran.json["caught"], ran.json["honest_passed"], ran.json["classes"][0]["kind"]) == (1, 1, "tar")
+
+
 def test_the_fault_strikes_and_is_healed(scratch: Path, installed: dict[str, str]) -> None:
     """What fails meanwhile is excused, and everything is there afterwards."""
-    ran = run(installed, "tar", "--testbed", scratch / "bed", "--duration", "5s", "--faults", "unmount-archives")
+    ran = run(installed, "tar", "--testbed", scratch / "bed", "--clients", "1", "--actions", "4",
+              "--faults", "unmount-archives")  # fmt: skip
     assert (ran.status, ran.json["verdict"]) == (0, "pass"), ran.stderr
     assert ran.json["faults"]["unmount-archives"] > 0
 

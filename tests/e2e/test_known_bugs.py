@@ -14,8 +14,8 @@ from tests.e2e.conftest import processes_below
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.targets.kopia.discovery import find_version
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED
 from snapstorm.targets.kopia.known_bugs.table import BUGS
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from tests.e2e.commandline import scenario, snapstorm
 
-from snapstorm.targets.kopia.leaving_defects import LEAVING_BEHIND
+from snapstorm.targets.kopia.wrapper_defects import LEAVING_BEHIND
 from snapstorm.targets.kopia.wrappers import make_wrapper, times_struck
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -51,16 +51,18 @@ def has_helper() -> bool:
     return False
 
 
-@pytest.mark.parametrize("name", LEAVING_BEHIND)
+@pytest.mark.parametrize("name", [*LEAVING_BEHIND, "restore-leaves-a-file-beside"])
 def test_what_is_left_behind_is_found_and_goes(name: str, scratch: Path, real_kopia: Path) -> None:
     """Under `no-leak`, with its name in the evidence. Nothing of it is there afterwards."""
     (scratch / "scenario.toml").write_text(SCENARIO)
-    program, bed = make_wrapper(scratch / "planted", real_kopia, LEAVING_BEHIND[name].body), scratch / "bed"
+    words, planted, bed = ["--target", f"kopia:{name}"], scratch / "planted", scratch / "bed"
+    if name in LEAVING_BEHIND:
+        words = ["--kopia", str(make_wrapper(planted, real_kopia, LEAVING_BEHIND[name].body))]
     ran = snapstorm(
-        "run", "--config", scratch / "scenario.toml", "--mode", "direct", "--kopia", program, "--testbed", bed, "--json"
+        "run", "--config", scratch / "scenario.toml", "--mode", "direct", *words, "--testbed", bed, "--json"
     )
     assert ran.status == 1, ran.stderr
-    assert times_struck(program.parent) > 0
+    assert name not in LEAVING_BEHIND or times_struck(planted) > 0
     assert [found["guarantee"] for found in ran.json["violations"]] == ["no-leak"]
     evidence = Path(ran.json["violations"][0]["evidence"])
     left = (evidence / "left-behind.txt").read_text()
@@ -71,12 +73,17 @@ def test_what_is_left_behind_is_found_and_goes(name: str, scratch: Path, real_ko
     assert list(bed.glob("clients/*/restores/*")) == []
 
 
-@pytest.mark.parametrize("body", [SOON_GONE, SERVER_HAS_A_HELPER], ids=["soon-gone", "helper-of-the-server"])
-def test_what_may_escape_is_no_violation(body: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
+@pytest.mark.parametrize(
+    ("body", "mode"),
+    [(SOON_GONE, "direct"), (SERVER_HAS_A_HELPER, "server")],
+    ids=["soon-gone", "helper-of-the-server"],
+)
+def test_what_may_escape_is_no_violation(body: str, mode: str, wrapper: Callable[[str], Path], scratch: Path) -> None:
     """A process that is gone within the time of grace, or that belongs to the server; it is gone afterwards, too."""
-    (scratch / "scenario.toml").write_text(SCENARIO)
+    (scratch / "scenario.toml").write_text(scenario("write-random-files count = 2", "snapshot-root", clients=1))
     ran = snapstorm(
-        "run", "--config", scratch / "scenario.toml", "--kopia", wrapper(body), "--testbed", scratch / "bed", "--json"
-    )
+        "run", "--config", scratch / "scenario.toml", "--kopia", wrapper(body), "--testbed", scratch / "bed", "--json",
+        "--mode", mode,
+    )  # fmt: skip
     assert ran.status == 0, ran.stderr
     assert not has_helper()

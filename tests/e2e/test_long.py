@@ -8,9 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, command, owned_processes, snapstorm
-
-from snapstorm.testbed.testbed import read_testbed
+from tests.e2e.commandline import SMALL, command, snapstorm, wait_until_none_left
 
 pytestmark = pytest.mark.long
 
@@ -29,19 +27,11 @@ def test_fifty_kills_at_random_moments_lose_nothing(scratch: Path) -> None:
         ) as process:
             time.sleep(draws.uniform(0.3, 8.0))
             process.kill()
-        deadline = time.monotonic() + 10
-        while owned_processes(mark_of(bed)):
-            assert time.monotonic() < deadline, "processes are left after a kill"
-            time.sleep(0.05)
+        wait_until_none_left(bed)
     after = snapstorm("run", "--clients", "3", "--actions", "20", *SMALL, "--testbed", bed, "--json")
     assert after.status == 0, after.stderr
     assert after.json["snapshots"]["in_doubt"] == 0
     assert after.json["restores_verified_earlier_runs"] > 0
-
-
-def mark_of(bed: Path) -> str:
-    with read_testbed(bed) as ledger:
-        return ledger.fact("testbed_id") or ""
 
 
 @pytest.mark.usefixtures("nothing_left")

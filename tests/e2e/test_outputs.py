@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +25,13 @@ from tests.waiting import GIVE_UP_SECONDS
 PASS, VIOLATED, BAD_USAGE, NOT_TOLD = 0, 1, 2, 3
 OUT, ERR = "stdout", "stderr"
 REDIRECTIONS = {
-    ">&-": {OUT},
-    "2>&-": {ERR},
-    ">/dev/full": {OUT},
-    "2>/dev/full": {ERR},
-    "<&- >&- 2>&-": {OUT, ERR},
+    ">&-": {OUT: CLOSED},
+    "2>&-": {ERR: CLOSED},
+    ">/dev/full": {OUT: "/dev/full"},
+    "2>/dev/full": {ERR: "/dev/full"},
+    "<&- >&- 2>&-": {OUT: CLOSED, ERR: CLOSED},
 }
-"""What the shell does with a command's output, and what of it is lost then."""
+"""What the shell does with a command's outputs, and where those that are lost then go."""
 
 QUICK = ("--clients", "2", "--actions", "12", "--seed", "7", *SMALL)
 
@@ -54,7 +55,7 @@ def checked(ran: Ran) -> Ran:
     return ran
 
 
-def expected(status: int, told_on: str, lost: set[str]) -> int:
+def expected(status: int, told_on: str, lost: Collection[str]) -> int:
     """A result that could not be told is status 3, unless the command has found something violated."""
     return NOT_TOLD if told_on in lost and status != VIOLATED else status
 
@@ -78,7 +79,7 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("actions", PASS, OUT),
     ("bundle violated --output bundle.tar.gz", PASS, OUT),
     ("calibrate --kind memory --only create-says-nothing --honest 0", BAD_USAGE, ERR),
-    ("calibrate --kind memory --only restore-flips-a-byte --honest 0 --json", PASS, OUT),
+    ("calibrate --kind memory --only verify-says-nothing --honest 0 --json", PASS, OUT),
     ("compact --testbed passed", PASS, OUT),
     ("faults --json", PASS, OUT),
     ("history --testbed passed", PASS, OUT),
@@ -124,8 +125,19 @@ def test_a_run_goes_on_to_its_end_without_its_outputs(redirection: str, is_json:
     bed, lost = scratch / "bed", REDIRECTIONS[redirection]
     kinds = ("rich",) if is_json else ("plain", "github")
     for kind in kinds:
-        more = ["--json"] if is_json else []
-        ran = redirected(redirection, "run", "--target", "memory", *QUICK, "--testbed", bed, "--progress", kind, *more)
+        run = (
+            "run",
+            "--target",
+            "memory",
+            *QUICK,
+            "--testbed",
+            bed,
+            "--progress",
+            kind,
+            *(["--json"] if is_json else []),
+        )
+        # How a shell begins it is seen once for each redirection; the others begin in a process that is loaded.
+        ran = redirected(redirection, *run) if kind == "plain" else checked(snapstorm(*run, **lost))
         assert ran.status == expected(PASS, OUT if is_json else ERR, lost), ran
         if is_json and OUT not in lost:
             assert ran.json["verdict"] == "pass"
@@ -143,15 +155,15 @@ def test_what_is_violated_stays_so_without_any_output(scratch: Path) -> None:
     assert redirected("<&- >&- 2>&-", *run).status == VIOLATED
 
 
-@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"])
-def test_what_prints_between_runs_goes_on(redirection: str, scratch: Path) -> None:
+@pytest.mark.parametrize("place", [CLOSED, "/dev/full"], ids=["closed", "full"])
+def test_what_prints_between_runs_goes_on(place: str, scratch: Path) -> None:
     """Repeated runs and shrinking come to their ends although none of their lines can be written."""
     bed = scratch / "bed"
     defect = ("run", "--target", "memory:restore-flips-a-byte", *QUICK, "--testbed", bed, "--until-violation")
-    ran = redirected(redirection, *defect, "--json")
+    ran = checked(snapstorm(*defect, "--json", stderr=place))
     assert ran.status == VIOLATED
     assert ran.json["repeated"]["runs"] >= 1
-    ran = redirected(redirection, "shrink", bed, "--json")
+    ran = checked(snapstorm("shrink", bed, "--json", stderr=place))
     assert ran.status == PASS, ran
     assert ran.json["ending"] == "done"
     assert owned_processes(str(bed)) == []
@@ -202,7 +214,7 @@ def test_a_module_that_can_not_be_loaded_is_named(name: str, body: str, broken: 
         ("starlette", ["--web"]),
         ("uvicorn", ["--web"]),
         ("prometheus_client", ["--metrics", "0"]),
-        ("html", ["--report", "reports"]),
+        ("jinja2", ["--report", "reports"]),
     ],
 )
 def test_a_module_that_is_loaded_later_is_named_as_well(
@@ -241,6 +253,8 @@ LOCALES = {
     "ascii-files-as-well": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "ascii-output": {"PYTHONIOENCODING": "ascii"},
 }
+PAIR = re.compile(r"\\ud[89ab]\w\w\\ud[c-f]\w\w")
+"""How JSON in ASCII writes one character outside the basic plane."""
 VIOLATED_RUN = ("run", "--target", "memory:restore-flips-a-byte", *QUICK)
 
 
@@ -263,7 +277,7 @@ def test_a_path_that_is_not_utf8_is_readable_everywhere(locale: str, scratch: Pa
         json.dumps(shown, ensure_ascii=False).encode()
     texts = {file.name: file.read_bytes().decode("utf-8") for file in reports.iterdir()}
     assert set(texts) == {"report.html", "junit.xml", "report.json", "report.md"}
-    assert all("\\udc" not in text for text in texts.values())
+    assert all("\\udc" not in PAIR.sub("", text) for text in texts.values())
     assert json.loads(texts["report.json"])["testbed"] == as_json
     assert as_json in texts["report.html"]
     assert as_json in texts["junit.xml"]

@@ -14,9 +14,7 @@ import pytest
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Violation
 from snapstorm.run.harness import HarnessOptions, open_harness
-from snapstorm.run.storm import HEALED
-from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
-from snapstorm.targets.kopia.wrappers import make_wrapper
+from snapstorm.run.storm import HEALED, Storm
 
 DAMAGES = ("flip-byte", "lose-blob", "truncate-blob")
 ON_BOTH = [
@@ -39,15 +37,15 @@ def run_with_damage(damage: str, options: HarnessOptions) -> tuple[list[Violatio
             (client,) = await harness.connect_clients(1)
             await client.execute(ONE_FILE)
             taken = await client.execute(SnapshotRoot())
-            storm = harness._storm
-            assert storm is not None
+            storm = harness._parts.storm
+            assert isinstance(storm, Storm)
             assert await storm.strike(damage, random.Random(DRAWS_OF_A_FILE)) == HEALED
             assert harness.result.tally.failed_under_faults >= 1
             await client.execute(RestoreSnapshot(id=taken.id))
             await harness.finish()
             checks = sum(
                 operation.action == "verify-repository" and "probe" in operation.id
-                for operation in harness._testbed.ledger.record.operations(harness.result.run)
+                for operation in harness._run.ledger.record.operations(harness.result.run)
             )
         return list(harness.result.tally.violations), checks
 
@@ -67,13 +65,8 @@ def test_an_honest_check_complains(target: str, damage: str, scratch: Path) -> N
 
 
 @pytest.mark.parametrize(("target", "damage"), ON_BOTH)
-def test_a_check_that_passes_over_damage_is_found(target: str, damage: str, scratch: Path, real_kopia: Path) -> None:
+def test_a_check_that_passes_over_damage_is_found(target: str, damage: str, scratch: Path) -> None:
     """Although all has healed at the end, and every snapshot comes back exactly."""
-    if target == "kopia":
-        program = make_wrapper(scratch / "planted", real_kopia, WRAPPER_DEFECTS[DEFECT].body)
-        options = options_for(damage, scratch, target="kopia", programs=[program])
-    else:
-        options = options_for(damage, scratch, target=f"memory:{DEFECT}")
-    found, _ = run_with_damage(damage, options)
+    found, _ = run_with_damage(damage, options_for(damage, scratch, target=f"{target}:{DEFECT}"))
     assert [violation.guarantee for violation in found] == ["verify-agrees"]
     assert f"({damage})" in found[0].detail

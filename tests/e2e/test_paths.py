@@ -41,10 +41,12 @@ def test_the_real_target_works_below_a_parent(place: str, here: Path, scratch: P
     shows it on the simulated target."""
     root = Path(os.path.realpath(here / place))
     (root / "kopia").symlink_to(real_kopia)
+    (root / "steps.toml").write_text(scenario("write-random-files count = 2", "snapshot-root", clients=1))
+    steps = ("--config", f"{place}steps.toml", "--mode", "direct", "--progress", "none")
     ran = ask(
         here, "run", "--testbed", f"{place}bed", "--repository", f"{place}repository", "--workdir", f"{place}work",
         "--persist", f"kopia:{place}copies", "--report", f"{place}reports", "--kopia", f"{place}kopia", "--json",
-        "--actions", "12", *SHORT,
+        *steps,
     )  # fmt: skip
     assert ran.json["testbed"] == str(root / "bed")
     assert (root / "repository" / "kopia.repository.f").is_file()
@@ -53,7 +55,7 @@ def test_the_real_target_works_below_a_parent(place: str, here: Path, scratch: P
     assert [path.parent for path in root.glob("work/*/client-1@*")] == list(root.glob("work/*"))
     ask(
         here, "run", "--from", f"kopia:{place}copies", "--secrets-file", f"{place}bed/secrets.toml", "--testbed",
-        f"{place}other", "--take-over", "--json", "--kopia", f"{place}kopia", "--actions", "12", *SHORT,
+        f"{place}other", "--take-over", "--json", "--kopia", f"{place}kopia", *steps,
     )  # fmt: skip
     assert ask(here, "sweep", "--testbed", f"{place}other", "--json").json["testbed"] == str(root / "other")
 
@@ -131,8 +133,10 @@ def in_a_removed_directory(parent: Path, *arguments: str | Path) -> Ran:
 
 def test_a_removed_current_directory_is_no_obstacle_for_absolute_paths(scratch: Path, real_kopia: Path) -> None:
     """The program is found, the testbed is temporary or absolute, and commands run elsewhere."""
+    config = scratch / "steps.toml"
+    config.write_text(scenario("write-random-files count = 2", "snapshot-root", clients=1))
     for more in ((), ("--testbed", scratch / "bed", "--kopia", real_kopia)):
-        ran = in_a_removed_directory(scratch, "run", "--clients", "1", "--actions", "4", *SMALL, *more)
+        ran = in_a_removed_directory(scratch, "run", "--config", config, "--mode", "direct", *more)
         assert ran.status == 0, ran.stderr
     assert in_a_removed_directory(scratch, "target", "kopia").status == 0
 

@@ -288,7 +288,7 @@ KINDS = {
     "a creation is cut off": (Guarantee.IN_DOUBT_ABSENT_OR_EXACT, CREATE_IS_CUT_OFF_AND_WRONG, LISTED),
     "a listing shows a ghost": (Guarantee.NOTHING_UNREQUESTED, LIST_SHOWS_A_GHOST, LISTED),
     "a creation miscounts": (Guarantee.PARTIAL_IS_REPORTED, CREATE_COUNTS_ONE_TOO_MANY, TAKEN),
-    "an epoch is compacted twice": (Guarantee.LAYOUT_IS_SOUND, ONE_EPOCH_IS_COMPACTED_TWICE, EVERYTHING),
+    "an epoch is compacted twice": (Guarantee.LAYOUT_IS_SOUND, ONE_EPOCH_IS_COMPACTED_TWICE, LISTED),
 }
 """What is found with which program, by one client that works directly on the repository."""
 

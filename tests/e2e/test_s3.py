@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, Ran, snapstorm
+from tests.e2e.commandline import Ran, scenario, snapstorm
 from tests.e2e.s3 import S3Server, serve_s3
 
-QUICK = ("--clients", "2", "--actions", "8", "--json", *SMALL)
-TINY = ("--clients", "1", "--actions", "4", "--json", *SMALL)
+STEPS = scenario("write-random-files count = 2", "snapshot-root", "restore-snapshot", clients=1)
 
 
 @pytest.fixture
@@ -22,8 +21,17 @@ def s3(scratch: Path) -> Iterator[S3Server]:
         yield server
 
 
-def run(s3: S3Server, *words: str | Path, how: Sequence[str] = QUICK, **variables: str) -> Ran:
-    return snapstorm("run", *words, *how, env={**s3.credentials, **variables})
+@pytest.fixture(autouse=True)
+def steps(scratch: Path) -> Path:
+    """What each run does."""
+    config = scratch / "steps.toml"
+    config.write_text(STEPS)
+    return config
+
+
+def run(s3: S3Server, *words: str | Path, **variables: str) -> Ran:
+    return snapstorm("run", *words, "--config", s3.directory.with_name("steps.toml"), "--json",
+                     env={**s3.credentials, **variables})  # fmt: skip
 
 
 def test_a_testbed_on_s3_outlives_its_machine(s3: S3Server, scratch: Path) -> None:
@@ -52,7 +60,7 @@ def is_secret_in(path: Path, s3: S3Server) -> bool:
 def test_bad_input(s3: S3Server, scratch: Path) -> None:
     """A missing bucket, wrong or no credentials, somebody else's repository, nobody listening: one line each."""
     bed = ("--testbed", scratch / "bed", "--progress", "none", "--repository")
-    assert run(s3, "--testbed", scratch / "owner", "--repository", s3.place("taken"), how=TINY).status == 0
+    assert run(s3, "--testbed", scratch / "owner", "--repository", s3.place("taken"), "--mode", "direct").status == 0
     for ran, complaint in (
         (run(s3, *bed, s3.place("x", bucket="missing")), "bucket does not exist"),
         (run(s3, *bed, s3.place("x"), AWS_SECRET_ACCESS_KEY="wrong" * 8), "signature"),

@@ -20,6 +20,7 @@ from tests.e2e.test_replay import HISTORY
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.cli import shrink as shrink_command
+from snapstorm.cli.shrink import Effort
 from snapstorm.errors import HarnessError
 from snapstorm.model.events import Listener
 from snapstorm.replay import attempts as do_again_module
@@ -42,7 +43,7 @@ def shrink(*words: str | Path, seconds_max: float = GIVE_UP_SECONDS) -> Ran:
 @pytest.mark.parametrize(
     ("defect", "actions_max"),
     [
-        ("restore-flips-a-byte", 3),
+        pytest.param("restore-flips-a-byte", 3, marks=pytest.mark.long),  # As other tests here.
         # Every second snapshot skips: in what was recorded that is the first one of the second client.
         ("create-skips-a-file", 4),
         ("restore-gives-a-stale-version", 5),
@@ -147,7 +148,9 @@ def test_what_is_not_shown_any_more_in_the_end_is_not_made_smaller(
     """It had been shown; but who reads that it was made smaller would believe in a scenario that passes."""
     bed = recorded("memory:create-skips-a-file", SMALL_HISTORY)
     after_times(monkeypatch, 7, without_violations)
-    assert shrink_command.shrink(str(bed), output=scratch / "out", json_output=True, repeats=repeats) == 4
+    assert (
+        shrink_command.shrink(str(bed), output=scratch / "out", json_output=True, effort=Effort(repeats=repeats)) == 4
+    )
     said = capsys.readouterr()
     assert "not made smaller: " in said.err
     assert "in the end 0 of 3 times" in said.err
@@ -178,7 +181,7 @@ def test_whenever_it_stops_all_files_are_of_one_candidate(
             return await once(self, recording, is_last=is_last)
 
         monkeypatch.setattr(Trials, "once", once_more)
-        assert shrink_command.shrink(str(bed), output=out, repeats=repeats, json_output=True) == 0
+        assert shrink_command.shrink(str(bed), output=out, effort=Effort(repeats=repeats), json_output=True) == 0
         found = json.loads(capsys.readouterr().out)
         told += left_each - max(0, left)
         assert found["executions"] == told

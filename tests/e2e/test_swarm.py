@@ -31,7 +31,7 @@ def printed_scenario(stderr: str) -> str:
 
 def test_a_swarm_runs_and_can_be_replayed(scratch: Path) -> None:
     """With Kopia's own settings, and faults; the printed scenario is a file that runs."""
-    words = ("--clients", "2", "--actions", "16", "--json", *SMALL, *NO_DELETIONS)
+    words = ("--clients", "1", "--actions", "4", "--json", *SMALL, *NO_DELETIONS)
     ran = snapstorm("run", "--swarm", "--seed", "3", "--testbed", scratch / "bed", "--progress", "none", *words)
     assert ran.status == 0, ran.stderr
     config = scratch / "drawn.toml"

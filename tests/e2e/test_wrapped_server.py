@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.e2e.commandline import SMALL, Ran, snapstorm
+from tests.e2e.commandline import Ran, scenario, snapstorm
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -38,7 +38,7 @@ if argv[:2] == ["snapshot", "create"]:
 
 def test_what_a_wrapped_server_leaks_is_found(wrapper: Callable[[str], Path], scratch: Path) -> None:
     """Neither the script that leads the group nor the Kopia at its end holds more than at first."""
-    ran = _run(wrapper(LEAKS), 40, scratch)
+    ran = _run(wrapper(LEAKS), 12, scratch, "--sweep-seconds", "0.001")
     assert ran.status == 1, ran.stderr
     assert [found["guarantee"] for found in ran.json["violations"]] == ["no-leak"]
     assert "open files of the server" in ran.json["violations"][0]["detail"]
@@ -50,14 +50,12 @@ def test_a_plain_wrapper_is_measured_through(real_kopia: Path, scratch: Path) ->
     plain = scratch / "plain"
     plain.write_text(f'#!/bin/sh\n"{real_kopia}" "$@" &\ntrap \'kill $!\' TERM\nwait $!\n')
     plain.chmod(0o700)
-    ran = _run(plain, 12, scratch)
+    ran = _run(plain, 1, scratch)
     assert ran.status == 0, ran.stderr
     assert ran.json["server"]["memory_bytes_max"] > 20 << 20
 
 
-def _run(kopia: Path, actions: int, scratch: Path) -> Ran:
-    return snapstorm(
-        "run", "--kopia", kopia, "--testbed", scratch / "bed", "--clients", "2", "--actions", f"{actions}",
-        "--seed", "1",
-        "--json", *SMALL,
-    )  # fmt: skip
+def _run(kopia: Path, snapshots: int, scratch: Path, *more: str) -> Ran:
+    config = scratch / "steps.toml"
+    config.write_text(scenario("write-random-files count = 2", f"snapshot-root repeat = {snapshots}", clients=1))
+    return snapstorm("run", "--kopia", kopia, "--testbed", scratch / "bed", "--config", config, "--json", *more)

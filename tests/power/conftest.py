@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from snapstorm.targets.memory import DEFECTS
+from snapstorm.targets.memory.planted import MEMORY_DEFECTS
 
 _PROPERTY = "caught defect"
 
@@ -21,4 +21,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     passed = terminalreporter.stats.get("passed", [])
     caught = {value for report in passed for name, value in report.user_properties if name == _PROPERTY}
     if caught:
-        terminalreporter.write_line(f"tests/power: {len(caught)} of {len(DEFECTS)} planted defects were caught")
+        terminalreporter.write_line(f"tests/power: {len(caught)} of {len(MEMORY_DEFECTS)} planted defects were caught")

@@ -6,14 +6,16 @@ That it finds again what a run has found, for every defect, `test_memory_defects
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.directories import memory_directory
 from tests.e2e.commandline import snapstorm
 from tests.power.test_memory_defects import run_once
 
@@ -32,7 +34,38 @@ from snapstorm.model.observations import (
     encode_restore,
 )
 from snapstorm.model.verdict import Verdict
+from snapstorm.run.result import RunResult
 from snapstorm.testbed.testbed import open_testbed, read_testbed
+
+Recorded = Callable[..., RunResult]
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Path]:
+    """Where testbeds are kept that several tests begin with."""
+    with memory_directory() as place:
+        yield place
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[Path, RunResult]:
+    """Of the last run on each testbed that is kept."""
+    return {}
+
+
+@pytest.fixture
+def recorded(kept: Path, results: dict[Path, RunResult], scratch: Path) -> Recorded:
+    """Gives a test `bed`, its own copy of a testbed on which so many runs were made, and the result of the last."""
+
+    def give(target: str, runs: int = 1) -> RunResult:
+        bed = kept / f"{target}-{runs}"
+        if bed not in results:
+            for seed in range(1, runs + 1):
+                results[bed] = run_once(bed, target, seed)
+        shutil.copytree(bed, scratch / "bed", symlinks=True)
+        return results[bed]
+
+    return give
 
 
 def recheck_of(testbed: Path, number: int = 1) -> Recheck:
@@ -110,22 +143,26 @@ def of_another_time(observed: Observed) -> bytes:
     ],
 )
 def test_what_is_wrong_by_todays_rules_is_new(
-    kind: ObservationKind, change: Callable[[Observed], bytes | None], guarantee: Guarantee, scratch: Path
+    kind: ObservationKind,
+    change: Callable[[Observed], bytes | None],
+    guarantee: Guarantee,
+    scratch: Path,
+    recorded: Recorded,
 ) -> None:
     """A record of an honest run with one defect planted in it: found, under its guarantee and its operation."""
-    run_once(scratch / "bed", "memory", 1)
+    recorded("memory")
     assert recheck_of(scratch / "bed").verdict[0] is Verdict.PASS
     operation = tamper(scratch / "bed", kind, change)
     again = recheck_of(scratch / "bed")
     assert again.verdict[0] is Verdict.VIOLATED
-    assert {(one.today, one.guarantee, one.operation) for one in again.violations} == {
+    assert {(one.today, one.violation.guarantee, one.violation.operation) for one in again.violations} == {
         (Today.NEW, guarantee, operation)
     }
 
 
-def test_what_is_right_by_todays_rules_is_no_longer_found(scratch: Path) -> None:
+def test_what_is_right_by_todays_rules_is_no_longer_found(scratch: Path, recorded: Recorded) -> None:
     """Restores that differed, and would not by other rules: told, and no reason for a red verdict any more."""
-    found = run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    found = recorded("memory:restore-flips-a-byte")
     with open_testbed(scratch / "bed", must_exist=True) as opened:
         opened.is_new = False
         for observed in list(opened.ledger.observations(1)):
@@ -138,9 +175,9 @@ def test_what_is_right_by_todays_rules_is_no_longer_found(scratch: Path) -> None
     assert again.verdict[0] is Verdict.PASS
 
 
-def test_what_is_not_recorded_stands(scratch: Path) -> None:
+def test_what_is_not_recorded_stands(scratch: Path, recorded: Recorded) -> None:
     """A failure rests on what is not recorded; the verdict keeps it."""
-    found = run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    found = recorded("memory:restore-flips-a-byte")
     database = sqlite3.connect(scratch / "bed" / "ledger.sqlite3")
     with database:
         database.execute("DELETE FROM observations")
@@ -151,10 +188,9 @@ def test_what_is_not_recorded_stands(scratch: Path) -> None:
     assert again.unrecorded > 0
 
 
-def test_a_compacted_run_is_inconclusive(scratch: Path) -> None:
+def test_a_compacted_run_is_inconclusive(scratch: Path, recorded: Recorded) -> None:
     """Nothing to judge is never a pass."""
-    for seed in (1, 2):
-        run_once(scratch / "bed", "memory", seed)
+    recorded("memory", runs=2)
     with open_testbed(scratch / "bed", must_exist=True) as opened:
         opened.is_new = False
         opened.ledger.compact(1)
@@ -162,19 +198,18 @@ def test_a_compacted_run_is_inconclusive(scratch: Path) -> None:
     assert recheck_of(scratch / "bed", 2).verdict[0] is Verdict.PASS
 
 
-def test_an_earlier_run_is_judged_by_what_was_expected_then(scratch: Path) -> None:
+def test_an_earlier_run_is_judged_by_what_was_expected_then(scratch: Path, recorded: Recorded) -> None:
     """Later runs have deleted what it promised."""
-    for seed in (1, 2, 3):
-        run_once(scratch / "bed", "memory", seed)
+    recorded("memory", runs=3)
     for number in (1, 2, 3):
         again = recheck_of(scratch / "bed", number)
         assert again.violations == []
         assert again.verdict[0] is Verdict.PASS
 
 
-def test_an_accepted_loss_counts_no_more(scratch: Path) -> None:
+def test_an_accepted_loss_counts_no_more(scratch: Path, recorded: Recorded) -> None:
     """It is shown, and the verdict is that of the rest."""
-    run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    recorded("memory:restore-flips-a-byte")
     with open_testbed(scratch / "bed", must_exist=True) as opened:
         opened.is_new = False
         for row in opened.ledger.recorded_violations(1):
@@ -185,9 +220,11 @@ def test_an_accepted_loss_counts_no_more(scratch: Path) -> None:
 
 
 @pytest.mark.parametrize("ended", ["interrupted", "error", "inconclusive", None])
-def test_what_did_not_judge_all_is_no_pass_by_judging_again(scratch: Path, ended: str | None) -> None:
+def test_what_did_not_judge_all_is_no_pass_by_judging_again(
+    scratch: Path, recorded: Recorded, ended: str | None
+) -> None:
     """A run that was cut short, failed, or was killed has left something out, and the record can't make up for it."""
-    run_once(scratch / "bed", "memory", 1)
+    recorded("memory")
     with closing(sqlite3.connect(scratch / "bed" / "ledger.sqlite3", isolation_level=None)) as connection:
         connection.execute("UPDATE runs SET verdict = ?", (ended,))
     verdict, reason = recheck_of(scratch / "bed").verdict
@@ -195,9 +232,9 @@ def test_what_did_not_judge_all_is_no_pass_by_judging_again(scratch: Path, ended
     assert "restores equal what was written" in reason
 
 
-def test_what_is_accepted_is_not_called_equal(scratch: Path) -> None:
+def test_what_is_accepted_is_not_called_equal(scratch: Path, recorded: Recorded) -> None:
     """Only those are counted that are."""
-    run_once(scratch / "bed", "memory", 1)
+    recorded("memory")
     before = recheck_of(scratch / "bed")
     tamper(scratch / "bed", ObservationKind.RESTORE, with_another_digest)
     again = recheck_of(scratch / "bed")
@@ -210,17 +247,17 @@ def test_what_is_accepted_is_not_called_equal(scratch: Path) -> None:
     )
 
 
-def test_what_is_damaged_is_one_line(scratch: Path) -> None:
+def test_what_is_damaged_is_one_line(scratch: Path, recorded: Recorded) -> None:
     """Rubbish in the record is the ledger's fault, not the target's."""
-    run_once(scratch / "bed", "memory", 1)
+    recorded("memory")
     tamper(scratch / "bed", ObservationKind.LISTING, lambda _: b"\xc1rubbish")
     with pytest.raises(TestbedError, match="damaged"):
         recheck_of(scratch / "bed")
 
 
-def test_what_is_too_large_is_not_kept(scratch: Path) -> None:
+def test_what_is_too_large_is_not_kept(scratch: Path, recorded: Recorded) -> None:
     """The ledger stays small; judging again says that one is missing."""
-    run_once(scratch / "bed", "memory", 1)
+    recorded("memory")
     with open_testbed(scratch / "bed", must_exist=True) as opened:
         opened.is_new = False
         before = list(opened.ledger.observations(1))
@@ -230,9 +267,9 @@ def test_what_is_too_large_is_not_kept(scratch: Path) -> None:
         assert list(opened.ledger.observations(1)) == before
 
 
-def test_both_trees_are_kept_where_they_differ(scratch: Path) -> None:
+def test_both_trees_are_kept_where_they_differ(scratch: Path, recorded: Recorded) -> None:
     """So that a later look needs neither the target nor the evidence."""
-    run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    recorded("memory:restore-flips-a-byte")
     with read_testbed(scratch / "bed") as ledger:
         kept = [decode_restore(one.encoded) for one in ledger.observations(1) if one.kind == ObservationKind.RESTORE]
     differing = [restore for restore in kept if not restore.digest]
@@ -241,9 +278,9 @@ def test_both_trees_are_kept_where_they_differ(scratch: Path) -> None:
     assert all(not one.promised and len(one.digest) == 32 for one in kept if one.digest)
 
 
-def test_the_command_line(scratch: Path) -> None:
+def test_the_command_line(scratch: Path, recorded: Recorded) -> None:
     """Exit status as of a run, one JSON object, and not a byte of the testbed changed."""
-    run_once(scratch / "bed", "memory:restore-flips-a-byte", 1)
+    recorded("memory:restore-flips-a-byte")
     before = {path: path.read_bytes() for path in (scratch / "bed").glob("ledger.sqlite3")}
     ran = snapstorm("recheck", scratch / "bed", "--json")
     assert ran.status == 1, ran.stderr

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import snapstorm
-from snapstorm import api
+from snapstorm import extending
 from snapstorm.model.protocols import Mode
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,18 +32,22 @@ def modules_after(code: str) -> set[str]:
     return set(shown.stdout.split())
 
 
-def test_the_package_exports_just_what_the_api_holds() -> None:
-    """`__all__` says which names, `api` where each comes from."""
-    held = {name for name in vars(api) if not name.startswith(("_", "@"))}
-    assert held == set(snapstorm.__all__) - {"__version__"}
-    for name in snapstorm.__all__:
-        assert getattr(snapstorm, name) is not None
+@pytest.mark.parametrize("package", [snapstorm, extending])
+def test_each_name_is_exported_from_where_type_checkers_find_it(package: ModuleType) -> None:
+    """What is imported for type checkers alone is what is loaded from there when it is used."""
+    imports = [node for node in ast.walk(ast.parse(inspect.getsource(package))) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in imports if (node.module or "").startswith("snapstorm.")]
+    assert sorted(alias.asname or "" for node in ours for alias in node.names) == [*package.__all__]
+    for node in ours:
+        for alias in node.names:
+            assert getattr(package, alias.name) is getattr(import_module(node.module or ""), alias.name)
 
 
-def test_what_is_not_exported_is_no_attribute() -> None:
+@pytest.mark.parametrize("package", [snapstorm, extending])
+def test_what_is_not_exported_is_no_attribute(package: ModuleType) -> None:
     """A slip is told as of every module."""
     with pytest.raises(AttributeError, match="open_harnes"):
-        snapstorm.open_harnes  # noqa: B018
+        package.open_harnes  # noqa: B018
 
 
 def test_every_exported_class_and_function_is_explained() -> None:
@@ -48,11 +55,18 @@ def test_every_exported_class_and_function_is_explained() -> None:
     assert not [name for name in snapstorm.__all__ if not (getattr(snapstorm, name).__doc__ or "").strip()]
 
 
-@pytest.mark.parametrize("code", ["import snapstorm", "import snapstorm.pytest_plugin"])
-def test_nothing_is_loaded_before_it_is_used(code: str) -> None:
-    """Each session of pytest in an environment with snapstorm would wait for it."""
-    loaded = {name for name in modules_after(code) if name.startswith("snapstorm.")}
-    assert loaded <= {"snapstorm.version", "snapstorm.pytest_plugin"}
+@pytest.mark.parametrize("module", ["snapstorm", "snapstorm.extending", "snapstorm.pytest_plugin"])
+def test_nothing_is_loaded_before_it_is_used(module: str) -> None:
+    """Each session of pytest in an environment with snapstorm would wait for it, and each command where an extension
+    is installed."""
+    loaded = {name for name in modules_after(f"import {module}") if name.startswith("snapstorm.")}
+    assert loaded <= {"snapstorm.version", module}
+
+
+def test_a_target_of_another_distribution_loads_only_what_it_uses() -> None:
+    """Each command asks every target that is installed for its options."""
+    code = "from snapstorm import ConfigError, Mode\nfrom snapstorm.extending import PlainTarget, TargetPlugin"
+    assert not modules_after(code) & {"snapstorm.run.harness", "snapstorm.actions.performer", "snapstorm.faults.fault"}
 
 
 def test_the_plugin_knows_the_modes() -> None:

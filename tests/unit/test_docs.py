@@ -11,7 +11,8 @@ from pathlib import Path
 from tools.generate_docs import stale_pages
 
 from snapstorm.guarantees.panel import known_guarantees
-from snapstorm.scenario.scenarios import SHIPPED, parse_scenario
+from snapstorm.scenario.scenarios import parse_scenario
+from snapstorm.scenario.shipped_scenarios import SHIPPED
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), ROOT / "tests/README.md"])

@@ -19,7 +19,6 @@ from snapstorm.errors import HarnessError, TargetError
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.events import ActionEnded, Event, ViolationFound
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import work_done
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
@@ -80,7 +79,7 @@ class _Watch:
         done = Counter(self.work_before)
         if self.harness is not None:
             result = self.harness.result
-            done.update(work_done(result.tally, is_among_others=result.clients > 1 and result.mode is Mode.SERVER))
+            done.update(work_done(result.tally, result.clients))
         return done
 
 
@@ -101,6 +100,7 @@ async def observe(setup: Setup, planted: Planted, directory: Path, seed: int) ->
             fault_pace=setup.fault_pace,
             recovery_seconds_max=setup.recovery_seconds_max,
             scenario=setup.scenario.name,
+            parameters=setup.scenario.parameters,
         )
         found = await _run_once(setup, options, watch)
         if verdict is Verdict.PASS:
@@ -136,10 +136,8 @@ class Trial:
     @property
     def right(self) -> Sighting | None:
         """The sighting of the guarantee that the specimen breaks."""
-        for sighting in self.observation.sightings:
-            if sighting.guarantee is self.specimen.guarantee:
-                return sighting
-        return None
+        broken = self.specimen.guarantee
+        return next((found for found in self.observation.sightings if found.guarantee is broken), None)
 
     @property
     def is_as_it_must_be(self) -> bool:

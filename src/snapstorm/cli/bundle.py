@@ -7,7 +7,7 @@ import sys
 from snapstorm.cli.which import find_run
 from snapstorm.cli.words import TypedPath
 from snapstorm.errors import ConfigError
-from snapstorm.report.archive import bundle_name, make_bundle, show_bundled
+from snapstorm.report.archive import bundle_name, make_bundle
 from snapstorm.runtime.paths import clean_path
 
 
@@ -32,8 +32,8 @@ def bundle(run: str, /, *, output: TypedPath | None = None, clients_file: TypedP
     path = clean_path(name) if output is None else output / name if output.is_dir() else output
     if not path.parent.is_dir():
         raise ConfigError(f"there is no directory {path.parent} for the bundle")
-    *notes, made = show_bundled(make_bundle(testbed, number, path, clients_file))
-    for note in notes:
+    bundled = make_bundle(testbed, number, path, clients_file)
+    for note in bundled.notes:
         print(f"snapstorm: {note}", file=sys.stderr)
-    print(made)
+    print(bundled.summary)
     return 0

@@ -56,8 +56,7 @@ def calibrate_judge(
     Parameters
     ----------
     kind
-        The target. memory: defects planted in the simulated one; kopia: wrappers around the real one; all: each that is
-        installed.
+        The target: memory (simulated), kopia, or another that is installed; all: each of them.
     only
         The name of a defect, may be repeated: no others are tried.
     runs
@@ -81,8 +80,8 @@ def calibrate_judge(
 
 
 def find_specimens(kind: str, programs: Sequence[Path]) -> list[Specimens]:
-    """Those of this target, or of all that are installed. Raises ConfigError for one that has none, HarnessError when
-    a program can't be found."""
+    """The specimens of this target, or of all that are installed. Raises ConfigError for a target without any,
+    HarnessError if a program can't be found."""
     chosen = plugins() if kind == ALL else [plugin_named(kind)]
     if programs and sum(plugin.has_programs for plugin in chosen) > 1:
         raise ConfigError("--program is the program of one target; choose that with --kind")
@@ -107,21 +106,28 @@ def choose_specimens(offered: Sequence[Specimens], only: Sequence[str], *, runs:
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             raise ConfigError(f"no defect is called {name!r}; {hint}there are: {', '.join(sorted(names))}")
     chosen = [specimen for specimen in defects if not only or specimen.name in only]
-    # Each target as often as any other, and each of its set-ups in turn.
+    # Every target gets the same number of runs, and each of its set-ups in turn.
     turns = zip(*(itertools.cycle(specimens.honest) for specimens in offered), strict=True)
     return chosen * runs + list(itertools.islice(itertools.chain.from_iterable(turns), honest))
 
 
 def calibrate_with(specimens: Sequence[Specimen], seed: int, *, json_output: bool) -> int:
-    """Try these specimens, tell what comes of it, and return the exit status. Leaves nothing behind.
+    """Try these specimens, print the results, and return the exit status. Leaves nothing behind.
 
-    Raises Interrupted, when what was tried until then has been told, if a signal has ended it.
+    Raises Interrupted if a signal has ended it, after the results until then are printed.
     """
     print(f"calibration with seed {seed}: {len(specimens)} runs", file=sys.stderr, flush=True)
     directory = Path(tempfile.mkdtemp(prefix="snapstorm-calibrate-"))
     trials: list[Trial] = []
+
+    async def try_each() -> None:
+        async with aclosing(calibrate(specimens, directory, seed)) as tried:
+            async for trial in tried:
+                trials.append(trial)
+                print(trial_line(trial, len(trials), len(specimens)), file=sys.stderr, flush=True)
+
     try:
-        anyio.run(_try_all, specimens, directory, seed, trials)
+        anyio.run(until_signal, try_each)
     finally:
         remove_tree(directory)
     calibration = Calibration(seed, trials)
@@ -132,15 +138,3 @@ def calibrate_with(specimens: Sequence[Specimen], seed: int, *, json_output: boo
     if json_output:
         print(dump_json(calibration.as_json(), indent=1), flush=True)
     return 0 if calibration.is_perfect else 1
-
-
-async def _try_all(specimens: Sequence[Specimen], directory: Path, seed: int, trials: list[Trial]) -> None:
-    """Try one after the other, until all are tried or a signal ends it; each trial that has ended is added."""
-
-    async def try_each() -> None:
-        async with aclosing(calibrate(specimens, directory, seed)) as tried:
-            async for trial in tried:
-                trials.append(trial)
-                print(trial_line(trial, len(trials), len(specimens)), file=sys.stderr, flush=True)
-
-    await until_signal(try_each)

@@ -1,6 +1,6 @@
-"""Failures that nothing is prepared for, in the command line's words.
+"""Unexpected failures, in one line each.
 
-Loaded before everything else, so it loads nothing that may be missing.
+This module is loaded before everything else, so it loads nothing that may be missing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _IMPORT_SYSTEM = "<frozen importlib"
 
 
 def unforeseen(error: Exception | SystemExit) -> str:
-    """One line on a failure of the machine that came out of nowhere, or on a mistake of our own."""
+    """One line on an unexpected failure of the machine, or on a mistake of our own."""
     if isinstance(error.__cause__, ImportError):
-        error = error.__cause__  # What loads something by name, such as a command, says so in its own words.
+        error = error.__cause__  # Raised by what loads a command by its name.
     if (module := module_that_failed(error)) is not None:
         words = " ".join(f"{type(error).__name__}: {error}".split())
         return f"the module {module} can't be loaded ({words}); install snapstorm and what it needs again"
@@ -34,7 +34,7 @@ def unforeseen(error: Exception | SystemExit) -> str:
 
 
 def module_that_failed(error: BaseException) -> str | None:
-    """The module that was being imported when this was raised; None if it was not raised by an import."""
+    """The module whose import raised this; None if no import did."""
     if isinstance(error, ImportError):
         return error.name or _module_in_traceback(error.__traceback__) or "?"
     if isinstance(error, SyntaxError):
@@ -43,7 +43,7 @@ def module_that_failed(error: BaseException) -> str | None:
 
 
 def _module_in_traceback(trace: TracebackType | None) -> str | None:
-    """The innermost module whose loading or body is in the traceback."""
+    """The innermost module in the traceback that was being found or executed."""
     found: str | None = None
     for frame, _ in traceback.walk_tb(trace):
         code = frame.f_code
@@ -61,5 +61,5 @@ def show_if_debugged() -> None:
 
 
 def is_debugged() -> bool:
-    """Whether somebody wants to see where a mistake of our own was made."""
+    """Whether SNAPSTORM_DEBUG asks for tracebacks."""
     return bool(os.environ.get("SNAPSTORM_DEBUG"))

@@ -1,23 +1,21 @@
-"""The command that provokes known bugs of a target, to show that a judge sees them in the versions that have them."""
+"""The command that provokes known bugs of a target, to show that the judge finds them where they are."""
 
 from __future__ import annotations
 
-import functools
+import itertools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import anyio
 
 from snapstorm.cli.option_groups import JsonOutput, Programs
 from snapstorm.cli.signals import Interrupted, until_signal
 from snapstorm.errors import ConfigError
-from snapstorm.model.protocols import Program
 from snapstorm.report.text import dump_json
 from snapstorm.run.options import check_paths
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.known_bug import KnownBug, KnownBugs, Row
+from snapstorm.targets.known_bug import Row
 from snapstorm.targets.registry import DEFAULT_TARGET, read_target
 
 EXIT_DIFFERENT = 1
@@ -55,41 +53,29 @@ def known_bugs(
     check_paths(plugin, {"TMPDIR": Path(tempfile.gettempdir())})
     bugs = table.choose(bug)
     programs = table.find_programs(program or ())
-    show = _ignore if json_output else functools.partial(_show, has_details=bug is not None)
+    rows: list[Row] = []
+
+    async def try_each() -> None:
+        async with ProcessRunner("known-bugs") as runner:
+            for one, tried in itertools.product(bugs, programs):
+                rows.append(await table.try_out(one, tried, runner))
+                if not json_output:
+                    _show(rows[-1], has_details=bug is not None)
+
     if not json_output:
         print(_LINE.format("bug", "version", "expected", "seen", "", "seconds"), flush=True)
-    rows = anyio.run(_try_all, table, bugs, programs, show)
+    if anyio.run(until_signal, try_each):
+        raise Interrupted
     if json_output:
         print(dump_json({"rows": [row.as_json() for row in rows]}), flush=True)
     return exit_status(rows)
 
 
 def exit_status(rows: Sequence[Row]) -> int:
-    """A difference outweighs what could not be found out."""
+    """A difference comes before what could not be found out."""
     if any(row.is_different for row in rows):
         return EXIT_DIFFERENT
     return EXIT_NOT_JUDGED if any(row.problem for row in rows) else 0
-
-
-async def _try_all(
-    table: KnownBugs[Any], bugs: Sequence[KnownBug[Any]], programs: Sequence[Program], show: Callable[[Row], None]
-) -> list[Row]:
-    rows: list[Row] = []
-
-    async def try_each() -> None:
-        async with ProcessRunner("known-bugs") as runner:
-            for bug in bugs:
-                for program in programs:
-                    rows.append(await table.try_out(bug, program, runner))
-                    show(rows[-1])
-
-    if await until_signal(try_each):
-        raise Interrupted
-    return rows
-
-
-def _ignore(row: Row) -> None:
-    """Show nothing."""
 
 
 def _show(row: Row, *, has_details: bool) -> None:

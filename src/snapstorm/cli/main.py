@@ -1,4 +1,4 @@
-"""The command line: reads what was typed, composes the parts, and turns what comes of it into an exit status.
+"""The command line: reads the arguments, runs a command, and turns its result into an exit status.
 
     snapstorm run                      a real server, four clients, 60 s of random actions, every snapshot restored
     snapstorm run --testbed DIR        the same, on a testbed that goes on with its history at each run
@@ -34,7 +34,7 @@ app = App(
         "130 interrupted."
     ),
     help_format="markdown",
-    suppress_keyboard_interrupt=False,  # It would become a SystemExit, which `main` takes for a failure.
+    suppress_keyboard_interrupt=False,  # It would become a SystemExit, which `main` treats as a failure.
 )
 app.register_install_completion_command()
 
@@ -58,7 +58,7 @@ _COMMANDS = {
     "recover": "recover:recover",
     "accept": "accept:accept",
 }
-"""Each command by its name, with the module of this package that is loaded only when the command is used."""
+"""Each command, with its module in this package, which is loaded only when the command is used."""
 
 for _name, _place in _COMMANDS.items():
     app.command(f"snapstorm.cli.{_place}", name=_name)
@@ -66,7 +66,7 @@ for _name, _place in _COMMANDS.items():
 
 def main() -> NoReturn:
     """Run the command that was typed, and end with its exit status."""
-    adopt_orphans()  # Here, where the process is our own: the library must not do it to somebody else's.
+    adopt_orphans()  # Only here: the library must not do it in a process that is not its own.
     status: object
     try:
         handle_signals()
@@ -74,7 +74,7 @@ def main() -> NoReturn:
         arguments = with_addresses(sys.argv[1:])
         if not arguments or arguments[0] in app.help_flags:
             for name in app:
-                app[name]  # Loads it, so that its description is known.
+                app[name]  # Loads its description.
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (cyclopts.CycloptsError, ConfigError) as error:
         complain(str(error))

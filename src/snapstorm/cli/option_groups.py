@@ -35,7 +35,7 @@ class AgainstTarget:
     """The target of a new run."""
 
     target: str = DEFAULT_TARGET
-    """kopia, memory (simulated), memory:DEFECT (simulated, with a planted defect), or another that is installed."""
+    """kopia, memory (simulated), or another that is installed. NAME:DEFECT is one with a planted defect."""
     program: Programs = None
     """The program under test. Default: what the target finds; Kopia: KOPIA_EXE, then PATH, then the project's own
     build. Given several times, each process, of the server and of the clients, is one of them."""

@@ -42,7 +42,7 @@ def recheck_run(run: str, /, *, json_output: JsonOutput = False) -> int:
 
 
 def recheck_lines(found: Recheck) -> Iterator[str]:
-    """What judging again has shown, for people, the verdict last."""
+    """What judging again has found, for people, the verdict last."""
     counts = ", ".join(f"{count} {kind}(s)" for kind, count in found.judged.items())
     yield f"run {found.run}: judged again: {counts}"
     if found.unrecorded:
@@ -54,15 +54,16 @@ def recheck_lines(found: Recheck) -> Iterator[str]:
         )
     for note in found.notes:
         yield f"note: {note}"
-    for violation in found.violations:
-        yield from _violation_lines(violation)
+    for rejudged in found.violations:
+        yield from _violation_lines(rejudged)
     verdict, reason = found.verdict
     yield f"{verdict.value.upper()}: {reason}"
 
 
-def _violation_lines(violation: Rejudged) -> Iterator[str]:
-    number = "" if violation.number is None else f"violation {violation.number}, "
+def _violation_lines(rejudged: Rejudged) -> Iterator[str]:
+    violation = rejudged.violation
+    number = "" if rejudged.number is None else f"violation {rejudged.number}, "
     who = ", ".join(part for part in (violation.client, violation.snapshot, violation.operation) if part)
-    accepted = " (accepted)" if violation.is_accepted else ""
-    yield f"{number}{violation.guarantee.value} ({who}){accepted}: {_WORDS[violation.today]}"
+    accepted = " (accepted)" if rejudged.is_accepted else ""
+    yield f"{number}{violation.guarantee.value} ({who}){accepted}: {_WORDS[rejudged.today]}"
     yield f"    {violation.detail.splitlines()[0]}"

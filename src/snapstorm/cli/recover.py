@@ -1,4 +1,4 @@
-"""The command that puts a copy of a ledger in the place of a lost one: `snapstorm recover`."""
+"""The command that replaces a lost ledger by a copy of it: `snapstorm recover`."""
 
 from __future__ import annotations
 

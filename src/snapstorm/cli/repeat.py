@@ -1,7 +1,7 @@
-"""Running until a violation: one run after the other on the same testbed, each with a seed that follows from the first.
+"""Runs until a violation: one run after the other on the same testbed, each with a seed that follows from the first.
 
-A testbed that grows takes longer to sweep with each run, and shows more: what a later run restores has seen more of
-what could have lost it.
+A testbed that grows takes longer to sweep with each run, and shows more: its snapshots have lived through more of what
+could lose them.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import secrets
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 
-from snapstorm.cli.option_groups import ProgressChoice
 from snapstorm.cli.stages import (
+    Showing,
     Stage,
     as_json,
-    common_testbed,
-    is_exclusive,
     perform_stage,
     show_result,
     status_of,
+    temporary_testbed,
     write_reports,
 )
 from snapstorm.errors import ConfigError
@@ -32,40 +33,12 @@ from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.seeds import stream
 
-if TYPE_CHECKING:
-    from snapstorm.report.live.board import Board
-    from snapstorm.report.writing import ReportDirectory
-
 _GOES_ON = frozenset({Verdict.PASS, Verdict.INCONCLUSIVE})
 """After these there is a next run."""
 
 
-@dataclass
-class _Repeated:
-    """What came of all runs so far."""
-
-    began: float
-    each: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    def add(self, result: RunResult) -> None:
-        row = {"run": result.run, "seed": result.seed, "verdict": result.verdict.value}
-        self.each.append({**row, "seconds": round(result.seconds, 3)})
-
-    def as_json(self) -> dict[str, Any]:
-        return {"runs": len(self.each), "seconds": round(self.seconds, 3), "each": self.each}
-
-    def __str__(self) -> str:
-        verdicts = Counter(row["verdict"] for row in self.each)
-        words = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-        return f"{len(self.each)} run(s) in {self.seconds / 60:.1f} min: {words or 'none came to its end'}"
-
-
 def check_repetition(minutes: float | None, scenario: Scenario, *, is_wanted: bool, is_upgrade: bool) -> None:
-    """Raise ConfigError for what can't be done again and again, or not in this time."""
+    """Raise ConfigError for what can't be repeated, or not in this time."""
     if not is_wanted:
         raise ConfigError("--minutes bounds --until-violation, which is missing; a single run has --duration")
     if minutes is not None and not 0 < minutes < float("inf"):
@@ -80,48 +53,52 @@ def check_repetition(minutes: float | None, scenario: Scenario, *, is_wanted: bo
 
 
 def seed_of(first: int, number: int) -> int:
-    """The seed of the run of this number, from 1."""
+    """The seed of the run with this number, from 1."""
     return first if number == 1 else stream(first, "until-violation", number).getrandbits(32)
 
 
 def run_until_violation(
-    stage: Stage,
-    kind: ProgressChoice,
-    minutes: float | None,
-    *,
-    json_output: bool,
-    reports: ReportDirectory | None = None,
-    board: Board | None = None,
+    stage: Stage, minutes: float | None, shown: Showing, now_seconds: Callable[[], float] = time.monotonic
 ) -> int:
-    """Run until something is violated, or fails, or the time is over, and return the exit status of the last run.
+    """Run until something is violated or fails, or the time is over, and return the exit status of the last run.
 
-    No run is begun that would, going by the one before it, end after the time is over; one is always made.
+    No run begins that would, if it took as long as the one before it, end after the time is over; one always does.
     """
-    first = secrets.randbelow(1 << 32) if stage.options.seed is None else stage.options.seed
-    repeated, last = _Repeated(time.monotonic()), list[RunResult]()
+    first_seed = secrets.randbelow(1 << 32) if stage.options.seed is None else stage.options.seed
+    rows: list[dict[str, Any]] = []
+    last: list[RunResult] = []
+    began = now_seconds()
     try:
-        with common_testbed([stage], last) as testbed:
+        with temporary_testbed(last) if stage.options.testbed is None else nullcontext(stage.options.testbed) as bed:
             while True:
-                options = _options_of_run(replace(stage.options, testbed=testbed), first, len(repeated.each) + 1)
-                began = time.monotonic()
-                last[:] = [perform_stage(replace(stage, options=options), kind, board)]
-                repeated.add(last[0])
-                ends = repeated.seconds + (time.monotonic() - began)
-                is_over = (minutes is not None and ends > minutes * 60) or (board is not None and board.is_stopped)
+                run_began = now_seconds()
+                options = _options_of_run(stage.options, first_seed, len(rows) + 1)
+                last[:] = [perform_stage(replace(stage, options=options), bed, shown)]
+                rows.append(_row(last[0]))
+                now = now_seconds()
+                ends = now - began + (now - run_began)
+                is_over = (minutes is not None and ends > minutes * 60) or shown.is_stopped
                 if is_over or last[0].verdict not in _GOES_ON:
                     break
                 _print_one(last[0])
-            is_kept = stage.options.testbed is not None or bool(last[0].tally.violations)
-            show_result(last[0], kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
-            is_reported = write_reports(reports, last[0])
-            if board is not None:
-                board.end()
+            show_result(last[0], stage, shown)
+            is_reported = write_reports(shown, last[0])
+            if shown.board is not None:
+                shown.board.end()
     finally:
-        print(repeated, file=sys.stderr, flush=True)
-    if json_output:
-        shown = {**as_json(last[0], stage), "stages": [], "repeated": repeated.as_json()}
-        print(dump_json(shown), flush=True)
+        seconds = now_seconds() - began
+        verdicts = Counter(row["verdict"] for row in rows)
+        words = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "none came to its end"
+        print(f"{len(rows)} run(s) in {seconds / 60:.1f} min: {words}", file=sys.stderr, flush=True)
+    if shown.json_output:
+        repeated = {"runs": len(rows), "seconds": round(seconds, 3), "each": rows}
+        print(dump_json({**as_json(last[0]), "stages": [], "repeated": repeated}), flush=True)
     return status_of(last[0], is_reported=is_reported)
+
+
+def _row(result: RunResult) -> dict[str, Any]:
+    seconds = round(result.seconds, 3)
+    return {"run": result.run, "seed": result.seed, "verdict": result.verdict.value, "seconds": seconds}
 
 
 def _options_of_run(options: HarnessOptions, first_seed: int, number: int) -> HarnessOptions:
@@ -131,8 +108,5 @@ def _options_of_run(options: HarnessOptions, first_seed: int, number: int) -> Ha
 
 
 def _print_one(result: RunResult) -> None:
-    print(
-        f"run {result.run}, seed {result.seed}: {result.verdict.value.upper()}: {result.reason}",
-        file=sys.stderr,
-        flush=True,
-    )
+    words = f"run {result.run}, seed {result.seed}: {result.verdict.value.upper()}: {result.reason}"
+    print(words, file=sys.stderr, flush=True)

@@ -1,10 +1,9 @@
-"""The command that does a recorded run again, to see whether the same violation comes back."""
+"""The command that repeats a recorded run, to see whether the same violation comes back."""
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +12,11 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli.option_groups import AgainstSameTarget, Output
-from snapstorm.cli.recorded import base_options
+from snapstorm.cli.recorded import base_options, print_notes
 from snapstorm.cli.signals import until_signal
 from snapstorm.cli.standard_streams import for_progress
 from snapstorm.cli.which import find_run
-from snapstorm.cli.words import TypedPath, read_seconds
+from snapstorm.cli.words import TypedPath
 from snapstorm.errors import ConfigError
 from snapstorm.model.verdict import EXIT_STATUS, Verdict
 from snapstorm.replay.attempts import Again, do_again
@@ -74,16 +73,14 @@ def replay(
     scenario = recorded.scenario
     if sequential:
         scenario = scenario.model_copy(update={"recorded": recorded.recording.sequential()})
-    seconds_max = read_seconds("--operation-timeout", operation_timeout)
-    options = base_options(recorded, against, seconds_max, keep_going=keep_going)
+    options = base_options(recorded, against, operation_timeout, keep_going=keep_going)
     check_paths_of(replace(options, testbed=testbed))
-    for note in recorded.notes:
-        print(f"run {which.number}: {note}", file=sys.stderr)
+    print_notes(recorded, which.number)
     beds = [None] * repeat if testbed is None else [testbed] if repeat == 1 else _below(testbed, repeat)
-    show = functools.partial(_show, recorded)
-    done, is_interrupted = anyio.run(_replay, options, scenario, beds, show, ProgressKind(output.progress_kind))
+    kind = ProgressKind(output.progress_kind)
+    done, is_interrupted = anyio.run(_replay, options, recorded, scenario, beds, kind)
     came_back = sum(again.shows(recorded.guarantees) for again in done)
-    _print_end(recorded, came_back, done)
+    print(_summed_up(recorded, came_back, done), file=sys.stderr)
     if output.json_output:
         shown = _as_json(which.number, recorded, came_back, done, is_interrupted=is_interrupted)
         print(dump_json(shown), flush=True)
@@ -96,54 +93,47 @@ def _below(testbed: Path, count: int) -> list[Path | None]:
 
 
 async def _replay(
-    options: HarnessOptions,
-    scenario: Scenario,
-    beds: Sequence[Path | None],
-    show: Callable[[int, Again], None],
-    kind: ProgressKind,
+    options: HarnessOptions, recorded: Recorded, scenario: Scenario, beds: Sequence[Path | None], kind: ProgressKind
 ) -> tuple[list[Again], bool]:
-    """What each time showed, and whether a signal ended them before they were all done."""
+    """What each repetition showed, and whether a signal ended them before all were performed."""
     done: list[Again] = []
 
     async def do_each() -> None:
         for bed in beds:
             done.append(await do_again(options, scenario, bed, listener))
-            show(len(done), done[-1])
+            words = f"replay {len(done)}: {_described(recorded, done[-1])}"
+            print(words, file=sys.stderr, flush=True)
 
     with progress(kind, for_progress(sys.stderr)) as listener:
         is_interrupted = await until_signal(do_each)
     return done, is_interrupted
 
 
-def _show(recorded: Recorded, number: int, again: Again) -> None:
+def _described(recorded: Recorded, again: Again) -> str:
     result = again.result
     if result is None:
-        words = f"could not be done: {again.error}"
-    else:
-        found = ", ".join(sorted(again.guarantees)) or "nothing"
-        same = " (the same)" if again.shows(recorded.guarantees) else ""
-        words = f"{result.verdict.value} in {result.seconds:.1f} s; violated: {found}{same}"
-        if result.testbed.exists():
-            words += f"; testbed {result.testbed}"
-    print(f"replay {number}: {words}", file=sys.stderr, flush=True)
+        return f"could not be done: {again.error}"
+    found = ", ".join(sorted(again.guarantees)) or "nothing"
+    same = " (the same)" if again.shows(recorded.guarantees) else ""
+    testbed = f"; testbed {result.testbed}" if result.testbed.exists() else ""
+    return f"{result.verdict.value} in {result.seconds:.1f} s; violated: {found}{same}{testbed}"
 
 
-def _print_end(recorded: Recorded, came_back: int, done: Sequence[Again]) -> None:
-    answers = sum(again.is_answer for again in done)
-    if not recorded.guarantees:
+def _summed_up(recorded: Recorded, came_back: int, done: Sequence[Again]) -> str:
+    answers, violated = sum(again.is_answer for again in done), ", ".join(recorded.guarantees)
+    if not violated:
         words = "the run had found no violation; what was found now stands above"
     elif not answers:
-        words = f"whether the violation ({', '.join(recorded.guarantees)}) comes back was not found out"
+        words = f"whether the violation ({violated}) comes back was not found out"
     elif came_back == answers:
         words = "the same violation came back" + (f" each of {answers} times" if answers > 1 else "")
     elif came_back:
         words = f"the same violation came back {came_back} of {answers} times"
     else:
-        words = f"the violation ({', '.join(recorded.guarantees)}) did not come back"
-        words += f" in {answers} times" if answers > 1 else ""
+        words = f"the violation ({violated}) did not come back" + (f" in {answers} times" if answers > 1 else "")
     if answers and answers < len(done):
         words += f"; {len(done) - answers} more could not be done to the end"
-    print(words, file=sys.stderr)
+    return words
 
 
 def _as_json(
@@ -169,7 +159,7 @@ def _as_json(
 
 
 def _status(done: Sequence[Again], *, is_interrupted: bool) -> int:
-    """In the order of a run's: what was violated counts, whatever came after."""
+    """The exit status: as of a run, and a violation counts whatever came after it."""
     verdicts = [again.result.verdict for again in done if again.result is not None]
     if Verdict.VIOLATED in verdicts:
         return EXIT_STATUS[Verdict.VIOLATED]

@@ -9,7 +9,6 @@ from cyclopts import Parameter
 from snapstorm.cli.which import find_run
 from snapstorm.cli.words import TypedPath
 from snapstorm.errors import ConfigError
-from snapstorm.report.writing import is_written_as_it_is, write_run_report, write_trend_report
 
 
 def report(
@@ -41,6 +40,9 @@ def report(
     markdown
         A few lines for the summary of a job.
     """
+    # Only what writes reports loads what that needs.
+    from snapstorm.report.writing import is_written_as_it_is, write_run_report, write_trend_report  # noqa: PLC0415
+
     given = {"html": html, "junit": junit, "json": json_file, "markdown": markdown}
     files = {name: path for name, path in given.items() if path is not None}
     if not files:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import sys
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from snapstorm.cli.configuration import draw_configuration
-from snapstorm.cli.external_access import check_consent, count_clients
 from snapstorm.cli.option_groups import (
     WATCHING,
     WHAT,
@@ -21,21 +21,17 @@ from snapstorm.cli.option_groups import (
     ReportedOutput,
 )
 from snapstorm.cli.repeat import check_repetition, run_until_violation
-from snapstorm.cli.stages import plan_stages, reports_in, run_stages
+from snapstorm.cli.stages import plan_stages, run_stages, showing
 from snapstorm.cli.target_options import OwnOptions, own_options
-from snapstorm.cli.watch import watching
-from snapstorm.cli.words import (
-    TypedPath,
-    above_zero,
-    changed,
-    changes_of,
-    choose_scenario,
-    operation_seconds,
-    read_place,
-    read_size,
-)
+from snapstorm.cli.words import TypedPath, above_zero, changed, choose_scenario, operation_seconds, read_typed
+from snapstorm.errors import ConfigError
+from snapstorm.faults.catalogue import FAULTS
+from snapstorm.model.location import read_storage
+from snapstorm.report.listings import scenario_lines
 from snapstorm.run.harness import HarnessOptions
+from snapstorm.scenario.quantities import read_bytes
 from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.swarm import draw_swarm
 from snapstorm.targets.plugin import ExternalServer
 from snapstorm.targets.registry import read_target
 
@@ -166,7 +162,7 @@ def run(
         mode=chosen.mode,
         seed=seed,
         workdir=place.directories.workdir,
-        repository=read_place("--repository", place.directories.repository),
+        repository=read_typed("--repository", place.directories.repository, read_storage),
         persist=copies.persist or copies.copied_from,
         persist_minutes=copies.persist_minutes,
         copied_from=copies.copied_from,
@@ -174,7 +170,7 @@ def run(
         take_over=copies.take_over,
         clients_ahead=chosen.clients,
         data_bytes_max=chosen.data_bytes_max,
-        repository_bytes_max=read_size("--repository-bytes-max", place.repository_bytes_max),
+        repository_bytes_max=read_typed("--repository-bytes-max", place.repository_bytes_max, read_bytes),
         operation_seconds_max=operation_seconds(
             judging.operation_timeout, has_faults=bool(work.faults or chosen.faults)
         ),
@@ -192,32 +188,62 @@ def run(
     if work.is_repeated:
         check_repetition(work.minutes, chosen, is_wanted=work.until_violation, is_upgrade=chosen_options.is_upgrade)
     if server is not None:
-        check_consent(server, yes=place.yes)
-    with reports_in(output.report, place.testbed) as reports, watching(watched.web, watched.metrics) as board:
+        _check_consent(server, yes=place.yes)
+    with showing(output, place.testbed, watched.web, watched.metrics) as shown:
         if work.is_repeated:
-            return run_until_violation(
-                stages[0],
-                output.progress_kind,
-                work.minutes,
-                json_output=output.json_output,
-                reports=reports,
-                board=board,
-            )
-        return run_stages(stages, output.progress_kind, json_output=output.json_output, reports=reports, board=board)
+            return run_until_violation(stages[0], work.minutes, shown)
+        return run_stages(stages, shown)
 
 
 def _choose(
     name: str | None, work: Workload, place: Place, server: ExternalServer | None
 ) -> tuple[int | None, Scenario]:
-    """The seed, if one is known by now, and the scenario with what was typed of it."""
+    """The seed, if it is known already, and the scenario with what was typed."""
     seed = work.seed
     if work.swarm:
+        if name or work.config:
+            raise ConfigError("--swarm draws the scenario, so leave the other one out")
         seed = secrets.randbelow(1 << 32) if seed is None else seed
-        chosen = draw_configuration(
-            seed, place.against.target, has_operator=server is not None, is_alone=not (name or work.config)
-        )
+        chosen = _draw(seed, place.against.target, has_operator=server is not None)
     else:
         chosen = choose_scenario(name, work.config)
-    clients = count_clients(server, work.clients, chosen.clients)
-    changes = changes_of(clients, work.duration, work.actions, place.mode, work.weights, work.option)
-    return seed, changed(chosen, changes)
+    return seed, changed(
+        chosen,
+        clients=_count_clients(server, work.clients, chosen.clients),
+        duration=work.duration,
+        actions=work.actions,
+        mode=place.mode,
+        weights=work.weights or (),
+        options=work.option or (),
+    )
+
+
+def _draw(seed: int, target: str, *, has_operator: bool) -> Scenario:
+    """The configuration that follows from this seed, printed on stderr as a scenario that can be run again."""
+    plugin, _ = read_target(target)
+    scenario = draw_swarm(seed, [], {}) if has_operator else draw_swarm(seed, list(FAULTS), plugin.parameters)
+    print(f"swarm: seed {seed} draws", file=sys.stderr)
+    print(textwrap.indent("\n".join(scenario_lines(scenario, as_json=False)), "    "), file=sys.stderr)
+    return scenario
+
+
+def _count_clients(server: ExternalServer | None, asked: int | None, usual: int) -> int | None:
+    """The number of clients: as asked for, or as usual, but not more than the server has users."""
+    if server is None:
+        return asked
+    users = len(server.users)
+    if asked is not None and asked > users:
+        raise ConfigError(f"--clients {asked} is more than the {users} user(s) of the server that already runs")
+    return min(usual, users) if asked is None else asked
+
+
+def _check_consent(server: ExternalServer, *, yes: bool) -> None:
+    """Say what will be written to the server, and ask for consent. Raises ConfigError if it is not given."""
+    print(server.warning, file=sys.stderr)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("say --yes to go on without a terminal to ask at")
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigError("nothing was done")

@@ -1,4 +1,4 @@
-"""The commands that only look: what a testbed holds and has proven, which actions, scenarios and targets there are."""
+"""The commands that only show: what a testbed holds and has proven, which actions, scenarios and targets exist."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from snapstorm.report.listings import action_lines, fault_lines, scenario_lines,
 from snapstorm.report.testbed_history import history_lines
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.scenario.scenarios import shipped
-from snapstorm.targets.registry import DEFAULT_TARGET, find_target
+from snapstorm.scenario.shipped_scenarios import shipped
+from snapstorm.targets.registry import DEFAULT_TARGET, find_target, read_target
 from snapstorm.testbed.testbed import read_testbed
 
 
@@ -97,5 +97,5 @@ def target(
 async def _show_target(name: str, programs: Sequence[Path], as_json: bool) -> None:
     make_target = find_target(name, programs)
     async with ProcessRunner("none") as runner:
-        for line in target_lines(make_target(runner), as_json=as_json):
+        for line in target_lines(make_target(runner), read_target(name)[0].parameters, as_json=as_json):
             print(line)

@@ -1,7 +1,7 @@
 """SIGINT, SIGTERM and SIGHUP end a command cleanly; a second one ends it at once.
 
-Handlers are set when the program starts and stay to its end, so that there is no moment at which a signal would end the
-process with its temporary directories left behind.
+The handlers are set when the program starts and stay until its end, so that no signal ends the process with temporary
+directories left behind.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Interrupted(Exception):
 @dataclass
 class _State:
     on_signal: Callable[[], object] | None = None
-    """Tells the work at hand to end; without it, KeyboardInterrupt is raised."""
+    """Ends the current work; if None, KeyboardInterrupt is raised."""
     has_come: bool = False
-    """A signal has come already."""
+    """Whether a signal has come already."""
 
 
 _state = _State()
 
 
 def handle_signals() -> None:
-    """Set the handlers. To be called by a program of our own."""
+    """Set the handlers. Only for a process of our own."""
     for number in _NUMBERS:
         if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
             continue  # Started by `nohup`.
@@ -45,7 +45,7 @@ def handle_signals() -> None:
 
 
 async def until_signal(work: Callable[[], Awaitable[object]]) -> bool:
-    """Do the work to its end, unless a signal ends it. Returns whether one did; a failure is raised as itself."""
+    """Do the work, unless a signal ends it. Returns whether one did. Failures are raised as they are."""
     loop = asyncio.get_running_loop()
     with anyio.CancelScope() as scope:
 

@@ -1,4 +1,4 @@
-"""The command line's part that runs: stage after stage on one testbed, shown while it goes on and summed up after."""
+"""Performs the runs of a command, one after the other on one testbed, and shows each and what came of it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from snapstorm.cli.failures import is_debugged, unforeseen
-from snapstorm.cli.option_groups import ProgressChoice
+from snapstorm.cli.option_groups import ProgressChoice, ReportedOutput
 from snapstorm.cli.signals import Interrupted, until_signal
 from snapstorm.cli.standard_streams import complain, for_progress
+from snapstorm.cli.watch import watching
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.events import both
@@ -41,91 +42,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """One run of several on one testbed."""
+    """One of several runs on one testbed."""
 
     options: HarnessOptions
     work: Callable[[Harness], Awaitable[object]] | None
 
 
-def plan_stages(options: HarnessOptions, scenario: Scenario, *, is_upgrade: bool) -> list[Stage]:
-    """The runs that were asked for: one, or one for each version of the target.
+@dataclass(frozen=True)
+class Showing:
+    """How runs are shown, who may watch them, and where their reports go."""
 
-    Raises ConfigError where versions and options don't fit together, HarnessError when a version can't be found.
+    progress: ProgressChoice
+    json_output: bool
+    reports: ReportDirectory | None = None
+    board: Board | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a viewer of the live page has ended the run, so that no further one begins."""
+        return self.board is not None and self.board.is_stopped
+
+
+@contextmanager
+def showing(
+    output: ReportedOutput, testbed: Path | None, web: str | None = None, metrics: str | None = None
+) -> Iterator[Showing]:
+    """Serve the live page and make the directory for reports, if they were asked for, while the block lasts.
+
+    Raises ConfigError or HarnessError for what can't be, before any run begins.
     """
-    check_paths_of(options)
-    if not is_upgrade and not scenario.versions:
-        return [Stage(options, lambda harness: harness.run_scenario(scenario))]
-    if options.external_server is not None:
-        raise ConfigError("a server that already runs has the version that it has; leave the versions out")
-    target, _ = read_target(options.target)
-    programs = list(options.programs) or [target.find_version(version) for version in scenario.versions]
-    if len(programs) < 2:
-        raise ConfigError("running through versions needs at least two of them, each given with --program")
-    part = _part(scenario, len(programs))
-    is_oldest = scenario.repository_format == "oldest"
-    seed = secrets.randbelow(1 << 32) if options.seed is None else options.seed
-    return [
-        Stage(
-            replace(
-                options,
-                programs=[program],
-                seed=seed,
-                is_oldest_format=is_oldest,
-                upgrades_format=is_oldest and number == len(programs),
-                scenario=part.model_dump_json(),
-            ),
-            lambda harness: harness.run_scenario(part),
-        )
-        for number, program in enumerate(programs, start=1)
-    ]
+    with _reports_in(output.report, testbed) as reports, watching(web, metrics) as board:
+        yield Showing(output.progress_kind, output.json_output, reports, board)
 
 
-def _part(scenario: Scenario, parts: int) -> Scenario:
-    """The scenario with one part of its random actions."""
-    seconds, actions = scenario.random_seconds, scenario.actions
-    return scenario.model_copy(
-        update={
-            "duration_seconds": None if seconds is None else seconds / parts,
-            "actions": None if actions is None else -(-actions // parts),
-        }
-    )
-
-
-def run_stages(
-    stages: Sequence[Stage],
-    kind: ProgressChoice,
-    *,
-    json_output: bool,
-    reports: ReportDirectory | None = None,
-    board: Board | None = None,
-) -> int:
-    """Run one stage after the other until one does not pass, show what comes of them, and return the exit status."""
-    results: list[RunResult] = []
-    is_reported = True
-    if len(stages) == 1 and reports is None and board is None:
-        results.append(_run_stage(stages[0], kind))
-    else:
-        with common_testbed(stages, results) as testbed:
-            for number, stage in enumerate(stages, start=1):
-                placed = replace(stage, options=replace(stage.options, testbed=testbed))
-                result = _run_stage(placed, kind, stage, board)
-                results.append(result)
-                is_reported &= write_reports(reports, result, f"stage-{number}" if len(stages) > 1 else "")
-                if result.verdict is not Verdict.PASS or (board is not None and board.is_stopped):
-                    break
-            if board is not None:
-                board.end()  # While there still is a testbed to show.
-            if len(stages) > 1:
-                _print_proven(testbed)
-    last = results[-1]
-    if json_output:
-        shown = [as_json(result, stage) for result, stage in zip(results, stages, strict=False)]
-        print(dump_json({**shown[-1], "stages": shown if len(stages) > 1 else [], "repeated": None}), flush=True)
-    return status_of(last, is_reported=is_reported)
-
-
-def reports_in(directory: Path | None, testbed: Path | None) -> AbstractContextManager[ReportDirectory | None]:
-    """Where a run's reports go, if any were asked for. Raises ConfigError where they can't."""
+def _reports_in(directory: Path | None, testbed: Path | None) -> AbstractContextManager[ReportDirectory | None]:
     if directory is None:
         return nullcontext()
     if testbed is not None and directory.is_relative_to(testbed):
@@ -135,31 +85,100 @@ def reports_in(directory: Path | None, testbed: Path | None) -> AbstractContextM
     return report_directory(directory)
 
 
-def write_reports(reports: ReportDirectory | None, result: RunResult, part: str = "") -> bool:
-    """Write the reports of a run that has ended, if any were asked for. False if they could not be, which is told."""
-    if reports is None:
-        return True
-    try:
-        reports.write(result.testbed, result.run, part)
-    except (SnapstormError, OSError) as error:
-        complain(f"no reports: {error}")
-        return False
+def plan_stages(options: HarnessOptions, scenario: Scenario, *, is_upgrade: bool) -> list[Stage]:
+    """The runs that were asked for: one, or one for each version of the target.
+
+    Raises ConfigError if versions and options don't fit together, HarnessError if a version can't be found.
+    """
+    check_paths_of(options)
+    if not is_upgrade and not scenario.versions:
+        return [Stage(options, lambda harness: harness.run_scenario(scenario))]
+    if options.external_server is not None:
+        raise ConfigError("a server that already runs has the version that it has; leave the versions out")
+    target, _ = read_target(options.target)
+    programs = list(options.programs) or [target.find_version(version) for version in scenario.versions]
+    count = len(programs)
+    if count < 2:
+        raise ConfigError("running through versions needs at least two of them, each given with --program")
+    seconds, actions = scenario.random_seconds, scenario.actions
+    part = scenario.model_copy(
+        update={
+            "duration_seconds": None if seconds is None else seconds / count,
+            "actions": None if actions is None else -(-actions // count),
+        }
+    )
+    is_oldest = scenario.repository_format == "oldest"
+    common = replace(
+        options,
+        seed=secrets.randbelow(1 << 32) if options.seed is None else options.seed,
+        is_oldest_format=is_oldest,
+        scenario=part.model_dump_json(),
+    )
+    return [
+        Stage(
+            replace(common, programs=[program], upgrades_format=is_oldest and number == count),
+            lambda harness: harness.run_scenario(part),
+        )
+        for number, program in enumerate(programs, start=1)
+    ]
+
+
+def run_stages(stages: Sequence[Stage], shown: Showing) -> int:
+    """Perform one stage after the other until one does not pass, show what came of them, and return the exit status."""
+    results: list[RunResult] = []
+    is_reported = True
+    with common_testbed(stages, results, shown) as testbed:
+        for number, stage in enumerate(stages, start=1):
+            results.append(perform_stage(stage, testbed, shown))
+            show_result(results[-1], stage, shown)
+            is_reported &= write_reports(shown, results[-1], f"stage-{number}" if len(stages) > 1 else "")
+            if results[-1].verdict is not Verdict.PASS or shown.is_stopped:
+                break
+        if shown.board is not None:
+            shown.board.end()  # While there still is a testbed to show.
+        if testbed is not None and len(stages) > 1:
+            _print_proven(testbed)
+    if shown.json_output:
+        documents = [as_json(result) for result in results]
+        several = documents if len(stages) > 1 else []
+        print(dump_json({**documents[-1], "stages": several, "repeated": None}), flush=True)
+    return status_of(results[-1], is_reported=is_reported)
+
+
+def write_reports(shown: Showing, result: RunResult, part: str = "") -> bool:
+    """Write the reports of a run that has ended, if any were asked for. False, and a message, if they can't be."""
+    if shown.reports is not None:
+        try:
+            shown.reports.write(result.testbed, result.run, part)
+        except (SnapstormError, OSError) as error:
+            complain(f"no reports: {error}")
+            return False
     return True
 
 
 def status_of(result: RunResult, *, is_reported: bool) -> int:
-    """The exit status of a run; one that passed without the reports that were asked for has not done all it was to."""
+    """The exit status of a run. A pass whose reports could not be written is an error."""
     status = EXIT_STATUS[result.verdict]
     return status if status or is_reported else EXIT_STATUS[Verdict.ERROR]
 
 
 @contextmanager
-def common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> Iterator[Path]:
-    """The testbed of all stages. One that nobody has named is temporary, and kept only if something is violated."""
+def common_testbed(stages: Sequence[Stage], results: Sequence[RunResult], shown: Showing) -> Iterator[Path | None]:
+    """The testbed of all stages. Unless it was named, it is temporary, and kept only if something is violated.
+
+    None if nobody but the only run needs it: the harness then makes a temporary one of its own.
+    """
     named = stages[0].options.testbed
-    if named is not None:
+    if named is not None or (len(stages) == 1 and shown.reports is None and shown.board is None):
         yield named
         return
+    with temporary_testbed(results) as testbed:
+        yield testbed
+
+
+@contextmanager
+def temporary_testbed(results: Sequence[RunResult]) -> Iterator[Path]:
+    """A testbed that is removed at the end, unless one of these runs has found a violation."""
     parent = Path(tempfile.mkdtemp(prefix="snapstorm-"))
     try:
         yield parent / "testbed"
@@ -168,49 +187,16 @@ def common_testbed(stages: Sequence[Stage], results: Sequence[RunResult]) -> Ite
             remove_tree(parent)
 
 
-def _run_stage(stage: Stage, kind: ProgressChoice, asked: Stage | None = None, board: Board | None = None) -> RunResult:
-    """Run a stage and sum it up. `asked` is the stage as it was asked for, before it was given a common testbed."""
-    result = perform_stage(stage, kind, board)
-    is_temporary = asked is not None and asked.options.testbed is None
-    is_kept = bool(result.tally.violations) if is_temporary else result.testbed.exists()
-    show_result(result, kind, is_exclusive=is_exclusive(stage), is_testbed_kept=is_kept)
-    return result
-
-
-def perform_stage(stage: Stage, kind: ProgressChoice, board: Board | None = None) -> RunResult:
-    """Run a stage to its end, with progress and without a summary. Whoever looks at the board can act on the run."""
-    return anyio.run(_run, stage.options, stage.work, ProgressKind(kind), board)
-
-
-def show_result(result: RunResult, kind: ProgressChoice, *, is_exclusive: bool, is_testbed_kept: bool) -> None:
-    """Sum a run up for people."""
-    if kind != "github":
-        _print_summary(result, is_exclusive=is_exclusive, is_testbed_kept=is_testbed_kept)
-        return
-    with without_commands(sys.stderr):
-        _print_summary(result, is_exclusive=is_exclusive, is_testbed_kept=is_testbed_kept)
-    if (line := verdict_annotation(result)) is not None:
-        print(line, file=sys.stderr, flush=True)
-
-
-def is_exclusive(stage: Stage) -> bool:
-    """Whether the target serves the run alone."""
-    return stage.options.external_server is None
-
-
-def as_json(result: RunResult, stage: Stage) -> dict[str, Any]:
-    """What `--json` says of one run."""
-    caught = would_have_caught(result, is_exclusive=is_exclusive(stage))
-    return {**result.as_json(), "would_have_caught": caught}
+def perform_stage(stage: Stage, testbed: Path | None, shown: Showing) -> RunResult:
+    """Perform a stage on this testbed, with progress and without a summary."""
+    return anyio.run(_run, replace(stage.options, testbed=testbed), stage.work, shown)
 
 
 async def _run(
-    options: HarnessOptions,
-    work: Callable[[Harness], Awaitable[object]] | None,
-    kind: ProgressKind,
-    board: Board | None,
+    options: HarnessOptions, work: Callable[[Harness], Awaitable[object]] | None, shown: Showing
 ) -> RunResult:
     harness: Harness | None = None
+    board = shown.board
 
     async def perform() -> None:
         nonlocal harness
@@ -221,8 +207,8 @@ async def _run(
                 await work(opened)
             await opened.finish()
 
-    with progress(kind, for_progress(sys.stderr)) as shown:
-        listener = shown if board is None else both(shown, board)
+    with progress(ProgressKind(shown.progress), for_progress(sys.stderr)) as on_terminal:
+        listener = on_terminal if board is None else both(on_terminal, board)
         try:
             await until_signal(perform)
         except (HarnessError, TargetError):
@@ -240,17 +226,27 @@ async def _run(
     return harness.result
 
 
-def _print_summary(result: RunResult, *, is_exclusive: bool, is_testbed_kept: bool) -> None:
-    lines = summary_lines(result, is_testbed_kept=is_testbed_kept, is_exclusive=is_exclusive)
-    if may_be_terminal(sys.stderr):
-        from snapstorm.report.terminal import print_summary  # noqa: PLC0415 - rich is slow to import
+def show_result(result: RunResult, stage: Stage, shown: Showing) -> None:
+    """Print the summary of a run on stderr. `stage` is as it was asked for, with a testbed only if one was named."""
+    is_kept = stage.options.testbed is not None or bool(result.tally.violations)
+    lines = summary_lines(result, is_testbed_kept=is_kept)
+    is_github = shown.progress == "github"
+    with without_commands(sys.stderr) if is_github else nullcontext():
+        if may_be_terminal(sys.stderr):
+            from snapstorm.report.terminal import print_summary  # noqa: PLC0415 - rich is slow to import
 
-        print_summary(lines, result.verdict, sys.stderr)
-    else:
-        print("\n".join(lines), file=sys.stderr)
+            print_summary(lines, result.verdict, sys.stderr)
+        else:
+            print("\n".join(lines), file=sys.stderr)
+    if is_github and (line := verdict_annotation(result)) is not None:
+        print(line, file=sys.stderr, flush=True)
+
+
+def as_json(result: RunResult) -> dict[str, Any]:
+    """What `--json` says of one run."""
+    return {**result.as_json(), "would_have_caught": would_have_caught(result)}
 
 
 def _print_proven(testbed: Path) -> None:
     with suppress(HarnessError), read_testbed(testbed) as ledger:
-        for line in ["", *proven_lines(ledger.history.survival())]:
-            print(line, file=sys.stderr)
+        print("\n".join(["", *proven_lines(ledger.history.survival())]), file=sys.stderr)

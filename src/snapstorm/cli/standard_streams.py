@@ -1,7 +1,7 @@
 """Standard output and error that never raise, and that remember what could not be written.
 
-A command may be started with a closed or full output, or its reader may end first. Its work goes on all the same, and
-its exit status says at the end whether everything that it had to tell was told.
+A command may be started with a closed or full output, or its reader may end first. Its work goes on, and its exit
+status says at the end whether its result could be written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_NOT_TOLD = 3
 _STANDS_ANYHOW = frozenset({1, 130})
-"""Exit statuses (violated, interrupted) that are kept although their reason could not be told."""
+"""Exit statuses (violated, interrupted) that are kept although their reason could not be written."""
 
 _IN_ASCII = {"·": "-", "…": "..."}
 """Our own typography where the output's encoding does not have it."""
@@ -43,24 +43,16 @@ def _escape(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("snapstorm-readable", _escape)
 
 
-class _Descriptor(io.RawIOBase):
+class _Descriptor(io.FileIO):
     """A descriptor to write to. What can't be written is dropped and remembered."""
 
+    lost: OSError | None = None
+    """Why something was lost; None if nothing was."""
+    was_used = False
+
     def __init__(self, number: int, *, is_closed: bool) -> None:
-        self._number = number
+        super().__init__(number, "w", closefd=False)
         self._is_closed = is_closed
-        self.lost: OSError | None = None
-        """Why something that was to be written was lost; None if nothing was."""
-        self.was_used = False
-
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._number
-
-    def isatty(self) -> bool:
-        return os.isatty(self._number)
 
     def write(self, data: ReadableBuffer, /) -> int:
         self.was_used = True
@@ -71,17 +63,14 @@ class _Descriptor(io.RawIOBase):
             return size
         try:
             while left:
-                left = left[self._write_some(left) :]
+                written = super().write(left)
+                if written is None:  # Another process that shares this descriptor has made it non-blocking.
+                    select.select([], [self], [])
+                else:
+                    left = left[written:]
         except OSError as error:
             self.lost = error
         return size
-
-    def _write_some(self, data: memoryview) -> int:
-        try:
-            return os.write(self._number, data)
-        except BlockingIOError:  # Whoever shares this descriptor has made it so.
-            select.select([], [self._number], [])
-            return 0
 
 
 class StandardStream(io.TextIOWrapper):
@@ -98,11 +87,11 @@ class StandardStream(io.TextIOWrapper):
 
 
 _OPENED: list[StandardStream] = []
-"""Standard output and error, once they were opened."""
+"""Standard output and error, once they are open."""
 
 
 def open_streams() -> None:
-    """Put the streams in the place of Python's own, before anything else is opened.
+    """Replace Python's own streams, before anything else is opened.
 
     A closed descriptor is opened on the null device: the next file that somebody opens, such as the ledger, would
     otherwise get its number, and everything printed would go into it.
@@ -114,7 +103,7 @@ def open_streams() -> None:
             with suppress(OSError):
                 # Gets the lowest free number, which is this one.
                 os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    if sys.stdin is None:  # So Python has found them closed.
+    if sys.stdin is None:  # Python found it closed.
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
     for number, name in ((1, "stdout"), (2, "stderr")):
         given: TextIO | None = getattr(sys, name)
@@ -126,28 +115,28 @@ def open_streams() -> None:
 
 
 def for_progress(stream: TextIO) -> TextIO:
-    """A stream to the same place, whose losses don't count: for what the summary sums up anyhow."""
+    """A stream to the same place whose losses don't count, because the summary repeats what matters."""
     if not isinstance(stream, StandardStream):
         return stream
     return StandardStream(stream.fileno(), stream.encoding, is_closed=False, is_line_buffered=True)
 
 
 def complain(message: str) -> None:
-    """Say on standard error what is wrong."""
+    """Print what is wrong on standard error."""
     for line in message.splitlines():
         print(f"snapstorm: {printable(line)}", file=sys.stderr)
 
 
 def end(status: int) -> NoReturn:
-    """End at once with this status, or with 3 if the command's result could not be told.
+    """End at once with this status, or with 3 if the command's result could not be written.
 
-    Everything is closed by now, and Python would take a tenth of a second to take itself apart.
+    Everything is closed by now, and Python's own end would take a tenth of a second.
     """
     os._exit(status if _is_told() or status in _STANDS_ANYHOW else EXIT_NOT_TOLD)
 
 
 def _is_told() -> bool:
-    """Whether the result was written: it is what stands on standard output, or without that on standard error."""
+    """Whether the result was written: what was printed on standard output, or if nothing was, on standard error."""
     output, errors = _OPENED
     output.flush()
     lost = output.descriptor.lost

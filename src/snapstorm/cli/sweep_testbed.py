@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from snapstorm.cli.option_groups import WHERE, Copies, Directories, ExistingTestbed, Judging, Programs, ReportedOutput
-from snapstorm.cli.stages import Stage, reports_in, run_stages
+from snapstorm.cli.stages import Stage, run_stages, showing
 from snapstorm.cli.target_options import OwnOptions, own_options
-from snapstorm.cli.words import above_zero, operation_seconds, read_place
+from snapstorm.cli.words import above_zero, operation_seconds, read_typed
+from snapstorm.model.location import read_storage
 from snapstorm.model.protocols import Mode
 from snapstorm.run.harness import HarnessOptions
 from snapstorm.targets.registry import DEFAULT_TARGET, read_target
@@ -51,7 +52,7 @@ def sweep(
         programs=program or [],
         mode=mode,
         workdir=directories.workdir,
-        repository=read_place("--repository", directories.repository),
+        repository=read_typed("--repository", directories.repository, read_storage),
         persist=copies.persist,
         take_over=copies.take_over,
         operation_seconds_max=operation_seconds(judging.operation_timeout, has_faults=False),
@@ -61,5 +62,5 @@ def sweep(
         external_server=own.of(plugin).external_server(testbed),
         scenario="sweep",
     )
-    with reports_in(output.report, testbed) as reports:
-        return run_stages([Stage(options, None)], output.progress_kind, json_output=output.json_output, reports=reports)
+    with showing(output, testbed) as shown:
+        return run_stages([Stage(options, None)], shown)

@@ -22,10 +22,10 @@ _TARGET = "target"
 
 @dataclass(frozen=True)
 class OwnOptions:
-    """What was typed of the targets' own options. Subclasses have a field for each target."""
+    """The targets' own options as they were typed. Subclasses have a field for each target."""
 
     def of(self, target: TargetPlugin) -> TargetOptions:
-        """Those of this target. Raises ConfigError where one of another target was typed."""
+        """The options of this target. Raises ConfigError if one of another target was typed."""
         chosen = TargetOptions()
         for one in fields(self):
             name, typed = one.metadata[_TARGET], getattr(self, one.name)
@@ -39,8 +39,8 @@ class OwnOptions:
 def own_options(command: str) -> type[OwnOptions]:
     """The options of all installed targets for this command, in a group of the help for each.
 
-    A target that can't be loaded has none here; whoever chooses it is told why. Raises HarnessError for an option that
-    several targets have.
+    A target that can't be loaded has none here; choosing it tells why. Raises HarnessError for an option that several
+    targets have.
     """
     plugins: list[TargetPlugin] = []
     for name in target_names():

@@ -1,4 +1,4 @@
-"""The command line's part that lets a run be watched: the live page, and metrics for Prometheus."""
+"""Serves the live page and metrics for Prometheus, if they were asked for."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PORT_MAX = 65_535
 
 
 def with_addresses(arguments: Sequence[str]) -> list[str]:
-    """What was typed, with the default address after each `--web` that has none: `--web randomized` names a scenario,
-    `--web :8080` an address."""
+    """The arguments, with the default address after each `--web` that has none: in `--web randomized` a scenario
+    follows, in `--web :8080` an address."""
     found: list[str] = []
     for argument, following in itertools.pairwise([*arguments, ""]):
         if found and found[-1] == "--web" and _ADDRESS.fullmatch(argument):
@@ -35,15 +35,15 @@ def with_addresses(arguments: Sequence[str]) -> list[str]:
 
 @contextmanager
 def watching(web: str | None, metrics: str | None) -> Iterator[Board | None]:
-    """Serve what was asked for while the block lasts; None where nothing was.
+    """Serve what was asked for while the block lasts; None if nothing was.
 
-    Raises ConfigError for what is no address, HarnessError for one that can't be listened on.
+    Raises ConfigError for a text that is no address, HarnessError for an address that can't be listened on.
     """
     if web is None and metrics is None:
         yield None
         return
     places = [read_address(option, text) for option, text in (("--web", web), ("--metrics", metrics))]
-    # Only where it is needed: what serves takes longer to load than all the rest.
+    # Imported only if needed: the server takes longer to load than everything else.
     from snapstorm.report.live.page_server import Address, serving  # noqa: PLC0415
 
     page, counts = (None if place is None else Address(*place) for place in places)
@@ -52,7 +52,7 @@ def watching(web: str | None, metrics: str | None) -> Iterator[Board | None]:
 
 
 def read_address(option: str, text: str | None) -> tuple[str, int] | None:
-    """Host and port in `HOST:PORT`, `:PORT` or `PORT`; without a host, of this machine alone. Raises ConfigError."""
+    """Host and port of `HOST:PORT`, `:PORT` or `PORT`. The default host is the loopback. Raises ConfigError."""
     if text is None:
         return None
     match = _ADDRESS.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Which run is meant: what the commands that look at one run, or do it again, take on the command line.
+"""Reads which run is meant, for the commands that look at one run or repeat it.
 
 bed         the latest run on the testbed `bed` that found a violation; without one, the latest run
 bed:12      its run 12
@@ -26,7 +26,7 @@ class WhichRun(NamedTuple):
 def find_run(text: str) -> WhichRun:
     """The run that `TESTBED` or `TESTBED:NUMBER` means.
 
-    Raises ConfigError for a testbed or a run that is not there, TestbedError for a ledger that can't be read.
+    Raises ConfigError if there is no such testbed or run, TestbedError for a ledger that can't be read.
     """
     directory, number = _split(text)
     with read_testbed(directory) as ledger:
@@ -34,7 +34,7 @@ def find_run(text: str) -> WhichRun:
 
 
 def _split(text: str) -> tuple[Path, int | None]:
-    """The directory and the number, if there is one. A directory whose own name ends like a number is itself."""
+    """The directory and the number, if there is one. A directory that exists under the whole text is meant itself."""
     name, colon, number = text.rpartition(":")
     if not text.strip():
         raise ConfigError("a run is given as TESTBED or TESTBED:NUMBER, not as an empty text")

@@ -1,30 +1,24 @@
-"""What was typed, as values: the scenario with what the command line changes in it, durations, sizes, places.
+"""Reads what was typed: the scenario with the changes of the command line, durations, sizes, places.
 
-Each function raises ConfigError, one line for each thing that is wrong.
+Each function raises ConfigError, one line for each problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypeVar, overload
 
 from cyclopts import Parameter, Token
 
 from snapstorm.errors import ConfigError, reading_failure
-from snapstorm.model.location import Storage, read_storage
 from snapstorm.runtime.paths import clean_path
 from snapstorm.scenario.problems import Place, named
-from snapstorm.scenario.quantities import read_bytes
-from snapstorm.scenario.scenarios import (
-    SHIPPED,
-    Scenario,
-    build_scenario,
-    parse_scenario,
-    read_duration,
-    read_option,
-    shipped,
-)
+from snapstorm.scenario.quantities import read_duration
+from snapstorm.scenario.scenarios import Scenario, build_scenario, parse_scenario, read_option
+from snapstorm.scenario.shipped_scenarios import SHIPPED, shipped
+
+Value = TypeVar("Value")
 
 OPERATION_SECONDS = 300.0
 OPERATION_SECONDS_UNDER_FAULTS = 100.0
@@ -53,59 +47,56 @@ def choose_scenario(name: str | None, config: Path | None) -> Scenario:
     return parse_scenario(text, str(config))
 
 
-def changes_of(
-    clients: int | None,
-    duration: str | None,
-    actions: int | None,
-    mode: str | None,
-    weights: list[str] | None,
-    options: list[str] | None,
-) -> dict[str, Any]:
-    """What the command line changes in the scenario, as a document like the scenario's own."""
+def changed(
+    scenario: Scenario,
+    *,
+    clients: int | None = None,
+    duration: str | None = None,
+    actions: int | None = None,
+    mode: str | None = None,
+    weights: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> Scenario:
+    """The scenario with what was typed. Raises ConfigError with every problem at once."""
     if duration is not None and actions is not None:
         raise ConfigError("give either --duration or --actions, not both")
-    changes: dict[str, Any] = {"clients": clients, "mode": mode}
-    if duration is not None:
-        changes |= {"duration": duration, "actions": None}
-    if actions is not None:
-        changes |= {"duration": None, "actions": actions}
-    if mode == "direct" and clients is None:
-        changes["clients"] = 1
-    pairs = [_pair("--weights", text) for text in weights or ()]
-    changes["weights"] = {key: _whole_number(f"--weights {key}", value) for key, value in pairs}
-    table: dict[str, dict[str, Any]] = {}
-    for name, value in (_pair("--option", text) for text in options or ()):
-        key, dot, field = name.partition(".")
-        if not dot:
-            raise ConfigError(
-                f"--option {name}={value}: write it as KEY.OPTION=VALUE, such as write-random-files.count=5"
-            )
-        table.setdefault(key, {})[field] = read_option(key, field, value)
-    changes["options"] = table
-    return changes
-
-
-def changed(scenario: Scenario, changes: dict[str, Any]) -> Scenario:
-    """The scenario with what the command line changes. Raises ConfigError with every problem at once."""
+    typed_weights = {
+        key: _whole_number(f"--weights {key}", value) for key, value in (_pair("--weights", text) for text in weights)
+    }
+    typed_options = _options_by_action(options)
     document = scenario.model_dump(by_alias=True, exclude_unset=True)
     document["steps"] = [step.as_document() for step in scenario.steps]
-    if (changes.get("duration") or changes.get("actions") or changes["weights"]) and not scenario.is_random:
-        if not changes["weights"]:
+    if (duration or actions or typed_weights) and not scenario.is_random:
+        if not typed_weights:
             raise ConfigError(f"scenario {scenario.name} is a fixed sequence, so --duration and --actions do not apply")
         document.setdefault("duration", "60s")
-    document["weights"] = {**document.get("weights", {}), **changes.pop("weights")}
-    for key, options in changes.pop("options").items():
+    document["weights"] = document.get("weights", {}) | typed_weights
+    for key, chosen in typed_options.items():
         merged = document.setdefault("options", {}).setdefault(key, {})
-        if "size_bytes" in options:
+        if "size_bytes" in chosen:
             merged.pop("small_first", None)  # Sizes that were typed are meant from the first step on.
-        merged.update(options)
-    for name, value in changes.items():
-        if value is not None or name in ("duration", "actions"):
-            document[name] = value
+        merged.update(chosen)
+    if duration is not None or actions is not None:
+        document |= {"duration": duration, "actions": actions}
+    if mode is not None:
+        document["mode"] = mode
+    if clients is not None or mode == "direct":
+        document["clients"] = 1 if clients is None else clients
     changed, problems = build_scenario(document)
     if changed is None:
         raise ConfigError(*(named(place, words, _as_typed(place)) for place, words in problems))
     return changed
+
+
+def _options_by_action(options: Sequence[str]) -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = {}
+    for name, value in (_pair("--option", text) for text in options):
+        key, dot, field = name.partition(".")
+        if not dot:
+            words = "write it as KEY.OPTION=VALUE, such as write-random-files.count=5"
+            raise ConfigError(f"--option {name}={value}: {words}")
+        table.setdefault(key, {})[field] = read_option(key, field, value)
+    return table
 
 
 def _as_typed(place: Place) -> str:
@@ -137,39 +128,25 @@ def _whole_number(option: str, text: str) -> int:
         raise ConfigError(f"{option}: {text!r} is not a whole number") from None
 
 
-def read_seconds(option: str, text: str) -> float:
-    """A duration, in seconds."""
+@overload
+def read_typed(option: str, text: str, read: Callable[[str], Value]) -> Value: ...
+@overload
+def read_typed(option: str, text: str | None, read: Callable[[str], Value]) -> Value | None: ...
+def read_typed(option: str, text: str | None, read: Callable[[str], Value]) -> Value | None:
+    """The value that was typed; None if nothing was."""
+    if text is None:
+        return None
     try:
-        return read_duration(text)
+        return read(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
 
 
 def operation_seconds(text: str | None, *, has_faults: bool) -> float:
-    """Under faults operations hang, which must not take up the run."""
-    if text is None:
-        return OPERATION_SECONDS_UNDER_FAULTS if has_faults else OPERATION_SECONDS
-    return read_seconds("--operation-timeout", text)
-
-
-def read_size(option: str, text: str | None) -> int | None:
-    """A number of bytes; None if nothing was typed."""
-    if text is None:
-        return None
-    try:
-        return read_bytes(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
-
-
-def read_place(option: str, text: str | None) -> Storage | None:
-    """Where a repository is stored; None if nothing was typed."""
-    if text is None:
-        return None
-    try:
-        return read_storage(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
+    """The time after which an operation is ended. Under faults operations hang, which must not take up the run."""
+    usual = OPERATION_SECONDS_UNDER_FAULTS if has_faults else OPERATION_SECONDS
+    typed = read_typed("--operation-timeout", text, read_duration)
+    return usual if typed is None else typed
 
 
 def above_zero(option: str, value: float | None) -> float | None:

@@ -32,6 +32,15 @@ class StorageFault(Fault):
     kind = FaultKind.STORAGE
     needs = "a repository in a directory"
 
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        super().__init__(scene, draws)
+        self.details: Mapping[str, Any] = {}
+        """What was recorded, so that it can be healed; empty while nothing is broken."""
+
+    async def heal(self) -> None:
+        if self.details:
+            await run_file_work(self.heal_left_over, self.details)
+
     @classmethod
     def why_not(cls, scene: Scene) -> str | None:
         if not isinstance(scene.server, StoredInFiles) or scene.server.storage_directory is None:
@@ -55,11 +64,7 @@ class _DamagesBlob(StorageFault):
 
     hold_seconds = (1.0, 4.0)
     is_damage = True
-
-    def __init__(self, scene: Scene, draws: random.Random) -> None:
-        super().__init__(scene, draws)
-        self.blob: Blob | None = None
-        self._details: Mapping[str, Any] = {}
+    blob: Blob | None = None
 
     async def inject(self, record: Record) -> None:
         blobs = [blob for blob in await self.stored.content_blobs() if blob.size_bytes > 0]
@@ -72,12 +77,12 @@ class _DamagesBlob(StorageFault):
             await run_file_work(_put_aside, blob.path, aside)
         except FileNotFoundError as error:
             raise NothingToBreak("the file was deleted before it could be damaged") from error
-        self.blob, self._details = blob, details
+        self.blob, self.details = blob, details
         record(details)
         try:
             await run_file_work(self.damage, blob.path)
         except FileNotFoundError as error:
-            self._details = {}  # Nobody wants it back.
+            self.details = {}  # Nobody wants it back.
             aside.unlink(missing_ok=True)
             raise NothingToBreak("the file was deleted before it could be damaged") from error
         # What a cache holds would hide it. Clients are at work, so theirs stay; the probe has none.
@@ -94,13 +99,13 @@ class _DamagesBlob(StorageFault):
         await self.scene.judge.probe_damage()
 
     async def heal(self) -> None:
-        if self._details:
-            await run_file_work(_put_back, self._details)
+        await super().heal()
+        if self.details:
             await self.scene.server.forget_caches([])
 
     def excuses(self, error: TargetError) -> bool:
-        """Only what fails because of this very file, and says so."""
-        return self.blob is not None and (self.blob.id in str(error) or self.blob.id in error.evidence)
+        """Only what fails because of this very file, as far as the target can say."""
+        return self.blob is not None and self.blob.id in error.blobs
 
     @classmethod
     def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
@@ -166,25 +171,19 @@ class UnfinishedFiles(StorageFault):
     key = "unfinished-files"
     hold_seconds = (1.0, 4.0)
 
-    def __init__(self, scene: Scene, draws: random.Random) -> None:
-        super().__init__(scene, draws)
-        self._paths: list[str] = []
-
     async def inject(self, record: Record) -> None:
         blobs = await self.stored.content_blobs()
         if not blobs:
             raise NothingToBreak("nothing is stored yet")
-        for blob in self.draws.sample(blobs, min(len(blobs), _UNFINISHED_MAX)):
-            self._paths.append(f"{blob.path}{self.stored.unfinished_suffix}{self.draws.getrandbits(64):016x}")
-        record({"paths": self._paths})
+        beside = self.draws.sample(blobs, min(len(blobs), _UNFINISHED_MAX))
+        suffix = self.stored.unfinished_suffix
+        self.details = {"paths": [f"{blob.path}{suffix}{self.draws.getrandbits(64):016x}" for blob in beside]}
+        record(self.details)
         await run_file_work(self._write)
 
     def _write(self) -> None:
-        for path in self._paths:
+        for path in self.details["paths"]:
             Path(path).write_bytes(self.draws.randbytes(self.draws.randrange(_UNFINISHED_BYTES_MAX)))
-
-    async def heal(self) -> None:
-        await run_file_work(self.heal_left_over, {"paths": self._paths})
 
     @classmethod
     def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
@@ -193,10 +192,13 @@ class UnfinishedFiles(StorageFault):
         return None
 
 
-class _LimitsServer(StorageFault):
+class _LimitsServer(Fault):
     """Lowers a limit that the system sets the server's process."""
 
+    kind = FaultKind.STORAGE
     needs = "a server process of our own on Linux"
+    ability = InProcess
+    lacking = "there is no server process of our own"
     resource_number: int
 
     def __init__(self, scene: Scene, draws: random.Random) -> None:
@@ -207,10 +209,6 @@ class _LimitsServer(StorageFault):
     @classmethod
     def why_not_here(cls) -> str | None:
         return None if hasattr(resource, "prlimit") else "this system has no prlimit"
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, InProcess) else "there is no server process of our own"
 
     async def inject(self, record: Record) -> None:
         self._pid = server_pid(self.scene)

@@ -14,12 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-import anyio
-
 from snapstorm.errors import TargetError
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.protocols import Server
+from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 
 
@@ -68,6 +67,7 @@ class Scene:
     """Where faults put aside what they take away. On a disk that outlives this process."""
     in_flight: Callable[[], Sequence[InFlight]]
     judge: Judge
+    clock: Clock
     network_path: NetworkPath | None = None
     """The ways of the clients to the server, where these can be disturbed."""
 
@@ -93,6 +93,10 @@ class Fault(ABC):
     kind: ClassVar[FaultKind]
     weight: ClassVar[int] = 1
     """How often it is drawn, against the others."""
+    ability: ClassVar[type | None] = None
+    """What the server must be able to do for it: one of `snapstorm.model.abilities`."""
+    lacking: ClassVar[str] = ""
+    """What to say, in a few words, of a server without the ability."""
     needs: ClassVar[str] = "nothing"
     """What it takes to inject it, for people."""
     hold_seconds: ClassVar[tuple[float, float]] = (0.5, 4.0)
@@ -130,7 +134,7 @@ class Fault(ABC):
     @classmethod
     def why_not(cls, scene: Scene) -> str | None:
         """Why it is not possible with this server, in a few words; None if it is."""
-        return None
+        return None if cls.ability is None or isinstance(scene.server, cls.ability) else cls.lacking
 
     @abstractmethod
     async def inject(self, record: Record) -> None:
@@ -144,7 +148,7 @@ class Fault(ABC):
 
     async def hold(self, seconds: float) -> None:
         """Let it last."""
-        await anyio.sleep(seconds)
+        await self.scene.clock.sleep(seconds)
 
     async def heal(self) -> None:  # noqa: B027 - what is broken for a moment only heals by itself
         """Make it whole again. Called if `record` was; must not mind what is whole already."""

@@ -43,19 +43,11 @@ class _Mounts(StorageFault):
     hold_seconds = (1.0, 5.0)
     disturbs_process = True
 
-    def __init__(self, scene: Scene, draws: random.Random) -> None:
-        super().__init__(scene, draws)
-        self._details: Mapping[str, Any] = {}
-
     @classmethod
     def why_not_here(cls) -> str | None:
         if os.geteuid() != 0:
             return "only root can mount"
         return None if can_mount() else "mounting is not allowed here"
-
-    async def heal(self) -> None:
-        if self._details:
-            await run_file_work(self.heal_left_over, self._details)
 
 
 class ReadOnlyStorage(_Mounts):
@@ -65,9 +57,8 @@ class ReadOnlyStorage(_Mounts):
     weight = 2
 
     async def inject(self, record: Record) -> None:
-        details = {"directory": str(self.directory)}
-        record(details)
-        self._details = details
+        self.details = {"directory": str(self.directory)}
+        record(self.details)
         await run_file_work(self._mount)
 
     def _mount(self) -> None:
@@ -99,9 +90,8 @@ class DiskFull(_Mounts):
         """A small file system takes what is written; what is there already shows through it."""
         size_bytes = self.draws.choice((1, 2, 4, 8, 16)) << 20
         work = self.scene.directory / f"disk-{self.draws.getrandbits(32):08x}"
-        details = {"directory": str(self.directory), "work": str(work), "room_bytes": size_bytes}
-        record(details)
-        self._details = details
+        self.details = {"directory": str(self.directory), "work": str(work), "room_bytes": size_bytes}
+        record(self.details)
         await run_file_work(self._mount, work, size_bytes)
 
     def _mount(self, work: Path, room_bytes: int) -> None:
@@ -172,13 +162,13 @@ class _TroubledDisk(_Mounts):
         delay_seconds_max = self.draws.choice(self.delays_seconds_max)
         failing_share = self.draws.choice(self.failing_shares)
         log = self.scene.directory / f"disk-{self.draws.getrandbits(32):08x}.log"
-        self._details = {
+        self.details = {
             "directory": str(self.directory),
             "log": str(log),
             "delay_seconds_max": delay_seconds_max,
             "failing_share": failing_share,
         }
-        record(self._details)
+        record(self.details)
         argv = [sys.executable, "-I", "-S", troubled_disk.__file__, str(self.directory)]
         argv += ["--delay-seconds-max", str(delay_seconds_max), "--failing-share", str(failing_share)]
         argv += ["--seed", str(self.draws.getrandbits(32))]
@@ -189,11 +179,11 @@ class _TroubledDisk(_Mounts):
 
     async def heal(self) -> None:
         if self._disk is not None:
-            self._disk.signal(signal.SIGUSR1)
+            self._disk.child.signal(signal.SIGUSR1)
         await super().heal()
         if self._disk is not None:
             with anyio.move_on_after(_LAST_USE_SECONDS_MAX):
-                await self._disk.exited()
+                await self._disk.child.exited()
         await self._processes.aclose()
 
     @classmethod

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import anyio
-
 from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Scene
 from snapstorm.faults.network_path import NetworkPath
-from snapstorm.runtime.relay import Conditions
+from snapstorm.runtime.relay import CLEAR, Conditions
 
 _WAIT_FOR_CONNECTION_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.02
@@ -42,13 +40,13 @@ class _DisturbsNetwork(Fault):
         return self.path.clients
 
     async def heal(self) -> None:
-        self.path.clear(self.clients or ())
+        self.path.set(CLEAR, self.clients or ())
 
     async def wait_for_connections(self, clients: list[str]) -> None:
         """Return once one of them has a connection. Raises NothingToBreak if none has for long."""
-        with anyio.move_on_after(_WAIT_FOR_CONNECTION_SECONDS_MAX):
-            while self.path.connections_count(clients) == 0:  # noqa: ASYNC110 - no event tells of it
-                await anyio.sleep(_POLL_SECONDS)
+        with self.scene.clock.move_on_after(_WAIT_FOR_CONNECTION_SECONDS_MAX):
+            while self.path.connections_count(clients) == 0:
+                await self.scene.clock.sleep(_POLL_SECONDS)
         if self.path.connections_count(clients) == 0:
             raise NothingToBreak("nobody was connected")
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from snapstorm.runtime.relay import CLEAR, Conditions, Relay
+from snapstorm.runtime.relay import Conditions, Relay
+from snapstorm.runtime.tasks import plain_task_group
 
 
 class NetworkPath:
@@ -38,10 +39,6 @@ class NetworkPath:
         for client in clients:
             self._relays[client].set(conditions)
 
-    def clear(self, clients: Iterable[str]) -> None:
-        """Have bytes pass on these clients' ways as they should."""
-        self.set(CLEAR, clients)
-
     def reset(self, clients: Iterable[str]) -> int:
         """Break off these clients' connections. Returns how many there were."""
         return sum(self._relays[client].reset() for client in clients)
@@ -58,6 +55,6 @@ class NetworkPath:
 @asynccontextmanager
 async def open_network_path() -> AsyncIterator[NetworkPath]:
     """The ways of all clients, which end with the block."""
-    async with anyio.create_task_group() as tasks:
+    async with plain_task_group() as tasks:
         yield NetworkPath(tasks)
         tasks.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""Faults of processes: of the server, of a client in the midst of its work, of maintenance; and of clients' caches."""
+"""Faults of processes: of the server, of a client at work, of maintenance; and of clients' caches."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _SLICE_SECONDS = 0.1
 class _EndsServer(Fault):
     kind = FaultKind.PROCESS
     needs = "a server of our own"
+    ability = Restartable
+    lacking = "there is no server of our own"
     hold_seconds = (0.0, 3.0)
     disturbs_process = True
     is_asked: bool
@@ -40,10 +42,6 @@ class _EndsServer(Fault):
         super().__init__(scene, draws)
         assert isinstance(scene.server, Restartable)
         self._server: Restartable = scene.server
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, Restartable) else "there is no server of our own"
 
     async def inject(self, record: Record) -> None:
         record({})
@@ -76,15 +74,13 @@ class PauseServer(Fault):
     weight = 2
     kind = FaultKind.PROCESS
     needs = "a server process of our own"
+    ability = InProcess
+    lacking = "there is no server process of our own"
     hold_seconds = (1.0, 8.0)
 
     def __init__(self, scene: Scene, draws: random.Random) -> None:
         super().__init__(scene, draws)
         self._pid: int | None = None
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, InProcess) else "there is no server process of our own"
 
     async def inject(self, record: Record) -> None:
         self._pid = server_pid(self.scene)
@@ -106,12 +102,12 @@ class SlowServer(PauseServer):
 
     async def hold(self, seconds: float) -> None:
         assert self._pid is not None
-        stopped_share, deadline = self.draws.uniform(0.5, 0.95), anyio.current_time() + seconds
+        stopped_share, deadline = self.draws.uniform(0.5, 0.95), self.scene.clock.monotonic_seconds() + seconds
         with suppress(ProcessLookupError):  # Should it end meanwhile, clients tell.
-            while anyio.current_time() < deadline:
-                await anyio.sleep(_SLICE_SECONDS * stopped_share)
+            while self.scene.clock.monotonic_seconds() < deadline:
+                await self.scene.clock.sleep(_SLICE_SECONDS * stopped_share)
                 os.killpg(self._pid, signal.SIGCONT)
-                await anyio.sleep(_SLICE_SECONDS * (1 - stopped_share))
+                await self.scene.clock.sleep(_SLICE_SECONDS * (1 - stopped_share))
                 os.killpg(self._pid, signal.SIGSTOP)
 
 
@@ -124,41 +120,39 @@ def server_pid(scene: Scene) -> int:
 
 
 class _StrikesClient(Fault):
-    """Strikes the processes of one client in the midst of a snapshot, a restore or a deletion."""
+    """Strikes the processes of one client during a snapshot, a restore or a deletion."""
 
     kind = FaultKind.PROCESS
     needs = "clients that are processes"
+    ability = RunsCommands
+    lacking = "clients are no processes of their own"
     number: signal.Signals
     struck: InFlight | None = None
 
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, RunsCommands) else "clients are no processes of their own"
-
     async def inject(self, record: Record) -> None:
-        with anyio.move_on_after(_WAIT_FOR_WORK_SECONDS_MAX):
+        with self.scene.clock.move_on_after(_WAIT_FOR_WORK_SECONDS_MAX):
             while True:
                 victim = await self._next_victim()
                 self.clients = frozenset({victim.client})
-                await anyio.sleep(self.draws.uniform(0.05, 0.6))
+                await self.scene.clock.sleep(self.draws.uniform(0.05, 0.6))
                 if not self.scene.processes.signal_children_of(victim.operation, 0):
                     continue
                 self.struck = victim
                 record({"client": victim.client, "operation": victim.operation, "action": victim.action})
                 self.scene.processes.signal_children_of(victim.operation, self.number)
                 return
-        raise NothingToBreak("no client was in the midst of anything")
+        raise NothingToBreak("no client was at work")
 
     async def _next_victim(self) -> InFlight:
         while True:
             found = killable_operations(self.scene)
             if found:
                 return self.draws.choice(found)
-            await anyio.sleep(_POLL_SECONDS)
+            await self.scene.clock.sleep(_POLL_SECONDS)
 
 
 class KillClient(_StrikesClient):
-    """A client is killed (KILL) in the midst of a snapshot, a restore or a deletion."""
+    """A client is killed (KILL) during a snapshot, a restore or a deletion."""
 
     key = "kill-client"
     weight = 6
@@ -167,7 +161,7 @@ class KillClient(_StrikesClient):
 
 
 class TerminateClient(_StrikesClient):
-    """A client is asked to end (TERM) in the midst of a snapshot, a restore or a deletion."""
+    """A client is asked to end (TERM) during a snapshot, a restore or a deletion."""
 
     key = "terminate-client"
     weight = 3
@@ -176,7 +170,7 @@ class TerminateClient(_StrikesClient):
 
 
 class PauseClient(_StrikesClient):
-    """A client stands still (STOP) in the midst of its work for some seconds, and goes on (CONT)."""
+    """A client stands still (STOP) during its work for some seconds, and goes on (CONT)."""
 
     key = "pause-client"
     weight = 2
@@ -193,6 +187,8 @@ class _StrikesMaintenance(Fault):
 
     kind = FaultKind.PROCESS
     needs = "a repository of our own"
+    ability = RunsCommands
+    lacking = "maintenance is no process of its own"
     number: signal.Signals
 
     def __init__(self, scene: Scene, draws: random.Random) -> None:
@@ -205,20 +201,20 @@ class _StrikesMaintenance(Fault):
     def why_not(cls, scene: Scene) -> str | None:
         if RunGc.key in scene.server.refused_actions:
             return "maintenance is not ours to run"
-        return None if isinstance(scene.server, RunsCommands) else "maintenance is no process of its own"
+        return super().why_not(scene)
 
     async def inject(self, record: Record) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._collect)
             delay_seconds = self.draws.uniform(0.3, 1.5)
-            with anyio.move_on_after(delay_seconds):
+            with self.scene.clock.move_on_after(delay_seconds):
                 await self._ended.wait()
             if self.scene.processes.signal_children_of(self._operation, 0):
                 self.clients = frozenset()
                 record({"after_seconds": delay_seconds})
                 self._struck = self.scene.processes.signal_children_of(self._operation, self.number)
             if self._struck and self.number is signal.SIGSTOP:
-                await anyio.sleep(self.draws.uniform(0.5, 3.0))
+                await self.scene.clock.sleep(self.draws.uniform(0.5, 3.0))
                 self.scene.processes.signal_children_of(self._operation, signal.SIGCONT)
         if not self._struck:
             raise NothingToBreak("maintenance had ended before it could be struck")
@@ -235,7 +231,7 @@ class _StrikesMaintenance(Fault):
 
 
 class KillMaintenance(_StrikesMaintenance):
-    """A full collection of garbage is killed (KILL) in its midst."""
+    """A full collection of garbage is killed (KILL) while it runs."""
 
     key = "kill-maintenance"
     weight = 4
@@ -244,7 +240,7 @@ class KillMaintenance(_StrikesMaintenance):
 
 
 class PauseMaintenance(_StrikesMaintenance):
-    """A full collection of garbage stands still (STOP) in its midst while clients work, and goes on (CONT)."""
+    """A full collection of garbage stands still (STOP) while clients work, and goes on (CONT)."""
 
     key = "pause-maintenance"
     weight = 3
@@ -259,11 +255,9 @@ class DropClientCache(Fault):
     weight = 2
     kind = FaultKind.PROCESS
     needs = "clients with caches"
+    ability = CachesOfClients
+    lacking = "clients keep no caches"
     hold_seconds = (0.0, 0.1)
-
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return None if isinstance(scene.server, CachesOfClients) else "clients keep no caches"
 
     async def inject(self, record: Record) -> None:
         assert isinstance(self.scene.server, CachesOfClients)

@@ -23,7 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 READY = re.compile("^mounted$", re.MULTILINE)
 """The line that it prints once it is there."""
@@ -80,29 +80,22 @@ class _Request:
         return self.body[offset:].split(b"\0")[:-1]
 
 
-@dataclass
-class _Directory:
-    """An open directory: what it held when it was opened."""
-
-    entries: list[tuple[bytes, int, int]]
-
-
-@dataclass
 class TroubledDisk:
     """The directory below, shown as nodes and handles."""
 
-    root: int
-    """A descriptor of the directory."""
-    trouble: Trouble
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _paths: dict[int, bytes] = field(default_factory=lambda: {_ROOT_NODE: b"."})
-    _nodes: dict[bytes, int] = field(default_factory=lambda: {b".": _ROOT_NODE})
-    _lookups: dict[int, int] = field(default_factory=dict)
-    _handles: dict[int, list[int]] = field(default_factory=dict)
-    """By node: the descriptors that are open, by which a file is reached that has no name any more."""
-    _last_node: int = _ROOT_NODE
-    _directories: dict[int, _Directory] = field(default_factory=dict)
-    _last_directory: int = 0
+    def __init__(self, root: int, trouble: Trouble) -> None:
+        """`root`: a descriptor of the directory."""
+        self.root, self.trouble = root, trouble
+        self._lock = threading.Lock()
+        self._paths: dict[int, bytes] = {_ROOT_NODE: b"."}
+        self._nodes: dict[bytes, int] = {b".": _ROOT_NODE}
+        self._lookups: dict[int, int] = {}
+        # By node: the descriptors that are open, by which a file is reached that has no name any more.
+        self._handles: dict[int, list[int]] = {}
+        self._last_node = _ROOT_NODE
+        # By handle: what an open directory held when it was opened.
+        self._directories: dict[int, list[tuple[bytes, int, int]]] = {}
+        self._last_directory = 0
 
     def answer(self, request: _Request) -> bytes:
         """Do what is asked. Raises OSError."""
@@ -130,10 +123,9 @@ class TroubledDisk:
 
     def _path(self, node: int) -> bytes:
         with self._lock:
-            try:
-                return self._paths[node]
-            except KeyError:
-                raise OSError(errno.ESTALE, "no such node") from None
+            if node not in self._paths:
+                raise OSError(errno.ESTALE, "no such node")
+            return self._paths[node]
 
     def _child(self, request: _Request, offset: int = 0) -> bytes:
         return self._path(request.node) + b"/" + request.names(offset)[0]
@@ -167,7 +159,7 @@ class TroubledDisk:
         return self._entry(self._child(request))
 
     def get_attributes(self, request: _Request) -> bytes:
-        return struct.pack("<QII", 0, 0, 0) + _attributes(os.stat(self._place(request.node)))
+        return bytes(16) + _attributes(os.stat(self._place(request.node)))
 
     def set_attributes(self, request: _Request) -> bytes:
         valid, _, _, size, _, atime, mtime, _, atime_ns, mtime_ns, _, mode, _, uid, gid, _ = struct.unpack_from(
@@ -188,7 +180,7 @@ class TroubledDisk:
             mtime_ns = mtime * 10**9 + mtime_ns if valid & _SET_MTIME else found.st_mtime_ns
             atime_ns = now.st_atime_ns if valid & _SET_ATIME_NOW else atime_ns
             os.utime(place, ns=(atime_ns, now.st_mtime_ns if valid & _SET_MTIME_NOW else mtime_ns))
-        return struct.pack("<QII", 0, 0, 0) + _attributes(os.stat(place))
+        return bytes(16) + _attributes(os.stat(place))
 
     def make_directory(self, request: _Request) -> bytes:
         (mode, umask) = struct.unpack_from("<II", request.body)
@@ -197,15 +189,9 @@ class TroubledDisk:
         os.chown(path, request.uid, request.gid, dir_fd=self.root)
         return self._entry(path)
 
-    def unlink(self, request: _Request) -> bytes:
+    def remove(self, request: _Request) -> bytes:
         path = self._child(request)
-        os.unlink(path, dir_fd=self.root)
-        self._moved(path, None)
-        return b""
-
-    def remove_directory(self, request: _Request) -> bytes:
-        path = self._child(request)
-        os.rmdir(path, dir_fd=self.root)
+        (os.unlink if request.opcode == _UNLINK else os.rmdir)(path, dir_fd=self.root)
         self._moved(path, None)
         return b""
 
@@ -246,8 +232,7 @@ class TroubledDisk:
         handle = os.open(path, (flags & ~os.O_APPEND) | os.O_CREAT, stat.S_IMODE(mode) & ~umask, dir_fd=self.root)
         os.fchown(handle, request.uid, request.gid)
         entry = self._entry(path)
-        (node,) = struct.unpack_from("<Q", entry)
-        return entry + self._opened(node, handle)
+        return entry + self._opened(struct.unpack_from("<Q", entry)[0], handle)
 
     def read(self, request: _Request) -> bytes:
         handle, offset, size = struct.unpack_from("<QQI", request.body)
@@ -260,9 +245,8 @@ class TroubledDisk:
     def release(self, request: _Request) -> bytes:
         (handle,) = struct.unpack_from("<Q", request.body)
         with self._lock:
-            handles = self._handles[request.node]
-            handles.remove(handle)
-            if not handles:
+            self._handles[request.node].remove(handle)
+            if not self._handles[request.node]:
                 del self._handles[request.node]
         os.close(handle)
         return b""
@@ -277,22 +261,19 @@ class TroubledDisk:
     def open_directory(self, request: _Request) -> bytes:
         descriptor = os.open(self._path(request.node), os.O_RDONLY | os.O_DIRECTORY, dir_fd=self.root)
         try:
-            with os.scandir(descriptor) as found:
-                entries = [
-                    (os.fsencode(entry.name), entry.inode(), entry.stat(follow_symlinks=False).st_mode)
-                    for entry in found
-                ]
+            found = list(os.scandir(descriptor))
+            entries = [(os.fsencode(one.name), one.inode(), one.stat(follow_symlinks=False).st_mode) for one in found]
         finally:
             os.close(descriptor)
         with self._lock:
             self._last_directory += 1
-            self._directories[self._last_directory] = _Directory(entries)
+            self._directories[self._last_directory] = entries
             return struct.pack("<QII", self._last_directory, 0, 0)
 
     def read_directory(self, request: _Request) -> bytes:
         handle, offset, size = struct.unpack_from("<QQI", request.body)
         found = bytearray()
-        for index, (name, inode, mode) in enumerate(self._directories[handle].entries[offset:], offset + 1):
+        for index, (name, inode, mode) in enumerate(self._directories[handle][offset:], offset + 1):
             entry = struct.pack("<QQII", inode, index, len(name), stat.S_IFMT(mode) >> 12) + name
             entry += bytes(-len(entry) % 8)
             if len(found) + len(entry) > size:
@@ -315,8 +296,8 @@ _HANDLERS: dict[int, Callable[[TroubledDisk, _Request], bytes]] = {
     3: TroubledDisk.get_attributes,
     4: TroubledDisk.set_attributes,
     9: TroubledDisk.make_directory,
-    _UNLINK: TroubledDisk.unlink,
-    11: TroubledDisk.remove_directory,
+    _UNLINK: TroubledDisk.remove,
+    11: TroubledDisk.remove,
     _RENAME: TroubledDisk.rename,
     _RENAME_2: TroubledDisk.rename,
     _OPEN: TroubledDisk.open,
@@ -336,20 +317,10 @@ _HANDLERS: dict[int, Callable[[TroubledDisk, _Request], bytes]] = {
 
 def _attributes(found: os.stat_result) -> bytes:
     seconds_and_rest = [divmod(moment, 10**9) for moment in (found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns)]
-    return _ATTRIBUTES.pack(
-        found.st_ino,
-        found.st_size,
-        found.st_blocks,
-        *(seconds for seconds, _ in seconds_and_rest),
-        *(rest for _, rest in seconds_and_rest),
-        found.st_mode,
-        found.st_nlink,
-        found.st_uid,
-        found.st_gid,
-        found.st_rdev & 0xFFFFFFFF,
-        found.st_blksize,
-        0,
-    )
+    times = (part for parts in zip(*seconds_and_rest, strict=True) for part in parts)
+    amounts = found.st_ino, found.st_size, found.st_blocks
+    kind = found.st_mode, found.st_nlink, found.st_uid, found.st_gid, found.st_rdev & 0xFFFFFFFF
+    return _ATTRIBUTES.pack(*amounts, *times, *kind, found.st_blksize, 0)
 
 
 def _serve(device: int, disk: TroubledDisk) -> None:
@@ -389,7 +360,6 @@ def _initial(request: _Request) -> bytes:
 
 
 def _mount(directory: bytes, device: int) -> None:
-    """Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions".encode()
     if libc.mount(b"snapstorm-disk", directory, b"fuse", _MOUNT_NOSUID | _MOUNT_NODEV, options):

@@ -1,7 +1,8 @@
-"""Faults of clients' rights: taken away in the midst of work, and given back."""
+"""Faults of clients' rights: taken away during work, and given back."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,10 @@ class _TakesRights(Fault):
 
     @classmethod
     def why_not(cls, scene: Scene) -> str | None:
-        return None if scene.server.manages_users else "users are not managed here"
+        return super().why_not(scene) if scene.server.manages_users else "users are not managed here"
+
+    given_back: str
+    """What was done when the rights were given back, for people."""
 
     @property
     def client(self) -> str:
@@ -29,94 +33,88 @@ class _TakesRights(Fault):
         assert self.clients is not None
         return next(iter(self.clients))
 
-    def strike_one(self, record: Record) -> str:
+    async def inject(self, record: Record) -> None:
         client = self.draws.choice(sorted(self.scene.clients))
         self.clients = frozenset({client})
         record({"client": client})
         self.is_injected = True
-        return client
+        await self.take(self.scene.server, client)
+
+    async def heal(self) -> None:
+        if self.is_injected:
+            await self.give_back(self.scene.server, self.client)
+
+    @classmethod
+    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
+        if not details or not isinstance(server, cls.ability or object):
+            return None
+        await cls.give_back(server, details["client"])
+        return cls.given_back.format(details["client"])
+
+    @staticmethod
+    @abstractmethod
+    async def take(server: Any, client: str) -> None:
+        """Take the client's rights. `server` has the `ability`."""
+
+    @staticmethod
+    @abstractmethod
+    async def give_back(server: Any, client: str) -> None:
+        """Give them back."""
 
 
 class RemoveUser(_TakesRights):
     """A client's user is removed while the client works, and added again."""
 
     key = "remove-user"
+    given_back = "added {} again"
 
-    async def inject(self, record: Record) -> None:
-        await self.scene.server.remove_client(self.strike_one(record))
+    @staticmethod
+    async def take(server: Server, client: str) -> None:
+        await server.remove_client(client)
+
+    @staticmethod
+    async def give_back(server: Server, client: str) -> None:
+        await server.add_clients([client])
 
     async def judge(self) -> None:
         await self.scene.judge.must_be_refused(self.client, "a removed client")
-
-    async def heal(self) -> None:
-        if self.is_injected:
-            await self.scene.server.add_clients([self.client])
-
-    @classmethod
-    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
-        if not details:
-            return None
-        await server.add_clients([details["client"]])
-        return f"added {details['client']} again"
 
 
 class ChangePassword(_TakesRights):
     """The password of a client's user is changed while the client works, and changed back."""
 
     key = "change-password"
+    ability = ChangesPasswords
+    lacking = "passwords can't be changed here"
+    given_back = "gave {} its password back"
 
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return super().why_not(scene) or (
-            None if isinstance(scene.server, ChangesPasswords) else "passwords can't be changed here"
-        )
+    @staticmethod
+    async def take(server: ChangesPasswords, client: str) -> None:
+        await server.change_password(client)
 
-    async def inject(self, record: Record) -> None:
-        assert isinstance(self.scene.server, ChangesPasswords)
-        await self.scene.server.change_password(self.strike_one(record))
+    @staticmethod
+    async def give_back(server: ChangesPasswords, client: str) -> None:
+        await server.restore_password(client)
 
     async def judge(self) -> None:
         await self.scene.judge.must_be_refused(self.client, "a client with an old password")
-
-    async def heal(self) -> None:
-        if self.is_injected:
-            assert isinstance(self.scene.server, ChangesPasswords)
-            await self.scene.server.restore_password(self.client)
-
-    @classmethod
-    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
-        if not details or not isinstance(server, ChangesPasswords):
-            return None
-        await server.restore_password(details["client"])
-        return f"gave {details['client']} its password back"
 
 
 class NarrowRights(_TakesRights):
     """A client may only read its snapshots, not take or delete any, for some seconds."""
 
     key = "narrow-rights"
+    ability = NarrowsRights
+    lacking = "rights can't be narrowed here"
+    given_back = "gave {} its rights back"
 
-    @classmethod
-    def why_not(cls, scene: Scene) -> str | None:
-        return super().why_not(scene) or (
-            None if isinstance(scene.server, NarrowsRights) else "rights can't be narrowed here"
-        )
+    @staticmethod
+    async def take(server: NarrowsRights, client: str) -> None:
+        await server.narrow_rights(client)
 
-    async def inject(self, record: Record) -> None:
-        assert isinstance(self.scene.server, NarrowsRights)
-        await self.scene.server.narrow_rights(self.strike_one(record))
+    @staticmethod
+    async def give_back(server: NarrowsRights, client: str) -> None:
+        await server.widen_rights(client)
 
     async def judge(self) -> None:
         await self.scene.judge.must_not_write(self.client)
-
-    async def heal(self) -> None:
-        if self.is_injected:
-            assert isinstance(self.scene.server, NarrowsRights)
-            await self.scene.server.widen_rights(self.client)
-
-    @classmethod
-    async def heal_left_over_with(cls, server: Server, details: Mapping[str, Any]) -> str | None:
-        if not details or not isinstance(server, NarrowsRights):
-            return None
-        await server.widen_rights(details["client"])
-        return f"gave {details['client']} its rights back"

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import stat
+import struct
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,18 +30,21 @@ _ODD_FILE_MODES_OF_ROOT = (0o000, 0o001, 0o111, 0o222, 0o4000)
 _ODD_DIRECTORY_MODES = (0o711, 0o777, 0o1777, 0o2755, 0o3770)
 _ODD_DIRECTORY_MODES_OF_ROOT = (0o000, 0o111, 0o500, 0o555, 0o4755)
 
-_NEEDS: dict[Oddity, tuple[str, ...]] = {
-    Oddity.EMPTY_DIRECTORY: ("empty_directories",),
-    Oddity.SYMLINK: ("symlinks",),
-    Oddity.DANGLING_SYMLINK: ("symlinks",),
-    Oddity.SPARSE_FILE: ("sparse",),
-    Oddity.ODD_MODE: ("mode",),
-    Oddity.OLD_MTIME: ("file_mtime",),
-    Oddity.NON_UTF8_NAME: ("non_utf8_names",),
-    Oddity.HARD_LINK: ("hard_links",),
-    Oddity.XATTR: ("xattrs",),
+_NEEDS: dict[Oddity, str] = {
+    Oddity.EMPTY_DIRECTORY: "empty_directories",
+    Oddity.SYMLINK: "symlinks",
+    Oddity.DANGLING_SYMLINK: "symlinks",
+    Oddity.SPARSE_FILE: "sparse",
+    Oddity.ODD_MODE: "mode",
+    Oddity.OLD_MTIME: "file_mtime",
+    Oddity.NON_UTF8_NAME: "non_utf8_names",
+    Oddity.HARD_LINK: "hard_links",
+    Oddity.XATTR: "xattrs",
+    Oddity.FIFO: "special_files",
+    Oddity.DEVICE: "special_files",
+    Oddity.SOCKET: "sockets",
 }
-"""The capabilities that each oddity needs; without them a restored tree would lack the entry."""
+"""The capability that each oddity needs; without them a restored tree would lack the entry."""
 
 _METADATA_NEEDS: dict[MetadataKind, str] = {
     MetadataKind.MODE: "mode",
@@ -46,6 +52,44 @@ _METADATA_NEEDS: dict[MetadataKind, str] = {
     MetadataKind.OWNER: "owner",
     MetadataKind.XATTR: "xattrs",
 }
+
+SPECIALS: dict[Oddity, tuple[int, ...]] = {
+    Oddity.FIFO: (stat.S_IFIFO,),
+    Oddity.DEVICE: (stat.S_IFCHR, stat.S_IFBLK),
+    Oddity.SOCKET: (stat.S_IFSOCK,),
+}
+"""What each kind of special file is to `mknod`."""
+
+DEVICE_MAJORS = range(240, 255)
+"""For local and experimental use: a tool that opens such a device by mistake finds none."""
+
+USER_XATTR_NAMES = (b"user.snapstorm.a", b"user.snapstorm.b", b"user.mime_type")
+FILE_CAPABILITY = b"security.capability"
+ACCESS = b"system.posix_acl_access"
+DEFAULT_ACCESS = b"system.posix_acl_default"
+XATTR_NAMES = (
+    *USER_XATTR_NAMES,
+    b"trusted.snapstorm",
+    b"security.snapstorm",
+    FILE_CAPABILITY,
+    ACCESS,
+)
+"""Attributes that a file may have. A directory may also have `DEFAULT_ACCESS`, and no `FILE_CAPABILITY`."""
+
+
+def draw_xattr_value(name: bytes, draws: random.Random) -> bytes:
+    """A value that the system accepts for this attribute. A small one: large ones do not fit on every file system."""
+    if name == FILE_CAPABILITY:
+        # Version 2, effective: two pairs of 32 bits, permitted and inheritable.
+        return struct.pack("<5I", 0x02000001, draws.getrandbits(32), 0, draws.getrandbits(8), 0)
+    if name.startswith(b"system.posix_acl_"):
+        # Version 2: (tag, permissions, id) of owner, one user, group, mask and others.
+        nobody = 0xFFFFFFFF
+        entries = [(0x01, nobody), (0x02, draws.randrange(1, 1 << 16)), (0x04, nobody), (0x10, nobody), (0x20, nobody)]
+        packed = [struct.pack("<HHI", tag, draws.randrange(8), who) for tag, who in entries]
+        return struct.pack("<I", 2) + b"".join(packed)
+    return draws.randbytes(draws.randint(0, 48))
+
 
 _LINKS = frozenset({Oddity.SYMLINK, Oddity.DANGLING_SYMLINK})
 
@@ -60,7 +104,14 @@ class Allowances:
     file_modes: tuple[int, ...]
     odd_file_modes: tuple[int, ...]
     odd_directory_modes: tuple[int, ...]
+    xattr_names: tuple[bytes, ...]
+    """Names of extended attributes that can be set and are kept."""
     path_bytes_max: int = PATH_BYTES_MAX
+
+    @property
+    def replaces(self) -> bool:
+        """Whether replacing an entry shows anything that writing a new one does not."""
+        return Oddity.HARD_LINK in self.oddities or Oddity.FIFO in self.oddities
 
     def without_links(self) -> Allowances:
         """The same without symbolic links."""
@@ -73,13 +124,21 @@ class Platform:
 
     is_root: bool
     can_chown: bool
-    has_xattrs: bool
+    xattr_names: tuple[bytes, ...]
+    """Those of `XATTR_NAMES` that it can set."""
+    specials: frozenset[Oddity] = frozenset()
+    """Special files that it can make."""
 
 
 def probe_platform(directory: Path) -> Platform:
-    """Find out by trying on the directory itself, which is left as it was."""
+    """Find out by trying on the directory itself, and on files beside it. Everything is left as it was."""
     is_root = os.geteuid() == 0
-    return Platform(is_root, is_root and _can_chown(directory), _has_xattrs(directory))
+    probe = directory.with_name(f"{directory.name}.probe")
+    probe.unlink(missing_ok=True)
+    try:
+        return Platform(is_root, is_root and _can_chown(directory), _settable(probe), _makeable(probe))
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def allowances(
@@ -87,15 +146,21 @@ def allowances(
 ) -> Allowances:
     """What to make by default for a target with these capabilities; `oddities` replaces the default choice.
 
-    Extended attributes are always left out if the file system has none.
+    What this process can't make here is always left out.
     """
-    wanted = [oddity for oddity in Oddity if _is_kept(oddity, capabilities)] if oddities is None else oddities
+    prefixes = capabilities.xattr_prefixes_bytes if capabilities.xattrs or oddities is not None else ()
+    xattr_names = tuple(name for name in platform.xattr_names if name.startswith(prefixes))
+    impossible = set[Oddity]() if xattr_names else {Oddity.XATTR}
+    impossible |= SPECIALS.keys() - platform.specials
+    if oddities is None:
+        oddities = [oddity for oddity in Oddity if oddity not in _NEEDS or getattr(capabilities, _NEEDS[oddity])]
+    can_change = {MetadataKind.OWNER: platform.can_chown, MetadataKind.XATTR: bool(xattr_names)}
     return Allowances(
-        oddities=tuple(oddity for oddity in Oddity if oddity in wanted and _is_possible(oddity, platform)),
+        oddities=tuple(oddity for oddity in Oddity if oddity in oddities and oddity not in impossible),
         metadata=tuple(
             kind
             for kind, needed in _METADATA_NEEDS.items()
-            if getattr(capabilities, needed) and _is_changeable(kind, platform)
+            if getattr(capabilities, needed) and can_change.get(kind, True)
         ),
         names=NameRules(
             min(capabilities.name_bytes_max, 255),
@@ -104,19 +169,8 @@ def allowances(
         file_modes=PLAIN_FILE_MODES if capabilities.mode else (0o644,),
         odd_file_modes=_ODD_FILE_MODES + (_ODD_FILE_MODES_OF_ROOT if platform.is_root else ()),
         odd_directory_modes=_ODD_DIRECTORY_MODES + (_ODD_DIRECTORY_MODES_OF_ROOT if platform.is_root else ()),
+        xattr_names=xattr_names,
     )
-
-
-def _is_kept(oddity: Oddity, capabilities: Capabilities) -> bool:
-    return all(getattr(capabilities, needed) for needed in _NEEDS.get(oddity, ()))
-
-
-def _is_possible(oddity: Oddity, platform: Platform) -> bool:
-    return platform.has_xattrs or oddity is not Oddity.XATTR
-
-
-def _is_changeable(kind: MetadataKind, platform: Platform) -> bool:
-    return {MetadataKind.OWNER: platform.can_chown, MetadataKind.XATTR: platform.has_xattrs}.get(kind, True)
 
 
 def _can_chown(directory: Path) -> bool:
@@ -131,14 +185,29 @@ def _can_chown(directory: Path) -> bool:
     return False
 
 
-def _has_xattrs(directory: Path) -> bool:
+def _settable(probe: Path) -> tuple[bytes, ...]:
     if not hasattr(os, "setxattr"):
-        return False
-    with contextlib.suppress(OSError):
-        os.setxattr(directory, b"user.snapstorm.probe", b"1")
-        os.removexattr(directory, b"user.snapstorm.probe")
-        return True
-    return False
+        return ()
+    probe.touch()
+    draws = random.Random(0)
+    settable: list[bytes] = []
+    for name in XATTR_NAMES:
+        with contextlib.suppress(OSError):
+            os.setxattr(probe, name, draw_xattr_value(name, draws))
+            settable.append(name)
+    probe.unlink()
+    return tuple(settable)
+
+
+def _makeable(probe: Path) -> frozenset[Oddity]:
+    makeable: set[Oddity] = set()
+    for oddity, modes in SPECIALS.items():
+        with contextlib.suppress(OSError):
+            for mode in modes:
+                os.mknod(probe, mode | 0o600, os.makedev(DEVICE_MAJORS[0], 0))
+                probe.unlink()
+            makeable.add(oddity)
+    return frozenset(makeable)
 
 
 OWNERS = ((1000, 1000), (1001, 100), (65534, 65534), (0, 0), (123456, 0))

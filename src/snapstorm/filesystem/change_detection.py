@@ -13,21 +13,20 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import msgspec
 
 from snapstorm.filesystem.descriptors import (
     TreePath,
     explain_os_error,
-    joined,
-    opened_below,
-    opened_parent,
+    opened_tree,
     walk_tree,
 )
-from snapstorm.filesystem.scanner import TreeScan
-from snapstorm.model.manifest import ROOT, Entry, EntryType, show_path
+from snapstorm.model.manifest import ROOT, show_path
 
 
-class Looks(NamedTuple):
+class Looks(msgspec.Struct, frozen=True, gc=False):
     """What one entry looks like. Directories and links have no size here, because file systems count theirs in
     different ways."""
 
@@ -45,13 +44,19 @@ class Looks(NamedTuple):
 TreeLooks: TypeAlias = dict[bytes, Looks]
 """The looks of each entry by its path in the tree."""
 
-_KINDS = {
-    EntryType.FILE: stat.S_IFREG,
-    EntryType.DIRECTORY: stat.S_IFDIR,
-    EntryType.SYMLINK: stat.S_IFLNK,
-}
-_SPECIAL = 0
-"""Stands for all other kinds, which a manifest does not distinguish."""
+
+def looks_of(status: os.stat_result) -> Looks:
+    """The looks of one entry."""
+    kind = stat.S_IFMT(status.st_mode)
+    return Looks(
+        kind,
+        status.st_mode & 0o7777,
+        status.st_uid,
+        status.st_gid,
+        status.st_size if kind == stat.S_IFREG else 0,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )
 
 
 def looks_of_tree(root: TreePath) -> TreeLooks:
@@ -61,18 +66,19 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
 
     def enter(fd: int, path: bytes) -> list[bytes]:
         subdirectories: list[bytes] = []
-        found[path] = _looks(os.fstat(fd))
+        prefix = path + b"/" if path else b""
+        found[path] = looks_of(os.fstat(fd))
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
                 if entry.is_dir(follow_symlinks=False):
                     subdirectories.append(name)
                 else:
-                    found[joined(path, name)] = _looks(entry.stat(follow_symlinks=False))
+                    found[prefix + name] = looks_of(entry.stat(follow_symlinks=False))
         return subdirectories
 
     try:
-        with opened_parent(root) as (parent_fd, name), opened_below(parent_fd, name) as fd:
+        with opened_tree(root) as fd:
             walk_tree(fd, enter)
     except FileNotFoundError:
         return {}
@@ -81,39 +87,9 @@ def looks_of_tree(root: TreePath) -> TreeLooks:
     return found
 
 
-def looks_of(scan: TreeScan) -> TreeLooks:
-    """The looks of a tree, from its scan."""
-    changed_ns = scan.changed_ns
-    return {entry.path: _looks_of_entry(entry, changed_ns[entry.path]) for entry in scan.manifest}
-
-
-def _looks_of_entry(entry: Entry, changed_ns: int) -> Looks:
-    return Looks(
-        _KINDS.get(entry.type, _SPECIAL),
-        entry.mode,
-        entry.uid,
-        entry.gid,
-        entry.size if entry.type is EntryType.FILE else 0,
-        entry.mtime_ns,
-        changed_ns,
-    )
-
-
-def _are_alike(before: TreeScan, now: TreeScan) -> bool:
-    """Whether two scans of a tree look the same. This is faster than finding the differences, because for an unchanged
-    file a scan returns the same entry object as the scan before."""
-    return before.changed_ns == now.changed_ns and all(
-        one is other or _looks_of_entry(one, 0) == _looks_of_entry(other, 0)
-        for one, other in zip(before.manifest, now.manifest, strict=True)
-    )
-
-
-def changes_between(before: TreeLooks | TreeScan, now: TreeLooks | TreeScan) -> list[str]:
+def changes_between(before: TreeLooks, now: TreeLooks) -> list[str]:
     """The differences, one line for each entry: first what was added and removed, then files and links, each in the
     order of paths. Directories come last, because they change whenever an entry in them is added or removed."""
-    if isinstance(before, TreeScan) and isinstance(now, TreeScan) and _are_alike(before, now):
-        return []
-    before, now = (looks_of(tree) if isinstance(tree, TreeScan) else tree for tree in (before, now))
     if before == now:
         return []
     paths = sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
@@ -128,20 +104,6 @@ def _rank(before: Looks | None, now: Looks | None) -> int:
     return 2 if now.kind == stat.S_IFDIR else 1
 
 
-def _looks(status: os.stat_result) -> Looks:
-    kind = stat.S_IFMT(status.st_mode)
-    is_file = kind == stat.S_IFREG
-    return Looks(
-        kind if kind in _KINDS.values() else _SPECIAL,
-        status.st_mode & 0o7777,
-        status.st_uid,
-        status.st_gid,
-        status.st_size if is_file else 0,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
-
-
 def _describe(path: bytes, before: Looks | None, now: Looks | None) -> str:
     shown = show_path(path) if path != ROOT else "the directory itself"
     if before is None:
@@ -150,8 +112,8 @@ def _describe(path: bytes, before: Looks | None, now: Looks | None) -> str:
         return f"{shown}: is gone"
     parts = [
         f"{name} {_show(name, old)}, now {_show(name, new)}"
-        for name, old, new in zip(Looks._fields, before, now, strict=True)
-        if old != new and name != "changed_ns"  # It changes with everything else.
+        for name in Looks.__struct_fields__[:-1]  # The last one changes with everything else.
+        if (old := getattr(before, name)) != (new := getattr(now, name))
     ]
     if not parts:
         return (

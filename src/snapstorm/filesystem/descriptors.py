@@ -10,8 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.model.manifest import ROOT, show_path
@@ -47,11 +46,6 @@ def split(path: bytes) -> tuple[bytes, bytes]:
     return directory, name
 
 
-def open_directory(dir_fd: int | None, name: bytes) -> int:
-    """Open a directory that is not a link, relative to another one or to the working directory."""
-    return os.open(name, DIRECTORY_FLAGS, dir_fd=dir_fd)
-
-
 def open_below(dir_fd: int | None, path: bytes, flags: int = DIRECTORY_FLAGS) -> int:
     """Open the directory at a path of any length. The caller closes it."""
     head, slash, rest = path[:PATH_BYTES_MAX].rpartition(b"/")
@@ -65,9 +59,9 @@ def open_below(dir_fd: int | None, path: bytes, flags: int = DIRECTORY_FLAGS) ->
 
 
 @contextmanager
-def opened_below(dir_fd: int | None, path: bytes, flags: int = DIRECTORY_FLAGS) -> Iterator[int]:
+def opened_below(dir_fd: int | None, path: bytes) -> Iterator[int]:
     """`open_below` as a context manager."""
-    fd = open_below(dir_fd, path, flags)
+    fd = open_below(dir_fd, path)
     try:
         yield fd
     finally:
@@ -81,56 +75,22 @@ def opened_parent(path: TreePath) -> Iterator[tuple[int, bytes]]:
     Links on the way to `path` are followed, since the user chose them; the caller opens `path` itself.
     """
     directory, name = os.path.split(os.path.abspath(os.fsencode(path)))
-    with opened_below(None, directory, DIRECTORY_FLAGS & ~os.O_NOFOLLOW) as fd:
+    fd = open_below(None, directory, DIRECTORY_FLAGS & ~os.O_NOFOLLOW)
+    try:
         yield fd, name or b"."
+    finally:
+        os.close(fd)
 
 
-class DirectoryStack:
-    """The way from a tree's root to one directory in it, as open directories. Descends and climbs one level at a time.
-
-    Only the lowest levels stay open. A level that was closed is opened again as `..` of the one below it, and must be
-    the same directory as before.
-    """
-
-    def __init__(self, root_fd: int, open_directory: OpenDirectory = open_directory) -> None:
-        self._open_directory = open_directory
-        self._levels: list[int | tuple[int, int]] = [os.dup(root_fd)]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for level in self._levels:
-            if isinstance(level, int):
-                os.close(level)
-
-    @property
-    def fd(self) -> int:
-        """The current directory of the walk. The stack closes it."""
-        level = self._levels[-1]
-        assert isinstance(level, int), "the lowest level is always open"
-        return level
-
-    def descend(self, name: bytes) -> None:
-        self._levels.append(self._open_directory(self.fd, name))
-        oldest = len(self._levels) - 1 - OPEN_DIRECTORIES_MAX
-        if oldest >= 0:
-            level = self._levels[oldest]
-            if isinstance(level, int):
-                self._levels[oldest] = _identity(level)
-                os.close(level)
-
-    def climb(self) -> None:
-        upper = self._levels[-2]
-        if not isinstance(upper, int):
-            upper_fd = os.open(b"..", DIRECTORY_FLAGS, dir_fd=self.fd)
-            self._levels[-2] = upper_fd
-            if _identity(upper_fd) != upper:
-                raise HarnessError("a directory was moved while its tree was being read")
-        os.close(self.fd)
-        self._levels.pop()
+@contextmanager
+def opened_tree(path: TreePath) -> Iterator[int]:
+    """The open directory at `path`, which is not followed if it is a link."""
+    with opened_parent(path) as (parent_fd, name):
+        fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _identity(fd: int) -> tuple[int, int]:
@@ -142,28 +102,49 @@ def walk_tree(
     root_fd: int,
     enter: Callable[[int, bytes], list[bytes]],
     leave: Callable[[int, bytes], None] | None = None,
-    open_directory: OpenDirectory = open_directory,
+    open_directory: OpenDirectory | None = None,
 ) -> None:
     """Visit every directory of a tree, each before its subdirectories.
 
-    `enter(directory, its path)` returns the names of the subdirectories to visit; `leave(parent directory, name)` is
-    called once a subdirectory and everything below it was visited. Raises HarnessError naming a directory that can't be
-    opened.
+    `enter(directory, its path)` returns the names of the subdirectories to visit; `leave(parent directory, path)` is
+    called once a subdirectory and everything below it was visited. `open_directory(parent directory, name)` opens one.
+
+    Only the lowest directories of the way stay open. One that was closed is opened again as `..` of the one below it,
+    and must be the same as before. Raises HarnessError naming a directory that can't be opened.
     """
-    with DirectoryStack(root_fd, open_directory) as stack:
-        way: list[tuple[bytes, list[bytes]]] = [(ROOT, enter(stack.fd, ROOT))]
+    levels: list[int | tuple[int, int]] = [os.dup(root_fd)]
+    fd = root_fd
+    try:
+        way = [(ROOT, enter(fd, ROOT))]
         while way:
             path, pending = way[-1]
             if pending:
-                below = joined(path, pending.pop())
+                name = pending.pop()
+                below = path + b"/" + name if path else name
                 try:
-                    stack.descend(split(below)[1])
+                    fd = open_directory(fd, name) if open_directory else os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
                 except OSError as error:
                     raise explain_os_error(below, error) from error
-                way.append((below, enter(stack.fd, below)))
-            else:
-                way.pop()
-                if way:
-                    stack.climb()
-                    if leave is not None:
-                        leave(stack.fd, split(path)[1])
+                levels.append(fd)
+                if len(levels) > OPEN_DIRECTORIES_MAX and isinstance(oldest := levels[-1 - OPEN_DIRECTORIES_MAX], int):
+                    levels[-1 - OPEN_DIRECTORIES_MAX] = _identity(oldest)
+                    os.close(oldest)
+                way.append((below, enter(fd, below)))
+                continue
+            way.pop()
+            if way:
+                upper = levels[-2]
+                if not isinstance(upper, int):
+                    levels[-2] = upper_fd = os.open(b"..", DIRECTORY_FLAGS, dir_fd=fd)
+                    if _identity(upper_fd) != upper:
+                        raise HarnessError("a directory was moved while its tree was being read")
+                    upper = upper_fd
+                os.close(fd)
+                levels.pop()
+                fd = upper
+                if leave is not None:
+                    leave(fd, path)
+    finally:
+        for level in levels:
+            if isinstance(level, int):
+                os.close(level)

@@ -7,8 +7,9 @@ does.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -113,15 +114,17 @@ def explain_difference(expected: Entry, actual_file: Path) -> list[BlockDifferen
 
 
 def _explain(expected: Entry, fd: int) -> list[BlockDifference]:
-    differences = _Differences()
     if expected.segments or not expected.size:
-        _compare_with_segments(expected, fd, differences)
-    elif _judge_by_headers(fd, expected.size, differences) == expected.digest:
-        # Without this, holes would look like lost bytes.
-        differences = _Differences()
-    elif differences.is_empty:
-        differences.add(_unexplained(expected))
-    return [*differences.result(), *_size_differences(expected.size, os.fstat(fd).st_size)]
+        found = _collected(_compared_with_segments(expected, fd))
+    else:
+        hasher = blake3.blake3()
+        found = _collected(_judged_by_headers(fd, expected.size, hasher))
+        if hasher.digest() == expected.digest:
+            found = []  # Holes look like lost bytes.
+        elif not found:
+            words = "the content differs, but each block is a whole block of one stream, perhaps of another version"
+            found = [BlockDifference(0, expected.size, BlockDifferenceKind.UNEXPLAINED, words)]
+    return [*found, *_size_differences(expected.size, os.fstat(fd).st_size)]
 
 
 def _size_differences(expected_bytes: int, actual_bytes: int) -> Iterator[BlockDifference]:
@@ -134,55 +137,34 @@ def _size_differences(expected_bytes: int, actual_bytes: int) -> Iterator[BlockD
         yield BlockDifference(expected_bytes, surplus, BlockDifferenceKind.TOO_LONG, words)
 
 
-class _Differences:
-    """Collects differences: adjacent ones of one kind are merged, and those beyond the limit are only counted."""
-
-    def __init__(self) -> None:
-        self._kept: list[BlockDifference] = []
-        self._last_blocks = 0
-        self._more_blocks = 0
-        self._judged_blocks = 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._kept
-
-    @property
-    def is_full(self) -> bool:
-        """Whether further blocks need not be examined, because the list is full."""
-        return self._judged_blocks >= _JUDGED_BLOCKS_MAX or self._more_blocks > 0
-
-    def add(self, found: BlockDifference) -> None:
-        self._judged_blocks += 1
-        last = self._kept[-1] if self._kept else None
-        if last and _is_continued(last, found):
-            self._kept[-1] = replace(last, length_bytes=last.length_bytes + found.length_bytes)
-            self._last_blocks += 1
-        elif len(self._kept) < DIFFERENCES_MAX:
-            self._end_last()
-            self._kept.append(found)
-            self._last_blocks = 1
+def _collected(differing: Iterator[Callable[[], BlockDifference]]) -> list[BlockDifference]:
+    """What is wrong with blocks that differ. Adjacent ones of one kind are merged. Those beyond the limits are not
+    examined, only counted."""
+    kept: list[BlockDifference] = []
+    in_a_row: list[int] = []
+    more_blocks = 0
+    for judged_blocks, judge in enumerate(differing):
+        if more_blocks or judged_blocks >= _JUDGED_BLOCKS_MAX:
+            more_blocks += 1
+            continue
+        found = judge()
+        if kept and _is_continued(kept[-1], found):
+            kept[-1] = replace(kept[-1], length_bytes=kept[-1].length_bytes + found.length_bytes)
+            in_a_row[-1] += 1
+        elif len(kept) < DIFFERENCES_MAX:
+            kept.append(found)
+            in_a_row.append(1)
         else:
-            self._more_blocks += 1
-
-    def count_more(self) -> None:
-        """Count a differing block that was not examined."""
-        self._more_blocks += 1
-
-    def result(self) -> list[BlockDifference]:
-        self._end_last()
-        if not self._more_blocks:
-            return self._kept
-        last = self._kept[-1]
-        end_bytes = last.offset_bytes + last.length_bytes
-        words = f"and {self._more_blocks:,} more differing blocks"
-        return [*self._kept, BlockDifference(end_bytes, 0, BlockDifferenceKind.MORE, words)]
-
-    def _end_last(self) -> None:
-        if self._last_blocks > 1:
-            last = self._kept[-1]
-            self._kept[-1] = replace(last, words=f"{last.words}; {self._last_blocks:,} such blocks in a row")
-            self._last_blocks = 1
+            more_blocks = 1
+    result = [
+        replace(one, words=f"{one.words}; {blocks:,} such blocks in a row") if blocks > 1 else one
+        for one, blocks in zip(kept, in_a_row, strict=True)
+    ]
+    if more_blocks:
+        end_bytes = kept[-1].offset_bytes + kept[-1].length_bytes
+        words = f"and {more_blocks:,} more differing blocks"
+        result.append(BlockDifference(end_bytes, 0, BlockDifferenceKind.MORE, words))
+    return result
 
 
 def _is_continued(last: BlockDifference, found: BlockDifference) -> bool:
@@ -197,7 +179,8 @@ def _is_continued(last: BlockDifference, found: BlockDifference) -> bool:
 # --- with segments: every byte is known
 
 
-def _compare_with_segments(expected: Entry, fd: int, differences: _Differences) -> None:
+def _compared_with_segments(expected: Entry, fd: int) -> Iterator[Callable[[], BlockDifference]]:
+    """For each block that differs, what judges it."""
     for run in runs(expected.segments, expected.size):
         want = run_bytes(run)
         have = os.pread(fd, run.length_bytes, run.offset_bytes)
@@ -206,13 +189,9 @@ def _compare_with_segments(expected: Entry, fd: int, differences: _Differences) 
         for at in range(0, len(have), BLOCK_BYTES):
             have_block = have[at : at + BLOCK_BYTES]
             want_block = bytes(want[at : at + len(have_block)])
-            if have_block == want_block:
-                continue
-            if differences.is_full:
-                differences.count_more()
-            else:
+            if have_block != want_block:
                 block = BlockId(run.stream, run.version, run.first_block + at // BLOCK_BYTES)
-                differences.add(judge_block(block, want_block, have_block))
+                yield functools.partial(judge_block, block, want_block, have_block)
 
 
 def judge_block(expected: BlockId, want: bytes, have: bytes) -> BlockDifference:
@@ -310,9 +289,8 @@ def _compare(want: bytes | bytearray, have: bytes) -> _Change:
 # --- without segments: only the headers of blocks are known
 
 
-def _judge_by_headers(fd: int, size_bytes: int, differences: _Differences) -> bytes:
-    """Judge each block up to a size, and return the digest of what was read."""
-    hasher = blake3.blake3()
+def _judged_by_headers(fd: int, size_bytes: int, hasher: blake3.blake3) -> Iterator[Callable[[], BlockDifference]]:
+    """For each block up to a size with which something is wrong, what tells it. Hashes what it reads."""
     own_stream: int | None = None
     offset_bytes = 0
     while chunk := os.pread(fd, min(CHUNK_BLOCKS * BLOCK_BYTES, size_bytes - offset_bytes), offset_bytes):
@@ -321,14 +299,14 @@ def _judge_by_headers(fd: int, size_bytes: int, differences: _Differences) -> by
             have = chunk[at : at + BLOCK_BYTES]
             claimed = read_header(have)
             own_stream = claimed.stream if own_stream is None and claimed else own_stream
-            position = (offset_bytes + at) // BLOCK_BYTES
-            found = _judge_claim(own_stream, claimed, position, have)
-            if found and differences.is_full:
-                differences.count_more()
-            elif found:
-                differences.add(found)
+            found = _judge_claim(own_stream, claimed, (offset_bytes + at) // BLOCK_BYTES, have)
+            if found is not None:
+                yield _told(found)
         offset_bytes += len(chunk)
-    return hasher.digest()
+
+
+def _told(found: BlockDifference) -> Callable[[], BlockDifference]:
+    return lambda: found
 
 
 def _judge_claim(own_stream: int | None, claimed: BlockId | None, position: int, have: bytes) -> BlockDifference | None:
@@ -347,8 +325,3 @@ def _judge_claim(own_stream: int | None, claimed: BlockId | None, position: int,
     if claimed.stream == own_stream and claimed.position == position:
         return None
     return _judge_whole(BlockId(own_stream, claimed.version, position), claimed, have)
-
-
-def _unexplained(expected: Entry) -> BlockDifference:
-    words = "the content differs, but each block is a whole block of one stream, perhaps of another version"
-    return BlockDifference(0, expected.size, BlockDifferenceKind.UNEXPLAINED, words)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import blake3
 
 from snapstorm.filesystem.planning import NewFile
-from snapstorm.filesystem.scanner import FileContent, FileReader
+from snapstorm.filesystem.scanner import FileContent, FileReader, read_xattrs
 from snapstorm.filesystem.tree_state import FileState
 from snapstorm.model.content import (
     BLOCK_BYTES,
@@ -27,7 +27,7 @@ from snapstorm.model.content import (
     shortened,
     whole_file,
 )
-from snapstorm.model.manifest import Segment
+from snapstorm.model.manifest import Segment, Xattrs
 
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHANGE_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -43,6 +43,8 @@ class Written(NamedTuple):
     bytes_written: int
     digest: bytes | None
     """The digest of its content as a scan would find it, if it costs next to nothing: for the many small files."""
+    xattrs: Xattrs = ()
+    """What a scan would find: some systems give attributes to every new file, or those of its directory."""
 
 
 class ContentChange(NamedTuple):
@@ -72,6 +74,8 @@ def create_file(dir_fd: int, file: NewFile) -> Written:
         # Explicitly, because of the umask; and after writing, which clears setuid.
         os.fchmod(fd, file.mode)
         os.utime(fd, ns=(file.mtime_ns, file.mtime_ns))
+        if written.digest is not None:
+            written = written._replace(xattrs=read_xattrs(fd) or ())
     except BaseException:
         os.close(fd)
         os.unlink(file.name, dir_fd=dir_fd)

@@ -16,7 +16,7 @@ import stat
 from typing import NamedTuple
 
 from snapstorm.errors import HarnessError
-from snapstorm.model.manifest import Entry, EntryType, Segment, show_path
+from snapstorm.model.manifest import Entry, EntryType, Segment, Xattrs, show_path
 from snapstorm.runtime.clock import Clock
 
 TICK_NS_MAX = 200_000_000
@@ -26,13 +26,15 @@ PROVED_EVERY = 16
 
 
 class WrittenFile(NamedTuple):
-    """A new file as its writer has left it, without extended attributes and with only one name."""
+    """A new file as its writer has left it, with only one name."""
 
     size_bytes: int
     mode: int
     mtime_ns: int
     """Drawn from a range of years, so no other file has the same."""
     digest: bytes
+    xattrs: Xattrs = ()
+    """Some systems give attributes to every new file."""
 
 
 class KnownFile(NamedTuple):
@@ -89,7 +91,10 @@ class FileMemory:
             self._found[path] = known
             return known.entry
         written = self._written.get(path)
-        if written is None or not _is_as_written(written, status):
+        if written is None or status.st_nlink > 1:
+            return None
+        looks = (status.st_size, status.st_mode, status.st_mtime_ns)
+        if looks != (written.size_bytes, stat.S_IFREG | written.mode, written.mtime_ns):
             return None
         entry = Entry(
             path,
@@ -100,9 +105,10 @@ class FileMemory:
             written.mtime_ns,
             written.size_bytes,
             written.digest,
+            xattrs=written.xattrs,
             segments=segments,
         )
-        self._keep(path, status, entry)
+        self.learn(path, status, entry)
         return entry
 
     def learn(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
@@ -112,16 +118,8 @@ class FileMemory:
             raise HarnessError(
                 f"{show_path(path)}: its content is not what was read before, although it was not written since"
             )
-        self._keep(path, status, entry)
-
-    def _keep(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
         if status.st_ctime_ns < self._trusted_before_ns:
             self._found[path] = KnownFile((status.st_dev, status.st_ino), status.st_ctime_ns, entry)
-
-
-def _is_as_written(written: WrittenFile, status: os.stat_result) -> bool:
-    looks = (status.st_size, status.st_mode, status.st_mtime_ns, status.st_nlink)
-    return looks == (written.size_bytes, stat.S_IFREG | written.mode, written.mtime_ns, 1)
 
 
 def _is_same(known: KnownFile, status: os.stat_result) -> bool:

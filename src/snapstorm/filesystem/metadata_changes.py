@@ -7,7 +7,15 @@ import os
 import random
 from collections.abc import Collection
 
-from snapstorm.filesystem.allowances import OWNERS, PLAIN_DIRECTORY_MODES, PLAIN_FILE_MODES, Allowances
+from snapstorm.filesystem.allowances import (
+    ACCESS,
+    DEFAULT_ACCESS,
+    FILE_CAPABILITY,
+    OWNERS,
+    PLAIN_DIRECTORY_MODES,
+    PLAIN_FILE_MODES,
+    Allowances,
+)
 from snapstorm.filesystem.descriptors import opened_below
 from snapstorm.filesystem.file_changes import opened_for_change
 from snapstorm.filesystem.planning import draw_mtime_ns, draw_xattrs
@@ -46,7 +54,7 @@ def change_metadata(
             os.chown(name, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
         case MetadataKind.XATTR:
             with _opened(state, dir_fd, name) as fd:
-                for key, value in draw_xattrs(draws):
+                for key, value in draw_xattrs(_xattr_names(state, allowed), draws):
                     os.setxattr(fd, key, value)
     if state is not None and kind is not MetadataKind.MTIME:
         # After all except MTIME: a new owner clears setuid, and opening a file may have widened its mode.
@@ -60,6 +68,13 @@ def _other_mode(state: FileState | DirectoryState, allowed: Allowances, draws: r
     else:
         modes = PLAIN_DIRECTORY_MODES + allowed.odd_directory_modes
     return draws.choice([mode for mode in modes if mode != state.mode])
+
+
+def _xattr_names(state: FileState | DirectoryState | None, allowed: Allowances) -> tuple[bytes, ...]:
+    if isinstance(state, FileState):
+        return allowed.xattr_names
+    names = tuple(name for name in allowed.xattr_names if name != FILE_CAPABILITY)
+    return (*names, DEFAULT_ACCESS) if ACCESS in names else names
 
 
 def _opened(

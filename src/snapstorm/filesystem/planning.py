@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
-from snapstorm.filesystem.allowances import PLAIN_DIRECTORY_MODES, Allowances
+from snapstorm.filesystem.allowances import (
+    DEVICE_MAJORS,
+    PLAIN_DIRECTORY_MODES,
+    SPECIALS,
+    Allowances,
+    draw_xattr_value,
+)
 from snapstorm.filesystem.descriptors import joined
 from snapstorm.filesystem.names import non_utf8_name, odd_name, plain_name
 from snapstorm.filesystem.tree_state import DirectoryState, TreeState
 from snapstorm.model.actions import Oddity, WriteRandomFiles
 from snapstorm.model.amounts import Span, draw, draw_size
 from snapstorm.model.content import HOLE, blocks_in, draw_stream, overwritten, whole_file
-from snapstorm.model.manifest import ROOT, Segment
+from snapstorm.model.manifest import ROOT, Segment, Xattrs
 
 _SECOND_NS = 10**9
 _YEAR_SECONDS = 31_556_952
@@ -34,6 +41,7 @@ _NAME_RESERVE_BYTES = 256
 _SPARSE_BYTES_MIN = 64 << 10
 _SPARSE_BYTES_MAX = 1 << 20
 _LINK_TARGET_BYTES_MAX = 3000
+_DEVICE_MINORS = (0, 1, 255, 256, 65_536, (1 << 20) - 1)
 
 
 class NewDirectory(NamedTuple):
@@ -48,7 +56,7 @@ class NewFile(NamedTuple):
     segments: tuple[Segment, ...]
     mode: int
     mtime_ns: int
-    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    xattrs: Xattrs = ()
 
 
 class NewLink(NamedTuple):
@@ -63,7 +71,15 @@ class NewHardLink(NamedTuple):
     """Path of an existing file of the tree."""
 
 
-NewEntry: TypeAlias = NewDirectory | NewFile | NewLink | NewHardLink
+class NewSpecial(NamedTuple):
+    name: bytes
+    mode: int
+    """With the type, as `os.mknod` takes it."""
+    device: int
+    mtime_ns: int
+
+
+NewEntry: TypeAlias = NewDirectory | NewFile | NewLink | NewHardLink | NewSpecial
 
 
 class NewPlace(NamedTuple):
@@ -78,10 +94,20 @@ def draw_mtime_ns(draws: random.Random, low_ns: int = MTIME_MIN_NS, high_ns: int
     return low_ns + draws.getrandbits(63) % (high_ns - low_ns)
 
 
-def draw_xattrs(draws: random.Random) -> tuple[tuple[bytes, bytes], ...]:
-    """A few small extended attributes: large ones do not fit on every file system."""
-    names = draws.sample((b"user.snapstorm.a", b"user.snapstorm.b", b"user.mime_type"), draws.randint(1, 2))
-    return tuple((name, draws.randbytes(draws.randint(0, 48))) for name in sorted(names))
+def draw_xattrs(names: Sequence[bytes], draws: random.Random) -> Xattrs:
+    """A few small extended attributes with some of these names, in an order in which they can be set."""
+    chosen = draws.sample(names, min(draws.randint(1, 2), len(names)))
+    # Access control lists come last: they may forbid the owner to set others.
+    ordered = sorted(chosen, key=lambda name: (name.startswith(b"system."), name))
+    return tuple((name, draw_xattr_value(name, draws)) for name in ordered)
+
+
+def draw_special(name: bytes, oddity: Oddity, allowed: Allowances, draws: random.Random) -> NewSpecial:
+    """A special file of this kind."""
+    mode, device = draws.choice(SPECIALS[oddity]), 0
+    if oddity is Oddity.DEVICE:
+        device = os.makedev(draws.choice(DEVICE_MAJORS), draws.choice(_DEVICE_MINORS))
+    return NewSpecial(name, mode | draws.choice(allowed.file_modes), device, draw_mtime_ns(draws))
 
 
 def dangling_targets(name: bytes) -> tuple[bytes, ...]:
@@ -169,31 +195,40 @@ class EntryPlanner:
     def _plan_entry(self) -> NewEntry:
         draws = self._draws
         match _draw_oddity(self._action, self._allowed, draws):
-            case None:
-                return self._plain_file()
-            case Oddity.EMPTY_FILE:
-                return self._plain_file()._replace(size_bytes=0, segments=())
             case Oddity.EMPTY_DIRECTORY:
                 return NewDirectory(joined(self._directory, self._name()), self._directory_mode(), draw_mtime_ns(draws))
             case Oddity.SYMLINK:
                 return NewLink(self._name(), self._target_in_tree(), draw_mtime_ns(draws))
             case Oddity.DANGLING_SYMLINK:
                 return NewLink(self._name(), self._dangling_target(), draw_mtime_ns(draws))
-            case Oddity.SPARSE_FILE:
-                return self._sparse_file()
-            case Oddity.ODD_NAME:
-                return self._plain_file()._replace(name=odd_name(self._names, self._allowed.names, draws))
-            case Oddity.NON_UTF8_NAME:
-                return self._plain_file()._replace(name=non_utf8_name(self._names, self._allowed.names, draws))
-            case Oddity.ODD_MODE:
-                return self._plain_file()._replace(mode=draws.choice(self._allowed.odd_file_modes))
-            case Oddity.OLD_MTIME:
-                return self._plain_file()._replace(mtime_ns=draw_mtime_ns(draws, MTIME_OLD_MIN_NS, MTIME_MIN_NS))
-            case Oddity.XATTR:
-                return self._plain_file()._replace(xattrs=draw_xattrs(draws))
             case Oddity.HARD_LINK:
                 existing = self._any_file()
                 return NewHardLink(self._name(), existing) if existing is not None else self._plain_file()
+            case (Oddity.FIFO | Oddity.DEVICE | Oddity.SOCKET) as oddity:
+                return draw_special(self._name(), oddity, self._allowed, draws)
+            case oddity:
+                return self._odd_file(oddity)
+
+    def _odd_file(self, oddity: Oddity | None) -> NewFile:
+        draws, allowed = self._draws, self._allowed
+        if oddity is Oddity.SPARSE_FILE:
+            return self._sparse_file()
+        file = self._plain_file()
+        match oddity:
+            case Oddity.EMPTY_FILE:
+                return file._replace(size_bytes=0, segments=())
+            case Oddity.ODD_NAME:
+                return file._replace(name=odd_name(self._names, allowed.names, draws))
+            case Oddity.NON_UTF8_NAME:
+                return file._replace(name=non_utf8_name(self._names, allowed.names, draws))
+            case Oddity.ODD_MODE:
+                return file._replace(mode=draws.choice(allowed.odd_file_modes))
+            case Oddity.OLD_MTIME:
+                return file._replace(mtime_ns=draw_mtime_ns(draws, MTIME_OLD_MIN_NS, MTIME_MIN_NS))
+            case Oddity.XATTR:
+                return file._replace(xattrs=draw_xattrs(allowed.xattr_names, draws))
+            case _:
+                return file
 
     def _plain_file(self) -> NewFile:
         draws = self._draws

@@ -11,9 +11,9 @@ from snapstorm.filesystem.descriptors import (
     DIRECTORY_FLAGS,
     TreePath,
     explain_os_error,
-    open_directory,
-    opened_below,
     opened_parent,
+    opened_tree,
+    split,
     walk_tree,
 )
 from snapstorm.model.manifest import show_path
@@ -47,7 +47,7 @@ def remove_files_below(path: TreePath) -> None:
     Does nothing if there is no directory. Raises HarnessError when something can't be removed.
     """
     try:
-        with opened_parent(path) as (parent_fd, name), opened_below(parent_fd, name) as fd:
+        with opened_tree(path) as fd:
             walk_tree(fd, _remove_files)
     except FileNotFoundError:
         return
@@ -88,17 +88,17 @@ def _remove_files(fd: int, path: bytes) -> list[bytes]:
     return subdirectories
 
 
-def _remove_directory(parent_fd: int, name: bytes) -> None:
+def _remove_directory(parent_fd: int, path: bytes) -> None:
     try:
-        os.rmdir(name, dir_fd=parent_fd)
+        os.rmdir(split(path)[1], dir_fd=parent_fd)
     except OSError as error:
-        raise HarnessError(f"{show_path(name)}: {error.strerror} while removing it") from error
+        raise HarnessError(f"{show_path(path)}: {error.strerror} while removing it") from error
 
 
 def _open_in_any_mode(dir_fd: int, name: bytes) -> int:
     """Open a directory, granting its owner access first if necessary."""
     try:
-        return open_directory(dir_fd, name)
+        return os.open(name, DIRECTORY_FLAGS, dir_fd=dir_fd)
     except PermissionError:
         # By descriptor, because chmod by name would follow a link put there meanwhile.
         path_fd = os.open(name, DIRECTORY_FLAGS | os.O_PATH, dir_fd=dir_fd)
@@ -106,4 +106,4 @@ def _open_in_any_mode(dir_fd: int, name: bytes) -> int:
             os.chmod(f"/proc/self/fd/{path_fd}", _USABLE)
         finally:
             os.close(path_fd)
-        return open_directory(dir_fd, name)
+        return os.open(name, DIRECTORY_FLAGS, dir_fd=dir_fd)

@@ -13,94 +13,88 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import blake3
 
 from snapstorm.errors import HarnessError
+from snapstorm.filesystem.change_detection import TreeLooks, looks_of
 from snapstorm.filesystem.descriptors import (
+    DIRECTORY_FLAGS,
     TreePath,
     explain_os_error,
-    joined,
-    open_directory,
     opened_parent,
     walk_tree,
 )
 from snapstorm.filesystem.file_memory import FileMemory
 from snapstorm.model.content import BLOCK_BYTES, BlockId, claimed_blocks, content_digest, segments_of
-from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, Segment, show_path
+from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, Segment, Xattrs, show_path
 from snapstorm.runtime.threads import run_file_work
 
 SegmentsOf: TypeAlias = Callable[[bytes], tuple[Segment, ...]]
 """Returns, for a file's path in the tree, what its writer knows of its content."""
 
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 256 * BLOCK_BYTES
 _SMALL_BYTES_MAX = 64 << 10
 """Read at once, which takes a third less time than through the buffer."""
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_XATTRS = (errno.ENOTSUP, errno.ENOSYS)
+_NOT_FOR_US = (errno.EACCES, errno.EPERM, errno.ENODATA, errno.ENOTSUP)
+"""What systems answer for attributes of their own that they list and don't show to this process."""
+TYPES = {
+    stat.S_IFREG: EntryType.FILE,
+    stat.S_IFDIR: EntryType.DIRECTORY,
+    stat.S_IFLNK: EntryType.SYMLINK,
+    stat.S_IFIFO: EntryType.FIFO,
+    stat.S_IFSOCK: EntryType.SOCKET,
+    stat.S_IFCHR: EntryType.CHARACTER_DEVICE,
+    stat.S_IFBLK: EntryType.BLOCK_DEVICE,
+}
+"""By what `stat.S_IFMT` gives."""
 _NAME_ENCODING, _NAME_ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 """What `os.fsencode` uses. Looking it up takes a twentieth of the time that a file takes."""
 
-assert _BUFFER_BYTES % BLOCK_BYTES == 0, "blocks never straddle two reads"
-
 
 class TreeScan(NamedTuple):
-    """A manifest, and what it leaves out: which names are the same file, and when each entry was changed."""
+    """A manifest, and the looks of the same entries."""
 
     manifest: Manifest
-    inodes: dict[bytes, tuple[int, int]]
-    """(device, inode) of each file that has more than one name, by path."""
-    changed_ns: dict[bytes, int]
-    """The change time (ctime) of each entry, by path."""
+    looks: TreeLooks
 
 
-def scan_tree(
-    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
-) -> Manifest:
+def scan_tree(root: TreePath, segments: SegmentsOf | None = None) -> Manifest:
     """The manifest of the tree at `root`, which may also be a single file. Never follows a link.
 
-    Segments come from `segments`. Where it returns none, or with `read_segments_from_headers`, they are recovered from
-    the files. That is slower, because each file's content is generated again to prove them; segments that can't be
-    proved stay empty.
+    Segments come from `segments`. Where it returns none, they are recovered from the files, which is slower, because
+    each file's content is generated again to prove them. Segments that can't be proved stay empty.
 
     Raises HarnessError when something can't be read, or changes while it is read, because nobody else may write there.
     """
-    return scan_tree_and_inodes(root, segments, read_segments_from_headers=read_segments_from_headers).manifest
+    return _Scanner(segments).scan(root).manifest
 
 
-def scan_tree_and_inodes(
-    root: TreePath, segments: SegmentsOf | None = None, *, read_segments_from_headers: bool = False
-) -> TreeScan:
-    """`scan_tree`, including what is needed to recognise hard links."""
-    return _scan(root, _Scanner(segments, read_segments_from_headers))
+def scan_tree_and_looks(root: TreePath) -> TreeScan:
+    """`scan_tree` with all segments from the files, and the looks."""
+    return _Scanner(lambda _: ()).scan(root)
 
 
 def scan_changes(root: TreePath, segments: SegmentsOf, memory: FileMemory) -> TreeScan:
     """A scan that reads only the files that have changed since the last scan with this memory."""
     memory.begin_scan()
-    scan = _scan(root, _RememberingScanner(segments, memory))
+    scan = _RememberingScanner(segments, memory=memory).scan(root)
     memory.end_scan()
     return scan
 
 
-def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> TreeScan:
+def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> Manifest:
     """What is in a tree, without reading any file. Quick, and good enough to go on from; never used for judging.
 
     A file whose size, mode and mtime equal those of its entry in `remembered` is assumed to have that entry's content.
     The content of other files is left open (no digest, no segments).
     """
-    return _scan(root, _Looker(remembered))
-
-
-def _scan(root: TreePath, scanner: _Scanner) -> TreeScan:
-    try:
-        with opened_parent(root) as (parent_fd, name):
-            scanner.scan_root(parent_fd, name)
-    except OSError as error:
-        raise explain_os_error(os.fsencode(root), error) from error
-    return TreeScan(Manifest.of(scanner.entries), scanner.inodes, scanner.changed_ns)
+    return _Looker(None, remembered=remembered).scan(root).manifest
 
 
 async def scan_if_there(root: Path, *, is_small: bool = False) -> Manifest:
@@ -109,7 +103,7 @@ async def scan_if_there(root: Path, *, is_small: bool = False) -> Manifest:
 
 
 def _scan_if_there(root: Path) -> Manifest:
-    return scan_tree(root) if os.path.lexists(root) else Manifest(())
+    return scan_tree(root) if os.path.lexists(root) else Manifest.of(())
 
 
 def bytes_below(directory: Path) -> int:
@@ -130,6 +124,9 @@ class FileContent(NamedTuple):
 
     digest: bytes
     segments: tuple[Segment, ...]
+
+
+_NO_CONTENT = FileContent(b"", ())
 
 
 class FileReader:
@@ -161,195 +158,188 @@ class FileReader:
 
     def _read(self, fd: int, size_bytes: int, blocks: list[BlockId | None] | None) -> bytes:
         """The digest. What each block claims to be is appended to `blocks`."""
-        hasher: blake3.blake3 | None = None
+        hasher = blake3.blake3()
         left_bytes = size_bytes
-        while True:
-            count = self._fill(fd, left_bytes)
+        while left_bytes >= 0 and (count := os.readv(fd, [self._view])):
             left_bytes -= count
-            # The buffer is filled unless the file ends, so this read is the last one.
-            is_last = count < _BUFFER_BYTES
-            if left_bytes < 0 or (is_last and left_bytes > 0):
-                raise HarnessError("its size changed while it was being read")
             content = self._view[:count]
             if blocks is not None:
                 blocks.extend(claimed_blocks(content, len(blocks)))
-            hasher = hasher.update(content) if hasher else blake3.blake3(content)
-            if is_last:
-                return hasher.digest()
-
-    def _fill(self, fd: int, expected_bytes: int) -> int:
-        """Read until the buffer is full or the file ends, and return the number of bytes.
-
-        One read is enough for nearly every file; another one follows only if it gave less than expected.
-        """
-        count = os.readv(fd, [self._view])
-        while count < min(expected_bytes, _BUFFER_BYTES):
-            more = os.readv(fd, [self._view[count:]])
-            if more == 0:
-                break
-            count += more
-        return count
+            hasher.update(content)
+        if left_bytes:
+            raise HarnessError("its size changed while it was being read")
+        return hasher.digest()
 
 
+def read_xattrs(place: int | bytes) -> Xattrs | None:
+    """All extended attributes that this process may read, sorted by name; None if the file system has none.
+
+    `place` is an open file, or a path, which is not followed if it is a link.
+    """
+    follows = isinstance(place, int)
+    try:
+        names = os.listxattr(place, follow_symlinks=follows)
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            raise
+        return None
+    if not names:
+        return ()
+    found: list[tuple[bytes, bytes]] = []
+    for name in names:
+        try:
+            found.append((os.fsencode(name), os.getxattr(place, name, follow_symlinks=follows)))
+        except OSError as error:
+            if name.startswith("user.") or error.errno not in _NOT_FOR_US:
+                raise
+    return tuple(sorted(found))
+
+
+@dataclass
 class _Scanner:
     """One scan: collects entries directory by directory."""
 
-    def __init__(self, segments: SegmentsOf | None, read_segments_from_headers: bool) -> None:
-        self.entries: list[Entry] = []
-        self.inodes: dict[bytes, tuple[int, int]] = {}
-        self.changed_ns: dict[bytes, int] = {}
-        self._segments = segments
-        self._from_headers = read_segments_from_headers
-        self._is_plain = segments is None and not read_segments_from_headers
-        self._on_file: Callable[[bytes, os.stat_result, Entry], None] | None = None
-        """Called for each file that was read."""
-        self._reader = FileReader()
-        # Cleared if the file system turns out to have none, to save a failing call for each file.
-        self._has_xattrs = hasattr(os, "listxattr")
+    segments_of: SegmentsOf | None
+    entries: list[Entry] = field(default_factory=list)
+    looks: TreeLooks = field(default_factory=dict)
+    reader: FileReader = field(default_factory=FileReader)
+    has_xattrs: bool = hasattr(os, "listxattr")
+    """Cleared if the file system turns out to have none, to save a failing call for each file."""
 
-    def scan_root(self, parent_fd: int, name: bytes) -> None:
-        status = os.lstat(name, dir_fd=parent_fd)
-        if not stat.S_ISDIR(status.st_mode):
-            try:
-                (self._scan_file if stat.S_ISREG(status.st_mode) else self._scan_other)(parent_fd, name, ROOT)
-            except (OSError, HarnessError) as error:
-                raise _explained(ROOT, error) from error
-            return
-        root_fd = open_directory(parent_fd, name)
+    def scan(self, root: TreePath) -> TreeScan:
+        """Scan the tree. Raises HarnessError."""
         try:
-            walk_tree(root_fd, self._scan_directory)
-        finally:
-            os.close(root_fd)
+            with opened_parent(root) as (parent_fd, name):
+                self._scan_root(parent_fd, name)
+        except OSError as error:
+            raise explain_os_error(os.fsencode(root), error) from error
+        return TreeScan(Manifest.of(self.entries), self.looks)
+
+    def _scan_root(self, parent_fd: int, name: bytes) -> None:
+        mode = os.lstat(name, dir_fd=parent_fd).st_mode
+        if stat.S_ISDIR(mode):
+            root_fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+            try:
+                walk_tree(root_fd, self._scan_directory)
+            finally:
+                os.close(root_fd)
+            return
+        try:
+            (self._scan_file if stat.S_ISREG(mode) else self._scan_other)(parent_fd, name, ROOT)
+        except (OSError, HarnessError) as error:
+            raise _explained(ROOT, error) from error
 
     def _scan_directory(self, fd: int, path: bytes) -> list[bytes]:
         """Add a directory and its entries, except for its subdirectories, whose names are returned."""
+        subdirectories: list[bytes] = []
+        prefix = path + b"/" if path else b""
+        at = path
         try:
-            status = os.fstat(fd)
-            self._add(path, EntryType.DIRECTORY, status, xattrs=self._xattrs(fd) if self._has_xattrs else ())
+            self._add(path, EntryType.DIRECTORY, os.fstat(fd), fd)
             with os.scandir(fd) as iterator:
                 found = list(iterator)
-        except OSError as error:
-            raise explain_os_error(path, error) from error
-        subdirectories: list[bytes] = []
-        prefix = joined(path, b"")
-        name = b""
-        try:
             for item in found:
                 name = item.name.encode(_NAME_ENCODING, _NAME_ERRORS)
+                at = prefix + name
                 if item.is_file(follow_symlinks=False):
-                    self._scan_file(fd, name, prefix + name)
+                    self._scan_file(fd, name, at)
                 elif item.is_dir(follow_symlinks=False):
                     subdirectories.append(name)
                 else:
-                    self._scan_other(fd, name, prefix + name)
+                    self._scan_other(fd, name, at)
         except (OSError, HarnessError) as error:
-            raise _explained(prefix + name, error) from error
+            raise _explained(at, error) from error
         return subdirectories
 
     def _scan_file(self, dir_fd: int, name: bytes, path: bytes) -> None:
         fd = os.open(name, _FILE_FLAGS, dir_fd=dir_fd)
         try:
             status = os.fstat(fd)
-            size_bytes = status.st_size
             if not stat.S_ISREG(status.st_mode):
                 raise HarnessError("was replaced while its tree was being scanned")
-            digest, segments = self._content(fd, path, status)
-            xattrs = self._xattrs(fd) if self._has_xattrs else ()
+            # What all names of a file share; `Manifest.of` makes the first of them of it.
+            shared = b"%d %d" % (status.st_dev, status.st_ino) if status.st_nlink > 1 else b""
+            self._add(path, EntryType.FILE, status, fd, shared, self._content(fd, path, status))
         finally:
             os.close(fd)
-        if status.st_nlink > 1:
-            self.inodes[path] = (status.st_dev, status.st_ino)
-        entry = Entry(
-            path,
-            EntryType.FILE,
-            status.st_mode & 0o7777,
-            status.st_uid,
-            status.st_gid,
-            status.st_mtime_ns,
-            size_bytes,
-            digest,
-            b"",
-            xattrs,
-            segments,
-        )
-        self.entries.append(entry)
-        self.changed_ns[path] = status.st_ctime_ns
-        if self._on_file is not None:
-            self._on_file(path, status, entry)
 
-    def _content(self, fd: int, path: bytes, status: os.stat_result) -> tuple[bytes, tuple[Segment, ...]]:
-        if self._is_plain:
-            return self._reader.digest(fd, status.st_size), ()
-        known = self._segments(path) if self._segments else ()
-        if self._from_headers or (self._segments and not known and status.st_size):
-            return self._reader.content(fd, status.st_size)
-        return FileContent(self._reader.digest(fd, status.st_size), known)
+    def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
+        known = self.segments_of(path) if self.segments_of else ()
+        if self.segments_of and not known and status.st_size:
+            return self.reader.content(fd, status.st_size)
+        return FileContent(self.reader.digest(fd, status.st_size), known)
 
     def _scan_other(self, dir_fd: int, name: bytes, path: bytes) -> None:
+        """Add a link or a special file, without following or opening it."""
         status = os.lstat(name, dir_fd=dir_fd)
-        if stat.S_ISLNK(status.st_mode):
+        kind = TYPES[stat.S_IFMT(status.st_mode)]
+        target = b""
+        if kind is EntryType.SYMLINK:
             target = os.readlink(name, dir_fd=dir_fd)
-            self._add(path, EntryType.SYMLINK, status, target=target)
-        else:
-            self._add(path, EntryType.SPECIAL, status)
+        elif kind in (EntryType.CHARACTER_DEVICE, EntryType.BLOCK_DEVICE):
+            target = b"%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
+        # No call reads attributes relative to a directory.
+        self._add(path, kind, status, b"/proc/self/fd/%d/%s" % (dir_fd, name), target)
 
     def _add(
         self,
         path: bytes,
         kind: EntryType,
         status: os.stat_result,
+        place: int | bytes,
         target: bytes = b"",
-        xattrs: tuple[tuple[bytes, bytes], ...] = (),
+        content: FileContent = _NO_CONTENT,
     ) -> None:
-        mode = status.st_mode & 0o7777
-        owner, group, mtime_ns = status.st_uid, status.st_gid, status.st_mtime_ns
-        self.entries.append(Entry(path, kind, mode, owner, group, mtime_ns, target=target, xattrs=xattrs))
-        self.changed_ns[path] = status.st_ctime_ns
+        """Add an entry. `place`: see `read_xattrs`."""
+        xattrs = read_xattrs(place) if self.has_xattrs else ()
+        if xattrs is None:
+            xattrs = ()
+            # Some file systems have none for links only.
+            self.has_xattrs = not isinstance(place, int)
+        entry = Entry(
+            path,
+            kind,
+            status.st_mode & 0o7777,
+            status.st_uid,
+            status.st_gid,
+            status.st_mtime_ns,
+            status.st_size if kind is EntryType.FILE else 0,
+            content.digest,
+            target,
+            xattrs,
+            content.segments,
+        )
+        self.entries.append(entry)
+        self.looks[path] = looks_of(status)
 
-    def _xattrs(self, fd: int) -> tuple[tuple[bytes, bytes], ...]:
-        """Extended attributes of the `user.` namespace; the others belong to the system."""
-        try:
-            names = os.listxattr(fd)
-        except OSError as error:
-            if error.errno not in _NO_XATTRS:
-                raise
-            self._has_xattrs = False
-            return ()
-        if not names:
-            return ()
-        return tuple(sorted((os.fsencode(name), os.getxattr(fd, name)) for name in names if name.startswith("user.")))
 
-
+@dataclass
 class _RememberingScanner(_Scanner):
     """A scan that does not read unchanged files again."""
 
-    def __init__(self, segments: SegmentsOf, memory: FileMemory) -> None:
-        super().__init__(segments, read_segments_from_headers=False)
-        self._segments_of = segments
-        self._memory = memory
-        self._on_file = memory.learn
+    memory: FileMemory = field(default_factory=FileMemory)
 
     def _scan_file(self, dir_fd: int, name: bytes, path: bytes) -> None:
         status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        entry = self._memory.recall(path, status, self._segments_of(path))
+        entry = self.memory.recall(path, status, self.segments_of(path) if self.segments_of else ())
         if entry is None:
             super()._scan_file(dir_fd, name, path)
+            self.memory.learn(path, status, self.entries[-1])
         else:
             self.entries.append(entry)
-            self.changed_ns[entry.path] = status.st_ctime_ns
+            self.looks[path] = looks_of(status)
 
 
+@dataclass
 class _Looker(_Scanner):
     """A scan that reads no file."""
 
-    def __init__(self, remembered: Mapping[bytes, Entry]) -> None:
-        super().__init__(None, read_segments_from_headers=False)
-        self._remembered = remembered
+    remembered: Mapping[bytes, Entry] = field(default_factory=dict)
 
-    def _content(self, fd: int, path: bytes, status: os.stat_result) -> tuple[bytes, tuple[Segment, ...]]:
-        known = self._remembered.get(path)
+    def _content(self, fd: int, path: bytes, status: os.stat_result) -> FileContent:
+        known = self.remembered.get(path)
         if known is None or not _is_unchanged(known, status):
-            return FileContent(b"", ())
+            return _NO_CONTENT
         return FileContent(known.digest, known.segments)
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
-from snapstorm.filesystem.allowances import PLAIN_DIRECTORY_MODES, Allowances
+from snapstorm.filesystem.allowances import (
+    PLAIN_DIRECTORY_MODES,
+    SPECIALS,
+    USER_XATTR_NAMES,
+    Allowances,
+    draw_xattr_value,
+)
 from snapstorm.filesystem.descriptors import joined, split
 from snapstorm.filesystem.names import non_utf8_names, odd_names, plain_name
 from snapstorm.filesystem.planning import (
@@ -20,6 +26,7 @@ from snapstorm.filesystem.planning import (
     NewLink,
     dangling_targets,
     draw_mtime_ns,
+    draw_special,
     draw_xattrs,
 )
 from snapstorm.model.actions import Oddity
@@ -32,11 +39,8 @@ _SIZE_BYTES = 40
 _SPARSE_BLOCKS = 16
 
 
-class SpecimenEntry(NamedTuple):
-    """An entry, and the directory that it belongs to."""
-
-    directory: bytes
-    entry: NewEntry
+PlannedSpecimen: TypeAlias = tuple[bytes, NewEntry]
+"""The directory that an entry belongs to, and the entry."""
 
 
 class _Planner:
@@ -48,19 +52,19 @@ class _Planner:
         self._draws = draws
         self._names: set[bytes] = set()
 
-    def plan(self) -> Iterator[SpecimenEntry]:
+    def plan(self) -> Iterator[PlannedSpecimen]:
         """All specimens, each directory before its entries."""
         directories = list(self._directories())
         for directory in directories:
-            yield SpecimenEntry(split(directory.path)[0], directory)
+            yield split(directory.path)[0], directory
         # Files go into directories of every mode, so that none of those stays empty.
         homes = itertools.cycle([self._directory, *(directory.path for directory in directories)])
         for file in self._files():
-            yield SpecimenEntry(next(homes), file)
+            yield next(homes), file
         named = self._file()
-        yield SpecimenEntry(self._directory, named)
+        yield self._directory, named
         for entry in self._others(named.name):
-            yield SpecimenEntry(self._directory, entry)
+            yield self._directory, entry
 
     def _keeps(self, oddity: Oddity) -> bool:
         return oddity in self._allowed.oddities
@@ -89,12 +93,15 @@ class _Planner:
         if self._keeps(Oddity.OLD_MTIME):
             yield self._file()._replace(mtime_ns=draw_mtime_ns(draws, MTIME_OLD_MIN_NS, MTIME_MIN_NS))
         if self._keeps(Oddity.XATTR):
-            yield self._file()._replace(xattrs=draw_xattrs(draws))
+            yield self._file()._replace(xattrs=draw_xattrs(allowed.xattr_names, draws))
+            for name in allowed.xattr_names:
+                if name not in USER_XATTR_NAMES:
+                    yield self._file()._replace(xattrs=((name, draw_xattr_value(name, draws)),))
         if self._keeps(Oddity.SPARSE_FILE):
             yield self._sparse_file()
 
     def _others(self, file_name: bytes) -> Iterator[NewEntry]:
-        """Links, an empty directory and a hard link. The links point to the file of that name."""
+        """Links, an empty directory, a hard link and special files. The links point to the file of that name."""
         draws = self._draws
         targets: Sequence[bytes] = [file_name, b"."] if self._keeps(Oddity.SYMLINK) else []
         if self._keeps(Oddity.DANGLING_SYMLINK):
@@ -105,6 +112,9 @@ class _Planner:
             yield NewDirectory(path, draws.choice(PLAIN_DIRECTORY_MODES), draw_mtime_ns(draws))
         if self._keeps(Oddity.HARD_LINK):
             yield NewHardLink(self._name(), joined(self._directory, file_name))
+        for oddity in SPECIALS:
+            if self._keeps(oddity):
+                yield draw_special(self._name(), oddity, self._allowed, draws)
 
     def _file(self, *, name: bytes | None = None, size_bytes: int = _SIZE_BYTES, mode: int | None = None) -> NewFile:
         draws = self._draws
@@ -125,10 +135,9 @@ class _Planner:
         return name
 
 
-def plan_specimens(directory: bytes, allowed: Allowances, draws: random.Random) -> Iterator[SpecimenEntry]:
+def plan_specimens(directory: bytes, allowed: Allowances, draws: random.Random) -> Iterator[PlannedSpecimen]:
     """One small entry of each kind, and one name of each shape, below `directory`."""
-    for specimen in _Planner(directory, allowed, draws).plan():
-        entry = specimen.entry
-        path = entry.path if isinstance(entry, NewDirectory) else joined(specimen.directory, entry.name)
+    for home, entry in _Planner(directory, allowed, draws).plan():
+        path = entry.path if isinstance(entry, NewDirectory) else joined(home, entry.name)
         if len(path) <= allowed.path_bytes_max:
-            yield specimen
+            yield home, entry

@@ -6,10 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from snapstorm.filesystem.allowances import Allowances
-from snapstorm.filesystem.metadata_changes import kinds_for_links
-from snapstorm.filesystem.tree_state import TreeState
-from snapstorm.filesystem.tree_step import Result, TreeStep
+from snapstorm.filesystem.tree_step import Result, TreeStep, TreeView
 from snapstorm.model.actions import (
     ChangeMetadata,
     DeleteFiles,
@@ -21,26 +18,6 @@ from snapstorm.model.actions import (
 
 Changing = TypeVar("Changing", bound=FileAction)
 Make: TypeAlias = Callable[[TreeStep, Changing], Result]
-
-
-@dataclass(frozen=True)
-class TreeView:
-    """What a writer knows of its tree, and what it may make in it."""
-
-    tree: TreeState
-    allowed: Allowances
-    total_bytes_max: int
-
-    @property
-    def is_full(self) -> bool:
-        """Whether nothing more may be written."""
-        return self.tree.bytes_total >= self.total_bytes_max
-
-    @property
-    def has_metadata_to_change(self) -> bool:
-        if self.tree.file_paths or self.tree.directory_paths:
-            return bool(self.allowed.metadata)
-        return bool(self.tree.other_paths and kinds_for_links(self.allowed.metadata))
 
 
 WhyNot: TypeAlias = Callable[[TreeView], str]
@@ -77,7 +54,7 @@ def changes_tree(
 
 
 def _why_not_write(view: TreeView) -> str:
-    return f"the tree is at its limit of {view.total_bytes_max:,} bytes" if view.is_full else ""
+    return "" if view.bytes_left else f"the tree is at its limit of {view.total_bytes_max:,} bytes"
 
 
 def _why_not_modify(view: TreeView) -> str:

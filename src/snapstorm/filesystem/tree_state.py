@@ -7,16 +7,12 @@ kept sorted as the tree changes, and never sorted again as a whole.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
 from snapstorm.filesystem.descriptors import joined, split
-from snapstorm.filesystem.scanner import TreeScan
 from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment, is_small_tree
-
-_FEW_CHANGES = 64
-"""The maximum number of changes that are inserted one by one; more are merged at once."""
 
 
 class SortedPaths(Sequence[bytes]):
@@ -56,30 +52,14 @@ class SortedPaths(Sequence[bytes]):
         return paths[bisect.bisect_left(paths, directory + b"/") : bisect.bisect_left(paths, directory + b"0")]
 
     def _settled(self) -> list[bytes]:
-        """The list with all changes applied. Changes come in large numbers, and are cheaper to merge together."""
+        """The list with all changes applied. Changes come in large numbers, and are cheaper to apply together."""
         if self._changes:
-            if len(self._changes) <= _FEW_CHANGES:
-                self._change_each()
-            else:
-                self._change_all()
+            self._paths = [path for path in self._paths if path not in self._changes]
+            self._paths.extend(sorted(path for path, is_present in self._changes.items() if is_present))
+            # Sorting two sorted runs is one merge in C.
+            self._paths.sort()
             self._changes.clear()
         return self._paths
-
-    def _change_each(self) -> None:
-        for path, is_present in self._changes.items():
-            position = bisect.bisect_left(self._paths, path)
-            was_present = position < len(self._paths) and self._paths[position] == path
-            if is_present and not was_present:
-                self._paths.insert(position, path)
-            elif was_present and not is_present:
-                del self._paths[position]
-
-    def _change_all(self) -> None:
-        kept = [path for path in self._paths if path not in self._changes]
-        # Sorting two sorted runs is one merge in C.
-        kept.extend(sorted(path for path, is_present in self._changes.items() if is_present))
-        kept.sort()
-        self._paths = kept
 
 
 @dataclass(slots=True)
@@ -114,6 +94,7 @@ class TreeState:
         self.directory_paths = SortedPaths()
         self.other_paths = SortedPaths()
         """Links, and everything else without content."""
+        self._others = 0
         self.bytes_total = 0
         """Bytes of content, holes included; a file with two names counts once."""
 
@@ -124,12 +105,7 @@ class TreeState:
     @property
     def is_small(self) -> bool:
         """Whether the tree can be read in a moment."""
-        entries = len(self.files) + len(self.directories) + len(self.other_paths)
-        return is_small_tree(entries, self.bytes_total)
-
-    def has_content(self, path: bytes) -> bool:
-        """Whether an entry is a file or a directory, not a link."""
-        return path in self.files or path in self.directories
+        return is_small_tree(len(self.files) + len(self.directories) + self._others, self.bytes_total)
 
     def segments_of(self, path: bytes) -> tuple[Segment, ...]:
         """What is known of a file's content; empty if nothing is."""
@@ -138,7 +114,7 @@ class TreeState:
 
     def learn(self, manifest: Manifest) -> None:
         """Add what a scan has found out about the content of files of which nothing was known."""
-        for entry in manifest:
+        for entry in manifest.entries:
             state = self.files.get(entry.path) if entry.segments else None
             if state is not None and not state.segments and state.size_bytes == entry.size:
                 state.segments = entry.segments
@@ -146,8 +122,7 @@ class TreeState:
 
     def add_file(self, path: bytes, state: FileState) -> None:
         """Add a name for a file; a second name for the same state is a hard link."""
-        directory, name = split(path)
-        self.directories[directory].names.add(name)
+        self._add_name(path)
         self.files[path] = state
         self.file_paths.add(path)
         if state.names == 1:
@@ -160,38 +135,33 @@ class TreeState:
 
     def add_directory(self, path: bytes, mode: int) -> None:
         directory, name = split(path)
-        parent = self.directories[directory]
-        parent.names.add(name)
-        bisect.insort(parent.subdirectories, name)
+        self._add_name(path)
+        bisect.insort(self.directories[directory].subdirectories, name)
         self.directories[path] = DirectoryState(mode)
         self.directory_paths.add(path)
 
     def add_other(self, path: bytes) -> None:
-        directory, name = split(path)
-        self.directories[directory].names.add(name)
+        self._add_name(path)
         self.other_paths.add(path)
+        self._others += 1
 
     def resize(self, state: FileState, size_bytes: int) -> None:
         self.bytes_total += size_bytes - state.size_bytes
         state.size_bytes = size_bytes
 
     def rename_file(self, path: bytes, new_path: bytes) -> None:
-        state = self.files.pop(path)
-        self._forget_name(path)
-        self.file_paths.discard(path)
-        directory, name = split(new_path)
-        self.directories[directory].names.add(name)
-        self.files[new_path] = state
-        self.file_paths.add(new_path)
+        state = self.files[path]
+        state.names += 1
+        self.add_file(new_path, state)
+        self.remove(path)
 
     def remove(self, path: bytes) -> int:
         """Remove an entry with everything below it, and return how many entries that were."""
+        directory, name = split(path)
+        self.directories[directory].names.discard(name)
         if path not in self.directories:
-            self._forget_name(path)
             self._remove_leaf(path)
             return 1
-        directory, name = split(path)
-        self._forget_name(path)
         self.directories[directory].subdirectories.remove(name)
         leaves = self.file_paths.below(path) + self.other_paths.below(path)
         directories = [*self.directory_paths.below(path), path]
@@ -210,14 +180,15 @@ class TreeState:
         """The directories that are not empty, in order, the root first."""
         return [path for path in [ROOT, *self.directory_paths] if self.directories[path].names]
 
-    def _forget_name(self, path: bytes) -> None:
+    def _add_name(self, path: bytes) -> None:
         directory, name = split(path)
-        self.directories[directory].names.discard(name)
+        self.directories[directory].names.add(name)
 
     def _remove_leaf(self, path: bytes) -> None:
         state = self.files.pop(path, None)
         if state is None:
             self.other_paths.discard(path)
+            self._others -= 1
             return
         self.file_paths.discard(path)
         state.names -= 1
@@ -225,13 +196,11 @@ class TreeState:
             self.bytes_total -= state.size_bytes
 
 
-def tree_state_of(scan: TreeScan) -> TreeState:
+def tree_state_of(manifest: Manifest) -> TreeState:
     """The state of a tree that was scanned with segments from headers."""
     tree = TreeState()
     # Directories come before their entries, because entries are sorted by path.
-    by_inode: dict[tuple[int, int], bytes] = {}
-    for entry in scan.manifest:
-        inode = scan.inodes.get(entry.path)
+    for entry in manifest.entries:
         if entry.type is EntryType.DIRECTORY:
             if entry.path == ROOT:
                 tree.directories[ROOT].mode = entry.mode
@@ -239,16 +208,9 @@ def tree_state_of(scan: TreeScan) -> TreeState:
                 tree.add_directory(entry.path, entry.mode)
         elif entry.type is not EntryType.FILE:
             tree.add_other(entry.path)
-        elif inode in by_inode:
-            tree.add_hard_link(entry.path, by_inode[inode])
+        elif entry.target in tree.files:
+            tree.add_hard_link(entry.path, entry.target)
         else:
-            tree.add_file(entry.path, file_state(entry.size, entry.segments, entry.mode))
-            if inode is not None:
-                by_inode[inode] = entry.path
+            version = max((segment.version for segment in entry.segments), default=0)
+            tree.add_file(entry.path, FileState(entry.size, entry.segments, entry.mode, version))
     return tree
-
-
-def file_state(size_bytes: int, segments: Iterable[Segment], mode: int) -> FileState:
-    """The state of a file that was found on the disk."""
-    segments = tuple(segments)
-    return FileState(size_bytes, segments, mode, max((segment.version for segment in segments), default=0))

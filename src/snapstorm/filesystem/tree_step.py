@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import stat
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from snapstorm.filesystem import file_changes
@@ -19,6 +21,7 @@ from snapstorm.filesystem.planning import (
     NewFile,
     NewHardLink,
     NewLink,
+    NewSpecial,
     draw_mtime_ns,
     plan_place,
 )
@@ -36,6 +39,7 @@ from snapstorm.model.actions import (
     WriteRandomFiles,
 )
 from snapstorm.model.amounts import draw
+from snapstorm.model.content import draw_stream, whole_file
 from snapstorm.model.manifest import ROOT
 from snapstorm.model.outcomes import NoOp, Ok
 
@@ -45,28 +49,41 @@ _MOVED_SHARE = 0.5
 """How often a renamed file also moves to a directory drawn from all."""
 
 _ODD_NAME_SHARE = 0.3
+_REPLACEMENT_BYTES_MAX = 64 << 10
+
+
+@dataclass
+class TreeView:
+    """What a writer knows of its tree, and what it may make in it."""
+
+    tree: TreeState
+    allowed: Allowances
+    total_bytes_max: int
+
+    @property
+    def bytes_left(self) -> int:
+        """How much more may be written."""
+        return max(0, self.total_bytes_max - self.tree.bytes_total)
+
+    @property
+    def has_metadata_to_change(self) -> bool:
+        if self.tree.file_paths or self.tree.directory_paths:
+            return bool(self.allowed.metadata)
+        return bool(self.tree.other_paths and kinds_for_links(self.allowed.metadata))
 
 
 class TreeStep:
     """One action in progress. Changes the tree below the open root and its state together, entry by entry, so that they
     agree wherever it stops. Counts what it does."""
 
-    def __init__(
-        self,
-        tree: TreeState,
-        allowed: Allowances,
-        total_bytes_max: int,
-        root_fd: int,
-        draws: random.Random,
-        memory: FileMemory,
-    ) -> None:
+    def __init__(self, view: TreeView, root_fd: int, draws: random.Random, memory: FileMemory) -> None:
         """`memory` is told about new files, so that a scan need not read them."""
-        self._memory = memory
-        self._tree = tree
-        self._allowed = allowed
-        self._total_bytes_max = total_bytes_max
+        self._view = view
+        self._tree = view.tree
+        self._allowed = view.allowed
         self._root_fd = root_fd
         self._draws = draws
+        self._memory = memory
         self._touched: set[bytes] = set()
         self._entries_written = 0
         self._bytes_written = 0
@@ -86,10 +103,6 @@ class TreeStep:
                 with opened_below(self._root_fd, path) as fd:
                     os.utime(fd, ns=(mtime_ns, mtime_ns))
 
-    @property
-    def _bytes_left(self) -> int:
-        return max(0, self._total_bytes_max - self._tree.bytes_total)
-
     # --- writing
 
     def write_files(self, action: WriteRandomFiles) -> Result:
@@ -98,8 +111,8 @@ class TreeStep:
         for directory in place.missing:
             self._make_directory(directory)
         if action.one_of_each:
-            self._write_specimens(place.path, allowed, min(action.total_bytes_max, self._bytes_left))
-        bytes_max = min(action.total_bytes_max, self._bytes_left)
+            self._write_specimens(place.path, allowed, min(action.total_bytes_max, self._view.bytes_left))
+        bytes_max = min(action.total_bytes_max, self._view.bytes_left)
         with opened_below(self._root_fd, place.path) as fd:
             self._touched.add(place.path)
             for entry in EntryPlanner(action, place.path, self._tree, allowed, bytes_max, self._draws):
@@ -107,13 +120,13 @@ class TreeStep:
         return self.result
 
     def _write_specimens(self, directory: bytes, allowed: Allowances, bytes_max: int) -> None:
-        for specimen in plan_specimens(directory, allowed, self._draws):
-            size_bytes = specimen.entry.size_bytes if isinstance(specimen.entry, NewFile) else 0
+        for home, entry in plan_specimens(directory, allowed, self._draws):
+            size_bytes = entry.size_bytes if isinstance(entry, NewFile) else 0
             if size_bytes <= bytes_max:
                 bytes_max -= size_bytes
-                with opened_below(self._root_fd, specimen.directory) as fd:
-                    self._touched.add(specimen.directory)
-                    self._make_entry(specimen.entry, specimen.directory, fd)
+                with opened_below(self._root_fd, home) as fd:
+                    self._touched.add(home)
+                    self._make_entry(entry, home, fd)
 
     def _make_entry(self, entry: NewEntry, directory: bytes, dir_fd: int) -> None:
         if isinstance(entry, NewFile):
@@ -123,8 +136,9 @@ class TreeStep:
             self._tree.add_file(path, state)
             self._entries_written += 1
             self._bytes_written += written.bytes_written
-            if written.digest is not None and not entry.xattrs:
-                self._memory.expect(path, WrittenFile(entry.size_bytes, entry.mode, entry.mtime_ns, written.digest))
+            if written.digest is not None:
+                file = WrittenFile(entry.size_bytes, entry.mode, entry.mtime_ns, written.digest, written.xattrs)
+                self._memory.expect(path, file)
         elif isinstance(entry, NewDirectory):
             self._make_directory(entry)
         elif isinstance(entry, NewLink):
@@ -132,6 +146,12 @@ class TreeStep:
             self._tree.add_other(joined(directory, entry.name))
             self._entries_written += 1
             os.utime(entry.name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+        elif isinstance(entry, NewSpecial):
+            os.mknod(entry.name, entry.mode, entry.device, dir_fd=dir_fd)
+            self._tree.add_other(joined(directory, entry.name))
+            self._entries_written += 1
+            os.chmod(entry.name, stat.S_IMODE(entry.mode), dir_fd=dir_fd)
+            os.utime(entry.name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=dir_fd)
         else:
             self._make_hard_link(entry, directory, dir_fd)
 
@@ -157,6 +177,8 @@ class TreeStep:
 
     def modify_files(self, action: ModifyFiles) -> Result:
         kinds = sorted(action.kinds)
+        if "kinds" not in action.model_fields_set and not self._allowed.replaces:
+            kinds.remove(ModifyKind.REPLACE)
         candidates = self._modifiable(kinds)
         count = min(draw(action.count, self._draws), len(candidates))
         for path in self._draws.sample(candidates, count):
@@ -168,25 +190,30 @@ class TreeStep:
 
     def _modifiable(self, kinds: list[ModifyKind]) -> list[bytes]:
         paths = self._tree.file_paths[:]
+        others = self._tree.other_paths[:] if ModifyKind.REPLACE in kinds else []
         if ModifyKind.RENAME in kinds:
-            return paths
-        return [path for path in paths if any(self._can_modify(path, kind) for kind in kinds)]
+            return paths + others
+        return others + [path for path in paths if any(self._can_modify(path, kind) for kind in kinds)]
 
     def _can_modify(self, path: bytes, kind: ModifyKind) -> bool:
+        state = self._tree.files.get(path)
+        if kind is ModifyKind.REPLACE or state is None:
+            return kind is ModifyKind.REPLACE
         if kind is ModifyKind.RENAME:
             return True
-        return self._bytes_left > 0 if kind is ModifyKind.APPEND else self._tree.files[path].size_bytes > 0
+        return self._view.bytes_left > 0 if kind is ModifyKind.APPEND else state.size_bytes > 0
 
     def _modify_file(self, path: bytes, kind: ModifyKind) -> None:
-        if kind is ModifyKind.RENAME:
-            self._rename_file(path)
+        if kind is ModifyKind.RENAME or kind is ModifyKind.REPLACE:
+            (self._rename_file if kind is ModifyKind.RENAME else self._replace)(path)
+            self._entries_changed += 1
             return
         state = self._tree.files[path]
         match kind:
             case ModifyKind.IN_PLACE:
                 change = file_changes.plan_overwrite(state, self._draws)
             case ModifyKind.APPEND:
-                change = file_changes.plan_append(state, self._bytes_left, self._draws)
+                change = file_changes.plan_append(state, self._view.bytes_left, self._draws)
             case ModifyKind.TRUNCATE:
                 change = file_changes.plan_truncate(state, self._draws)
         self._change_content(path, state, change)
@@ -223,7 +250,21 @@ class TreeStep:
             os.rename(name, new_name, src_dir_fd=fd, dst_dir_fd=new_fd)
         self._tree.rename_file(path, joined(new_directory, new_name))
         self._touched |= {directory, new_directory}
-        self._entries_changed += 1
+
+    def _replace(self, path: bytes) -> None:
+        """Put a new file in the place of an entry, as programs do that write beside a file and rename."""
+        draws = self._draws
+        directory, name = split(path)
+        size_bytes = draws.randint(0, min(_REPLACEMENT_BYTES_MAX, self._view.bytes_left))
+        segments = whole_file(draw_stream(draws, compressible=bool(draws.getrandbits(1))), 1, size_bytes)
+        new_name = plain_name(self._tree.directories[directory].names, self._allowed.names, draws)
+        file = NewFile(new_name, size_bytes, segments, draws.choice(self._allowed.file_modes), draw_mtime_ns(draws))
+        with opened_below(self._root_fd, directory) as fd:
+            self._bytes_written += file_changes.create_file(fd, file).bytes_written
+            os.rename(new_name, name, src_dir_fd=fd, dst_dir_fd=fd)
+        self._tree.remove(path)
+        self._tree.add_file(path, FileState(size_bytes, segments, file.mode, 1))
+        self._touched.add(directory)
 
     # --- changing metadata
 
@@ -234,7 +275,8 @@ class TreeStep:
             candidates += self._tree.other_paths
         count = min(draw(action.count, self._draws), len(candidates))
         for path in self._draws.sample(candidates, count):
-            kind = self._draws.choice(kinds if self._tree.has_content(path) else kinds_for_links(kinds))
+            is_other = path not in self._tree.files and path not in self._tree.directories
+            kind = self._draws.choice(kinds_for_links(kinds) if is_other else kinds)
             directory, name = split(path)
             with opened_below(self._root_fd, directory) as fd:
                 change_metadata(self._tree, path, kind, fd, name, self._allowed, self._draws)

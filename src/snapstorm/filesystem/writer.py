@@ -10,20 +10,20 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from snapstorm.errors import HarnessError, NoSpaceError
-from snapstorm.filesystem.allowances import Allowances, allowances, probe_platform
+from snapstorm.filesystem.allowances import allowances, probe_platform
 from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of_tree
-from snapstorm.filesystem.descriptors import explain_os_error, open_directory, opened_parent
+from snapstorm.filesystem.descriptors import explain_os_error, opened_tree
 from snapstorm.filesystem.file_memory import FileMemory
 from snapstorm.filesystem.planning import MTIME_MIN_NS
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import TreeScan, look_at_tree, scan_changes, scan_tree_and_inodes
-from snapstorm.filesystem.tree_changes import TREE_CHANGES, TreeChange, TreeView
+from snapstorm.filesystem.scanner import TreeScan, look_at_tree, scan_changes, scan_tree_and_looks
+from snapstorm.filesystem.tree_changes import TREE_CHANGES, TreeChange
 from snapstorm.filesystem.tree_state import tree_state_of
-from snapstorm.filesystem.tree_step import Result, TreeStep
+from snapstorm.filesystem.tree_step import Result, TreeStep, TreeView
 from snapstorm.model.action_results import WriteReport
 from snapstorm.model.actions import FileAction, Oddity, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
@@ -42,9 +42,9 @@ class TreeFileWriter:
     `total_bytes_max` bounds the content of the whole tree, holes included. `oddities` replaces the kinds of entries
     that are made by default, which are those that the target's `capabilities` keep.
 
-    An existing tree is looked at, not read, when the writer is constructed; `open_writer` does that in a thread. The
-    content of files that look as in `remembered`, a manifest of the same tree, is assumed to be known. That of other
-    files becomes known at the next scan.
+    An existing tree is looked at, not read, when the writer is constructed, which belongs into a thread. The content of
+    files that look as in `remembered`, a manifest of the same tree, is assumed to be known. That of other files becomes
+    known at the next scan.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class TreeFileWriter:
         total_bytes_max: int = TOTAL_BYTES_MAX,
         oddities: Collection[Oddity] | None = None,
         remembered: Manifest | None = None,
+        memory: FileMemory | None = None,
     ) -> None:
-        self._data_directory = data_directory
-        self._total_bytes_max = total_bytes_max
-        self._memory = FileMemory()
-        self._left: TreeLooks | TreeScan | None = None
+        self.data_directory = data_directory
+        self._memory = memory or FileMemory()
+        self._left: TreeLooks | None = None
         """How this writer has left the tree, as far as it was looked at since."""
         self._seen: list[str] = []
         """Changes by others that scans have found and that were not reported yet."""
@@ -68,28 +68,25 @@ class TreeFileWriter:
         self._discarded = data_directory.with_name(data_directory.name + _DISCARDED_SUFFIX)
         try:
             self._prepare_directory()
-            self._allowed: Allowances = allowances(capabilities, probe_platform(data_directory), oddities)
+            allowed = allowances(capabilities, probe_platform(data_directory), oddities)
         except OSError as error:
             raise explain_os_error(os.fsencode(data_directory), error) from error
-        self._tree = tree_state_of(look_at_tree(data_directory, remembered.by_path if remembered else {}))
-
-    @property
-    def data_directory(self) -> Path:
-        return self._data_directory
+        tree = tree_state_of(look_at_tree(data_directory, remembered.by_path if remembered else {}))
+        self._view = TreeView(tree, allowed, total_bytes_max)
 
     @property
     def bytes_total(self) -> int:
         """Bytes of content in the tree, holes included."""
-        return self._tree.bytes_total
+        return self._view.tree.bytes_total
 
     def can_apply(self, action: type[FileAction]) -> bool:
         """Whether an action of this kind, with its default options, finds something to act on."""
-        return not self._why_not(_change_of(action))
+        return not _change_of(action).why_not(self._view)
 
     async def apply(self, action: FileAction, draws: random.Random) -> Result:
         """Perform an action. Raises NoSpaceError when the disk is full; the content of the disk is known even then."""
         change = _change_of(type(action))
-        if reason := self._why_not(change):
+        if reason := change.why_not(self._view):
             return NoOp(reason)
         if not isinstance(action, WriteRandomFiles):
             self._memory.forget_expected()
@@ -98,7 +95,7 @@ class TreeFileWriter:
     async def scan(self) -> Manifest:
         """The content of the data directory, with what is known of it. Reads what has changed since the last scan; from
         time to time everything."""
-        return await run_file_work(self._scan, urgency=Urgency.TARGET_WAITS, is_small=self._tree.is_small)
+        return await run_file_work(self._scan, urgency=Urgency.TARGET_WAITS, is_small=self._view.tree.is_small)
 
     async def watch(self) -> None:
         """From now on until the writer's next change, the tree must stay as it is: see `changes_by_others`."""
@@ -122,7 +119,7 @@ class TreeFileWriter:
 
     async def _look(self) -> TreeLooks:
         return await run_file_work(
-            looks_of_tree, self._data_directory, urgency=Urgency.TARGET_WAITS, is_small=self._tree.is_small
+            looks_of_tree, self.data_directory, urgency=Urgency.TARGET_WAITS, is_small=self._view.tree.is_small
         )
 
     async def adopt(self, tree: Path) -> Manifest:
@@ -131,7 +128,7 @@ class TreeFileWriter:
 
     def pick_directory(self, draws: random.Random) -> bytes | None:
         """A random directory below the root; None if there is none."""
-        directories = self._tree.directory_paths
+        directories = self._view.tree.directory_paths
         return draws.choice(directories) if directories else None
 
     async def free_space(self, draws: random.Random) -> WriteReport:
@@ -141,15 +138,12 @@ class TreeFileWriter:
 
     # --- around every action
 
-    def _why_not(self, change: TreeChange) -> str:
-        return change.why_not(TreeView(self._tree, self._allowed, self._total_bytes_max))
-
     def _run(self, perform: Callable[[TreeStep], Result], draws: random.Random) -> Result:
         """Perform a step with the root open, and set the times of the directories that it touched."""
         self._left, self._is_just_scanned = None, False
         try:
-            with self._opened_root() as root_fd:
-                step = TreeStep(self._tree, self._allowed, self._total_bytes_max, root_fd, draws, self._memory)
+            with opened_tree(self.data_directory) as root_fd:
+                step = TreeStep(self._view, root_fd, draws, self._memory)
                 try:
                     return perform(step)
                 finally:
@@ -163,83 +157,54 @@ class TreeFileWriter:
                 self._load()
             raise failure from error
 
-    @contextlib.contextmanager
-    def _opened_root(self) -> Iterator[int]:
-        with opened_parent(self._data_directory) as (parent_fd, name):
-            root_fd = open_directory(parent_fd, name)
-        try:
-            yield root_fd
-        finally:
-            os.close(root_fd)
-
     # --- the tree as a whole
 
     def _prepare_directory(self) -> None:
-        if self._discarded.exists() and not self._data_directory.exists():
+        if self._discarded.exists() and not self.data_directory.exists():
             # An adoption was interrupted between its two renames.
-            os.rename(self._discarded, self._data_directory)
+            os.rename(self._discarded, self.data_directory)
         remove_tree(self._discarded)
-        if not self._data_directory.exists():
-            self._data_directory.mkdir(parents=True)
-            self._data_directory.chmod(_ROOT_MODE)
-            os.utime(self._data_directory, ns=(MTIME_MIN_NS, MTIME_MIN_NS))
+        if not self.data_directory.exists():
+            self.data_directory.mkdir(parents=True)
+            self.data_directory.chmod(_ROOT_MODE)
+            os.utime(self.data_directory, ns=(MTIME_MIN_NS, MTIME_MIN_NS))
 
     def _load(self) -> TreeScan:
         """Read the tree's state from the disk again."""
         self._memory.forget_all()
-        scan = scan_tree_and_inodes(self._data_directory, read_segments_from_headers=True)
-        self._tree = tree_state_of(scan)
+        scan = scan_tree_and_looks(self.data_directory)
+        self._view.tree = tree_state_of(scan.manifest)
         return scan
 
     def _go_on_with_what_is_there(self) -> None:
         try:
             self._prepare_directory()
         except OSError as error:
-            raise explain_os_error(os.fsencode(self._data_directory), error) from error
+            raise explain_os_error(os.fsencode(self.data_directory), error) from error
         self._load()
 
     def _scan(self) -> Manifest:
-        scan = scan_changes(self._data_directory, self._tree.segments_of, self._memory)
-        self._tree.learn(scan.manifest)
-        changes = [] if self._left is None else changes_between(self._left, scan)
+        scan = scan_changes(self.data_directory, self._view.tree.segments_of, self._memory)
+        self._view.tree.learn(scan.manifest)
+        changes = [] if self._left is None else changes_between(self._left, scan.looks)
         if changes:
             # What is known of these files describes their state before.
             self._seen += changes
             scan = self._load()
-        self._left, self._is_just_scanned = scan, True
+        self._left, self._is_just_scanned = scan.looks, True
         return scan.manifest
 
     def _adopt(self, tree: Path) -> Manifest:
         self._left, self._is_just_scanned = None, False
         try:
-            os.rename(self._data_directory, self._discarded)
-            os.rename(tree, self._data_directory)
+            os.rename(self.data_directory, self._discarded)
+            os.rename(tree, self.data_directory)
         except OSError as error:
-            if not self._data_directory.exists():
-                os.rename(self._discarded, self._data_directory)
+            if not self.data_directory.exists():
+                os.rename(self._discarded, self.data_directory)
             raise explain_os_error(os.fsencode(tree), error) from error
         remove_tree(self._discarded)
         return self._load().manifest
-
-
-async def open_writer(
-    *,
-    data_directory: Path,
-    capabilities: Capabilities,
-    total_bytes_max: int = TOTAL_BYTES_MAX,
-    oddities: Collection[Oddity] | None = None,
-    remembered: Manifest | None = None,
-) -> TreeFileWriter:
-    """A `TreeFileWriter`, constructed in a thread, because an existing tree is read."""
-    return await run_file_work(
-        lambda: TreeFileWriter(
-            data_directory=data_directory,
-            capabilities=capabilities,
-            total_bytes_max=total_bytes_max,
-            oddities=oddities,
-            remembered=remembered,
-        )
-    )
 
 
 def _change_of(action: type[FileAction]) -> TreeChange:

@@ -23,7 +23,7 @@ from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import Expectation, Listing, State
-from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.guarantees import Violation
 from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
 from snapstorm.model.manifest import Counts, Manifest
 from snapstorm.model.observations import (
@@ -65,11 +65,7 @@ class Rejudged:
     """One violation, then and now."""
 
     today: Today
-    guarantee: Guarantee
-    detail: str
-    client: str | None
-    snapshot: str | None
-    operation: str | None
+    violation: Violation
     number: int | None = None
     """By which the ledger knows it; None for a new one."""
     is_accepted: bool = False
@@ -82,11 +78,11 @@ class Rejudged:
     def as_json(self) -> dict[str, Any]:
         return {
             "today": self.today.value,
-            "guarantee": self.guarantee.value,
-            "detail": self.detail,
-            "client": self.client,
-            "snapshot": self.snapshot,
-            "operation": self.operation,
+            "guarantee": self.violation.guarantee.value,
+            "detail": self.violation.detail,
+            "client": self.violation.client,
+            "snapshot": self.violation.snapshot,
+            "operation": self.violation.operation,
             "violation": self.number,
             "is_accepted": self.is_accepted,
         }
@@ -115,7 +111,7 @@ class Recheck:
         """As of a run, with the reason in words."""
         counting = [violation for violation in self.violations if violation.counts]
         if counting:
-            names = ", ".join(sorted({violation.guarantee.value for violation in counting}))
+            names = ", ".join(sorted({one.violation.guarantee.value for one in counting}))
             return Verdict.VIOLATED, f"{len(counting)} violation(s) of {names}, by today's rules or as found then"
         equal = self.judged[ObservationKind.RESTORE] - len(self.differing)
         if not equal:
@@ -303,7 +299,7 @@ class _Recheck:
             if whole is None:
                 return None
             promise = promise_of(whole, table, sub_path)
-            self._digests[key] = digest_of(promise.wanted, promise.capabilities)
+            self._digests[key] = digest_of(promise.wanted, promise)
         return self._digests[key]
 
     def _manifest(self, digest: str) -> Manifest | None:
@@ -320,37 +316,18 @@ class _Recheck:
             observed = self._observed.get(violation.operation or "")
             can_judge = observed is not None and is_judged_from(violation.guarantee, _SEEN.get(observed.kind))
             today = Today.STILL if key in found else Today.NO_LONGER if can_judge else Today.STANDS
-            self._recheck.violations.append(
-                Rejudged(
-                    today,
-                    violation.guarantee,
-                    violation.detail,
-                    violation.client,
-                    violation.snapshot,
-                    violation.operation,
-                    row.number,
-                    is_accepted=row.accepted_reason is not None
-                    or self._ledger.is_accepted(
-                        violation.guarantee, row.expectation, violation.snapshot, row.fingerprint
-                    ),
-                )
-            )
+            about = (violation.guarantee, row.expectation, violation.snapshot, row.fingerprint)
+            is_accepted = row.accepted_reason is not None or self._ledger.is_accepted(*about)
+            self._recheck.violations.append(Rejudged(today, violation, row.number, is_accepted))
         for key, one in found.items():
             if key not in then:
                 self._recheck.violations.append(self._new(one))
 
     def _new(self, one: Found) -> Rejudged:
         finding = one.finding
-        about = (finding.expectation, finding.snapshot, finding.fingerprint)
-        return Rejudged(
-            Today.NEW,
-            one.guarantee,
-            finding.detail,
-            one.client,
-            finding.snapshot,
-            one.seen.operation,
-            is_accepted=self._ledger.is_accepted(one.guarantee, *about),
-        )
+        found = Violation(one.guarantee, finding.detail, one.client, finding.snapshot, operation=one.seen.operation)
+        about = (one.guarantee, finding.expectation, finding.snapshot, finding.fingerprint)
+        return Rejudged(Today.NEW, found, is_accepted=self._ledger.is_accepted(*about))
 
     def _compare_ends(self) -> None:
         """After the last run, going through the record must come to what the ledger holds."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from snapstorm.errors import AccessDenied, OperationPartial, OperationTimedOut, TargetError
 from snapstorm.model.abilities import RETENTION, SetByOthers
 from snapstorm.model.expectations import Expectation
-from snapstorm.model.manifest import Difference, DifferenceKind, Manifest
+from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Server
+from snapstorm.model.tree_differences import Difference, DifferenceKind
 from snapstorm.runtime.tasks import together
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 _FACT = "settings "
 """Begins the name of the ledger's fact that holds a client's settings, and when they were read last."""
@@ -29,7 +30,7 @@ _BY_SETTINGS = frozenset({DifferenceKind.MISSING, DifferenceKind.EXTRA})
 class SettingsWatch:
     """Watches the settings of all clients of one run. Without somebody else who decides, it costs nothing."""
 
-    def __init__(self, run: Run, server: Server | None) -> None:
+    def __init__(self, run: RunContext, server: Server | None) -> None:
         self._run = run
         self._server = server if isinstance(server, SetByOthers) else None
         self._changed: dict[str, set[str]] = {}

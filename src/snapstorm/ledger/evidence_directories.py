@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from snapstorm.ledger.ledger import PastAction
+from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.actions import ACTIONS, describe
 from snapstorm.model.readable import readable
 
@@ -45,7 +45,7 @@ def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -
     numbers."""
     if tree_bytes <= KEPT_TREE_BYTES_MAX:
         if os.path.lexists(tree):
-            shutil.move(tree, into)
+            shutil.move(tree, into, copy_function=_copy_file)
         return
     into.mkdir()
     for number, path in enumerate(dict.fromkeys(paths[:100]), start=1):
@@ -55,7 +55,13 @@ def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -
             shutil.copyfile(source, into / f"{number:03}-{name}")
 
 
-def as_program(seed: int, client: str, history: Iterable[PastAction]) -> str:
+def _copy_file(source: str, destination: str) -> None:
+    """Copy a file to another file system. FIFOs and devices are left out, because reading one might never end."""
+    if os.path.isfile(source):
+        shutil.copy2(source, destination)
+
+
+def as_program(seed: int, client: str, history: Iterable[RecordedOperation]) -> str:
     """A client's last actions as a small program: the calls that do the same with the library."""
     name = re.sub(r"\W", "_", client.partition("@")[0])
     lines = [f"# seed {seed}; the choices that the actions left open are in the comments", f"async def {name}(client):"]

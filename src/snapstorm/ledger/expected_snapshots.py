@@ -159,12 +159,13 @@ class ExpectedSnapshots(LedgerBase):
         )
         return [row for row in found if row is not None]
 
-    def count_live_unverified(self, client: str, run_number: int) -> int:
-        """How many live snapshots of a client this run has not restored exactly."""
+    def count_live_unverified(self, client: str | None, run_number: int) -> int:
+        """How many live snapshots of a client, or of all, this run has not restored exactly."""
+        clause, values = ("", []) if client is None else ("AND client = ?", [client])
         row = self._one(
-            "SELECT count(*) FROM expectations WHERE client = ? AND state = ? AND operation NOT IN"
-            " (SELECT expectation FROM verifications WHERE run = ? AND is_whole AND is_equal)",
-            (client, State.LIVE, run_number),
+            "SELECT count(*) FROM expectations WHERE state = ? AND operation NOT IN"
+            f" (SELECT expectation FROM verifications WHERE run = ? AND is_whole AND is_equal) {clause}",
+            [State.LIVE, run_number, *values],
         )
         return int(row[0])
 

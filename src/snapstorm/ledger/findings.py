@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from snapstorm.ledger.record import Record
 from snapstorm.ledger.transactions import LedgerBase
@@ -24,6 +25,26 @@ class RecordedViolation:
     accepted_reason: str | None
 
 
+class Verification(NamedTuple):
+    """A restore of a snapshot that was compared, as the ledger's columns have it."""
+
+    expectation: str
+    run: int
+    operation: str | None
+    is_whole: bool
+    is_equal: bool
+    is_narrowed: bool
+    bytes: int
+    at_utc: str
+    target_versions: str
+    through: str
+    """How it was restored: `client` or `auditor`."""
+
+
+_COLUMNS = Verification._fields
+_INSERT_VERIFICATION = f"INSERT INTO verifications ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+
+
 class Findings(LedgerBase):
     """The part of the ledger that holds findings."""
 
@@ -32,43 +53,13 @@ class Findings(LedgerBase):
         """What was done, operation by operation."""
         return Record(self._connection)
 
-    def add_verification(
-        self,
-        *,
-        expectation: str,
-        run_number: int,
-        operation: str | None,
-        is_whole: bool,
-        is_equal: bool,
-        is_narrowed: bool,
-        bytes_verified: int,
-        at_utc: str,
-        target_versions: str,
-        through: str,
-    ) -> None:
-        """Record that a snapshot was restored and compared. `through` says how it was restored: `client` or
-        `auditor`."""
+    def add_verification(self, verification: Verification) -> None:
+        """Record that a snapshot was restored and compared."""
         with self._transaction() as run:
-            cursor = run(
-                "INSERT INTO verifications (expectation, run, operation, is_whole, is_equal, is_narrowed, bytes,"
-                " at_utc, target_versions, through) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    expectation,
-                    run_number,
-                    operation,
-                    is_whole,
-                    is_equal,
-                    is_narrowed,
-                    bytes_verified,
-                    at_utc,
-                    target_versions,
-                    through,
-                ),
-            )
-            if is_whole and is_equal:
-                run(
-                    "UPDATE expectations SET last_verification = ? WHERE operation = ?", (cursor.lastrowid, expectation)
-                )
+            cursor = run(_INSERT_VERIFICATION, verification)
+            if verification.is_whole and verification.is_equal:
+                proven = (cursor.lastrowid, verification.expectation)
+                run("UPDATE expectations SET last_verification = ? WHERE operation = ?", proven)
 
     def verifications_count(self) -> int:
         """How many verifications there are. Later ones have greater numbers."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,25 +32,44 @@ from snapstorm.ledger.samples import Samples
 from snapstorm.model.manifest import Manifest
 
 
+class AskedSnapshot(NamedTuple):
+    """A snapshot that an operation asks for."""
+
+    source: str
+    capabilities: str
+    """As JSON."""
+    manifest: Manifest
+
+
 @dataclass(frozen=True)
-class OpenOperation:
-    """An operation whose intent is durable and whose outcome is not: what a crash left."""
+class IntendedEffect:
+    """What an operation is about to do."""
 
-    id: str
-    client: str
-    action: str
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    """What was drawn and chosen for it."""
+    creates: AskedSnapshot | None = None
+    deletes: Sequence[str] = ()
+    """The expectations (by operation) whose deletion it asks for."""
+
+
+NO_EFFECT = IntendedEffect()
 
 
 @dataclass(frozen=True)
-class PastAction:
-    """One line of a client's history, for the small program that a violation prints."""
+class OperationIntent:
+    """An operation that is about to begin, with all that it may change."""
 
-    id: str
+    operation: str
+    run: int
     client: str
+    step: int
     action: str
-    options: dict[str, Any]
-    resolved: dict[str, Any]
-    outcome: str | None
+    options: str
+    """As JSON."""
+    began_seconds: float
+    effect: IntendedEffect = NO_EFFECT
+    is_own: bool = False
+    """Snapstorm itself asks for it, not a client."""
 
 
 class CommandRow(NamedTuple):
@@ -177,45 +196,27 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
 
     # Operations and their expectations.
 
-    def begin_operation(
-        self,
-        *,
-        operation: str,
-        run_number: int,
-        client: str,
-        step: int,
-        action: str,
-        options: str,
-        began_seconds: float,
-        resolved: Mapping[str, Any] | None = None,
-        creates: tuple[str, str, Manifest] | None = None,
-        deletes: Sequence[str] = (),
-        is_own: bool = False,
-    ) -> int:
-        """Make the intent of an operation durable, with all that it may change; return the tick at which it begins.
-
-        `creates` is (source, capabilities as JSON, manifest) of the snapshot that it asks for; `deletes` are the
-        expectations (by operation) whose deletion it asks for. `is_own`: snapstorm itself asks for it, not a client.
-        """
-        tick = self.next_tick()
+    def begin_operation(self, intent: OperationIntent) -> int:
+        """Make the intent of an operation durable, with all that it may change; return the tick at which it begins."""
+        tick, effect = self.next_tick(), intent.effect
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
                 " is_own) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    operation,
-                    run_number,
-                    client,
-                    step,
-                    action,
-                    options,
-                    json.dumps(resolved or {}),
+                    intent.operation,
+                    intent.run,
+                    intent.client,
+                    intent.step,
+                    intent.action,
+                    intent.options,
+                    json.dumps(effect.resolved),
                     tick,
-                    began_seconds,
-                    is_own,
+                    intent.began_seconds,
+                    intent.is_own,
                 ),
             )
-            self._begin_effects(operation, client, tick, creates, deletes)
+            self._begin_effects(intent.operation, intent.client, tick, effect.creates, effect.deletes)
         return tick
 
     def end_operation(
@@ -224,7 +225,7 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
         """Make the outcome of an operation durable, with what follows for its snapshots.
 
         `outcome` `ok` makes what it created live (as `snapshot`) and what it deleted deleted; every other outcome
-        leaves both in doubt, except `failed` and `no_op`, by which the target says that nothing happened.
+        leaves both in doubt, except `failed`, `locked` and `no_op`, by which the target says that nothing happened.
         """
         tick = self.next_tick()
         with self._transaction() as run:
@@ -234,23 +235,13 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
             )
             self._end_effects(operation, outcome, tick, snapshot)
 
-    def interrupt_open_operations(self) -> list[OpenOperation]:
-        """Turn what a killed run left open into doubt, and say what it was. For use when no process of it is left."""
-        rows = self._connection.execute("SELECT id, client, action FROM operations WHERE outcome IS NULL").fetchall()
-        for operation, _, _ in rows:
+    def interrupt_open_operations(self) -> list[str]:
+        """Turn what a killed run left open into doubt, and say which operations. For use when no process of it is
+        left."""
+        found = [row[0] for row in self._connection.execute("SELECT id FROM operations WHERE outcome IS NULL")]
+        for operation in found:
             self.end_operation(operation, outcome="unknown", reason="snapstorm was killed while it ran", seconds=0.0)
-        return [OpenOperation(*row) for row in rows]
-
-    def last_actions(self, run_number: int, client: str, limit: int) -> list[PastAction]:
-        """The client's last actions in this run, oldest first."""
-        rows = self._connection.execute(
-            "SELECT id, client, action, options, resolved, outcome FROM operations WHERE run = ? AND client = ?"
-            " ORDER BY began_tick DESC LIMIT ?",
-            (run_number, client, limit),
-        ).fetchall()
-        return [
-            PastAction(row[0], row[1], row[2], json.loads(row[3]), json.loads(row[4]), row[5]) for row in reversed(rows)
-        ]
+        return found
 
     def add_commands(self, commands: Iterable[CommandRow]) -> None:
         """Record finished commands."""

@@ -81,10 +81,10 @@ class Record:
         """All operations of a run, in the order in which they began."""
         return self._operations("WHERE run = ? ORDER BY began_tick", run_number)
 
-    def last_operations(self, run_number: int, limit: int) -> list[RecordedOperation]:
-        """The last operations of a run, of all clients, in the order in which they began."""
-        found = self._operations("WHERE run = ? ORDER BY began_tick DESC LIMIT ?", run_number, limit)
-        return list(found)[::-1]
+    def last_operations(self, run_number: int, limit: int, client: str | None = None) -> list[RecordedOperation]:
+        """The last operations of a run, of one client or of all, in the order in which they began."""
+        which = "WHERE run = ? AND (? IS NULL OR client = ?) ORDER BY began_tick DESC LIMIT ?"
+        return list(self._operations(which, run_number, client, client, limit))[::-1]
 
     def operations_between(self, run_number: int, seconds: tuple[float, float], limit: int) -> list[RecordedOperation]:
         """Operations at work at some time between two moments on the run's clock; if there are too many, the last

@@ -84,12 +84,20 @@ class CachesOfClients(Protocol):
         ...
 
 
+@runtime_checkable
+class ChecksWholeRepository(Protocol):
+    """The target's own check, whichever client asks for it, may be of everybody's snapshots."""
+
+    @property
+    def checks_whole_repository(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Blob:
     """A file of the repository that holds what clients have backed up."""
 
     id: str
-    """How the target calls it when it complains about it."""
+    """What tells it from every other one, and what stands in the `blobs` of an error that is about it."""
     path: Path
     size_bytes: int
     holds_files: bool = True

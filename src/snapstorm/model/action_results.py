@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from snapstorm.model.manifest import Difference, Manifest
+from snapstorm.model.manifest import Manifest
+from snapstorm.model.tree_differences import Difference
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,9 @@ class SnapshotReceipt:
         )
 
 
-class ListedSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """One line of a listing of snapshots. A compact struct, because a listing may have a hundred thousand."""
+class ListedSnapshot(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One line of a listing of snapshots. A compact struct, because a listing may have a hundred thousand; ledgers hold
+    its fields in this order, so new ones come last."""
 
     id: str
     client: str

@@ -162,6 +162,9 @@ class Oddity(StrEnum):
     NON_UTF8_NAME = "non-utf8-name"
     HARD_LINK = "hard-link"
     XATTR = "xattr"
+    FIFO = "fifo"
+    DEVICE = "device"
+    SOCKET = "socket"
 
 
 class WriteRandomFiles(FileAction):
@@ -179,7 +182,8 @@ class WriteRandomFiles(FileAction):
     """How many of the files repeat the content of another file, for deduplication to find."""
     compressible_percent: Percent = 50
     odd_percent: Percent = 15
-    """How many entries are odd: links, sparse or empty files, unusual names, modes and times. 0 writes plain files."""
+    """How many entries are odd: links, sparse or empty files, special files, unusual names, modes and times. 0 writes
+    plain files."""
     links: bool = True
     """Whether symbolic links are among the odd entries."""
     one_of_each: bool = False
@@ -195,14 +199,17 @@ class ModifyKind(StrEnum):
     APPEND = "append"
     TRUNCATE = "truncate"
     RENAME = "rename"
+    REPLACE = "replace"
 
 
 class ModifyFiles(FileAction):
-    """Change existing files: overwrite blocks in place (same size), append, truncate or rename."""
+    """Change existing files: overwrite blocks in place (same size), append, truncate, rename or replace."""
 
     key = "modify-files"
     count: FileCount = Span(low=1, high=10)
     kinds: Annotated[frozenset[ModifyKind], Field(min_length=1)] = frozenset(ModifyKind)
+    """Replacing puts a new file in the place of one name of a file, a link or a special file. By default this is done
+    only where the target keeps hard links or special files."""
 
 
 class MetadataKind(StrEnum):

@@ -22,6 +22,7 @@ to the second; and what is slower than a clock that is being put right is no lie
 _RUN_NAME = re.compile(r"r(\d+)")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Particulars)
+_NOTHING_ENCODED = _encoder.encode(Particulars())
 _UNITS = (("days", 86_400_000_000), ("hours", 3_600_000_000))
 
 
@@ -62,8 +63,9 @@ def misdating(said: Particulars, span: TimeSpan | None) -> str:
 class SaidSoFar:
     """What the target has said of each snapshot in one run so far, by the operation that asked for it.
 
-    What it says first is held against the clock, everything later against what it said first, to the microsecond: Kopia
-    stores it once, with the snapshot (measured, 0.19.0 to 0.23.1).
+    Each particular is held against the clock when it is said for the first time, and later against what was said first,
+    to the microsecond: Kopia stores it once, with the snapshot (measured, 0.19.0 to 0.23.1). Only what both say is
+    compared: a target may tell something only with a creation, or only in listings.
     """
 
     def __init__(self) -> None:
@@ -82,21 +84,24 @@ class SaidSoFar:
         """
         if said is None:
             return ""
-        encoded = _encoder.encode(said)
-        first = self._first.setdefault(operation, encoded)
-        if first is encoded:
-            return misdating(said, spans.get(run_of(operation) or 0))
-        return "" if first == encoded else _difference(_decoder.decode(first), said)
+        encoded, known = _encoder.encode(said), self._first.get(operation, _NOTHING_ENCODED)
+        if encoded == known:
+            return ""  # As nearly always.
+        first = _decoder.decode(known)
+        new = Particulars(*(now if before is None else None for before, now in zip(first, said, strict=True)))
+        if any(value is not None for value in new):
+            merged = (now if before is None else before for before, now in zip(first, said, strict=True))
+            self._first[operation] = _encoder.encode(Particulars(*merged))
+        return _difference(first, said) or misdating(new, spans.get(run_of(operation) or 0))
 
 
 def _difference(first: Particulars, said: Particulars) -> str:
+    """In what these contradict each other, of what both say; empty if in nothing."""
     for what, before, now in (
         ("begun", first.began_us, said.began_us),
         ("ended", first.ended_us, said.ended_us),
     ):
-        if before != now:
-            if before is None or now is None:
-                return f"{what} at {_moment(now)}, and was said to be at {_moment(before)} before"
+        if before is not None and now is not None and before != now:
             return (
                 f"{what} {_in_words(abs(now - before))} {'later' if now > before else 'earlier'} than was said before"
             )
@@ -107,8 +112,8 @@ def _difference(first: Particulars, said: Particulars) -> str:
         ("bytes", first.size_bytes, said.size_bytes),
         ("entries that failed", first.failed_entries, said.failed_entries),
     ):
-        if before != now:
-            return f"one of {_count(now)} {what}, and was said to have {_count(before)} before"
+        if before is not None and now is not None and before != now:
+            return f"one of {now:,} {what}, and was said to have {before:,} before"
     return ""
 
 
@@ -117,11 +122,3 @@ def _in_words(length_us: int) -> str:
         if length_us >= 2 * size_us:
             return f"{length_us / size_us:,.1f} {unit}"
     return f"{length_us / 1e6:,.6g} s"
-
-
-def _moment(moment_us: int | None) -> str:
-    return "no time" if moment_us is None else f"{moment_us / 1e6:.6f} s since 1970"
-
-
-def _count(count: int | None) -> str:
-    return "an unknown number of" if count is None else f"{count:,}"

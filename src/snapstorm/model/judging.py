@@ -9,15 +9,14 @@ import blake3
 
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.manifest import (
-    Counts,
+from snapstorm.model.manifest import Counts, EntryType, Manifest
+from snapstorm.model.tree_differences import (
     Difference,
     DifferenceKind,
-    EntryType,
-    Manifest,
     as_restored,
     comparable,
     differences,
+    without_details,
 )
 
 
@@ -64,9 +63,12 @@ def judge_unsaved(tree: Manifest, latest: Manifest, capabilities: Capabilities) 
     return differences(tree, as_restored(latest, capabilities), capabilities)
 
 
-def digest_of(tree: Manifest, capabilities: Capabilities) -> bytes:
-    """Names a tree by what is compared of it: the same for two trees if, and only if, nothing differs."""
-    return bytes.fromhex(comparable(tree, capabilities).digest)
+def digest_of(tree: Manifest, promise: Promise) -> bytes:
+    """Names a tree by what is compared of it with a promise: if, and only if, nothing differs, it is that of what was
+    promised."""
+    if not promise.wanted.is_detailed:
+        tree = without_details(tree)
+    return bytes.fromhex(comparable(tree, promise.capabilities).digest)
 
 
 def fingerprint_of(found: Iterable[Difference]) -> str:

@@ -1,22 +1,18 @@
-"""Manifests: the whole truth about one tree, and what differs between two of them.
-
-Pure values: making a manifest from a tree is the scanner's work, judging a difference is the checker's.
-"""
+"""Manifests: everything that is compared of one tree. The scanner makes one from a tree on disk."""
 
 from __future__ import annotations
 
 import functools
 import operator
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import blake3
 import msgspec
-
-from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 
 ROOT = b""
 """The path of the tree's own root in its manifest."""
@@ -26,12 +22,24 @@ class EntryType(StrEnum):
     FILE = "file"
     DIRECTORY = "directory"
     SYMLINK = "symlink"
+    FIFO = "FIFO"
+    SOCKET = "socket"
+    CHARACTER_DEVICE = "character device"
+    BLOCK_DEVICE = "block device"
     SPECIAL = "special"
-    """FIFO, socket or device."""
+    """One of the last four, in manifests of older versions, which did not record which."""
+
+
+SPECIAL_TYPES = frozenset({EntryType.FIFO, EntryType.CHARACTER_DEVICE, EntryType.BLOCK_DEVICE, EntryType.SPECIAL})
+"""What `Capabilities.special_files` promises. Sockets have a promise of their own."""
+
+
+Xattrs: TypeAlias = tuple[tuple[bytes, bytes], ...]
+"""Extended attributes, sorted by name."""
 
 
 class Segment(NamedTuple):
-    """A run of blocks that one version of one stream wrote: what a file's content ought to describe itself as."""
+    """Consecutive blocks that one version of one stream wrote: what a file's content must describe itself as."""
 
     stream: int
     version: int
@@ -42,7 +50,7 @@ class Segment(NamedTuple):
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entry of a tree. Paths and names are bytes, as the file system has them, relative to the root, `/`-joined.
 
-    The collector of cycles need not look at entries, of which there are hundreds of thousands: they hold none.
+    There are hundreds of thousands, and they hold no cycles, so the garbage collector does not track them.
     """
 
     path: bytes
@@ -57,9 +65,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     digest: bytes = b""
     """blake3 of the content, 32 bytes; empty for everything but files."""
     target: bytes = b""
-    """Where a symbolic link points, as written."""
-    xattrs: tuple[tuple[bytes, bytes], ...] = ()
-    """Sorted by name; only the `user.` namespace."""
+    """Where a symbolic link points, as written. The number of a device, as `major:minor`. For a file with several names
+    in this tree, the first of them in path order, the same for each of its names."""
+    xattrs: Xattrs = ()
+    """All that could be read."""
     segments: tuple[Segment, ...] = ()
     """How the content describes itself, where known. Explains a difference; never decides whether there is one."""
 
@@ -80,15 +89,22 @@ _SMALL_BYTES_MAX = 64 << 10
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Manifest(msgspec.Struct, frozen=True, dict=True):
+class Manifest(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     """A tree's entries, sorted by path, its root first with the empty path."""
 
     entries: tuple[Entry, ...]
+    is_detailed: bool = False
+    """Whether hard links, the types and numbers of special files, and attributes outside of `user.` are recorded. False
+    in what older versions wrote, whose encoding, and so the digest, is still the same."""
 
     @classmethod
-    def of(cls, entries: Iterable[Entry]) -> Manifest:
-        """A manifest of entries in any order."""
-        return cls(tuple(sorted(entries, key=operator.attrgetter("path"))))
+    def of(cls, entries: Iterable[Entry], *, is_detailed: bool = True) -> Manifest:
+        """A manifest of entries in any order. The `target` of a file may be anything that all of its names share."""
+        found = sorted(entries, key=operator.attrgetter("path"))
+        names = Counter(entry.target for entry in found if entry.target and entry.type is EntryType.FILE)
+        if names:
+            _name_groups(found, names)
+        return cls(tuple(found), is_detailed)
 
     @property
     def encoded(self) -> bytes:
@@ -98,11 +114,16 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
     @functools.cached_property
     def digest(self) -> str:
         """Names the manifest by its content (blake3, hexadecimal)."""
-        return blake3.blake3(self.encoded).hexdigest()
+        return blake3.blake3(_encoder.encode(self)).hexdigest()
 
     @functools.cached_property
     def by_path(self) -> dict[bytes, Entry]:
         return {entry.path: entry for entry in self.entries}
+
+    @functools.cached_property
+    def has_hard_links(self) -> bool:
+        """Whether a file has several names in it."""
+        return any(entry.target and entry.type is EntryType.FILE for entry in self.entries)
 
     @functools.cached_property
     def bytes_total(self) -> int:
@@ -111,13 +132,9 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
 
     @functools.cached_property
     def counts(self) -> Counts:
-        """How much there is in it."""
-        return Counts(
-            files=self.count(EntryType.FILE),
-            directories=self.count(EntryType.DIRECTORY),
-            size_bytes=self.bytes_total,
-            symlinks=self.count(EntryType.SYMLINK),
-        )
+        """How much there is in it. Each name of a file counts."""
+        types = Counter(entry.type for entry in self.entries)
+        return Counts(types[EntryType.FILE], types[EntryType.DIRECTORY], self.bytes_total, types[EntryType.SYMLINK])
 
     @property
     def is_small(self) -> bool:
@@ -145,10 +162,22 @@ class Manifest(msgspec.Struct, frozen=True, dict=True):
             return self
         prefix = path + b"/"
         return Manifest.of(
-            msgspec.structs.replace(entry, path=entry.path[len(prefix) :])
-            for entry in self.entries
-            if entry.path == path or entry.path.startswith(prefix)
+            (
+                msgspec.structs.replace(entry, path=entry.path[len(prefix) :])
+                for entry in self.entries
+                if entry.path == path or entry.path.startswith(prefix)
+            ),
+            is_detailed=self.is_detailed,
         )
+
+
+def _name_groups(entries: list[Entry], names: Counter[bytes]) -> None:
+    """Make the `target` of each file that has several names the first of them, and that of the others empty."""
+    first: dict[bytes, bytes] = {}
+    for position, entry in enumerate(entries):
+        if entry.target and entry.type is EntryType.FILE:
+            target = first.setdefault(entry.target, entry.path) if names[entry.target] > 1 else b""
+            entries[position] = msgspec.structs.replace(entry, target=target)
 
 
 def is_small_tree(entries: int, bytes_total: int) -> bool:
@@ -159,35 +188,6 @@ def is_small_tree(entries: int, bytes_total: int) -> bool:
 def decode_manifest(encoded: bytes) -> Manifest:
     """The manifest that `Manifest.encoded` gave."""
     return msgspec.msgpack.decode(encoded, type=Manifest)
-
-
-class DifferenceKind(StrEnum):
-    MISSING = "missing"
-    EXTRA = "extra"
-    TYPE = "type"
-    SIZE = "size"
-    CONTENT = "content"
-    TARGET = "link target"
-    MODE = "mode"
-    OWNER = "owner"
-    MTIME = "mtime"
-    XATTRS = "extended attributes"
-
-
-class Difference(NamedTuple):
-    """One way in which an entry is not what it must be."""
-
-    path: bytes
-    kind: DifferenceKind
-    expected: str
-    actual: str
-
-    def __str__(self) -> str:
-        if self.kind is DifferenceKind.MISSING:
-            return f"{show_path(self.path)}: missing ({self.expected})"
-        if self.kind is DifferenceKind.EXTRA:
-            return f"{show_path(self.path)}: was never there ({self.actual})"
-        return f"{show_path(self.path)}: {self.kind.value} is {self.actual}, must be {self.expected}"
 
 
 def show_path(path: bytes) -> str:
@@ -210,142 +210,3 @@ def is_utf8(path: Path) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities) -> list[Difference]:
-    """Everything in which `actual` is not what `expected` becomes on a target that keeps this, in path order."""
-    wanted = as_restored(expected, capabilities)
-    result: list[Difference] = []
-    for want, have in _paired(wanted, actual):
-        if want is None:
-            assert have is not None
-            result.append(Difference(have.path, DifferenceKind.EXTRA, "", _show_entry(have)))
-        elif have is None:
-            result.append(Difference(want.path, DifferenceKind.MISSING, _show_entry(want), ""))
-        elif not _is_same(want, have):
-            result.extend(_entry_differences(want, have, capabilities))
-    return result
-
-
-def _paired(wanted: Manifest, found: Manifest) -> Iterator[tuple[Entry | None, Entry | None]]:
-    """The entries of both by path, in path order."""
-    if [entry.path for entry in wanted.entries] == [entry.path for entry in found.entries]:
-        yield from zip(wanted.entries, found.entries, strict=True)
-        return
-    for path in sorted(wanted.by_path.keys() | found.by_path.keys()):
-        yield wanted.by_path.get(path), found.by_path.get(path)
-
-
-def _is_same(want: Entry, have: Entry) -> bool:
-    """Whether nothing at all differs, whatever the target keeps: quicker told than what does, and nearly always so."""
-    return (
-        want.digest == have.digest
-        and want.mtime_ns == have.mtime_ns
-        and want.size == have.size
-        and want.type is have.type
-        and want.mode == have.mode
-        and want.uid == have.uid
-        and want.gid == have.gid
-        and want.target == have.target
-        and want.xattrs == have.xattrs
-    )
-
-
-def as_restored(expected: Manifest, capabilities: Capabilities) -> Manifest:
-    """What a tree must look like after a snapshot and a restore: what the target is known to drop is dropped, and
-    times that it computes are computed."""
-    dropped = set[EntryType]()
-    if not capabilities.special_files:
-        dropped.add(EntryType.SPECIAL)
-    if not capabilities.symlinks:
-        dropped.add(EntryType.SYMLINK)
-    kept = expected
-    if any(entry.type in dropped for entry in expected.entries):
-        kept = Manifest(tuple(entry for entry in expected.entries if entry.type not in dropped))
-    if capabilities.directory_mtime is DirectoryTimes.NEWEST_BELOW:
-        return with_newest_times(kept)
-    return kept
-
-
-def with_newest_times(manifest: Manifest) -> Manifest:
-    """Every non-empty directory but the root gets the newest mtime of the entries below it (see `DirectoryTimes`).
-
-    Directories below count with the mtime that they had, not with the one that they get (measured on Kopia 0.19.0 and
-    0.23.1, and so in its source: `DirManifestBuilder.AddEntry`).
-    """
-    newest: dict[bytes, int] = {}
-    result: list[Entry] = []
-    # Reverse path order visits everything below a directory before the directory itself.
-    for entry in reversed(manifest.entries):
-        newest_below = newest.get(entry.path)
-        if entry.path == ROOT:
-            result.append(entry)
-            continue
-        result.append(entry if newest_below is None else msgspec.structs.replace(entry, mtime_ns=newest_below))
-        parent = entry.path.rpartition(b"/")[0]
-        times = (entry.mtime_ns, newest_below, newest.get(parent))
-        newest[parent] = max(time for time in times if time is not None)
-    return Manifest(tuple(reversed(result)))
-
-
-def _entry_differences(want: Entry, have: Entry, capabilities: Capabilities) -> Iterator[Difference]:
-    def differs(kind: DifferenceKind, expected: object, actual: object) -> Difference:
-        return Difference(want.path, kind, str(expected), str(actual))
-
-    if want.type is not have.type:
-        yield differs(DifferenceKind.TYPE, want.type.value, have.type.value)
-        return
-    if want.size != have.size:
-        yield differs(DifferenceKind.SIZE, f"{want.size:,} bytes", f"{have.size:,} bytes")
-    elif want.digest != have.digest:
-        yield differs(DifferenceKind.CONTENT, want.digest.hex()[:16], have.digest.hex()[:16])
-    if want.target != have.target:
-        yield differs(DifferenceKind.TARGET, show_path(want.target), show_path(have.target))
-    # A symbolic link has no mode of its own on Linux.
-    if capabilities.mode and want.type is not EntryType.SYMLINK and want.mode != have.mode:
-        yield differs(DifferenceKind.MODE, f"{want.mode:04o}", f"{have.mode:04o}")
-    if capabilities.owner and (want.uid, want.gid) != (have.uid, have.gid):
-        yield differs(DifferenceKind.OWNER, f"{want.uid}:{want.gid}", f"{have.uid}:{have.gid}")
-    if _keeps_mtime(want, capabilities) and want.mtime_ns != have.mtime_ns:
-        yield differs(DifferenceKind.MTIME, f"{want.mtime_ns} ns", f"{have.mtime_ns} ns")
-    if capabilities.xattrs and want.xattrs != have.xattrs:
-        yield differs(DifferenceKind.XATTRS, want.xattrs, have.xattrs)
-
-
-def comparable(manifest: Manifest, capabilities: Capabilities) -> Manifest:
-    """The tree with all blanked that `differences` does not look at: two trees in which nothing differs become equal.
-
-    The expected one must have gone through `as_restored` before.
-    """
-    return Manifest(tuple(_comparable(entry, capabilities) for entry in manifest.entries))
-
-
-def _comparable(entry: Entry, capabilities: Capabilities) -> Entry:
-    has_mode = capabilities.mode and entry.type is not EntryType.SYMLINK
-    has_mtime = _keeps_mtime(entry, capabilities)
-    has_xattrs = capabilities.xattrs or not entry.xattrs
-    if has_mode and has_mtime and has_xattrs and capabilities.owner and not entry.segments:
-        return entry
-    return msgspec.structs.replace(
-        entry,
-        mode=entry.mode if has_mode else 0,
-        uid=entry.uid if capabilities.owner else 0,
-        gid=entry.gid if capabilities.owner else 0,
-        mtime_ns=entry.mtime_ns if has_mtime else 0,
-        xattrs=entry.xattrs if capabilities.xattrs else (),
-        segments=(),
-    )
-
-
-def _keeps_mtime(entry: Entry, capabilities: Capabilities) -> bool:
-    if entry.type is EntryType.DIRECTORY:
-        return capabilities.directory_mtime is not DirectoryTimes.NOT_KEPT
-    if entry.type is EntryType.SYMLINK:
-        return capabilities.symlink_mtime
-    return capabilities.file_mtime
-
-
-def _show_entry(entry: Entry) -> str:
-    if entry.type is EntryType.FILE:
-        return f"file of {entry.size:,} bytes"
-    return f"link to {show_path(entry.target)}" if entry.type is EntryType.SYMLINK else entry.type.value

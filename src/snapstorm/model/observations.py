@@ -6,11 +6,13 @@ digest is kept of what is compared, of one that did not both trees.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields
 from enum import StrEnum
 
 import msgspec
 
-from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.expectations import Listing
 from snapstorm.model.manifest import Counts, Manifest, decode_manifest
 
@@ -57,20 +59,6 @@ class RestoreObservation(msgspec.Struct, frozen=True, array_like=True):
         return decode_manifest(self.promised), decode_manifest(self.restored)
 
 
-class _Entry(msgspec.Struct, frozen=True, array_like=True):
-    id: str
-    client: str
-    source: str
-    testbed: str | None
-    operation: str | None
-    incomplete: str | None
-    failed_entries: int
-    particulars: Particulars | None = None
-    """Older ledgers have none, and nothing of what follows."""
-    excluded_entries: int = 0
-    disagreement: str = ""
-
-
 class _Listing(msgspec.Struct, frozen=True, array_like=True):
     client: str
     testbed: str
@@ -80,7 +68,7 @@ class _Listing(msgspec.Struct, frozen=True, array_like=True):
     is_isolated: bool
     is_exclusive: bool
     unknown_runs: list[tuple[int, int]]
-    entries: list[_Entry]
+    entries: Sequence[ListedSnapshot]
 
 
 class _Receipt(msgspec.Struct, frozen=True, array_like=True):
@@ -118,21 +106,7 @@ def encode_listing(listing: Listing) -> bytes | None:
             listing.is_isolated,
             listing.is_exclusive,
             [(runs.start, runs.stop) for runs in listing.unknown_runs],
-            [
-                _Entry(
-                    one.id,
-                    one.client,
-                    one.source,
-                    one.testbed,
-                    one.operation,
-                    one.incomplete,
-                    one.failed_entries,
-                    one.particulars,
-                    one.excluded_entries,
-                    one.disagreement,
-                )
-                for one in listing.entries
-            ],
+            listing.entries,
         )
     )
 
@@ -143,7 +117,7 @@ def decode_listing(encoded: bytes) -> Listing:
     return Listing(
         client=found.client,
         testbed=found.testbed,
-        entries=tuple(ListedSnapshot(*msgspec.structs.astuple(entry)) for entry in found.entries),
+        entries=tuple(found.entries),
         began_tick=found.began_tick,
         ended_tick=found.ended_tick,
         is_quiescent=found.is_quiescent,
@@ -155,21 +129,8 @@ def decode_listing(encoded: bytes) -> Listing:
 
 def encode_receipt(receipt: SnapshotReceipt, there: Counts) -> bytes:
     """What the target says that it took, and how much there was."""
-    return _encoder.encode(
-        _Receipt(
-            receipt.id,
-            receipt.files,
-            receipt.directories,
-            receipt.size_bytes,
-            there,
-            receipt.began_us,
-            receipt.ended_us,
-            receipt.symlinks,
-            receipt.failed_entries,
-            receipt.excluded_entries,
-            receipt.disagreement,
-        )
-    )
+    id_, files, directories, size_bytes, *rest = (getattr(receipt, field.name) for field in fields(receipt))
+    return _encoder.encode(_Receipt(id_, files, directories, size_bytes, there, *rest))
 
 
 def decode_receipt(encoded: bytes) -> tuple[SnapshotReceipt, Counts]:

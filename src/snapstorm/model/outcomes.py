@@ -23,6 +23,13 @@ class NoOp:
 
 
 @dataclass(frozen=True)
+class Locked:
+    """The target refused it, each time it was asked, because of a lock on the repository: it did not happen."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """The target says that it did not happen."""
 
@@ -36,9 +43,15 @@ class Unknown:
     reason: str
 
 
-Outcome: TypeAlias = Ok[Value] | NoOp | Failed | Unknown
+Outcome: TypeAlias = Ok[Value] | NoOp | Locked | Failed | Unknown
 
-OUTCOME_KEYS: dict[type[object], str] = {Ok: "ok", NoOp: "no_op", Failed: "failed", Unknown: "unknown"}
+OUTCOME_KEYS: dict[type[object], str] = {
+    Ok: "ok",
+    NoOp: "no_op",
+    Locked: "locked",
+    Failed: "failed",
+    Unknown: "unknown",
+}
 """How outcomes are called in the JSON summary and in the ledger."""
 
 

@@ -146,8 +146,14 @@ class Server(Protocol):
         ...
 
     @property
-    def has_permissions(self) -> bool:
-        """Whether clients are told apart by rights, so that isolation can be judged."""
+    def authenticates(self) -> bool:
+        """Whether it must refuse a client with a wrong password, and one that was removed."""
+        ...
+
+    @property
+    def isolates_clients(self) -> bool:
+        """Whether it promises to show each client its own snapshots only. Where it does not, clients may be shown the
+        snapshots of others, of all or of some."""
         ...
 
     @property
@@ -238,7 +244,7 @@ class TargetPlace:
     named_storage: Storage | None = None
     """Where the repository is stored, if not in the testbed."""
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """The target's own settings, of those that its `parameters` offer."""
+    """The target's own settings, of those that its plugin offers."""
     workdir: Path | None = None
     """Where clients' files live, each client's in a directory of its name; None for `clients` below `directory`."""
     route: Route | None = None
@@ -321,14 +327,13 @@ class Target(Protocol):
         """What survives a snapshot and a restore, for the user that this process runs as."""
         ...
 
+    def capabilities_with(self, parameters: Mapping[str, str]) -> Capabilities:
+        """The same, where these of its `parameters` were chosen."""
+        return self.capabilities
+
     @property
     def modes(self) -> frozenset[Mode]:
         """The modes that this target can be driven in."""
-        ...
-
-    @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """The target's own settings that a scenario may choose, each with its values, the default first."""
         ...
 
     def serve(self, place: TargetPlace) -> AbstractAsyncContextManager[Server]:

@@ -60,7 +60,7 @@ class ListingSeen(Seen):
 
     listing: Listing
     expected: Mapping[str, Expectation]
-    """What it is held against, by operation: what the client has, and whatever of it the listing shows."""
+    """What it is held against, by operation: what the client has, and whatever else the listing may show."""
     spans: Mapping[int, TimeSpan]
     """When each run can have taken its snapshots, by its number. A run without one is not held to any."""
 
@@ -244,7 +244,7 @@ class RecoveryFailureSeen(Seen):
 
 @dataclass(frozen=True, kw_only=True)
 class OwnCheckSeen(Seen):
-    """What the target's own check says of a client's snapshots, beside what their restores have shown."""
+    """What the target's own check says of the snapshots that it checks, beside what their restores have shown."""
 
     complaint: str
     """Empty if it finds nothing wrong."""

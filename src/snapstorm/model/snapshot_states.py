@@ -123,4 +123,4 @@ def _as_asked_for(expectation: Expectation) -> Expectation:
 
 def _did_nothing(outcome: str) -> bool:
     """Whether the target has said that nothing happened."""
-    return outcome in ("failed", "no_op")
+    return outcome in ("failed", "locked", "no_op")

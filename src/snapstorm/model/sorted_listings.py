@@ -55,11 +55,11 @@ def _is_of_unknown_run(entry: ListedSnapshot, listing: Listing) -> bool:
 def expected_of(
     listing: Listing, of_client: Mapping[str, Expectation], tagged: Iterable[Expectation]
 ) -> dict[str, Expectation]:
-    """What a listing is held against, by operation: what its client has in an open state, and whatever of it the
-    listing shows (`tagged`)."""
+    """What a listing is held against, by operation: what its client has in an open state, and whatever the listing
+    shows (`tagged`) of this client and, where the server does not keep clients apart, of others."""
     found = dict(of_client)
     for expectation in tagged:
-        if expectation.client == listing.client:
+        if expectation.client == listing.client or not listing.is_isolated:
             found.setdefault(expectation.operation, expectation)
     return found
 
@@ -72,9 +72,11 @@ def tagged_operations(listing: Listing) -> set[str]:
 def settled_by(
     listing: Listing, expected: Mapping[str, Expectation], complete: Mapping[str, ListedSnapshot]
 ) -> Iterator[Settled]:
-    """The doubts that a listing settles, which shows these snapshots as complete."""
+    """The doubts about its client's snapshots that a listing settles, which shows these as complete. Those about other
+    clients' snapshots wait for these clients' own listings: only of its own client a listing knows whether all is
+    quiet."""
     for expectation in expected.values():
-        if expectation.state is State.LIVE:
+        if expectation.state is State.LIVE or expectation.client != listing.client:
             continue  # As nearly always, of a hundred thousand.
         entry = complete.get(expectation.operation)
         if expectation.state in (State.CREATION_IN_DOUBT, State.ABSENT):

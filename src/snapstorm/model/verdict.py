@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from snapstorm.model.guarantees import Violation
+from snapstorm.model.outcomes import OUTCOME_KEYS
 
 
 class Verdict(StrEnum):
@@ -37,7 +38,7 @@ class Tally:
     """What a run counted; everything that the verdict and the summary are made of."""
 
     actions: dict[str, dict[str, int]] = field(default_factory=dict)
-    """By action key: how many ended `ok`, `no_op`, `failed`, `unknown`."""
+    """By action key: how many ended `ok`, `no_op`, `locked`, `failed`, `unknown`."""
     violations: list[Violation] = field(default_factory=list)
     known_violations: list[Violation] = field(default_factory=list)
     """Losses that a user has accepted, seen again."""
@@ -52,6 +53,8 @@ class Tally:
     """Restores in which a link was compared."""
     empty_directories_verified: int = 0
     """Restores in which an empty directory below the root was compared."""
+    isolates_clients: bool = False
+    """The server promises to show each client its own snapshots only, so that this was judged."""
     refused: dict[str, int] = field(default_factory=dict)
     """By who tried to get in and must not: how often the target refused them."""
     refusals_unjudged: list[str] = field(default_factory=list)
@@ -72,6 +75,8 @@ class Tally:
     """Differences and failures that were not judged, because somebody changed the target's settings meanwhile."""
     refused_by_design: int = 0
     """Operations that the target refused to an older version of itself."""
+    locked_out: int = 0
+    """How often the target refused an operation because of a lock. It was asked again."""
     faults_asked: bool = False
     """Faults were asked for, so that a run in which none struck has not shown what it was to show."""
     faults: dict[str, int] = field(default_factory=dict)
@@ -90,7 +95,7 @@ class Tally:
     is_sweep_only: bool = False
 
     def count(self, key: str, outcome: str) -> None:
-        self.actions.setdefault(key, {"ok": 0, "no_op": 0, "failed": 0, "unknown": 0})[outcome] += 1
+        self.actions.setdefault(key, dict.fromkeys(OUTCOME_KEYS.values(), 0))[outcome] += 1
 
     def count_fault(self, key: str) -> None:
         self.faults[key] = self.faults.get(key, 0) + 1

@@ -60,9 +60,8 @@ def under_fault(key: str) -> str:
     return f"fault {key}"
 
 
-def work_done(tally: Tally, *, is_among_others: bool) -> Mapping[str, int]:
-    """How much of each kind of work was done and judged. `is_among_others`: several clients share a target that
-    promises to keep them apart."""
+def work_done(tally: Tally, clients: int) -> Mapping[str, int]:
+    """How much of each kind of work was done and judged, by so many clients."""
     asked = Counter[str]()
     for key in tally.actions.keys() & ACTIONS.keys():
         asked[ACTIONS[key].asks_for] += sum(
@@ -75,7 +74,7 @@ def work_done(tally: Tally, *, is_among_others: bool) -> Mapping[str, int]:
         WorkKind.RESTORE_LINK: tally.links_verified,
         WorkKind.RESTORE_EMPTY_DIRECTORY: tally.empty_directories_verified,
         WorkKind.RESTORE_EARLIER: tally.restores_verified_earlier_runs,
-        WorkKind.LIST_AMONG_OTHERS: done[WorkKind.LIST] if is_among_others else 0,
+        WorkKind.LIST_AMONG_OTHERS: done[WorkKind.LIST] if tally.isolates_clients and clients > 1 else 0,
         WorkKind.WRONG_PASSWORD: tally.refused.get(WorkKind.WRONG_PASSWORD, 0),
         WorkKind.REMOVED_CLIENT: tally.refused.get(WorkKind.REMOVED_CLIENT, 0),
         WorkKind.DELETION: tally.refused.get(WorkKind.DELETION, 0),

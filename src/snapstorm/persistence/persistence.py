@@ -8,9 +8,9 @@ no compare-and-swap, so two instances that take over at the same moment don't se
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import anyio
 
@@ -19,7 +19,6 @@ from snapstorm.ledger.copies import CopyState
 from snapstorm.ledger.persisters import Persister
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.machine import host_name
-from snapstorm.runtime.tasks import beside
 from snapstorm.testbed.testbed import LEDGER_NAME, Testbed
 
 INSTANCE_FACT = "instance"
@@ -32,21 +31,18 @@ _LEASE_PERIODS = 3
 class Persistence:
     """Copies one testbed's ledger to one place during one run."""
 
-    def __init__(
-        self, persister: Persister, testbed: Testbed, *, minutes: float, note: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, persister: Persister, testbed: Testbed, clock: Clock, *, minutes: float) -> None:
         self._persister = persister
         self._testbed = testbed
         self._minutes = minutes
-        self._clock = Clock()
+        self._clock = clock
         self._writing = anyio.Lock()
-        self.note = note
 
     async def begin(self, *, take_over: bool) -> None:
         """Check whether this testbed may write there. Raises TestbedError, one line, before anything is changed."""
         found = await self._persister.read_state()
         if found is not None:
-            refuse_foreign_copy(found, self._testbed, self._persister.place)
+            self._refuse_foreign(found)
             if found.instance != instance_of(self._testbed) and not take_over:
                 refuse_leased(found, self._persister.place, self._clock.utc())
                 raise TestbedError(
@@ -55,29 +51,65 @@ class Persistence:
                 )
         self._testbed.ledger.set_fact(PERSISTED_TO_FACT, self._persister.place)
 
-    async def write(self, *, is_final: bool) -> None:
-        """Make a copy now; the final copy ends the lease."""
-        async with self._writing:
-            await self._persister.write(
-                self._testbed.directory / LEDGER_NAME, copy_state(self._testbed, self._lease_until(is_final), is_final)
+    def _refuse_foreign(self, found: CopyState) -> None:
+        """Raise TestbedError if the copy belongs to another testbed, or knows more than this testbed's ledger."""
+        testbed, place, run = self._testbed, self._persister.place, self._testbed.ledger.position[0]
+        if found.testbed != testbed.id:
+            raise TestbedError(
+                f"{place} holds copies of another testbed's ledger ({found.testbed}, not {testbed.id}); "
+                "choose another place"
+            )
+        if found.run > run:
+            raise TestbedError(
+                f"the copy in {place} has reached run {found.run}, the ledger in {testbed.directory} only run {run}: "
+                f"others have gone on since; begin a new testbed with --from {place}"
             )
 
-    def _lease_until(self, is_final: bool) -> str | None:
-        if is_final:
-            return None
+    async def write(self, *, is_final: bool) -> None:
+        """Make a copy now; the final copy ends the lease."""
+        testbed, now_utc = self._testbed, self._clock.utc()
         lease = max(_LEASE_MIN, timedelta(minutes=self._minutes * _LEASE_PERIODS))
-        return (datetime.fromisoformat(self._clock.utc()) + lease).isoformat()
+        default = testbed.directory / "repository"
+        async with self._writing:
+            run, tick = testbed.ledger.position
+            state = CopyState(
+                testbed=testbed.id,
+                instance=instance_of(testbed),
+                host=host_name(),
+                directory=str(testbed.directory),
+                run=run,
+                tick=tick,
+                is_final=is_final,
+                written_utc=now_utc,
+                lease_until_utc=None if is_final else (datetime.fromisoformat(now_utc) + lease).isoformat(),
+                repository=testbed.ledger.fact(REPOSITORY_FACT) or (str(default) if default.is_dir() else None),
+                mode=testbed.ledger.fact("mode") or "server",
+                target=testbed.ledger.fact("target") or "",
+            )
+            await self._persister.write(testbed.directory / LEDGER_NAME, state)
 
-    async def keep_writing(self) -> None:
+    async def keep_writing(self, note: Callable[[str], None]) -> None:
         """Make a copy at once, then one per interval, until cancelled. A copy that fails is noted, and the next one is
         made nevertheless."""
         while True:
             try:
                 await self.write(is_final=False)
             except HarnessError as error:
-                if self.note is not None:
-                    self.note(f"a copy of the ledger failed: {error}")
-            await anyio.sleep(self._minutes * 60)
+                note(f"a copy of the ledger failed: {error}")
+            await self._clock.sleep(self._minutes * 60)
+
+
+class NoCopies:
+    """In place of `Persistence` in a run whose ledger is copied nowhere."""
+
+    async def write(self, *, is_final: bool) -> None:
+        """Make no copy."""
+
+    async def keep_writing(self, note: Callable[[str], None]) -> None:
+        """Make no copies."""
+
+
+AnyCopies: TypeAlias = Persistence | NoCopies
 
 
 def instance_of(testbed: Testbed) -> str:
@@ -89,41 +121,6 @@ def instance_of(testbed: Testbed) -> str:
     return found
 
 
-def copy_state(testbed: Testbed, lease_until_utc: str | None, is_final: bool) -> CopyState:
-    """The state for a copy of this testbed's ledger that is made now."""
-    ledger = testbed.ledger
-    run, tick = ledger.position
-    default = testbed.directory / "repository"
-    return CopyState(
-        testbed=testbed.id,
-        instance=instance_of(testbed),
-        host=host_name(),
-        directory=str(testbed.directory),
-        run=run,
-        tick=tick,
-        is_final=is_final,
-        written_utc=Clock().utc(),
-        lease_until_utc=lease_until_utc,
-        repository=ledger.fact(REPOSITORY_FACT) or (str(default) if default.is_dir() else None),
-        mode=ledger.fact("mode") or "server",
-        target=ledger.fact("target") or "",
-    )
-
-
-def refuse_foreign_copy(found: CopyState, testbed: Testbed, place: str) -> None:
-    """Raise TestbedError if the copy belongs to another testbed, or knows more than this testbed's ledger."""
-    if found.testbed != testbed.id:
-        raise TestbedError(
-            f"{place} holds copies of another testbed's ledger ({found.testbed}, not {testbed.id}); "
-            "choose another place"
-        )
-    if found.run > testbed.ledger.position[0]:
-        raise TestbedError(
-            f"the copy in {place} has reached run {found.run}, the ledger in {testbed.directory} only run "
-            f"{testbed.ledger.position[0]}: others have gone on since; begin a new testbed with --from {place}"
-        )
-
-
 def refuse_leased(found: CopyState, place: str, now_utc: str) -> None:
     """Raise TestbedError while the copy's instance may be at work."""
     until = found.lease_until_utc
@@ -132,14 +129,3 @@ def refuse_leased(found: CopyState, place: str, now_utc: str) -> None:
             f"the testbed whose copy is in {place} is in use by {found.directory} on {found.host}, or was killed "
             f"there; wait until {until}, or use --take-over"
         )
-
-
-@asynccontextmanager
-async def persisting(persistence: Persistence | None, note: Callable[[str], None]) -> AsyncIterator[None]:
-    """Make copies during the block; without a persistence, do nothing."""
-    if persistence is None:
-        yield
-        return
-    persistence.note = note
-    async with beside(persistence.keep_writing):
-        yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,12 @@ from snapstorm.errors import ConfigError, HarnessError, TestbedError
 from snapstorm.ledger.copies import CopyState, take_copy
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.persisters import Persister
+from snapstorm.model.location import FileStorage, read_storage
 from snapstorm.persistence.persistence import INSTANCE_FACT, PERSISTED_TO_FACT, REPOSITORY_FACT, refuse_leased
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.machine import host_name
 from snapstorm.runtime.secrets import FileSecretStore
-from snapstorm.testbed.testbed import LEDGER_NAME, check_testbed_path, make_directories, remove_empty
-
-SECRETS_NAME = "secrets.toml"
+from snapstorm.testbed.testbed import LEDGER_NAME, SECRETS_NAME, check_testbed_path, make_directories, remove_empty
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,9 @@ async def make_testbed_from_copy(directory: Path, persister: Persister, secrets_
         if not take_over:
             refuse_leased(state, persister.place, Clock().utc())
         _prepare(ledger_file, state, persister.place)
-        _refuse_unreachable(state)
+        storage = None if state.repository is None else read_storage(state.repository)
+        if isinstance(storage, FileStorage) and not storage.path.is_dir():
+            raise TestbedError(f"the repository of the copied testbed is not here: there is no {storage}; mount it")
         made = make_directories(directory)
         try:
             shutil.copyfile(secrets_file, scratch / SECRETS_NAME)
@@ -104,8 +105,7 @@ def _fetched(parent: Path) -> Iterator[Path]:
 
 def _prepare(ledger_file: Path, state: CopyState, place: str, *, is_elsewhere: bool = True) -> None:
     """Make a fetched ledger ready to go on."""
-    ledger = Ledger.open(ledger_file)
-    try:
+    with closing(Ledger.open(ledger_file)) as ledger:
         if ledger.fact("testbed_id") != state.testbed:
             raise TestbedError(f"the copy in {place} is damaged: its ledger is not that of testbed {state.testbed}")
         first_unknown = state.run + 1 if state.is_final else state.run
@@ -116,16 +116,6 @@ def _prepare(ledger_file: Path, state: CopyState, place: str, *, is_elsewhere: b
             ledger.drop_fact(INSTANCE_FACT)
             if state.repository is not None:
                 ledger.set_fact(REPOSITORY_FACT, state.repository)
-    finally:
-        ledger.close()
-
-
-def _refuse_unreachable(state: CopyState) -> None:
-    where = state.repository
-    if state.target == "memory" or where is None or where.startswith("s3://"):
-        return
-    if not Path(where).is_dir():
-        raise TestbedError(f"the repository of the copied testbed is not here: there is no {where}; mount it")
 
 
 def _refuse_needless(ledger_file: Path, state: CopyState, place: str) -> None:
@@ -136,11 +126,8 @@ def _refuse_needless(ledger_file: Path, state: CopyState, place: str) -> None:
         ledger = Ledger.open_to_read(ledger_file)
     except HarnessError:
         return
-    try:
-        testbed_id, position = ledger.fact("testbed_id"), ledger.position
-        is_whole = ledger.is_whole()
-    finally:
-        ledger.close()
+    with closing(ledger):
+        testbed_id, position, is_whole = ledger.fact("testbed_id"), ledger.position, ledger.is_whole()
     if testbed_id != state.testbed:
         raise TestbedError(f"the copy in {place} is of another testbed ({state.testbed}, not {testbed_id})")
     if is_whole and position >= state.position:

@@ -1,4 +1,4 @@
-"""Doing a recorded run again: whether the same violation comes back, how often, and what each time showed."""
+"""Repeats a recorded run, and says whether the same violation was found."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from snapstorm.scenario.scenarios import Scenario
 
 @dataclass(frozen=True)
 class Again:
-    """One time that it was done again."""
+    """One repetition of a recorded run."""
 
     result: RunResult | None
-    """None where no run could begin."""
+    """None if no run could begin."""
     error: str | None
     guarantees: frozenset[str]
-    """What was violated."""
+    """The guarantees that were violated."""
 
     @property
     def is_answer(self) -> bool:
-        """Whether it came to its end, or to a violation: only then it says anything about the target."""
+        """Whether it ended, or found a violation. Otherwise it says nothing about the target."""
         return bool(self.guarantees) or (self.result is not None and self.error is None and not self.result.tally.error)
 
     def shows(self, guarantees: Sequence[str]) -> bool:
@@ -37,16 +37,19 @@ class Again:
 
 
 def scenario_of(recorded: Recorded, recording: Recording) -> Scenario:
-    """The recorded run's scenario with another recording, which is a part of its own."""
+    """The scenario of the recorded run with another recording, which is a part of its own."""
     update = {"recorded": recording, "clients": recording.clients, "faults": recording.fault_keys}
     return recorded.scenario.model_copy(update=update)
 
 
-def options_for(base: HarnessOptions, scenario: Scenario) -> HarnessOptions:
-    """How a run of this scenario, which holds a recording, is made."""
-    assert scenario.recorded is not None, "only recordings are done again"
-    return replace(
+async def do_again(
+    base: HarnessOptions, scenario: Scenario, testbed: Path | None, listener: Listener = ignore
+) -> Again:
+    """Perform a recording once, on a fresh testbed, to its end: sweep and access checks included."""
+    assert scenario.recorded is not None, "only recordings are repeated"
+    options = replace(
         base,
+        testbed=testbed,
         mode=scenario.mode,
         seed=scenario.recorded.seed,
         clients_ahead=scenario.clients,
@@ -57,24 +60,14 @@ def options_for(base: HarnessOptions, scenario: Scenario) -> HarnessOptions:
         parameters=scenario.parameters,
         scenario=scenario.model_dump_json(),
     )
-
-
-async def do_again(
-    base: HarnessOptions, scenario: Scenario, testbed: Path | None, listener: Listener = ignore
-) -> Again:
-    """Do a recording once, on a fresh testbed, to its end: sweep and locks included."""
-    options = replace(options_for(base, scenario), testbed=testbed)
-    harness = None
+    harness, failure = None, None
     try:
         async with plain_task_group(), open_harness(options, listener) as opened:
             harness = opened
             await opened.run_scenario(scenario)
             await opened.finish()
     except (HarnessError, TargetError) as error:
-        return _as_again(harness.result if harness else None, str(error))
-    return _as_again(harness.result, None)
-
-
-def _as_again(result: RunResult | None, error: str | None) -> Again:
-    violations = result.tally.violations if result else ()
-    return Again(result, error, frozenset(violation.guarantee.value for violation in violations))
+        failure = str(error)
+    result = None if harness is None else harness.result
+    violations = () if result is None else result.tally.violations
+    return Again(result, failure, frozenset(violation.guarantee.value for violation in violations))

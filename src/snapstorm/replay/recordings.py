@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,22 +25,22 @@ _RUN_PREFIX = re.compile(r"r(\d+)-")
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run as it can be done again."""
+    """A run as it can be repeated."""
 
     scenario: Scenario
     """Holds the recording."""
     target: str | None
-    """As for `--target`; None where that was not recorded."""
+    """As for `--target`; None if that was not recorded."""
     executables: tuple[str, ...]
     """The programs that it ran against."""
     guarantees: tuple[str, ...]
-    """What it found violated, the first first."""
+    """The guarantees that it found violated, in the order in which it found them."""
     restores: int
-    """How many it made, snapstorm's own included."""
+    """How many restores it made, snapstorm's own included."""
     cut: str | None
-    """The last step that may have to do with the violation; None for all of them."""
+    """The last step that may matter to the violation; None if all may."""
     notes: tuple[str, ...]
-    """In what it can't be done again as it was."""
+    """How a repetition differs from the run."""
 
     @property
     def recording(self) -> Recording:
@@ -50,74 +50,71 @@ class Recorded:
 
 
 @dataclass
-class _Span:
-    """A client's step, from its first operation to the end of its last."""
+class _StepSpan:
+    """A step of a client, from the begin of its first operation to the end of its last."""
 
     first: RecordedOperation
-    began: int
     ended: int | None
+    """None if one of its operations has not ended."""
     of: str | None = None
     part: str | None = None
-    is_of_earlier_run: bool = False
+
+    @property
+    def client(self) -> str:
+        return self.first.client
+
+    @property
+    def name(self) -> str:
+        return _step_name(self.first.id)
+
+    def add(self, operation: RecordedOperation) -> None:
+        self.ended = None if None in (self.ended, operation.ended_tick) else operation.ended_tick
+        creator = operation.resolved.get("of")
+        if self.of is None and creator is not None:
+            self.of, self.part = creator, operation.resolved.get("sub_path") or None
 
 
-@dataclass
-class _OperationsReader:
-    """Puts the operations of one run together to steps."""
+def _spans(operations: Iterable[RecordedOperation]) -> list[_StepSpan]:
+    spans: dict[tuple[str, int], _StepSpan] = {}
+    for operation in operations:
+        key = (operation.client, operation.step)
+        spans.setdefault(key, _StepSpan(operation, operation.ended_tick)).add(operation)
+    return list(spans.values())
 
-    run: int
-    spans: dict[tuple[str, int], _Span] = field(default_factory=dict)
 
-    def read(self, operations: Iterable[RecordedOperation]) -> None:
-        for operation in operations:
-            span = self.spans.get((operation.client, operation.step))
-            if span is None:
-                span = self.spans[operation.client, operation.step] = _Span(
-                    operation, operation.began_tick, operation.ended_tick
-                )
-            else:
-                span.ended = None if None in (span.ended, operation.ended_tick) else operation.ended_tick
-            creator = operation.resolved.get("of")
-            if creator is not None and span.of is None:
-                span.of, span.part = creator, operation.resolved.get("sub_path") or None
-                span.is_of_earlier_run = not creator.startswith(f"r{self.run}-")
+def _steps(spans: Sequence[_StepSpan], ended: _Ended) -> Iterator[RecordedStep]:
+    clients = list(ended.by_client)
+    for span in spans:
+        yield RecordedStep(
+            name=span.name,
+            client=clients.index(span.client) + 1,
+            action=span.first.action,
+            of=_step_name(span.of) if span.of else None,
+            part=span.part,
+            after=ended.before(span.first.began_tick, but=span.client),
+            draws=(span.client, span.first.step),
+            **span.first.options,
+        )
 
-    def steps(self) -> tuple[list[RecordedStep], int]:
-        """The steps in order, and how many act on snapshots of earlier runs, which are left out."""
-        spans = [span for span in self.spans.values() if not span.is_of_earlier_run]
-        clients = sorted({span.first.client for span in spans}, key=lambda name: (len(name), name))
-        ended: dict[str, list[tuple[int, str]]] = {client: [] for client in clients}
+
+class _Ended:
+    """When the steps of each client ended. Clients are in the order of their numbers."""
+
+    def __init__(self, spans: Sequence[_StepSpan]) -> None:
+        clients = sorted({span.client for span in spans}, key=lambda name: (len(name), name))
+        self.by_client: dict[str, list[tuple[int, str]]] = {client: [] for client in clients}
         for span in spans:
             if span.ended is not None:
-                ended[span.first.client].append((span.ended, _step_name(span.first.id)))
-        steps = [
-            RecordedStep(
-                name=_step_name(span.first.id),
-                client=clients.index(span.first.client) + 1,
-                action=span.first.action,
-                of=_step_name(span.of) if span.of else None,
-                part=span.part,
-                after=tuple(_last_before(span.began, ended, span.first.client)),
-                draws=(span.first.client, span.first.step),
-                **span.first.options,
-            )
-            for span in spans
-        ]
-        return steps, len(self.spans) - len(spans)
+                self.by_client[span.client].append((span.ended, span.name))
 
-    def ended_before(self, tick: int) -> tuple[str, ...]:
-        """The last step of each client that had ended then."""
-        ended: dict[str, list[tuple[int, str]]] = {}
-        for span in self.spans.values():
-            if span.ended is not None and not span.is_of_earlier_run:
-                ended.setdefault(span.first.client, []).append((span.ended, _step_name(span.first.id)))
-        return tuple(_last_before(tick, ended, ""))
-
-
-def _last_before(tick: int, ended: dict[str, list[tuple[int, str]]], but: str) -> list[str]:
-    """Of each other client the last step that had ended before."""
-    found = [max((one for one in those if one[0] < tick), default=None) for who, those in ended.items() if who != but]
-    return [one[1] for one in found if one is not None]
+    def before(self, tick: int, but: str = "") -> tuple[str, ...]:
+        """The last step of each client, except one, that had ended at this tick."""
+        found = (
+            max((one for one in ended if one[0] < tick), default=None)
+            for client, ended in self.by_client.items()
+            if client != but
+        )
+        return tuple(one[1] for one in found if one is not None)
 
 
 def _step_name(operation: str) -> str:
@@ -126,43 +123,44 @@ def _step_name(operation: str) -> str:
 
 
 def read_recorded(ledger: Ledger, number: int) -> Recorded:
-    """What a run did, as a scenario. Raises TestbedError for a run that there is not, ConfigError where nothing of it
-    can be done again."""
+    """What a run did, as a scenario. Raises TestbedError if there is no such run, ConfigError if nothing of it can be
+    repeated."""
     run = ledger.record.run(number)
     if run is None:
         raise TestbedError(f"the testbed has no run {number}; `snapstorm history` lists them")
     operations = {operation.id: operation for operation in ledger.record.operations(number)}
-    reader = _OperationsReader(number)
-    reader.read(operation for operation in operations.values() if not operation.is_own)
-    steps, left_out = reader.steps()
-    if not steps:
+    there_are = _spans(operation for operation in operations.values() if not operation.is_own)
+    spans = [span for span in there_are if span.of is None or span.of.startswith(f"r{number}-")]
+    if not spans:
         raise ConfigError(f"run {number} has no recorded steps that could be done again")
-    faults = [
-        RecordedFault(key=fault.key, number=nth, after=reader.ended_before(fault.began_tick))
+    ended = _Ended(spans)
+    steps = tuple(_steps(spans, ended))
+    faults = tuple(
+        RecordedFault(key=fault.key, number=nth, after=ended.before(fault.began_tick))
         for nth, fault in enumerate(ledger.faults_of(number), start=1)
-    ]
+    )
     violated = _violated(ledger.recorded_violations(number), operations)
-    recording = Recording(seed=run["seed"], run=number, steps=tuple(steps), faults=tuple(faults))
-    mode, target = ledger.fact("mode") or Mode.SERVER, run["target"]
+    recording = Recording(seed=run["seed"], run=number, steps=steps, faults=faults)
+    target = run["target"]
     return Recorded(
-        scenario=_scenario(number, run["scenario"], recording, mode),
+        scenario=_scenario(number, run["scenario"], recording, ledger.fact("mode") or Mode.SERVER),
         target=target.get("asked") or ledger.fact("target"),
         executables=tuple(found["path"] for found in target.get("executables", ()) if found.get("path")),
         guarantees=tuple(violated),
         restores=sum(operation.action.startswith("restore-") for operation in operations.values()),
-        cut=_cut(reader, violated),
-        notes=tuple(_notes(ledger, number, left_out, steps)),
+        cut=_cut(spans, next(iter(violated.values()), None)),
+        notes=tuple(_notes(ledger, number, len(there_are) - len(spans), steps)),
     )
 
 
 def _violated(
     violations: Iterable[RecordedViolation], operations: Mapping[str, RecordedOperation]
 ) -> dict[str, int | None]:
-    """Which guarantees were violated, each with the tick at which the first operation began that showed it; None where
-    not only operations of clients did."""
+    """The guarantees that were violated, each with the tick at which the first operation began that showed it; None
+    unless only operations of clients showed it."""
     found: dict[str, list[int | None]] = {}
     rows = list(violations)
-    # What has been accepted comes back just as well; it is what is looked for where there is nothing else.
+    # Accepted violations come back as well; they are looked for if there are no others.
     for row in [row for row in rows if row.accepted_reason is None] or rows:
         showing = operations.get(row.violation.operation or "")
         tick = None if showing is None or showing.is_own else showing.began_tick
@@ -174,8 +172,7 @@ def _violated(
 
 
 def _scenario(number: int, was: Any, recording: Recording, mode: str) -> Scenario:
-    """The recording with what else the run's scenario said that matters; of the library's, which has only a name,
-    nothing."""
+    """The recording with the settings of the run's scenario that matter. A run of the library has a name only."""
     kept = {name: was[name] for name in _KEPT if isinstance(was, dict) and name in was}
     try:
         return Scenario.model_validate(
@@ -193,26 +190,21 @@ def _scenario(number: int, was: Any, recording: Recording, mode: str) -> Scenari
         raise ConfigError(f"the recording of run {number} can't be used: {problems}") from error
 
 
-def _cut(reader: _OperationsReader, violated: dict[str, int | None]) -> str | None:
-    """The last step that had begun when the first violation was found, if a client's step has shown it."""
-    ticks = list(violated.values())
-    if not ticks or ticks[0] is None:
-        return None
-    showing = [span for span in reader.spans.values() if span.began <= ticks[0] and not span.is_of_earlier_run]
-    return _step_name(max(showing, key=lambda span: span.began).first.id) if showing else None
+def _cut(spans: Sequence[_StepSpan], tick: int | None) -> str | None:
+    """The last step that had begun when the first violation was found; None if it was not found at a client's step."""
+    began = [span for span in spans if tick is not None and span.first.began_tick <= tick]
+    return max(began, key=lambda span: span.first.began_tick).name if began else None
 
 
-def _notes(ledger: Ledger, number: int, left_out: int, steps: Sequence[RecordedStep]) -> list[str]:
-    notes = []
+def _notes(ledger: Ledger, number: int, left_out: int, steps: Sequence[RecordedStep]) -> Iterator[str]:
     if dropped := ledger.dropped_operations_of(number):
-        notes.append(f"{dropped} of its operations were dropped by `snapstorm compact`, and can't be done again")
+        yield f"{dropped} of its operations were dropped by `snapstorm compact`, and can't be done again"
     violations = ledger.recorded_violations(number)
     if violations and all(row.accepted_reason is not None for row in violations):
-        notes.append("all that it found violated has been accepted since")
+        yield "all that it found violated has been accepted since"
     if number > 1:
-        notes.append("it went on from earlier runs, and is done again on an empty testbed")
+        yield "it went on from earlier runs, and is done again on an empty testbed"
     if left_out:
-        notes.append(f"{left_out} of its steps act on snapshots of earlier runs, and are left out")
+        yield f"{left_out} of its steps act on snapshots of earlier runs, and are left out"
     if any(not step.draws or not step.draws[0].endswith(OUR_HOST) for step in steps):
-        notes.append("its clients were users of an operator's server; they are ours now")
-    return notes
+        yield "its clients were users of an operator's server; they are ours now"

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snapstorm.errors import ConfigError, HarnessError, TestbedError
 from snapstorm.guarantees.evidence import history_of
@@ -37,16 +37,12 @@ RESTORED_BYTES_MAX = 8 << 20
 """At most so much of each restored tree is packed, the files that differ first."""
 
 
-@dataclass(frozen=True)
-class Bundled:
+class Bundled(NamedTuple):
     """What has been packed."""
 
-    path: Path
-    violations: int
-    files: int
-    bytes_total: int
-    notes: tuple[str, ...]
-    """Notes for the user: what is missing, and what was left out."""
+    summary: str
+    notes: Sequence[str]
+    """What is missing, and what was left out."""
 
 
 @dataclass
@@ -63,10 +59,10 @@ class _Packing:
         """Add a file. A file that is wanted verbatim and contains a secret is left out, and so is one whose name
         contains a secret."""
         if self.redaction.find(os.fsencode(name)):
-            self.left_out.append("a file whose name holds a secret")
+            self.left_out.append("left out: a file whose name holds a secret")
             return
         if is_verbatim and (secret := self.redaction.find(content)):
-            self.left_out.append(f"{name}: it holds a secret ({secret})")
+            self.left_out.append(f"left out: {name}: it holds a secret ({secret})")
             return
         member = tarfile.TarInfo(f"{self.top}/{name}")
         clean = content if is_verbatim else self.redaction.scrub(content)
@@ -108,7 +104,7 @@ def make_bundle(testbed: Path, number: int, output: Path, users_file: Path | Non
         finally:
             with suppress(OSError):
                 new.unlink()
-    return Bundled(output, violations, packing.files, size, tuple(notes))
+    return Bundled(f"{output}: {violations} violation(s), {packing.files} files, {show_bytes(size)}", notes)
 
 
 def _redaction_for(testbed: Path, ledger: Ledger, users_file: Path | None) -> Redaction:
@@ -160,8 +156,8 @@ def _pack(packing: _Packing, ledger: Ledger, testbed: Path, number: int) -> tupl
     packing.add("history.json", dump_json(history_of(ledger, number, HISTORY_OPERATIONS_MAX), indent=1).encode())
     notes = [] if violations else [f"run {number} has found no violation; the bundle holds its summary and history"]
     notes += [f"removed since the run, so not in the bundle: {name}" for name in missing]
-    packing.add("README.md", "\n".join(_readme(row, violations, notes, packing.left_out)).encode())
-    return len(violations), notes + [f"left out: {one}" for one in packing.left_out]
+    packing.add("README.md", "\n".join(_readme(row, violations, notes + packing.left_out)).encode())
+    return len(violations), notes + packing.left_out
 
 
 def _add_evidence(packing: _Packing, directory: Path) -> None:
@@ -179,10 +175,10 @@ def _add_evidence(packing: _Packing, directory: Path) -> None:
         restored_bytes += path.stat().st_size if is_restored else 0
         packing.add(name, path.read_bytes(), is_verbatim=is_restored)
     if no_files:
-        packing.left_out.append(f"{no_files} link(s) and the like of {directory.name}/restored")
+        packing.left_out.append(f"left out: {no_files} link(s) and the like of {directory.name}/restored")
     if too_many:
         limit = show_bytes(RESTORED_BYTES_MAX)
-        packing.left_out.append(f"{too_many} file(s) of {directory.name}/restored, beyond its first {limit}")
+        packing.left_out.append(f"left out: {too_many} file(s) of {directory.name}/restored, beyond its first {limit}")
 
 
 def _files_below(directory: Path) -> Iterator[Path]:
@@ -201,34 +197,25 @@ def _differing(directory: Path) -> set[Path]:
         return set()  # There is none, or a run was killed while it wrote it. Then the order differs.
 
 
-def _readme(
-    row: dict[str, Any], violations: Sequence[tuple[int, Violation]], notes: Sequence[str], left_out: Sequence[str]
-) -> Iterator[str]:
-    summary = row.get("summary") or {}
-    target = row.get("target") or {}
-    yield f"# Run {row.get('number')} of a testbed of snapstorm {__version__}"
-    yield ""
+def _readme(row: dict[str, Any], violations: Sequence[tuple[int, Violation]], missing: Sequence[str]) -> Iterator[str]:
+    summary, target = row.get("summary") or {}, row.get("target") or {}
     verdict = row.get("verdict") or "none: it was killed, or was still going on"
-    yield f"- verdict: {verdict}" + (f" ({summary['reason']})" if summary.get("reason") else "")
+    reason = f" ({summary['reason']})" if summary.get("reason") else ""
+    yield f"# Run {row.get('number')} of a testbed of snapstorm {__version__}\n"
+    yield f"- verdict: {verdict}{reason}"
     yield f"- target: {target.get('name')} {' '.join(target.get('versions', ()))}"
     yield f"- seed: {row.get('seed')}"
-    yield f"- began {row.get('began_utc')}, ended {row.get('ended_utc')}"
-    yield ""
+    yield f"- began {row.get('began_utc')}, ended {row.get('ended_utc')}\n"
     if violations:
-        yield "## Violations"
-        yield ""
+        yield "## Violations\n"
     for number, violation in violations:
         place = f", `evidence/{Path(violation.evidence).name}/README.md`" if violation.evidence else ""
         yield f"- {number}: {violation.guarantee}: {violation.detail.splitlines()[0]}{place}"
-    yield ""
-    yield "`run.json` has the scenario, the target and the summary, `history.json` the operations and the faults."
+    yield "\n`run.json` has the scenario, the target and the summary, `history.json` the operations and the faults."
     yield "Passwords and keys of the testbed are replaced by `(secret)`."
-    if notes or left_out:
-        yield ""
-        yield "## What is missing"
-        yield ""
-        yield from (f"- {note}" for note in notes)
-        yield from (f"- left out: {one}" for one in left_out)
+    if missing:
+        yield "\n## What is missing\n"
+        yield from (f"- {one}" for one in missing)
 
 
 def _refuse_secrets(file: Any, redaction: Redaction) -> None:
@@ -243,9 +230,3 @@ def _refuse_secrets(file: Any, redaction: Redaction) -> None:
                 raise HarnessError(
                     f"nothing was written: a secret of the testbed ({secret}) would be in {member.name} of the bundle"
                 )
-
-
-def show_bundled(bundled: Bundled) -> list[str]:
-    """A description of the bundle as lines; the notes first."""
-    made = f"{bundled.violations} violation(s), {bundled.files} files, {show_bytes(bundled.bytes_total)}"
-    return [*bundled.notes, f"{bundled.path}: {made}"]

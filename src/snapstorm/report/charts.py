@@ -1,28 +1,51 @@
-"""Charts as SVG. They are drawn here, so that they need no script and follow the colours of the page.
+"""Charts: what was measured, brought to scale. `templates/macros.html` draws them as SVG.
 
 Each has a name and a description for readers who can't see it; its figures are also given in words beside it.
 """
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 WIDTH, HEIGHT = 360, 170
 LEFT, RIGHT, TOP, BOTTOM = 54, 8, 10, 24
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a chart."""
+class Line(NamedTuple):
+    """One line of a chart. A single point is drawn as a point."""
 
-    name: str
     style: str
-    """The CSS class that gives its style: `line-1` to `line-4`."""
+    """The CSS class that gives its style: `line-1` or `line-2`."""
     points: Sequence[tuple[float, float]]
+
+
+class Stack(NamedTuple):
+    """One layer of stacked bars."""
+
+    style: str
+    values: Sequence[float]
+
+
+class Rectangle(NamedTuple):
+    """A bar, or a period in which a fault was active."""
+
+    style: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class Mark(NamedTuple):
+    """A mark of an axis."""
+
+    at: float
+    text: str
+    anchor: str = "end"
 
 
 @dataclass(frozen=True)
@@ -65,88 +88,61 @@ def show_moment(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
-class Axes:
-    """What both kinds of charts have in common."""
+class Chart:
+    """A chart, from values on its axes to places in its picture."""
 
     title: str
+    words: str
+    """Its figures."""
+    subject: str
+    """The title in full, for readers who can't see the chart."""
     across: Scale
     upward: Scale
     show: Callable[[float], str]
     """Formats a value of the vertical axis."""
+    show_across: Callable[[float], str] = show_moment
     shaded: Sequence[tuple[float, float]] = ()
     """Periods in which a fault was active."""
-    show_across: Callable[[float], str] = show_moment
+    lines: Sequence[Line] = ()
+    stacks: Sequence[Stack] = ()
+    bar_width: float = 1.0
 
-    def x(self, value: float) -> float:
+    width: ClassVar = WIDTH
+    height: ClassVar = HEIGHT
+    left: ClassVar = LEFT
+    right: ClassVar = WIDTH - RIGHT
+
+    def drawn_lines(self) -> Iterator[Line]:
+        for line in self.lines:
+            yield Line(line.style, [(round(self._x(at), 1), round(self._y(value), 1)) for at, value in line.points])
+
+    def shades(self) -> Iterator[Rectangle]:
+        for began, ended in self.shaded:
+            left, right = self._x(began), self._x(ended)
+            yield Rectangle("shade", round(left, 1), float(TOP), round(max(1.0, right - left), 1), float(_PLOT_HEIGHT))
+
+    def bars(self) -> Iterator[Rectangle]:
+        """Bars over time, each with its layers on top of each other."""
+        for number, values in enumerate(zip(*(stack.values for stack in self.stacks), strict=True)):
+            left, right = self._x(number * self.bar_width), self._x((number + 1) * self.bar_width)
+            below = 0.0
+            for stack, value in zip(self.stacks, values, strict=True):
+                if value > 0:
+                    y, bottom = self._y(below + value), self._y(below)
+                    width, height = max(0.8, right - left - 0.6), max(0.6, bottom - y)
+                    yield Rectangle(stack.style, *(round(one, 1) for one in (left, y, width, height)))
+                    below += value
+
+    def marks_upward(self) -> list[Mark]:
+        return [Mark(round(self._y(value), 1), self.show(value) if value else "0") for value in self.upward.ticks()]
+
+    def marks_across(self) -> Iterator[Mark]:
+        for value in self.across.ticks():
+            x = self._x(value)
+            yield Mark(round(x, 1), self.show_across(value), "end" if x > self.right - 12 else "middle")
+
+    def _x(self, value: float) -> float:
         return LEFT + _PLOT_WIDTH * min(1.0, max(0.0, value / self.across.end))
 
-    def y(self, value: float) -> float:
+    def _y(self, value: float) -> float:
         return TOP + _PLOT_HEIGHT * (1 - min(1.0, max(0.0, value / self.upward.end)))
-
-    def draw(self, content: Iterator[str]) -> str:
-        """The whole chart."""
-        parts = [*self._shades(), *self._grid(), *content]
-        return (
-            f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(self.title)}">'
-            f"{''.join(parts)}</svg>"
-        )
-
-    def _shades(self) -> Iterator[str]:
-        for began, ended in self.shaded:
-            left, right = self.x(began), self.x(ended)
-            yield _rectangle("shade", left, TOP, max(1, right - left), _PLOT_HEIGHT)
-
-    def _grid(self) -> Iterator[str]:
-        for value in self.upward.ticks():
-            y, text = self.y(value), self.show(value) if value else "0"
-            yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{html.escape(text)}</text>'
-        for value in self.across.ticks():
-            x = self.x(value)
-            anchor = "end" if x > WIDTH - RIGHT - 12 else "middle"
-            text = html.escape(self.show_across(value))
-            yield f'<text x="{x:.1f}" y="{HEIGHT - 7}" text-anchor="{anchor}">{text}</text>'
-
-
-def line_chart(axes: Axes, lines: Sequence[Line]) -> str:
-    """Lines over time. A single point is drawn as a point."""
-    return axes.draw(part for line in lines for part in _line(axes, line))
-
-
-def _line(axes: Axes, line: Line) -> Iterator[str]:
-    points = [(axes.x(at), axes.y(value)) for at, value in line.points]
-    if len(points) == 1:
-        yield f'<circle class="{line.style} dot" cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="3"/>'
-    elif points:
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-        yield f'<path class="{line.style}" d="M{path}"/>'
-
-
-@dataclass(frozen=True)
-class Stack:
-    """One layer of stacked bars."""
-
-    name: str
-    style: str
-    values: Sequence[float]
-
-
-def stacked_bars(axes: Axes, bin_width: float, stacks: Sequence[Stack]) -> str:
-    """Bars over time, each with several layers on top of each other."""
-    return axes.draw(_bars(axes, bin_width, stacks))
-
-
-def _bars(axes: Axes, bin_width: float, stacks: Sequence[Stack]) -> Iterator[str]:
-    for number in range(len(stacks[0].values)):
-        left, right = axes.x(number * bin_width), axes.x((number + 1) * bin_width)
-        below = 0.0
-        for stack in stacks:
-            value = stack.values[number]
-            if value > 0:
-                y, bottom = axes.y(below + value), axes.y(below)
-                yield _rectangle(stack.style, left, y, max(0.8, right - left - 0.6), max(0.6, bottom - y))
-                below += value
-
-
-def _rectangle(style: str, x: float, y: float, width: float, height: float) -> str:
-    return f'<rect class="{style}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'

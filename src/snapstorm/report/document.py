@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from snapstorm.ledger.history import AgeBucket, SurvivalTables
 from snapstorm.report.figures import figures_of
 from snapstorm.report.run_data import FoundViolation, RunData
-from snapstorm.report.testbed_history import headline, survival_as_json
+from snapstorm.report.testbed_history import headline, survival_document
 from snapstorm.version import __version__
 
 SCHEMA = 1
@@ -62,7 +61,7 @@ def run_document(run: RunData) -> dict[str, Any]:
             for name, samples in run.samples.items()
         },
         "violations": [_violation(found) for found in run.violations],
-        "survival": survival_document(run.survival),
+        "survival": {"proven": headline(run.survival), **survival_document(run.survival)},
         "notes": list(run.notes),
     }
 
@@ -78,16 +77,4 @@ def _violation(found: FoundViolation) -> dict[str, Any]:
         "evidence": None if row.evidence is None else str(evidence.directory if evidence else row.evidence),
         "evidence_is_there": None if evidence is None else evidence.is_there,
         "differences_total": None if evidence is None else evidence.differences_total,
-    }
-
-
-def survival_document(tables: SurvivalTables) -> dict[str, Any]:
-    """What has been proven by age and by version."""
-    return {
-        "proven": headline(tables),
-        "by_age": {age.value: survival_as_json(tables.by_age[age]) for age in AgeBucket if age in tables.by_age},
-        "by_version": [
-            {"taken_by": taken, "restored_by": restored, **survival_as_json(found)}
-            for (taken, restored), found in sorted(tables.by_versions.items())
-        ],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from snapstorm.ledger.run_rows import OperationRow
@@ -17,7 +17,8 @@ OUTCOMES = ("ok", "no_op", "failed", "unknown", "open")
 
 
 def outcome_of(operation: OperationRow) -> str:
-    return operation.outcome or "open"
+    """One that was locked out has failed; its reason says why."""
+    return "failed" if operation.outcome == "locked" else operation.outcome or "open"
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
@@ -42,12 +43,8 @@ class ActionFigures:
 
     def percentiles(self) -> dict[str, float | None]:
         """Percentiles by name, in seconds; None if nothing was measured."""
-        if not self.seconds:
-            return {**{f"p{percent}": None for percent in PERCENTILES}, "max": None}
-        return {
-            **{f"p{percent}": percentile(self.seconds, percent) for percent in PERCENTILES},
-            "max": self.seconds[-1],
-        }
+        percents = {**{f"p{percent}": percent for percent in PERCENTILES}, "max": 100}
+        return {name: percentile(self.seconds, percent) if self.seconds else None for name, percent in percents.items()}
 
     def over_time(self, percent: float) -> dict[int, float]:
         """One percentile for each period in which something was measured."""
@@ -65,6 +62,11 @@ class Figures:
     """By outcome: how many operations ended in each period."""
 
     @property
+    def has_ended(self) -> bool:
+        """Whether any operation has ended."""
+        return any(map(any, self.ended_by_bin.values()))
+
+    @property
     def bins(self) -> int:
         return len(self.ended_by_bin["ok"])
 
@@ -77,9 +79,7 @@ def figures_of(run: RunData) -> Figures:
     actions: dict[str, ActionFigures] = {}
     ended = {outcome: [0] * bins for outcome in OUTCOMES if outcome != "open"}
     for operation in run.operations:
-        found = actions.get(operation.action)
-        if found is None:
-            found = actions[operation.action] = ActionFigures(operation.action)
+        found = actions.setdefault(operation.action, ActionFigures(operation.action))
         outcome = outcome_of(operation)
         found.counts[outcome] += 1
         if operation.seconds is None or outcome == "open":
@@ -93,7 +93,9 @@ def figures_of(run: RunData) -> Figures:
     for action, counts in run.summary.get("actions", {}).items():
         if counts.get("no_op"):  # The ledger has no operation for an action that found nothing.
             actions.setdefault(action, ActionFigures(action)).counts["no_op"] = counts["no_op"]
-    _sort(actions.values())
+    for found in actions.values():
+        for seconds in (found.seconds, *found.by_bin.values()):
+            seconds.sort()
     return Figures(bin_seconds, sorted(actions.values(), key=lambda found: (-found.total, found.action)), ended)
 
 
@@ -103,10 +105,3 @@ def _bin_seconds(seconds: float) -> float:
         if seconds / length <= BINS_MAX:
             return float(length)
     return seconds / BINS_MAX
-
-
-def _sort(actions: Iterable[ActionFigures]) -> None:
-    for found in actions:
-        found.seconds.sort()
-        for seconds in found.by_bin.values():
-            seconds.sort()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -30,10 +30,9 @@ _ANNOTATED = {
 """Verdicts that have no violation to explain them."""
 
 
-def annotation(level: str, text: str, properties: Mapping[str, str] | None = None) -> str:
+def annotation(level: str, text: str, title: str = "snapstorm") -> str:
     """A line that GitHub shows as an annotation of the workflow's run; `level` is error, warning or notice."""
-    shown = ",".join(f"{name}={value.translate(_IN_PROPERTIES)}" for name, value in (properties or {}).items())
-    return f"::{level}{' ' if shown else ''}{shown}::{text.translate(_IN_TEXT)}"
+    return f"::{level} title={title.translate(_IN_PROPERTIES)}::{text.translate(_IN_TEXT)}"
 
 
 @contextmanager
@@ -67,10 +66,10 @@ class _GithubProgress:
             case RunEnded():
                 self._tell_counts()
             case Noted(message, is_warning):
-                self._print(annotation("warning" if is_warning else "notice", message, {"title": "snapstorm"}))
+                self._print(annotation("warning" if is_warning else "notice", message))
             case FaultBegan(key):
                 self._print_plain(f"fault {key}")
-            case ActionEnded(client, key, outcome, _, reason) if outcome in ("failed", "unknown"):
+            case ActionEnded(client, key, outcome, _, reason) if outcome in ("locked", "failed", "unknown"):
                 self._print_plain(f"{client.partition('@')[0]}: {key} {outcome}: {reason}")
             case _:
                 pass
@@ -78,17 +77,18 @@ class _GithubProgress:
     def _tell_violation(self, violation: Violation) -> None:
         kind = kind_of(violation)
         self._kinds[kind] += 1
+        who = ", ".join(part for part in (violation.client, violation.snapshot) if part)
+        title = f"{violation.guarantee.value} violated" + (f" ({who})" if who else "")
         if self._kinds[kind] == 1:
-            self._print(annotation("error", _violation_text(violation), {"title": _violation_title(violation)}))
+            evidence = f"\nevidence: {violation.evidence}" if violation.evidence else ""
+            self._print(annotation("error", violation.detail + evidence, title))
         else:
-            self._print_plain(f"{_violation_title(violation)}: {violation.detail}")
+            self._print_plain(f"{title}: {violation.detail}")
 
     def _tell_counts(self) -> None:
         for (guarantee, _), count in self._kinds.items():
             if count > 1:
-                self._print(
-                    annotation("notice", f"{guarantee} violated {count} times in the same way", {"title": "snapstorm"})
-                )
+                self._print(annotation("notice", f"{guarantee} violated {count} times in the same way"))
 
     def end_group(self) -> None:
         """End the group of the last phase, if there is one."""
@@ -105,21 +105,11 @@ class _GithubProgress:
         print(line, file=self._stream, flush=True)
 
 
-def _violation_title(violation: Violation) -> str:
-    who = ", ".join(part for part in (violation.client, violation.snapshot) if part)
-    return f"{violation.guarantee.value} violated" + (f" ({who})" if who else "")
-
-
-def _violation_text(violation: Violation) -> str:
-    return violation.detail + (f"\nevidence: {violation.evidence}" if violation.evidence else "")
-
-
 def verdict_annotation(result: RunResult) -> str | None:
     """The annotation for a run that neither passed nor has violations that explain its verdict; None for other runs."""
     level = _ANNOTATED.get(result.verdict)
-    if level is None:
-        return None
-    return annotation(level, result.reason, {"title": f"snapstorm: run {result.run} {result.verdict.value}"})
+    title = f"snapstorm: run {result.run} {result.verdict.value}"
+    return None if level is None else annotation(level, result.reason, title)
 
 
 @contextmanager

@@ -26,8 +26,8 @@ def run_as_junit(run: RunData) -> str:
     """The whole file."""
     suite = ET.Element("testsuite", name="snapstorm", timestamp=run.began_utc.rstrip("Z"), hostname="localhost")
     properties = ET.SubElement(suite, "properties")
-    for name, value in _properties(run):
-        ET.SubElement(properties, "property", name=name, value=printable(value))
+    for name, value in _properties(run).items():
+        ET.SubElement(properties, "property", name=name, value=printable(str(value)))
     cases = [*_guarantees(run), *_actions(run), _verdict(run)]
     suite.extend(cases)
     suite.set("tests", str(len(cases)))
@@ -41,18 +41,20 @@ def run_as_junit(run: RunData) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suite, encoding="unicode")}\n'
 
 
-def _properties(run: RunData) -> Iterator[tuple[str, str]]:
-    yield "verdict", run.verdict
-    yield "reason", run.reason
-    yield "snapstorm", __version__
-    yield "target", run.target_name
-    yield "mode", run.mode
-    yield "scenario", run.scenario
-    yield "seed", str(run.seed)
-    yield "run", str(run.number)
-    yield "testbed", str(run.testbed)
-    yield "restores_verified", str(run.proven.restores)
-    yield "bytes_verified", str(run.proven.bytes_verified)
+def _properties(run: RunData) -> dict[str, object]:
+    return {
+        "verdict": run.verdict,
+        "reason": run.reason,
+        "snapstorm": __version__,
+        "target": run.target_name,
+        "mode": run.mode,
+        "scenario": run.scenario,
+        "seed": run.seed,
+        "run": run.number,
+        "testbed": run.testbed,
+        "restores_verified": run.proven.restores,
+        "bytes_verified": run.proven.bytes_verified,
+    }
 
 
 def _case(kind: str, name: str, seconds: float = 0.0) -> ET.Element:

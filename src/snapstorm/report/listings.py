@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.faults.fault import FaultKind
@@ -18,22 +19,21 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Target
 from snapstorm.report.text import dump_json
-from snapstorm.scenario.scenarios import SHIPPED, Scenario
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import SHIPPED
 
 
 def action_lines(*, as_json: bool) -> Iterator[str]:
     """Every action with its options and their defaults."""
     if as_json:
-        table = {
-            key: {"description": _described(action), "options": _options(action)} for key, action in ACTIONS.items()
-        }
-        yield dump_json(table)
+        yield dump_json(
+            {key: {"description": _described(one), "options": _options(one)} for key, one in ACTIONS.items()}
+        )
         return
     for key, action in ACTIONS.items():
         yield key
         yield from textwrap.wrap(_described(action), 110, initial_indent="    ", subsequent_indent="    ")
-        for name, default in _options(action).items():
-            yield f"      {name} = {default}"
+        yield from (f"      {name} = {default}" for name, default in _options(action).items())
 
 
 def fault_lines(*, as_json: bool) -> Iterator[str]:
@@ -54,7 +54,7 @@ def fault_lines(*, as_json: bool) -> Iterator[str]:
         yield dump_json(table)
         return
     for kind in FaultKind:
-        yield f"{kind.value}"
+        yield kind.value
         for key, fault in FAULTS.items():
             if fault.kind is kind:
                 missing = f"; NOT POSSIBLE HERE: {reasons[key]}" if reasons[key] else ""
@@ -67,21 +67,20 @@ def _described(documented: type[object]) -> str:
 
 
 def _options(action: type[Action[Any]]) -> dict[str, Any]:
-    return {name: _as_toml_value(field.default) for name, field in action.model_fields.items()}
+    return {name: _plain(field.default) for name, field in action.model_fields.items()}
 
 
-def _as_toml_value(value: object) -> Any:
-    if isinstance(value, Span):
-        return str(value)
+def _plain(value: object) -> object:
+    """The default of an option as it is written in TOML."""
     if isinstance(value, frozenset):
         return sorted(str(item) for item in value)
-    return value
+    return str(value) if isinstance(value, Span) else value
 
 
 def scenario_lines(chosen: Scenario | None, *, as_json: bool) -> Iterator[str]:
     """The shipped scenarios, or the chosen one as TOML."""
     if chosen is not None:
-        yield dump_json(as_document(chosen)) if as_json else _as_toml(as_document(chosen))
+        yield dump_json(as_document(chosen)) if as_json else tomli_w.dumps(as_document(chosen)).rstrip()
     elif as_json:
         yield dump_json([as_document(scenario) for scenario in SHIPPED])
     else:
@@ -100,35 +99,7 @@ def as_document(scenario: Scenario) -> dict[str, Any]:
     return document
 
 
-_PLAIN_TABLES = ("weights", "fault_weights", "parameters")
-_TABLES = ("steps", "recorded", *_PLAIN_TABLES, "options")
-
-
-def _as_toml(document: dict[str, Any]) -> str:
-    """Enough of TOML for a scenario: plain values, two levels of tables, one list of tables."""
-    lines = _as_toml_lines({key: value for key, value in document.items() if key not in _TABLES})
-    for step in document.get("steps", []):
-        lines += ["", "[[steps]]", *_as_toml_lines(step)]
-    for table in _PLAIN_TABLES:
-        if document.get(table):
-            lines += ["", f"[{table}]", *_as_toml_lines(document[table])]
-    for key, options in document.get("options", {}).items():
-        lines += ["", f"[options.{key}]", *_as_toml_lines(options)]
-    recorded = document.get("recorded", {})
-    if recorded:
-        lists = ("steps", "faults")
-        lines += ["", "[recorded]", *_as_toml_lines({k: v for k, v in recorded.items() if k not in lists})]
-        for name in lists:
-            for row in recorded.get(name, []):
-                lines += ["", f"[[recorded.{name}]]", *_as_toml_lines(row)]
-    return "\n".join(lines)
-
-
-def _as_toml_lines(table: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-
-
-def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
+def target_lines(target: Target, parameters: Mapping[str, Sequence[str]], *, as_json: bool) -> Iterator[str]:
     """A target's description, where it was found, and its capability table."""
     description = target.description
     capabilities = target.capabilities.model_dump(mode="json")
@@ -139,7 +110,7 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
                 "modes": sorted(mode.value for mode in target.modes),
                 "notes": list(description.notes),
                 "capabilities": capabilities,
-                "parameters": {name: list(choices) for name, choices in target.parameters.items()},
+                "parameters": {name: list(choices) for name, choices in parameters.items()},
             }
         )
         return
@@ -154,9 +125,9 @@ def target_lines(target: Target, *, as_json: bool) -> Iterator[str]:
     for name, value in capabilities.items():
         shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else _show_value(value)
         yield f"  {name:24} {shown:14} {Capabilities.model_fields[name].description}"
-    if target.parameters:
+    if parameters:
         yield "its own settings, for the table [parameters] of a scenario (the default first):"
-    for name, choices in target.parameters.items():
+    for name, choices in parameters.items():
         yield f"  {name:28} {', '.join(choices)}"
 
 
@@ -169,36 +140,29 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
     states = ledger.count_states()
     live, deleted = states[State.LIVE], states[State.DELETED]
     doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))
-    runs = ledger.runs()
-    violations = ledger.violations()
+    runs, violations = ledger.runs(), ledger.violations()
     if as_json:
-        yield dump_json(
-            {
-                "testbed": str(directory),
-                "id": ledger.fact("testbed_id"),
-                "target": ledger.fact("target"),
-                "mode": ledger.fact("mode"),
-                "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
-                "runs": [
-                    {name: run[name] for name in ("number", "seed", "began_utc", "ended_utc", "verdict")}
-                    for run in runs
-                ],
-                "violations": [
-                    {
-                        "number": number,
-                        "run": run,
-                        "guarantee": violation.guarantee.value,
-                        "client": violation.client,
-                        "snapshot": violation.snapshot,
-                        "path": violation.path,
-                        "detail": violation.detail,
-                        "evidence": violation.evidence,
-                        "accepted": accepted,
-                    }
-                    for number, run, violation, accepted in violations
-                ],
-            }
-        )
+        names = ("number", "seed", "began_utc", "ended_utc", "verdict")
+        fields = ("client", "snapshot", "path", "detail", "evidence")
+        document = {
+            "testbed": str(directory),
+            "id": ledger.fact("testbed_id"),
+            "target": ledger.fact("target"),
+            "mode": ledger.fact("mode"),
+            "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
+            "runs": [{name: run[name] for name in names} for run in runs],
+            "violations": [
+                {
+                    "number": number,
+                    "run": run,
+                    "guarantee": violation.guarantee.value,
+                    **{name: getattr(violation, name) for name in fields},
+                    "accepted": accepted,
+                }
+                for number, run, violation, accepted in violations
+            ],
+        }
+        yield dump_json(document)
         return
     facts = f"target {ledger.fact('target')}, mode {ledger.fact('mode')}"
     yield f"testbed    {directory} ({ledger.fact('testbed_id')}), {facts}"

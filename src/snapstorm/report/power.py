@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
-from snapstorm.model.protocols import Mode
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import work_done
 from snapstorm.run.result import RunResult
@@ -37,22 +36,18 @@ def calibrated(kind: str) -> tuple[CalibratedClass, ...]:
     )
 
 
-def would_have_caught(result: RunResult, *, is_exclusive: bool) -> list[str] | None:
+def would_have_caught(result: RunResult) -> list[str] | None:
     """The kinds of planted defects that a run like this one would have caught: those for which it did as much of the
-    work that shows them as the calibration needed. None unless the run passed.
-
-    `is_exclusive`: the target serves only this run, so what clients see of each other was judged.
-    """
+    work that shows them as the calibration needed. None unless the run passed."""
     if result.verdict is not Verdict.PASS:
         return None
-    is_among_others = is_exclusive and result.clients > 1 and result.mode is Mode.SERVER
-    done = work_done(result.tally, is_among_others=is_among_others)
+    done = work_done(result.tally, result.clients)
     return [found.name for found in calibrated(result.target.name) if done.get(found.work, 0) >= found.needed]
 
 
-def power_line(result: RunResult, *, is_exclusive: bool) -> str | None:
+def power_line(result: RunResult) -> str | None:
     """The same as a line of the summary; None if there is nothing to report."""
-    caught, there_are = would_have_caught(result, is_exclusive=is_exclusive), len(calibrated(result.target.name))
+    caught, there_are = would_have_caught(result), len(calibrated(result.target.name))
     if caught is None or not there_are:
         return None
     return f"power      would have caught {len(caught)} of {there_are} kinds of planted defects"

@@ -150,5 +150,5 @@ def lines_worth_keeping(event: Event) -> Iterator[str]:
         yield printable(event.message)
     elif isinstance(event, FaultBegan):
         yield f"fault {event.key}"
-    elif isinstance(event, ActionEnded) and event.outcome in ("failed", "unknown"):
+    elif isinstance(event, ActionEnded) and event.outcome in ("locked", "failed", "unknown"):
         yield printable(f"{event.client.partition('@')[0]}: {event.key} {event.outcome}: {event.reason}")

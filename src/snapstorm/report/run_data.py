@@ -6,10 +6,10 @@ A run that was killed, or that goes on, is read as far as it came. Renderers see
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -24,26 +24,36 @@ from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.report.text import printable
 from snapstorm.testbed.testbed import read_testbed
 
+Row = TypeVar("Row")
+
 NOT_ENDED = "not ended"
 """The verdict of a run that was killed, or that goes on."""
 
 EVIDENCE_READ_MAX = 100
 """The maximum number of violations whose evidence is read; for the others, the page says where it is."""
 
-_TEXTS = {
-    "README.md": 12_000,
-    "differences.txt": 24_000,
-    "expected-manifest.txt": 12_000,
-    "entry.txt": 8_000,
-    "listing.json": 8_000,
-    "output.txt": 8_000,
-    "objects.txt": 8_000,
-    "commands.txt": 12_000,
-    "program.py": 12_000,
-    "environment.txt": 4_000,
-    "violation.txt": 4_000,
+
+class EvidenceText(NamedTuple):
+    """A text of a violation's evidence that is shown."""
+
+    title: str
+    characters_max: int
+
+
+EVIDENCE_TEXTS = {
+    "README.md": EvidenceText("What broke, and what was going on", 12_000),
+    "differences.txt": EvidenceText("What differs, in words", 24_000),
+    "expected-manifest.txt": EvidenceText("What the tree must be", 12_000),
+    "entry.txt": EvidenceText("What the target has recorded about the snapshot", 8_000),
+    "listing.json": EvidenceText("The listing as it was shown", 8_000),
+    "output.txt": EvidenceText("The target's output", 8_000),
+    "objects.txt": EvidenceText("Where the target keeps the damaged files", 8_000),
+    "commands.txt": EvidenceText("The target's commands of this operation", 12_000),
+    "program.py": EvidenceText("The client's last actions as a program", 12_000),
+    "environment.txt": EvidenceText("Versions, machine and options", 4_000),
+    "violation.txt": EvidenceText("The violation as it was recorded", 4_000),
 }
-"""The texts of a violation that are shown, in this order, and how many characters of each."""
+"""By file name, in the order in which they are shown."""
 
 DIFFERENCES_MAX = 200
 """The maximum shown of one violation; more are counted."""
@@ -68,6 +78,12 @@ class ContentDifference(msgspec.Struct, frozen=True):
     expected_bytes: int | None = None
     actual_bytes: int | None = None
     blocks: list[WrongBlock] = []
+
+    @property
+    def size_shown(self) -> int:
+        """The size of the greater of both files, and at least to the end of the last wrong block."""
+        ends = [block.offset_bytes + block.length_bytes for block in self.blocks]
+        return max(1, self.expected_bytes or 0, self.actual_bytes or 0, *ends)
 
 
 class _DifferencesFile(msgspec.Struct, frozen=True):
@@ -166,8 +182,20 @@ class RunData:
 
     @property
     def target_name(self) -> str:
-        """The target's name with its versions."""
-        return " ".join((self.target.get("name", "?"), *self.target.get("versions", ())))
+        return name_of_target(self.target)
+
+    @property
+    def fault_spans(self) -> list[tuple[FaultRecord, float, float]]:
+        """Each fault, and when it began and ended; one that never healed ends with the run."""
+        return [
+            (one, one.began_seconds, self.seconds if one.ended_seconds is None else one.ended_seconds)
+            for one in self.faults
+        ]
+
+    @property
+    def faults_struck(self) -> int:
+        struck = self.summary.get("faults")
+        return len(self.faults) if struck is None else sum(struck.values())
 
     @property
     def notes(self) -> Sequence[str]:
@@ -184,9 +212,10 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
     row = next((found for found in ledger.runs() if found["number"] == number), None)
     if row is None:
         raise TestbedError(f"the testbed {testbed} has no run {number}")
-    summary = as_object(row["summary"])
-    operations = ledger.operations_of(number)
+    summary, operations = as_object(row["summary"]), ledger.operations_of(number)
     verdict = row["verdict"] or NOT_ENDED
+    killed = "the run was killed, or is still going on: what follows is how far it came"
+    violations = ledger.violations_of(number)
     return RunData(
         testbed=testbed,
         testbed_id=ledger.fact("testbed_id") or "?",
@@ -195,29 +224,26 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
         began_utc=row["began_utc"],
         ended_utc=row["ended_utc"],
         verdict=verdict,
-        reason=summary.get("reason") or _why_there_is_no_verdict(verdict),
+        reason=summary.get("reason") or (killed if verdict == NOT_ENDED else ""),
         target=as_object(row["target"]),
         mode=ledger.fact("mode") or "?",
         scenario=scenario_name(row["scenario"]),
-        clients=sorted({found.client for found in operations}, key=_natural),
+        clients=sorted({found.client for found in operations}, key=lambda name: (len(name), name)),
         seconds=summary.get("seconds") or ledger.latest_seconds(number),
-        proven=_proven(ledger, number, summary),
+        proven=proven_by(ledger, number, summary),
         operations=operations,
         operations_dropped=ledger.dropped_operations_of(number),
-        commands=_by_operation(ledger.commands_of(number)),
+        commands=_grouped(ledger.commands_of(number), lambda command: command.operation),
         faults=ledger.faults_of(number),
-        samples=_by_quantity(ledger.samples(number)),
-        violations=_violations(testbed, number, ledger.violations_of(number)),
+        samples=_grouped(ledger.samples(number), lambda sample: sample.name),
+        violations=[
+            FoundViolation(found, read_evidence(testbed, number, found.evidence) if nth < EVIDENCE_READ_MAX else None)
+            for nth, found in enumerate(violations)
+        ],
         survival=ledger.history.survival(),
         is_going_on=False,
         summary=summary,
     )
-
-
-def _why_there_is_no_verdict(verdict: str) -> str:
-    if verdict == NOT_ENDED:
-        return "the run was killed, or is still going on: what follows is how far it came"
-    return ""
 
 
 def as_object(text: str | None) -> dict[str, Any]:
@@ -232,51 +258,32 @@ def scenario_name(text: str) -> str:
     return str(name) if name else text.strip('"')[:100]
 
 
-def _natural(name: str) -> tuple[int, str]:
-    """A key that sorts client-2 before client-10."""
-    return len(name), name
+def name_of_target(target: Mapping[str, Any]) -> str:
+    """The target's name with its versions."""
+    return " ".join((target.get("name", "?"), *target.get("versions", ())))
 
 
-def _proven(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven:
+def proven_by(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven:
     """The numbers that the run counted; if it has not ended, the sums over its verifications."""
-    if not summary:
-        verified, states = ledger.verified_by(number), ledger.count_states()
-        doubt = sum(states[state] for state in IN_DOUBT)
+    if summary:
+        sweep, snapshots = summary.get("sweep", {}), summary.get("snapshots", {})
         return Proven(
-            verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], states[State.DELETED], doubt
+            summary.get("restores_verified", 0),
+            summary.get("restores_verified_earlier_runs", 0),
+            summary.get("bytes_verified", 0),
+            *(sweep.get(name, 0) for name in ("verified", "left")),
+            *(snapshots.get(name, 0) for name in ("live", "deleted", "in_doubt")),
         )
-    sweep, snapshots = summary.get("sweep", {}), summary.get("snapshots", {})
-    return Proven(
-        summary.get("restores_verified", 0),
-        summary.get("restores_verified_earlier_runs", 0),
-        summary.get("bytes_verified", 0),
-        sweep.get("verified", 0),
-        sweep.get("left", 0),
-        snapshots.get("live", 0),
-        snapshots.get("deleted", 0),
-        snapshots.get("in_doubt", 0),
-    )
+    verified, states = ledger.verified_by(number), ledger.count_states()
+    doubt = sum(states[state] for state in IN_DOUBT)
+    return Proven(verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], states[State.DELETED], doubt)
 
 
-def _by_operation(commands: Sequence[RanCommand]) -> dict[str, list[RanCommand]]:
-    found: dict[str, list[RanCommand]] = {}
-    for command in commands:
-        found.setdefault(command.operation, []).append(command)
+def _grouped(rows: Sequence[Row], key_of: Callable[[Row], str]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key_of(row), []).append(row)
     return found
-
-
-def _by_quantity(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    found: dict[str, list[Sample]] = {}
-    for sample in samples:
-        found.setdefault(sample.name, []).append(sample)
-    return found
-
-
-def _violations(testbed: Path, number: int, rows: Sequence[ViolationRow]) -> list[FoundViolation]:
-    return [
-        FoundViolation(row, read_evidence(testbed, number, row.evidence) if nth < EVIDENCE_READ_MAX else None)
-        for nth, row in enumerate(rows)
-    ]
 
 
 def read_evidence(testbed: Path, number: int, recorded: str | None) -> KeptEvidence | None:
@@ -292,7 +299,9 @@ def read_evidence(testbed: Path, number: int, recorded: str | None) -> KeptEvide
         files = sorted(os.listdir(found))
     except OSError:
         return KeptEvidence(found, is_there=False)
-    texts = {name: _read_text(found / name, length_max) for name, length_max in _TEXTS.items() if name in files}
+    texts = {
+        name: _read_text(found / name, kind.characters_max) for name, kind in EVIDENCE_TEXTS.items() if name in files
+    }
     differences, total = _read_differences(found / "differences.json")
     return KeptEvidence(
         found,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
+from snapstorm.model.outcomes import OUTCOME_KEYS
 from snapstorm.model.verdict import Tally, Verdict
 from snapstorm.report.kinds import by_kind
 from snapstorm.report.power import power_line
@@ -35,9 +36,9 @@ def show_bytes(count: int) -> str:
     return f"{count} bytes" if unit == 0 else f"{amount:.1f} {units[unit]}"
 
 
-def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: bool = True) -> list[str]:
+def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
     """The summary as plain lines. The verdict is last, so that it is just above the prompt. Text of the target in it
-    can't affect the terminal. `is_exclusive`: the target served only this run."""
+    can't affect the terminal."""
     tally = result.tally
     target = " ".join((result.target.name, *result.target.versions))
     earlier = tally.restores_verified_earlier_runs
@@ -55,6 +56,8 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: boo
         lines.append(f"time       {_show_time(result)}")
     if tally.restores_narrowed:
         lines.append(f"narrowed   {tally.restores_narrowed} restores compared by fewer properties than promised")
+    if tally.locked_out:
+        lines.append(f"locked     {tally.locked_out} times an operation was refused because of a lock, and asked again")
     if tally.faults:
         lines.append(f"faults     {_show_faults(tally)}")
     lines += [f"note       {note}" for note in tally.notes[:VIOLATIONS_SHOWN_MAX]]
@@ -65,7 +68,7 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool, is_exclusive: boo
         lines += _show_kind(kind)
     if more := sum(map(len, kinds[VIOLATIONS_SHOWN_MAX:])):
         lines.append(f"           and {more} more violation(s) of other kinds")
-    if (power := power_line(result, is_exclusive=is_exclusive)) is not None:
+    if (power := power_line(result)) is not None:
         lines.append(power)
     if is_testbed_kept:
         lines.append(f"testbed    {result.testbed}")
@@ -88,11 +91,9 @@ def _show_time(result: RunResult) -> str:
 
 
 def _show_actions(result: RunResult) -> str:
-    sums = {
-        key: sum(counts[key] for counts in result.tally.actions.values())
-        for key in ("ok", "no_op", "failed", "unknown")
-    }
-    return f"{sums['ok']} ok, {sums['no_op']} no-op, {sums['failed']} failed, {sums['unknown']} unknown"
+    sums = {key: sum(counts[key] for counts in result.tally.actions.values()) for key in OUTCOME_KEYS.values()}
+    locked = f", {sums['locked']} locked out" if sums["locked"] else ""
+    return f"{sums['ok']} ok, {sums['no_op']} no-op, {sums['failed']} failed, {sums['unknown']} unknown{locked}"
 
 
 def _show_kind(kind: Sequence[Violation]) -> Iterator[str]:

@@ -59,12 +59,6 @@ def family_of(action: str) -> Family:
     return ACTIONS[action].family if action in ACTIONS else Family.FILES
 
 
-def as_json(value: object) -> str:
-    """JSON for a script element: nothing in it ends the element or begins a comment."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def packed(value: object) -> str:
     """Compressed JSON, in letters that can be used anywhere."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=True)
@@ -94,7 +88,7 @@ def overview(run: RunData) -> dict[str, Any]:
         "perBlock": DETAILS_PER_BLOCK,
         "faults": [
             {"key": fault.key, "began": began, "ended": ended, "outcome": printable(fault.outcome or "not healed")}
-            for fault, (began, ended) in zip(run.faults, fault_stretches(run), strict=True)
+            for fault, began, ended in run.fault_spans
         ],
         "violations": [
             {
@@ -107,14 +101,6 @@ def overview(run: RunData) -> dict[str, Any]:
         ],
         "bins": _bins(run, lanes) if len(run.operations) > OVERVIEW_FROM else None,
     }
-
-
-def fault_stretches(run: RunData) -> list[tuple[float, float]]:
-    """When each fault began and ended; one that never healed ends with the run."""
-    return [
-        (fault.began_seconds, run.seconds if fault.ended_seconds is None else fault.ended_seconds)
-        for fault in run.faults
-    ]
 
 
 def _bins(run: RunData, lanes: dict[str, int]) -> list[list[list[int]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from snapstorm.ledger.history import SurvivalTables
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.samples import Quantity
 from snapstorm.model.actions import Family, keys_of
-from snapstorm.report.document import survival_document
 from snapstorm.report.figures import percentile
-from snapstorm.report.run_data import NOT_ENDED, as_object, scenario_name
+from snapstorm.report.run_data import NOT_ENDED, Proven, as_object, name_of_target, proven_by, scenario_name
+from snapstorm.report.testbed_history import headline, survival_document
 from snapstorm.testbed.testbed import read_testbed
 from snapstorm.version import __version__
 
@@ -34,9 +34,7 @@ class TrendRun:
     scenario: str
     seconds: float
     operations: int
-    restores_verified: int
-    restores_earlier_runs: int
-    bytes_verified: int
+    proven: Proven
     violations: int
     faults: int
     latency: Mapping[str, tuple[float, float]]
@@ -60,33 +58,25 @@ class Trend:
 def read_trend(testbed: Path) -> Trend:
     """Read a testbed's runs. Raises ConfigError or TestbedError, one line each."""
     with read_testbed(testbed) as ledger:
-        runs = list(_runs(ledger))
+        runs = [_run(ledger, row) for row in ledger.runs()]
         if not runs:
             raise ConfigError(f"there has been no run on the testbed {testbed}")
         return Trend(testbed, ledger.fact("testbed_id") or "?", runs, ledger.history.survival())
 
 
-def _runs(ledger: Ledger) -> Iterator[TrendRun]:
-    for row in ledger.runs():
-        yield _run(ledger, row)
-
-
 def _run(ledger: Ledger, row: Mapping[str, Any]) -> TrendRun:
     number, summary = int(row["number"]), as_object(row["summary"])
-    target, samples = as_object(row["target"]), ledger.samples(number)
-    verified = ledger.verified_by(number)
+    samples = ledger.samples(number)
     sizes = {quantity: [one.value for one in samples if one.name == quantity] for quantity in Quantity}
     return TrendRun(
         number=number,
         began_utc=row["began_utc"],
         verdict=row["verdict"] or NOT_ENDED,
-        target=" ".join((target.get("name", "?"), *target.get("versions", ()))),
+        target=name_of_target(as_object(row["target"])),
         scenario=scenario_name(row["scenario"]),
         seconds=summary.get("seconds") or ledger.latest_seconds(number),
         operations=ledger.record.count_operations(number),
-        restores_verified=summary.get("restores_verified", verified.restores),
-        restores_earlier_runs=summary.get("restores_verified_earlier_runs", 0),
-        bytes_verified=summary.get("bytes_verified", verified.bytes_verified),
+        proven=proven_by(ledger, number, summary),
         violations=len(ledger.violations_of(number)),
         faults=sum(summary["faults"].values()) if "faults" in summary else len(ledger.faults_of(number)),
         latency=_latency(ledger, number),
@@ -109,7 +99,7 @@ def trend_document(trend: Trend) -> dict[str, Any]:
         "testbed": str(trend.testbed),
         "testbed_id": trend.testbed_id,
         "runs": [_run_document(run) for run in trend.runs],
-        "survival": survival_document(trend.survival),
+        "survival": {"proven": headline(trend.survival), **survival_document(trend.survival)},
     }
 
 
@@ -126,9 +116,9 @@ def _run_document(run: TrendRun) -> dict[str, Any]:
         "scenario": run.scenario,
         "seconds": round(run.seconds, 3),
         "operations": run.operations,
-        "restores_verified": run.restores_verified,
-        "restores_verified_earlier_runs": run.restores_earlier_runs,
-        "bytes_verified": run.bytes_verified,
+        "restores_verified": run.proven.restores,
+        "restores_verified_earlier_runs": run.proven.restores_earlier_runs,
+        "bytes_verified": run.proven.bytes_verified,
         "violations": run.violations,
         "faults": run.faults,
         "latency_seconds": latency,

@@ -37,7 +37,7 @@ class HarnessOptions:
     testbed: Path | None = None
     """The testbed's directory; None for a temporary one, kept only if something is violated."""
     target: str = DEFAULT_TARGET
-    """The name of a target that is installed, or `memory:DEFECT`."""
+    """The name of a target that is installed, or `NAME:DEFECT`, such as `memory:restore-flips-a-byte`."""
     programs: Sequence[Path] = ()
     """The programs under test: of several, each process is one, drawn from the seed. Empty to search for one."""
     external_server: ExternalServer | None = None
@@ -133,7 +133,7 @@ def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
 
 def check_paths(target: TargetPlugin, paths: Mapping[str, Path | None]) -> None:
     """Raise ConfigError for each path that the target can't have. `paths` are by the option that they come from."""
-    if target.capabilities.non_utf8_names:
+    if not target.has_utf8_paths_only:
         return
     problems = [
         f"{option} {path_as_text(path)}: the target {target.name} can't have a path that is not UTF-8; choose another"

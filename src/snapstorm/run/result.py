@@ -9,6 +9,7 @@ from typing import Any
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.model.guarantees import Violation
+from snapstorm.model.outcomes import OUTCOME_KEYS
 from snapstorm.model.protocols import Mode, TargetDescription
 from snapstorm.model.verdict import Tally, Verdict
 
@@ -45,7 +46,7 @@ class RunResult:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints. Every key is present; what is absent is null."""
-        tally, none = self.tally, {"ok": 0, "no_op": 0, "failed": 0, "unknown": 0}
+        tally, none = self.tally, dict.fromkeys(OUTCOME_KEYS.values(), 0)
         return {
             "schema": SCHEMA,
             "run": self.run,
@@ -73,6 +74,7 @@ class RunResult:
             "unaccounted": tally.unaccounted,
             "settings_unjudged": tally.settings_unjudged,
             "refused_by_design": tally.refused_by_design,
+            "locked_out": tally.locked_out,
             "faults": dict(tally.faults),
             "failed_under_faults": tally.failed_under_faults,
             "tainted_lost": tally.tainted_lost,

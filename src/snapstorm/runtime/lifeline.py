@@ -37,29 +37,25 @@ class Lifeline:
             raise HarnessError(f"can't start the watchdog process: {error.strerror or error}") from error
         finally:
             os.close(reading)
-
-    @property
-    def watchdog_pid(self) -> int:
-        """The watchdog's process id, which is also that of its process group."""
-        return self._watchdog.pid
+        self.watchdog_pid = self._watchdog.pid
+        """Also that of its process group."""
 
     def announce(self, group: int) -> None:
-        self._write(f"+{group}")
-
-    def forget(self, group: int) -> None:
-        with contextlib.suppress(HarnessError):  # An ended watchdog watches no group; the next start tells.
-            self._write(f"-{group}")
-
-    def _write(self, line: str) -> None:
+        """Have a process group watched over. Raises HarnessError."""
         try:
-            os.write(self._writing, f"{line}\n".encode())
+            os.write(self._writing, b"+%d\n" % group)
         except BrokenPipeError:
             raise HarnessError("the watchdog process has ended: without it children could be left running") from None
 
+    def forget(self, group: int) -> None:
+        """A process group has ended."""
+        with contextlib.suppress(BrokenPipeError):  # An ended watchdog watches no group; the next start tells.
+            os.write(self._writing, b"-%d\n" % group)
+
     async def close(self) -> None:
         """Say goodbye to the watchdog, and wait until it has ended."""
-        with contextlib.suppress(HarnessError):
-            self._write(watchdog.GOODBYE)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._writing, f"{watchdog.GOODBYE}\n".encode())
         os.close(self._writing)
         with anyio.move_on_after(_END_SECONDS_MAX):
             await until(lambda: self._watchdog.poll() is not None)

@@ -17,27 +17,35 @@ _SECRET_LENGTH_MIN = 16
 class BoundedOutput:
     """Keeps the beginning and the end of a stream of any length."""
 
-    def __init__(self, head_bytes_max: int, tail_bytes_max: int = _TAIL_BYTES_MAX) -> None:
+    def __init__(self, head_bytes_max: int) -> None:
         self._head_bytes_max = head_bytes_max
-        self._tail_bytes_max = tail_bytes_max
         self._head = bytearray()
         self._tail = bytearray()
         self._left_out_bytes = 0
 
-    def add(self, chunk: bytes) -> None:
-        room = self._head_bytes_max - len(self._head)
-        self._head += chunk[:room]
-        self._tail += chunk[room:]
-        excess = len(self._tail) - self._tail_bytes_max
-        if excess > 0:
-            del self._tail[:excess]
-            self._left_out_bytes += excess
+    async def read_from(self, descriptor: int) -> None:
+        """Read until the stream ends."""
+        os.set_blocking(descriptor, False)
+        while True:
+            await anyio.wait_readable(descriptor)
+            try:
+                chunk = os.read(descriptor, 1 << 20)
+            except BlockingIOError:
+                continue
+            if not chunk:
+                return
+            room = self._head_bytes_max - len(self._head)
+            self._head += chunk[:room]
+            self._tail += chunk[room:]
+            excess = len(self._tail) - _TAIL_BYTES_MAX
+            if excess > 0:
+                del self._tail[:excess]
+                self._left_out_bytes += excess
 
-    def value(self) -> bytes:
-        if not self._left_out_bytes:
-            return bytes(self._head + self._tail)
-        notice = f"\n[{self._left_out_bytes} bytes left out]\n".encode()
-        return bytes(self._head + notice + self._tail)
+    def value(self, secrets: Iterable[str]) -> bytes:
+        """What was read, without these secrets."""
+        notice = f"\n[{self._left_out_bytes} bytes left out]\n".encode() if self._left_out_bytes else b""
+        return without_secrets(secrets, bytes(self._head + notice + self._tail))
 
 
 def without_secrets(secrets: Iterable[str], text: bytes) -> bytes:
@@ -47,16 +55,3 @@ def without_secrets(secrets: Iterable[str], text: bytes) -> bytes:
         for form in forms_of(secret) if len(secret) >= _SECRET_LENGTH_MIN else ():
             text = text.replace(form, REPLACEMENT)
     return text
-
-
-async def read_all(descriptor: int, output: BoundedOutput) -> None:
-    os.set_blocking(descriptor, False)
-    while True:
-        await anyio.wait_readable(descriptor)
-        try:
-            chunk = os.read(descriptor, 1 << 20)
-        except BlockingIOError:
-            continue
-        if not chunk:
-            return
-        output.add(chunk)

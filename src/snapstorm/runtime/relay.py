@@ -60,6 +60,12 @@ class _Connection:
     is_half_open: bool = False
     """The server's end is gone, and the client must not learn of it."""
 
+    def reset(self) -> None:
+        """Reset both ends."""
+        self.near.reset()
+        if self.far is not None:
+            self.far.reset()
+
 
 class Relay:
     """One client's connections to a server. Run `serve` in a task; the client connects to `host` and `port`."""
@@ -103,21 +109,17 @@ class Relay:
         """Reset all connections at both ends. Returns how many there were."""
         broken = list(self._connections)
         for connection in broken:
-            connection.near.reset()
-            if connection.far is not None:
-                connection.far.reset()
+            connection.reset()
         return len(broken)
 
     def lose_server_ends(self) -> int:
         """Reset the server's ends of all connections. The clients' ends stay open, and nothing more comes from them.
         Returns how many there were."""
-        count = 0
-        for connection in self._connections:
-            if connection.far is not None:
-                count += 1
-                connection.is_half_open = True
-                connection.far.reset()
-        return count
+        ends = [(connection, connection.far) for connection in self._connections if connection.far is not None]
+        for connection, far in ends:
+            connection.is_half_open = True
+            far.reset()
+        return len(ends)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -132,47 +134,35 @@ class Relay:
         finally:
             self._connections.discard(connection)
             self._tasks.discard(task)
-            connection.near.reset()
-            if connection.far is not None:
-                connection.far.reset()
+            connection.reset()
 
     async def _relay(self, connection: _Connection) -> None:
         await self._passage(0)
         async with asyncio.timeout(_CONNECT_SECONDS_MAX):  # TimeoutError is an OSError.
             connection.far = far = _End(*await asyncio.open_connection(*self._server))
         async with asyncio.TaskGroup() as ways:
-            ways.create_task(self._send_up(connection, far))
-            ways.create_task(self._send_down(connection, far))
+            ways.create_task(self._forward(connection, connection.near, far))
+            ways.create_task(self._forward(connection, far, connection.near))
 
-    async def _send_up(self, connection: _Connection, far: _End) -> None:
-        while chunk := await connection.near.reader.read(_CHUNK_BYTES):
-            await self._passage(len(chunk))
-            if not connection.is_half_open:
-                await self._send(connection, far, chunk)
-        if far.writer.can_write_eof() and not far.writer.transport.is_closing():
-            far.writer.write_eof()
-
-    async def _send(self, connection: _Connection, far: _End, chunk: bytes) -> None:
+    async def _forward(self, connection: _Connection, source: _End, sink: _End) -> None:
+        """Forward bytes in one direction until the source ends. Once the server's end is lost, nothing is forwarded,
+        and what fails is not told."""
         try:
-            far.writer.write(chunk)
-            await far.writer.drain()
-        except OSError:
-            if not connection.is_half_open:
-                raise
-
-    async def _send_down(self, connection: _Connection, far: _End) -> None:
-        near = connection.near
-        try:
-            while chunk := await far.reader.read(_CHUNK_BYTES):
+            while chunk := await source.reader.read(_CHUNK_BYTES):
                 await self._passage(len(chunk))
-                near.writer.write(chunk)
-                await near.writer.drain()
+                try:
+                    if not connection.is_half_open:
+                        sink.writer.write(chunk)
+                        await sink.writer.drain()
+                except OSError:
+                    if not connection.is_half_open:
+                        raise
+            if not connection.is_half_open and not sink.writer.transport.is_closing():
+                sink.writer.write_eof()
+                await sink.writer.drain()
         except OSError:
             if not connection.is_half_open:
                 raise
-        if not connection.is_half_open:
-            near.writer.write_eof()
-            await near.writer.drain()
 
     async def _passage(self, bytes_count: int) -> None:
         """Wait as long as a piece of this size has to."""

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 
-async def together(tasks: Iterable[Callable[[], Awaitable[object]]]) -> None:
+async def together(tasks: Iterable[Callable[[], Coroutine[Any, Any, object]]]) -> None:
     """Run all tasks concurrently. The first failure cancels the rest, and is raised itself, not in an exception
     group."""
     async with plain_task_group() as group:
         for task in tasks:
-            group.start_soon(_run, task)
+            group.start_soon(task)
 
 
 @asynccontextmanager
-async def beside(task: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+async def beside(task: Callable[[], Coroutine[Any, Any, object]]) -> AsyncIterator[None]:
     """Run a task concurrently with the block, and end it with the block. The first failure of either is raised
     itself."""
     async with plain_task_group() as group:
-        group.start_soon(_run, task)
+        group.start_soon(task)
         yield
         group.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def beside_if(task: Callable[[], Awaitable[object]] | None) -> AsyncIterator[None]:
-    """`beside`; without a task, only the block runs."""
-    if task is None:
-        yield
-        return
-    async with beside(task):
-        yield
 
 
 @asynccontextmanager
@@ -45,10 +36,6 @@ async def plain_task_group() -> AsyncIterator[TaskGroup]:
             yield group
     except BaseExceptionGroup as failures:
         raise first_failure(failures) from failures
-
-
-async def _run(task: Callable[[], Awaitable[object]]) -> None:
-    await task()
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from snapstorm.model.actions import (
-    ACTIONS,
-    Action,
-    SnapshotRoot,
-    WriteRandomFiles,
-)
+from snapstorm.model.actions import ACTIONS, Action, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.amounts import Span
 
 FILLERS_MAX = 3
@@ -96,20 +92,12 @@ def _dealt(keys: Sequence[str], clients: int, begin: int) -> list[list[str]]:
     return shares
 
 
-class MadeActions:
-    """Actions by key, each made once: making one checks its options, which takes longer than choosing among ten."""
+def making(options: Mapping[str, Mapping[str, Any]]) -> Callable[[str], Action[Any]]:
+    """What gives the action of a key, with its `options` that differ from the defaults.
 
-    def __init__(self, options: Mapping[str, Mapping[str, Any]]) -> None:
-        """`options` holds for each key the options that differ from the defaults."""
-        self._options = options
-        self._made: dict[str, Action[Any]] = {}
-
-    def __call__(self, key: str) -> Action[Any]:
-        """The action of that key."""
-        action = self._made.get(key)
-        if action is None:
-            action = self._made[key] = ACTIONS[key](**self._options.get(key, {}))
-        return action
+    Each is made once: making one checks its options, which takes longer than choosing among ten.
+    """
+    return functools.cache(lambda key: ACTIONS[key](**options.get(key, {})))
 
 
 def as_drawn(action: Action[Any], step: int, *, is_first: bool) -> Action[Any]:

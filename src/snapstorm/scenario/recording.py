@@ -20,23 +20,12 @@ from snapstorm.scenario.seeds import stream
 StepName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class RecordedStep(BaseModel):
-    """One step of one client, with the options of its action beside its key."""
+class StepOfAction(BaseModel):
+    """One action, with its options beside its key, done `repeat` times."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    name: StepName
-    client: Annotated[int, Field(ge=1)]
-    """The number of the client that does it; the first is 1."""
     action: str
-    of: StepName | None = None
-    """The step that took the snapshot on which this one acts."""
-    part: str | None = None
-    """The part of the snapshot that is restored, as the ledger has it."""
-    after: tuple[StepName, ...] = ()
-    """Steps of other clients that must have ended before this one begins."""
-    draws: tuple[str, int] | None = None
-    """The client and the step number whose draws are used. Default: this step's own, in order."""
     repeat: Annotated[int, Field(ge=1, le=1_000_000)] = 1
 
     @property
@@ -47,13 +36,33 @@ class RecordedStep(BaseModel):
         """The action with its options."""
         return ACTIONS[self.action](**self.options)
 
+    def as_document(self) -> dict[str, Any]:
+        """The step as it stands in a file, defaults left out."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class RecordedStep(StepOfAction):
+    """One step of one client."""
+
+    name: StepName
+    client: Annotated[int, Field(ge=1)]
+    """The number of the client that does it; the first is 1."""
+    of: StepName | None = None
+    """The step that took the snapshot on which this one acts."""
+    part: str | None = None
+    """The part of the snapshot that is restored, as the ledger has it."""
+    after: tuple[StepName, ...] = ()
+    """Steps of other clients that must have ended before this one begins."""
+    draws: tuple[str, int] | None = None
+    """The client and the step number whose draws are used. Default: this step's own, in order."""
+
     def with_options(self, **options: Any) -> RecordedStep:
         """The same step with other options of its action."""
         return RecordedStep(**{**self.model_dump(), **options})
 
     def as_document(self) -> dict[str, Any]:
-        """The step as it stands in a file, defaults left out."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        document = super().as_document()
+        return {"name": document.pop("name"), "client": document.pop("client"), **document}
 
 
 class RecordedFault(BaseModel):

@@ -48,8 +48,8 @@ class Reduction:
             ("overlap", self._overlap),
             ("actions", self._actions),
             ("repetitions", self._repetitions),
-            ("size of the tree", self._tree),
-            ("sizes of files", self._sizes),
+            ("size of the tree", lambda: self._simplify(simpler_trees)),
+            ("sizes of files", lambda: self._simplify(smaller_files)),
             ("numbering", self._numbering),
         ]
         for name, stage in stages:
@@ -129,12 +129,6 @@ class Reduction:
                 high = middle
             else:
                 low = middle + 1
-
-    async def _tree(self) -> None:
-        await self._simplify(simpler_trees)
-
-    async def _sizes(self) -> None:
-        await self._simplify(smaller_files)
 
     async def _simplify(self, simpler: Callable[[RecordedStep], Iterator[RecordedStep]]) -> None:
         for index in range(len(self.best.steps)):

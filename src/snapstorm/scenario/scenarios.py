@@ -1,8 +1,7 @@
 """Scenarios: what a run does, as data.
 
 A scenario gives each client a fixed sequence of steps, a weighted random choice of actions, or first the steps and then
-the choice. The shipped scenarios follow the tests of Kopia's own robustness suite, including sizes and numbers of
-clients. Users write theirs in TOML with the same fields.
+the choice. Users write theirs in TOML with the same fields.
 """
 
 from __future__ import annotations
@@ -19,51 +18,22 @@ from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, Action
 from snapstorm.model.protocols import Mode
 from snapstorm.scenario.problems import Place, named, problems_of
-from snapstorm.scenario.recording import Recording
+from snapstorm.scenario.quantities import read_duration
+from snapstorm.scenario.recording import Recording, StepOfAction
 
 CLIENTS_MAX = 1024
-SECONDS_MAX = 366 * 24 * 3600.0
 ACTIONS_MAX = 1_000_000_000
 DURATION_SECONDS_DEFAULT = 60.0
 """The duration of random actions if neither a duration nor a number of actions is given."""
 
 _LISTS = frozenset({list, tuple, set, frozenset})
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
+class ScenarioStep(StepOfAction):
+    """One action of a sequence."""
 
-def read_duration(text: str | float) -> float:
-    """Seconds from `90`, `"90s"`, `"5m"`, `"1.5h"`, `"2d"`. Raises ValueError with what is allowed."""
-    match = _DURATION.fullmatch(str(text).strip())
-    if match is None or isinstance(text, bool):
-        raise ValueError(f"{text!r} is no duration: write a number with ms, s, m, h or d, such as 60s, 5m or 1.5h")
-    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
-    if not 0 < seconds <= SECONDS_MAX:
-        raise ValueError(f"{text!r} is out of range: a duration is above 0 and at most 366d")
-    return seconds
-
-
-class ScenarioStep(BaseModel):
-    """One action of a sequence, with its options beside its key, done `repeat` times."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    action: str
-    repeat: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     alone: bool = False
     """All clients wait until each has reached this step; the first one does it; then all go on."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.__pydantic_extra__ or {})
-
-    def make(self) -> Action[Any]:
-        """The action with its options."""
-        return ACTIONS[self.action](**self.options)
-
-    def as_document(self) -> dict[str, Any]:
-        """The step as it stands in a file, defaults left out."""
-        return self.model_dump(exclude_defaults=True)
 
 
 class Scenario(BaseModel):
@@ -112,14 +82,14 @@ class Scenario(BaseModel):
     def _does_something(self) -> Scenario:
         if self.recorded is not None:
             self._check_recorded(self.recorded)
-        elif not self.steps and not any(self.weights.values()):
+        elif not self.steps and not self.is_random:
             raise ValueError("has neither steps nor weights above 0, so it would do nothing")
         if self.mode is Mode.DIRECT and self.clients != 1:
             raise ValueError(f"mode direct has exactly one client, not {self.clients}")
         return self
 
     def _check_recorded(self, recorded: Recording) -> None:
-        if self.steps or any(self.weights.values()):
+        if self.steps or self.is_random:
             raise ValueError("has a recording, so it can have no steps and no weights")
         if recorded.clients > self.clients:
             raise ValueError(f"has {self.clients} client(s), and a recording of {recorded.clients}")
@@ -246,215 +216,11 @@ def _line_of(text: str, place: Place) -> int:
 
 
 def _header_line(lines: Sequence[str], names: Sequence[str], index: int) -> int | None:
-    """The line of the table `[a.b]`, `[a]`, or of the `index`-th `[[a]]`, that contains the names."""
-    if not names:
-        return None
-    for depth in (2, 1):
-        name = r"\s*\.\s*".join(rf"""["']?{re.escape(part)}["']?""" for part in names[:depth])
-        if len(names) < depth:
-            continue
-        table = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\s*{name}\s*\]", line)]
-        if table:
-            return table[0]
-        array = [at for at, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{name}\s*\]\]", line)]
-        if len(array) > index:
-            return array[index]
+    """The line of the table `[a.b]` or `[a]`, or of the `index`-th `[[a.b]]` or `[[a]]`, that contains the names."""
+    quoted = [rf"""["']?{re.escape(name)}["']?""" for name in names]
+    for depth in range(min(2, len(names)), 0, -1):
+        header = re.compile(r"\s*\[\[?\s*" + r"\s*\.\s*".join(quoted[:depth]) + r"\s*\]")
+        found = [at for at, line in enumerate(lines) if header.match(line)]
+        if found:
+            return found[min(index, len(found) - 1)]
     return None
-
-
-def shipped(name: str) -> Scenario:
-    """The shipped scenario of that name. Raises ConfigError with the nearest name."""
-    for scenario in SHIPPED:
-        if scenario.name == name:
-            return scenario
-    names = [scenario.name for scenario in SHIPPED]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ConfigError(f"no scenario is called {name!r}; {hint}known are: {', '.join(names)}")
-
-
-_MiB = 1 << 20
-
-
-def _fixed(name: str, description: str, write: dict[str, Any]) -> Scenario:
-    """The original's fixed sequence. Its first three steps act only if an earlier run left something."""
-    steps = (
-        {"action": "restore-into-data-directory"},
-        {"action": "delete-random-subdirectory"},
-        {"action": "delete-files", "percent": 50},
-        {"action": "write-random-files", "odd_percent": 0, "duplicate_percent": 0, **write},
-        {"action": "snapshot-root"},
-        {"action": "restore-snapshot"},
-    )
-    return Scenario.model_validate({"name": name, "description": description, "clients": 4, "steps": steps})
-
-
-_RANDOM_OPTIONS = {
-    "write-random-files": {
-        "count": "1..100",
-        "size_bytes": f"0..{64 * _MiB}",
-        "total_bytes_max": 512 * _MiB,
-        "depth": "0..3",
-        "small_first": True,
-    },
-    # Few enough that a short run reaches it.
-    "expire": {"keep_latest": 2},
-    "run-gc": {"kind": "random"},
-}
-
-_COLLECT_ALONE = {"action": "run-gc", "kind": "full", "safety": "none", "alone": True}
-
-_SPACE_ROUND: tuple[dict[str, Any], ...] = (
-    {
-        "action": "write-random-files",
-        "count": 20,
-        "size_bytes": "16384..131072",
-        "size_distribution": "uniform",
-        "links": False,  # 0.19.0 does not count them (#4421), which this scenario does not test.
-    },
-    {"action": "snapshot-root"},
-)
-
-SHIPPED: tuple[Scenario, ...] = (
-    Scenario.model_validate(
-        {
-            "name": "randomized",
-            "description": "Four clients do random actions: write, change, snapshot, restore, delete.",
-            "duration": "60s",
-            "weights": {
-                "snapshot-root": 20,
-                "restore-random-snapshot": 20,
-                "delete-random-snapshot": 10,
-                "write-random-files": 20,
-                "delete-random-subdirectory": 10,
-                "delete-files": 10,
-                "modify-files": 10,
-                "change-metadata": 5,
-                "list-snapshots": 5,
-                "restore-subpath": 3,
-                "snapshot-subpath": 3,
-                "restore-into-data-directory": 2,
-                "expire": 1,
-                "run-gc": 1,
-                "verify-repository": 1,
-            },
-            "options": _RANDOM_OPTIONS,
-            "data_bytes_max": 512 * _MiB,
-        }
-    ),
-    _fixed(
-        "many-small-files",
-        "Four clients write 10,000 files of 4 KiB each into one directory, snapshot and restore.",
-        {"count": 10_000, "size_bytes": 4096, "depth": 1},
-    ),
-    _fixed(
-        "one-large-file",
-        "Four clients write one file of 40 MiB each, snapshot and restore.",
-        {"count": 1, "size_bytes": 40 * _MiB, "depth": 1},
-    ),
-    _fixed(
-        "many-small-files-across-directory-tree",
-        "Four clients write 1,000 files of 4 KiB each, 10 at a time, over a tree 15 deep, snapshot and restore.",
-        {"count": 10, "size_bytes": 4096, "depth": "0..15", "repeat": 100},
-    ),
-    Scenario.model_validate(
-        {
-            "name": "maintenance",
-            "description": "Four clients write, snapshot and delete while garbage is collected.",
-            "steps": (
-                {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
-                {"action": "snapshot-root"},
-                {"action": "delete-files"},
-                {"action": "write-random-files", "count": 100, "size_bytes": "0..1048576"},
-                {"action": "snapshot-root"},
-                {"action": "delete-random-snapshot"},
-                {"action": "run-gc"},
-                {"action": "restore-random-snapshot"},
-                {"action": "modify-files"},
-                {"action": "snapshot-root"},
-                {"action": "run-gc"},
-                {"action": "restore-random-snapshot"},
-                {"action": "list-snapshots"},
-            ),
-        }
-    ),
-    Scenario.model_validate(
-        {
-            "name": "space",
-            "description": "Four clients write and delete; garbage collection must free the storage again.",
-            "steps": (
-                *_SPACE_ROUND,
-                _COLLECT_ALONE,
-                {"action": "mark-storage", "alone": True},
-                *_SPACE_ROUND * 4,
-                {"action": "delete-snapshots", "keep": "oldest", "keep_count": 1},
-                # The tree, too, is as it was at the mark again; little is written from now on.
-                {"action": "restore-into-data-directory"},
-                # The first collection packs garbage with needed data. A later one, over a second later, marks the
-                # garbage for good. That pack is rewritten when there is another one to join it with. Measured on
-                # 0.23.1, in MB: 4.3 at the mark, 23.1 before the first, 23.1 after it, 21.2 after the second, 4.4 last.
-                _COLLECT_ALONE,
-                {"action": "verify-repository"},
-                {"action": "restore-random-snapshot"},
-                {"action": "list-snapshots"},
-                {**_COLLECT_ALONE, "repeat": 5},
-                {"action": "write-random-files", "count": 1, "size_bytes": 4096, "odd_percent": 0},
-                {"action": "snapshot-root"},
-                _COLLECT_ALONE,
-                {"action": "check-storage", "alone": True},
-                {"action": "restore-random-snapshot"},
-            ),
-        }
-    ),
-    Scenario.model_validate(
-        {
-            "name": "upgrade",
-            "description": "Three versions, one after the other, on a repository that begins in the oldest format.",
-            "duration": "90s",
-            "versions": ("0.19.0", "0.22.3", "0.23.1"),
-            "repository_format": "oldest",
-            # 0.19.0 counts only links in the root of a snapshot (#4421), so there are none elsewhere.
-            "steps": (
-                {
-                    "action": "write-random-files",
-                    "count": 20,
-                    "size_bytes": "0..65536",
-                    "depth": 0,
-                    "odd_percent": 60,
-                },
-            ),
-            "weights": {
-                "snapshot-root": 20,
-                "restore-random-snapshot": 10,
-                "delete-random-snapshot": 5,
-                "write-random-files": 20,
-                "delete-files": 5,
-                "modify-files": 10,
-                "list-snapshots": 5,
-                "restore-subpath": 3,
-                "restore-into-data-directory": 2,
-                "run-gc": 1,
-                "verify-repository": 1,
-            },
-            "options": {"write-random-files": {"count": "1..30", "size_bytes": f"0..{4 * _MiB}", "links": False}},
-            "data_bytes_max": 128 * _MiB,
-        }
-    ),
-    Scenario.model_validate(
-        {
-            "name": "delete-random-snapshot",
-            "description": "One client takes snapshots, deletes one at random, and restores the others.",
-            "clients": 1,
-            "steps": (
-                {"action": "write-random-files", "count": 10, "size_bytes": "0..1048576"},
-                {"action": "snapshot-root"},
-                {"action": "modify-files"},
-                {"action": "snapshot-root"},
-                {"action": "delete-random-snapshot"},
-                {"action": "list-snapshots"},
-                {"action": "restore-random-snapshot"},
-            ),
-        }
-    ),
-)
-"""The scenarios that come with snapstorm, the default first."""

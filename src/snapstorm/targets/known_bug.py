@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import shutil
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from snapstorm.errors import ConfigError, SnapstormError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Program
+from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 
 BenchT = TypeVar("BenchT")
@@ -58,8 +58,9 @@ class KnownBug(Generic[BenchT]):
     """The one that it breaks."""
     bad: frozenset[str]
     """The versions in which it shows; of `measured`, it shows in no other."""
-    provoke: Callable[[BenchT], Awaitable[BrokenGuarantee | None]]
-    """Returns None where nothing was broken. Raises TargetError or HarnessError where nothing could be found out."""
+    provoke: Callable[[BenchT], Awaitable[str | BrokenGuarantee | None]]
+    """Returns in words how its guarantee was broken, another guarantee that was, or None where none was. Raises
+    TargetError or HarnessError where nothing could be found out."""
     measured: Sequence[str]
     """The versions of which it is known whether it shows."""
     is_in_all: bool = False
@@ -160,12 +161,14 @@ class KnownBugs(Generic[BenchT]):
 
     async def try_out(self, bug: KnownBug[BenchT], program: Program, runner: ProcessRunner) -> Row:
         """Provoke one bug on one version, on a bench of its own that leaves nothing behind."""
-        began_seconds = time.monotonic()
+        clock = Clock()
+        began_seconds = clock.monotonic_seconds()
         finding, problem = None, bug.why_not_here()
         if problem is None:
             try:
                 async with self.open_bench(program, runner) as bench:
-                    finding = await bug.provoke(bench)
+                    found = await bug.provoke(bench)
+                    finding = BrokenGuarantee(bug.guarantee, found) if isinstance(found, str) else found
             except SnapstormError as error:
                 problem = str(error)
-        return Row(bug, program.version, finding, time.monotonic() - began_seconds, problem)
+        return Row(bug, program.version, finding, clock.monotonic_seconds() - began_seconds, problem)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from snapstorm.model.protocols import Auditor, Mode, Server, Target
 
 
 class PlainTarget(Target):
-    """A target that can be driven in every mode, and has no settings of its own."""
+    """A target that can be driven in every mode."""
 
     @property
     def modes(self) -> frozenset[Mode]:
         """All."""
         return frozenset(Mode)
-
-    @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """None."""
-        return {}
 
 
 class PlainServer(Server):
@@ -26,8 +21,8 @@ class PlainServer(Server):
 
     @property
     def manages_users(self) -> bool:
-        """Wherever clients are told apart."""
-        return self.has_permissions
+        """Wherever it authenticates them."""
+        return self.authenticates
 
     @property
     def refused_actions(self) -> frozenset[str]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET, behaviour_named, unknown_defect
+from snapstorm.defects.behaviour import Behaviour
+from snapstorm.defects.defect import Defect
+from snapstorm.defects.defective import with_defect
+from snapstorm.errors import ConfigError
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.work import WorkKind
 from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import shipped
+from snapstorm.targets.plugin import MakeTarget, TargetPlugin
+from snapstorm.targets.workload import REAL, SIMULATED_LOSS
 
 HONEST = "honest"
 """The name of a specimen without a defect."""
@@ -70,3 +79,96 @@ class Specimens:
     defects: Sequence[Specimen]
     honest: Sequence[Specimen]
     """One in each set-up that is to be met by honest runs."""
+
+
+@dataclass(frozen=True)
+class Setups:
+    """How the specimens of a target are run: as usual, and where the usual does not show a defect."""
+
+    usual: Setup
+    hanging_seconds_max: float
+    """The time for an operation, for what never ends."""
+    under_fault: Setup
+    whole_trees: Setup | None = None
+    """With hard links, special files and attributes of the system; None where these are not kept."""
+
+    def setup_for(self, name: str, defect: Defect) -> Setup:
+        if defect.fault:
+            return replace(
+                self.under_fault,
+                faults=(defect.fault,),
+                scenario=_SCENARIOS.get(name, self.under_fault.scenario),
+            )
+        if defect.needs_whole_trees and self.whole_trees is not None:
+            return self.whole_trees
+        if name.endswith("-hangs"):
+            return replace(self.usual, operation_seconds_max=self.hanging_seconds_max)
+        return replace(self.usual, scenario=_SCENARIOS[name], rounds=1) if name in _SCENARIOS else self.usual
+
+
+_SCENARIOS = {"collection-frees-nothing": shipped("space"), "verify-says-nothing": SIMULATED_LOSS}
+"""For defects that only a scenario of their own can show."""
+
+REAL_SETUPS = Setups(
+    # A busy machine must not take so long for what does not hang.
+    usual=Setup(REAL, operation_seconds_max=100.0, ends_early=True),
+    hanging_seconds_max=15.0,
+    # Each fault strikes often.
+    under_fault=Setup(REAL, operation_seconds_max=60.0, fault_pace=3.0, ends_early=True),
+)
+
+
+def specimens_of(
+    target: str,
+    programs: Sequence[Path],
+    *,
+    names: Collection[str] = FOR_EVERY_TARGET,
+    own: Mapping[str, Defect] | None = None,
+    setups: Setups = REAL_SETUPS,
+) -> Specimens:
+    """The target with each of these defects, and with each of its own, and an honest one in each set-up in which
+    defects are run."""
+    defects = {name: defect for name, defect in DEFECTS.items() if name in names} | dict(own or {})
+    setup_by_name = {name: setups.setup_for(name, defect) for name, defect in defects.items()}
+    planted = [specimen_of(target, programs, setup_by_name[name], name, defect) for name, defect in defects.items()]
+    # What hangs is ended so soon that an honest operation might be, too.
+    met = {name: setup for name, setup in setup_by_name.items() if not name.endswith("-hangs")}.values()
+    different = [setup for number, setup in enumerate(met) if setup not in list(met)[:number]]
+    return Specimens(planted, [specimen_of(target, programs, setup) for setup in different])
+
+
+def specimen_of(
+    target: str, programs: Sequence[Path], setup: Setup, name: str = "", defect: Defect | None = None
+) -> Specimen:
+    """The target with this defect, or without any. Which one it is stands in a file that no judge reads."""
+
+    def plant(directory: Path) -> Planted:
+        directory.mkdir(mode=0o700)
+        file = directory / "program"
+        file.write_text(name)
+        return Planted(f"{target}:{file}", programs)
+
+    return Specimen(
+        kind=target,
+        name=name or HONEST,
+        sentence=defect.sentence if defect else "Does everything right.",
+        guarantee=defect.guarantee if defect else None,
+        shown_by=defect.shown_by if defect else WorkKind.RESTORE,
+        setup=setup,
+        plant=plant,
+    )
+
+
+def find_defective(plugin: TargetPlugin, programs: Sequence[Path], defect: str) -> MakeTarget:
+    """The target with this defect. An absolute path is that of a file that holds its name, so that a run need not know
+    it. Raises ConfigError for a defect that there is not."""
+    try:
+        name = Path(defect).read_text(encoding="utf-8").strip() if defect.startswith("/") else defect
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the name of a defect can't be read from {defect}: {error}") from error
+    make_behaviour = behaviour_named(name)
+    own = name if make_behaviour is None else None
+    if own is not None and not plugin.has_planted_defects:
+        raise unknown_defect(own)
+    make_target = plugin.find(programs, own, None)
+    return lambda runner: with_defect(make_target(runner), make_behaviour or Behaviour, defect)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from snapstorm.errors import ConfigError
 from snapstorm.ledger.persisters import Persister
-from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Target
@@ -103,27 +102,24 @@ class TargetPlugin(ABC):
     has_programs: bool = True
     """Whether it consists of programs, which people can name."""
     has_planted_defects: bool = False
-    """Whether `NAME:DEFECT` names it with a defect that is planted in it."""
+    """Whether it has planted defects of its own, beside those that can be planted in every target (`NAME:DEFECT`)."""
     has_bucket_storage: bool = False
     """Whether its repository can be stored on S3."""
     keeps_copies: bool = False
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
+    has_utf8_paths_only: bool = False
+    """Whether nothing that it works on may have a path that is not UTF-8."""
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Its own settings that a scenario may choose, each with its values, the default first."""
     options: Mapping[str, type[TargetOptions]] = field(default_factory=dict)
     """By command (`run`, `sweep`), the options that only this target has."""
 
-    @property
-    @abstractmethod
-    def capabilities(self) -> Capabilities:
-        """What survives a snapshot and a restore on it."""
-
     @abstractmethod
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """Find the programs, or take those that people have named, changing nothing, and return what makes the target.
 
-        Each process will be one of the programs. Raises ConfigError for a defect that there is not, HarnessError, one
-        line, when a program can't be found or is not what it should be.
+        Each process will be one of the programs. `defect` is one of its own. Raises ConfigError for a defect that there
+        is not, HarnessError, one line, when a program can't be found or is not what it should be.
         """
 
     def find_version(self, version: str) -> Path:
@@ -142,7 +138,9 @@ class TargetPlugin(ABC):
 
     def specimens(self, programs: Sequence[Path]) -> Specimens | None:
         """What is run against the judge to see what it catches. Raises HarnessError when a program can't be found."""
-        return None
+        from snapstorm.targets.planted import specimens_of  # noqa: PLC0415
+
+        return specimens_of(self.name, programs)
 
     @property
     def known_bugs(self) -> KnownBugs[Any] | None:

@@ -70,11 +70,7 @@ def plugins() -> list[TargetPlugin]:
 def read_target(text: str) -> tuple[TargetPlugin, str | None]:
     """The target, and the defect planted in it, if any: `memory:restore-flips-a-byte`. Raises ConfigError."""
     name, _, defect = text.partition(":")
-    plugin = plugin_named(name)
-    if defect and not plugin.has_planted_defects:
-        having = [other.name for other in plugins() if other.has_planted_defects]
-        raise ConfigError(f"only the target {' or '.join(having)} has planted defects")
-    return plugin, defect or None
+    return plugin_named(name), defect or None
 
 
 def find_target(text: str, programs: Sequence[Path] = (), server: ExternalServer | None = None) -> MakeTarget:
@@ -86,7 +82,14 @@ def find_target(text: str, programs: Sequence[Path] = (), server: ExternalServer
     plugin, defect = read_target(text)
     if server is not None and server.target != plugin.name:
         raise ConfigError(f"a server that already runs can only be one of {server.target}")
-    return plugin.find(programs, defect, server)
+    if defect is None:
+        return plugin.find(programs, None, server)
+    if server is not None:
+        raise ConfigError("no defect is planted in a server that already runs")
+    # Loaded only where a defect is asked for: it takes a moment.
+    from snapstorm.targets.planted import find_defective  # noqa: PLC0415
+
+    return find_defective(plugin, programs, defect)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from snapstorm.ledger.ledger import Ledger
 from snapstorm.runtime.secrets import FileSecretStore
 
 LEDGER_NAME = "ledger.sqlite3"
+SECRETS_NAME = "secrets.toml"
 PROBE_BYTES = 16 << 20
 FREE_BYTES_MIN = 256 << 20
 """A run is not begun with less free space than this."""
@@ -169,7 +170,7 @@ def _open(directory: Path, *, is_new: bool) -> Testbed:
         if testbed_id is None:
             testbed_id = secrets.token_hex(8)
             ledger.set_fact("testbed_id", testbed_id)
-        return Testbed(directory, testbed_id, ledger, FileSecretStore(directory / "secrets.toml"), is_new)
+        return Testbed(directory, testbed_id, ledger, FileSecretStore(directory / SECRETS_NAME), is_new)
     except BaseException:
         if is_new:
             _empty(directory)

@@ -15,12 +15,15 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
 from snapstorm.report.calibration_table import calibration_lines
 from snapstorm.targets.kopia.planted import wrapped
-from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
-from snapstorm.targets.memory import DEFECTS
-from snapstorm.targets.memory.planted import simulated, simulated_specimen
-from snapstorm.targets.planted import HONEST
+from snapstorm.targets.memory.planted import MEMORY_DEFECTS, simulated
+from snapstorm.targets.planted import HONEST, Specimen
 
 ALL = (wrapped(Path("/bin/true")), simulated())
+
+
+def simulated_specimen(name: str | None) -> Specimen:
+    """The simulated target with this defect, or without any."""
+    return next(found for found in (*ALL[1].defects, *ALL[1].honest) if found.name == (name or HONEST))
 
 
 def seen(*guarantees: Guarantee, verdict: Verdict | None = None) -> Observation:
@@ -92,7 +95,7 @@ def test_the_order_follows_from_the_seed() -> None:
     names = [(specimen.kind, specimen.name) for specimen in in_drawn_order(specimens, 1)]
     assert names == [(specimen.kind, specimen.name) for specimen in in_drawn_order(specimens, 1)]
     assert names != [(specimen.kind, specimen.name) for specimen in in_drawn_order(specimens, 2)]
-    assert len(names) == len(DEFECTS) + len(WRAPPER_DEFECTS) + 20
+    assert len(names) == len(MEMORY_DEFECTS) + len(ALL[0].defects) + 20
     assert sum(name == HONEST for _, name in names) == 20
 
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from snapstorm.cli import repeat
 from snapstorm.cli.repeat import check_repetition, run_until_violation, seed_of
-from snapstorm.cli.stages import Stage
+from snapstorm.cli.stages import Showing, Stage
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.run.harness import HarnessOptions
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.workload import SIMULATED
 
-SHORT = SIMULATED.model_copy(update={"actions": 60})
+QUIET = Showing("none", json_output=True)
+SHORT = SIMULATED.model_copy(update={"actions": 12})
 
 
 def stage(testbed: Path | None, target: str, seed: int | None = 1) -> Stage:
@@ -25,16 +24,13 @@ def stage(testbed: Path | None, target: str, seed: int | None = 1) -> Stage:
     return Stage(options, lambda harness: harness.run_scenario(SHORT))
 
 
-def test_it_goes_on_until_the_time_is_over(
-    scratch: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_goes_on_until_the_time_is_over(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Honest runs on one testbed, each with a seed of its own that follows from the first.
 
     The clock shows half a minute more each time it is read: after the fourth run, another one would end too late.
     """
     half_minutes = itertools.count()
-    monkeypatch.setattr(repeat, "time", SimpleNamespace(monotonic=lambda: 30.0 * next(half_minutes)))
-    status = run_until_violation(stage(scratch / "bed", "memory"), "none", 6, json_output=True)
+    status = run_until_violation(stage(scratch / "bed", "memory"), 4, QUIET, lambda: 30.0 * next(half_minutes))
     captured = capsys.readouterr()
     shown = json.loads(captured.out)
     each = shown["repeated"]["each"]
@@ -51,7 +47,7 @@ def test_it_goes_on_until_the_time_is_over(
 
 def test_a_violation_ends_it(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the exit status and the summary of the run that found it."""
-    status = run_until_violation(stage(scratch / "bed", "memory:restore-flips-a-byte"), "none", 10, json_output=True)
+    status = run_until_violation(stage(scratch / "bed", "memory:restore-flips-a-byte"), 10, QUIET)
     captured = capsys.readouterr()
     shown = json.loads(captured.out)
     assert status == 1
@@ -62,7 +58,7 @@ def test_a_violation_ends_it(scratch: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_one_run_is_always_made(capsys: pytest.CaptureFixture[str]) -> None:
     """However short the time; and a temporary testbed goes when nothing was found."""
-    assert run_until_violation(stage(None, "memory", None), "none", 0.0001, json_output=True) == 0
+    assert run_until_violation(stage(None, "memory", None), 0.0001, QUIET) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["repeated"]["runs"] == 1
     assert not Path(shown["testbed"]).exists()
@@ -70,7 +66,7 @@ def test_one_run_is_always_made(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_was_violated_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     """A temporary testbed stays with its evidence."""
-    run_until_violation(stage(None, "memory:restore-flips-a-byte"), "none", 10, json_output=True)
+    run_until_violation(stage(None, "memory:restore-flips-a-byte"), 10, QUIET)
     testbed = Path(json.loads(capsys.readouterr().out)["testbed"])
     assert list(testbed.rglob("evidence/*/README.md"))
     from snapstorm.filesystem.removal import remove_tree  # noqa: PLC0415 - to clean up what this test has left
@@ -83,7 +79,7 @@ def test_a_run_that_can_not_be_made_ends_it(scratch: Path, capsys: pytest.Captur
     (scratch / "bed").mkdir()
     (scratch / "bed" / "other").touch()
     with pytest.raises((ConfigError, HarnessError), match="no testbed"):
-        run_until_violation(stage(scratch / "bed", "memory"), "none", 10, json_output=False)
+        run_until_violation(stage(scratch / "bed", "memory"), 10, QUIET)
     assert "0 run(s)" in capsys.readouterr().err
 
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from snapstorm.cli.failures import unforeseen
-from snapstorm.cli.words import changed, changes_of, choose_scenario
+from snapstorm.cli.words import changed, choose_scenario
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import WriteRandomFiles
-from snapstorm.scenario.scenarios import Scenario, shipped
+from snapstorm.scenario.shipped_scenarios import shipped
 
 
 def typed(*options: str) -> WriteRandomFiles:
     """How the default scenario draws files when these options are typed."""
-    changes = changes_of(None, None, None, None, None, list(options))
-    scenario: Scenario = changed(shipped("randomized"), changes)
+    scenario = changed(shipped("randomized"), options=options)
     return WriteRandomFiles(**scenario.options[WriteRandomFiles.key])
 
 

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.unit.faults.scenes import scene_of
 from tests.waiting import GIVE_UP_SECONDS
 
 from snapstorm.errors import OperationFailed, OperationTimedOut
@@ -186,8 +186,7 @@ async def test_the_fault_is_recorded_first_and_leaves_nothing(kind: type[SlowSto
         recorded.append(details)
 
     async with ProcessRunner("test") as processes:
-        scene: Any = SimpleNamespace(server=Stored(repository), processes=processes, directory=tmp_path / "faults")
-        fault = kind(scene, random.Random(1))
+        fault = kind(scene_of(Stored(repository), tmp_path / "faults", processes), random.Random(1))
         await fault.inject(record)
         assert is_mounted(repository)
         assert [details["directory"] for details in recorded] == [str(repository)]
@@ -199,12 +198,12 @@ async def test_the_fault_is_recorded_first_and_leaves_nothing(kind: type[SlowSto
 
 def test_a_repository_that_snapstorm_reads_itself_is_spared(tmp_path: Path) -> None:
     """As of the simulated target: its errors would be ours."""
-    scene: Any = SimpleNamespace(server=Stored(tmp_path))
+    scene = scene_of(Stored(tmp_path), tmp_path)
     assert FailingStorage.why_not(scene) == "snapstorm itself reads the repository here"
 
 
-def test_what_is_slow_excuses_no_failure() -> None:
+def test_what_is_slow_excuses_no_failure(tmp_path: Path) -> None:
     """Only that something took too long."""
-    fault = SlowStorage(SimpleNamespace(), random.Random(1))  # type: ignore[arg-type] # the scene is not looked at
+    fault = SlowStorage(scene_of(Stored(tmp_path), tmp_path), random.Random(1))
     assert fault.excuses(OperationTimedOut("too slow"))
     assert not fault.excuses(OperationFailed("wrong"))

@@ -11,7 +11,7 @@ from snapstorm.errors import OperationFailed, TargetError
 from snapstorm.faults.fault import Fault, FaultKind, Record
 from snapstorm.faults.weather import Weather
 
-ERROR = OperationFailed("restore failed: blob p12 is gone", evidence="and q7 too")
+ERROR = OperationFailed("restore failed: a blob is gone", blobs=["p12", "q7"])
 
 
 class Clock:
@@ -22,7 +22,7 @@ class Clock:
 
 
 class OnlyBlob(Fault):
-    """Excuses what names its blob."""
+    """Excuses what is about its blob."""
 
     key = "only-blob"
     kind = FaultKind.STORAGE
@@ -34,7 +34,7 @@ class OnlyBlob(Fault):
         record({})
 
     def excuses(self, error: TargetError) -> bool:
-        return self.blob in str(error) or self.blob in error.evidence
+        return not self.blob or self.blob in error.blobs
 
 
 def fault(clients: frozenset[str] | None = None, blob: str = "") -> OnlyBlob:
@@ -75,7 +75,7 @@ def test_a_fault_excuses_only_those_that_it_strikes() -> None:
 
 @pytest.mark.parametrize(("blob", "is_excused"), [("p12", True), ("q7", True), ("p13", False)])
 def test_damage_excuses_what_names_it(blob: str, is_excused: bool) -> None:
-    """In the message or in what the target printed; another blob is no reason."""
+    """One of several; another blob is no reason."""
     weather = Weather(Clock())
     weather.begin(1, fault(blob=blob))
     assert weather.excuses("ada", 0.0, ERROR) == is_excused

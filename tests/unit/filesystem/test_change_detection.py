@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of, looks_of_tree
-from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_inodes
+from snapstorm.filesystem.change_detection import TreeLooks, changes_between, looks_of_tree
+from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_looks
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import (
     ChangeMetadata,
@@ -157,7 +157,7 @@ async def test_each_change_by_another_is_told_once(
     assert await writer.changes_by_others() == []
     for seed, action in enumerate(ACTIONS):
         await writer.apply(action, random.Random(seed))
-    assert await writer.scan() == scan_tree(data, writer._tree.segments_of)
+    assert await writer.scan() == scan_tree(data, writer._view.tree.segments_of)
 
 
 @pytest.mark.parametrize("is_scanned", [True, False])
@@ -168,7 +168,7 @@ async def test_each_change_by_another_is_seen_by_a_scan(
     """And told when somebody asks, also after the target was asked again; what comes after is told, too."""
     await write_watched(writer, is_scanned=is_scanned)
     change(first_file(data))
-    assert await writer.scan() == scan_tree(data, writer._tree.segments_of)
+    assert await writer.scan() == scan_tree(data, writer._view.tree.segments_of)
     if is_scanned:
         await writer.watch()
     found = await writer.changes_by_others()
@@ -248,7 +248,7 @@ def test_a_look_is_what_a_scan_says(data: Path) -> None:
     os.link(data / "d" / "f", data / "h")
     (data / os.fsdecode(b"\xff")).touch()
     looks = looks_of_tree(data)
-    assert changes_between(looks_of(scan_tree_and_inodes(data)), looks) == []
+    assert changes_between(scan_tree_and_looks(data).looks, looks) == []
     assert set(looks) == {b"", b"d", b"d/f", b"l", b"p", b"h", b"\xff"}
 
 

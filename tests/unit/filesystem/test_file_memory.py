@@ -13,10 +13,9 @@ import msgspec
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.filesystem import writer as writer_module
 from snapstorm.filesystem.file_memory import PROVED_EVERY, TICK_NS_MAX, FileMemory
 from snapstorm.filesystem.scanner import FileReader, scan_changes, scan_tree
-from snapstorm.filesystem.writer import TreeFileWriter, open_writer
+from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import ChangeMetadata, DeleteFiles, FileAction, ModifyFiles, WriteRandomFiles
 from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
@@ -131,7 +130,7 @@ CHANGES_THAT_SHOW: dict[str, Callable[[Path], object]] = {
 
 
 async def open_new_tree(data: Path) -> TreeFileWriter:
-    writer = await open_writer(data_directory=data, capabilities=Capabilities())
+    writer = TreeFileWriter(data_directory=data, capabilities=Capabilities())
     await writer.apply(WriteRandomFiles(count=9, size_bytes=100, depth=0, odd_percent=0), random.Random(3))
     return writer
 
@@ -142,16 +141,16 @@ async def test_new_small_files_are_not_read(tmp_path: Path, read: list[int]) -> 
     for number in range(PROVED_EVERY):
         manifest = await writer.scan()
         assert bool(read) == (number == PROVED_EVERY - 1)
-    assert manifest == scan_tree(tmp_path / "data", writer._tree.segments_of)
+    assert manifest == scan_tree(tmp_path / "data", writer._view.tree.segments_of)
 
 
 async def test_what_somebody_else_writes_to_a_new_file_is_not_taken_for_the_writers(tmp_path: Path) -> None:
     """A target that changes what it is to back up, and hides that, gives back what was never written."""
     writer = await open_new_tree(tmp_path / "data")
-    written = scan_tree(tmp_path / "data", writer._tree.segments_of)
+    written = scan_tree(tmp_path / "data", writer._view.tree.segments_of)
     tamper(tmp_path / "data" / os.fsdecode(written.entries[1].path))
     assert await writer.scan() == written
-    assert scan_tree(tmp_path / "data", writer._tree.segments_of) != written
+    assert scan_tree(tmp_path / "data", writer._view.tree.segments_of) != written
 
 
 @pytest.mark.parametrize("change", CHANGES_THAT_SHOW)
@@ -182,15 +181,13 @@ async def test_a_file_that_was_replaced_by_a_new_one_is_that(tmp_path: Path) -> 
     for seed in range(4, 9):
         await writer.apply(DeleteFiles(percent=100), random.Random(seed))
         await writer.apply(WriteRandomFiles(count=9, size_bytes=100, depth=0, odd_percent=0), random.Random(3))
-        assert await writer.scan() == scan_tree(tmp_path / "data", writer._tree.segments_of)
+        assert await writer.scan() == scan_tree(tmp_path / "data", writer._view.tree.segments_of)
 
 
-async def test_a_writer_knows_its_tree_as_well_as_by_reading_all_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[int]
-) -> None:
+async def test_a_writer_knows_its_tree_as_well_as_by_reading_all_of_it(tmp_path: Path, read: list[int]) -> None:
     """After each of many steps of every kind; and it reads far less."""
-    monkeypatch.setattr(writer_module, "FileMemory", lambda: FileMemory(LaterClock(later_ns=TICK_NS_MAX)))
-    writer = await open_writer(data_directory=tmp_path / "data", capabilities=Capabilities())
+    memory = FileMemory(LaterClock(later_ns=TICK_NS_MAX))
+    writer = TreeFileWriter(data_directory=tmp_path / "data", capabilities=Capabilities(), memory=memory)
     draws, read_by_memory, read_by_all = random.Random(11), 0, 0
     actions = (
         WriteRandomFiles(count=Span(low=1, high=20), size_bytes=Span(low=0, high=9000), odd_percent=40),

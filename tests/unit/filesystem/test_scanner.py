@@ -12,9 +12,9 @@ import blake3
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, DirectoryStack, open_below, open_directory
+from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, open_below, opened_below, walk_tree
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
-from snapstorm.filesystem.scanner import scan_if_there, scan_tree, scan_tree_and_inodes
+from snapstorm.filesystem.scanner import scan_if_there, scan_tree, scan_tree_and_looks
 from snapstorm.model.content import run_bytes, runs, whole_file
 from snapstorm.model.manifest import EntryType, Manifest, Segment
 
@@ -34,7 +34,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
     for level in range(2 * OPEN_DIRECTORIES_MAX):
         name = b"%064d" % level
         os.mkdir(name, dir_fd=fd)
-        below_fd = open_directory(fd, name)
+        below_fd = open_below(fd, name)
         os.close(fd)
         fd = below_fd
         os.close(os.open(b"file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
@@ -78,8 +78,8 @@ def test_every_type_has_its_entry(tmp_path: Path) -> None:
         b"": EntryType.DIRECTORY,
         b"d": EntryType.DIRECTORY,
         b"l": EntryType.SYMLINK,
-        b"p": EntryType.SPECIAL,
-        b"s": EntryType.SPECIAL,
+        b"p": EntryType.FIFO,
+        b"s": EntryType.SOCKET,
     }
     assert scan_tree(tmp_path).by_path[b"l"].target == b"nowhere"
 
@@ -113,24 +113,52 @@ def test_a_single_file_is_a_tree(tmp_path: Path) -> None:
     assert (entry.path, entry.type, entry.size) == (b"", EntryType.FILE, 7)
 
 
-def test_only_user_attributes_are_told(tmp_path: Path) -> None:
-    """Extended attributes of the user's namespace are in the entry, sorted; those of the system are not."""
+def set_xattr(path: Path, name: str, value: bytes) -> None:
+    """Set an attribute, of a link itself if it is one; the test is skipped where that is not possible."""
     try:
-        os.setxattr(tmp_path, "user.b", b"2")
-    except OSError:
-        pytest.skip("the file system of the temporary directory has no extended attributes")
-    os.setxattr(tmp_path, "user.a", b"\x00\xff")
+        os.setxattr(path, name, value, follow_symlinks=False)
+    except OSError as error:
+        pytest.skip(f"{name} can't be set in the temporary directory: {error}")
+
+
+def test_all_attributes_are_told(tmp_path: Path) -> None:
+    """Extended attributes of every namespace are in the entry, sorted."""
+    set_xattr(tmp_path, "user.b", b"2")
+    set_xattr(tmp_path, "user.a", b"\x00\xff")
     assert scan_tree(tmp_path).by_path[b""].xattrs == ((b"user.a", b"\x00\xff"), (b"user.b", b"2"))
+    (tmp_path / "l").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "p")
+    (tmp_path / "f").touch()
+    for name in ("", "l", "p", "f"):
+        set_xattr(tmp_path / name, "trusted.t", name.encode())
+    set_xattr(tmp_path / "f", "security.s", b"3")
+    by_path = scan_tree(tmp_path).by_path
+    assert by_path[b""].xattrs == ((b"trusted.t", b""), (b"user.a", b"\x00\xff"), (b"user.b", b"2"))
+    assert by_path[b"f"].xattrs == ((b"security.s", b"3"), (b"trusted.t", b"f"))
+    assert [by_path[name].xattrs for name in (b"l", b"p")] == [((b"trusted.t", b"l"),), ((b"trusted.t", b"p"),)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make devices")
+def test_numbers_of_devices_are_told(tmp_path: Path) -> None:
+    """Also large ones."""
+    os.mknod(tmp_path / "c", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    os.mknod(tmp_path / "b", stat.S_IFBLK | 0o600, os.makedev(254, 1_000_000))
+    found = [(entry.type, entry.target) for entry in scan_tree(tmp_path).entries[1:]]
+    assert found == [(EntryType.BLOCK_DEVICE, b"254:1000000"), (EntryType.CHARACTER_DEVICE, b"1:3")]
 
 
 def test_hard_links_are_told_apart_from_copies(tmp_path: Path) -> None:
-    """Names of one file share an inode in the scan; other files are not listed."""
-    for name in ("a", "c"):
-        (tmp_path / name).write_text("x")
-    os.link(tmp_path / "a", tmp_path / "b")
-    inodes = scan_tree_and_inodes(tmp_path).inodes
-    assert inodes.keys() == {b"a", b"b"}
-    assert inodes[b"a"] == inodes[b"b"]
+    """All names of a file name the first of them. Copies, and files with names outside of the tree, don't."""
+    tree = tmp_path / "tree"
+    (tree / "d").mkdir(parents=True)
+    for name in ("a", "c", "d/alone"):
+        (tree / name).write_text("x")
+    os.link(tree / "c", tree / "b")
+    os.link(tree / "c", tree / "d" / "e")
+    os.link(tree / "d" / "alone", tmp_path / "outside")
+    found = {entry.path: entry.target for entry in scan_tree(tree) if entry.type is EntryType.FILE}
+    assert found == {b"a": b"", b"b": b"b", b"c": b"b", b"d/alone": b"", b"d/e": b"b"}
+    assert scan_tree(tree / "c").by_path[b""].target == b""
 
 
 def test_segments_come_from_whom_they_are_asked(tmp_path: Path) -> None:
@@ -141,7 +169,7 @@ def test_segments_come_from_whom_they_are_asked(tmp_path: Path) -> None:
     (tmp_path / "own").write_bytes(content)
     content[99] ^= 1
     (tmp_path / "damaged").write_bytes(content)
-    by_path = scan_tree(tmp_path, read_segments_from_headers=True).by_path
+    by_path = scan_tree_and_looks(tmp_path).manifest.by_path
     assert by_path[b"own"].segments == segments
     assert by_path[b"damaged"].segments == ()
     told = scan_tree(tmp_path, lambda path: (Segment(1, 2, 3, 4),) if path == b"own" else ())
@@ -156,18 +184,18 @@ def test_trees_deeper_than_paths_reach_are_scanned(deep: Path) -> None:
     assert max(len(entry.path) for entry in manifest) > 8000
 
 
-def test_few_directories_are_open_at_once(deep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_directories_are_open_at_once(deep: Path) -> None:
     """However deep the tree, a bounded number of directories is open."""
     before = len(os.listdir("/proc/self/fd"))
     open_counts: list[int] = []
-    descend = DirectoryStack.descend
 
-    def counted(stack: DirectoryStack, name: bytes) -> None:
-        descend(stack, name)
+    def enter(fd: int, _: bytes) -> list[bytes]:
         open_counts.append(len(os.listdir("/proc/self/fd")) - before)
+        return [name for name in map(os.fsencode, os.listdir(fd)) if name != b"file"]
 
-    monkeypatch.setattr(DirectoryStack, "descend", counted)
-    scan_tree(deep)
+    with opened_below(None, os.fsencode(deep)) as fd:
+        walk_tree(fd, enter)
+    assert len(open_counts) == 2 * OPEN_DIRECTORIES_MAX + 1
     assert OPEN_DIRECTORIES_MAX <= max(open_counts) <= OPEN_DIRECTORIES_MAX + 4
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -211,7 +239,7 @@ async def test_a_missing_root_is_our_failure(tmp_path: Path) -> None:
     """A tree that is not there is named in a harness error; only where that was asked for, it is an empty manifest."""
     with pytest.raises(HarnessError, match="gone"):
         scan_tree(tmp_path / "gone")
-    assert await scan_if_there(tmp_path / "gone") == Manifest(())
+    assert await scan_if_there(tmp_path / "gone") == Manifest.of(())
     assert await scan_if_there(tmp_path) == scan_tree(tmp_path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.filesystem.allowances import Platform, allowances, probe_platform
+from snapstorm.filesystem.allowances import XATTR_NAMES, Platform, allowances, probe_platform
 from snapstorm.filesystem.names import ODD_SHAPES
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.writer import TreeFileWriter
@@ -28,6 +28,7 @@ BARE = Capabilities(
     empty_directories=False,
     hard_links=False,
     xattrs=False,
+    special_files=False,
     non_utf8_names=False,
     sparse=False,
     file_mtime=False,
@@ -99,7 +100,7 @@ async def test_what_the_target_does_not_keep_is_not_made(scratch: Path) -> None:
 
 def test_without_the_rights_of_root_no_mode_shuts_its_owner_out() -> None:
     """Kopia could not read such a file, and nobody could remove what is in such a directory."""
-    allowed = allowances(ALL, Platform(is_root=False, can_chown=False, has_xattrs=True))
+    allowed = allowances(ALL, Platform(is_root=False, can_chown=False, xattr_names=XATTR_NAMES))
     assert all(mode & 0o400 for mode in allowed.odd_file_modes)
     assert all(mode & 0o700 == 0o700 for mode in allowed.odd_directory_modes)
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from snapstorm.errors import HarnessError, NoSpaceError
 from snapstorm.filesystem import file_changes
-from snapstorm.filesystem.allowances import PATH_BYTES_MAX
+from snapstorm.filesystem.allowances import PATH_BYTES_MAX, probe_platform
 from snapstorm.filesystem.descriptors import opened_below
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.filesystem.scanner import scan_tree, scan_tree_and_looks
 from snapstorm.filesystem.tree_state import TreeState
-from snapstorm.filesystem.writer import TOTAL_BYTES_MAX, TreeFileWriter, open_writer
+from snapstorm.filesystem.writer import TOTAL_BYTES_MAX, TreeFileWriter
 from snapstorm.model.action_results import WriteReport
 from snapstorm.model.actions import (
     ChangeMetadata,
@@ -45,8 +45,13 @@ from snapstorm.model.protocols import FileWriter
 
 ALL = Capabilities()
 KOPIA_LIKE = Capabilities(
-    hard_links=False, xattrs=False, non_utf8_names=False, forbidden_name_suffixes=(".kopia-entry",)
+    hard_links=False,
+    xattrs=False,
+    non_utf8_names=False,
+    special_files=False,
+    forbidden_name_suffixes=(".kopia-entry",),
 )
+EVERYTHING = Capabilities(sockets=True, xattr_prefixes=("user.", "security.", "trusted.", "system.posix_acl_"))
 ALL_KINDS: tuple[type[FileAction], ...] = (
     WriteRandomFiles,
     ModifyFiles,
@@ -101,11 +106,12 @@ def assert_known(manifest: Manifest) -> None:
 
 def assert_picture_is_right(writer: TreeFileWriter, manifest: Manifest) -> None:
     """What the writer believes is what a fresh look at the disk finds."""
-    tree = writer._tree
+    tree = writer._view.tree
     by_type = {kind: [entry.path for entry in manifest if entry.type is kind and entry.path] for kind in EntryType}
     assert list(tree.file_paths) == by_type[EntryType.FILE]
     assert list(tree.directory_paths) == by_type[EntryType.DIRECTORY]
-    assert list(tree.other_paths) == by_type[EntryType.SYMLINK]
+    others = EntryType.SYMLINK, EntryType.FIFO, EntryType.SOCKET, EntryType.CHARACTER_DEVICE, EntryType.BLOCK_DEVICE
+    assert list(tree.other_paths) == sorted(path for kind in others for path in by_type[kind])
     for path, state in tree.files.items():
         assert (state.size_bytes, state.mode) == (manifest.by_path[path].size, manifest.by_path[path].mode)
     for path, directory in tree.directories.items():
@@ -153,7 +159,7 @@ def test_the_writer_always_knows_its_tree(
             assert_known(after)
             assert_picture_is_right(writer, after)
             before = after
-        assert_headers_tell_the_same(before, scan_tree(directory, read_segments_from_headers=True))
+        assert_headers_tell_the_same(before, scan_tree_and_looks(directory).manifest)
         assert_picture_is_right(new_writer(directory), before)
 
     anyio.run(run)
@@ -250,7 +256,7 @@ async def test_choices_do_not_depend_on_how_the_tree_came_to_be(tmp_path: Path) 
         writer, 1, [WriteRandomFiles(count=20, depth=depth, size_bytes=Span(low=100, high=9000)) for depth in range(4)]
     )
     again = new_writer(directory)
-    assert list(again._tree.file_paths) == list(writer._tree.file_paths)
+    assert list(again._view.tree.file_paths) == list(writer._view.tree.file_paths)
     assert again.pick_directory(random.Random(3)) == writer.pick_directory(random.Random(3))
     assert again.bytes_total == writer.bytes_total
 
@@ -274,8 +280,76 @@ async def test_everything_odd_is_made_where_it_is_kept(tmp_path: Path) -> None:
     assert any(len(name) == 255 for name in names)
     assert any(not is_utf8(name) for name in names)
     assert any(segment.stream == 0 for entry in manifest for segment in entry.segments)
-    assert len({id(state) for state in writer._tree.files.values()}) < len(writer._tree.files)
+    assert len({id(state) for state in writer._view.tree.files.values()}) < len(writer._view.tree.files)
     assert len({entry.mtime_ns % 1000 for entry in manifest}) > 100
+
+
+@pytest.mark.anyio
+async def test_links_special_files_and_attributes_are_made_where_they_are_kept(tmp_path: Path) -> None:
+    """By drawing as well as one of each, as far as this process may, and the same again from the same draws."""
+    action = WriteRandomFiles(count=400, size_bytes=Span(low=1, high=100), odd_percent=90)
+    specimens = WriteRandomFiles(count=1, odd_percent=1, one_of_each=True)
+    special_types = {EntryType.FIFO, EntryType.SOCKET}
+    if os.geteuid() == 0:
+        special_types |= {EntryType.CHARACTER_DEVICE, EntryType.BLOCK_DEVICE}
+    scanned: list[list[Manifest]] = []
+    for name in ("first", "second"):
+        writer = new_writer(tmp_path / name, EVERYTHING)
+        manifests: list[Manifest] = []
+        for step in (action, specimens):
+            await writer.apply(DeleteFiles(percent=100), random.Random(0))
+            assert isinstance(await writer.apply(step, random.Random(1)), Ok)
+            manifests.append(await writer.scan())
+            assert manifests[-1] == scan_tree(tmp_path / name, writer._view.tree.segments_of)
+            assert_picture_is_right(writer, manifests[-1])
+        scanned.append(manifests)
+    assert scanned[0] == scanned[1]
+    of_system = {name for name in probe_platform(tmp_path / "first").xattr_names if not name.startswith(b"user.")}
+    for manifest in scanned[0]:
+        assert manifest.has_hard_links
+        assert {xattr for entry in manifest for xattr, _ in entry.xattrs} > of_system
+    drawn = scanned[0][0]
+    assert special_types <= {entry.type for entry in drawn}
+    assert {entry.type for entry in scanned[0][1]} & special_types >= {EntryType.FIFO, EntryType.SOCKET}
+    assert all(240 <= int(entry.target.split(b":")[0]) < 255 for entry in drawn if entry.type.value.endswith("device"))
+
+
+@pytest.mark.anyio
+async def test_replacing_breaks_links_and_takes_the_place_of_special_files(tmp_path: Path) -> None:
+    """The other names of a file keep its content; a link or a FIFO becomes a file."""
+    writer = new_writer(tmp_path / "d", EVERYTHING)
+    await writer.apply(WriteRandomFiles(count=200, size_bytes=50, odd_percent=90, depth=0), random.Random(1))
+    before = await writer.scan()
+    replace = ModifyFiles(count=60, kinds=frozenset({ModifyKind.REPLACE}))
+    result = await writer.apply(replace, random.Random(2))
+    after = await writer.scan()
+    assert isinstance(result, Ok)
+    assert result.value.entries_changed == 60
+    assert_picture_is_right(writer, after)
+    assert_known(after)
+    changed = [path for path, entry in after.by_path.items() if entry.digest != before.by_path[path].digest]
+    assert len(changed) == 60
+    assert all(after.by_path[path].type is EntryType.FILE and not after.by_path[path].target for path in changed)
+    assert {before.by_path[path].type for path in changed} >= {EntryType.FILE, EntryType.SYMLINK, EntryType.FIFO}
+    assert any(before.by_path[path].target for path in changed if before.by_path[path].type is EntryType.FILE)
+
+
+@pytest.mark.anyio
+async def test_entries_are_replaced_only_where_that_shows_something(tmp_path: Path) -> None:
+    """By default, with a target that keeps neither links nor special files, only when asked for."""
+    writer = new_writer(tmp_path / "d", KOPIA_LIKE)
+    await writer.apply(WriteRandomFiles(count=30, size_bytes=50, odd_percent=0), random.Random(1))
+
+    async def streams() -> set[int]:
+        return {segment.stream for entry in await writer.scan() for segment in entry.segments}
+
+    before = await streams()
+    assert isinstance(await writer.apply(ModifyFiles(count=30), random.Random(2)), Ok)
+    assert await streams() <= before
+    assert isinstance(
+        await writer.apply(ModifyFiles(count=3, kinds=frozenset({ModifyKind.REPLACE})), random.Random(3)), Ok
+    )
+    assert not await streams() <= before
 
 
 def resolves(root: Path, link: bytes) -> bool:
@@ -321,7 +395,7 @@ async def test_what_the_target_drops_is_not_made(tmp_path: Path) -> None:
     assert all(not entry.xattrs for entry in manifest)
     assert {entry.mode for entry in manifest if entry.type is EntryType.FILE} == {0o644}
     assert not any(segment.stream == 0 for entry in manifest for segment in entry.segments)
-    assert len({id(state) for state in writer._tree.files.values()}) == len(writer._tree.files)
+    assert len({id(state) for state in writer._view.tree.files.values()}) == len(writer._view.tree.files)
     asked = TreeFileWriter(data_directory=tmp_path / "on", capabilities=weak, oddities={Oddity.SYMLINK})
     await asked.apply(action, random.Random(1))
     assert (await asked.scan()).count(EntryType.SYMLINK) > 100
@@ -477,7 +551,7 @@ async def test_edits_do_what_they_are_called(tmp_path: Path) -> None:
             WriteRandomFiles(count=40, size_bytes=Span(low=1, high=30000), odd_percent=0), random.Random(1)
         )
         before = await writer.scan()
-        contents = {path: (tmp_path / kind / os.fsdecode(path)).read_bytes() for path in writer._tree.file_paths}
+        contents = {path: (tmp_path / kind / os.fsdecode(path)).read_bytes() for path in writer._view.tree.file_paths}
         result = await writer.apply(ModifyFiles(count=40, kinds=frozenset({kind})), random.Random(2))
         after = await writer.scan()
         assert isinstance(result, Ok)
@@ -486,14 +560,19 @@ async def test_edits_do_what_they_are_called(tmp_path: Path) -> None:
             assert sorted(entry.digest for entry in before) == sorted(entry.digest for entry in after)
             assert before.by_path.keys() != after.by_path.keys()
             continue
+        assert before.by_path.keys() == after.by_path.keys()
         for path, content in contents.items():
             size_bytes, was_bytes = after.by_path[path].size, len(content)
             assert after.by_path[path].digest != before.by_path[path].digest
+            if kind is ModifyKind.REPLACE:
+                assert {segment.stream for segment in after.by_path[path].segments}.isdisjoint(
+                    segment.stream for segment in before.by_path[path].segments
+                )
             if kind is ModifyKind.IN_PLACE:
                 assert size_bytes == was_bytes
             elif kind is ModifyKind.TRUNCATE:
                 assert size_bytes < was_bytes
-            else:
+            elif kind is ModifyKind.APPEND:
                 assert size_bytes > was_bytes
                 kept_bytes = was_bytes if was_bytes % 4096 >= HEADER_BYTES else was_bytes // 4096 * 4096
                 assert (tmp_path / kind / os.fsdecode(path)).read_bytes()[:kept_bytes] == content[:kept_bytes]
@@ -589,11 +668,11 @@ async def test_an_adopted_tree_is_the_writers_own(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_an_adoption_that_was_cut_off_loses_nothing(tmp_path: Path) -> None:
     """If snapstorm is killed between the two renames, the next start finds the old tree; and left-overs go."""
-    writer = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
+    writer = TreeFileWriter(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
     await writer.apply(WriteRandomFiles(count=10), random.Random(1))
     expected = await writer.scan()
     (tmp_path / "d").rename(tmp_path / "d.discarded")
-    again = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
+    again = TreeFileWriter(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE)
     assert [entry.digest for entry in await again.scan()] == [entry.digest for entry in expected]
     (tmp_path / "d.discarded").mkdir()
     new_writer(tmp_path / "d")
@@ -657,9 +736,9 @@ async def test_a_tree_is_gone_on_from_unread_and_read_for_what_a_snapshot_must_b
         path = tmp_path / "d" / os.fsdecode(entry.path)
         path.write_bytes(b"x" * entry.size)
         os.utime(path, ns=(entry.mtime_ns, entry.mtime_ns + (entry is openly)))
-    again = await open_writer(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE, remembered=remembered)
-    assert again._tree.segments_of(secretly.path) == secretly.segments
-    assert again._tree.segments_of(openly.path) == ()
+    again = TreeFileWriter(data_directory=tmp_path / "d", capabilities=KOPIA_LIKE, remembered=remembered)
+    assert again._view.tree.segments_of(secretly.path) == secretly.segments
+    assert again._view.tree.segments_of(openly.path) == ()
     scanned = (await again.scan()).by_path
     assert scanned[secretly.path].digest != secretly.digest
     assert scanned[openly.path].digest != openly.digest
@@ -673,7 +752,7 @@ async def test_what_is_not_remembered_is_learned_by_the_next_scan(tmp_path: Path
     await do_all(writer, 1, [WriteRandomFiles(count=20, size_bytes=9000), ModifyFiles(count=5)])
     expected = await writer.scan()
     again = new_writer(tmp_path / "d")
-    assert not any(again._tree.segments_of(path) for path in again._tree.file_paths)
+    assert not any(again._view.tree.segments_of(path) for path in again._view.tree.file_paths)
     assert await again.scan() == expected
     assert_picture_is_right(again, expected)
     await do_all(again, 2, [kind() for kind in ALL_KINDS] * 3)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.findings import Verification
 from snapstorm.ledger.history import AgeBucket
-from snapstorm.ledger.ledger import CommandRow, Ledger
+from snapstorm.ledger.ledger import AskedSnapshot, CommandRow, IntendedEffect, Ledger, OperationIntent
 from snapstorm.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
 from snapstorm.model.expectations import Settled, State
 from snapstorm.model.guarantees import Guarantee, Violation
@@ -48,22 +49,14 @@ def do(
     **what: object,
 ) -> None:
     """One operation, from its intent to its outcome."""
-    ledger.begin_operation(
-        operation=operation,
-        run_number=run,
-        client=CLIENT,
-        step=1,
-        action=action,
-        options=options,
-        began_seconds=0.0,
-        **what,  # type: ignore[arg-type]  # creates, deletes or resolved
-    )
+    effect = IntendedEffect(**what)  # type: ignore[arg-type]  # creates, deletes or resolved
+    ledger.begin_operation(OperationIntent(operation, run, CLIENT, 1, action, options, 0.0, effect))
     snapshot = f"k-{operation}" if "creates" in what and outcome == "ok" else None
     ledger.end_operation(operation, outcome=outcome, reason="", seconds=0.0, snapshot=snapshot)
 
 
 def take(ledger: Ledger, run: int, operation: str, manifest: Manifest | None = None) -> None:
-    do(ledger, run, operation, "snapshot-root", creates=("/data", "{}", manifest or tree(1)))
+    do(ledger, run, operation, "snapshot-root", creates=AskedSnapshot("/data", "{}", manifest or tree(1)))
 
 
 def delete(ledger: Ledger, run: int, operation: str, *of: str, outcome: str = "ok") -> None:
@@ -73,17 +66,20 @@ def delete(ledger: Ledger, run: int, operation: str, *of: str, outcome: str = "o
 def verify(ledger: Ledger, run: int, of: str, at_utc: str, *, version: str = "new", is_equal: bool = True) -> None:
     operation = f"restore-{run}-{of}"
     do(ledger, run, operation, "restore-snapshot")
+    versions = f"kopia {version}"
     ledger.add_verification(
-        expectation=of,
-        run_number=run,
-        operation=operation,
-        is_whole=True,
-        is_equal=is_equal,
-        is_narrowed=False,
-        bytes_verified=1,
-        at_utc=at_utc,
-        target_versions=f"kopia {version}",
-        through="client",
+        Verification(
+            of,
+            run,
+            operation,
+            True,
+            is_equal,
+            False,
+            bytes=1,
+            at_utc=at_utc,
+            target_versions=versions,
+            through="client",
+        )
     )
 
 
@@ -237,8 +233,13 @@ def test_compacting_drops_steps_of_old_runs_and_nothing_that_was_promised(ledger
     assert (dropped.commands, dropped.verifications) == (2, 2)
     assert dropped.operations == 4  # The writes of runs 1 and 3, and the restores whose proofs were superseded.
     assert before == (debts(ledger, LATER), order(ledger, LATER), ledger.count_states(), ledger.history.survival())
-    assert [action.id for action in ledger.last_actions(2, CLIENT, 10)] == ["s2", "write-2", "gc-2", "restore-2-s1"]
-    assert [action.id for action in ledger.last_actions(3, CLIENT, 10)] == ["s3", "gc-3"]
+    assert [action.id for action in ledger.record.last_operations(2, 10, CLIENT)] == [
+        "s2",
+        "write-2",
+        "gc-2",
+        "restore-2-s1",
+    ]
+    assert [action.id for action in ledger.record.last_operations(3, 10, CLIENT)] == ["s3", "gc-3"]
     assert ledger.compact(keep_runs=1).operations == 0
 
 

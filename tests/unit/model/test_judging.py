@@ -28,7 +28,7 @@ PATHS = (b"", b"a", b"a/b", b"c", b"l")
 entries = st.builds(
     Entry,
     path=st.just(b""),
-    type=st.sampled_from([EntryType.FILE, EntryType.DIRECTORY, EntryType.SYMLINK]),
+    type=st.sampled_from([EntryType.FILE, EntryType.DIRECTORY, EntryType.SYMLINK, EntryType.FIFO, EntryType.SOCKET]),
     mode=st.sampled_from([0o644, 0o755]),
     uid=st.integers(0, 1),
     gid=st.integers(0, 1),
@@ -36,7 +36,7 @@ entries = st.builds(
     size=st.integers(0, 1),
     digest=st.sampled_from([b"x", b"y"]),
     target=st.sampled_from([b"", b"t"]),
-    xattrs=st.sampled_from([(), ((b"user.a", b"1"),)]),
+    xattrs=st.sampled_from([(), ((b"user.a", b"1"),), ((b"security.s", b"1"),)]),
     segments=st.sampled_from([(), (Segment(1, 1, 0, 1),)]),
 )
 trees = st.lists(entries, min_size=1, max_size=len(PATHS)).map(
@@ -53,6 +53,10 @@ tables = st.builds(
     symlink_mtime=st.booleans(),
     symlinks=st.booleans(),
     xattrs=st.booleans(),
+    xattr_prefixes=st.sampled_from([("user.",), ("security.", "user.")]),
+    hard_links=st.booleans(),
+    special_files=st.booleans(),
+    sockets=st.booleans(),
 )
 
 
@@ -64,7 +68,7 @@ def test_digests_are_equal_just_where_nothing_differs(
     promise = promise_of(whole, table)
     restored = promise.wanted if is_same else other
     found = judge_restored(promise, restored, is_partial=False)
-    digests = [digest_of(tree, promise.capabilities) for tree in (promise.wanted, restored)]
+    digests = [digest_of(tree, promise) for tree in (promise.wanted, restored)]
     same_types = [entry.type for entry in promise.wanted] == [entry.type for entry in restored]
     # Of an entry of another type nothing but the type is told, so that its other fields may be equal by chance.
     assert (digests[0] == digests[1]) == (not found and same_types)

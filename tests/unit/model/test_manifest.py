@@ -8,16 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.manifest import (
-    DifferenceKind,
-    Entry,
-    EntryType,
-    Manifest,
-    decode_manifest,
-    differences,
-    show_path,
-    with_newest_times,
-)
+from snapstorm.model.manifest import Entry, EntryType, Manifest, decode_manifest, show_path
+from snapstorm.model.tree_differences import DifferenceKind, differences, with_newest_times
 
 EVERYTHING = Capabilities()
 

@@ -12,14 +12,14 @@ def test_actions_of_a_kind_are_summed_and_no_ops_left_out() -> None:
     tally = Tally()
     for key, outcome in (("snapshot-root", "ok"), ("snapshot-subpath", "unknown"), ("snapshot-root", "no_op")):
         tally.count(key, outcome)
-    assert work_done(tally, is_among_others=False)[WorkKind.CREATE] == 2
+    assert work_done(tally, 1)[WorkKind.CREATE] == 2
 
 
 def test_every_kind_of_work_is_told() -> None:
     """Also what was not done; faults by their key."""
     tally = Tally()
     tally.count_fault("kill-server")
-    done = work_done(tally, is_among_others=True)
+    done = work_done(tally, 2)
     assert done.keys() == {*WorkKind, under_fault("kill-server")}
     assert done[under_fault("kill-server")] == 1
 

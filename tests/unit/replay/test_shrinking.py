@@ -61,10 +61,9 @@ def trials(scratch: Path) -> Trials:
     return Trials(
         recorded=recorded,
         base=HarnessOptions(target="memory"),
-        programs=(PROGRAM.sha256,),
+        state=ShrinkState(path=scratch / "progress.json", subject=SUBJECT),
         scratch=scratch / "trials",
         best=scratch / "testbed",
-        guarantees=("restored-exactly",),
         deadline_seconds=float("inf"),
     )
 
@@ -103,7 +102,7 @@ def test_what_came_of_the_target_is_an_answer(
     answer_to(monkeypatch, again)
     tried = trials(scratch)
     assert anyio.run(tried.once, RECORDING) is shows
-    assert tried.executions == 1
+    assert tried.state.executions == 1
     tried.keep(RECORDING)
     assert tried.best.exists() is shows
 
@@ -128,7 +127,7 @@ def test_what_came_of_the_machine_is_none(
     with pytest.raises(HarnessError, match=words) as raised:
         anyio.run(tried.once, RECORDING)
     assert "\n" not in str(raised.value)
-    assert tried.executions == 0
+    assert tried.state.executions == 0
     assert not list(tried.scratch.iterdir())
 
 
@@ -161,7 +160,7 @@ def test_a_testbed_is_kept_only_of_the_candidate_it_is_of(scratch: Path, monkeyp
 def test_a_state_is_of_one_subject(scratch: Path) -> None:
     """Another run, guarantee, target or program is refused, in one line that names both."""
     path = scratch / "progress.json"
-    ShrinkState(path, SUBJECT, best=RECORDING, tried={"x": False}, executions=7).write()
+    ShrinkState(path=path, subject=SUBJECT, best=RECORDING, tried={"x": False}, executions=7).write()
     again = ShrinkState.open(path, SUBJECT)
     assert (again.best, again.tried, again.executions) == (RECORDING, {"x": False}, 7)
     for other in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -20,12 +21,20 @@ from snapstorm.targets.kopia.repository import password_hash
 DEFECT = "memory:restore-flips-a-byte"
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A testbed whose one run has found violations."""
+    bed = tmp_path_factory.mktemp("recorded") / "bed"
+    assert run_once(bed, DEFECT, 1).tally.violations
+    return bed
+
+
 @pytest.fixture
-def bed(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A testbed whose one run has found violations, on a machine with keys for S3."""
+def bed(recorded: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that testbed for each test, on a machine with keys for S3."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDexampleexample00")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "aws/secret+example0123456789abcdef")
-    assert run_once(scratch / "bed", DEFECT, 1).tally.violations
+    shutil.copytree(recorded, scratch / "bed", symlinks=True)
     return scratch / "bed"
 
 
@@ -48,14 +57,15 @@ def secrets_of(bed: Path) -> list[str]:
 def test_it_holds_all_the_evidence_and_the_run(bed: Path, scratch: Path) -> None:
     """Every file of every violation, and the run's own summary and history."""
     made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    found = contents(made.path)
+    found = contents(scratch / "b.tar.gz")
     for path in (bed / "runs" / "0001" / "evidence").rglob("*"):
         if path.is_file() and not path.is_symlink():
             assert found[f"evidence/{path.relative_to(bed / 'runs' / '0001' / 'evidence')}"] == path.read_bytes()
     assert json.loads(found["run.json"])["summary"]["verdict"] == "violated"
     assert json.loads(found["history.json"])["operations"]
     assert b"restored-exactly" in found["README.md"]
-    assert made.violations == len(list((bed / "runs" / "0001" / "evidence").iterdir()))
+    violations = len(list((bed / "runs" / "0001" / "evidence").iterdir()))
+    assert f"b.tar.gz: {violations} violation(s), {len(found)} files, " in made.summary
 
 
 def test_planted_secrets_are_not_in_it(bed: Path, scratch: Path) -> None:
@@ -74,7 +84,7 @@ def test_planted_secrets_are_not_in_it(bed: Path, scratch: Path) -> None:
     with (evidence / "README.md").open("a") as readme:
         readme.write(secrets[2])
     made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    found = contents(made.path)
+    found = contents(scratch / "b.tar.gz")
     everything = b"\n".join(part for name, content in found.items() for part in (os.fsencode(name), content))
     for one in planted:
         assert one.encode() not in everything
@@ -98,9 +108,9 @@ def test_a_run_without_violations_says_so(scratch: Path) -> None:
     """Its summary and its history are still worth a bundle."""
     run_once(scratch / "bed", "memory", 1)
     made = make_bundle(scratch / "bed", 1, scratch / "b.tar.gz")
-    assert made.violations == 0
+    assert ": 0 violation(s), 3 files, " in made.summary
     assert any("found no violation" in note for note in made.notes)
-    assert set(contents(made.path)) == {"run.json", "history.json", "README.md"}
+    assert set(contents(scratch / "b.tar.gz")) == {"run.json", "history.json", "README.md"}
 
 
 def test_nothing_is_overwritten(bed: Path, scratch: Path) -> None:
@@ -148,7 +158,7 @@ def test_links_and_large_trees_are_left_out(bed: Path, scratch: Path, monkeypatc
     size = (evidence / "restored" / differing).stat().st_size
     monkeypatch.setattr("snapstorm.report.archive.RESTORED_BYTES_MAX", size)
     made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    found = contents(made.path)
+    found = contents(scratch / "b.tar.gz")
     assert f"evidence/{evidence.name}/restored/{differing}" in found
     assert f"evidence/{evidence.name}/restored/0-first" not in found
     assert f"evidence/{evidence.name}/restored/link" not in found
@@ -161,8 +171,8 @@ def test_a_run_that_was_killed_has_what_it_had(bed: Path, scratch: Path) -> None
     evidence = evidence_of(bed)
     (evidence / "differences.json").write_text('{"schema": 1, "differences": [')
     (evidence / "README.md").unlink()
-    made = make_bundle(bed, 1, scratch / "b.tar.gz")
-    assert f"evidence/{evidence.name}/differences.txt" in contents(made.path)
+    make_bundle(bed, 1, scratch / "b.tar.gz")
+    assert f"evidence/{evidence.name}/differences.txt" in contents(scratch / "b.tar.gz")
 
 
 def test_names_are_tame() -> None:

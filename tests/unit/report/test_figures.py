@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 from tests.unit.report.runs import Bed, busy_bed
 
 from snapstorm.model.actions import ACTIONS, Family, keys_of
-from snapstorm.report.charts import Axes, Line, Stack, line_chart, scale_for, stacked_bars, time_scale
+from snapstorm.report.charts import Chart, Line, Stack, scale_for, time_scale
 from snapstorm.report.figures import BINS_MAX, figures_of, percentile
+from snapstorm.report.page_templates import render
 from snapstorm.report.run_data import read_run
 from snapstorm.report.text import printable, show_seconds
 from snapstorm.report.timeline import FAMILY_WORDS
+
+SIDES = ("x", "y", "width", "height")
 
 
 @pytest.mark.parametrize(
@@ -66,16 +70,19 @@ def test_a_time_axis_has_few_ticks(seconds: float) -> None:
 
 def test_charts_are_well_formed_and_inside_their_frame() -> None:
     """A title with markup in it stays a title."""
-    axes = Axes('a <b> & "c"', time_scale(60), scale_for(3), lambda value: f"<{value}>", shaded=[(10, 20)])
-    line = ET.fromstring(
-        line_chart(axes, [Line("x", "line-1", [(0, 0), (60, 3), (90, 9)]), Line("y", "line-2", [(1, 1)])])
-    )
-    bars = ET.fromstring(
-        stacked_bars(axes, 20, [Stack("ok", "bar-ok", [1, 2, 0]), Stack("bad", "bar-failed", [1, 1, 0])])
-    )
-    assert line.get("aria-label") == 'a <b> & "c"'
-    numbers = [float(part.get(name, 0)) for part in bars.iter() for name in ("x", "y", "width", "height")]
+    chart = partial(Chart, "a <b>", '& "c"', "d", time_scale(60), scale_for(3), lambda value: f"<{value}>")
+    line = drawn(chart(shaded=[(10, 20)], lines=[Line("line-1", [(0, 0), (60, 3), (90, 9)]), Line("line-2", [(1, 1)])]))
+    bars = drawn(chart(stacks=[Stack("bar-ok", [1, 2, 0]), Stack("bar-failed", [1, 1, 0])], bar_width=20))
+    assert line.get("aria-label") == 'd: & "c"'
+    assert [part.get("class") for part in line if part.get("class") != "grid"][-2:] == ["line-1", "line-2 dot"]
+    assert [part.get("class") for part in bars if part.tag == "rect"] == ["bar-ok", "bar-failed"] * 2
+    numbers = [float(part.get(name, 0)) for one in (line, bars) for part in one.iter() for name in SIDES]
     assert all(0 <= number <= 360 for number in numbers)
+
+
+def drawn(chart: Chart) -> ET.Element:
+    """The chart as it is on a page."""
+    return ET.fromstring(render("drawing.html", chart=chart))
 
 
 def test_every_action_has_a_colour_of_its_own_family() -> None:

@@ -47,8 +47,8 @@ def test_a_violation_is_an_error_on_one_line() -> None:
 
 def test_properties_escape_more_than_texts() -> None:
     """A colon or a comma would end a property, and means nothing in a text."""
-    assert annotation("notice", "a:b,c%", {"title": "a:b,c%\n"}) == "::notice title=a%3Ab%2Cc%25%0A::a:b,c%25"
-    assert annotation("error", "x") == "::error::x"
+    assert annotation("notice", "a:b,c%", "a:b,c%\n") == "::notice title=a%3Ab%2Cc%25%0A::a:b,c%25"
+    assert annotation("error", "x") == "::error title=snapstorm::x"
 
 
 def test_notes_are_warnings_but_for_what_every_run_has() -> None:

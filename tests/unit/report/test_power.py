@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from snapstorm.report import power
 from snapstorm.report.power import CalibratedClass, calibrated, power_line, would_have_caught
 from snapstorm.report.summary import summary_lines
 from snapstorm.run.result import RunResult
-from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
-from snapstorm.targets.memory import DEFECTS
+from snapstorm.targets.kopia.planted import wrapped
+from snapstorm.targets.memory.planted import simulated
 
 CLASSES = (
     CalibratedClass("flips", WorkKind.RESTORE, 3),
@@ -51,8 +52,8 @@ def result(tally: Tally, *, verdict: Verdict = Verdict.PASS, clients: int = 2) -
     )
 
 
-def caught(tally: Tally, *, is_exclusive: bool = True, clients: int = 2) -> list[str] | None:
-    return would_have_caught(result(tally, clients=clients), is_exclusive=is_exclusive)
+def caught(tally: Tally, *, clients: int = 2) -> list[str] | None:
+    return would_have_caught(result(tally, clients=clients))
 
 
 def test_a_kind_counts_only_with_as_much_work_as_it_took() -> None:
@@ -63,12 +64,12 @@ def test_a_kind_counts_only_with_as_much_work_as_it_took() -> None:
 
 
 def test_listings_among_others_need_others() -> None:
-    """A single client, or somebody else's server, shows nothing of who sees whose snapshots."""
-    tally = Tally()
+    """A single client, or a server that does not keep clients apart, shows nothing of who sees whose snapshots."""
+    tally = Tally(isolates_clients=True)
     tally.count("list-snapshots", "ok")
     assert caught(tally) == ["others"]
     assert caught(tally, clients=1) == []
-    assert caught(tally, is_exclusive=False) == []
+    assert caught(replace(tally, isolates_clients=False)) == []
 
 
 def test_what_was_not_done_does_not_count() -> None:
@@ -86,7 +87,7 @@ def test_locks_and_faults_count_as_work() -> None:
 def test_only_a_pass_tells_its_power() -> None:
     """A run that found something, or judged nothing, claims nothing."""
     for verdict in Verdict:
-        line = power_line(result(Tally(restores_verified=3), verdict=verdict), is_exclusive=True)
+        line = power_line(result(Tally(restores_verified=3), verdict=verdict))
         assert (line is not None) == (verdict is Verdict.PASS)
 
 
@@ -98,9 +99,10 @@ def test_the_summary_has_it_in_one_line() -> None:
 
 def test_the_shipped_table_is_of_defects_that_there_are() -> None:
     """Each shipped kind is in the tables, takes some work, and enough of them are there."""
-    for kind, table in (("kopia", WRAPPER_DEFECTS), ("memory", DEFECTS)):
+    for kind, specimens in (("kopia", wrapped(Path("/bin/true"))), ("memory", simulated())):
         shipped = calibrated.__wrapped__(kind)
-        assert {found.name for found in shipped} <= table.keys() | {"restore-changes-an-owner"}
+        names = {specimen.name for specimen in specimens.defects}
+        assert {found.name for found in shipped} <= names | {"restore-changes-an-owner"}
         assert len(shipped) >= 40
         assert all(found.needed >= 1 for found in shipped)
     assert calibrated.__wrapped__("another") == ()

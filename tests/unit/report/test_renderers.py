@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import zlib
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,30 @@ import pytest
 import xmlschema
 from tests.unit.report.runs import CLIENTS, NASTY, Bed, busy_bed
 
+from snapstorm.ledger.history import AgeBucket, Survival, SurvivalTables
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.report.document import run_document
-from snapstorm.report.html import run_page
+from snapstorm.report.html import live_page, run_page
 from snapstorm.report.junit import run_as_junit
 from snapstorm.report.markdown import run_as_markdown
-from snapstorm.report.run_data import RunData, read_run
+from snapstorm.report.run_data import (
+    EVIDENCE_TEXTS,
+    ContentDifference,
+    FoundViolation,
+    RunData,
+    WrongBlock,
+    read_run,
+)
+from snapstorm.report.text import printable
 from snapstorm.report.timeline import OVERVIEW_FROM
-from snapstorm.report.trend import read_trend, trend_document
+from snapstorm.report.trend import Trend, read_trend, trend_document
 from snapstorm.report.trend_pages import trend_as_markdown, trend_page
 
 JUNIT = xmlschema.XMLSchema(str(Path(__file__).with_name("junit.xsd")))
+
+HOSTILE = f"{NASTY}\udcff{{{{ 7 * 7 }}}} {{% raise %}}"
+"""Markup, controls, a byte that is not UTF-8, and what a template would run."""
 
 SCRIPT_TYPES = {None: 1, "application/json": 1, "text/plain": 2}
 
@@ -130,6 +143,75 @@ def test_nothing_of_a_run_becomes_markup(busy: RunData) -> None:
     assert "<img src=x onerror=alert(1)>" in page.text  # Shown, as text.
     for character in ("\x00", "\x1b", "\u202e", "\u2028"):
         assert character not in run_page(busy)
+
+
+@pytest.mark.parametrize("render", [run_page, live_page])
+def test_a_page_is_built_the_same_whatever_its_texts_are(busy: RunData, render: Callable[[RunData], str]) -> None:
+    """Every text that comes from outside is hostile, bytes that are not UTF-8 included: no element and no attribute
+    more or less than with a harmless word, and the text is shown, escaped."""
+    hostile, harmless = (Page(render(told_in(busy, words))) for words in (HOSTILE, "harmless"))
+    assert skeleton(hostile) == skeleton(harmless)
+    assert hostile.text.count("{{ 7 * 7 }}") == harmless.text.lower().count("harmless") > 50
+    assert printable(HOSTILE) in hostile.text
+    assert hostile.scripts.keys() == harmless.scripts.keys()
+    shown = [hostile.text, *(value or "" for _, one in hostile.elements for value in one.values())]
+    assert not re.search("[\x00-\x08\x1b\u202e\u2028\ud800-\udfff]", "".join(shown))
+    assert json.loads(hostile.scripts["run-data"])["actions"][0] == printable(HOSTILE)
+
+
+def test_a_page_of_a_trend_is_built_the_same_whatever_its_texts_are(busy: RunData) -> None:
+    """As that of a run."""
+    trend = read_trend(busy.testbed)
+    pages = []
+    for words in (HOSTILE, "harmless"):
+        runs = [dataclasses.replace(run, began_utc=words, verdict=words, target=words) for run in trend.runs]
+        survival = told_in(busy, words).survival
+        told = Trend(Path("/bed") / words, words, runs, survival)
+        pages.append(Page(trend_page(told)))
+    assert skeleton(pages[0]) == skeleton(pages[1])
+    assert pages[0].text.count("{{ 7 * 7 }}") == pages[1].text.lower().count("harmless") > 10
+
+
+def told_in(run: RunData, words: str) -> RunData:
+    """The run with these words wherever a text comes from outside: from clients, the target, files, or a user."""
+    proven = Survival(1, 1.0, words)
+    block = WrongBlock(1, 1, words, words)
+    (found,) = run.violations
+    assert found.evidence is not None
+    row = found.row._replace(
+        guarantee=words, client=words, snapshot=words, operation=words, path=words, detail=words, accepted_reason=words
+    )
+    evidence = dataclasses.replace(
+        found.evidence,
+        directory=Path("/bed") / words,
+        texts=dict.fromkeys(EVIDENCE_TEXTS, words),
+        differences=[ContentDifference(words, words, words, words, 1, 2, [block])],
+        files=[words],
+    )
+    operations = [one._replace(action=words, reason=words, options=words, resolved=words) for one in run.operations]
+    return dataclasses.replace(
+        run,
+        testbed=Path("/bed") / words,
+        testbed_id=words,
+        began_utc=words,
+        ended_utc=words,
+        verdict=words,
+        reason=words,
+        target={"name": words, "versions": [words], "executables": [{"path": words, "sha256": words}]},
+        mode=words,
+        scenario=words,
+        operations=operations,
+        operations_dropped=1,
+        faults=[dataclasses.replace(fault, key=words, outcome=words) for fault in run.faults],
+        violations=[FoundViolation(row, evidence)],
+        survival=SurvivalTables({AgeBucket.OLDER: proven}, {(words, words): proven}),
+        summary={"notes": [words], "actions": {}},
+    )
+
+
+def skeleton(page: Page) -> list[tuple[str, list[str]]]:
+    """The elements of a page, each with the names of its attributes."""
+    return [(tag, sorted(attributes)) for tag, attributes in page.elements]
 
 
 def test_every_heading_link_and_label_has_what_it_names(busy: RunData) -> None:

@@ -12,10 +12,12 @@ import snapstorm
 
 PROGRAM = r"""
 import itertools, os, subprocess, sys, anyio
+import psutil
 from snapstorm.runtime import adoption
+from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import ProcessRunner
 
-ENV = {"PATH": os.environ["PATH"]}
+ENV = Environment({"PATH": os.environ["PATH"]})
 numbers = itertools.count()
 
 def hides(what):
@@ -27,11 +29,7 @@ def hides(what):
     return f"env -i setsid {marked} >/dev/null 2>&1 & while [ ! -e {name} ]; do sleep 0.01; done"
 
 def children():
-    found = set()
-    for status in adoption._statuses():
-        if status.parent == os.getpid():
-            found.add((status.name, status.state))
-    return found
+    return {(child.name(), child.status()) for child in psutil.Process().children()}
 
 async def main(kind):
     async with ProcessRunner("adoption-test", grace_seconds=0.3) as runner:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from tests.waiting import GIVE_UP_SECONDS, until
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.temporaries import temporaries_in
+from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of, on_behalf_of
 from snapstorm.runtime.redaction import Redaction
 from snapstorm.runtime.watchdog import owned_processes
 
 pytestmark = pytest.mark.anyio
 
-ENV = {"PATH": os.environ["PATH"]}
+ENV = Environment({"PATH": os.environ["PATH"]})
 TESTBED = "process-test"
 
 
@@ -52,9 +54,9 @@ async def test_child_gets_only_the_environment_it_is_given(runner: ProcessRunner
     """What is inherited or secret reaches the child but not the record; our own variables go before inherited ones."""
     completed = await runner.run(
         ["/usr/bin/env"],
-        inherited_env={"A": "0", "C": "2", "API_TOKEN": "a token of the user's"},
-        env={"A": "1"},
-        secret_env={"B": "secret"},
+        env=Environment(
+            {"A": "1"}, inherited={"A": "0", "C": "2", "API_TOKEN": "a token of the user's"}, secret={"B": "secret"}
+        ),
         seconds_max=GIVE_UP_SECONDS,
     )
     assert set(completed.stdout.splitlines()) == {
@@ -95,9 +97,7 @@ async def test_what_a_signal_has_ended_may_leave_temporary_files(how: str, tmp_p
             token = on_behalf_of.set("operation")
             async with anyio.create_task_group() as group:
                 seconds_max = 0.5 if how == "time" else 60.0
-                group.start_soon(
-                    lambda: runner.run(["sh", "-c", script], env=ENV, seconds_max=seconds_max, inherited_env={})
-                )
+                group.start_soon(lambda: runner.run(["sh", "-c", script], env=ENV, seconds_max=seconds_max))
                 if how in ("term", "kill"):
                     await until(lambda: list(tmp_path.glob("tmp/*/left")))
                     number = signal.SIGTERM if how == "term" else signal.SIGKILL
@@ -116,14 +116,14 @@ async def test_a_stopped_command_that_goes_on_must_clean_up(tmp_path: Path) -> N
             script = 'touch "$TMPDIR/left"; read line <"$GATE"'
             gate = tmp_path / "gate"
             os.mkfifo(gate)
-            env = {**ENV, "GATE": str(gate)}
+            env = Environment({**ENV.own, "GATE": str(gate)})
             async with runner.start(["sh", "-c", script], env=env, log=tmp_path / "log") as process:
-                assert process.temporary is not None
-                await until((process.temporary / "left").exists)
-                process.signal(signal.SIGSTOP)
-                process.signal(signal.SIGCONT)
+                assert process.child.temporary is not None
+                await until((process.child.temporary / "left").exists)
+                process.child.signal(signal.SIGSTOP)
+                process.child.signal(signal.SIGCONT)
                 await anyio.to_thread.run_sync(gate.write_text, "go on\n")
-                await process.exited()
+                await process.child.exited()
     assert [command.left_files for command in commands] == [["left"]]
 
 
@@ -141,8 +141,7 @@ async def test_what_it_was_given_is_not_in_its_output_in_any_form(runner: Proces
     secret = "kX3vQm9Z-kX3vQm9Z_27"
     completed = await runner.run(
         ["/bin/sh", "-c", f"({shown}) | tr -d ' \\n'" if "od" in shown else shown],
-        env={"PATH": os.environ["PATH"]},
-        secret_env={"B": secret},
+        env=Environment(ENV.own, secret={"B": secret}),
         seconds_max=10,
     )
     output = completed.stdout + completed.stderr
@@ -153,7 +152,11 @@ async def test_what_it_was_given_is_not_in_its_output_in_any_form(runner: Proces
 async def test_child_reads_what_it_is_given_and_nothing_otherwise(runner: ProcessRunner) -> None:
     """A command that asks a question meets an end of file, not the user's terminal."""
     assert (await runner.run(["cat"], env=ENV, seconds_max=GIVE_UP_SECONDS)).stdout == b""
-    assert (await runner.run(["cat"], env=ENV, seconds_max=10, stdin=b"given")).stdout == b"given"
+    with tempfile.TemporaryFile() as given:
+        given.write(b"given")
+        given.seek(0)
+        completed = await runner.run(["cat"], env=ENV, seconds_max=10, stdin=given.fileno())
+    assert completed.stdout == b"given"
 
 
 async def test_large_output_arrives_whole(runner: ProcessRunner) -> None:
@@ -251,9 +254,9 @@ async def test_long_lived_process_ends_with_its_block(runner: ProcessRunner, tmp
         match = await server.line_matching(re.compile(r"^port (\d+)$", re.MULTILINE), seconds_max=GIVE_UP_SECONDS)
         assert match is not None
         assert match[1] == "4711"
-        assert server.exit_code is None
-        assert owned_processes(runner.owner) == [server.pid]
-    assert server.exit_code == -signal.SIGTERM
+        assert server.child.exit_code is None
+        assert owned_processes(runner.owner) == [server.child.pid]
+    assert server.child.exit_code == -signal.SIGTERM
     assert owned_processes(runner.owner) == []
     assert log.stat().st_mode & 0o777 == 0o600
 
@@ -264,7 +267,7 @@ async def test_long_lived_process_that_ends_by_itself_is_noticed(runner: Process
     log.write_text("of an earlier run\n")
     async with runner.start(["sh", "-c", "echo no port left >&2; exit 7"], env=ENV, log=log) as server:
         assert await server.line_matching(re.compile("^port"), seconds_max=GIVE_UP_SECONDS) is None
-        assert server.exit_code == 7
+        assert server.child.exit_code == 7
         assert server.log_tail() == "no port left\n"
 
 

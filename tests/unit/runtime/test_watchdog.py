@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Self
 
+import psutil
 import pytest
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
@@ -20,9 +23,10 @@ from snapstorm.runtime.watchdog import end_owned_processes, owned_processes
 PROGRAM = """
 import os, signal, sys, anyio
 from pathlib import Path
+from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import ProcessRunner
 
-ENV = {"PATH": os.environ["PATH"]}
+ENV = Environment({"PATH": os.environ["PATH"]})
 # Ignored where the tests themselves run under nohup or in the background of a script.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -100,50 +104,64 @@ class Program:
         with self.popen.stdout as stdout:
             assert stdout.readline() == b"ready\n"
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A test that failed leaves nothing behind either."""
+        self.end(signal.SIGKILL)
+        end_owned_processes(self.testbed)
+
     def end(self, number: int) -> None:
-        os.kill(self.popen.pid, number)
+        self.popen.send_signal(number)
         self.popen.wait(GIVE_UP_SECONDS)
+
+
+def sessions_of(pids: Iterable[int]) -> set[int]:
+    """The sessions of those that have not ended meanwhile, as the short-lived children of a storm do."""
+    sessions: set[int] = set()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            sessions.add(os.getsid(pid))
+    return sessions
 
 
 def members_of_sessions(sessions: set[int]) -> list[int]:
     """Living processes in these sessions."""
     members: list[int] = []
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _parent, _group, session = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(session) in sessions and state not in "ZX":
-            members.append(int(path.parent.name))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
     return members
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kill_leaves_nothing(kind: str) -> None:
     """kill -9 of the program: soon neither child nor grandchild is left, whatever they did to hide."""
-    program = Program(f"watchdog-test-{os.getpid()}-{kind}", kind)
-    wait_until(lambda: len(owned_processes(program.testbed)) >= PROCESSES_MIN[kind])
-    sessions = {os.getsid(pid) for pid in owned_processes(program.testbed)}
-    program.end(signal.SIGKILL)
-    wait_until_stable(lambda: not owned_processes(program.testbed) and not members_of_sessions(sessions))
+    with Program(f"watchdog-test-{os.getpid()}-{kind}", kind) as program:
+        wait_until(lambda: len(owned_processes(program.testbed)) >= PROCESSES_MIN[kind])
+        sessions = sessions_of(owned_processes(program.testbed))
+        program.end(signal.SIGKILL)
+        wait_until_stable(lambda: not owned_processes(program.testbed) and not members_of_sessions(sessions))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_other_ends_leave_nothing(number: int) -> None:
     """Ctrl-C, TERM and a closed terminal end the program's children too, orderly or by the watchdog."""
-    program = Program(f"watchdog-test-{os.getpid()}-{number}", *KINDS[:3], "setsid-alone")
-    wait_until(lambda: len(owned_processes(program.testbed)) >= 5)
-    program.end(number)
-    wait_until_stable(lambda: not owned_processes(program.testbed))
+    with Program(f"watchdog-test-{os.getpid()}-{number}", *KINDS[:3], "setsid-alone") as program:
+        wait_until(lambda: len(owned_processes(program.testbed)) >= 5)
+        program.end(number)
+        wait_until_stable(lambda: not owned_processes(program.testbed))
 
 
 def test_kill_in_the_middle_of_starting_leaves_nothing() -> None:
     """Killed again and again while it starts commands as fast as it can: no child slips through."""
     for attempt in range(10):
-        program = Program(f"watchdog-test-start-{os.getpid()}-{attempt}", "restless")
-        time.sleep(attempt * 0.0007)  # Another moment of the cycle each time.
-        program.end(signal.SIGKILL)
-        wait_until_stable(functools.partial(has_none, program.testbed))
+        with Program(f"watchdog-test-start-{os.getpid()}-{attempt}", "restless") as program:
+            time.sleep(attempt * 0.0007)  # Another moment of the cycle each time.
+            program.end(signal.SIGKILL)
+            wait_until_stable(functools.partial(has_none, program.testbed))
 
 
 def test_processes_of_others_are_spared() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from snapstorm.model.actions import Action, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.amounts import Span
-from snapstorm.scenario.generator import FILLERS_MAX, FIRST_SIZE_BYTES_MAX, Deck, MadeActions, as_drawn, choose
-from snapstorm.scenario.scenarios import shipped
+from snapstorm.scenario.generator import FILLERS_MAX, FIRST_SIZE_BYTES_MAX, Deck, as_drawn, choose, making
 from snapstorm.scenario.seeds import stream
+from snapstorm.scenario.shipped_scenarios import shipped
 
 WEIGHTS = {"snapshot-root": 1, "restore-random-snapshot": 100, "delete-files": 0}
 
@@ -20,13 +20,13 @@ WEIGHTS = {"snapshot-root": 1, "restore-random-snapshot": 100, "delete-files": 0
 def test_an_action_that_could_only_be_a_noop_is_not_offered() -> None:
     """However heavy its weight, what can't act is not chosen while something else can."""
     for seed in range(200):
-        chosen = choose(WEIGHTS, MadeActions({}), lambda action: isinstance(action, SnapshotRoot), random.Random(seed))
+        chosen = choose(WEIGHTS, making({}), lambda action: isinstance(action, SnapshotRoot), random.Random(seed))
         assert isinstance(chosen, SnapshotRoot)
 
 
 def test_when_nothing_can_act_a_noop_is_better_than_a_standstill() -> None:
     """With no possible action one of the weighted ones is chosen all the same."""
-    assert choose(WEIGHTS, MadeActions({}), lambda action: False, random.Random(1)) is not None
+    assert choose(WEIGHTS, making({}), lambda action: False, random.Random(1)) is not None
 
 
 def test_weights_are_kept() -> None:
@@ -34,7 +34,7 @@ def test_weights_are_kept() -> None:
     draws = random.Random(3)
     seen: Counter[str] = Counter()
     for _ in range(3000):
-        action = choose(WEIGHTS, MadeActions({}), lambda action: True, draws)
+        action = choose(WEIGHTS, making({}), lambda action: True, draws)
         assert isinstance(action, Action)
         seen[action.key] += 1
     assert seen["delete-files"] == 0
@@ -43,7 +43,7 @@ def test_weights_are_kept() -> None:
 
 def test_without_weights_there_is_nothing_to_choose() -> None:
     """All weights zero gives None."""
-    assert choose({"snapshot-root": 0}, MadeActions({}), lambda action: True, random.Random(1)) is None
+    assert choose({"snapshot-root": 0}, making({}), lambda action: True, random.Random(1)) is None
 
 
 def test_streams_depend_on_every_part_of_their_name() -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from snapstorm.cli.words import changed, changes_of
+from snapstorm.cli.words import changed
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, ChangeMetadata, ModifyFiles, ModifyKind
 from snapstorm.scenario.problems import named
-from snapstorm.scenario.scenarios import Scenario, build_scenario, read_option, shipped
+from snapstorm.scenario.scenarios import Scenario, build_scenario, read_option
+from snapstorm.scenario.shipped_scenarios import shipped
 
 BAD_VALUES: list[Any] = ["x", -5.5, [], {"a": 1}, [["x"]], "", "9..1", None]
 PYDANTIC = re.compile(r"[Ii]nput should|valid|frozenset|instance|dictionary|tuple|integer|float|string|None|Span|rror")
@@ -68,7 +69,7 @@ def takes_list(action: type[BaseModel], name: str) -> bool:
 def test_what_is_typed_means_the_same_as_in_a_file() -> None:
     """The kinds that were typed are those that are drawn."""
     options = ["modify-files.kinds=append,rename", "change-metadata.kinds=mode"]
-    scenario = changed(shipped("randomized"), changes_of(None, None, None, None, None, options))
+    scenario = changed(shipped("randomized"), options=options)
     assert scenario.options["modify-files"] == {"kinds": ["append", "rename"]}
     made = ModifyFiles(**scenario.options["modify-files"])
     assert made.kinds == {ModifyKind.APPEND, ModifyKind.RENAME}
@@ -81,13 +82,12 @@ def test_what_is_typed_means_the_same_as_in_a_file() -> None:
         ({"actions": 0}, "--actions: must be a whole number from 1 to 1,000,000,000, not 0"),
         ({"weights": ["expire=-1"]}, "--weights expire: must be a whole number from 0 to 1,000,000, not -1"),
         ({"options": ["modify-files.kinds=x"]}, "--option modify-files.kinds: must be one of in-place, append, "
-                                               "truncate, rename, not 'x'"),
+                                               "truncate, rename, replace, not 'x'"),
         ({"options": ["run-gc.kind=slow"]}, "--option run-gc.kind: must be one of quick, full, random, not 'slow'"),
     ],
 )  # fmt: skip
 def test_a_problem_is_named_as_it_was_typed(arguments: dict[str, Any], words: str) -> None:
     """By the option of the command line, not by its place in a file that nobody wrote."""
-    given = {"clients": None, "duration": None, "actions": None, "mode": None, "weights": None, "options": None}
     with pytest.raises(ConfigError) as raised:
-        changed(shipped("randomized"), changes_of(**{**given, **arguments}))
+        changed(shipped("randomized"), **arguments)
     assert raised.value.problems == (words,)

@@ -6,7 +6,9 @@ import pytest
 
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, WriteRandomFiles
-from snapstorm.scenario.scenarios import SHIPPED, build_scenario, parse_scenario, read_duration, shipped
+from snapstorm.scenario.quantities import read_duration
+from snapstorm.scenario.scenarios import build_scenario, parse_scenario
+from snapstorm.scenario.shipped_scenarios import SHIPPED, shipped
 
 BROKEN = """\
 clients = 0

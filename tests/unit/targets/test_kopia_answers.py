@@ -20,7 +20,7 @@ from snapstorm.errors import (
 )
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia import answers, repository_answers, snapshot_answers
 
 ROOT = {"name": "src", "type": "d", "summ": {"size": 17, "files": 5, "symlinks": 1, "dirs": 5, "numFailed": 0}}
 CREATED: dict[str, Any] = {
@@ -77,7 +77,7 @@ def summary(**changes: object) -> dict[str, object]:
 
 def test_complete_snapshot_is_acknowledged() -> None:
     """Status 0, JSON, nothing incomplete, nothing failed: the id, the counts and the times, to the microsecond."""
-    receipt = answers.read_receipt(ended(stdout=CREATED))
+    receipt = snapshot_answers.read_receipt(ended(stdout=CREATED))
     assert receipt == SnapshotReceipt(id=CREATED["id"], **PARTICULARS._asdict())
     assert receipt.particulars == PARTICULARS
 
@@ -108,7 +108,7 @@ def test_complete_snapshot_is_acknowledged() -> None:
 def test_everything_else_is_in_doubt(completed: CompletedCommand, error: type[SnapstormError]) -> None:
     """Nothing but a whole acknowledgement is one, and what is known of the rest is said by its type."""
     with pytest.raises(error) as caught:
-        answers.read_receipt(completed)
+        snapshot_answers.read_receipt(completed)
     assert type(caught.value) is error
     assert "\n" not in str(caught.value)
 
@@ -139,36 +139,38 @@ def test_listing_is_read_with_tags_and_incomplete_entries() -> None:
     other = created(id="2", tags=None)
     canceled = created(id="3", incomplete="canceled")
     partial = created(id="4", rootEntry={"summ": {"numFailed": 2, "numIgnoredErrors": 1}})
-    listed = answers.read_listing(ended(stdout=[CREATED, other, canceled, partial]))
+    listed = snapshot_answers.read_listing(ended(stdout=[CREATED, other, canceled, partial]))
     assert listed[0] == ListedSnapshot(CREATED["id"], "u1@h1", "/src", "ab", "7", None, particulars=PARTICULARS)
     assert (listed[1].testbed, listed[1].operation) == (None, None)
     assert listed[2].incomplete == "canceled"
     assert [entry.failed_entries for entry in listed] == [0, 0, 0, 3]
-    assert answers.read_listing(ended(stdout=b"[\n]")) == ()
+    assert snapshot_answers.read_listing(ended(stdout=b"[\n]")) == ()
 
 
 @pytest.mark.parametrize("stdout", [b"", b"[{}]", b"[", b"7", b'[{"id": "1"}]'])
 def test_listing_that_can_not_be_read_is_no_empty_listing(stdout: bytes) -> None:
     """Half a listing would make snapshots look gone."""
     with pytest.raises(OperationFailed, match="can't be read"):
-        answers.read_listing(ended(stdout=stdout))
+        snapshot_answers.read_listing(ended(stdout=stdout))
 
 
 @pytest.mark.parametrize("prefix", ["", "ERROR "])
 def test_damage_that_a_check_finds_is_told_from_a_check_that_fails(prefix: str) -> None:
     """A server that can't be reached says nothing about the data."""
     with pytest.raises(OperationPartial, match="invalid checksum"):
-        answers.check_verified(ended(1, stderr=f"Processed 0 objects.\n{prefix}{CHECKSUM}"))
+        snapshot_answers.check_verified(ended(1, stderr=f"Processed 0 objects.\n{prefix}{CHECKSUM}"))
     with pytest.raises(OperationFailed):
-        answers.check_verified(ended(1, stderr=f"Processed 0 objects.\n{prefix}{UNREACHABLE}"))
-    answers.check_verified(ended(0, stderr="Finished processing 3 objects."))
+        snapshot_answers.check_verified(ended(1, stderr=f"Processed 0 objects.\n{prefix}{UNREACHABLE}"))
+    snapshot_answers.check_verified(ended(0, stderr="Finished processing 3 objects."))
 
 
 def test_user_who_is_there_already_is_no_failure() -> None:
     """Clients of earlier runs are added again."""
-    answers.check_user_added(ended(1, stderr="error getting new user profile: u2@h2: user already exists\n"), "u2@h2")
+    repository_answers.check_user_added(
+        ended(1, stderr="error getting new user profile: u2@h2: user already exists\n"), "u2@h2"
+    )
     with pytest.raises(OperationFailed):
-        answers.check_user_added(ended(1, stderr="no such repository\n"), "u2@h2")
+        repository_answers.check_user_added(ended(1, stderr="no such repository\n"), "u2@h2")
 
 
 def test_last_words_keep_what_was_tried_and_why_it_failed() -> None:
@@ -179,6 +181,29 @@ def test_last_words_keep_what_was_tried_and_why_it_failed() -> None:
     assert words.endswith(": BLOB not found")
     assert len(words) < 320
     assert answers.last_words(" \n") == "it said nothing"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "unexpected content error: invalid checksum at {pack} offset 32 length 300028/300028: decrypt: failed",
+        'error getting cached content from blob "{pack}": failed to get blob with ID {pack}: BLOB not found',
+        "object 1121828f2e9bbb90ec70718475256b91 is backed by missing blob {pack}",
+        'invalid (offset=267,length=481) for blob "{pack}" of size 100',
+    ],
+)
+@pytest.mark.parametrize("pack", ["pa67717b141e80bc8d41e3900e87b7ea4-s746c46e422e01ee5147", f"q{'0' * 31}f"])
+def test_the_packs_that_an_error_names_are_told(words: str, pack: str) -> None:
+    """As 0.19.0 and 0.23.1 name them (measured), in a failure and in what a check reports; and nothing else is one."""
+    failed = ended(
+        1, stderr=f"ERROR error reading object 5e4cb1f7b012d60b2cf87810c254bb42: {words.format(pack=pack)}\n"
+    )
+    with pytest.raises(OperationFailed) as error:
+        answers.check(failed, "restore", OperationFailed)
+    assert error.value.blobs == {pack}
+    with pytest.raises(OperationPartial) as partial:
+        snapshot_answers.check_verified(ended(1, stderr=f"ERROR error processing a/b: {words.format(pack=pack)}\n"))
+    assert partial.value.blobs == {pack}
 
 
 def test_evidence_is_bounded() -> None:
@@ -199,6 +224,10 @@ def schedule(next_full: str, next_quick: str, **runs: list[str]) -> dict[str, An
         }
         or None,
     }
+
+
+def read_schedule(document: dict[str, Any]) -> repository_answers.Schedule:
+    return repository_answers.read_maintenance_schedule(ended(stdout={"owner": "a@b", "schedule": document}))
 
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -223,15 +252,16 @@ def test_maintenance_is_done_only_if_the_schedule_says_so(
     before: dict[str, Any], after: dict[str, Any], *, is_quick_done: bool, is_full_done: bool
 ) -> None:
     """A quick run is no full one; a run that only began, or whose task failed, is none."""
-    assert answers.is_maintenance_done(before, after, is_full=False) is is_quick_done
-    assert answers.is_maintenance_done(before, after, is_full=True) is is_full_done
+    around = read_schedule(before), read_schedule(after)
+    assert repository_answers.is_maintenance_done(*around, is_full=False) is is_quick_done
+    assert repository_answers.is_maintenance_done(*around, is_full=True) is is_full_done
 
 
 def test_a_maintenance_task_that_failed_is_not_done() -> None:
     """Kopia records failures, too."""
     failed = schedule("f2", "q2", snapshot_gc=["t2"])
     failed["runs"]["snapshot-gc"][0]["success"] = False
-    assert not answers.is_maintenance_done(NEW, failed, is_full=True)
+    assert not repository_answers.is_maintenance_done(read_schedule(NEW), read_schedule(failed), is_full=True)
 
 
 HALF_A_PAIR = "\ud800"
@@ -278,7 +308,7 @@ def source(**changes: object) -> dict[str, object]:
 def test_acknowledgement_of_odd_types_or_values_is_none(changed: object, field: str) -> None:
     """It would break what stores it or passes it on. What is wrong is named, and what was said is kept."""
     with pytest.raises(OperationUnknown) as caught:
-        answers.read_receipt(ended(stdout=changed))
+        snapshot_answers.read_receipt(ended(stdout=changed))
     check_unreadable(caught.value, OperationUnknown, field)
 
 
@@ -296,11 +326,11 @@ def test_how_a_command_ended_says_more_than_an_answer_that_can_not_be_read() -> 
     """After a failure there often is none."""
     odd = created(id=5, incomplete={})
     with pytest.raises(AccessDenied):
-        answers.read_receipt(ended(1, odd, DENIED))
+        snapshot_answers.read_receipt(ended(1, odd, DENIED))
     with pytest.raises(OperationTimedOut):
-        answers.read_receipt(ended(-9, DEEP, timed_out=True))
+        snapshot_answers.read_receipt(ended(-9, DEEP, timed_out=True))
     with pytest.raises(OperationUnknown, match="ended with exit status 1: boom"):
-        answers.read_receipt(ended(1, odd, "boom\n"))
+        snapshot_answers.read_receipt(ended(1, odd, "boom\n"))
 
 
 @pytest.mark.parametrize(
@@ -330,19 +360,19 @@ def test_how_a_command_ended_says_more_than_an_answer_that_can_not_be_read() -> 
 def test_listing_with_an_entry_of_odd_types_or_values_can_not_be_read(changed: object, field: str) -> None:
     """Left out, the entry would look gone; and what is stored of it must be what was said."""
     with pytest.raises(OperationFailed, match="can't be read") as caught:
-        answers.read_listing(ended(stdout=[CREATED, changed]))
+        snapshot_answers.read_listing(ended(stdout=[CREATED, changed]))
     check_unreadable(caught.value, OperationFailed, field)
 
 
 RULE = {"id": "1", "user": "*@*", "target": {"type": "snapshot"}, "access": "FULL"}
 READERS: dict[str, Callable[[CompletedCommand], object]] = {
-    "listing": answers.read_listing,
-    "manifests": answers.read_marks,
-    "rules": answers.read_snapshot_rules,
-    "repository": answers.read_repository_id,
-    "format": answers.read_format_version,
-    "schedule": answers.read_maintenance_schedule,
-    "blobs": answers.read_storage_bytes,
+    "listing": snapshot_answers.read_listing,
+    "manifests": snapshot_answers.read_marks,
+    "rules": repository_answers.read_snapshot_rules,
+    "repository": repository_answers.read_repository_id,
+    "format": repository_answers.read_format_version,
+    "schedule": repository_answers.read_maintenance_schedule,
+    "blobs": repository_answers.read_storage_bytes,
 }
 
 
@@ -396,14 +426,14 @@ def test_honest_answers_of_any_shape_are_read() -> None:
     warning = "WARN unable to send notification\n"
     times = {"startTime": "2026-11-29T16:36:53.036670445+02:00", "new": {"a\x00": [None, HALF_A_PAIR, 10**30, 1.5]}}
     odd = {**dict(reversed(CREATED.items())), **times, "source": source(path="/s/\ufffd\U0001f600")}
-    receipt = answers.read_receipt(ended(0, json.dumps(odd, indent=2).encode(), warning))
+    receipt = snapshot_answers.read_receipt(ended(0, json.dumps(odd, indent=2).encode(), warning))
     assert receipt == SnapshotReceipt(id=CREATED["id"], **PARTICULARS._asdict())
     short = {"id": "1", "rootEntry": {"summ": {"files": 1}}}
-    assert answers.read_receipt(ended(stdout=short)) == SnapshotReceipt("1", files=1, failed_entries=0)
+    assert snapshot_answers.read_receipt(ended(stdout=short)) == SnapshotReceipt("1", files=1, failed_entries=0)
     bare = {"id": "1", "source": CREATED["source"]}
-    listed = answers.read_listing(ended(0, json.dumps([odd, bare], indent=1).encode(), warning))
+    listed = snapshot_answers.read_listing(ended(0, json.dumps([odd, bare], indent=1).encode(), warning))
     raw = json.dumps([{**bare, "source": odd["source"]}], ensure_ascii=False)
-    assert answers.read_listing(ended(stdout=raw.encode()))[0].source == listed[0].source
+    assert snapshot_answers.read_listing(ended(stdout=raw.encode()))[0].source == listed[0].source
     assert (listed[0].source, listed[0].particulars) == ("/s/\ufffd\U0001f600", PARTICULARS)
     assert listed[1] == ListedSnapshot("1", "u1@h1", "/src", None, None, None, particulars=Particulars())
 
@@ -430,18 +460,18 @@ STATISTICS = {
 def test_a_summary_and_its_statistics_must_agree(changed: dict[str, int], words: str) -> None:
     """Where they count the same, in listings and receipts; of a snapshot that is not whole they need not."""
     said = created(stats={**STATISTICS, **changed})
-    (listed,) = answers.read_listing(ended(stdout=[said]))
-    assert (listed.disagreement, answers.read_receipt(ended(stdout=said)).disagreement) == (words, words)
-    (cut_off,) = answers.read_listing(ended(stdout=[{**said, "incomplete": "canceled"}]))
+    (listed,) = snapshot_answers.read_listing(ended(stdout=[said]))
+    assert (listed.disagreement, snapshot_answers.read_receipt(ended(stdout=said)).disagreement) == (words, words)
+    (cut_off,) = snapshot_answers.read_listing(ended(stdout=[{**said, "incomplete": "canceled"}]))
     assert cut_off.disagreement == ""
 
 
 def test_what_was_left_out_on_request_is_read() -> None:
     """Files and directories; a receipt has no statistics (measured)."""
     said = created(stats={**STATISTICS, "excludedFileCount": 2, "excludedDirCount": 1, "excludedTotalSize": 9})
-    assert answers.read_listing(ended(stdout=[said]))[0].excluded_entries == 3
-    assert answers.read_receipt(ended(stdout=said)).excluded_entries == 3
-    assert answers.read_receipt(ended(stdout=CREATED)).excluded_entries is None
+    assert snapshot_answers.read_listing(ended(stdout=[said]))[0].excluded_entries == 3
+    assert snapshot_answers.read_receipt(ended(stdout=said)).excluded_entries == 3
+    assert snapshot_answers.read_receipt(ended(stdout=CREATED)).excluded_entries is None
 
 
 @pytest.mark.parametrize(
@@ -455,40 +485,40 @@ def test_what_was_left_out_on_request_is_read() -> None:
 )
 def test_times_at_the_edges_of_time_are_read(time: str, began_us: int) -> None:
     """The first is what Go prints for no time; all can be stored."""
-    assert answers.read_receipt(ended(stdout=created(startTime=time))).began_us == began_us
+    assert snapshot_answers.read_receipt(ended(stdout=created(startTime=time))).began_us == began_us
 
 
 def test_entry_that_could_not_be_read_is_named_as_kopia_names_it() -> None:
     """Its name may be no UTF-8, which Kopia replaces."""
     failed = summary(numFailed=1, errors=[{"path": "a/\ufffd", "error": "permission denied"}])
     with pytest.raises(OperationPartial, match=r"1 entries, the first 'a/\ufffd' \(permission denied\)"):
-        answers.read_receipt(ended(1, failed))
+        snapshot_answers.read_receipt(ended(1, failed))
 
 
 def test_honest_answers_about_the_repository_are_read() -> None:
     """As the real one prints them (0.19.0 to 0.23.1), shortened."""
     other = {**RULE, "id": "2", "target": {"type": "policy", "hostname": "OWN_HOST"}}
     users = {**RULE, "id": "3", "user": "u1@h1"}
-    assert answers.read_snapshot_rules(ended(stdout=[RULE, other, users])) == [
-        answers.AccessRule("1", is_everybodys=True),
-        answers.AccessRule("3", is_everybodys=False),
+    assert repository_answers.read_snapshot_rules(ended(stdout=[RULE, other, users])) == [
+        repository_answers.AccessRule("1", is_everybodys=True),
+        repository_answers.AccessRule("3", is_everybodys=False),
     ]
     labels = {"hostname": "h", "path": "/x", "tag:testbed": "abc", "type": "snapshot", "username": "u"}
     manifests = [
         {"id": "1", "length": 683, "labels": labels, "mtime": "2026-11-29T11:50:37.1+02:00"},
         {"id": "2", "labels": {"type": "snapshot", "username": "u", "hostname": "g"}},
     ]
-    assert answers.read_marks(ended(stdout=manifests)) == {"1": ("u@h", "abc"), "2": ("u@g", None)}
-    assert answers.read_marks(ended(stdout=b"[\n]")) == {}
+    assert snapshot_answers.read_marks(ended(stdout=manifests)) == {"1": ("u@h", "abc"), "2": ("u@g", None)}
+    assert snapshot_answers.read_marks(ended(stdout=b"[\n]")) == {}
     status = {"configFile": "/c", "uniqueIDHex": "f4af", "contentFormat": {"hash": "BLAKE2B-256-128", "version": 3}}
-    assert answers.read_repository_id(ended(stdout=status)) == "f4af"
-    assert answers.read_format_version(ended(stdout=status)) == 3
-    assert answers.read_storage_bytes(ended(stdout=b"Count: 14\nTotal: 29089\nAverage: 2077\n")) == 29089
+    assert repository_answers.read_repository_id(ended(stdout=status)) == "f4af"
+    assert repository_answers.read_format_version(ended(stdout=status)) == 3
+    assert repository_answers.read_storage_bytes(ended(stdout=b"Count: 14\nTotal: 29089\nAverage: 2077\n")) == 29089
 
 
 def test_schedule_is_read_as_it_is_compared() -> None:
     """What `maintenance info` says is what tells whether maintenance was done."""
-    read = [answers.read_maintenance_schedule(ended(stdout={"owner": "a@b", "schedule": one})) for one in (NEW, QUICK)]
-    assert answers.is_maintenance_done(read[0], read[1], is_full=False)
-    assert not answers.is_maintenance_done(read[1], read[1], is_full=False)
-    assert not answers.is_maintenance_done({}, answers.read_maintenance_schedule(ended(stdout={})), is_full=False)
+    assert repository_answers.is_maintenance_done(read_schedule(NEW), read_schedule(QUICK), is_full=False)
+    assert not repository_answers.is_maintenance_done(read_schedule(QUICK), read_schedule(QUICK), is_full=False)
+    none = repository_answers.read_maintenance_schedule(ended(stdout={}))
+    assert not repository_answers.is_maintenance_done(none, none, is_full=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from snapstorm.targets.kopia.blobs import (
+    blobs,
     count_sessions,
     describe_double_compactions,
     epochs_compacted_twice,
@@ -50,3 +51,19 @@ def test_what_a_killed_writer_leaves_is_no_set() -> None:
     """Half of a set beside a whole one breaks no rule, and neither do sets of different epochs."""
     halves = [f"xs3_aa-{FIRST}-c2", f"xs3_cc-{SECOND}-c1", f"xs4_cc-{SECOND}-c1", "xn3_aa-c1", "xr0_3_aa-c1"]
     assert describe_double_compactions(halves) == []
+
+
+def ids(directory: Path, prefix: str = "") -> list[str]:
+    return sorted(blob_id for blob_id, _ in blobs(directory, prefix))
+
+
+def test_blobs_are_found_by_the_beginning_of_their_ids(tmp_path: Path) -> None:
+    """Directories are part of the id; files that are not finished are not blobs."""
+    for name in ("x/n0_/f07-s1-c1.f", "x/e1.f", "q/b8e/7d5-s2.f", "q/b8e/7d6-s2.f.tmp.1", "kopia.repository.f"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert ids(tmp_path) == ["kopia.repository", "qb8e7d5-s2", "xe1", "xn0_f07-s1-c1"]
+    assert ids(tmp_path, "x") == ["xe1", "xn0_f07-s1-c1"]
+    assert ids(tmp_path, "xn0_f") == ["xn0_f07-s1-c1"]
+    assert ids(tmp_path / "missing") == []

@@ -13,11 +13,11 @@ import anyio
 import pytest
 
 from snapstorm.runtime.process import ProcessRunner
+from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.environment import bash_that_unsets, inherited_environment
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import password_hash
-from snapstorm.targets.kopia.side_by_side import side_by_side
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,7 @@ async def test_error_of_one_of_several_comes_out_as_it_is() -> None:
         await anyio.sleep_forever()
 
     with pytest.raises(ValueError, match="own"):
-        await side_by_side(wait, fail, wait)
+        await together([wait, fail, wait])
 
 
 def test_password_hash_is_what_kopia_computes() -> None:

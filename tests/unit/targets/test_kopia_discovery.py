@@ -33,7 +33,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_first_of_the_promised_places_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """--kopia before KOPIA_EXE before PATH before the project's own build."""
+    """--program before KOPIA_EXE before PATH before the project's own build."""
     project = tmp_path / "project"
     (project / "tools" / "kopia-0.23.1").mkdir(parents=True)
     (project / "below").mkdir()
@@ -105,7 +105,7 @@ def test_what_is_no_kopia_or_too_old_is_refused_in_one_line(tmp_path: Path, scri
 
 def test_what_is_missing_or_can_not_be_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says which place it came from."""
-    with pytest.raises(HarnessError, match=r"no Kopia at /no/such \(from --kopia\)"):
+    with pytest.raises(HarnessError, match=r"no Kopia at /no/such \(from --program\)"):
         find_kopia(Path("/no/such"))
     with pytest.raises(HarnessError, match="no Kopia at"):
         find_kopia(tmp_path)
@@ -124,7 +124,7 @@ def test_what_is_missing_or_can_not_be_run_is_refused(tmp_path: Path, monkeypatc
 
 def test_no_kopia_at_all_says_what_to_do() -> None:
     """The four ways out, in one line."""
-    with pytest.raises(HarnessError, match="give --kopia PATH, set KOPIA_EXE, put kopia on PATH, or build"):
+    with pytest.raises(HarnessError, match="give --program PATH, set KOPIA_EXE, put kopia on PATH, or build"):
         find_kopia()
 
 

@@ -22,7 +22,7 @@ class Stored:
     def __init__(self, **contents: tuple[bool, list[dict[str, Any]] | None]) -> None:
         self.contents = contents
 
-    async def ask(self, _actor: object, *words: str, seconds_max: float) -> CompletedCommand:
+    async def run(self, _actor: object, *words: str, seconds_max: float) -> CompletedCommand:
         assert seconds_max > 0
         if words[:2] == ("content", "list"):
             return ended(
@@ -90,13 +90,13 @@ async def test_what_there_is_no_time_for_is_said_and_read_the_next_time() -> Non
     class Slow(Stored):
         shown, answers_left = 0, 8
 
-        async def ask(self, actor: object, *words: str, seconds_max: float) -> CompletedCommand:
+        async def run(self, actor: object, *words: str, seconds_max: float) -> CompletedCommand:
             if words[:2] == ("content", "show"):
                 if self.answers_left == 0:
                     await anyio.sleep_forever()
                 self.answers_left -= 1
                 self.shown += 1
-            return await super().ask(actor, *words, seconds_max=seconds_max)
+            return await super().run(actor, *words, seconds_max=seconds_max)
 
     old = {f"m{number}": (False, [TOMBSTONE]) for number in range(100)}
     stored = Slow(**old, m100=(True, [LIVE]))
@@ -117,8 +117,8 @@ async def test_what_there_is_no_time_for_is_said_and_read_the_next_time() -> Non
 
 async def test_a_kopia_that_says_nothing_sensible_is_an_error() -> None:
     class Silent(Stored):
-        async def ask(self, _actor: object, *words: str, seconds_max: float) -> CompletedCommand:
+        async def run(self, _actor: object, *words: str, seconds_max: float) -> CompletedCommand:
             return ended(b"not JSON")
 
-    with pytest.raises(OperationFailed, match="something unexpected"):
+    with pytest.raises(OperationFailed, match="JSON can.t be read"):
         await Silent().describe()

@@ -12,9 +12,8 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.targets.known_bug import BrokenGuarantee, Row
 from snapstorm.targets.kopia import discovery
 from snapstorm.targets.kopia.known_bugs import epochs
-from snapstorm.targets.kopia.known_bugs.bench import blob_ids
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED
 from snapstorm.targets.kopia.known_bugs.table import BUGS, KNOWN_BUGS
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
 
 LEAK = BrokenGuarantee(Guarantee.NO_LEAK, "open files")
 SET = "f07131cb8f8f49a22636315d60ec59e2"
@@ -136,15 +135,3 @@ def test_layout_in_which_an_epoch_is_stuck() -> None:
 def test_layout_of_a_new_repository() -> None:
     """Nothing is there yet."""
     assert (epochs.write_epoch([]), epochs.last_in_ranges([]), epochs.stuck_epoch([])) == (0, -1, None)
-
-
-def test_blobs_are_found_by_the_beginning_of_their_ids(tmp_path: Path) -> None:
-    """Directories are part of the id; files that are not finished are not blobs."""
-    for name in ("x/n0_/f07-s1-c1.f", "x/e1.f", "q/b8e/7d5-s2.f", "q/b8e/7d6-s2.f.tmp.1", "kopia.repository.f"):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    assert blob_ids(tmp_path) == ["kopia.repository", "qb8e7d5-s2", "xe1", "xn0_f07-s1-c1"]
-    assert blob_ids(tmp_path, "x") == ["xe1", "xn0_f07-s1-c1"]
-    assert blob_ids(tmp_path, "xn0_f") == ["xn0_f07-s1-c1"]
-    assert blob_ids(tmp_path / "missing") == []

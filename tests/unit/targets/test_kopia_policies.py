@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from snapstorm.model.manifest import Entry, EntryType, Manifest
@@ -88,6 +89,15 @@ def test_without_anything_to_leave_out_the_tree_is_the_same() -> None:
     """Not a copy: nothing is computed for nearly all snapshots."""
     whole = tree("a", "d/", "d/b")
     assert Selection().keep(whole, Disk()) is whole
+
+
+def test_names_that_are_left_out_are_no_names_of_a_file() -> None:
+    """Of the names of one file, those that are kept are still one file; a last one is a file of its own."""
+    names = [msgspec.structs.replace(entry, target=b"shared") for entry in tree("a", "b", "c").entries[1:]]
+    whole = Manifest.of([*tree().entries, *names])
+    for ignored, targets in (("a", [b"b", b"b"]), ("[ab]", [b""])):
+        found = Selection(FilesPolicy(ignore=(ignored,))).keep(whole, Disk())
+        assert [entry.target for entry in found.entries[1:]] == targets
 
 
 def test_a_policy_of_a_directory_below_replaces_the_names_of_rule_files() -> None:

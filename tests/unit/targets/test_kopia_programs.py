@@ -39,5 +39,5 @@ def test_a_version_is_found_on_path_or_named(monkeypatch: pytest.MonkeyPatch, tm
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_version("9.8.7") == program
-    with pytest.raises(HarnessError, match=r"no Kopia 9\.8\.6 was found: .*make tools-all.*--kopia"):
+    with pytest.raises(HarnessError, match=r"no Kopia 9\.8\.6 was found: .*make tools-all.*--program"):
         find_version("9.8.6")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +21,14 @@ import pytest
 
 import snapstorm
 from snapstorm.errors import AccessDenied, HarnessError, OperationFailed, OperationPartial, TestbedError
-from snapstorm.model.manifest import path_as_text
-from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, TargetPlace
-from snapstorm.targets.memory import MemoryTarget
+from snapstorm.filesystem.allowances import ACCESS, draw_xattr_value
+from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.model.manifest import EntryType, path_as_text
+from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, Target, TargetPlace
+from snapstorm.model.tree_differences import DifferenceKind, differences
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.store import Store
+from snapstorm.targets.registry import find_target
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +46,7 @@ class Secrets:
 class Bench:
     """A served target, and clients with a small tree each."""
 
-    target: MemoryTarget
+    target: Target
     place: TargetPlace
     server: Server
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -87,9 +92,10 @@ async def open_bench(
     *,
     is_new: bool = True,
     seconds_max: float = 60.0,
+    parameters: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Bench]:
-    target = MemoryTarget(defect)
-    place = TargetPlace("the-testbed", directory, Secrets(), mode, is_new, seconds_max)
+    target = find_target(f"memory:{defect}" if defect else "memory")(ProcessRunner("none"))
+    place = TargetPlace("the-testbed", directory, Secrets(), mode, is_new, seconds_max, parameters=parameters or {})
     async with target.serve(place) as server:
         yield Bench(target, place, server)
 
@@ -121,6 +127,55 @@ def make_tree(root: Path) -> None:
     (root / "d" / "deep").chmod(0o1555)
     for number, path in enumerate((root / "d" / "file", root / "link", root / "d" / "deep", root / "d", root)):
         os.utime(path, ns=(OLD_NS + number, OLD_NS + number), follow_symlinks=False)
+
+
+WHOLE = {"trees": "whole"}
+
+
+def add_special_entries(root: Path) -> None:
+    """What only whole trees keep, as far as this process may make it."""
+    os.link(root / "d" / "file", root / "d" / "linked")
+    os.link(root / "d" / "file", root / "also linked")
+    os.mkfifo(root / "d" / "fifo", 0o640)
+    os.mknod(root / "socket", stat.S_IFSOCK | 0o600)
+    os.setxattr(root / "d" / "twin", "system.posix_acl_access", draw_xattr_value(ACCESS, random.Random(1)))
+    if os.geteuid() == 0:
+        os.mknod(root / "block device", stat.S_IFBLK | 0o600, os.makedev(250, 1_000_000))
+        for name in (".", "d/twin", "d/fifo", "link"):
+            os.setxattr(root / name, "trusted.t", name.encode(), follow_symlinks=False)
+    os.utime(root, ns=(OLD_NS, OLD_NS))
+
+
+@pytest.mark.parametrize("sub_path", [b"", b"d", b"d/deep", b"d/fifo"])
+async def test_whole_trees_come_back_where_they_are_kept(scratch: Path, sub_path: bytes) -> None:
+    """Hard links within what is restored, special files, sockets and attributes of the system survive."""
+    async with open_bench(scratch, parameters=WHOLE) as bench:
+        client = await bench.client()
+        add_special_entries(client.data)
+        expected = scan_tree(client.data)
+        assert expected.has_hard_links
+        snapshot = await client.snapshot()
+        destination = bench.free_path()
+        await client.snapshotter.restore_snapshot(snapshot, destination, sub_path)
+        restored = scan_tree(destination)
+        table = bench.target.capabilities_with(WHOLE)
+        assert differences(expected.below(sub_path), restored, table) == []
+        assert restored.has_hard_links == (sub_path in (b"", b"d"))
+
+
+async def test_plain_trees_are_what_is_kept_by_default(scratch: Path) -> None:
+    """Hard links come back as copies; special files and attributes of the system don't come back."""
+    async with open_bench(scratch) as bench:
+        client = await bench.client()
+        add_special_entries(client.data)
+        expected, destination = scan_tree(client.data), bench.free_path()
+        await client.snapshotter.restore_snapshot(await client.snapshot(), destination)
+        restored = scan_tree(destination)
+        assert differences(expected, restored, bench.target.capabilities) == []
+        assert not restored.has_hard_links
+        assert {entry.type for entry in restored} == {EntryType.DIRECTORY, EntryType.FILE, EntryType.SYMLINK}
+        kinds = {one.kind for one in differences(expected, restored, bench.target.capabilities_with(WHOLE))}
+        assert kinds == {DifferenceKind.HARD_LINK, DifferenceKind.MISSING, DifferenceKind.XATTRS}
 
 
 @dataclass(frozen=True)
@@ -374,7 +429,7 @@ async def test_impostor_is_refused_everything(scratch: Path) -> None:
 async def test_direct_mode_knows_no_permissions(scratch: Path) -> None:
     """Without a server there is nobody to refuse anyone."""
     async with open_bench(scratch, mode=Mode.DIRECT) as bench:
-        assert not bench.server.has_permissions
+        assert not bench.server.authenticates
         await bench.server.client("nobody@added").connect()
 
 

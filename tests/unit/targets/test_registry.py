@@ -11,11 +11,13 @@ import pytest
 
 from snapstorm.cli.target_options import own_options
 from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets import registry
 from snapstorm.targets.kopia.plugin import PLUGIN as KOPIA
 from snapstorm.targets.memory.plugin import PLUGIN as MEMORY
 from snapstorm.targets.memory.plugin import MemoryPlugin
-from snapstorm.targets.plugin import TargetOptions
+from snapstorm.targets.memory.target import MemoryTarget
+from snapstorm.targets.plugin import TargetOptions, TargetPlugin
 from snapstorm.targets.registry import NamedPrograms, find_target, keeper_of, plugin_named, read_target, target_names
 
 
@@ -31,6 +33,13 @@ class TwinOptions(TargetOptions):
 class RivalOptions(TargetOptions):
     server: str = ""
     """As Kopia's."""
+
+
+@dataclass(frozen=True)
+class SomebodysServer:
+    target: str = "memory"
+    users: tuple[str, ...] = ()
+    warning: str = ""
 
 
 TWIN = MemoryPlugin(name="twin", sentence="Another.", has_programs=True, options={"run": TwinOptions})
@@ -122,11 +131,42 @@ def test_an_option_that_two_targets_have_is_refused(declared: dict[str, str]) ->
         own_options("run")
 
 
-def test_a_planted_defect_is_only_for_targets_that_have_some() -> None:
-    """And says which these are."""
-    assert read_target("memory:restore-flips-a-byte") == (MEMORY, "restore-flips-a-byte")
-    with pytest.raises(ConfigError, match="only the target memory has planted defects"):
-        read_target("kopia:restore-flips-a-byte")
+@pytest.mark.parametrize("plugin", [MEMORY, KOPIA])
+def test_a_defect_can_be_planted_in_each_target(plugin: TargetPlugin) -> None:
+    """By its name behind that of the target."""
+    assert read_target(f"{plugin.name}:restore-flips-a-byte") == (plugin, "restore-flips-a-byte")
+
+
+@pytest.mark.parametrize("target", ["memory", "kopia"])
+def test_a_defect_that_there_is_not_is_refused(target: str) -> None:
+    """With the nearest names, also by a target that has none of its own."""
+    with pytest.raises(ConfigError, match="no defect is called 'restore-flip'; did you mean restore-"):
+        find_target(f"{target}:restore-flip")
+
+
+def test_a_defect_of_one_target_is_none_of_another() -> None:
+    """The simulated store can be told not to check what it reads; a real one can't."""
+    assert find_target("memory:damage-is-not-noticed")
+    with pytest.raises(ConfigError, match="no defect is called 'damage-is-not-noticed'"):
+        find_target("kopia:damage-is-not-noticed")
+
+
+def test_no_defect_is_planted_in_the_server_of_somebody_else() -> None:
+    """It might delete what is theirs."""
+    with pytest.raises(ConfigError, match="no defect is planted in a server that already runs"):
+        find_target("memory:restore-flips-a-byte", server=SomebodysServer())
+
+
+def test_a_planted_defect_is_told(tmp_path: Path) -> None:
+    """By name in the description of the target; one whose name stands in a file, by its path. The target stays what it
+    is."""
+    file = tmp_path / "program"
+    file.write_text("restore-flips-a-byte")
+    for name in ("restore-flips-a-byte", str(file)):
+        target = find_target(f"memory:{name}")(ProcessRunner("none"))
+        assert target.description.notes == (f"planted defect: {name}",)
+        assert isinstance(target, MemoryTarget)
+    assert find_target("memory")(ProcessRunner("none")).description.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,6 @@ BRING_BACK = ("--extract", "--preserve-permissions", "--xattrs", "--xattrs-inclu
 
 @dataclass(frozen=True)
 class TarPlugin(TargetPlugin):
-    @property
-    def capabilities(self) -> Capabilities:
-        return KEPT
-
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         if defect not in (None, DEFECT):
             raise ConfigError(f"the one planted defect of the target tar is {DEFECT}")
@@ -100,8 +96,12 @@ class TarServer(PlainServer):
         return self._id
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
         return self.place.mode is Mode.SERVER
+
+    @property
+    def isolates_clients(self) -> bool:
+        return True
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         for client in clients:
@@ -152,7 +152,7 @@ class TarClient:
         place, directory = self.server.place, self.server.directory
         try:
             is_right = self.password == place.secrets.get(self.name) and self.name in os.listdir(directory / "users")
-            if self.server.has_permissions and not is_right:
+            if self.server.authenticates and not is_right:
                 raise AccessDenied(f"{self.name} is not let in")
             own = [archive for archive in self.server.archives() if archive.client == self.name]
             if snapshot and all(archive.id != snapshot for archive in own):

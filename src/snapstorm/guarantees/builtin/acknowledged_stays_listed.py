@@ -1,6 +1,6 @@
 """acknowledged-stays-listed: each acknowledgement is of a new snapshot, and each listing must show every snapshot that
-was acknowledged before it began and whose deletion had not begun when it ended: under its id and its source, and as
-what was said of it before."""
+was acknowledged before it began and whose deletion had not begun when it ended: under its id, client and source, and as
+what was said of it before. Of other clients' snapshots a listing need show none; those that it shows are judged."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ class AcknowledgedStaysListed(JudgedGuarantee):
                     "its deletion was never asked for, and it is not listed",
                     expectation.snapshot,
                     expectation.operation,
+                    expectation.client,
                 )
 
     def _judge_listed(self, seen: ListingSeen, expectation: Expectation, entry: ListedSnapshot) -> Iterator[Finding]:
+        operation, client = expectation.operation, expectation.client
         if expectation.snapshot not in (None, entry.id):
+            words = f"snapshot {expectation.snapshot} was acknowledged, but the listing has it as {entry.id}"
+            yield Finding(words, expectation.snapshot, operation, client)
+        elif entry.client != client:
             yield Finding(
-                f"snapshot {expectation.snapshot} was acknowledged, but the listing has it as {entry.id}",
-                expectation.snapshot,
-                expectation.operation,
+                f"snapshot {entry.id} of {client} is listed as one of {entry.client}", entry.id, operation, client
             )
         elif _is_elsewhere(entry, expectation):
-            yield Finding(
-                f"snapshot {entry.id} of {expectation.source} is listed as one of {entry.source}",
-                entry.id,
-                expectation.operation,
-            )
+            words = f"snapshot {entry.id} of {expectation.source} is listed as one of {entry.source}"
+            yield Finding(words, entry.id, operation, client)
         elif wrong := (
-            self._said.contradiction(expectation.operation, entry.particulars, seen.spans)
+            self._said.contradiction(operation, entry.particulars, seen.spans)
             or _contradicts_itself(seen.listing, entry)
         ):
-            yield Finding(f"snapshot {entry.id} is listed as {wrong}", entry.id, expectation.operation)
+            yield Finding(f"snapshot {entry.id} is listed as {wrong}", entry.id, operation, client)
 
     @judges(StoredSeen)
     def judge_stored(self, seen: StoredSeen) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ class DeletedStaysGone(JudgedGuarantee):
                         f"snapshot {entry.id} is listed although its deletion was acknowledged",
                         entry.id,
                         expectation.operation,
+                        expectation.client,
                     )
 
     @judges(StoredSeen)

@@ -8,7 +8,7 @@ and that also shows where faults end servers and nobody is ever idle.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
@@ -95,30 +95,22 @@ class NoLeak(JudgedGuarantee):
         yield from self._judge_life()
 
     def _judge_life(self) -> Iterator[Finding]:
-        for what, before, now, growth_max in self._life.growth() if self._life else ():
-            if now - before > growth_max:
-                yield Finding(
-                    f"never fewer than {now:,} {what} while clients worked, {before:,} when its process was new; at "
-                    f"most {growth_max:,} more are allowed",
-                    fingerprint=what,
-                )
+        yield from _grown(
+            self._life.growth() if self._life else (),
+            "never fewer than {now:,} {what} while clients worked, {before:,} when its process was new",
+        )
 
     @judges(IdleSeen)
     def judge_idle(self, seen: IdleSeen) -> Iterator[Finding]:
         first, last = seen.first, seen.last
-        for what, before, now, growth_max in (
+        held = (
             ("open files of the server", first.open_files, last.open_files, OPEN_FILES_GROWTH_MAX),
             ("bytes of memory of the server", first.memory_bytes, last.memory_bytes, MEMORY_BYTES_GROWTH_MAX),
             ("unfinished files in the repository", first.unfinished_files, last.unfinished_files, 0),
             ("temporary files of the server", first.temporary_files, last.temporary_files, 0),
             ("sessions of writers", first.sessions, last.sessions, SESSIONS_GROWTH_MAX),
-        ):
-            if now - before > growth_max:
-                yield Finding(
-                    f"{now:,} {what} when nobody works, {before:,} at the beginning of the run; at most "
-                    f"{growth_max:,} more are allowed",
-                    fingerprint=what,
-                )
+        )
+        yield from _grown(held, "{now:,} {what} when nobody works, {before:,} at the beginning of the run")
 
     @judges(LeftBehindSeen)
     def judge_left_behind(self, seen: LeftBehindSeen) -> Iterator[Finding]:
@@ -141,3 +133,11 @@ class NoLeak(JudgedGuarantee):
                 f"{seen.allowed_bytes:,} are allowed",
                 fingerprint="storage",
             )
+
+
+def _grown(held: Iterable[tuple[str, int, int, int]], words: str) -> Iterator[Finding]:
+    """Of what is held, what was held before, is held now, and by how much that may be more: what has grown by more."""
+    for what, before, now, growth_max in held:
+        if now - before > growth_max:
+            grown = words.format(now=now, what=what, before=before)
+            yield Finding(f"{grown}; at most {growth_max:,} more are allowed", fingerprint=what)

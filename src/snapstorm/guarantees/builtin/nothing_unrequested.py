@@ -45,6 +45,7 @@ def _why_left_over(seen: ListingSeen, entry: ListedSnapshot) -> str:
         return f"no client asked for it, and it is incomplete ({entry.incomplete})"
     if any(
         later.source == cut_off.source
+        and later.client == cut_off.client
         and later.began_tick > cut_off.began_tick
         and later.acknowledged_tick is not None
         and later.acknowledged_tick < seen.listing.began_tick

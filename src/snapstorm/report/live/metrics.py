@@ -6,7 +6,7 @@ Names follow https://prometheus.io/docs/practices/naming/: base units, totals en
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import assert_never
 
 from prometheus_client import (
     CollectorRegistry,
@@ -86,20 +86,6 @@ class Metrics:
             self._violations.labels(guarantee.value)
         for verdict in Verdict:
             self._runs.labels(verdict.value)
-        self._take: dict[type[Event], Callable[..., None]] = {
-            RunBegan: self._run_began,
-            RunEnded: lambda event: self._runs.labels(event.verdict).inc(),
-            PhaseBegan: self._phase_began,
-            ActionBegan: lambda _: self._working.inc(),
-            ActionEnded: self._action_ended,
-            RestoreVerified: self._restore_verified,
-            ViolationFound: lambda event: self._violations.labels(event.violation.guarantee.value).inc(),
-            SweepAdvanced: self._sweep_advanced,
-            FaultBegan: self._fault_began,
-            FaultEnded: lambda event: self._active.labels(event.key).set(0),
-            Measured: self._was_measured,
-            Noted: lambda event: self._notes.inc() if event.is_warning else None,
-        }
 
     def _counter(self, name: str, words: str, *labels: str) -> Counter:
         return Counter(f"snapstorm_{name}", words, labels, registry=self.registry)
@@ -107,39 +93,46 @@ class Metrics:
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"snapstorm_{name}", words, labels, registry=self.registry)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:  # noqa: PLR0912 - a case for each kind of event
         """Count an event."""
-        self._take[type(event)](event)
+        match event:
+            case RunBegan(run=run):
+                self._run.set(run)
+                self._working.set(0)
+            case RunEnded(verdict):
+                self._runs.labels(verdict).inc()
+            case PhaseBegan():
+                self._set_sweep(0, 0)
+            case ActionBegan():
+                self._working.inc()
+            case ActionEnded(_, key, outcome, seconds):
+                self._working.dec()
+                self._actions.labels(key, outcome).inc()
+                if outcome != "no_op":
+                    self._seconds.labels(key).observe(seconds)
+            case RestoreVerified(bytes_verified=bytes_verified):
+                self._restores.inc()
+                self._bytes.inc(bytes_verified)
+            case ViolationFound(violation):
+                self._violations.labels(violation.guarantee.value).inc()
+            case SweepAdvanced(restored, total):
+                self._set_sweep(restored, total)
+            case FaultBegan(key):
+                self._faults.labels(key).inc()
+                self._active.labels(key).set(1)
+            case FaultEnded(key):
+                self._active.labels(key).set(0)
+            case Measured(quantity, value):
+                self._measured[quantity].set(value)
+            case Noted(_, is_warning):
+                self._notes.inc(int(is_warning))
+            case _:
+                assert_never(event)
+
+    def _set_sweep(self, restored: int, total: int) -> None:
+        self._sweep_restored.set(restored)
+        self._sweep_total.set(total)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
-
-    def _run_began(self, event: RunBegan) -> None:
-        self._run.set(event.run)
-        self._working.set(0)
-
-    def _phase_began(self, _: PhaseBegan) -> None:
-        self._sweep_restored.set(0)
-        self._sweep_total.set(0)
-
-    def _action_ended(self, event: ActionEnded) -> None:
-        self._working.dec()
-        self._actions.labels(event.key, event.outcome).inc()
-        if event.outcome != "no_op":
-            self._seconds.labels(event.key).observe(event.seconds)
-
-    def _restore_verified(self, event: RestoreVerified) -> None:
-        self._restores.inc()
-        self._bytes.inc(event.bytes_verified)
-
-    def _sweep_advanced(self, event: SweepAdvanced) -> None:
-        self._sweep_restored.set(event.restored)
-        self._sweep_total.set(event.total)
-
-    def _fault_began(self, event: FaultBegan) -> None:
-        self._faults.labels(event.key).inc()
-        self._active.labels(event.key).set(1)
-
-    def _was_measured(self, event: Measured) -> None:
-        self._measured[event.quantity].set(event.value)

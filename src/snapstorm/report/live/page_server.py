@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import secrets
 import signal
@@ -33,8 +32,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError
 from snapstorm.report.html import live_page
-from snapstorm.report.live.board import Board
-from snapstorm.report.live.controls import controls
+from snapstorm.report.live.board import Board, Patience, Viewers
 from snapstorm.report.live.metrics import CONTENT_TYPE
 from snapstorm.report.live.view import LiveView
 from snapstorm.report.text import dump_json
@@ -44,10 +42,6 @@ Found = TypeVar("Found")
 STATE_SECONDS = 0.5
 """How often viewers are told what has changed."""
 KEEP_ALIVE_SECONDS = 15.0
-LAST_LOOK_SECONDS_MAX = 3.0
-"""How long the end waits for pages that have not got the verdict yet."""
-BETWEEN_QUESTIONS_SECONDS = 0.5
-"""A page that is being loaded, or that reconnects, sends its next request within this time."""
 STOP_SECONDS_MAX = 5.0
 
 _HEADERS = {
@@ -77,47 +71,34 @@ class Address:
 class LiveServer:
     """The pages of one command's runs. Made by `serving`."""
 
-    def __init__(self, board: Board, *, has_page: bool) -> None:
+    def __init__(self, board: Board, viewers: Viewers, view: LiveView, *, has_page: bool) -> None:
         self._board = board
-        self._view = LiveView(board, time.monotonic)
+        self._viewers = viewers
+        self._view = view
         self._token = secrets.token_urlsafe(24)
-        self._asking = 0
-        """How many requests are being answered, streams included."""
-        self._asked_seconds = -math.inf
-        page = Route("/", self._page)
+        self.path = f"/{self._token}/"
+        """The path of the page."""
         routes = [
-            page,
-            Route("/events", self._events),
+            Route("/", self._page),
+            Route("/events", lambda _: StreamingResponse(self._states(), media_type="text/event-stream")),
             Route("/run", self._run),
             Route("/operations/{number:int}", self._operation),
             Route("/pause", self._acting(lambda _: board.control.pause()), methods=["POST"]),
             Route("/resume", self._acting(lambda _: board.control.resume()), methods=["POST"]),
             Route("/stop", self._acting(lambda _: board.stop()), methods=["POST"]),
             Route("/interrupt", self._acting(lambda _: os.kill(os.getpid(), signal.SIGINT)), methods=["POST"]),
-            Route("/faults/{key}", self._acting(self._inject), methods=["POST"]),
+            Route(
+                "/faults/{key}",
+                self._acting(lambda asked: board.control.inject(asked.path_params["key"])),
+                methods=["POST"],
+            ),
         ]
         self.app = Starlette(
             routes=[
-                Route("/metrics", self._metrics),
+                Route("/metrics", lambda _: Response(board.metrics.text(), headers={"content-type": CONTENT_TYPE})),
                 *([Mount("/{token}", routes=routes, middleware=[Middleware(self._guard)])] if has_page else []),
             ],
         )
-
-    @property
-    def path(self) -> str:
-        """The path of the page."""
-        return f"/{self._token}/"
-
-    def await_last_looks(self) -> None:
-        """Let open pages get the end before the server stops. They close their streams once they have it."""
-        deadline = time.monotonic() + LAST_LOOK_SECONDS_MAX
-        while self._is_watched and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-    @property
-    def _is_watched(self) -> bool:
-        """Whether a page is open somewhere; a page that has just sent a request may be about to open its stream."""
-        return bool(self._asking) or time.monotonic() - self._asked_seconds < BETWEEN_QUESTIONS_SECONDS
 
     def _guard(self, app: ASGIApp) -> ASGIApp:
         """Admit only requests with the token."""
@@ -133,21 +114,14 @@ class LiveServer:
                     message = {**message, "headers": [*message.get("headers", []), *added]}
                 await send(message)
 
-            self._asking += 1
-            try:
+            with self._viewers.asking():
                 await app(scope, receive, send_with_headers)
-            finally:
-                self._asking -= 1
-                self._asked_seconds = time.monotonic()
 
         return guarded
 
-    def _metrics(self, _: Request) -> Response:
-        return Response(self._board.metrics.text(), headers={"content-type": CONTENT_TYPE})
-
     def _page(self, _: Request) -> Response:
         found = self._readable(self._view.run)
-        return HTMLResponse(live_page(None if found is None else found[0], controls()))
+        return HTMLResponse(live_page(None if found is None else found[0]))
 
     def _run(self, request: Request) -> Response:
         try:
@@ -178,12 +152,6 @@ class LiveServer:
 
         return do
 
-    def _inject(self, request: Request) -> None:
-        self._board.control.inject(request.path_params["key"])
-
-    async def _events(self, _: Request) -> Response:
-        return StreamingResponse(self._states(), media_type="text/event-stream")
-
     async def _states(self) -> AsyncIterator[str]:
         """The state whenever it has changed, as server-sent events, until the last one."""
         sent, quiet_seconds = "", 0.0
@@ -200,14 +168,15 @@ class LiveServer:
 
 
 @contextmanager
-def serving(page: Address | None, metrics: Address | None) -> Iterator[Board]:
+def serving(page: Address | None, metrics: Address | None, patience: Patience | None = None) -> Iterator[Board]:
     """Serve the page and the metrics of all runs that report to the board, during the block.
 
     Raises HarnessError, before anything is served, if an address can't be listened on.
     """
-    board = Board()
-    server = LiveServer(board, has_page=page is not None)
-    board.await_last_looks = server.await_last_looks
+    patience = patience or Patience()
+    viewers = Viewers(patience)
+    board = Board(viewers)
+    server = LiveServer(board, viewers, LiveView(board, patience, time.monotonic), has_page=page is not None)
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(_listening(address)) for address in (page, metrics) if address is not None]
         if page is not None:

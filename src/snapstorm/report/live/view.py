@@ -12,15 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from snapstorm.report.html import live_parts
-from snapstorm.report.live.board import Board, CurrentRun
+from snapstorm.report.live.board import Board, CurrentRun, Patience
 from snapstorm.report.run_data import RunData, read_run
 from snapstorm.report.timeline import columns, details_of, overview
 
-FRESH_SECONDS = 1.0
 _GOING_ON = "the run is still going on; this is what is known so far"
-
-READING_SHARE_MAX = 0.05
-"""At most this share of the time is spent on reading."""
 
 
 @dataclass(frozen=True)
@@ -35,39 +31,39 @@ class _Seen:
     took_seconds: float
     is_final: bool
 
-    def is_fresh(self, now_seconds: float) -> bool:
-        return now_seconds - self.read_seconds < max(FRESH_SECONDS, self.took_seconds / READING_SHARE_MAX)
-
 
 class LiveView:
     """The current run, read again when the last reading is too old. Safe to use from many threads."""
 
-    def __init__(self, board: Board, now_seconds: Callable[[], float]) -> None:
+    def __init__(self, board: Board, patience: Patience, now_seconds: Callable[[], float]) -> None:
         self._board = board
+        self._patience = patience
         self._now_seconds = now_seconds
         self._lock = threading.Lock()
         self._seen: _Seen | None = None
 
     def run(self) -> tuple[RunData, dict[str, str]] | None:
-        """The run that goes on, or the one that ended last; None before there is one. Raises TestbedError if its
-        testbed can't be read."""
+        """The run that goes on, or the one that ended last, and its parts; None before there is one. Raises
+        TestbedError if its testbed can't be read."""
         with self._lock:
             seen = self._look()
         return None if seen is None else (seen.data, seen.parts)
 
     def _look(self) -> _Seen | None:
-        current, is_final = self._board.run, self._board.has_verdict
+        current, has_verdict = self._board.run, self._board.verdict is not None
         if current is None:
             return None
         seen, began = self._seen, self._now_seconds()
-        if seen is not None and seen.current == current and (seen.is_final or (not is_final and seen.is_fresh(began))):
-            return seen
+        if seen is not None and seen.current == current:
+            shown_seconds = max(self._patience.fresh_seconds, seen.took_seconds / self._patience.reading_share_max)
+            if seen.is_final or (not has_verdict and began - seen.read_seconds < shown_seconds):
+                return seen
         data = read_run(current.testbed, current.number)
         if not data.has_ended:
             data = replace(data, reason=_GOING_ON, is_going_on=True)
         parts = live_parts(data)
-        took_seconds = self._now_seconds() - began
-        self._seen = _Seen(current, data, parts, began + took_seconds, took_seconds, is_final and data.has_ended)
+        now = self._now_seconds()
+        self._seen = _Seen(current, data, parts, now, now - began, has_verdict and data.has_ended)
         return self._seen
 
     def news(self, first: int) -> dict[str, Any] | None:

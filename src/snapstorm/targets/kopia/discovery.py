@@ -57,7 +57,7 @@ def find_kopia(named: Path | None = None) -> Program:
 
 def _locate(named: Path | None) -> tuple[Path, str]:
     if named is not None:
-        return _from_name(str(named)), "from --kopia"
+        return _from_name(str(named)), "from --program"
     if from_environment := os.environ.get(EXECUTABLE_VARIABLE):
         return _from_name(from_environment), f"from {EXECUTABLE_VARIABLE}"
     if on_path := shutil.which("kopia"):
@@ -65,7 +65,7 @@ def _locate(named: Path | None) -> tuple[Path, str]:
     if own := next(_own_builds(_OWN_BUILD_VERSION), None):
         return own, "the project's own build"
     raise HarnessError(
-        f"no Kopia was found: give --kopia PATH, set {EXECUTABLE_VARIABLE}, put kopia on PATH, "
+        f"no Kopia was found: give --program PATH, set {EXECUTABLE_VARIABLE}, put kopia on PATH, "
         "or build the project's own (see tools/)"
     )
 
@@ -83,7 +83,7 @@ def find_version(version: str) -> Path:
     if found is None:
         raise HarnessError(
             f"no Kopia {version} was found: build it with `make tools-all`, put it on PATH as {name}, or name the "
-            "versions to run through, each with --kopia"
+            "versions to run through, each with --program"
         )
     return clean_path(found)
 
@@ -119,7 +119,10 @@ def _identify(path: Path, origin: str) -> Program:
         if match is None and built is None:
             raise HarnessError(f"{path} ({origin}) is not Kopia: it does not answer --version as Kopia does")
         version = built or UNKNOWN_VERSION
-    _refuse_too_old(path, version)
+    number = _SEMANTIC_VERSION.match(version)
+    if number is not None and tuple(map(int, number.groups())) < OLDEST_VERSION:
+        oldest = ".".join(map(str, OLDEST_VERSION))
+        raise HarnessError(f"{path} is Kopia {version}, which is too old: the oldest that can be tested is {oldest}")
     return Program(path, version, sha256)
 
 
@@ -129,13 +132,6 @@ def _sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise HarnessError(f"{path} can't be read: {error.strerror or error}") from error
-
-
-def _refuse_too_old(path: Path, version: str) -> None:
-    match = _SEMANTIC_VERSION.match(version)
-    if match is not None and tuple(map(int, match.groups())) < OLDEST_VERSION:
-        oldest = ".".join(map(str, OLDEST_VERSION))
-        raise HarnessError(f"{path} is Kopia {version}, which is too old: the oldest that can be tested is {oldest}")
 
 
 class _VersionQuestion:
@@ -156,7 +152,17 @@ class _VersionQuestion:
         with self._lock:
             if self._has_ended:
                 return ""
-            program = self._program = self._start()
+            try:
+                program = self._program = subprocess.Popen(
+                    [self._path, "--version"],
+                    env={**inherited_environment(), "KOPIA_CHECK_FOR_UPDATES": "false"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise HarnessError(f"{self._path} can't be started: {error.strerror or error}") from error
         try:
             output, _ = program.communicate(timeout=_VERSION_SECONDS_MAX)
         except subprocess.TimeoutExpired:
@@ -171,19 +177,6 @@ class _VersionQuestion:
         if self._program is not None and self._program.returncode is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._program.pid, signal.SIGKILL)
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        try:
-            return subprocess.Popen(
-                [self._path, "--version"],
-                env={**inherited_environment(), "KOPIA_CHECK_FOR_UPDATES": "false"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise HarnessError(f"{self._path} can't be started: {error.strerror or error}") from error
 
 
 def _built_version(path: Path) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypeVar
 
 import anyio
 import msgspec
@@ -25,8 +25,7 @@ _COMMAND_SECONDS_MAX = 10.0
 _READING_SECONDS_MAX = 60.0
 """After a run with many deletions there are hundreds of contents, and reading one takes a tenth of a second."""
 _AT_ONCE = 3
-
-
+_T = TypeVar("_T")
 _ENTERED, _DELETED = "entered", "deleted"
 
 
@@ -67,8 +66,8 @@ class EntryHistory:
 
     async def describe(self, snapshots: Sequence[str]) -> dict[str, str]:
         """For each of these snapshots, in words. Raises OperationFailed where Kopia does not say."""
-        listed = await self._ask("content", "list", "--prefix=m", "--deleted", "--json")
-        contents = sorted(_decoded(listed, list[_Content]), key=lambda one: (one.time, one.content_id))
+        listed = await self._ask(list[_Content], "content", "list", "--prefix=m", "--deleted", "--json")
+        contents = sorted(listed, key=lambda one: (one.time, one.content_id))
         # What is in use first, then what was replaced last: in case there is no time for all of it.
         await self._read_all(sorted(contents, key=lambda one: (one.deleted, -one.time)))
         head = [f"{len(contents)} manifest contents, {sum(not one.deleted for one in contents)} of them in use"]
@@ -86,8 +85,8 @@ class EntryHistory:
         async def read() -> None:
             for content_id in waiting:
                 try:
-                    text = await self._ask("content", "show", "--unzip", content_id)
-                    self._read[content_id] = _decoded(text, _Entries).entries
+                    shown = await self._ask(_Entries, "content", "show", "--unzip", content_id)
+                    self._read[content_id] = shown.entries
                 except SnapstormError as error:
                     self._read[content_id] = str(error).splitlines()[0]
 
@@ -96,17 +95,9 @@ class EntryHistory:
                 for _ in range(_AT_ONCE):
                     tasks.start_soon(read)
 
-    async def _ask(self, *words: str) -> bytes:
-        completed = await self.kopia.ask(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
-        answers.check(completed, f"kopia {' '.join(words[:2])}", OperationFailed)
-        return completed.stdout
-
-
-def _decoded(text: bytes, kind: type[Any]) -> Any:
-    try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise OperationFailed(f"kopia said something unexpected: {error}") from None
+    async def _ask(self, kind: type[_T], *words: str) -> _T:
+        completed = await self.kopia.run(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
+        return answers.read(completed, f"kopia {' '.join(words[:2])}", kind, OperationFailed)
 
 
 def _lines(snapshot: str, contents: Sequence[_Content], entries: dict[str, list[_ManifestEntry] | str]) -> list[str]:
@@ -120,10 +111,11 @@ def _lines(snapshot: str, contents: Sequence[_Content], entries: dict[str, list[
         for entry in (one for one in of_content if one.id == snapshot):
             word = _DELETED if entry.deleted else _ENTERED
             (replaced if content.deleted else in_use).add(word)
+            since = datetime.fromtimestamp(content.time, UTC)
             state = "replaced, or deleted," if content.deleted else "in use since"
             lines.append(
                 f"{word} at {entry.modified}: content {content.content_id} ({len(of_content)} entries), "
-                f"{state} {_moment(content.time)}, pack {content.pack_file}"
+                f"{state} {since:%Y-%m-%d %H:%M:%S}, pack {content.pack_file}"
             )
     return [*lines, "", _conclusion(in_use, replaced)]
 
@@ -142,7 +134,3 @@ def _conclusion(in_use: AbstractSet[str], replaced: AbstractSet[str]) -> str:
     if in_use or replaced:
         return "No content that is in use enters it: it is not listed."
     return "No content mentions it."
-
-
-def _moment(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -8,30 +8,31 @@ nobody is added or removed, and no snapshot without this testbed's tag is touche
 from __future__ import annotations
 
 import functools
+import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
 
-from snapstorm.errors import AccessDenied, ConfigError, HarnessError, NotSaved, OperationFailed, TargetError
+from snapstorm.errors import AccessDenied, ConfigError, HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees
-from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import RunGc, VerifyRepository
 from snapstorm.model.manifest import Manifest
-from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
+from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.runtime.tasks import together
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.command import KEEP_ALL, Actor, Kopia, ServerAddress
-from snapstorm.targets.kopia.kept import keep
-from snapstorm.targets.kopia.policies import Policies, SourcePolicy
-from snapstorm.targets.kopia.side_by_side import side_by_side
+from snapstorm.targets.kopia.policies import Policies, SourcePolicy, read_policies_of
+from snapstorm.targets.kopia.selection import TreeOnDisk
 from snapstorm.targets.kopia.snapshotter import KopiaClient
+from snapstorm.targets.plain import PlainServer
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _USERS_CHECKED_AT_ONCE = 4
@@ -91,20 +92,7 @@ def read_access(url: str, fingerprint: str, users_file: Path) -> OperatorAccess:
 
 
 @dataclass(frozen=True)
-class OperatorClient(KopiaClient):
-    """A client whose snapshots follow policies that its operator has made."""
-
-    policies: Callable[[], Policies]
-
-    def _receipt(self, completed: CompletedCommand, source: Path) -> SnapshotReceipt:
-        """As of any client; where the policy says so, a tree that equals its latest snapshot is not saved."""
-        if answers.is_nothing_saved(completed) and self.policies().of(str(source)).ignores_identical:
-            raise NotSaved("identical to the latest snapshot of this source, not saved")
-        return super()._receipt(completed, source)
-
-
-@dataclass(frozen=True)
-class OperatorServer:
+class OperatorServer(PlainServer):
     """Somebody else's server. Implements `Server`, as far as its users may."""
 
     kopia: Kopia
@@ -119,9 +107,14 @@ class OperatorServer:
         return f"behind {self.access.address.url}"
 
     @property
-    def has_permissions(self) -> bool:
+    def authenticates(self) -> bool:
         """A wrong password must get in nowhere."""
         return True
+
+    @property
+    def isolates_clients(self) -> bool:
+        """The operator may have given users rights to each other's snapshots."""
+        return False
 
     @property
     def manages_users(self) -> bool:
@@ -133,18 +126,13 @@ class OperatorServer:
         """Collecting is not for users; verifying would read the operator's own snapshots of the same user."""
         return frozenset({RunGc.key, VerifyRepository.key})
 
-    @property
-    def auditor(self) -> Auditor | None:
-        """There is no way past the server."""
-        return None
-
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Have retention keep what they will take; the operator has let them in. Raises HarnessError for one that the
         file does not name, or that may not set that."""
         unknown = [client for client in clients if client not in self.access.password_by_user]
         if unknown:
             raise HarnessError(f"{unknown[0]} has snapshots on this testbed, but is not in the file of users any more")
-        await side_by_side(*(functools.partial(self._keep_all, client) for client in clients))
+        await together(functools.partial(self._keep_all, client) for client in clients)
 
     async def remove_client(self, client: str) -> None:
         """Not possible: see `manages_users`."""
@@ -158,16 +146,9 @@ class OperatorServer:
         """A snapshotter that claims to be `client`, with a wrong password."""
         return self._snapshotter(client, Actor(self.place.server / "impostors" / client, secrets.token_urlsafe()))
 
-    async def refresh(self) -> None:
-        """Nothing is changed past the server."""
-
     async def forget_caches(self, clients: Sequence[str]) -> None:
         """Drop what these clients have cached; the server's cache is out of reach."""
         await remove_many_trees(self.kopia.runner, [self._actor(client).cache for client in clients])
-
-    async def storage_bytes(self) -> int | None:
-        """Not to be told from here."""
-        return None
 
     async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
         """Not possible: see `refused_actions`."""
@@ -175,20 +156,20 @@ class OperatorServer:
 
     async def check(self) -> None:
         """Let each user in once, and look at its rights and policies, so that what can't be tested is told before
-        anything is made. Raises HarnessError."""
+        anything is made. Raises HarnessError, one line."""
         at_once = anyio.CapacityLimiter(_USERS_CHECKED_AT_ONCE)
-        await side_by_side(*(functools.partial(self._check_user, user, at_once) for user in self.access.users))
 
-    async def _check_user(self, user: str, at_once: anyio.CapacityLimiter) -> None:
-        async with at_once:
-            try:
-                await self.client(user).connect()
-            except TargetError as error:
-                raise HarnessError(f"{user} is not let in by {self.access.address.url}: {error}") from error
-            try:
-                await self.read_settings(user)
-            except TargetError as error:
-                raise HarnessError(f"the rights and policies of {user} can't be read: {error}") from error
+        async def check(user: str) -> None:
+            async with at_once:
+                problem = f"{user} is not let in by {self.access.address.url}"
+                try:
+                    await self.client(user).connect()
+                    problem = f"the rights and policies of {user} can't be read"
+                    await self.read_settings(user)
+                except TargetError as error:
+                    raise HarnessError(f"{problem}: {error}") from error
+
+        await together(functools.partial(check, user) for user in self.access.users)
 
     async def _keep_all(self, user: str) -> None:
         """Have retention keep all snapshots of this user's files; directories in them inherit that."""
@@ -223,7 +204,7 @@ class OperatorServer:
                 f"{client} may not add snapshots; give it access APPEND or FULL to its own (`kopia server acl add "
                 f"--user {client} --target type=snapshot,...`), or leave it out of the file of users"
             ) from error
-        policies = answers.read_policies_of(await self.kopia.list_policies(actor), client)
+        policies = read_policies_of(await self.kopia.list_policies(actor), client)
         for refusal in policies.refusals(source):
             raise HarnessError(refusal)
         self.policies[client] = policies
@@ -238,7 +219,15 @@ class OperatorServer:
 
     async def kept_of(self, client: str, source: Path, tree: Manifest) -> Manifest:
         """What the client's policies keep of the tree at `source`."""
-        return await keep(self.policies[client].of(str(source)).selection, tree, source)
+        selection = self.policies[client].of(str(source)).selection
+        if selection.keeps_everything(tree):
+            return tree
+        try:
+            return await run_file_work(selection.keep, tree, TreeOnDisk(os.fsencode(source)))
+        except (OSError, ValueError) as error:
+            raise HarnessError(
+                f"a file with ignore rules below {source} can't be used: {error}; mend or remove it"
+            ) from error
 
     def _policy_of(self, user: str) -> SourcePolicy:
         return self.policies[user].of(str(self._source_of(user)))
@@ -250,25 +239,16 @@ class OperatorServer:
     def _actor(self, client: str) -> Actor:
         return Actor(self.place.client(client), self.access.password_by_user.get(client, ""))
 
-    def _snapshotter(self, client: str, actor: Actor) -> OperatorClient:
-        return OperatorClient(
+    def _snapshotter(self, client: str, actor: Actor) -> KopiaClient:
+        return KopiaClient(
             kopia=self.kopia,
             actor=actor,
             identity=client,
             testbed=self.place.testbed,
             verify_files_percent=0,
             connect_command=self._connect,
-            obituary=str,
-            policies=functools.partial(self.policies.__getitem__, client),
+            leaves_out_identical=lambda source: self.policies[client].of(source).ignores_identical,
         )
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
         return await self.kopia.connect_to_server(actor, self.access.address, identity)
-
-
-@asynccontextmanager
-async def use_server(kopia: Kopia, place: TargetPlace, access: OperatorAccess) -> AsyncIterator[OperatorServer]:
-    """The operator's server, once every user has been let in. Raises HarnessError, one line, where one is not."""
-    server = OperatorServer(kopia, place, access)
-    await server.check()
-    yield server

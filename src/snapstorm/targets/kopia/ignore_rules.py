@@ -12,6 +12,7 @@ against the program):
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,88 +94,60 @@ def read_rule(line: str, base: str) -> IgnoreRule:
 
     Raises ValueError for one that Kopia refuses.
     """
-    if len(line.encode("utf-8", "surrogateescape")) > 2 and line.encode("utf-8", "surrogateescape")[-2:-1] != b"\\":
+    encoded = line.encode("utf-8", "surrogateescape")
+    if len(encoded) > 2 and encoded[-2:-1] != b"\\":
         line = line.strip("".join(_SPACES))
-    reader = _Reader(line)
-    while reader.peek() in _SPACES:
-        reader.read()
-    is_negated = reader.peek() == "!"
-    if is_negated:
-        reader.read()
-    tokens = _beginning(line, reader, base)
+    parser = _Parser(line)
+    while parser.peek() in _SPACES:
+        parser.read()
+    is_negated = parser.peek() == "!"
+    parser.position += is_negated
+    tokens = _beginning(parser, base)
     is_for_directories = line.endswith("/")
     if is_for_directories:
-        reader.cut_last()
-    tokens += _Parser(line, reader).tokens()
+        parser.text = parser.text[:-1]
+    tokens += parser.tokens()
     return IgnoreRule(tuple(tokens), is_negated, is_for_directories, _literal(tokens), _literal(tokens[::-1])[::-1])
 
 
-def _beginning(line: str, reader: _Reader, base: str) -> list[_Token]:
+def _beginning(parser: _Parser, base: str) -> list[_Token]:
     """What ties a rule to its directory, or lets it match in all below."""
-    is_rooted = reader.peek() == "/"
-    tokens: list[_Token] = list(base) if line else []
+    is_rooted = parser.peek() == "/"
+    tokens: list[_Token] = list(base) if parser.line else []
     if tokens and not is_rooted:
         tokens.append("/")
-    if is_rooted or line in ("", "**"):
+    if is_rooted or parser.line in ("", "**"):
         return tokens
-    slash = reader.index("/")
-    if slash in (-1, reader.left - 1):
+    slash = parser.text.find("/", parser.position)
+    if slash in (-1, len(parser.text) - 1):
         return [*tokens, _Wild.STARS, "/"]
     return tokens if base else ["/"]
 
 
 def _literal(tokens: Sequence[_Token]) -> str:
     """The characters before the first token that stands for more than itself."""
-    found = ""
-    for token in tokens:
-        if not isinstance(token, str):
-            break
-        found += token
-    return found
-
-
-class _Reader:
-    """Reads a rule's characters. An empty string stands for what is beyond either end."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self.position = 0
-
-    @property
-    def left(self) -> int:
-        return len(self._text) - self.position
-
-    def peek(self, ahead: int = 0) -> str:
-        position = self.position + ahead
-        return self._text[position] if 0 <= position < len(self._text) else ""
-
-    def read(self) -> str:
-        char = self.peek()
-        self.position += bool(char)
-        return char
-
-    def index(self, char: str) -> int:
-        """How far ahead the next such character is; -1 without one."""
-        found = self._text.find(char, self.position)
-        return found if found < 0 else found - self.position
-
-    def take(self, count: int) -> str:
-        taken = self._text[self.position : self.position + count]
-        self.position += count
-        return taken
-
-    def cut_last(self) -> None:
-        self._text = self._text[:-1]
+    return "".join(itertools.takewhile(lambda token: isinstance(token, str), tokens))  # type: ignore[arg-type]
 
 
 class _Parser:
-    def __init__(self, line: str, reader: _Reader) -> None:
-        self._line = line
-        self._reader = reader
+    """Reads a rule's characters. An empty string stands for what is beyond either end."""
+
+    def __init__(self, line: str) -> None:
+        self.line = self.text = line
+        self.position = 0
+
+    def peek(self, ahead: int = 0) -> str:
+        position = self.position + ahead
+        return self.text[position : position + 1] if position >= 0 else ""
+
+    def read(self) -> str:
+        char = self.peek()
+        self.position += len(char)
+        return char
 
     def tokens(self) -> list[_Token]:
         found: list[_Token] = []
-        while char := self._reader.read():
+        while char := self.read():
             match char:
                 case "\\":
                     found.append(self._escaped())
@@ -189,63 +162,50 @@ class _Parser:
         return found
 
     def _escaped(self) -> str:
-        char = self._reader.read()
-        if not char:
-            raise ValueError(f"the rule {self._line!r} ends after a backslash")
-        return char
+        if char := self.read():
+            return char
+        raise ValueError(f"the rule {self.line!r} ends after a backslash")
 
     def _stars(self) -> _Wild:
-        reader = self._reader
-        if reader.peek() != "*":
+        if self.peek() != "*":
             return _Wild.STAR
-        before = reader.peek(-2)
-        while reader.peek() == "*":
-            reader.read()
-        is_alone = before == "/" and reader.peek() in ("/", "")
+        before = self.peek(-2)
+        while self.peek() == "*":
+            self.read()
+        is_alone = before == "/" and self.peek() in ("/", "")
         return _Wild.STARS if not before or is_alone else _Wild.STAR
 
     def _set(self) -> _Set:
-        reader = self._reader
         tests: list[Callable[[str], bool]] = []
-        char = reader.read()
-        is_negated = char == "!"
-        if is_negated:
-            char = reader.read()
-        while char and char != "]":
+        is_negated = self.peek() == "!"
+        self.position += is_negated
+        while (char := self.read()) and char != "]":
             if char == "\\":
                 char = self._escaped()
-            if reader.peek() == "-" and reader.peek(1) not in ("]", ""):
-                reader.read()
-                tests.append(_range(char, self._end_of_range()))
-            elif char == "[" and reader.peek() == ":":
+            if self.peek() == "-" and self.peek(1) not in ("]", ""):
+                self.read()
+                last = self.read()
+                tests.append(_range(char, self._escaped() if last == "\\" else last))
+            elif char == "[" and self.peek() == ":":
                 tests.append(self._class())
             else:
-                tests.append(_equals(char))
-            char = reader.read()
+                tests.append(_range(char, char))
         if not char:
-            raise ValueError(f"the rule {self._line!r} has a `[` without its `]`")
+            raise ValueError(f"the rule {self.line!r} has a `[` without its `]`")
         return _Set(tuple(tests), is_negated)
-
-    def _end_of_range(self) -> str:
-        char = self._reader.read()
-        return self._escaped() if char == "\\" else char
 
     def _class(self) -> Callable[[str], bool]:
         """A named class. Kopia takes it for one only if it is nearer to the beginning of the rule than it is long."""
-        reader = self._reader
-        end = reader.index("]")
+        end = self.text.find("]", self.position) - self.position
         if end < 0:
-            raise ValueError(f"the rule {self._line!r} has a `[` without its `]`")
-        if end - 1 <= reader.position or reader.peek(end - 1) != ":":
-            return _equals("[")
-        name = reader.take(end + 1)[1 : end - 1].lower()
+            raise ValueError(f"the rule {self.line!r} has a `[` without its `]`")
+        if end - 1 <= self.position or self.peek(end - 1) != ":":
+            return _range("[", "[")
+        name = self.text[self.position + 1 : self.position + end - 1].lower()
+        self.position += end + 1
         if name not in _CLASSES:
-            raise ValueError(f"the rule {self._line!r} names the class {name!r}, which Kopia does not know")
+            raise ValueError(f"the rule {self.line!r} names the class {name!r}, which Kopia does not know")
         return _CLASSES[name]
-
-
-def _equals(wanted: str) -> Callable[[str], bool]:
-    return lambda char: char == wanted
 
 
 def _range(first: str, last: str) -> Callable[[str], bool]:

@@ -3,16 +3,17 @@
 A directory is an object that holds JSON with its entries, each with the id of its own object. A large file is an
 indirect object (`I...`): a content with JSON that names its parts and where they begin. The rest of an object's id is
 that of its content (with a `Z` before it if it is compressed), and indexes say in which pack a content is (measured on
-0.19.0 and 0.23.1). All is asked of a connection past the server and every cache, and nothing found out is an answer,
-too: what is damaged may be just this.
+0.19.0 and 0.23.1). Everything is asked of a connection past the server and every cache. What could not be found out is
+an answer, too: it may be what is damaged.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, TypeVar
+
+import msgspec
 
 from snapstorm.errors import OperationFailed
 from snapstorm.model.manifest import show_path
@@ -23,19 +24,44 @@ _COMMAND_SECONDS_MAX = 10.0
 _PARTS_MAX = 200
 """Of a file of more parts, so many are named."""
 _DEPTH_MAX = 8
+_KINDS = {"d": "directory", "f": "file", "s": "link"}
+
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A stretch of a file, and the content that holds it."""
+class _DirectoryEntry(msgspec.Struct, frozen=True):
+    """An entry of a directory, or the root of a snapshot."""
 
-    offset_bytes: int
-    length_bytes: int | None
-    object: str
+    object: str = msgspec.field(name="obj")
+    name: str = "."
+    type: str = ""
+    size: int | None = None
+
+
+class _DirectoryObject(msgspec.Struct, frozen=True):
+    entries: list[_DirectoryEntry]
+    stream: Literal["kopia:directory"]
+
+
+class _SnapshotManifest(msgspec.Struct, frozen=True, rename="camel"):
+    root_entry: _DirectoryEntry
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """A stretch of a file, and the object that holds it."""
+
+    object: str = msgspec.field(name="o")
+    offset_bytes: int = msgspec.field(default=0, name="s")
+    length_bytes: int | None = msgspec.field(default=None, name="l")
 
     @property
     def content(self) -> str:
+        """The content that the object consists of, unless it is indirect."""
         return self.object.lstrip("IZ")
+
+
+class _Indirect(msgspec.Struct, frozen=True):
+    entries: list[_Part] = []
 
 
 class _Unknown(Exception):
@@ -63,18 +89,21 @@ class ObjectNames:
 
     async def _describe(self, snapshot: str, path: bytes, lines: list[str]) -> None:
         """Add what can be found out, until something can't."""
-        entry = {"name": ".", **await self._root(snapshot)}
-        found = [entry]
+        # `show` knows the root only by the id of its object.
+        shown = await self._ask("manifest", "show", snapshot)
+        manifest = "".join(line for line in shown.splitlines() if not line.startswith("//"))
+        found = [_decoded(manifest, _SnapshotManifest, "the snapshot's manifest names no root").root_entry]
         for name in path.decode("utf-8", "replace").split("/") if path else ():
-            entries = await self._directory(entry["obj"])
-            inner = next((one for one in entries if one.get("name") == name), None)
-            if inner is None:
+            parent = found[-1].object
+            directory = _decoded(await self._ask("show", parent), _DirectoryObject, f"object {parent} is no directory")
+            entry = next((one for one in directory.entries if one.name == name), None)
+            if entry is None:
                 raise _Unknown(f"{name!r} is in no directory of the snapshot")
-            entry = inner
             found.append(entry)
-            lines.append(f"  {_kind(entry)} {name!r}: object {entry.get('obj')}, {entry.get('size', '?')} bytes")
-        parts = await self._parts(_Part(0, entry.get("size"), entry["obj"]), 0)
-        directories = [_Part(0, None, one["obj"]) for one in found[:-1]]
+            size = "?" if entry.size is None else entry.size
+            lines.append(f"  {_KINDS.get(entry.type, 'entry')} {name!r}: object {entry.object}, {size} bytes")
+        parts = await self._parts(_Part(found[-1].object, 0, found[-1].size), 0)
+        directories = [_Part(one.object) for one in found[:-1]]
         places = await self._places([part.content for part in (*directories, *parts[:_PARTS_MAX])])
         lines.append("  its directories, from the root:")
         for part in directories:
@@ -85,25 +114,6 @@ class ObjectNames:
         if len(parts) > _PARTS_MAX:
             lines.append(f"  and {len(parts) - _PARTS_MAX} more")
 
-    async def _root(self, snapshot: str) -> dict[str, Any]:
-        """The entry of the snapshot's root. `show` knows it by its object's id only."""
-        text = await self._ask("manifest", "show", snapshot)
-        try:
-            manifest = json.loads("".join(line for line in text.splitlines() if not line.startswith("//")))
-            root = manifest["rootEntry"]
-        except (ValueError, LookupError, TypeError, RecursionError):
-            raise _Unknown("the snapshot's manifest names no root") from None
-        if not isinstance(root, dict) or "obj" not in root:
-            raise _Unknown("the snapshot's manifest names no root")
-        return root
-
-    async def _directory(self, object_id: str) -> list[dict[str, Any]]:
-        found = await self._json("show", object_id)
-        entries = found.get("entries") if found.get("stream") == "kopia:directory" else None
-        if entries is None:
-            raise _Unknown(f"object {object_id} is no directory")
-        return list(entries)
-
     async def _parts(self, part: _Part, depth: int) -> list[_Part]:
         """The part itself, or of an indirect object the parts that it names."""
         if not part.object.startswith("I"):
@@ -111,10 +121,10 @@ class ObjectNames:
         if depth > _DEPTH_MAX:
             raise _Unknown(f"object {part.object} is indirect too often")
         # Without its `I`, the object is the list of parts instead of what they make up.
-        found = await self._json("show", part.object[1:])
+        shown = await self._ask("show", part.object[1:])
         parts: list[_Part] = []
-        for entry in found.get("entries", ()):
-            inner = _Part(part.offset_bytes + entry.get("s", 0), entry.get("l"), entry["o"])
+        for one in _decoded(shown, _Indirect, f"object {part.object} does not name its parts").entries:
+            inner = _Part(one.object, part.offset_bytes + one.offset_bytes, one.length_bytes)
             parts += await self._parts(inner, depth + 1)
         return parts
 
@@ -134,20 +144,18 @@ class ObjectNames:
             )
         return places
 
-    async def _json(self, *words: str) -> dict[str, Any]:
-        try:
-            found = json.loads(await self._ask(*words))
-        except (ValueError, RecursionError):
-            raise _Unknown(f"`kopia {' '.join(words)}` gives no JSON") from None
-        if not isinstance(found, dict):
-            raise _Unknown(f"`kopia {' '.join(words)}` gives something unexpected")
-        return found
-
     async def _ask(self, *words: str) -> str:
-        completed = await self.kopia.ask(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
+        completed = await self.kopia.run(self.actor, *words, seconds_max=_COMMAND_SECONDS_MAX)
         if completed.exit_code != 0 or completed.timed_out:
             raise _Unknown(str(answers.explain(completed, f"kopia {words[0]}", OperationFailed)))
         return completed.stdout.decode(errors="replace")
+
+
+def _decoded(text: str, kind: type[_T], problem: str) -> _T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (ValueError, RecursionError):
+        raise _Unknown(problem) from None
 
 
 def _part_lines(part: _Part, places: dict[str, list[str]]) -> list[str]:
@@ -155,7 +163,3 @@ def _part_lines(part: _Part, places: dict[str, list[str]]) -> list[str]:
     length = "" if part.length_bytes is None else f", {part.length_bytes:,} bytes"
     where = places.get(part.content, ["in no active index"])
     return [f"    from byte {part.offset_bytes:,}{length}: content {part.content}", *(f"      {one}" for one in where)]
-
-
-def _kind(entry: dict[str, Any]) -> str:
-    return {"d": "directory", "f": "file", "s": "link"}.get(str(entry.get("type")), "entry")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.errors import HarnessError, TargetError, TestbedError
@@ -15,12 +15,14 @@ from snapstorm.ledger.copies import STATE_NAME, CopyState, read_state, write_cop
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.location import FileStorage, S3Storage, Storage
 from snapstorm.runtime.aws import read_credentials
-from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia import answers, repository_answers, snapshot_answers
+from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
+from snapstorm.targets.kopia.programs import Programs
 
-PERSISTER_SECRET = "persister"
+_SECRET = "persister"
 """The name of the second repository's password among the testbed's secrets."""
 
 _IDENTITY = "persister@snapstorm"
@@ -42,8 +44,6 @@ class KopiaPersister:
 
     async def read_state(self) -> CopyState | None:
         """The state of the latest copy; None before the first."""
-        if not await self._connect():
-            return None
         latest = await self._latest()
         if latest is None:
             return None
@@ -61,7 +61,7 @@ class KopiaPersister:
         written = await run_file_work(write_copy, ledger, staging, state)
         completed = await self.kopia.create_snapshot(self.actor, staging, {"testbed": state.testbed})
         try:
-            answers.read_receipt(completed)
+            snapshot_answers.read_receipt(completed)
         except TargetError as error:
             raise HarnessError(f"the ledger was not copied to {self.place}: {error}") from error
         if await self.read_state() != written:
@@ -69,7 +69,7 @@ class KopiaPersister:
 
     async def fetch(self, directory: Path) -> None:
         """Restore the latest copy into an empty directory."""
-        latest = await self._latest() if await self._connect() else None
+        latest = await self._latest()
         if latest is None:
             raise TestbedError(f"there is no copy of a ledger in {self.place}")
         restored = directory / "copy"
@@ -83,7 +83,7 @@ class KopiaPersister:
         if self.actor.config.exists():
             return True
         completed = await self.kopia.connect_to_repository(self.actor, self.storage, _IDENTITY)
-        if completed.exit_code != 0 and answers.is_repository_missing(completed):
+        if completed.exit_code != 0 and repository_answers.is_repository_missing(completed):
             return False
         self._check(completed, "can't be opened")
         return True
@@ -91,36 +91,41 @@ class KopiaPersister:
     async def _create(self) -> None:
         if isinstance(self.storage, FileStorage):
             make_private(self.storage.path)
-        completed = await self.kopia.create_repository(self.actor, self.storage, _IDENTITY)
-        self._check(completed, "can't be made")
+        made = await Administration(self.kopia, self.actor).create_repository(self.storage, _IDENTITY)
+        self._check(made, "can't be made")
         self._check(await self.kopia.set_retention(self.actor, "--global", _COPIES_KEPT), "can't be set up")
 
     async def _latest(self) -> ListedSnapshot | None:
+        if not await self._connect():
+            return None
         completed = await self.kopia.list_snapshots(self.actor)
         self._check(completed, "can't be read")
-        complete = [entry for entry in answers.read_listing(completed) if entry.incomplete is None]
+        complete = [entry for entry in snapshot_answers.read_listing(completed) if entry.incomplete is None]
         return complete[-1] if complete else None
 
     async def _restore(self, snapshot: ListedSnapshot, destination: Path, sub_path: bytes = b"") -> None:
         self._check(await self.kopia.restore(self.actor, snapshot.id, sub_path, destination), "can't be read")
 
     def _check(self, completed: CompletedCommand, problem: str) -> None:
-        if completed.exit_code != 0 or completed.timed_out:
-            reason = answers.explain(completed, "Kopia", TargetError)
-            raise HarnessError(f"the repository of copies {self.place} {problem}: {reason}")
+        answers.check_set_up(completed, f"the repository of copies {self.place} {problem}")
 
 
 @asynccontextmanager
 async def open_kopia_persister(
-    kopia: Kopia, storage: Storage, password: str, directory: Path
+    program: Path,
+    storage: Storage,
+    runner: ProcessRunner,
+    directory: Path,
+    secret: Callable[[str], str],
+    seconds_max: float,
 ) -> AsyncIterator[KopiaPersister]:
     """A persister whose configuration and logs are below `directory`, which it has for itself."""
-    secrets: Mapping[str, str] = read_credentials() if isinstance(storage, S3Storage) else {}
-    actor = replace(Actor(directory, password, has_cache=False), storage_secrets=secrets)
+    keys = read_credentials() if isinstance(storage, S3Storage) else {}
+    actor = Actor(directory, secret(_SECRET), has_cache=False, storage_secrets=keys)
     remove_tree(directory)  # What another run left may be a connection to somewhere else.
     make_private(directory)
     try:
-        yield KopiaPersister(kopia, storage, actor)
+        yield KopiaPersister(Kopia(Programs([program]), runner, seconds_max), storage, actor)
     finally:
         remove_tree(directory)
 

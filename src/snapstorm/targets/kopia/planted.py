@@ -1,34 +1,27 @@
-"""Specimens for the calibration of the judge: wrappers around the real Kopia that misbehave, and an honest one."""
+"""Specimens for the calibration of the judge: the real Kopia with a defect planted at the protocol boundary, wrappers
+around it that misbehave, and honest ones."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+from snapstorm.defects.all_defects import FOR_EVERY_TARGET
 from snapstorm.model.work import WorkKind
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
 from snapstorm.targets.kopia.wrappers import WrapperDefect, make_wrapper, times_struck, why_it_broke
-from snapstorm.targets.planted import HONEST, Planted, Setup, Specimen, Specimens
-from snapstorm.targets.workload import REAL
+from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Specimen, Specimens, specimens_of
 
-_USUAL = Setup(REAL, operation_seconds_max=100.0, ends_early=True)
-"""A busy machine must not take so long for what does not hang."""
-_HANGING = replace(_USUAL, operation_seconds_max=15.0)
-"""For what never ends, so that it is ended soon."""
-_UNDER_FAULT = Setup(REAL, operation_seconds_max=60.0, fault_pace=3.0, ends_early=True)
-"""For what only a fault shows: each fault strikes often."""
+AT_THE_BOUNDARY = FOR_EVERY_TARGET | {"gc-drops-content", "verify-passes-over-damage"}
 
 
 def wrapped(real: Path) -> Specimens:
-    """A wrapper around the real program for each defect, and one that does nothing."""
-    defects = [wrapper_specimen(real, name, defect) for name, defect in WRAPPER_DEFECTS.items()]
-    return Specimens(defects, [wrapper_specimen(real, HONEST, None)])
-
-
-def _setup_for(name: str, defect: WrapperDefect | None) -> Setup:
-    if defect is not None and defect.fault:
-        return replace(_UNDER_FAULT, faults=(defect.fault,))
-    return _HANGING if name.endswith("-hangs") else _USUAL
+    """The real program with each defect, and without any."""
+    at_the_boundary = specimens_of("kopia", [real], names=AT_THE_BOUNDARY)
+    wrappers = [wrapper_specimen(real, name, defect) for name, defect in WRAPPER_DEFECTS.items()]
+    # What only a fault shows is too seldom to be worth an honest run.
+    usual = at_the_boundary.honest[:1]
+    return Specimens([*at_the_boundary.defects, *wrappers], [*usual, wrapper_specimen(real, HONEST, None)])
 
 
 def wrapper_specimen(real: Path, name: str, defect: WrapperDefect | None) -> Specimen:
@@ -37,13 +30,15 @@ def wrapper_specimen(real: Path, name: str, defect: WrapperDefect | None) -> Spe
     def plant(directory: Path) -> Planted:
         return Planted("kopia", [make_wrapper(directory, real, defect.body if defect else "")])
 
+    usual = REAL_SETUPS.usual
+    hanging = replace(usual, operation_seconds_max=REAL_SETUPS.hanging_seconds_max)
     return Specimen(
         kind="kopia",
         name=name,
         sentence=defect.sentence if defect else "Does everything right.",
         guarantee=defect.guarantee if defect else None,
         shown_by=defect.shown_by if defect else WorkKind.RESTORE,
-        setup=_setup_for(name, defect),
+        setup=hanging if name == "create-never-ends" else usual,
         plant=plant,
         times_struck=times_struck,
         why_it_broke=why_it_broke,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 # What a run needs is imported where it is used, so that the help, and runs against other targets, need not load it.
 # ruff: noqa: PLC0415
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapstorm.ledger.persisters import Persister
-from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
-from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.own_options import AccessOptions, RunOptions
 from snapstorm.targets.kopia.parameters import choices
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, Shown, TargetPlugin
@@ -29,13 +26,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class KopiaPlugin(TargetPlugin):
     """Implements `TargetPlugin`."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What survives `snapshot create` and `restore`, as root."""
-        from snapstorm.targets.kopia.target import CAPABILITIES
-
-        return CAPABILITIES
 
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """Find each program that was named, or the one that there is."""
@@ -55,22 +45,10 @@ class KopiaPlugin(TargetPlugin):
 
     def find_persister(self, storage: Storage, programs: Sequence[Path]) -> OpenPersister:
         """A second repository, written by the program that was named last, or by the one that there is."""
-        from snapstorm.targets.kopia.command import Kopia
         from snapstorm.targets.kopia.discovery import find_kopia
-        from snapstorm.targets.kopia.persister import PERSISTER_SECRET, open_kopia_persister
-        from snapstorm.targets.kopia.programs import Programs
+        from snapstorm.targets.kopia.persister import open_kopia_persister
 
-        program = find_kopia(*programs[-1:]).path
-
-        @asynccontextmanager
-        async def open_persister(
-            runner: ProcessRunner, directory: Path, secret: Callable[[str], str], seconds_max: float
-        ) -> AsyncIterator[Persister]:
-            kopia = Kopia(Programs([program]), runner, seconds_max)
-            async with open_kopia_persister(kopia, storage, secret(PERSISTER_SECRET), directory) as persister:
-                yield persister
-
-        return open_persister
+        return functools.partial(open_kopia_persister, find_kopia(*programs[-1:]).path, storage)
 
     def script(
         self, commands: Sequence[RecordedCommand], shown: Shown, manifest_of: Callable[[str], Manifest | None]
@@ -100,6 +78,7 @@ PLUGIN = KopiaPlugin(
     sentence="Kopia: a repository and a server of our own, or a server that already runs.",
     has_bucket_storage=True,
     keeps_copies=True,
+    has_utf8_paths_only=True,
     parameters=choices(),
     options={"run": RunOptions, "sweep": AccessOptions},
 )

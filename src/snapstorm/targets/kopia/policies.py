@@ -17,7 +17,10 @@ from typing import Any
 
 import msgspec
 
+from snapstorm.errors import OperationFailed
 from snapstorm.model.abilities import RETENTION
+from snapstorm.runtime.process import CompletedCommand
+from snapstorm.targets.kopia import answers
 from snapstorm.targets.kopia.ignore_rules import read_rule
 from snapstorm.targets.kopia.selection import FilesPolicy, Selection
 
@@ -37,64 +40,38 @@ class Role(Enum):
     """No run can be judged under it."""
 
 
+def _settings(role: Role, section: str, names: str) -> dict[str, Role]:
+    return {f"{section}.{name}": role for name in names.split()}
+
+
 SETTINGS: Mapping[str, Role] = {
     # Retention of our own sources is set by ourselves, on a path that is more specific than any other policy's.
-    **dict.fromkeys(
-        [f"retention.keep{period}" for period in ("Latest", "Hourly", "Daily", "Weekly", "Monthly", "Annual")],
-        Role.EXPECTED,
-    ),
-    "retention.ignoreIdenticalSnapshots": Role.EXPECTED,
-    "files.ignore": Role.EXPECTED,
-    "files.ignoreDotFiles": Role.EXPECTED,
-    "files.ignoreCacheDirs": Role.EXPECTED,
-    "files.maxFileSize": Role.EXPECTED,
-    "files.oneFileSystem": Role.EXPECTED,
+    **_settings(Role.EXPECTED, "retention", "keepLatest keepHourly keepDaily keepWeekly keepMonthly keepAnnual"),
+    **_settings(Role.EXPECTED, "retention", "ignoreIdenticalSnapshots"),
+    **_settings(Role.EXPECTED, "files", "ignore ignoreDotFiles ignoreCacheDirs maxFileSize oneFileSystem"),
     # Without effect on what is kept: rules of parents apply all the same (`ignorefs.go`).
-    "files.noParentIgnore": Role.HARMLESS,
-    "files.noParentDotFiles": Role.HARMLESS,
+    **_settings(Role.HARMLESS, "files", "noParentIgnore noParentDotFiles"),
     # A file that can't be read is left out with exit status 0: a loss could not be told from what was asked for.
-    "errorHandling.ignoreFileErrors": Role.REFUSED,
-    "errorHandling.ignoreDirectoryErrors": Role.REFUSED,
+    **_settings(Role.REFUSED, "errorHandling", "ignoreFileErrors ignoreDirectoryErrors"),
     # No client has FIFOs, sockets or devices.
-    "errorHandling.ignoreUnknownTypes": Role.HARMLESS,
+    **_settings(Role.HARMLESS, "errorHandling", "ignoreUnknownTypes"),
     # A server takes snapshots of its own machine only; `manual` counts for `snapshot create --all` only.
-    **dict.fromkeys(
-        [
-            f"scheduling.{name}"
-            for name in ("intervalSeconds", "timeOfDay", "noParentTimeOfDay", "manual", "cron", "runMissed")
-        ],
-        Role.HARMLESS,
-    ),
+    **_settings(Role.HARMLESS, "scheduling", "intervalSeconds timeOfDay noParentTimeOfDay manual cron runMissed"),
     # How bytes are stored, not which.
-    **dict.fromkeys(
-        [
-            f"compression.{name}"
-            for name in (
-                *("compressorName", "onlyCompress", "noParentOnlyCompress", "neverCompress", "noParentNeverCompress"),
-                *("minSize", "maxSize"),
-            )
-        ],
-        Role.HARMLESS,
-    ),
-    "metadataCompression.compressorName": Role.HARMLESS,
-    "splitter.algorithm": Role.HARMLESS,
+    **_settings(Role.HARMLESS, "compression", "compressorName onlyCompress noParentOnlyCompress neverCompress"),
+    **_settings(Role.HARMLESS, "compression", "noParentNeverCompress minSize maxSize"),
+    **_settings(Role.HARMLESS, "metadataCompression", "compressorName"),
+    **_settings(Role.HARMLESS, "splitter", "algorithm"),
     # Kopia runs actions only for a connection that was made with `--enable-actions`, and ours are not (measured).
-    **dict.fromkeys(
-        [f"actions.{name}" for name in ("beforeFolder", "afterFolder", "beforeSnapshotRoot", "afterSnapshotRoot")],
-        Role.HARMLESS,
-    ),
+    **_settings(Role.HARMLESS, "actions", "beforeFolder afterFolder beforeSnapshotRoot afterSnapshotRoot"),
     # Windows only; elsewhere Kopia passes it over (measured).
-    "osSnapshots.volumeShadowCopy": Role.HARMLESS,
-    "logging.directories": Role.HARMLESS,
-    "logging.entries": Role.HARMLESS,
-    **dict.fromkeys(
-        [f"upload.{name}" for name in ("maxParallelSnapshots", "maxParallelFileReads", "parallelUploadAboveSize")],
-        Role.HARMLESS,
-    ),
+    **_settings(Role.HARMLESS, "osSnapshots", "volumeShadowCopy"),
+    **_settings(Role.HARMLESS, "logging", "directories entries"),
+    **_settings(Role.HARMLESS, "upload", "maxParallelSnapshots maxParallelFileReads parallelUploadAboveSize"),
 }
 """Every setting of Kopia 0.19.0 to 0.23.1, by its name in JSON. docs/server-policies.md says what each makes happen."""
 
-_REFUSED_OPTIONS = ("--ignore-file-errors", "--ignore-dir-errors")
+_REFUSED_OPTIONS = {"--ignore-file-errors": "ignore_file_errors", "--ignore-dir-errors": "ignore_directory_errors"}
 
 
 class _Target(msgspec.Struct, frozen=True, rename="camel"):
@@ -114,14 +91,6 @@ class _Retention(msgspec.Struct, frozen=True, rename="camel"):
     ignore_identical_snapshots: bool | None = None
 
 
-class _Files(msgspec.Struct, frozen=True, rename="camel"):
-    ignore: tuple[str, ...] = ()
-    ignore_dot_files: tuple[str, ...] = ()
-    ignore_cache_dirs: bool | None = None
-    max_file_size: int = 0
-    one_file_system: bool | None = None
-
-
 class _ErrorHandling(msgspec.Struct, frozen=True, rename="camel"):
     ignore_file_errors: bool | None = None
     ignore_directory_errors: bool | None = None
@@ -130,25 +99,9 @@ class _ErrorHandling(msgspec.Struct, frozen=True, rename="camel"):
 class _Policy(msgspec.Struct, frozen=True, rename="camel"):
     target: _Target
     retention: _Retention = _Retention()
-    files: _Files = _Files()
+    files: FilesPolicy = FilesPolicy()
     error_handling: _ErrorHandling = _ErrorHandling()
     no_parent: bool = False
-
-    def says(self, option: str) -> bool | None:
-        """What it sets this option to; None for nothing."""
-        errors = self.error_handling
-        return errors.ignore_file_errors if option == _REFUSED_OPTIONS[0] else errors.ignore_directory_errors
-
-    @property
-    def files_policy(self) -> FilesPolicy:
-        files = self.files
-        return FilesPolicy(
-            ignore=files.ignore,
-            rule_files=files.ignore_dot_files,
-            ignores_caches=files.ignore_cache_dirs,
-            size_bytes_max=files.max_file_size,
-            one_file_system=files.one_file_system,
-        )
 
 
 @dataclass(frozen=True)
@@ -176,7 +129,7 @@ class Policies:
         """What applies to the source at this absolute path."""
         merged = self._merged(source)
         has_defaults = not any(policy.no_parent for policy in merged)
-        files = [policy.files_policy for policy in merged]
+        files = [policy.files for policy in merged]
         root = FilesPolicy(
             ignore=_first(one.ignore for one in files) or (),
             rule_files=_first(one.rule_files for one in files) or (_DEFAULT_RULE_FILES if has_defaults else ()),
@@ -184,56 +137,53 @@ class Policies:
             size_bytes_max=_first(one.size_bytes_max for one in files) or 0,
             one_file_system=_first_said(one.one_file_system for one in files),
         )
+        start = len(source.rstrip("/")) + 1
+        below = {os.fsencode(policy.target.path[start:]): policy.files for policy in self._below(source)}
         keep_latest = _first_said(policy.retention.keep_latest for policy in merged)
         return SourcePolicy(
-            Selection(root, self._files_below(source)),
+            Selection(root, below),
             ignores_identical=bool(_first_said(policy.retention.ignore_identical_snapshots for policy in merged)),
             keeps_all=(keep_latest or 0) >= _KEEPS_ALL_FROM,
         )
 
-    def _chain(self, source: str) -> Iterator[_Policy]:
-        """Those that apply to a source, the most specific first."""
+    def _merged(self, source: str) -> list[_Policy]:
+        """Those that apply to a source, the most specific first, up to one that inherits nothing."""
         user, _, host = self.identity.partition("@")
         paths = [source, *map(str, PurePosixPath(source).parents)]
-        wanted = [_Target(host, user, path) for path in paths] + [_Target(host, user), _Target(host), _Target()]
-        for target in wanted:
-            yield from (policy for policy in self.shown if policy.target == target)
+        found: list[_Policy] = []
+        for target in (*(_Target(host, user, path) for path in paths), _Target(host, user), _Target(host), _Target()):
+            for policy in self.shown:
+                if policy.target == target:
+                    found.append(policy)
+                    if policy.no_parent:
+                        return found
+        return found
 
-    def _merged(self, source: str) -> list[_Policy]:
-        """Of these, those that are not cut off by one that inherits nothing."""
-        chain = list(self._chain(source))
-        ends = next((number for number, policy in enumerate(chain) if policy.no_parent), len(chain))
-        return chain[: ends + 1]
-
-    def _files_below(self, source: str) -> dict[bytes, FilesPolicy]:
-        start = len(source.rstrip("/")) + 1
-        return {os.fsencode(policy.target.path[start:]): policy.files_policy for policy in self._policies_below(source)}
+    def _below(self, source: str) -> list[_Policy]:
+        """Those of directories below a source."""
+        user, _, host = self.identity.partition("@")
+        prefix = source.rstrip("/") + "/"
+        return [
+            policy
+            for policy in self.shown
+            if (policy.target.host, policy.target.user_name) == (host, user) and policy.target.path.startswith(prefix)
+        ]
 
     def refusals(self, source: str) -> Iterator[str]:
         """Why snapshots of a source can't be judged under these policies: one line for each setting, with what to
         do."""
-        merged = self._merged(source)
-        below = list(self._policies_below(source))
-        for option in _REFUSED_OPTIONS:
-            deciding = [policy for policy in merged if policy.says(option) is not None][:1]
-            for policy in [*deciding, *below]:
-                if policy.says(option):
+        merged, below = self._merged(source), self._below(source)
+        for option, name in _REFUSED_OPTIONS.items():
+            said = [policy for policy in merged if getattr(policy.error_handling, name) is not None]
+            for policy in (*said[:1], *below):
+                if getattr(policy.error_handling, name):
                     yield (
                         f"the policy of {policy.target} sets {option}: a file could be left out without an error, so a "
                         f"run can't be judged; set {option}=false there, or for {self.identity}:{source}"
                     )
-        deciding = [policy for policy in merged if policy.files.ignore][:1]
-        for policy in [*deciding, *below]:
+        for policy in (*[policy for policy in merged if policy.files.ignore][:1], *below):
             for problem in filter(None, map(_problem_of, policy.files.ignore)):
                 yield f"the policy of {policy.target} has an ignore rule that Kopia can't read ({problem}); mend it"
-
-    def _policies_below(self, source: str) -> Iterator[_Policy]:
-        user, _, host = self.identity.partition("@")
-        prefix = source.rstrip("/") + "/"
-        for policy in self.shown:
-            target = policy.target
-            if (target.host, target.user_name) == (host, user) and target.path.startswith(prefix):
-                yield policy
 
     def settings(self, source: str) -> Mapping[str, str]:
         """What applies to a source and is expected, by names for people."""
@@ -249,6 +199,15 @@ class Policies:
             RETENTION: "keeps all" if now.keeps_all else "expires snapshots",
             "what policies of directories below it say": repr(sorted(now.selection.below.items())),
         }
+
+
+def read_policies_of(completed: CompletedCommand, identity: str) -> Policies:
+    """The policies that a user is shown."""
+    answers.check(completed, "policy list", OperationFailed)
+    try:
+        return read_policies(completed.stdout, identity)
+    except ValueError as error:
+        raise answers.unreadable(completed, "policy list", OperationFailed, error) from error
 
 
 def read_policies(output: bytes, identity: str) -> Policies:

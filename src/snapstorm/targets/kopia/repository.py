@@ -12,28 +12,24 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
 
-from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError, TestbedError
+from snapstorm.errors import HarnessError, TargetError, TestbedError
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
-from snapstorm.filesystem.scanner import bytes_below
-from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.location import FileStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import read_credentials
-from snapstorm.runtime.process import CompletedCommand
-from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.kopia import answers
+from snapstorm.runtime.tasks import together
+from snapstorm.targets.kopia import answers, repository_answers
+from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
 from snapstorm.targets.kopia.parameters import Command, options_for
-from snapstorm.targets.kopia.side_by_side import side_by_side
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
@@ -50,12 +46,11 @@ _SALT_BYTES = 32
 
 
 class Repository:
-    """A repository on a directory of ours. `open` comes first, then `identify` and the `preparations`."""
+    """A repository on a directory of ours. `open` comes first, then `identify` and `prepare`."""
 
     def __init__(self, kopia: Kopia, place: TargetPlace) -> None:
         self._kopia = kopia
         self._place = place
-        self._maintaining = anyio.Lock()
         # Each direct command costs a core for 0.1 s, and memory; a hundred users at once would only get in their way.
         self._adding = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
         self._hashes: dict[str, Future[str]] = {}
@@ -66,6 +61,7 @@ class Repository:
         """Who works directly on the repository."""
         self.auditor = replace(self.actor, directory=place.server / "auditor", has_cache=False)
         """Who reads the repository past the server and every cache."""
+        self.commands = Administration(kopia, self.actor)
 
     async def open(self) -> None:
         """Make the repository of a new testbed, or connect to that of an old one.
@@ -74,7 +70,7 @@ class Repository:
         """
         # What a cache holds would hide that the repository has lost it (measured).
         drop_cache = functools.partial(remove_many_trees, self._kopia.runner, set_aside(self.actor.cache))
-        await side_by_side(self._create if self._place.is_new else self._connect, drop_cache)
+        await together([self._create if self._place.is_new else self._connect, drop_cache])
         if self._place.upgrades_format:
             await self._upgrade()
 
@@ -82,52 +78,37 @@ class Repository:
         storage = self._place.storage
         if isinstance(storage, FileStorage):
             _prepare_directory(storage.path)
-        completed = await self._kopia.create_repository(
-            self.actor,
+        completed = await self.commands.create_repository(
             storage,
             IDENTITY,
             format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
             options=options_for(Command.CREATE, self._place.parameters),
         )
-        if completed.exit_code != 0 and answers.is_storage_in_use(completed):
-            await self._go_on_with_own()
+        if completed.exit_code != 0 and repository_answers.is_storage_in_use(completed):
+            # Our password opens only a repository that we made, in a run that was killed while it did.
+            completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
+            if completed.exit_code != 0 or completed.timed_out:
+                raise HarnessError(f"{storage} is not empty, so no new repository can be made there")
             return
-        _check_set_up(completed, f"the repository could not be made in {storage}")
-        settings = options_for(Command.FORMAT, self._place.parameters)
-        if settings:
-            completed = await self._kopia.set_repository_parameters(self.actor, settings)
-            _check_set_up(completed, "the parameters of the repository could not be set")
-
-    async def _go_on_with_own(self) -> None:
-        """Connect to the repository that is there already: our password opens only one that we made, in a run that was
-        killed while it did. Raises HarnessError for somebody else's."""
-        storage = self._place.storage
-        completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
-        if completed.exit_code != 0 or completed.timed_out:
-            raise HarnessError(f"{storage} is not empty, so no new repository can be made there")
+        answers.check_set_up(completed, f"the repository could not be made in {storage}")
+        if settings := options_for(Command.FORMAT, self._place.parameters):
+            completed = await self.commands.set_parameters(settings)
+            answers.check_set_up(completed, "the parameters of the repository could not be set")
 
     async def _connect(self) -> None:
         storage = self._place.storage
         if isinstance(storage, FileStorage) and not storage.path.is_dir():
             raise TestbedError(f"the repository of this testbed is missing: there is no {storage}")
         completed = await self._kopia.connect_to_repository(self.actor, storage, IDENTITY)
-        if completed.exit_code != 0 or completed.timed_out:
-            reason = answers.explain(completed, "repository connect", TargetError)
-            raise TestbedError(f"the repository {storage} can't be opened: {reason}")
-
-    async def storage_bytes(self) -> int:
-        """The bytes of all blobs."""
-        storage = self._place.storage
-        if isinstance(storage, FileStorage):
-            return await run_file_work(bytes_below, storage.path)
-        return answers.read_storage_bytes(await self._kopia.blob_stats(self.actor))
+        problem = f"the repository {storage} can't be opened"
+        answers.check_set_up(completed, problem, what="repository connect", failure=TestbedError)
 
     async def _upgrade(self) -> None:
         """Bring the repository to the newest format, and see that it got there."""
         before = await self._format_version()
         if before >= NEWEST_FORMAT_VERSION:
             return
-        _check_set_up(await self._kopia.upgrade_repository(self.actor), "the repository could not be upgraded")
+        answers.check_set_up(await self.commands.upgrade(), "the repository could not be upgraded")
         after = await self._format_version()
         if after < NEWEST_FORMAT_VERSION:
             raise HarnessError(
@@ -136,44 +117,44 @@ class Repository:
             )
 
     async def _format_version(self) -> int:
-        return answers.read_format_version(await self._kopia.repository_status(self.actor))
+        return repository_answers.read_format_version(await self.commands.status())
 
     async def identify(self) -> None:
         """Learn the id of the open repository."""
         try:
-            self.id = answers.read_repository_id(await self._kopia.repository_status(self.actor))
+            self.id = repository_answers.read_repository_id(await self.commands.status())
         except TargetError as error:
             raise TestbedError(f"the repository {self._place.storage} can't be opened: {error}") from error
 
     async def connect_auditor(self) -> None:
         """Connect to the open repository for restores that no cache may stand in for."""
         completed = await self._kopia.connect_to_repository(self.auditor, self._place.storage, IDENTITY)
-        _check_set_up(completed, "a second connection to the repository could not be made")
+        answers.check_set_up(completed, "a second connection to the repository could not be made")
 
-    def preparations(self, *, has_server: bool) -> Sequence[Callable[[], Awaitable[None]]]:
-        """What a new repository needs once, each to be awaited, in any order and at the same time.
+    async def prepare(self, *, has_server: bool) -> None:
+        """Set a new repository up: maintenance runs and snapshots expire only when asked to; with a server, rules in
+        the repository say who may see what.
 
-        Maintenance runs and snapshots expire only when asked to; with a server, rules in the repository say who may
-        see what. Kopia's writers may work on one repository at once: six users added at once were all there
-        (measured).
+        Kopia's writers may work on one repository at once: six users added at once were all there (measured).
         """
         if not self._place.is_new:
-            return ()
-        policy = functools.partial(
-            self._kopia.set_global_policy, options=options_for(Command.POLICY, self._place.parameters)
-        )
-        steps: list[tuple[str, Callable[[Actor], Awaitable[CompletedCommand]]]] = [
-            ("maintenance could not be switched off", self._kopia.disable_maintenance),
-            ("retention could not be switched off", policy),
-        ]
-        if has_server:
-            steps.append(("access control could not be switched on", self._kopia.enable_access_control))
-        return [functools.partial(self._prepare, *step) for step in steps]
+            return
+        policy = options_for(Command.POLICY, self._place.parameters)
 
-    async def _prepare(self, problem: str, command: Callable[[Actor], Awaitable[CompletedCommand]]) -> None:
-        completed = await command(self.actor)
-        if not answers.is_access_control_on(completed):
-            _check_set_up(completed, problem)
+        async def disable_maintenance() -> None:
+            completed = await self.commands.disable_maintenance()
+            answers.check_set_up(completed, "maintenance could not be switched off")
+
+        async def disable_retention() -> None:
+            completed = await self.commands.set_global_policy(policy)
+            answers.check_set_up(completed, "retention could not be switched off")
+
+        async def enable_access_control() -> None:
+            completed = await self.commands.enable_access_control()
+            if not repository_answers.is_access_control_on(completed):
+                answers.check_set_up(completed, "access control could not be switched on")
+
+        await together([disable_maintenance, disable_retention, *([enable_access_control] if has_server else ())])
 
     def hash_ahead(self, password_by_user: Mapping[str, str]) -> None:
         """Begin to hash the passwords of users who will be added: 0.15 s each, on a processor that has nothing to do
@@ -189,7 +170,8 @@ class Repository:
             ahead = self._hashes.pop(user, None)
             hash_it = functools.partial(password_hash, password) if ahead is None else ahead.result
             hashed = await anyio.to_thread.run_sync(hash_it)
-            answers.check_user_added(await self._kopia.add_user(self.actor, user, hashed), user)
+            added = await self.commands.write_user(user, hashed, is_new=True)
+            repository_answers.check_user_added(added, user)
 
     async def add_user_ahead(self, user: str, password: str) -> None:
         """Let a user in before anybody waits for it. Raises HarnessError."""
@@ -197,78 +179,6 @@ class Repository:
             await self.add_user(user, password)
         except TargetError as error:
             raise HarnessError(f"clients could not be let in: {error}") from error
-
-    async def delete_user(self, user: str) -> None:
-        """Let a user in no more. In effect once the server was refreshed."""
-        answers.check(await self._kopia.delete_user(self.actor, user), f"deleting user {user}", OperationUnknown)
-
-    async def stored_snapshots(self) -> Mapping[str, SnapshotMarks]:
-        """All snapshots by their ids, read past the server and every cache."""
-        return answers.read_marks(await self._kopia.list_snapshot_manifests(self.auditor))
-
-    async def set_password(self, user: str, password: str) -> None:
-        """Give a user another password. In effect once the server was refreshed."""
-        hashed = await anyio.to_thread.run_sync(password_hash, password)
-        completed = await self._kopia.set_user_password(self.actor, user, hashed)
-        answers.check(completed, f"setting the password of {user}", OperationUnknown)
-
-    async def narrow_rights(self, client: str, others: Sequence[str]) -> None:
-        """Let one client only read its snapshots; the others keep all rights. In effect once the server was refreshed.
-
-        Of all rules that match, Kopia takes the one that gives most. So the rule for everybody has to go, after each
-        has got one of its own.
-        """
-        await side_by_side(
-            functools.partial(self._add_rule, client, _snapshots_of(client), "READ"),
-            *(functools.partial(self._add_rule, other, _snapshots_of(other), "FULL") for other in others),
-        )
-        for rule in await self._snapshot_rules():
-            if rule.is_everybodys:
-                await self._delete_rule(rule.id)
-
-    async def widen_rights(self) -> None:
-        """Give every client all rights back. In effect once the server was refreshed."""
-        rules = await self._snapshot_rules()
-        if not any(rule.is_everybodys for rule in rules):
-            await self._add_rule(answers.EVERYBODY, _snapshots_of("OWN_USER@OWN_HOST"), "FULL")
-        for rule in rules:
-            if not rule.is_everybodys:
-                await self._delete_rule(rule.id)
-
-    async def _snapshot_rules(self) -> Sequence[answers.AccessRule]:
-        return answers.read_snapshot_rules(await self._kopia.list_access_rules(self.actor))
-
-    async def _add_rule(self, user: str, target: str, access: str) -> None:
-        completed = await self._kopia.add_access_rule(self.actor, user, target, access)
-        answers.check(completed, f"adding a rule for {user}", OperationUnknown)
-
-    async def _delete_rule(self, rule: str) -> None:
-        answers.check(await self._kopia.delete_access_rule(self.actor, rule), "deleting a rule", OperationUnknown)
-
-    async def collect_garbage(self, *, is_full: bool, is_safe: bool) -> None:
-        """Run full or quick maintenance, in the safe way that may run beside everything else, or in the unsafe way
-        that may not.
-
-        Of two runs at once, one does nothing and exits with 0 (measured), so they wait for one another here, and the
-        schedule in the repository must say afterwards that just this kind was done.
-        """
-        async with self._maintaining:
-            before = await self._maintenance_schedule()
-            completed = await self._kopia.run_maintenance(self.actor, is_full=is_full, is_safe=is_safe)
-            answers.check(completed, "maintenance run", OperationFailed)
-            if not answers.is_maintenance_done(before, await self._maintenance_schedule(), is_full=is_full):
-                raise OperationFailed(
-                    "maintenance run exited with 0 but did nothing", evidence=answers.evidence_of(completed)
-                )
-
-    async def _maintenance_schedule(self) -> Mapping[str, Any]:
-        return answers.read_maintenance_schedule(await self._kopia.maintenance_info(self.actor))
-
-
-def _snapshots_of(client: str) -> str:
-    """What a rule is about: the snapshots of a client."""
-    user, _, host = client.partition("@")
-    return f"type=snapshot,username={user},hostname={host}"
 
 
 def _prepare_directory(path: Path) -> None:
@@ -279,11 +189,6 @@ def _prepare_directory(path: Path) -> None:
         make_private(path)
     except OSError as error:
         raise HarnessError(f"no repository can be made in {path}: {error.strerror}") from error
-
-
-def _check_set_up(completed: CompletedCommand, problem: str) -> None:
-    if completed.exit_code != 0 or completed.timed_out:
-        raise HarnessError(f"{problem}: {answers.explain(completed, 'Kopia', TargetError)}")
 
 
 def password_hash(password: str) -> str:

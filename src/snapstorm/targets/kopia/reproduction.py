@@ -41,6 +41,7 @@ WHY_NOT: Mapping[Guarantee, str | None] = {
 """Why a script of bare commands can't show a violation of each guarantee; None where it judges it."""
 
 _SET_UP = (
+    ("repository", "connect"),
     ("repository", "create"),
     ("repository", "set-parameters"),
     ("maintenance", "set"),
@@ -49,9 +50,6 @@ _SET_UP = (
     ("server", "users", "add"),
 )
 """Without these nothing can be judged."""
-
-_MUST = (("snapshot", "verify"), ("policy", "set"), ("server", "users", "delete"))
-"""What is judged by its exit status alone."""
 
 _ADDRESS = re.compile(r"^--(url|address)=https://.*")
 _HASH = re.compile(r"^--user-password-hash=.*")
@@ -74,7 +72,7 @@ class Script:
         self._kept: dict[str, int] = {}
         """How many snapshots retention leaves, by what it is told of: `USER@HOST:PATH`."""
         self._removed: set[str] = set()
-        """Clients that must be let in no more."""
+        """Clients that must be let in no more, as bash reads them."""
         self._has_server = False
 
     def lines(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
@@ -122,54 +120,57 @@ class Script:
         words = command.argv[1:]
         directory = Path(command.directory or self._bed)
         if directory.parent.name == "impostors":
-            yield from self._impostor(directory, words)
-        elif words[:2] == ["snapshot", "create"]:
-            yield from self._take(command, words)
-        elif words[:1] == ["restore"]:
-            yield from self._restore(directory, words)
-        elif words[:2] == ["snapshot", "delete"]:
-            yield from self._delete(directory, words)
-        elif words[:2] == ["snapshot", "list"]:
-            does = "try_removed" if _client(directory) in self._removed else "list"
-            yield f"{does} {_client(directory)} {self._line(directory, words)}"
-        else:
-            yield from self._other(directory, words)
+            # Who gets in with a wrong password is asked for a listing, which the script does by itself.
+            if words[:2] == ["repository", "connect"]:
+                place = self._quoted(str(directory))
+                yield f"try_wrong_password {bash_word(directory.name)} {place} {self._words(words)}"
+            return
+        client, actor = bash_word(directory.parent.name), self._actor(directory)
+        line = f"{actor} {self._words(words)}"
+        match words:
+            case ["snapshot", "create", *_]:
+                yield from self._take(command, client, line)
+            case ["restore", origin, *_]:
+                snapshot, _, part = origin.partition("/")
+                number = self._numbers.get(snapshot)
+                if number is not None and not (part and number in self._unknown):
+                    yield f"restore {number} {bash_word(part)} {line}"
+            case ["snapshot", "delete", snapshot, *_]:
+                if snapshot in self._numbers:
+                    yield f"delete {self._numbers[snapshot]} {line}"
+            case ["snapshot", "list", *_]:
+                yield f"{'try_removed' if client in self._removed else 'list'} {client} {line}"
+            case ["server", "start", *_]:
+                yield f"serve {actor} {self._words(words, listens=True)}"
+            case ["snapshot", "expire", policy, *_]:
+                if policy in self._kept:
+                    source = self._quoted(policy.partition(":")[2])
+                    yield f"expire {self._kept[policy]} {client} {source} {line}"
+            case _:
+                yield from self._other(words, line)
 
-    def _other(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
-        line = self._line(directory, words)
-        if words[:2] == ["server", "start"]:
-            yield f"serve {self._actor(directory)} {self._words(words, listens=True)}"
-        elif words[:2] == ["snapshot", "expire"]:
-            yield from self._expire(directory, words)
-        elif words[:2] == ["maintenance", "run"]:
-            yield f"collect {'full' if '--full' in words else 'quick'} {line}"
-        elif words[:2] == ["manifest", "list"] and "--filter=type:snapshot" in words:
-            yield f"look_past_the_server {line}"
-        elif words[:2] == ["server", "refresh"]:
-            yield f"{'must' if self._removed else 'set_up'} {line}"
-        elif words[:2] == ["repository", "connect"] or _begins(words, _SET_UP):
-            yield f"set_up {line}"
-        elif _begins(words, _MUST):
-            self._note(words)
-            yield f"must {line}"
+    def _other(self, words: Sequence[str], line: str) -> Iterator[str]:
+        match words:
+            case ["maintenance", "run", *_]:
+                yield f"collect {'full' if '--full' in words else 'quick'} {line}"
+            case ["manifest", "list", *_] if "--filter=type:snapshot" in words:
+                yield f"look_past_the_server {line}"
+            case ["server", "refresh", *_]:
+                yield f"{'must' if self._removed else 'set_up'} {line}"
+            case _ if any(tuple(words[: len(beginning)]) == beginning for beginning in _SET_UP):
+                yield f"set_up {line}"
+            case ["policy", "set", policy, *_]:
+                kept = next((int(found[1]) for word in words if (found := _KEEP.match(word))), None)
+                self._kept.update({} if kept is None else {policy: kept})
+                yield f"must {line}"
+            case ["server", "users", "delete", user, *_]:
+                self._removed.add(bash_word(user))
+                yield f"must {line}"
+            case ["snapshot", "verify", *_]:
+                yield f"must {line}"
 
-    def _note(self, words: Sequence[str]) -> None:
-        """Keep in mind what later commands depend on."""
-        if words[:2] == ["policy", "set"]:
-            kept = next((int(found[1]) for word in words if (found := _KEEP.match(word))), None)
-            self._kept.update({} if kept is None else {words[2]: kept})
-        elif words[:3] == ["server", "users", "delete"]:
-            self._removed.add(words[3])
-
-    def _impostor(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
-        """Who gets in with a wrong password is asked for a listing, which the script does by itself."""
-        if words[:2] == ["repository", "connect"]:
-            yield f"try_wrong_password {bash_word(directory.name)} {self._quoted(str(directory))} {self._words(words)}"
-
-    def _take(self, command: RecordedCommand, words: Sequence[str]) -> Iterator[str]:
-        directory = Path(command.directory or self._bed)
-        manifest, source = self._manifest_of(command.manifest or ""), self._quoted(words[-1])
-        line = self._line(directory, words)
+    def _take(self, command: RecordedCommand, client: str, line: str) -> Iterator[str]:
+        manifest, source = self._manifest_of(command.manifest or ""), self._quoted(command.argv[-1])
         self._taken += 1
         number = self._taken
         if command.snapshot:
@@ -182,29 +183,10 @@ class Script:
             yield f"wipe {source}; mkdir -p {source}; echo {number} >{source}/file"
         else:
             yield from self._trees.lines(source, manifest)
-        yield f"take {number} {_client(directory)} {bash_word(command.operation or '-')} {line}"
-
-    def _restore(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
-        snapshot, _, part = words[1].partition("/")
-        number = self._numbers.get(snapshot)
-        if number is not None and not (part and number in self._unknown):
-            yield f"restore {number} {bash_word(part)} {self._line(directory, words)}"
-
-    def _delete(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
-        if words[2] in self._numbers:
-            yield f"delete {self._numbers[words[2]]} {self._line(directory, words)}"
-
-    def _expire(self, directory: Path, words: Sequence[str]) -> Iterator[str]:
-        policy = words[2]
-        if policy in self._kept:
-            source = self._quoted(policy.partition(":")[2])
-            yield f"expire {self._kept[policy]} {_client(directory)} {source} {self._line(directory, words)}"
-
-    def _line(self, directory: Path, words: Sequence[str]) -> str:
-        """Who runs a command, and its words."""
-        return f"{self._actor(directory)} {self._words(words)}"
+        yield f"take {number} {client} {bash_word(command.operation or '-')} {line}"
 
     def _actor(self, directory: Path) -> str:
+        """Who runs a command."""
         is_user = self._has_server and directory.parent.parent.name == "clients"
         return f"{self._quoted(str(directory))} {'client' if is_user else 'repository'}"
 
@@ -245,12 +227,3 @@ def _up_to(commands: Sequence[RecordedCommand], operations: Collection[str | Non
     """The commands up to the last one of these operations; all of them if not all of these are known."""
     last = max((index for index, command in enumerate(commands) if command.operation in operations), default=None)
     return commands if last is None or None in operations else commands[: last + 1]
-
-
-def _begins(words: Sequence[str], beginnings: Sequence[Sequence[str]]) -> bool:
-    return any(tuple(words[: len(beginning)]) == beginning for beginning in beginnings)
-
-
-def _client(directory: Path) -> str:
-    """The client whose connection this is, as bash reads it."""
-    return bash_word(directory.parent.name)

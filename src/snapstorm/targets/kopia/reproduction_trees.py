@@ -39,10 +39,10 @@ class Trees:
             yield f"mkdir -p {place}"
         elif entry.type is EntryType.SYMLINK:
             yield f"ln -s -- {bash_bytes(entry.target)} {place}"
-        elif entry.type is EntryType.SPECIAL:
-            yield f"# {show_path(entry.path)}: a FIFO, a socket or a device, left out"
-        else:
+        elif entry.type is EntryType.FILE:
             yield from self._content(place, entry)
+        else:
+            yield f"# {show_path(entry.path)}: a FIFO, a socket or a device, left out"
 
     def _content(self, place: str, entry: Entry) -> Iterator[str]:
         if entry.size == 0:

@@ -1,4 +1,4 @@
-"""What Kopia keeps of a tree under the policies of a source, in its own order of deciding. Pure.
+"""What Kopia keeps of a tree under the policies of a source, in its own order of deciding.
 
 For each entry: the rules of all directories above it, from the root down; then its size; then its file system
 (`fs/ignorefs`, the same from 0.19.0 to 0.23.1; measured). What is not obvious:
@@ -12,10 +12,13 @@ For each entry: the rules of all directories above it, from the root down; then 
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest
 from snapstorm.targets.kopia.ignore_rules import IgnoreRule, read_rule
@@ -26,24 +29,26 @@ _RULE_LINE_BYTES_MAX = 64 << 10
 """Kopia reads no further in a file with a longer line."""
 
 
-@dataclass(frozen=True)
-class FilesPolicy:
-    """What a policy says about files. Empty and None where it says nothing."""
+class FilesPolicy(msgspec.Struct, frozen=True):
+    """What a policy says about files, by its names in JSON. Empty and None where it says nothing."""
 
     ignore: tuple[str, ...] = ()
-    rule_files: tuple[str, ...] = ()
+    rule_files: tuple[str, ...] = msgspec.field(default=(), name="ignoreDotFiles")
     """Names of files that hold more rules."""
-    ignores_caches: bool | None = None
-    size_bytes_max: int = 0
+    ignores_caches: bool | None = msgspec.field(default=None, name="ignoreCacheDirs")
+    size_bytes_max: int = msgspec.field(default=0, name="maxFileSize")
     """0 for no limit."""
-    one_file_system: bool | None = None
+    one_file_system: bool | None = msgspec.field(default=None, name="oneFileSystem")
+
+
+_DEFAULTS = FilesPolicy(rule_files=(".kopiaignore",))
 
 
 @dataclass(frozen=True)
 class Selection:
     """What is kept of one source."""
 
-    root: FilesPolicy = FilesPolicy(rule_files=(".kopiaignore",))
+    root: FilesPolicy = _DEFAULTS
     """All that applies to the source itself, merged."""
     below: Mapping[bytes, FilesPolicy] = field(default_factory=dict)
     """What policies of directories below it say, by their paths in it."""
@@ -54,7 +59,7 @@ class Selection:
         if self.keeps_everything(tree):
             return tree
         kept = {entry.path for entry in _Walk(self, tree, disk).kept()}
-        return Manifest(tuple(entry for entry in tree if entry.path in kept))
+        return Manifest.of((entry for entry in tree if entry.path in kept), is_detailed=tree.is_detailed)
 
     def keeps_everything(self, tree: Manifest) -> bool:
         """Whether that can be told from the policy and the names alone, as in most runs."""
@@ -75,6 +80,20 @@ class Disk(Protocol):
     def device(self, path: bytes) -> int:
         """The file system that an entry is on."""
         ...
+
+
+@dataclass(frozen=True)
+class TreeOnDisk:
+    """Implements `Disk`."""
+
+    root: bytes
+
+    def read(self, path: bytes) -> bytes:
+        with open(os.path.join(self.root, path), "rb") as file:
+            return file.read()
+
+    def device(self, path: bytes) -> int:
+        return os.lstat(os.path.join(self.root, path)).st_dev
 
 
 @dataclass(frozen=True)
@@ -150,7 +169,9 @@ class _Walk:
     def _is_kept(self, entry: Entry, context: _Context, directory: bytes) -> bool:
         if context.rules and is_ignored(context.rules, entry):
             return False
-        if context.size_bytes_max and _size(entry) > context.size_bytes_max:
+        # As Kopia holds it against the limit: of a link its target, of a directory nothing.
+        size = len(entry.target) if entry.type is EntryType.SYMLINK else entry.size
+        if context.size_bytes_max and size > context.size_bytes_max:
             return False
         return not context.one_file_system or self._disk.device(entry.path) == self._disk.device(directory)
 
@@ -162,11 +183,6 @@ def is_ignored(rules: Sequence[IgnoreRule], entry: Entry) -> bool:
     for rule in rules:
         ignored = rule.decides(path, is_directory=is_directory, is_ignored=ignored)
     return ignored
-
-
-def _size(entry: Entry) -> int:
-    """As Kopia holds it against the limit: of a link its target, of a directory nothing."""
-    return len(entry.target) if entry.type is EntryType.SYMLINK else entry.size
 
 
 def _joined(directory: bytes, name: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Standing before the repository: a Kopia server for many clients, or nothing at all for a single one."""
+"""A Kopia server before the repository, for many clients."""
 
 from __future__ import annotations
 
@@ -7,192 +7,27 @@ import hashlib
 import secrets
 import signal
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from snapstorm.errors import HarnessError, OperationFailed, TargetError
-from snapstorm.filesystem.bulk_removal import remove_many_files_below, remove_many_trees
-from snapstorm.model.abilities import Blob, SnapshotMarks
-from snapstorm.model.location import FileStorage
-from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
-from snapstorm.runtime.process import CompletedCommand, ProcessRunner, RunningProcess
-from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.kopia import answers
-from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice, find_packs
-from snapstorm.targets.kopia.command import Actor, Kopia, ServerAddress
-from snapstorm.targets.kopia.entries import EntryHistory
-from snapstorm.targets.kopia.objects import ObjectNames
+import anyio
+import anyio.to_thread
+
+from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
+from snapstorm.model.protocols import TargetPlace
+from snapstorm.runtime.process import CompletedCommand
+from snapstorm.runtime.tasks import together
+from snapstorm.targets.kopia import answers, repository_answers
+from snapstorm.targets.kopia.command import Actor, ServerAddress
+from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
-from snapstorm.targets.kopia.repository import IDENTITY, Repository
+from snapstorm.targets.kopia.repository import password_hash
 from snapstorm.targets.kopia.server_process import ServerProcess
-from snapstorm.targets.kopia.side_by_side import side_by_side
-from snapstorm.targets.kopia.snapshotter import KopiaClient
 
 _CONTROL_SECRET = "server-control"
-_CLIENTS_FILES = ("repository.config", "cache", "logs", "narrowed-retention")
-_SERVERS_FILES = ("server.log", "certificate.pem", "key.pem", "auditor", "impostors")
-"""How the names begin of what belongs into the directories of clients, and into that of the server besides."""
-
-
-@dataclass(frozen=True)
-class DirectAccess:
-    """One client directly on the repository, without a server: the standard test. Implements `Server`."""
-
-    kopia: Kopia
-    place: TargetPlace
-    repository: Repository
-    verify_files_percent: int
-
-    @property
-    def repository_id(self) -> str:
-        """What tells this repository from every other one."""
-        return self.repository.id
-
-    @property
-    def has_permissions(self) -> bool:
-        """Who has the repository's password is in, and sees everything."""
-        return False
-
-    @property
-    def manages_users(self) -> bool:
-        """There are none: see `has_permissions`."""
-        return False
-
-    @property
-    def refused_actions(self) -> frozenset[str]:
-        """None: the repository is ours."""
-        return frozenset()
-
-    async def add_clients(self, clients: Sequence[str]) -> None:
-        """Nothing to do: see `has_permissions`."""
-
-    async def remove_client(self, client: str) -> None:
-        """Not possible: see `has_permissions`."""
-        raise HarnessError(f"{client} can't be shut out: without a server there are no rights")
-
-    def client(self, client: str) -> ClientSnapshotter:
-        """The snapshotter of a client that was added."""
-        return self._snapshotter(client, self._actor(client))
-
-    def impostor(self, client: str) -> ClientSnapshotter:
-        """A snapshotter that claims to be `client`, from elsewhere and with a wrong password."""
-        return self._snapshotter(client, Actor(self.place.server / "impostors" / client, secrets.token_urlsafe()))
-
-    @property
-    def auditor(self) -> Auditor | None:
-        """A connection straight to the repository, without any cache, that may restore everything."""
-        return self._snapshotter(IDENTITY, self.repository.auditor)
-
-    async def refresh(self) -> None:
-        """Nothing to do: every command reads the repository itself."""
-
-    async def forget_caches(self, clients: Sequence[str]) -> None:
-        """Drop what is cached. With a warm cache, every pack can be deleted and all restores still succeed (measured).
-
-        A server at work takes missing cache files as misses. Its copies of indexes, which it keeps open, go when it
-        starts.
-        """
-        await forget_cached(self.kopia.runner, self.repository.actor, [self._actor(client) for client in clients])
-
-    async def storage_bytes(self) -> int | None:
-        """The bytes of all blobs."""
-        return await self.repository.storage_bytes()
-
-    async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
-        """Run maintenance directly on the repository; see `Repository.collect_garbage`."""
-        await self.repository.collect_garbage(is_full=is_full, is_safe=is_safe)
-        await self.refresh()
-
-    def _snapshotter(self, client: str, actor: Actor) -> KopiaClient:
-        return KopiaClient(
-            kopia=self.kopia,
-            actor=actor,
-            identity=client,
-            testbed=self.place.testbed,
-            verify_files_percent=self.verify_files_percent,
-            connect_command=self._connect,
-            obituary=self._obituary,
-        )
-
-    def _actor(self, client: str) -> Actor:
-        return Actor(self.place.client(client), self._password(client), storage_secrets=self._storage_secrets)
-
-    @property
-    def _storage_secrets(self) -> Mapping[str, str]:
-        """What a client needs that works directly on the repository."""
-        return self.repository.actor.storage_secrets
-
-    def _password(self, client: str) -> str:
-        return self.repository.actor.password
-
-    async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        return await self.kopia.connect_to_repository(actor, self.place.storage, identity)
-
-    def _obituary(self) -> str:
-        return ""
-
-    # Abilities: what can be looked at, and broken.
-
-    async def irregularities(self) -> Sequence[str]:
-        """Epochs that were compacted twice, if the repository is in a directory."""
-        directory = self.storage_directory
-        return [] if directory is None else await run_file_work(epochs_compacted_twice, directory)
-
-    async def stored_snapshots(self) -> Mapping[str, SnapshotMarks] | None:
-        """From the manifests in the repository."""
-        return await self.repository.stored_snapshots()
-
-    async def open_sessions(self) -> int | None:
-        """Markers of sessions, if the repository is in a directory."""
-        directory = self.storage_directory
-        return None if directory is None else await run_file_work(count_sessions, directory)
-
-    async def describe_objects(self, snapshot: str, paths: Sequence[bytes]) -> str:
-        """As the repository has them, past the server and every cache."""
-        return await ObjectNames(self.kopia, self.repository.auditor).describe(snapshot, paths)
-
-    async def describe_entries(self, snapshots: Sequence[str]) -> Mapping[str, str]:
-        """As the contents of manifests have them, past the server and every cache."""
-        return await self._entry_history.describe(snapshots)
-
-    @functools.cached_property
-    def _entry_history(self) -> EntryHistory:
-        """One for all times: it remembers what it has read."""
-        return EntryHistory(self.kopia, self.repository.auditor)
-
-    @property
-    def runs_commands(self) -> bool:
-        """Each operation is a process."""
-        return True
-
-    def client_cache(self, client: str) -> Path:
-        """The directory of this client's cache."""
-        return self._actor(client).cache
-
-    @property
-    def storage_directory(self) -> Path | None:
-        """The repository's directory, if it is in one."""
-        storage = self.place.storage
-        return storage.path if isinstance(storage, FileStorage) else None
-
-    def stray_files(self) -> Sequence[Path]:
-        """What lies in the directories of the server and of the clients that no command was told to write."""
-        directories = [self.place.server, *self.place.directory.glob("clients/*/connection")]
-        entries = [path for directory in directories if directory.is_dir() for path in directory.iterdir()]
-        return [path for path in entries if not path.name.startswith(_CLIENTS_FILES + _SERVERS_FILES)]
-
-    @property
-    def unfinished_suffix(self) -> str:
-        """Kopia writes a file under its name with this, and a random number, behind it."""
-        return ".tmp."
-
-    async def content_blobs(self) -> Sequence[Blob]:
-        """Packs: of files' contents (`p`) and of directories and manifests (`q`)."""
-        directory = self.storage_directory
-        return [] if directory is None else await run_file_work(find_packs, directory)
 
 
 @dataclass(frozen=True)
@@ -207,47 +42,45 @@ class KopiaServer(DirectAccess):
     """Clients that have been let in."""
 
     @property
-    def has_permissions(self) -> bool:
-        """Users see their own snapshots only."""
+    def authenticates(self) -> bool:
+        """Each client is a user with a password."""
         return True
 
     @property
-    def manages_users(self) -> bool:
-        """Users are added directly to the repository."""
+    def isolates_clients(self) -> bool:
+        """Users see their own snapshots only."""
         return True
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
-        password_by_client = {client: self._password(client) for client in clients if client not in self.added_ahead}
+        password_by_client = {
+            client: _password(self.place, client) for client in clients if client not in self.added_ahead
+        }
         self.added_ahead.difference_update(clients)  # Once: who is removed later is to be added again.
         self.known.update(clients)
-        await side_by_side(*(functools.partial(self.repository.add_user, *pair) for pair in password_by_client.items()))
+        await together(functools.partial(self.repository.add_user, *pair) for pair in password_by_client.items())
         await self.refresh()
 
     async def remove_client(self, client: str) -> None:
         """Let this client in no more. Without the refresh Kopia would for over 40 s (measured)."""
         self.added_ahead.discard(client)
-        await self.repository.delete_user(client)
+        deleted = await self.repository.commands.delete_user(client)
+        answers.check(deleted, f"deleting user {client}", OperationUnknown)
         await self.refresh()
 
     async def refresh(self) -> None:
         """Make the server see what was changed directly: it would show deleted snapshots for over 60 s (measured)."""
-        completed = await self.kopia.refresh_server(
-            self.repository.actor, self.address, self.place.secrets.get(_CONTROL_SECRET)
-        )
+        password = self.place.secrets.get(_CONTROL_SECRET)
+        completed = await self.repository.commands.refresh_server(self.address, password)
         try:
             answers.check(completed, "server refresh", OperationFailed)
         except TargetError as error:
             error.evidence += self._obituary()
             raise
 
-    def _password(self, client: str) -> str:
-        return _password(self.place, client)
-
-    @property
-    def _storage_secrets(self) -> Mapping[str, str]:
-        """The server's clients have no business with the storage."""
-        return {}
+    def _actor(self, client: str) -> Actor:
+        """Has a password of its own, and no business with the storage."""
+        return Actor(self.place.client(client), _password(self.place, client))
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
         return await self.kopia.connect_to_server(
@@ -294,23 +127,53 @@ class KopiaServer(DirectAccess):
 
     async def change_password(self, client: str) -> None:
         """Give the client's user a password that nobody knows."""
-        await self.repository.set_password(client, secrets.token_urlsafe())
-        await self.refresh()
+        await self._set_password(client, secrets.token_urlsafe())
 
     async def restore_password(self, client: str) -> None:
         """Give the user the password back that the client has."""
-        await self.repository.set_password(client, self._password(client))
+        await self._set_password(client, _password(self.place, client))
+
+    async def _set_password(self, client: str, password: str) -> None:
+        hashed = await anyio.to_thread.run_sync(password_hash, password)
+        completed = await self.repository.commands.write_user(client, hashed, is_new=False)
+        answers.check(completed, f"setting the password of {client}", OperationUnknown)
         await self.refresh()
 
     async def narrow_rights(self, client: str) -> None:
-        """Let the client only read its own snapshots; others keep all their rights."""
-        await self.repository.narrow_rights(client, [other for other in self.known if other != client])
+        """Let the client only read its own snapshots; others keep all their rights.
+
+        Of all rules that match, Kopia takes the one that gives most. So the rule for everybody has to go, after each
+        has got one of its own.
+        """
+        await together(
+            functools.partial(self._add_rule, one, one, "READ" if one == client else "FULL")
+            for one in self.known | {client}
+        )
+        await self._delete_rules([rule for rule in await self._snapshot_rules() if rule.is_everybodys])
         await self.refresh()
 
     async def widen_rights(self, client: str) -> None:
         """Give the client all rights back that clients have."""
-        await self.repository.widen_rights()
+        rules = await self._snapshot_rules()
+        if not any(rule.is_everybodys for rule in rules):
+            await self._add_rule(repository_answers.EVERYBODY, "OWN_USER@OWN_HOST", "FULL")
+        await self._delete_rules([rule for rule in rules if not rule.is_everybodys])
         await self.refresh()
+
+    async def _snapshot_rules(self) -> list[repository_answers.AccessRule]:
+        return repository_answers.read_snapshot_rules(await self.repository.commands.list_access_rules())
+
+    async def _add_rule(self, user: str, owner: str, access: str) -> None:
+        """Give a user access to the snapshots of an owner, `user@host`."""
+        name, _, host = owner.partition("@")
+        target = f"type=snapshot,username={name},hostname={host}"
+        completed = await self.repository.commands.add_access_rule(user, target, access)
+        answers.check(completed, f"adding a rule for {user}", OperationUnknown)
+
+    async def _delete_rules(self, rules: Sequence[repository_answers.AccessRule]) -> None:
+        for rule in rules:
+            completed = await self.repository.commands.delete_access_rule(rule.id)
+            answers.check(completed, "deleting a rule", OperationUnknown)
 
 
 def client_secret(client: str) -> str:
@@ -320,12 +183,6 @@ def client_secret(client: str) -> str:
 
 def _password(place: TargetPlace, client: str) -> str:
     return place.secrets.get(client_secret(client))
-
-
-async def forget_cached(runner: ProcessRunner, server: Actor, clients: Sequence[Actor]) -> None:
-    """Delete the caches of clients that are not at work, and the contents that the server's own cache holds."""
-    await remove_many_trees(runner, [client.cache for client in clients])
-    await remove_many_files_below(runner, [server.cache / kind for kind in ("contents", "metadata")])
 
 
 @asynccontextmanager
@@ -341,38 +198,31 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
         certificate.unlink(missing_ok=True)
         key.unlink(missing_ok=True)
 
-    def launch(address: str) -> AbstractAsyncContextManager[RunningProcess]:
-        return access.kopia.serve(
-            repository.actor,
-            address,
-            certificate,
-            key,
-            control_password=place.secrets.get(_CONTROL_SECRET),
-            log=place.server / "server.log",
-        )
-
+    launch = functools.partial(
+        repository.commands.start_server,
+        certificate=certificate,
+        key=key,
+        control_password=place.secrets.get(_CONTROL_SECRET),
+        log=place.server / "server.log",
+    )
     async with ServerProcess(launch) as process:
-        url = ""
-
-        async def wait() -> None:
-            nonlocal url
-            url = await process.url()
-
         ahead = set(place.clients_ahead if place.is_new else ())
         # Maintenance and rules are read from the repository when they are needed, and `add_clients` refreshes.
-        await side_by_side(
-            wait,
-            repository.identify,
-            repository.connect_auditor,
-            *repository.preparations(has_server=True),
-            *(functools.partial(repository.add_user_ahead, user, _password(place, user)) for user in sorted(ahead)),
+        await together(
+            [
+                process.wait,
+                repository.identify,
+                repository.connect_auditor,
+                functools.partial(repository.prepare, has_server=True),
+                *(functools.partial(repository.add_user_ahead, user, _password(place, user)) for user in sorted(ahead)),
+            ]
         )
         yield KopiaServer(
             kopia=access.kopia,
             place=place,
             repository=repository,
             verify_files_percent=access.verify_files_percent,
-            address=ServerAddress(url, _fingerprint(certificate)),
+            address=ServerAddress(process.url, _fingerprint(certificate)),
             process=process,
             added_ahead=ahead,
         )

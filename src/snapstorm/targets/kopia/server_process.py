@@ -37,6 +37,8 @@ class ServerProcess:
         self._changing = anyio.Lock()
         self._port = 0
         """0 until a free one was found."""
+        self.url = ""
+        """Where it listens, once `wait` has returned."""
 
     async def __aenter__(self) -> Self:
         self._process = await self._block.enter_async_context(self._launch(f"{_LOOPBACK}:0"))
@@ -50,13 +52,13 @@ class ServerProcess:
     @property
     def pid(self) -> int | None:
         """Its process id; None while it is ended."""
-        process = self._process
-        return process.pid if process is not None and process.exit_code is None else None
+        child = self._process.child if self._process is not None else None
+        return child.pid if child is not None and child.exit_code is None else None
 
     @property
     def temporary_directory(self) -> Path | None:
         """Where it keeps temporary files; None while it is ended."""
-        return self._process.temporary if self._process is not None and self.pid is not None else None
+        return self._process.child.temporary if self._process is not None and self.pid is not None else None
 
     @property
     def obituary(self) -> str:
@@ -64,20 +66,20 @@ class ServerProcess:
         process = self._process
         if process is None:
             return "\nthe server had been ended"
-        exit_code = process.exit_code
+        exit_code = process.child.exit_code
         if exit_code is None:
             return ""
         return f"\nthe server has ended, with {exit_code}; its last words:\n{process.log_tail()}"
 
-    async def url(self) -> str:
-        """Where it listens; waits until it does. Raises HarnessError, one line, when it does not start."""
+    async def wait(self) -> None:
+        """Wait until it listens. Raises HarnessError, one line, when it does not start."""
         process = self._process
         assert process is not None
         match = await process.line_matching(_LISTENING, seconds_max=_START_SECONDS_MAX)
         if match is not None:
-            self._port = int(match[2])
-            return f"https://{match[1]}:{match[2]}"
-        if process.exit_code is None:
+            self._port, self.url = int(match[2]), f"https://{match[1]}:{match[2]}"
+            return
+        if process.child.exit_code is None:
             raise HarnessError(f"Kopia's server did not start within {_START_SECONDS_MAX:.0f} s; see {process.log}")
         raise HarnessError(f"Kopia's server did not start: {answers.last_words(process.log_tail())}")
 
@@ -85,9 +87,9 @@ class ServerProcess:
         """End it by this signal, and wait until it has gone; killed if the signal does not do."""
         async with self._changing:
             if self._process is not None:
-                self._process.signal(number)
+                self._process.child.signal(number)
                 with anyio.move_on_after(_END_SECONDS_MAX):
-                    await self._process.exited()
+                    await self._process.child.exited()
                 await self._forget()
 
     async def start(self) -> None:
@@ -99,7 +101,7 @@ class ServerProcess:
             for tries_left in reversed(range(_START_AGAIN_TRIES)):
                 self._process = await self._block.enter_async_context(self._launch(f"{_LOOPBACK}:{self._port}"))
                 try:
-                    await self.url()
+                    await self.wait()
                 except HarnessError:
                     # Somebody else may have the port for a moment, as the near end of a connection.
                     await self._forget()

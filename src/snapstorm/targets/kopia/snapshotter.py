@@ -5,21 +5,22 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import anyio
 
-from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
+from snapstorm.errors import HarnessError, NotSaved, OperationFailed, OperationUnknown, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets.kopia import answers
+from snapstorm.runtime.tasks import together
+from snapstorm.targets.kopia import answers, snapshot_answers
+from snapstorm.targets.kopia.blobs import packs_named
 from snapstorm.targets.kopia.command import KEEP_ALL, OPERATION_TAG, TESTBED_TAG, Actor, Kopia
-from snapstorm.targets.kopia.side_by_side import side_by_side
 
 _RETENTION_RESET_SECONDS_MAX = 30.0
 """How long a cancelled task may be held up to set a policy back."""
@@ -39,8 +40,10 @@ class KopiaClient:
     verify_files_percent: int
     connect_command: Connect
     """How this client gets to the repository: through a server, or directly."""
-    obituary: Callable[[], str]
+    obituary: Callable[[], str] = str
     """What to add to the evidence of a failure when the server has ended; empty while it lives."""
+    leaves_out_identical: Callable[[str], bool] = lambda source: False
+    """Whether a policy says that a tree is not saved which equals the latest snapshot of the same source."""
 
     async def connect(self) -> None:
         """Connect, with nothing cached: what a cache holds can be restored though the repository has lost it.
@@ -48,7 +51,7 @@ class KopiaClient:
         A refused connect also makes Kopia forget the connection that there was (measured).
         """
         drop_cache = functools.partial(remove_many_trees, self.kopia.runner, set_aside(self.actor.cache))
-        await side_by_side(self._connect, drop_cache)
+        await together([self._connect, drop_cache])
 
     async def _connect(self) -> None:
         completed = await self.connect_command(self.actor, self.identity)
@@ -68,11 +71,9 @@ class KopiaClient:
         tags = {TESTBED_TAG: self.testbed, OPERATION_TAG: operation}
         completed = await self.kopia.create_snapshot(self.actor, source, tags)
         with self._judging():
-            return self._receipt(completed, source)
-
-    def _receipt(self, completed: CompletedCommand, source: Path) -> SnapshotReceipt:
-        """What Kopia says that it has taken of `source`."""
-        return answers.read_receipt(completed)
+            if snapshot_answers.is_nothing_saved(completed) and self.leaves_out_identical(str(source)):
+                raise NotSaved("identical to the latest snapshot of this source, not saved")
+            return snapshot_answers.read_receipt(completed)
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
         """Restore a snapshot, or what is at `sub_path` in it, to `destination`, which must not exist."""
@@ -91,19 +92,19 @@ class KopiaClient:
         """Everything that this identity is shown, incomplete entries included, whoever made it."""
         completed = await self.kopia.list_snapshots(self.actor)
         with self._judging():
-            return answers.read_listing(completed)
+            return snapshot_answers.read_listing(completed)
 
     async def verify_snapshots(self) -> None:
         """Have Kopia read this client's snapshots back. Raises OperationPartial when it reports damage."""
         completed = await self.kopia.verify_snapshots(self.actor, self.verify_files_percent)
         with self._judging():
-            answers.check_verified(completed)
+            snapshot_answers.check_verified(completed)
 
     async def verify_snapshot(self, snapshot: str) -> None:
         """Have Kopia read all of one snapshot back. Raises OperationPartial when it reports damage."""
         completed = await self.kopia.verify_snapshots(self.actor, 100, snapshot)
         with self._judging():
-            answers.check_verified(completed)
+            snapshot_answers.check_verified(completed)
 
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
         """Delete all but the latest snapshots of `source` by retention.
@@ -112,8 +113,11 @@ class KopiaClient:
         cancellation; where that fails, or where snapstorm is killed, before the next snapshot of this client.
         """
         await self._restore_retention()
-        target = self._policy_target(source)
-        self._note_retention(target)
+        # With its owner: Kopia takes a bare path that holds an `@` for the name of a user (measured).
+        target = f"{self.identity}:{source}"
+        new = self._retention_note.with_suffix(".new")
+        new.write_bytes(os.fsencode(target))
+        new.replace(self._retention_note)
         try:
             narrowed = await self.kopia.set_retention(self.actor, target, keep_latest)
             with self._judging():
@@ -123,21 +127,14 @@ class KopiaClient:
                 answers.check(expired, "snapshot expire", OperationUnknown)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._try_to_restore_retention()
+                # The expiry that was asked for has its own outcome; the next snapshot is not begun before this.
+                with suppress(TargetError):
+                    await self._restore_retention()
 
-    def _policy_target(self, source: Path) -> str:
-        """The source with its owner: Kopia takes a bare path that holds an `@` for the name of a user (measured)."""
-        return f"{self.identity}:{source}"
-
-    @property
+    @functools.cached_property
     def _retention_note(self) -> Path:
         """Holds the source whose policy may be narrowed now. A file, because it must outlive a kill."""
         return self.actor.directory / "narrowed-retention"
-
-    def _note_retention(self, target: str) -> None:
-        new = self._retention_note.with_suffix(".new")
-        new.write_bytes(os.fsencode(target))
-        new.replace(self._retention_note)
 
     async def _restore_retention(self) -> None:
         """Set a policy back that an earlier expiry left narrowed: the next snapshot would delete what is to stay."""
@@ -151,19 +148,15 @@ class KopiaClient:
             answers.check(completed, "setting retention back", OperationFailed)
         self._retention_note.unlink()
 
-    async def _try_to_restore_retention(self) -> None:
-        try:
-            await self._restore_retention()
-        except TargetError:
-            return  # What was asked for, the expiry, has its own outcome; the next snapshot is not begun before this.
-
     @contextmanager
     def _judging(self) -> Iterator[None]:
         """Add how the server ended, if it did, to the evidence of a failure."""
         try:
             yield
         except TargetError as error:
-            error.evidence += self.obituary()
+            if last_words := self.obituary():
+                error.evidence += last_words
+                error.blobs = packs_named(error.evidence.encode())
             raise
 
 

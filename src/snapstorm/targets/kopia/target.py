@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
+from snapstorm.model.protocols import Mode, Program, Server, Target, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.targets.kopia import parameters
+from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia.command import Kopia
+from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
-from snapstorm.targets.kopia.external_server import OperatorAccess, use_server
+from snapstorm.targets.kopia.external_server import OperatorAccess, OperatorServer
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
-from snapstorm.targets.kopia.server import DirectAccess, client_secret, serve
-from snapstorm.targets.kopia.side_by_side import side_by_side
+from snapstorm.targets.kopia.server import client_secret, serve
 
 CAPABILITIES = Capabilities(
     # Another directory than the root gets the newest mtime below it. Every entry counts: files, links, and
@@ -40,45 +42,34 @@ MISCOUNTS_LINKS = frozenset({"0.19.0"})
 right (measured)."""
 
 
-class KopiaTarget:
-    """Kopia, the first backup system under test. Implements `Target`."""
+@dataclass(frozen=True)
+class KopiaTarget(Target):
+    """Kopia, the first backup system under test."""
 
-    def __init__(
-        self,
-        executables: Sequence[Program],
-        runner: ProcessRunner,
-        *,
-        verify_files_percent: int = 100,
-        operator: OperatorAccess | None = None,
-    ) -> None:
-        """`executables`: the programs under test; each process is one of them.
-
-        `operator`: a server that already runs, to be used in place of one of our own.
-
-        `verify_files_percent`: how many of the files `verify_snapshots` reads back.
-
-        Only 100 finds every flipped byte, and only then do Kopia's check and our restores have to tell the same story.
-        """
-        self._executables = tuple(executables)
-        self._runner = runner
-        self._verify_files_percent = verify_files_percent
-        self._operator = operator
+    executables: Sequence[Program]
+    """The programs under test; each process is one of them."""
+    runner: ProcessRunner
+    verify_files_percent: int = 100
+    """How many of the files `verify_snapshots` reads back. Only 100 finds every flipped byte, and only then do Kopia's
+    check and our restores have to agree."""
+    operator: OperatorAccess | None = None
+    """A server that already runs, to be used in place of one of our own."""
 
     @property
     def description(self) -> TargetDescription:
         """Which Kopia this is, and what can't be judged here."""
         notes = []
-        if UNKNOWN_VERSION in (program.version for program in self._executables):
+        if UNKNOWN_VERSION in (program.version for program in self.executables):
             notes.append("this Kopia does not say its version; its SHA-256 tells it from others")
         notes += [
             f"Kopia {version} does not count links below the root of a snapshot (#4421), which breaks "
             "partial-is-reported wherever there are any"
-            for version in dict.fromkeys(program.version for program in self._executables)
+            for version in dict.fromkeys(program.version for program in self.executables)
             if version in MISCOUNTS_LINKS
         ]
         if not self.capabilities.owner:
             notes.append("owners of files are not compared: restoring them needs root")
-        return TargetDescription("kopia", self._executables, tuple(notes))
+        return TargetDescription("kopia", tuple(self.executables), tuple(notes))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -88,32 +79,27 @@ class KopiaTarget:
     @property
     def modes(self) -> frozenset[Mode]:
         """Both; on somebody else's server only that one."""
-        return frozenset(Mode) if self._operator is None else frozenset({Mode.SERVER})
-
-    @property
-    def parameters(self) -> Mapping[str, Sequence[str]]:
-        """Kopia's own settings; on somebody else's server they are not ours to choose."""
-        return parameters.choices() if self._operator is None else {}
+        return frozenset(Mode) if self.operator is None else frozenset({Mode.SERVER})
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
-        programs = Programs([program.path for program in self._executables], place.seed)
-        kopia = Kopia(programs, self._runner, place.operation_seconds_max)
-        await remove_many_trees(self._runner, _caches_left_aside(place))
-        if self._operator is not None:
-            async with use_server(kopia, place, self._operator) as operated:
-                yield operated
+        programs = Programs([program.path for program in self.executables], place.seed)
+        kopia = Kopia(programs, self.runner, place.operation_seconds_max)
+        await remove_many_trees(self.runner, _caches_left_aside(place))
+        if self.operator is not None:
+            operated = OperatorServer(kopia, place, self.operator)
+            await operated.check()
+            yield operated
             return
         repository = Repository(kopia, place)
         if place.mode is Mode.SERVER and place.is_new:
             repository.hash_ahead({client: place.secrets.get(client_secret(client)) for client in place.clients_ahead})
         await repository.open()
-        access = DirectAccess(kopia, place, repository, self._verify_files_percent)
+        access = DirectAccess(kopia, place, repository, self.verify_files_percent)
         if place.mode is Mode.DIRECT:
-            await side_by_side(
-                repository.identify, repository.connect_auditor, *repository.preparations(has_server=False)
-            )
+            prepare = functools.partial(repository.prepare, has_server=False)
+            await together([repository.identify, repository.connect_auditor, prepare])
             yield access
             return
         async with serve(access) as server:

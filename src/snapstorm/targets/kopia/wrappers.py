@@ -29,15 +29,11 @@ class WrapperDefect:
     """The kind of work that shows it."""
     body: str
     """Python, run before the command is handed on; it sees what `_HELPERS` offers."""
-    needs_root: bool = False
-    """Whether only root can plant it, or see it."""
-    fault: str | None = None
-    """The fault that shows it, if it needs one."""
 
 
 _HELPERS = r'''
 import os, sys
-import contextlib, pathlib
+import pathlib
 
 argv = sys.argv[1:]
 config = pathlib.Path(os.environ.get("KOPIA_CONFIG_PATH", "/none/none"))
@@ -117,62 +113,11 @@ def secret(name):
     return tomllib.loads((bed() / "secrets.toml").read_text())[name]
 
 
-def snapshots():
-    """What this actor is shown, oldest first."""
-    listed = shown_by(run(["snapshot", "list", "--all", "--json"])) or []
-    return sorted(listed, key=lambda entry: entry["startTime"])
-
-
 def wait_for_ever():
     import time
 
     while True:
         time.sleep(60)
-
-
-def files(tree):
-    """Regular files that can be read and written, by path."""
-    found = [tree] if tree.is_file() else sorted(tree.rglob("*"))
-    return [
-        path
-        for path in found
-        if path.is_file() and not path.is_symlink() and os.access(path, os.R_OK | os.W_OK)
-    ]
-
-
-def full_files(tree):
-    return [path for path in files(tree) if path.stat().st_size > 1]
-
-
-def links(tree):
-    return [path for path in sorted(tree.rglob("*")) if path.is_symlink()]
-
-
-def empty_directories(tree):
-    found = [path for path in sorted(tree.rglob("*")) if path.is_dir() and not path.is_symlink()]
-    return [path for path in found if not any(path.iterdir())]
-
-
-def take_copy(change):
-    """Take a changed copy of the client's files in place of them, which stay untouched."""
-    import subprocess
-
-    source, copy = argv[-1], state / f"copy-{os.getpid()}"
-    subprocess.run(["cp", "-a", source, copy], check=True)
-    change(copy)
-    done = run([*argv[:-1], f"--override-source={client}:{source}", str(copy)])
-    subprocess.run(["rm", "-rf", copy])
-    return done
-
-
-@contextlib.contextmanager
-def times_kept(*paths):
-    """The times of these paths are afterwards what they were before."""
-    stats = [path.lstat() for path in paths]
-    yield
-    for path, stat in zip(paths, stats):
-        if os.path.lexists(path):
-            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns), follow_symlinks=False)
 '''
 
 

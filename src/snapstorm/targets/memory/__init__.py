@@ -1,6 +1,5 @@
-"""A simulated backup system, honest or with a planted defect, for testing the tester."""
+"""A simulated backup system, for testing the tester."""
 
-from snapstorm.targets.memory.defects import DEFECTS
 from snapstorm.targets.memory.target import MemoryTarget
 
-__all__ = ["DEFECTS", "MemoryTarget"]
+__all__ = ["MemoryTarget"]

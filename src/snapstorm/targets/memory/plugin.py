@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapstorm.model.capabilities import Capabilities
+from snapstorm.targets.memory.parameters import PARAMETERS
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
 
 if TYPE_CHECKING:
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 class MemoryPlugin(TargetPlugin):
     """Implements `TargetPlugin`."""
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What survives in a simulation."""
-        from snapstorm.targets.memory.target import MemoryTarget
-
-        return MemoryTarget().capabilities
-
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """There is nothing to find."""
         from snapstorm.targets.memory.target import MemoryTarget
 
-        target = MemoryTarget(defect)
+        checks_blobs = True
+        if defect is not None:
+            from snapstorm.defects.all_defects import unknown_defect
+            from snapstorm.targets.memory.planted import DAMAGE_UNNOTICED, OWN_DEFECTS
+
+            if defect not in OWN_DEFECTS:
+                raise unknown_defect(defect, OWN_DEFECTS)
+            checks_blobs = defect != DAMAGE_UNNOTICED
+        target = MemoryTarget(checks_blobs=checks_blobs)
         return lambda runner: target
 
     def specimens(self, programs: Sequence[Path]) -> Specimens:
@@ -46,4 +47,5 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    parameters=PARAMETERS,
 )

@@ -22,7 +22,7 @@ from snapstorm.errors import HarnessError, NoSpaceError, OperationFailed, Snapst
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.action_results import ListedSnapshot, Particulars
-from snapstorm.model.manifest import EntryType
+from snapstorm.model.manifest import EntryType, Xattrs
 
 UNFINISHED = ".tmp"
 """How the names of files end that are being written."""
@@ -40,7 +40,8 @@ class Item(msgspec.Struct, frozen=True):
     digest: str = ""
     size: int = 0
     target: bytes = b""
-    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    """Where a link points; the number of a device; what all names of a file share, if they are kept as one."""
+    xattrs: Xattrs = ()
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -123,9 +124,9 @@ class Store:
             self._read("WHERE client = ? AND (? IS NULL OR source = ?) ORDER BY number", client, source, source)
         )
 
-    def listing(self, client: str, *, is_own: bool = True) -> Iterator[ListedSnapshot]:
-        """The snapshots of this client, or of all others, as clients are shown them, oldest first."""
-        whose = "client = ?" if is_own else "client != ?"
+    def listing(self, client: str | None, *, is_own: bool = True) -> Iterator[ListedSnapshot]:
+        """The snapshots of this client, or of all others, or (None) of all, as clients are shown them, oldest first."""
+        whose = "? IS NULL" if client is None else "client = ?" if is_own else "client != ?"
         rows = self._snapshots.execute(
             f"SELECT id, client, source, testbed, operation, particulars FROM snapshots WHERE {whose} ORDER BY number",
             (client,),
@@ -147,10 +148,6 @@ class Store:
         """Whose each snapshot is, by its id."""
         rows = self._snapshots.execute("SELECT id, client, testbed FROM snapshots")
         return {snapshot: SnapshotMarks(client, testbed) for snapshot, client, testbed in rows}
-
-    def newest(self) -> Stored | None:
-        """The snapshot that was begun last, whoever asked for it."""
-        return next(self._read("ORDER BY number DESC LIMIT 1"), None)
 
     def next_number(self) -> int:
         self._number += 1
@@ -200,12 +197,16 @@ class Store:
         try:
             content = self._blob_path(digest).read_bytes()
         except FileNotFoundError as error:
-            raise OperationFailed(f"blob {digest} is not there") from error
+            raise OperationFailed(f"blob {digest} is not there", blobs=[digest]) from error
         except OSError as error:
             raise explain_os_error(os.fsencode(self._blob_path(digest)), error) from error
         if self._checks_blobs and blake3.blake3(content).hexdigest() != digest:
-            raise OperationFailed(f"blob {digest} is damaged")
+            raise OperationFailed(f"blob {digest} is damaged", blobs=[digest])
         return content
+
+    def is_used(self, digest: str) -> bool:
+        """Whether a snapshot refers to this blob."""
+        return any(item.digest == digest for snapshot in self for item in snapshot.items)
 
     def blobs(self) -> list[Blob]:
         """All blobs, in the order of their digests."""
@@ -215,14 +216,6 @@ class Store:
 
     def drop_blob(self, digest: str) -> None:
         _unlink(self._blob_path(digest))
-
-    def drop_newest_content(self) -> None:
-        """Lose the content of one file of the newest snapshot that has any."""
-        newest_first = sorted(self, key=lambda snapshot: snapshot.number, reverse=True)
-        in_use = (item.digest for snapshot in newest_first for item in snapshot.items if item.digest)
-        digest = next(in_use, None)
-        if digest is not None:
-            self.drop_blob(digest)
 
     def collect(self, *, is_safe: bool = True) -> None:
         """Delete the blobs that neither a snapshot refers to nor, if it is to be safe, one that is being taken."""

@@ -6,60 +6,67 @@ import functools
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+
+import msgspec
 
 from snapstorm.errors import AccessDenied, OperationFailed, OperationPartial, OperationUnknown
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
-from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
-from snapstorm.model.protocols import Auditor, Mode, TargetDescription, TargetPlace
+from snapstorm.model.protocols import Auditor, TargetDescription, TargetPlace
 from snapstorm.runtime.clock import Clock
-from snapstorm.targets.memory.behaviour import Behaviour
-from snapstorm.targets.memory.defects import behaviour_of, receipt_of
+from snapstorm.targets.memory.exclusion import ExclusiveLock
+from snapstorm.targets.memory.parameters import modes_of
 from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 from snapstorm.targets.plain import PlainServer, PlainTarget
 
 
 class MemoryTarget(PlainTarget):
-    """A simulated backup system: honest, or with one named defect."""
+    """A simulated backup system. Unless it `checks_blobs`, it restores whatever is stored, damaged or not."""
 
-    def __init__(self, defect: str | None = None) -> None:
-        behaviour_of(defect)  # Complains about an unknown name before anything is made.
-        self._defect = defect
+    def __init__(self, *, checks_blobs: bool = True) -> None:
+        self._checks_blobs = checks_blobs
 
     @property
     def description(self) -> TargetDescription:
-        notes = (f"planted defect: {self._defect}",) if self._defect else ()
-        return TargetDescription("memory", notes=notes)
+        return TargetDescription("memory")
 
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(hard_links=False, special_files=False, xattrs=HAS_XATTRS, owner=os.geteuid() == 0)
 
+    def capabilities_with(self, parameters: Mapping[str, str]) -> Capabilities:
+        if not modes_of(parameters).keeps_whole_trees:
+            return self.capabilities
+        of_root = ("security.", "trusted.") if os.geteuid() == 0 else ()
+        return Capabilities(
+            sockets=True,
+            xattrs=HAS_XATTRS,
+            xattr_prefixes=(*of_root, "system.posix_acl_", "user."),
+            owner=os.geteuid() == 0,
+        )
+
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         """Serve the store in the repository's directory; no other storage is simulated."""
-        behaviour = behaviour_of(self._defect)
-        store = Store(place.repository, is_new=place.is_new, checks_blobs=behaviour.checks_blobs())
-        with closing(store):
-            if not place.is_new:
-                behaviour.served_again(store)
-            yield MemoryServer(place, store, behaviour)
+        with closing(Store(place.repository, is_new=place.is_new, checks_blobs=self._checks_blobs)) as store:
+            yield MemoryServer(place, store)
 
 
 class MemoryServer(PlainServer):
     """Serves one store."""
 
-    def __init__(self, place: TargetPlace, store: Store, behaviour: Behaviour) -> None:
+    def __init__(self, place: TargetPlace, store: Store) -> None:
         self.place = place
         self.store = store
-        self.behaviour = behaviour
+        self.modes = modes_of(place.parameters, place.mode)
+        self.lock = ExclusiveLock(self.modes.locks, place.operation_seconds_max)
         self.is_ended = False
-        self._was_asked = False
         self.locked_out: set[str] = set()
         """Clients whose password was changed."""
         self.readers: set[str] = set()
@@ -70,8 +77,16 @@ class MemoryServer(PlainServer):
         return self.store.id
 
     @property
-    def has_permissions(self) -> bool:
-        return self.place.mode is Mode.SERVER
+    def authenticates(self) -> bool:
+        return self.modes.authenticates
+
+    @property
+    def isolates_clients(self) -> bool:
+        return self.modes.isolates_clients
+
+    @property
+    def checks_whole_repository(self) -> bool:
+        return self.modes.checks_whole_repository
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         for client in clients:
@@ -96,7 +111,7 @@ class MemoryServer(PlainServer):
 
     async def irregularities(self) -> Sequence[str]:
         """Blobs that belong to nobody's layout."""
-        return self.behaviour.irregularities()
+        return ()
 
     async def stored_snapshots(self) -> Mapping[str, SnapshotMarks] | None:
         return self.store.marks()
@@ -106,13 +121,11 @@ class MemoryServer(PlainServer):
 
     async def end_server(self, *, is_asked: bool) -> None:
         """From now on nobody is answered."""
-        self.is_ended, self._was_asked = True, is_asked
+        self.is_ended = True
 
     async def start_server(self) -> None:
         """Answer again."""
-        if self.is_ended:
-            self.is_ended = False
-            self.behaviour.restarted(self.store, was_asked=self._was_asked)
+        self.is_ended = False
 
     @property
     def storage_directory(self) -> Path | None:
@@ -143,13 +156,10 @@ class MemoryServer(PlainServer):
     async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
         if self.is_ended:
             raise OperationFailed("the server has ended")
-        await self.behaviour.before("gc", self.place.operation_seconds_max)
-        self.store.tidy()
-        if not is_full:
-            return
-        if self.behaviour.frees_storage():
-            self.store.collect(is_safe=is_safe)
-        self.behaviour.collected(self.store)
+        async with self.lock.held():
+            self.store.tidy()
+            if is_full:
+                self.store.collect(is_safe=is_safe)
 
 
 class MemoryClient:
@@ -160,7 +170,6 @@ class MemoryClient:
         self._client = client
         self._password = password
         self._store = server.store
-        self._behaviour = server.behaviour
 
     async def connect(self) -> None:
         self._check_access()
@@ -169,68 +178,80 @@ class MemoryClient:
         """No connection is kept."""
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
-        await self._begin("create")
-        self._check_may_write()
-        # Pinned until it is kept: a collection may run at any turn of the reading.
-        with self._store.pinned() as pins:
-            snapshot = self._behaviour.taken(await self._take(source, operation, pins), self._store)
-            self._check_answered()
-            if self._behaviour.is_kept(snapshot):
+        async with self._operation():
+            self._check_may_write()
+            # Pinned until it is kept: a collection may run at any turn of the reading.
+            with self._store.pinned() as pins:
+                snapshot = await self._take(source, operation, pins)
+                self._check_answered()
                 self._store.keep(snapshot)
-        return self._behaviour.acknowledged(receipt_of(snapshot), self._store)
+            return SnapshotReceipt(id=snapshot.id, **snapshot.particulars._asdict())
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
-        await self._begin("restore")
-        stored = self._find(snapshot)
-        tree = Tree(stored.items, self._store).part(sub_path)
-        if not tree.items:
-            raise OperationFailed(f"there is no {sub_path!r} in snapshot {snapshot}")
-        tree = self._behaviour.restored(tree, stored, self._store)
-        await in_turns(write_tree(tree, os.fsencode(destination)))
-        self._behaviour.wrote(destination)
-        self._check_answered()
+        async with self._operation():
+            stored = self._find(snapshot)
+            tree = Tree(stored.items, self._store).part(sub_path)
+            if not tree.items:
+                raise OperationFailed(f"there is no {sub_path!r} in snapshot {snapshot}")
+            with self._telling_damage([stored]):
+                await in_turns(write_tree(tree, os.fsencode(destination)))
+            self._check_answered()
 
     async def delete_snapshot(self, snapshot: str) -> None:
-        await self._begin("delete")
-        self._check_may_write()
-        for doomed in self._behaviour.deleted(self._find(snapshot), self._store):
-            self._store.drop(doomed)
+        async with self._operation():
+            self._check_may_write()
+            self._store.drop(self._find(snapshot))
 
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
-        await self._begin("expire")
-        self._check_may_write()
-        snapshots = self._store.of(self._client, path_as_text(source))
-        doomed, kept = snapshots[:-keep_latest], snapshots[-keep_latest:]
-        for snapshot in self._behaviour.expired(doomed, kept):
-            self._store.drop(snapshot)
+        async with self._operation():
+            self._check_may_write()
+            for snapshot in self._store.of(self._client, path_as_text(source))[:-keep_latest]:
+                self._store.drop(snapshot)
 
     async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
-        await self._begin("list")
-        own = list(self._store.listing(self._client))
-        others = self._store.listing(self._client, is_own=False)
-        return tuple(self._behaviour.listed(own, others))
+        modes = self._server.modes
+        async with self._operation():
+            shown = tuple(self._store.listing(self._client if modes.isolates_clients else None))
+            if modes.counts_in_listings:
+                return shown
+            return tuple(msgspec.structs.replace(one, particulars=_without_counts(one.particulars)) for one in shown)
 
     async def verify_snapshots(self) -> None:
-        await self._verify(self._store.of(self._client))
+        async with self._operation():
+            is_of_all = self._server.modes.checks_whole_repository
+            await self._verify(list(self._store) if is_of_all else self._store.of(self._client))
 
-    async def _verify(self, snapshots: Iterable[Stored]) -> None:
-        await self._begin("verify")
-        digests = {item.digest for snapshot in snapshots for item in snapshot.items if item.digest}
+    async def _verify(self, snapshots: Sequence[Stored]) -> None:
         try:
-            await in_turns(self._check_blobs(sorted(digests)))
+            with self._telling_damage(snapshots):
+                await in_turns(self._check_blobs(sorted(_digests_of(snapshots))))
         except OperationFailed as error:
-            if self._behaviour.complains():
-                raise OperationPartial(f"verify found damage: {error}") from error
+            raise OperationPartial(f"verify found damage: {error}", blobs=error.blobs) from error
 
     def _check_blobs(self, digests: Iterable[str]) -> Iterator[None]:
         for digest in digests:
-            self._store.blob(digest)
+            try:
+                self._store.blob(digest)
+            except OperationFailed:
+                if self._store.is_used(digest):  # Else its snapshot was deleted meanwhile, by another client.
+                    raise
             yield
+
+    @contextmanager
+    def _telling_damage(self, snapshots: Iterable[Stored]) -> Iterator[None]:
+        """A block that reads what these snapshots need. Where no blob is named, each of them may be the reason."""
+        try:
+            yield
+        except OperationFailed as error:
+            if self._server.modes.names_blobs:
+                raise
+            raise OperationFailed("something stored is damaged or missing", blobs=_digests_of(snapshots)) from error
 
     async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
         number, began_us = self._store.next_number(), _now_us()
         add_blob = functools.partial(self._store.add_blob, pins=pins)
-        items = await in_turns(read_tree(os.fsencode(source), add_blob))
+        is_whole = self._server.modes.keeps_whole_trees
+        items = await in_turns(read_tree(os.fsencode(source), add_blob, is_whole=is_whole))
         return Stored(
             id=secrets.token_hex(16),
             number=number,
@@ -248,24 +269,26 @@ class MemoryClient:
             raise OperationUnknown("the server has ended")
 
     def _check_may_write(self) -> None:
-        if self._client in self._server.readers and self._behaviour.narrows():
+        if self._client in self._server.readers:
             raise AccessDenied(f"{self._client} may only read")
 
-    async def _begin(self, operation: str) -> None:
+    @asynccontextmanager
+    async def _operation(self) -> AsyncIterator[None]:
+        """A block that is done as one operation."""
         self._check_answered()
         self._check_access()
-        await self._behaviour.before(operation, self._server.place.operation_seconds_max)
+        async with self._server.lock.held():
+            yield
 
     def _check_access(self) -> None:
         is_right = self._password == self._server.place.secrets.get(_secret_name(self._client))
-        if self._client in self._server.locked_out and self._behaviour.password_changes():
-            is_right = False
-        is_known = self._client in self._store.users
-        if self._server.has_permissions and not self._behaviour.lets_in(is_known=is_known, is_password_right=is_right):
+        is_locked_out = self._client in self._server.locked_out
+        is_let_in = is_right and not is_locked_out and self._client in self._store.users
+        if self._server.authenticates and not is_let_in:
             raise AccessDenied(f"{self._client} is not let in")
 
     def _may_see(self, snapshot: Stored) -> bool:
-        return snapshot.client == self._client
+        return snapshot.client == self._client or not self._server.isolates_clients
 
     def _find(self, snapshot: str) -> Stored:
         found = self._store.get(snapshot)
@@ -281,13 +304,23 @@ class MemoryAuditor(MemoryClient):
         super().__init__(server, "auditor", "")
 
     async def verify_snapshot(self, snapshot: str) -> None:
-        await self._verify([self._find(snapshot)])
+        async with self._operation():
+            await self._verify([self._find(snapshot)])
 
     def _check_access(self) -> None:
         """There is nothing to check."""
 
     def _may_see(self, snapshot: Stored) -> bool:
         return True
+
+
+def _digests_of(snapshots: Iterable[Stored]) -> set[str]:
+    """The blobs that they need."""
+    return {item.digest for snapshot in snapshots for item in snapshot.items if item.digest}
+
+
+def _without_counts(said: Particulars | None) -> Particulars | None:
+    return said and Particulars(said.began_us, said.ended_us)
 
 
 def _now_us() -> int:

@@ -5,17 +5,17 @@ Both directions are generators of single steps, one for each entry, so that many
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio.lowlevel
 import msgspec
 
 from snapstorm.filesystem.descriptors import explain_os_error, joined
+from snapstorm.filesystem.scanner import TYPES, read_xattrs
 from snapstorm.model.manifest import ROOT, EntryType
 from snapstorm.targets.memory.store import Item, Store
 
@@ -27,6 +27,8 @@ _HOLE_BYTES = 65_536
 
 HAS_XATTRS = hasattr(os, "listxattr")
 
+_MODES = {kind: mode for mode, kind in TYPES.items()}
+
 Step = TypeVar("Step")
 
 
@@ -36,14 +38,10 @@ class Tree:
 
     items: tuple[Item, ...]
     store: Store
-    sub_path: bytes = ROOT
-    """Where in its snapshot the tree stood."""
-    replaced: Mapping[bytes, bytes] = field(default_factory=dict)
-    """Content by path that stands in for what the store has; an honest system has no use for it."""
 
     def content(self, item: Item) -> bytes:
         """What is in a file. Raises OperationFailed when it is lost or damaged."""
-        return self.replaced[item.path] if item.path in self.replaced else self.store.blob(item.digest)
+        return self.store.blob(item.digest)
 
     def part(self, sub_path: bytes) -> Tree:
         """The entries at and below a path, as a tree of their own."""
@@ -55,7 +53,7 @@ class Tree:
             for item in self.items
             if item.path == sub_path or item.path.startswith(prefix)
         )
-        return Tree(items, self.store, sub_path)
+        return Tree(items, self.store)
 
 
 async def in_turns(steps: Iterable[Step]) -> list[Step]:
@@ -68,14 +66,19 @@ async def in_turns(steps: Iterable[Step]) -> list[Step]:
     return done
 
 
-def read_tree(root: bytes, add_blob: Callable[[bytes], str]) -> Iterator[Item]:
-    """Every entry of a tree, parents first; contents go to `add_blob`. Leaves out FIFOs, sockets and devices."""
+def read_tree(root: bytes, add_blob: Callable[[bytes], str], *, is_whole: bool = False) -> Iterator[Item]:
+    """Every entry of a tree, parents first; contents go to `add_blob`.
+
+    Unless it is to be whole, each name of a file is a file of its own, and special files, sockets and attributes
+    outside of `user.` are left out.
+    """
     waiting = [ROOT]
+    first_names: dict[tuple[int, int], bytes] = {}
     while waiting:
         path = waiting.pop()
         full = os.path.join(root, path) if path else root
         try:
-            item = _read_item(full, path, add_blob)
+            item = _read_item(full, path, add_blob, first_names, is_whole=is_whole)
             if item is None:
                 continue
             names = os.listdir(full) if item.type is EntryType.DIRECTORY else []
@@ -85,35 +88,47 @@ def read_tree(root: bytes, add_blob: Callable[[bytes], str]) -> Iterator[Item]:
         yield item
 
 
-def _read_item(full: bytes, path: bytes, add_blob: Callable[[bytes], str]) -> Item | None:
+def _read_item(
+    full: bytes,
+    path: bytes,
+    add_blob: Callable[[bytes], str],
+    first_names: dict[tuple[int, int], bytes],
+    *,
+    is_whole: bool,
+) -> Item | None:
     status = os.lstat(full)
-    common = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_mtime_ns)
-    if stat.S_ISLNK(status.st_mode):
-        return Item(path, EntryType.SYMLINK, *common, target=os.readlink(full))
-    if stat.S_ISDIR(status.st_mode):
-        return Item(path, EntryType.DIRECTORY, *common, xattrs=_read_xattrs(full))
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    with open(full, "rb") as file:
-        content = file.read()
-    return Item(path, EntryType.FILE, *common, add_blob(content), len(content), xattrs=_read_xattrs(full))
-
-
-def _read_xattrs(full: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    if not HAS_XATTRS:
-        return ()
-    try:
-        names = sorted(os.fsencode(name) for name in os.listxattr(full, follow_symlinks=False))
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return ()
-        raise
-    return tuple((name, os.getxattr(full, name)) for name in names if name.startswith(b"user."))
+    kind, target, digest, size_bytes = TYPES[stat.S_IFMT(status.st_mode)], b"", "", 0
+    if kind is EntryType.SYMLINK:
+        target = os.readlink(full)
+    elif kind is EntryType.FILE:
+        with open(full, "rb") as file:
+            content = file.read()
+        digest, size_bytes = add_blob(content), len(content)
+        if is_whole and status.st_nlink > 1:
+            target = first_names.setdefault((status.st_dev, status.st_ino), path)
+    elif kind is not EntryType.DIRECTORY:
+        if not is_whole:
+            return None
+        target = b"%d" % status.st_rdev
+    xattrs = read_xattrs(full) or () if HAS_XATTRS else ()
+    return Item(
+        path,
+        kind,
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        status.st_mtime_ns,
+        digest,
+        size_bytes,
+        target,
+        tuple(xattr for xattr in xattrs if is_whole or xattr[0].startswith(b"user.")),
+    )
 
 
 def write_tree(tree: Tree, destination: bytes) -> Iterator[None]:
     """Write a tree, the properties of directories last, because writing below one changes its time."""
     directories: list[tuple[bytes, Item]] = []
+    first_names: dict[bytes, bytes] = {}
     for item in tree.items:
         full = os.path.join(destination, item.path) if item.path else destination
         try:
@@ -121,7 +136,7 @@ def write_tree(tree: Tree, destination: bytes) -> Iterator[None]:
                 os.mkdir(full, 0o700)
                 directories.append((full, item))
             else:
-                _write_leaf(full, item, tree)
+                _write_leaf(full, item, tree, first_names)
         except OSError as error:
             raise explain_os_error(full, error) from error
         yield
@@ -133,11 +148,16 @@ def write_tree(tree: Tree, destination: bytes) -> Iterator[None]:
         yield
 
 
-def _write_leaf(full: bytes, item: Item, tree: Tree) -> None:
-    if item.type is EntryType.SYMLINK:
+def _write_leaf(full: bytes, item: Item, tree: Tree, first_names: dict[bytes, bytes]) -> None:
+    if item.type is EntryType.FILE:
+        if item.target and (first := first_names.setdefault(item.target, full)) != full:
+            os.link(first, full)
+            return
+        _write_file(full, tree.content(item))
+    elif item.type is EntryType.SYMLINK:
         os.symlink(item.target, full)
     else:
-        _write_file(full, tree.content(item))
+        os.mknod(full, _MODES[item.type] | 0o600, int(item.target))
     _set_properties(full, item)
 
 
@@ -160,8 +180,9 @@ def _set_properties(full: bytes, item: Item) -> None:
     # The owner first: giving a file away clears setuid. The mode last but for the time: it may forbid writing.
     if os.geteuid() == 0:
         os.chown(full, item.uid, item.gid, follow_symlinks=False)
+    # From `user.` back to `system.`: an access control list may forbid the owner to set others.
+    for name, value in reversed(item.xattrs):
+        os.setxattr(full, name, value, follow_symlinks=False)
     if item.type is not EntryType.SYMLINK:
-        for name, value in item.xattrs:
-            os.setxattr(full, name, value)
         os.chmod(full, item.mode)
     os.utime(full, ns=(item.mtime_ns, item.mtime_ns), follow_symlinks=False)

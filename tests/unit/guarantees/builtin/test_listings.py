@@ -16,7 +16,7 @@ from snapstorm.model.expectations import Expectation, Listing, Settled, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Counts
 from snapstorm.model.seen import ListingSeen, ReceiptSeen
-from snapstorm.model.sorted_listings import settled_by
+from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 
 ME, OTHER, BED = "client-1@snapstorm", "client-2@snapstorm", "bed"
 
@@ -257,3 +257,70 @@ def test_a_snapshot_of_a_run_that_the_ledger_does_not_know_is_not_judged() -> No
     incomplete = replace(shown, entries=[replace(entry, incomplete="canceled")])
     assert guarantees(incomplete) == []
     assert guarantees(replace(shown, entries=[replace(entry, client=OTHER)])) == [Guarantee.CLIENTS_ISOLATED]
+
+
+OTHERS = replace(LIVE, operation="r1-client-2-2", client=OTHER, source="/other", snapshot="k2")
+OTHERS_ENTRY = replace(ENTRY, id="k2", client=OTHER, source="/other", operation=OTHERS.operation)
+OTHERS_DELETED = replace(OTHERS, state=State.DELETED, deletion_began_tick=50, deletion_ended_tick=60)
+
+
+def judge_shared(*entries: ListedSnapshot, others: Expectation = OTHERS, is_isolated: bool = False) -> Judgement:
+    """What a client is shown that has one snapshot, and shares the repository with one that has another."""
+    shown = replace(listing(*entries, is_quiescent=True), is_isolated=is_isolated)
+    tagged = [one for one in (LIVE, others) if one.operation in tagged_operations(shown)]
+    return judge_listing(shown, expected_of(shown, {LIVE.operation: LIVE}, tagged).values())
+
+
+@pytest.mark.parametrize("shown", [[ENTRY], [ENTRY, OTHERS_ENTRY]])
+def test_a_listing_of_a_shared_repository_may_show_others_snapshots(shown: list[ListedSnapshot]) -> None:
+    """Or not: how much it shows is up to the target. Whether one is lost, the listings of its own client tell."""
+    assert judge_shared(*shown) == ([], [], [])
+    in_part = replace(OTHERS_ENTRY, incomplete="checkpoint")
+    creating = replace(OTHERS, state=State.CREATING, snapshot=None, acknowledged_tick=None)
+    for entry in (OTHERS_ENTRY, in_part):
+        assert judge_shared(ENTRY, entry, others=creating) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("entry", "others", "guarantee"),
+    [
+        (OTHERS_ENTRY, OTHERS_DELETED, Guarantee.DELETED_STAYS_GONE),
+        (replace(OTHERS_ENTRY, id="k3"), OTHERS, Guarantee.ACKNOWLEDGED_STAYS_LISTED),
+        (replace(OTHERS_ENTRY, source="/data"), OTHERS, Guarantee.ACKNOWLEDGED_STAYS_LISTED),
+        (replace(OTHERS_ENTRY, client=ME), OTHERS, Guarantee.ACKNOWLEDGED_STAYS_LISTED),
+        (replace(OTHERS_ENTRY, excluded_entries=1), OTHERS, Guarantee.ACKNOWLEDGED_STAYS_LISTED),
+    ],
+)
+def test_others_snapshots_that_are_shown_are_held_against_what_their_clients_did(
+    entry: ListedSnapshot, others: Expectation, guarantee: Guarantee
+) -> None:
+    """What is wrong of one is told of its own client."""
+    (found,) = judge_shared(ENTRY, entry, others=others).findings
+    assert (found.guarantee, found.client) == (guarantee, OTHER)
+
+
+def test_a_listing_of_a_shared_repository_shows_its_clients_own_snapshots() -> None:
+    """One that is not there is lost, whatever else is shown."""
+    (found,) = judge_shared(OTHERS_ENTRY).findings
+    assert (found.guarantee, found.client) == (Guarantee.ACKNOWLEDGED_STAYS_LISTED, ME)
+
+
+@pytest.mark.parametrize("operation", ["r9-nobody-1", None, OTHERS.operation])
+def test_a_ghost_among_others_snapshots_is_found(operation: str | None) -> None:
+    """It is one that nobody asked for, or a second one of an operation, whosever it is said to be."""
+    ghost = replace(OTHERS_ENTRY, id="k9", operation=operation)
+    (found,) = judge_shared(ENTRY, OTHERS_ENTRY, ghost).findings
+    assert (found.guarantee, found.finding.snapshot) == (Guarantee.NOTHING_UNREQUESTED, "k9")
+
+
+@pytest.mark.parametrize("state", [State.CREATION_IN_DOUBT, State.DELETION_IN_DOUBT])
+def test_others_doubts_wait_for_their_own_listings(state: State) -> None:
+    """That nothing of this client is at work says nothing of what another one is doing."""
+    doubted = replace(OTHERS, state=state, deletion_began_tick=50 if state is State.DELETION_IN_DOUBT else None)
+    assert judge_shared(ENTRY, OTHERS_ENTRY, others=doubted) == ([], [], [])
+
+
+def test_others_snapshots_are_strangers_where_clients_are_kept_apart() -> None:
+    """Though they are known."""
+    (found,) = judge_shared(ENTRY, OTHERS_ENTRY, is_isolated=True).findings
+    assert found.guarantee is Guarantee.CLIENTS_ISOLATED

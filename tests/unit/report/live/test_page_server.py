@@ -21,9 +21,7 @@ from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.errors import HarnessError
 from snapstorm.model.events import FaultBegan, RunBegan, RunEnded
-from snapstorm.report.live import page_server as server_module
-from snapstorm.report.live import view as view_module
-from snapstorm.report.live.board import Board
+from snapstorm.report.live.board import Board, Patience
 from snapstorm.report.live.page_server import Address, serving
 
 ANY_PORT = Address("127.0.0.1", 0)
@@ -69,8 +67,10 @@ class Served:
 
 
 @contextmanager
-def served(capsys: pytest.CaptureFixture[str], bed: Bed | None = None) -> Iterator[Served]:
-    with serving(ANY_PORT, None) as board:
+def served(
+    capsys: pytest.CaptureFixture[str], bed: Bed | None = None, patience: Patience | None = None
+) -> Iterator[Served]:
+    with serving(ANY_PORT, None, patience) as board:
         found = re.search(r"http://127\.0\.0\.1:(\d+)(/\S+/)", capsys.readouterr().err)
         assert found is not None
         if bed is not None:
@@ -123,15 +123,11 @@ def test_the_page_waits_for_a_run_to_begin(capsys: pytest.CaptureFixture[str]) -
         assert here.news() is None
 
 
-def test_what_is_new_is_what_has_not_settled(
-    capsys: pytest.CaptureFixture[str], bed: Bed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("snapstorm.report.live.view.FRESH_SECONDS", 0.0)
-    monkeypatch.setattr("snapstorm.report.live.view.READING_SHARE_MAX", 1e9)
+def test_what_is_new_is_what_has_not_settled(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
     first = bed.operation(1, 1)
     slow = bed.operation(1, 1, CLIENTS[1], began=0.2, outcome=None)
     bed.operation(1, 2, began=0.6)
-    with served(capsys, bed) as here:
+    with served(capsys, bed, Patience(fresh_seconds=0.0, reading_share_max=1e9)) as here:
         news = here.news()
         assert news["first"] == 0
         assert news["columns"]["id"][:2] == [first, slow]
@@ -154,16 +150,14 @@ def test_what_is_new_is_what_has_not_settled(
             assert here.ask(nothing) == (200, "null")
 
 
-def test_what_was_read_is_shown_for_a_while(
-    capsys: pytest.CaptureFixture[str], bed: Bed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(view_module, "FRESH_SECONDS", math.inf)
+def test_what_was_read_is_shown_for_a_while(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
+    patience = Patience(fresh_seconds=math.inf)
     bed.operation(1, 1)
-    with served(capsys, bed) as here:
+    with served(capsys, bed, patience) as here:
         assert here.news()["overview"]["count"] == 1
         bed.operation(1, 2)
         assert here.news()["overview"]["count"] == 1
-        monkeypatch.setattr(view_module, "FRESH_SECONDS", 0.0)
+        patience.fresh_seconds = 0.0
         wait_until(lambda: here.news()["overview"]["count"] == 2)
 
 
@@ -198,12 +192,10 @@ def test_who_watches_acts_on_the_run(capsys: pytest.CaptureFixture[str], bed: Be
         assert here.board.is_stopped
 
 
-def test_the_end_waits_for_pages_that_are_open_and_for_no_others(
-    capsys: pytest.CaptureFixture[str], bed: Bed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_end_waits_for_pages_that_are_open_and_for_no_others(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
     seen: list[dict[str, Any]] = []
-    monkeypatch.setattr(server_module, "LAST_LOOK_SECONDS_MAX", 2 * GIVE_UP_SECONDS)
-    with served(capsys, bed) as here:
+    patience = Patience(last_look_seconds_max=2 * GIVE_UP_SECONDS)
+    with served(capsys, bed, patience) as here:
         connection = http.client.HTTPConnection("127.0.0.1", here.port, timeout=GIVE_UP_SECONDS)
         connection.request("GET", f"{here.path}events")
         answer = connection.getresponse()
@@ -240,13 +232,10 @@ def test_who_stops_before_there_is_a_run_stops_it(capsys: pytest.CaptureFixture[
         assert here.board.new_control().is_stopping
 
 
-def test_a_page_that_is_being_loaded_gets_the_end(
-    capsys: pytest.CaptureFixture[str], bed: Bed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_is_being_loaded_gets_the_end(capsys: pytest.CaptureFixture[str], bed: Bed) -> None:
     """It has no stream yet."""
-    monkeypatch.setattr(server_module, "LAST_LOOK_SECONDS_MAX", 2 * GIVE_UP_SECONDS)
-    monkeypatch.setattr(server_module, "BETWEEN_QUESTIONS_SECONDS", math.inf)
-    with served(capsys, bed) as here:
+    patience = Patience(last_look_seconds_max=2 * GIVE_UP_SECONDS, between_questions_seconds=math.inf)
+    with served(capsys, bed, patience) as here:
         bed.end(1)
         here.board(RunEnded("pass", "all is well"))
         here.ask("")
@@ -255,7 +244,7 @@ def test_a_page_that_is_being_loaded_gets_the_end(
         time.sleep(0.2)
         assert ends.is_alive()
         assert here.first_state()["isOver"] is True
-        monkeypatch.setattr(server_module, "BETWEEN_QUESTIONS_SECONDS", 0.0)
+        patience.between_questions_seconds = 0.0
         ends.join(GIVE_UP_SECONDS)
         assert not ends.is_alive()
 

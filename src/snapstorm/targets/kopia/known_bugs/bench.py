@@ -9,38 +9,44 @@ import secrets
 import shlex
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.filesystem.writer import open_writer
+from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage
-from snapstorm.model.manifest import Manifest, differences
+from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Program
+from snapstorm.model.tree_differences import differences
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
+from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.scenario.seeds import stream
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia import answers, snapshot_answers
+from snapstorm.targets.kopia.administration import Administration
+from snapstorm.targets.kopia.blobs import blobs
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import IDENTITY
-from snapstorm.targets.kopia.side_by_side import side_by_side
 from snapstorm.targets.kopia.target import CAPABILITIES
+
+MEASURED = ("0.19.0", "0.22.3", "0.23.1")
+"""The versions on which known bugs were looked for."""
 
 COMMAND_SECONDS_MAX = 120.0
 _POLL_SECONDS = 0.001
 _TREE_BYTES_MAX = 1 << 30
 _PASSWORD_BYTES = 24
 _DIFFERENCES_SHOWN = 3
-_ENDING = ".f"
 
 Signal = Callable[[int], bool]
 """Sends a signal to a running command, with its group; whether it still ran."""
@@ -94,11 +100,15 @@ class Bench:
 
     async def create_repository(self, name: str = "first") -> Actor:
         """Make the repository, without maintenance that runs by itself, and return who has made it."""
-        actor = self.actor(name)
-        made = await self.kopia.create_repository(actor, FileStorage(self.repository), IDENTITY)
+        commands = Administration(self.kopia, self.actor(name))
+        made = await commands.create_repository(FileStorage(self.repository), IDENTITY)
         answers.check(made, "repository create", OperationFailed)
-        answers.check(await self.kopia.disable_maintenance(actor), "maintenance set", OperationFailed)
-        return actor
+        answers.check(await commands.disable_maintenance(), "maintenance set", OperationFailed)
+        return commands.actor
+
+    async def maintain(self, actor: Actor, *, is_safe: bool = True) -> CompletedCommand:
+        """Run full maintenance, whatever becomes of it."""
+        return await Administration(self.kopia, actor).run_maintenance(is_full=True, is_safe=is_safe)
 
     async def connect(self, name: str, *, has_cache: bool = True) -> Actor:
         """Another connection to the repository, under the same identity."""
@@ -109,14 +119,14 @@ class Bench:
 
     async def ask(self, actor: Actor, *words: str) -> CompletedCommand:
         """A command that must succeed for anything to be found out."""
-        completed = await self.kopia.ask(actor, *words)
+        completed = await self.kopia.run(actor, *words)
         answers.check(completed, " ".join(words[:2]), OperationFailed)
         return completed
 
     async def write_tree(self, name: str, *, count: int, size_bytes: int) -> SampleTree:
         """A new tree of plain files whose content can't be compressed."""
         directory = self.directory / name
-        writer = await open_writer(
+        writer = TreeFileWriter(
             data_directory=directory, capabilities=self.capabilities, total_bytes_max=_TREE_BYTES_MAX
         )
         action = WriteRandomFiles(
@@ -127,8 +137,11 @@ class Bench:
 
     async def take_snapshot(self, actor: Actor, tree: Path, *options: str) -> str:
         """The id of a snapshot that was acknowledged."""
-        completed = await self.kopia.ask(actor, "snapshot", "create", "--json", *options, str(tree))
-        return answers.read_receipt(completed).id
+        return snapshot_answers.read_receipt(await self.create_snapshot(actor, tree, *options)).id
+
+    async def create_snapshot(self, actor: Actor, tree: Path, *options: str, **how: Any) -> CompletedCommand:
+        """Take a snapshot, whatever becomes of it. `how` as for `Kopia.run`."""
+        return await self.kopia.run(actor, "snapshot", "create", "--json", *options, str(tree), **how)
 
     async def connect_auditor(self) -> Actor:
         """A connection that reads straight from the repository, with nothing cached."""
@@ -153,7 +166,7 @@ class Bench:
         return "; ".join(map(str, found[:_DIFFERENCES_SHOWN])) or None
 
     async def beside(
-        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Awaitable[None]]
+        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Coroutine[Any, Any, None]]
     ) -> CompletedCommand:
         """Run one command, and meanwhile act: on that command by signals, and otherwise as one pleases."""
         name = f"known-bug-{next(self.numbers)}"
@@ -163,15 +176,12 @@ class Bench:
             on_behalf_of.set(name)
             results.append(await command())
 
-        async def meddle() -> None:
-            await act(lambda number: self.runner.signal_children_of(name, number) > 0)
-
-        await side_by_side(run, meddle)
+        await together([run, lambda: act(lambda number: self.runner.signal_children_of(name, number) > 0)])
         return results[0]
 
     def blob_ids(self, prefix: str = "") -> list[str]:
         """The blobs in the repository's directory that begin so, unfinished ones left out."""
-        return blob_ids(self.repository, prefix)
+        return sorted(blob_id for blob_id, _ in blobs(self.repository, prefix))
 
 
 @asynccontextmanager
@@ -185,31 +195,9 @@ async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[B
             await remove_tree_in_thread(directory)
 
 
-def blob_ids(directory: Path, prefix: str = "", id_so_far: str = "") -> list[str]:
-    """The ids of blobs that begin so, from their files, which lie in directories named for the beginning of the id.
-
-    Looks only where such blobs can be, because somebody may be waiting for one with a signal at hand.
-    """
-    found: list[str] = []
-    try:
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                blob = id_so_far + entry.name
-                length = min(len(blob), len(prefix))
-                if blob[:length] != prefix[:length]:
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    found += blob_ids(directory / entry.name, prefix, blob)
-                elif blob.endswith(_ENDING) and blob.startswith(prefix):
-                    found.append(blob.removesuffix(_ENDING))
-    except FileNotFoundError:
-        pass  # Its last blob was just deleted.
-    return sorted(found)
-
-
 def words_of(completed: CompletedCommand) -> str:
     """The last that a command said."""
-    return answers.last_words(completed.stderr.decode("utf-8", "replace"))
+    return answers.last_words(answers.stderr_of(completed))
 
 
 def stop(send: Signal) -> None:

@@ -15,9 +15,8 @@ from snapstorm.model.judging import judge_unsaved, miscounted
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
-from snapstorm.targets.kopia import answers
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, until, words_of
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
+from snapstorm.targets.kopia import answers, snapshot_answers
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, until, words_of
 from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
 
 _NOBODY = 65534
@@ -28,19 +27,18 @@ _LINKS = 53
 _PANIC = re.compile(r"^panic: (.*)$|runtime error: (.*)$", re.MULTILINE)
 
 
-async def _show_a_policy(bench: Bench) -> BrokenGuarantee | None:
+async def _show_a_policy(bench: Bench) -> str | None:
     actor = await bench.create_repository()
     source = str(bench.directory / "source")
     await bench.ask(actor, "policy", "set", "--inherit=false", "--clear-ignore", source)
-    shown = await bench.kopia.ask(actor, "policy", "show", source)
+    shown = await bench.kopia.run(actor, "policy", "show", source)
     if shown.exit_code == 0:
         return None
-    panic = _PANIC.search(shown.stderr.decode("utf-8", "replace"))
-    why = panic[0] if panic else words_of(shown)
-    return BrokenGuarantee(Guarantee.AVAILABLE, f"`policy show` ends with status {shown.exit_code}: {why}")
+    panic = _PANIC.search(answers.stderr_of(shown))
+    return f"`policy show` ends with status {shown.exit_code}: {panic[0] if panic else words_of(shown)}"
 
 
-async def _take_links(bench: Bench) -> BrokenGuarantee | None:
+async def _take_links(bench: Bench) -> str | None:
     """A tree with links below its root."""
     actor = await bench.create_repository()
     tree = await bench.write_tree("source", count=1, size_bytes=1000)
@@ -49,14 +47,12 @@ async def _take_links(bench: Bench) -> BrokenGuarantee | None:
     for number in range(_LINKS):
         (below / f"link-{number}").symlink_to("nowhere")
     manifest = await run_file_work(scan_tree, tree.directory)
-    receipt = answers.read_receipt(await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory)))
+    receipt = snapshot_answers.read_receipt(await bench.create_snapshot(actor, tree.directory))
     wrong = miscounted(receipt, manifest.counts)
-    if not wrong:
-        return None
-    return BrokenGuarantee(Guarantee.PARTIAL_IS_REPORTED, f"snapshot {receipt.id} was acknowledged with {wrong}")
+    return f"snapshot {receipt.id} was acknowledged with {wrong}" if wrong else None
 
 
-async def _restore_by_path(bench: Bench) -> BrokenGuarantee | None:
+async def _restore_by_path(bench: Bench) -> str | None:
     actor = await bench.create_repository()
     tree = await bench.write_tree("source", count=1, size_bytes=10_000)
     name = next(entry.path for entry in tree.manifest if entry.path)
@@ -67,14 +63,10 @@ async def _restore_by_path(bench: Bench) -> BrokenGuarantee | None:
     destination = bench.directory / "restored"
     await bench.ask(actor, "restore", str(file), str(destination))
     wrong = await bench.difference(expected, destination)
-    if wrong is None:
-        return None
-    return BrokenGuarantee(
-        Guarantee.RESTORED_EXACTLY, f"a file restored by its path, with status 0, is not what it was: {wrong}"
-    )
+    return f"a file restored by its path, with status 0, is not what it was: {wrong}" if wrong else None
 
 
-async def _change_the_root_alone(bench: Bench) -> BrokenGuarantee | None:
+async def _change_the_root_alone(bench: Bench) -> str | BrokenGuarantee | None:
     actor = await bench.create_repository()
     await bench.ask(actor, "policy", "set", "--global", "--ignore-identical-snapshots=true")
     tree = await bench.write_tree("source", count=2, size_bytes=1000)
@@ -83,30 +75,27 @@ async def _change_the_root_alone(bench: Bench) -> BrokenGuarantee | None:
     if bench.capabilities.owner:
         os.chown(tree.directory, _USER, _USER)
     changed = await run_file_work(scan_tree, tree.directory)
-    second = await bench.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
+    second = await bench.create_snapshot(actor, tree.directory)
     answers.check(second, "snapshot create", OperationFailed)
-    if not answers.is_nothing_saved(second):
-        wrong = await bench.what_is_wrong_with(answers.read_receipt(second).id, changed)
-        return None if wrong is None else BrokenGuarantee(Guarantee.RESTORED_EXACTLY, wrong)
+    if not snapshot_answers.is_nothing_saved(second):
+        wrong = await bench.what_is_wrong_with(snapshot_answers.read_receipt(second).id, changed)
+        return BrokenGuarantee(Guarantee.RESTORED_EXACTLY, wrong) if wrong else None
     found = judge_unsaved(changed, tree.manifest, bench.capabilities)
     if not found:
         raise HarnessError("the root was changed, but no difference is to be seen")
-    words = "; ".join(map(str, found))
-    return BrokenGuarantee(
-        Guarantee.PARTIAL_IS_REPORTED, f"`snapshot create` ends with status 0 and saves nothing, though {words}"
-    )
+    return f"`snapshot create` ends with status 0 and saves nothing, though {'; '.join(map(str, found))}"
 
 
-async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> BrokenGuarantee | None:
+async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> str | None:
     """A stream is held open until a checkpoint was made, and ends long before the next one is due."""
     actor = await bench.create_repository()
     before = bench.blob_ids("x")
     reading, writing = os.pipe()
-    options = ("--json", "--stdin-file=stream", f"--checkpoint-interval={_CHECKPOINT_SECONDS}s")
+    options = ("--stdin-file=stream", f"--checkpoint-interval={_CHECKPOINT_SECONDS}s")
 
     async def take() -> CompletedCommand:
         try:
-            return await bench.kopia.ask(actor, "snapshot", "create", *options, str(bench.directory), stdin=reading)
+            return await bench.create_snapshot(actor, bench.directory, *options, stdin=reading)
         finally:
             os.close(reading)
 
@@ -118,17 +107,14 @@ async def _take_a_snapshot_past_a_checkpoint(bench: Bench) -> BrokenGuarantee | 
         except BrokenPipeError:
             raise HarnessError("`snapshot create` did not read its input to the end") from None
 
-    receipt = answers.read_receipt(await bench.beside(take, feed))
-    listed = answers.read_listing(await bench.kopia.list_snapshots(actor))
+    receipt = snapshot_answers.read_receipt(await bench.beside(take, feed))
+    listed = snapshot_answers.read_listing(await bench.kopia.list_snapshots(actor))
     if [entry.id for entry in listed if entry.incomplete is None] != [receipt.id]:
         raise HarnessError("the snapshot that was acknowledged is not the only complete one that is listed")
     left = [entry for entry in listed if entry.incomplete is not None]
     if not left:
         return None
-    return BrokenGuarantee(
-        Guarantee.NOTHING_UNREQUESTED,
-        f"after one complete snapshot {len(left)} more are listed that nobody asked for ({left[0].incomplete})",
-    )
+    return f"after one complete snapshot {len(left)} more are listed that nobody asked for ({left[0].incomplete})"
 
 
 def _write_all(descriptor: int) -> None:
@@ -137,7 +123,7 @@ def _write_all(descriptor: int) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-async def _take_what_can_not_be_entered(bench: Bench) -> BrokenGuarantee | None:
+async def _take_what_can_not_be_entered(bench: Bench) -> str | BrokenGuarantee | None:
     """Another user takes a directory that it may list, of which it may look at no entry."""
     tree = await bench.write_tree("source", count=2, size_bytes=1000)
     closed = tree.directory / "closed"
@@ -150,12 +136,12 @@ async def _take_what_can_not_be_entered(bench: Bench) -> BrokenGuarantee | None:
     as_nobody.actor("first").directory.mkdir(parents=True)
     _give_away(bench.directory)
     actor = await as_nobody.create_repository()
-    completed = await as_nobody.kopia.ask(actor, "snapshot", "create", "--json", str(tree.directory))
+    completed = await as_nobody.create_snapshot(actor, tree.directory)
     if completed.exit_code == 0:
         return BrokenGuarantee(
             Guarantee.PARTIAL_IS_REPORTED, "an entry was left out, and `snapshot create` ends with status 0"
         )
-    listed = answers.read_listing(await as_nobody.kopia.list_snapshots(actor))
+    listed = snapshot_answers.read_listing(await as_nobody.kopia.list_snapshots(actor))
     if len(listed) != 1:
         raise HarnessError(f"{len(listed)} snapshots are listed where one is to be: {words_of(completed)}")
     restored, destination = await bench.restore(listed[0].id)
@@ -164,10 +150,7 @@ async def _take_what_can_not_be_entered(bench: Bench) -> BrokenGuarantee | None:
     missing = [entry.path.decode() for entry in readable if entry.path not in found and entry.path != b"closed/file"]
     if not missing:
         return None
-    return BrokenGuarantee(
-        Guarantee.RESTORED_EXACTLY,
-        f"only `closed/file` can't be read; left out of the snapshot is `{missing[0]}`: {words_of(completed)}",
-    )
+    return f"only `closed/file` can't be read; left out of the snapshot is `{missing[0]}`: {words_of(completed)}"
 
 
 def _give_away(directory: Path) -> None:

@@ -11,43 +11,37 @@ from pathlib import Path
 
 from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.location import FileStorage
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.blobs import find_packs
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
-from snapstorm.targets.kopia.repository import IDENTITY
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, stop, until
 
 _MEGABYTE = 1_000_000
 _DISK_BYTES = 30 << 20
 _FULL_DISK_SECONDS_MAX = 25.0
 """A good version gives up after 2 to 6 s (measured, idle)."""
-_DISK = "disk"
 _MOUNTED = re.compile(r"^mounted$", re.MULTILINE)
 
 
-async def _collect_in_the_midst(bench: Bench) -> BrokenGuarantee | None:
+async def _collect_in_the_midst(bench: Bench) -> str | None:
     writer = await bench.create_repository()
     keeper = await bench.connect("keeper")
     tree = await bench.write_tree("source", count=30, size_bytes=3 * _MEGABYTE)
-    options = ("--json", "--parallel=1", "--no-auto-maintenance")
+    options = ("--parallel=1", "--no-auto-maintenance")
 
     async def collect(send: Signal) -> None:
         await until(lambda: _packs_of_files(bench) >= 2, "two packs were written")
         stop(send)
-        collected = await bench.kopia.run_maintenance(keeper, is_full=True, is_safe=False)
+        collected = await bench.maintain(keeper, is_safe=False)
         answers.check(collected, "maintenance run", OperationFailed)
         send(signal.SIGCONT)
 
-    completed = await bench.beside(
-        lambda: bench.kopia.ask(writer, "snapshot", "create", *options, str(tree.directory)), collect
-    )
-    wrong = await bench.what_is_wrong_with(answers.read_receipt(completed).id, tree.manifest)
-    return _not_restored("an acknowledged snapshot is not what was written", wrong)
+    completed = await bench.beside(lambda: bench.create_snapshot(writer, tree.directory, *options), collect)
+    wrong = await bench.what_is_wrong_with(snapshot_answers.read_receipt(completed).id, tree.manifest)
+    return f"an acknowledged snapshot is not what was written: {wrong}" if wrong else None
 
 
-async def _lose_packs(bench: Bench) -> BrokenGuarantee | None:
+async def _lose_packs(bench: Bench) -> str | None:
     actor = await bench.create_repository()
     tree = await bench.write_tree("source", count=4, size_bytes=_MEGABYTE)
     await bench.take_snapshot(actor, tree.directory)
@@ -56,29 +50,21 @@ async def _lose_packs(bench: Bench) -> BrokenGuarantee | None:
             pack.path.unlink()
     snapshot = await bench.take_snapshot(actor, tree.directory, "--force-hash=100")
     wrong = await bench.what_is_wrong_with(snapshot, tree.manifest)
-    return _not_restored(
-        "the packs were deleted, then every file was read anew for a snapshot that was acknowledged", wrong
-    )
+    if wrong is None:
+        return None
+    return f"the packs were deleted, then every file was read anew for a snapshot that was acknowledged: {wrong}"
 
 
-async def _fill_the_disk(bench: Bench) -> BrokenGuarantee | None:
+async def _fill_the_disk(bench: Bench) -> str | BrokenGuarantee | None:
     async with _small_disk(bench) as (inside, disk):
-        actor = inside.actor("first")
-        storage = FileStorage(bench.directory / _DISK)
-        answers.check(
-            await inside.kopia.create_repository(actor, storage, IDENTITY), "repository create", OperationFailed
-        )
-        answers.check(await inside.kopia.disable_maintenance(actor), "maintenance set", OperationFailed)
+        actor = await inside.create_repository()
         tree = await bench.write_tree("source", count=16, size_bytes=4 * _MEGABYTE)
-        completed = await inside.kopia.ask(
-            actor, "snapshot", "create", "--json", str(tree.directory), seconds_max=_FULL_DISK_SECONDS_MAX
-        )
+        completed = await inside.create_snapshot(actor, tree.directory, seconds_max=_FULL_DISK_SECONDS_MAX)
         left = [name for _, _, names in os.walk(disk) for name in names if ".tmp." in name]
     if completed.timed_out:
-        return BrokenGuarantee(
-            Guarantee.AVAILABLE,
+        return (
             f"`snapshot create` on a full disk neither succeeds nor fails within {_FULL_DISK_SECONDS_MAX:.0f} s; "
-            f"{len(left)} unfinished file(s) are left in the repository",
+            f"{len(left)} unfinished file(s) are left in the repository"
         )
     if completed.exit_code == 0:
         return BrokenGuarantee(Guarantee.PARTIAL_IS_REPORTED, "64 MB were acknowledged on a disk of 30 MB")
@@ -96,7 +82,7 @@ async def _small_disk(bench: Bench) -> AsyncIterator[tuple[Bench, Path]]:
 
     Mounted in a name space of its own, which goes with the process that holds it, however that ends.
     """
-    mount_point = bench.directory / _DISK
+    mount_point = bench.repository
     mount_point.mkdir()
     script = f'mount -t tmpfs -o size={_DISK_BYTES} snapstorm "$0" && echo mounted && exec sleep 600'
     words = ["unshare", "--mount", "--propagation=private", "sh", "-c", script, str(mount_point)]
@@ -104,16 +90,12 @@ async def _small_disk(bench: Bench) -> AsyncIterator[tuple[Bench, Path]]:
     async with bench.runner.start(words, env=environment, log=bench.directory / "disk.log") as holder:
         if await holder.line_matching(_MOUNTED, seconds_max=10.0) is None:
             raise HarnessError(f"no small disk could be mounted: {holder.log_tail().strip()}")
-        inside = bench.through("nsenter", f"--target={holder.pid}", "--mount", f"--wd={bench.directory}")
-        yield inside, Path(f"/proc/{holder.pid}/root{mount_point}")
+        inside = bench.through("nsenter", f"--target={holder.child.pid}", "--mount", f"--wd={bench.directory}")
+        yield inside, Path(f"/proc/{holder.child.pid}/root{mount_point}")
 
 
 def _packs_of_files(bench: Bench) -> int:
     return sum(pack.holds_files for pack in find_packs(bench.repository))
-
-
-def _not_restored(claim: str, wrong: str | None) -> BrokenGuarantee | None:
-    return None if wrong is None else BrokenGuarantee(Guarantee.RESTORED_EXACTLY, f"{claim}: {wrong}")
 
 
 BUGS = (

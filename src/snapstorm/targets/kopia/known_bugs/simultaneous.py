@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import functools
-import os
 import signal
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 
 import anyio
+import psutil
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationPartial
 from snapstorm.model.abilities import InProcess
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import ClientSnapshotter, TargetPlace
+from snapstorm.model.protocols import ClientSnapshotter, Server, TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.secrets import FileSecretStore
-from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug
-from snapstorm.targets.kopia import answers
+from snapstorm.runtime.tasks import together
+from snapstorm.targets.known_bug import KnownBug
+from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.command import Actor
-from snapstorm.targets.kopia.known_bugs.bench import Bench, Signal, stop, until
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
-from snapstorm.targets.kopia.side_by_side import side_by_side
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, stop, until
 from snapstorm.targets.kopia.target import KopiaTarget
 
 _CLIENTS = 3
@@ -37,14 +38,8 @@ _ROUNDS = 2
 _SETTLE_SECONDS = 0.3
 
 
-async def _upload_in_parts_through_a_server(bench: Bench) -> BrokenGuarantee | None:
-    place = TargetPlace(
-        testbed="known-bug",
-        directory=bench.directory / "bed",
-        secrets=FileSecretStore(bench.directory / "secrets"),
-        parameters={"parallel-upload-above-mib": "1"},
-    )
-    async with KopiaTarget([bench.program], bench.runner).serve(place) as server:
+async def _upload_in_parts_through_a_server(bench: Bench) -> str | None:
+    async with _served(bench, {"parallel-upload-above-mib": "1"}) as server:
         await server.add_clients([_UPLOADER])
         client = server.client(_UPLOADER)
         await client.connect()
@@ -53,40 +48,43 @@ async def _upload_in_parts_through_a_server(bench: Bench) -> BrokenGuarantee | N
             try:
                 await client.create_snapshot(tree.directory, str(number))
             except OperationPartial as error:
-                return BrokenGuarantee(Guarantee.AVAILABLE, f"snapshot {number + 1} of one file of two parts: {error}")
+                return f"snapshot {number + 1} of one file of two parts: {error}"
     return None
 
 
-async def _take_many_through_a_server(bench: Bench) -> BrokenGuarantee | None:
-    place = TargetPlace(
-        testbed="known-bug", directory=bench.directory / "bed", secrets=FileSecretStore(bench.directory / "secrets")
-    )
+def _served(bench: Bench, parameters: Mapping[str, str]) -> AbstractAsyncContextManager[Server]:
+    """A server before a new repository, as runs have it."""
+    secrets = FileSecretStore(bench.directory / "secrets")
+    place = TargetPlace("known-bug", bench.directory / "bed", secrets, parameters=parameters)
+    return KopiaTarget([bench.program], bench.runner).serve(place)
+
+
+async def _take_many_through_a_server(bench: Bench) -> str | None:
     tree = await bench.write_tree("source", count=1, size_bytes=1000)
     names = [f"client-{number}@known-bug" for number in range(1, _CLIENTS + 1)]
-    async with KopiaTarget([bench.program], bench.runner).serve(place) as server:
+    async with _served(bench, {}) as server:
         assert isinstance(server, InProcess)
         await server.add_clients(names)
         clients = [server.client(name) for name in names]
-        await side_by_side(*(client.connect for client in clients))
-        pid = server.server_pid
-        before = len(os.listdir(f"/proc/{pid}/fd"))
+        await together(client.connect for client in clients)
+        process = psutil.Process(server.server_pid)
+        before = process.num_fds()
 
         async def take(client: ClientSnapshotter) -> None:
             for number in range(_SNAPSHOTS_EACH):
                 await client.create_snapshot(tree.directory, str(number))
 
-        await side_by_side(*(functools.partial(take, client) for client in clients))
-        after = len(os.listdir(f"/proc/{pid}/fd"))
+        await together(functools.partial(take, client) for client in clients)
+        after = process.num_fds()
     if after - before <= _OPEN_FILES_GROWTH_MAX:
         return None
-    return BrokenGuarantee(
-        Guarantee.NO_LEAK,
+    return (
         f"the server holds {after} open files when nobody works, {before} before {_CLIENTS * _SNAPSHOTS_EACH} "
-        "snapshots of clients",
+        "snapshots of clients"
     )
 
 
-async def _compact_beside_a_deletion(bench: Bench) -> BrokenGuarantee | None:
+async def _compact_beside_a_deletion(bench: Bench) -> str | None:
     """The 16th manifest content makes its writer replace all 16; before it has, a snapshot is deleted, and the others
     compact as well, which drops the mark of the deletion."""
     first = await bench.create_repository()
@@ -98,10 +96,9 @@ async def _compact_beside_a_deletion(bench: Bench) -> BrokenGuarantee | None:
         doomed = await bench.take_snapshot(first, tree.directory)
         await _compact_around_deletion(bench, first, slow, doomed)
         if doomed in await _listed(bench, first):
-            return BrokenGuarantee(
-                Guarantee.DELETED_STAYS_GONE,
+            return (
                 f"snapshot {doomed} is listed again: its deletion was acknowledged, and it was listed no more, until a "
-                "`policy set` that had been suspended meanwhile went on",
+                "`policy set` that had been suspended meanwhile went on"
             )
     return None
 
@@ -139,7 +136,7 @@ async def _write_manifest(bench: Bench, actor: Actor) -> CompletedCommand:
 
 
 async def _listed(bench: Bench, actor: Actor) -> set[str]:
-    return {entry.id for entry in answers.read_listing(await bench.kopia.list_snapshots(actor))}
+    return {entry.id for entry in snapshot_answers.read_listing(await bench.kopia.list_snapshots(actor))}
 
 
 BUGS = (

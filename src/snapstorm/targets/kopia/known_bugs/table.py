@@ -11,8 +11,7 @@ from snapstorm.targets.kopia.discovery import find_kopia, find_version
 from snapstorm.targets.kopia.known_bugs import commands, epochs
 from snapstorm.targets.kopia.known_bugs import lost_storage as storage
 from snapstorm.targets.kopia.known_bugs import simultaneous as concurrency
-from snapstorm.targets.kopia.known_bugs.bench import Bench, open_bench
-from snapstorm.targets.kopia.known_bugs.versions import MEASURED
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, open_bench
 
 BUGS: dict[str, KnownBug[Bench]] = {
     bug.key: bug for bug in (*storage.BUGS, *commands.BUGS, *concurrency.BUGS, *epochs.BUGS)
