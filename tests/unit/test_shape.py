@@ -58,7 +58,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
         "faults",
         "targets",
         "defects",
-        "filesystem ledger",
+        "filesystem ledger gateway",
         "scenario",
         "model",
         "runtime version",

@@ -60,8 +60,9 @@ class Directories:
     workdir: TypedPath | None = None
     """Where clients' files and restores live. Default: inside the testbed."""
     repository: str | None = None
-    """Where the repository is stored, or was moved to: a directory, or s3://BUCKET/PREFIX?endpoint=https://HOST:PORT
-    with credentials from the environment or ~/.aws. Default: inside the testbed."""
+    """Where the repository is stored, or was moved to: a directory, s3://BUCKET/PREFIX?endpoint=https://HOST:PORT
+    with credentials from the environment or ~/.aws, or "gateway": an S3 server of snapstorm's own in the testbed, which
+    keeps a history of all writes. Default: a directory inside the testbed."""
 
 
 @Parameter(name="*", group=COPIES, negative="")

@@ -1,4 +1,4 @@
-"""Where a repository is stored: a directory, or a prefix in a bucket of S3."""
+"""Where a repository is stored: a directory, a prefix in a bucket of S3, or a bucket of snapstorm's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ENDPOINT_DEFAULT = "https://s3.amazonaws.com"
+GATEWAY = "gateway"
 _S3_EXAMPLE = "s3://BUCKET/PREFIX?endpoint=https://HOST:PORT"
 
 
@@ -51,15 +52,30 @@ class S3Storage:
 
 
 Storage: TypeAlias = FileStorage | S3Storage
+"""Where a target finds its repository."""
 
 
-def read_storage(text: str) -> Storage:
-    """A directory's path, or `s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=REGION`.
+@dataclass(frozen=True)
+class GatewayStorage:
+    """A bucket of S3 that snapstorm keeps in the testbed, and serves while a run goes on."""
+
+    def __str__(self) -> str:
+        return GATEWAY
+
+
+NamedStorage: TypeAlias = Storage | GatewayStorage
+"""What people name."""
+
+
+def read_storage(text: str) -> NamedStorage:
+    """A directory's path, `s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=REGION`, or `gateway`.
 
     Raises ValueError with what is allowed; credentials in it are refused.
     """
     if not text.strip():
         raise ValueError(f"names nothing; write a directory, or {_S3_EXAMPLE}")
+    if text == GATEWAY:
+        return GatewayStorage()
     if not text.startswith("s3:"):
         if "://" in text:
             raise ValueError(f"{text!r} is neither a directory nor {_S3_EXAMPLE}")

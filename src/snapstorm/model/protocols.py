@@ -243,6 +243,8 @@ class TargetPlace:
     """A repository of an older format is brought to the newest that the target knows."""
     named_storage: Storage | None = None
     """Where the repository is stored, if not in the testbed."""
+    storage_secrets: Mapping[str, str] | None = field(default=None, repr=False)
+    """Credentials for storage on S3, as variables of the environment; None for those that the user has."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The target's own settings, of those that its plugin offers."""
     workdir: Path | None = None

@@ -18,7 +18,7 @@ from snapstorm.errors import ConfigError, HarnessError, TestbedError
 from snapstorm.ledger.copies import CopyState, take_copy
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.persisters import Persister
-from snapstorm.model.location import FileStorage, read_storage
+from snapstorm.model.location import FileStorage, GatewayStorage, read_storage
 from snapstorm.persistence.persistence import INSTANCE_FACT, PERSISTED_TO_FACT, REPOSITORY_FACT, refuse_leased
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.machine import host_name
@@ -55,6 +55,10 @@ async def make_testbed_from_copy(directory: Path, persister: Persister, secrets_
             refuse_leased(state, persister.place, Clock().utc())
         _prepare(ledger_file, state, persister.place)
         storage = None if state.repository is None else read_storage(state.repository)
+        if isinstance(storage, GatewayStorage):
+            raise TestbedError(
+                "the copied testbed's repository was in its gateway, which is kept in the testbed itself"
+            )
         if isinstance(storage, FileStorage) and not storage.path.is_dir():
             raise TestbedError(f"the repository of the copied testbed is not here: there is no {storage}; mount it")
         made = make_directories(directory)

@@ -45,7 +45,7 @@ class RunParts:
         self.snapshotter = MultiClientSnapshotter(server)
         self.writer = MultiClientFileWriter(self._make_writer)
         weather = Weather(run.now_seconds, options.fault_pace)
-        machine = MachineCheck(place.directory, workdir)
+        machine = MachineCheck(place.directory, workdir, check_storage=opened.storage.check)
         self.settings = SettingsWatch(run, server)
         evidence = Evidence(run, under_test, commands, opened.testbed.run_directory(run.number) / "evidence", server)
         checker = Checker(run, under_test, evidence, self.settings)

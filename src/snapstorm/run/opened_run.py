@@ -13,6 +13,7 @@ from snapstorm.model.protocols import Server
 from snapstorm.persistence.persistence import REPOSITORY_FACT, AnyCopies
 from snapstorm.persistence.places import open_persistence
 from snapstorm.run.conclusion import Conclusion
+from snapstorm.run.offered_storage import OfferedStorage, storage_for
 from snapstorm.run.options import HarnessOptions
 from snapstorm.run.phases import Phases
 from snapstorm.run.set_up import (
@@ -23,6 +24,7 @@ from snapstorm.run.set_up import (
     check_repository,
     clear_after_a_kill,
     heal_rights,
+    named_storage,
     network_path_for,
     place_for,
     recording_failure,
@@ -57,6 +59,7 @@ class OpenedRun:
     phases: Phases
     conclusion: Conclusion
     network_path: NetworkPath | None
+    storage: OfferedStorage
 
 
 @asynccontextmanager
@@ -79,7 +82,10 @@ async def open_run(
         check_parameters(options, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
         network_path = await stack.enter_async_context(network_path_for(options))
-        place = replace(place_for(options, testbed, workdir), route=network_path.route if network_path else None)
+        storage = stack.enter_context(
+            storage_for(named_storage(options, testbed), place_for(options, testbed, workdir), clock)
+        )
+        place = replace(storage.place, route=network_path.route if network_path else None)
         copies = await stack.enter_async_context(
             open_persistence(
                 testbed,
@@ -120,4 +126,5 @@ async def open_run(
             phases=phases,
             conclusion=conclusion,
             network_path=network_path,
+            storage=storage,
         )

@@ -11,7 +11,7 @@ from typing import Any
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.guarantees.panel import known_guarantees
-from snapstorm.model.location import FileStorage, S3Storage, Storage
+from snapstorm.model.location import FileStorage, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.manifest import is_utf8, path_as_text
 from snapstorm.model.protocols import Mode
 from snapstorm.runtime.paths import clean_path
@@ -59,7 +59,7 @@ class HarnessOptions:
     """Bounds the final sweep; None to verify every live snapshot."""
     keep_going: bool = False
     """Go on with the clients' actions after a violation."""
-    repository: Storage | None = None
+    repository: NamedStorage | None = None
     """Where the repository is stored; None for where it is, in a new testbed for inside of it."""
     persist: str | None = None
     """Where copies of the ledger are kept: a folder, `kopia:DIRECTORY` or `s3://BUCKET/PREFIX?...`; `none` for nowhere;
@@ -160,7 +160,7 @@ def check_paths_of(options: HarnessOptions) -> None:
             check_paths(keeper, {**testbed, **temporary, option: _directory_of(storage)})
 
 
-def _directory_of(storage: Storage | None) -> Path | None:
+def _directory_of(storage: NamedStorage | None) -> Path | None:
     return storage.path if isinstance(storage, FileStorage) else None
 
 
@@ -181,7 +181,8 @@ def check_options(options: HarnessOptions) -> None:
         problems.append("the weight of a fault must be at least 1; one that is not to strike is not to be named")
     if options.persist_minutes <= 0:
         problems.append("copies of the ledger must be some minutes apart")
-    lasting = {"--repository": options.repository, "--persist": options.persist, "--from": options.copied_from}
+    is_elsewhere = options.repository is not None and not isinstance(options.repository, GatewayStorage)
+    lasting = {"--repository": is_elsewhere, "--persist": options.persist, "--from": options.copied_from}
     if options.testbed is None:
         problems.extend(f"{name} needs --testbed: a temporary one goes" for name, value in lasting.items() if value)
     if problems:
@@ -190,7 +191,7 @@ def check_options(options: HarnessOptions) -> None:
     check_faults(options.faults, are_optional=options.are_faults_optional)
     check_paths_of(options)
     target, _ = read_target(options.target)
-    if isinstance(options.repository, S3Storage) and not target.has_bucket_storage:
+    if isinstance(options.repository, S3Storage | GatewayStorage) and not target.has_bucket_storage:
         raise ConfigError(f"the target {target.name} keeps its repository in a directory")
     if options.testbed is not None:
         check_testbed_path(options.testbed, must_exist=options.must_exist)

@@ -20,7 +20,7 @@ from snapstorm.faults.network_path import NetworkPath, open_network_path
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.temporaries import temporaries_in
 from snapstorm.model.events import Listener, Noted, RunBegan
-from snapstorm.model.location import read_storage
+from snapstorm.model.location import GATEWAY, NamedStorage, read_storage
 from snapstorm.model.protocols import Server, Target, TargetPlace
 from snapstorm.model.verdict import Verdict
 from snapstorm.persistence.persistence import REPOSITORY_FACT
@@ -125,11 +125,16 @@ def client_name(number: int) -> str:
     return f"client-{number}{OUR_HOST}"
 
 
-def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> TargetPlace:
+def named_storage(options: HarnessOptions, testbed: Testbed) -> NamedStorage | None:
+    """Where the repository is; None for a directory in the testbed."""
     stored = testbed.ledger.fact(REPOSITORY_FACT)
+    return options.repository or (read_storage(stored) if stored else None)
+
+
+def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> TargetPlace:
     if testbed.ledger.fact("repository_id") is None:
         # What a run leaves that was killed while it made the repository; no client ever had a snapshot in it.
-        for name in ("repository", "server"):
+        for name in ("repository", "server", GATEWAY):
             remove_tree(testbed.directory / name)
     return TargetPlace(
         testbed=testbed.id,
@@ -144,7 +149,6 @@ def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> Targe
         is_oldest_format=options.is_oldest_format,
         upgrades_format=options.upgrades_format,
         parameters=json.loads(testbed.ledger.fact(PARAMETERS_FACT) or "{}"),
-        named_storage=options.repository or (read_storage(stored) if stored else None),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.ledger.persisters import FolderPersister, Persister
-from snapstorm.model.location import FileStorage, Storage, read_storage
+from snapstorm.model.location import FileStorage, GatewayStorage, NamedStorage, Storage, read_storage
 from snapstorm.runtime.paths import clean_path
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, TargetPlugin
@@ -150,11 +150,14 @@ def read_place_of_copies(place: str) -> tuple[str, Storage]:
     keeper = keeper_of(place)
     prefix = f"{keeper.name}:" if keeper is not None and place.startswith(f"{keeper.name}:") else ""
     try:
-        return prefix, clean_storage(read_storage(place.removeprefix(prefix)))
+        storage = clean_storage(read_storage(place.removeprefix(prefix)))
     except ValueError as error:
         raise ConfigError(f"the place for copies of the ledger: {error}") from None
+    if isinstance(storage, GatewayStorage):
+        raise ConfigError(f"the place for copies of the ledger: {storage} is kept in the testbed; name a place outside")
+    return prefix, storage
 
 
-def clean_storage(storage: Storage) -> Storage:
+def clean_storage(storage: NamedStorage) -> NamedStorage:
     """The same storage, the path of a directory absolute and clean. Raises ConfigError for one that can't be."""
     return FileStorage(clean_path(storage.path)) if isinstance(storage, FileStorage) else storage

@@ -56,7 +56,9 @@ class Repository:
         self._hashes: dict[str, Future[str]] = {}
         self.id = ""
         """What tells this repository from every other one; known once it was identified."""
-        storage_secrets = read_credentials() if isinstance(place.storage, S3Storage) else {}
+        storage_secrets = place.storage_secrets
+        if storage_secrets is None:
+            storage_secrets = read_credentials() if isinstance(place.storage, S3Storage) else {}
         self.actor = Actor(place.server, place.secrets.get(_REPOSITORY_SECRET), storage_secrets=storage_secrets)
         """Who works directly on the repository."""
         self.auditor = replace(self.actor, directory=place.server / "auditor", has_cache=False)
