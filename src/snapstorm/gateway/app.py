@@ -21,11 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from snapstorm.errors import HarnessError
-from snapstorm.gateway.history import Strike
 from snapstorm.gateway.misbehaving import Outcome, misbehave
 from snapstorm.gateway.rules import Rule, RuleBook, target_of
 from snapstorm.gateway.s3 import S3Error, actor_of, error_answer, read_request
 from snapstorm.gateway.storage import BUCKET, Clocks, Request, Storage, opened
+from snapstorm.gateway.write_log import Strike
 
 Found = TypeVar("Found")
 
@@ -54,7 +54,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: the ASGI application."""
-        arrived = self.storage.history.next_event()
+        arrived = self.storage.log.next_event()
         try:
             body = await _read_body(receive)
             outcome = await self._outcome(scope, body, arrived)
@@ -65,7 +65,7 @@ class Gateway:
             outcome = Outcome(error_answer(_FAILED))
         await _send(outcome, send, scope)
         if outcome.applied is not None:
-            self.storage.history.acknowledge(outcome.applied)
+            self.storage.log.acknowledge(outcome.applied)
 
     async def _outcome(self, scope: Scope, body: bytes, arrived: int) -> Outcome:
         headers = dict(scope["headers"])
@@ -78,7 +78,7 @@ class Gateway:
         if rule is None:
             answered = self.storage.answer(request)
             return Outcome(answered.answer, answered.applied)
-        self.storage.history.strike(Strike(arrived, rule.effect, actor, target_of(asked)[1]))
+        self.storage.log.strike(Strike(arrived, rule.effect, actor, target_of(asked)[1]))
         return await misbehave(rule, self.storage, request, self._later)
 
     def _later(self, seconds: float, do: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from snapstorm.gateway.contents import Content
-from snapstorm.gateway.history import Write
+from snapstorm.gateway.write_log import Write
 
 _LAST = "\U0010ffff"
 

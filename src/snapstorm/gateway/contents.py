@@ -1,8 +1,8 @@
 """The bytes of all objects that a bucket ever held, by digest, in one file that only grows.
 
 One file, because a virtual year stores tens of thousands of small objects, and creating a file for each would cost more
-than writing it. Where a digest lies is kept by `history`, in the transaction that makes a write part of the bucket. If
-the process is killed between the two, no row names the bytes, and the next ones overwrite them.
+than writing it. Where a digest lies is kept by `write_log`, in the transaction that makes a write part of the bucket.
+If the process is killed between the two, no row names the bytes, and the next ones overwrite them.
 """
 
 from __future__ import annotations
@@ -67,5 +67,5 @@ class Contents:
         """`count` bytes of a content, from its byte `first` on. Raises OSError if the file is too short."""
         data = os.pread(self._fd, count, content.offset + first)
         if len(data) != count:
-            raise OSError(errno.EIO, "the history's contents are shorter than they were written", self._path)
+            raise OSError(errno.EIO, "the contents of the gateway are shorter than they were written", self._path)
         return data

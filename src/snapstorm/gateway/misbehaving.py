@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from snapstorm.gateway.bucket import Bucket
 from snapstorm.gateway.contents import digest_of
-from snapstorm.gateway.rules import Effect, Rule, target_of
+from snapstorm.gateway.rules import Rule, RuleEffect, target_of
 from snapstorm.gateway.s3 import Answer, GetObject, PutObject, S3Error, put_answer, without_chunks
 from snapstorm.gateway.storage import Answered, Request, Storage
 
@@ -32,31 +32,31 @@ Later: TypeAlias = Callable[[float, Callable[[], object]], None]
 async def misbehave(rule: Rule, storage: Storage, request: Request, later: Later) -> Outcome:
     """Treat a request as a rule says. Raises what `Storage.answer` raises."""
     match rule.effect:
-        case Effect.ERROR:
+        case RuleEffect.ERROR:
             raise S3Error(rule.status, "ServiceUnavailable", "The storage refuses this request on purpose.")
-        case Effect.DROP:
+        case RuleEffect.DROP:
             return Outcome(None)
-        case Effect.LATE:
+        case RuleEffect.LATE:
             later(rule.seconds, lambda: _attempt(storage, request))
             return Outcome(None)
-        case Effect.LOST_ANSWER:
+        case RuleEffect.LOST_ANSWER:
             _attempt(storage, request)
             return Outcome(None)
-        case Effect.SLOW:
+        case RuleEffect.SLOW:
             await asyncio.sleep(rule.seconds)
             return _honest(storage.answer(request))
-        case Effect.DOUBLED:
+        case RuleEffect.DOUBLED:
             storage.answer(request)
             return _honest(storage.answer(request))
-        case Effect.TORN:
+        case RuleEffect.TORN:
             return _torn(storage, request)
-        case Effect.STALE:
+        case RuleEffect.STALE:
             return _honest(storage.answer(request, shown=storage.before(rule.seconds)))
-        case Effect.PARTIAL_LIST:
+        case RuleEffect.PARTIAL_LIST:
             return _honest(storage.answer(request, shown=storage.before(rule.seconds, is_shown=_is_of_half)))
-        case Effect.OLD_BYTES:
+        case RuleEffect.OLD_BYTES:
             return _honest(storage.answer(request, shown=_with_overwritten(storage, request)))
-        case Effect.NOT_STORED | Effect.HALF_STORED | Effect.FLIPPED:
+        case RuleEffect.NOT_STORED | RuleEffect.HALF_STORED | RuleEffect.FLIPPED:
             return _lie(rule.effect, storage, request)
 
 
@@ -80,14 +80,14 @@ def _torn(storage: Storage, request: Request) -> Outcome:
     return Outcome(None)
 
 
-def _lie(effect: Effect, storage: Storage, request: Request) -> Outcome:
+def _lie(effect: RuleEffect, storage: Storage, request: Request) -> Outcome:
     asked, body = _plain(request)
     acknowledgement = put_answer(digest_of(body))
-    if effect is Effect.NOT_STORED:
+    if effect is RuleEffect.NOT_STORED:
         return Outcome(acknowledgement)
     middle = len(body) // 2
     kept = body[:middle]
-    if effect is Effect.FLIPPED and body:
+    if effect is RuleEffect.FLIPPED and body:
         kept += bytes([body[middle] ^ 1]) + body[middle + 1 :]
     return Outcome(acknowledgement, storage.answer(request._replace(asked=asked, body=kept)).applied)
 

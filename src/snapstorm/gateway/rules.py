@@ -34,7 +34,7 @@ class Operation(StrEnum):
     LOCK = "lock"
 
 
-class Effect(StrEnum):
+class RuleEffect(StrEnum):
     """What becomes of a request."""
 
     ERROR = "error"
@@ -67,20 +67,20 @@ class Effect(StrEnum):
 
 _ALL = frozenset(Operation)
 
-CAN_HAVE: dict[Effect, tuple[Misbehaviour, frozenset[Operation]]] = {
-    Effect.ERROR: (Misbehaviour.REFUSES, _ALL),
-    Effect.LOST_ANSWER: (Misbehaviour.REFUSES, _ALL),
-    Effect.DROP: (Misbehaviour.REFUSES, _ALL),
-    Effect.SLOW: (Misbehaviour.REFUSES, _ALL),
-    Effect.TORN: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.GET})),
-    Effect.LATE: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.DELETE})),
-    Effect.DOUBLED: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.DELETE})),
-    Effect.STALE: (Misbehaviour.LAGS, frozenset({Operation.GET, Operation.LIST})),
-    Effect.PARTIAL_LIST: (Misbehaviour.LAGS, frozenset({Operation.LIST})),
-    Effect.NOT_STORED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
-    Effect.HALF_STORED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
-    Effect.FLIPPED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
-    Effect.OLD_BYTES: (Misbehaviour.LIES, frozenset({Operation.GET})),
+CAN_HAVE: dict[RuleEffect, tuple[Misbehaviour, frozenset[Operation]]] = {
+    RuleEffect.ERROR: (Misbehaviour.REFUSES, _ALL),
+    RuleEffect.LOST_ANSWER: (Misbehaviour.REFUSES, _ALL),
+    RuleEffect.DROP: (Misbehaviour.REFUSES, _ALL),
+    RuleEffect.SLOW: (Misbehaviour.REFUSES, _ALL),
+    RuleEffect.TORN: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.GET})),
+    RuleEffect.LATE: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.DELETE})),
+    RuleEffect.DOUBLED: (Misbehaviour.REFUSES, frozenset({Operation.PUT, Operation.DELETE})),
+    RuleEffect.STALE: (Misbehaviour.LAGS, frozenset({Operation.GET, Operation.LIST})),
+    RuleEffect.PARTIAL_LIST: (Misbehaviour.LAGS, frozenset({Operation.LIST})),
+    RuleEffect.NOT_STORED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
+    RuleEffect.HALF_STORED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
+    RuleEffect.FLIPPED: (Misbehaviour.LIES, frozenset({Operation.PUT})),
+    RuleEffect.OLD_BYTES: (Misbehaviour.LIES, frozenset({Operation.GET})),
 }
 """The class of each effect, and the operations that it makes sense for."""
 
@@ -89,7 +89,7 @@ CAN_HAVE: dict[Effect, tuple[Misbehaviour, frozenset[Operation]]] = {
 class Rule:
     """One thing that the storage does wrong, as long as the rule is on."""
 
-    effect: Effect
+    effect: RuleEffect
     operations: frozenset[Operation]
     key_pattern: str = ""
     """A regular expression that keys begin with; a listing's prefix is matched in its place."""

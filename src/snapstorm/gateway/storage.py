@@ -1,4 +1,4 @@
-"""The storage that the gateway offers: a bucket, its history, and the bytes, kept in one directory."""
+"""The storage that the gateway offers: a bucket, the log of its writes, and the bytes, kept in one directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from snapstorm.gateway.bucket import Bucket, StoredObject
 from snapstorm.gateway.contents import Contents
-from snapstorm.gateway.history import History, Write
 from snapstorm.gateway.s3 import (
     LOCKED,
     NO_SUCH_KEY,
@@ -33,6 +32,7 @@ from snapstorm.gateway.s3 import (
     span_of,
     without_chunks,
 )
+from snapstorm.gateway.write_log import Write, WriteLog
 
 BUCKET = "snapstorm"
 """The name of the only bucket."""
@@ -76,13 +76,13 @@ class _Before(NamedTuple):
 
 
 class Storage:
-    """Does what is asked of the bucket. Every change is in the history before it is answered."""
+    """Does what is asked of the bucket. Every change is in the log before it is answered."""
 
-    def __init__(self, history: History, contents: Contents, clocks: Clocks) -> None:
-        for content in history.contents():
+    def __init__(self, log: WriteLog, contents: Contents, clocks: Clocks) -> None:
+        for content in log.contents():
             contents.know(content)
-        self.history = history
-        self.bucket = Bucket(history.writes())
+        self.log = log
+        self.bucket = Bucket(log.writes())
         self._contents = contents
         self._clocks = clocks
         self._recent: deque[_Before] = deque()
@@ -123,7 +123,7 @@ class Storage:
 
     def overwritten(self, key: str) -> StoredObject | None:
         """What an object was before it was last written; None if there was nothing."""
-        written = [write for write in self.history.writes(key=key) if write.content is not None]
+        written = [write for write in self.log.writes(key=key) if write.content is not None]
         return Bucket(written[:-1]).get(key)
 
     def _read(self, asked: GetObject, bucket: Bucket) -> Answer:
@@ -160,10 +160,10 @@ class Storage:
 
     def _change(self, request: Request, key: str, found: StoredObject | None) -> int:
         """Let the key hold this object, or none. Returns the event at which it does."""
-        applied = self.history.next_event()
+        applied = self.log.next_event()
         content, at_ns, locked_until_ns = found or (None, self._clocks.now_ns(), 0)
         write = Write(request.arrived, applied, None, at_ns, request.actor, key, content, locked_until_ns)
-        self.history.append(write)
+        self.log.append(write)
         if content is not None:
             self._contents.know(content)
         now_seconds = self._clocks.monotonic_seconds()
@@ -179,6 +179,6 @@ def opened(directory: Path, clocks: Clocks) -> Iterator[Storage]:
     """The storage in a directory, made if it is not there."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        history = stack.enter_context(History(directory / "history.db"))
+        log = stack.enter_context(WriteLog(directory / "log.sqlite3"))
         contents = stack.enter_context(Contents(directory / "contents"))
-        yield Storage(history, contents, clocks)
+        yield Storage(log, contents, clocks)

@@ -25,7 +25,7 @@ def test_an_object_is_stored_read_listed_and_deleted(gateway: Served) -> None:
     assert ask(gateway, "DELETE", "/p/a%20b")[0] == 204
     assert ask(gateway, "GET", "/p/a%20b")[0] == 404
     assert ask(gateway, "DELETE", "/p/a%20b")[0] == 204
-    writes = gateway.ask(lambda storage: list(storage.history.writes()))
+    writes = gateway.ask(lambda storage: list(storage.log.writes()))
     assert [(write.actor, write.key, write.content is None) for write in writes] == [
         ("a client", "p/a b", False),
         ("a client", "p/a b", True),
@@ -36,7 +36,7 @@ def test_an_object_is_stored_read_listed_and_deleted(gateway: Served) -> None:
 @pytest.mark.parametrize("headers", [{}, {"authorization": "AWS4-HMAC-SHA256 Credential=other/2022/r/s3/aws4_request"}])
 def test_strangers_are_refused(gateway: Served, headers: dict[str, str]) -> None:
     assert ask(gateway, "PUT", "/a", b"hello", headers)[0] == 403
-    assert gateway.ask(lambda storage: list(storage.history.writes())) == []
+    assert gateway.ask(lambda storage: list(storage.log.writes())) == []
 
 
 def test_an_upload_that_breaks_off_is_not_applied(gateway: Served) -> None:

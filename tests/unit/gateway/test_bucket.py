@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from snapstorm.gateway.bucket import Bucket, StoredObject
 from snapstorm.gateway.contents import Content
-from snapstorm.gateway.history import Write
+from snapstorm.gateway.write_log import Write
 
 KEYS = st.text(alphabet="ab/é", min_size=1, max_size=5)
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.gateway.asking import ask
 
 from snapstorm.gateway.app import Served
-from snapstorm.gateway.rules import CAN_HAVE, Effect, Misbehaviour, Operation, Rule, RuleBook
+from snapstorm.gateway.rules import CAN_HAVE, Misbehaviour, Operation, Rule, RuleBook, RuleEffect
 from snapstorm.gateway.s3 import DeleteObject, GetObject, ListObjects
 
 PUT, GET, DELETE, LIST = (
@@ -26,7 +26,7 @@ def has_no_answer(do: Callable[[], object]) -> bool:
 
 
 def test_an_error_is_answered_and_nothing_is_done(gateway: Served) -> None:
-    with gateway.misbehaving(Rule(Effect.ERROR, PUT, status=429)):
+    with gateway.misbehaving(Rule(RuleEffect.ERROR, PUT, status=429)):
         assert ask(gateway, "PUT", "/a", b"one")[0] == 429
         assert ask(gateway, "GET", "/a")[0] == 404
     assert ask(gateway, "PUT", "/a", b"one")[0] == 200
@@ -35,30 +35,30 @@ def test_an_error_is_answered_and_nothing_is_done(gateway: Served) -> None:
 @pytest.mark.parametrize(
     ("effect", "kept", "kept_at_the_end"),
     [
-        (Effect.DROP, None, None),
-        (Effect.LOST_ANSWER, b"hello", b"hello"),
-        (Effect.TORN, b"he", b"he"),
-        (Effect.LATE, None, b"hello"),
+        (RuleEffect.DROP, None, None),
+        (RuleEffect.LOST_ANSWER, b"hello", b"hello"),
+        (RuleEffect.TORN, b"he", b"he"),
+        (RuleEffect.LATE, None, b"hello"),
     ],
 )
 def test_a_connection_that_breaks(
     gateway: Served,
-    effect: Effect,
+    effect: RuleEffect,
     kept: bytes | None,
     kept_at_the_end: bytes | None,
 ) -> None:
     with gateway.misbehaving(Rule(effect, PUT, seconds=0.2)):
         assert has_no_answer(lambda: ask(gateway, "PUT", "/a", b"hello"))
-        if effect is not Effect.LATE:
+        if effect is not RuleEffect.LATE:
             assert read(gateway) == kept
     assert read(gateway) == kept_at_the_end
-    assert gateway.ask(lambda storage: [write.acknowledged for write in storage.history.writes()]) in ([], [None])
+    assert gateway.ask(lambda storage: [write.acknowledged for write in storage.log.writes()]) in ([], [None])
 
 
 @pytest.mark.parametrize(
-    ("effect", "kept"), [(Effect.NOT_STORED, None), (Effect.HALF_STORED, b"he"), (Effect.FLIPPED, b"hemlo")]
+    ("effect", "kept"), [(RuleEffect.NOT_STORED, None), (RuleEffect.HALF_STORED, b"he"), (RuleEffect.FLIPPED, b"hemlo")]
 )
-def test_lies(gateway: Served, effect: Effect, kept: bytes | None) -> None:
+def test_lies(gateway: Served, effect: RuleEffect, kept: bytes | None) -> None:
     honest = ask(gateway, "PUT", "/honest", b"hello")
     with gateway.misbehaving(Rule(effect, PUT)):
         status, body, headers = ask(gateway, "PUT", "/a", b"hello")
@@ -67,16 +67,16 @@ def test_lies(gateway: Served, effect: Effect, kept: bytes | None) -> None:
 
 
 def test_a_slow_or_doubled_request_is_done(gateway: Served) -> None:
-    for effect in (Effect.SLOW, Effect.DOUBLED):
+    for effect in (RuleEffect.SLOW, RuleEffect.DOUBLED):
         with gateway.misbehaving(Rule(effect, PUT, seconds=0.05)):
             assert ask(gateway, "PUT", "/a", b"hello")[0] == 200
         assert read(gateway) == b"hello"
-    assert gateway.ask(lambda storage: len(list(storage.history.writes()))) == 3
+    assert gateway.ask(lambda storage: len(list(storage.log.writes()))) == 3
 
 
 def test_an_object_is_cut_while_it_is_read(gateway: Served) -> None:
     ask(gateway, "PUT", "/a", b"x" * 100_000)
-    with gateway.misbehaving(Rule(Effect.TORN, GET)), pytest.raises(http.client.IncompleteRead) as cut:
+    with gateway.misbehaving(Rule(RuleEffect.TORN, GET)), pytest.raises(http.client.IncompleteRead) as cut:
         ask(gateway, "GET", "/a")
     assert cut.value.partial == b"x" * 50_000
 
@@ -86,13 +86,13 @@ def test_what_was_a_while_ago_is_shown(gateway: Served) -> None:
         ask(gateway, "PUT", f"/{key}", b"one")
     ask(gateway, "PUT", "/a", b"two")
     ask(gateway, "DELETE", "/b")
-    with gateway.misbehaving(Rule(Effect.STALE, LIST | GET, seconds=60)):
+    with gateway.misbehaving(Rule(RuleEffect.STALE, LIST | GET, seconds=60)):
         assert ask(gateway, "GET", "/a")[0] == 404
         assert b"<KeyCount>0<" in ask(gateway, "GET", "?list-type=2")[1]
-    with gateway.misbehaving(Rule(Effect.PARTIAL_LIST, LIST, seconds=60)):
+    with gateway.misbehaving(Rule(RuleEffect.PARTIAL_LIST, LIST, seconds=60)):
         shown = ask(gateway, "GET", "?list-type=2")[1].count(b"<Key>")
         assert 0 < shown < 7
-    with gateway.misbehaving(Rule(Effect.OLD_BYTES, GET)):
+    with gateway.misbehaving(Rule(RuleEffect.OLD_BYTES, GET)):
         assert ask(gateway, "GET", "/a")[1] == b"one"
         assert ask(gateway, "GET", "/c")[1] == b"one"
     assert ask(gateway, "GET", "/a")[1] == b"two"
@@ -100,10 +100,10 @@ def test_what_was_a_while_ago_is_shown(gateway: Served) -> None:
 
 
 def test_each_strike_is_recorded(gateway: Served) -> None:
-    with gateway.misbehaving(Rule(Effect.ERROR, DELETE | PUT, key_pattern="p", requests_max=2)):
+    with gateway.misbehaving(Rule(RuleEffect.ERROR, DELETE | PUT, key_pattern="p", requests_max=2)):
         statuses = [ask(gateway, "PUT", path, b"")[0] for path in ("/a", "/p1", "/p2", "/p3")]
     assert statuses == [200, 503, 503, 200]
-    strikes = gateway.ask(lambda storage: list(storage.history.strikes()))
+    strikes = gateway.ask(lambda storage: list(storage.log.strikes()))
     assert [(strike.effect, strike.actor, strike.key) for strike in strikes] == [
         ("error", "a client", "p1"),
         ("error", "a client", "p2"),
@@ -112,7 +112,7 @@ def test_each_strike_is_recorded(gateway: Served) -> None:
 
 def test_a_rule_can_be_for_some_requests_only() -> None:
     book = RuleBook()
-    number = book.add(Rule(Effect.ERROR, GET, actors=frozenset({"one"}), every=3))
+    number = book.add(Rule(RuleEffect.ERROR, GET, actors=frozenset({"one"}), every=3))
     get, others = (
         GetObject("a", None, has_body=True),
         (DeleteObject("a"), ListObjects("", "", "", 9, is_url_encoded=False)),
@@ -128,9 +128,9 @@ def test_a_rule_can_be_for_some_requests_only() -> None:
 
 def test_effects_fit_their_operations() -> None:
     assert {misbehaviour for misbehaviour, _ in CAN_HAVE.values()} == set(Misbehaviour)
-    assert CAN_HAVE.keys() == set(Effect)
+    assert CAN_HAVE.keys() == set(RuleEffect)
     with pytest.raises(ValueError, match="does not fit"):
-        Rule(Effect.NOT_STORED, LIST)
+        Rule(RuleEffect.NOT_STORED, LIST)
 
 
 def read(gateway: Served) -> bytes | None:

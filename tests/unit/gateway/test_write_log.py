@@ -1,4 +1,4 @@
-"""A history opens again after any end, and tells what was there at any event."""
+"""A log opens again after any end, and tells what was there at any event."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def at(now_ns: int) -> Clocks:
 
 def put(storage: Storage, key: str, data: bytes, locked_until_ns: int = 0) -> int:
     asked = PutObject(key, locked_until_ns, is_only_if_absent=False, is_chunked=False)
-    applied = storage.answer(Request(asked, "someone", data, storage.history.next_event())).applied
+    applied = storage.answer(Request(asked, "someone", data, storage.log.next_event())).applied
     assert applied is not None
-    storage.history.acknowledge(applied)
+    storage.log.acknowledge(applied)
     return applied
 
 
 def delete(storage: Storage, key: str) -> None:
-    storage.answer(Request(DeleteObject(key), "someone", b"", storage.history.next_event()))
+    storage.answer(Request(DeleteObject(key), "someone", b"", storage.log.next_event()))
 
 
 def read(storage: Storage, key: str) -> bytes:
@@ -38,7 +38,7 @@ def read(storage: Storage, key: str) -> bytes:
 
 
 def keys_at(storage: Storage, event: int) -> list[str]:
-    return list(Bucket(storage.history.writes(until=event)).page("").objects)
+    return list(Bucket(storage.log.writes(until=event)).page("").objects)
 
 
 def test_what_was_there_is_told_for_each_event(tmp_path: Path) -> None:
@@ -49,16 +49,16 @@ def test_what_was_there_is_told_for_each_event(tmp_path: Path) -> None:
         assert keys_at(storage, first - 1) == []
         assert keys_at(storage, first) == ["a"]
         assert keys_at(storage, second) == ["a", "b"]
-        assert keys_at(storage, storage.history.last_event) == ["b"]
+        assert keys_at(storage, storage.log.last_event) == ["b"]
 
 
 def test_answers_are_known_at_once_and_after_the_end(tmp_path: Path) -> None:
     with opened(tmp_path, at(5)) as storage:
         put(storage, "a", b"one")
-        assert [write.acknowledged for write in storage.history.writes()] == [3]
+        assert [write.acknowledged for write in storage.log.writes()] == [3]
     with opened(tmp_path, at(5)) as storage:
-        assert [(write.arrived, write.applied, write.acknowledged) for write in storage.history.writes()] == [(1, 2, 3)]
-        assert storage.history.next_event() == 4
+        assert [(write.arrived, write.applied, write.acknowledged) for write in storage.log.writes()] == [(1, 2, 3)]
+        assert storage.log.next_event() == 4
         assert read(storage, "a") == b"one"
 
 
@@ -97,7 +97,7 @@ def test_a_locked_object_is_not_deleted_until_its_time_has_come(tmp_path: Path) 
             delete(storage, "a")
         assert refused.value == LOCKED
         until = b"<Retention><RetainUntilDate>1970-01-03T00:00:00Z</RetainUntilDate></Retention>"
-        storage.answer(Request(PutRetention("a"), "someone", until, storage.history.next_event()))
+        storage.answer(Request(PutRetention("a"), "someone", until, storage.log.next_event()))
         now_ns[0] = DAY_NS + 1
         with pytest.raises(S3Error):
             delete(storage, "a")
@@ -118,8 +118,8 @@ from snapstorm.gateway.storage import Clocks, Request, opened
 with opened(Path(sys.argv[1]), Clocks(lambda: 1, lambda: 1.0)) as storage:
     for number in range(1_000_000):
         asked = PutObject(str(number), 0, is_only_if_absent=False, is_chunked=False)
-        request = Request(asked, "someone", b"%d" % number * 100, storage.history.next_event())
-        storage.history.acknowledge(storage.answer(request).applied)
+        request = Request(asked, "someone", b"%d" % number * 100, storage.log.next_event())
+        storage.log.acknowledge(storage.answer(request).applied)
         print(number, flush=True)
 """
 
@@ -137,4 +137,4 @@ def test_a_killed_process_leaves_all_that_it_answered(tmp_path: Path) -> None:
         for number in range(answered + 1):
             assert read(storage, str(number)) == b"%d" % number * 100
         # The answer to the latest write may not be noted; each earlier one is.
-        assert sum(write.acknowledged is None for write in storage.history.writes()) <= 1
+        assert sum(write.acknowledged is None for write in storage.log.writes()) <= 1

@@ -61,7 +61,7 @@ class Strike(NamedTuple):
     key: str
 
 
-class History:
+class WriteLog:
     """The log, in an SQLite database of its own. For one thread at a time. Raises sqlite3.Error as SQLite does."""
 
     def __init__(self, path: Path) -> None:
