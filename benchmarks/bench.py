@@ -100,7 +100,13 @@ class Bench:
                 "FIO_EXE": peers.FIO or "fio",
                 "KOPIA_EXE": json.loads(run([*SNAPSTORM, "target", "--json"]).stdout)["executable"],
             }
-            test = ["-test.run", f"^{ORIGINAL[name].test}$", "-test.v", "-repo-path-prefix", scratch / "repository"]
+            test: list[str | Path] = [
+                "-test.run",
+                f"^{ORIGINAL[name].test}$",
+                "-test.v",
+                "-repo-path-prefix",
+                scratch / "repository",
+            ]
             took = run([self.original, *test], env=env)
         if f"--- PASS: {ORIGINAL[name].test}" not in took.stdout + took.stderr:
             raise RuntimeError(f"{ORIGINAL[name].test} did not run: {took.stderr[-2000:]}")
@@ -152,7 +158,14 @@ class Bench:
         for seed in range(1, 2 if self.is_quick else 3):
             duration = "20s" if self.is_quick else "60s"
             with scratch_directory() as scratch:
-                argv = [*SNAPSTORM, "run", "--config", HERE / "original-randomized.toml", "--duration", duration]
+                argv: list[str | Path] = [
+                    *SNAPSTORM,
+                    "run",
+                    "--config",
+                    HERE / "original-randomized.toml",
+                    "--duration",
+                    duration,
+                ]
                 took = run([*argv, "--testbed", scratch / "bed", "--json", "--seed", str(seed)])
             result = json.loads(took.stdout)
             snapshots = result["actions"]["snapshot-root"]["ok"]
@@ -237,7 +250,15 @@ class Bench:
         rates = []
         for _ in range(self.rounds):
             with scratch_directory() as scratch:
-                argv = [*SNAPSTORM, "run", "--config", HERE / "engine.toml", "--target", "memory", "--json"]
+                argv: list[str | Path] = [
+                    *SNAPSTORM,
+                    "run",
+                    "--config",
+                    HERE / "engine.toml",
+                    "--target",
+                    "memory",
+                    "--json",
+                ]
                 result = json.loads(run([*argv, "--testbed", scratch / "bed"]).stdout)
             actions = sum(counts["ok"] + counts["no_op"] for counts in result["actions"].values())
             rates.append(actions / result["seconds_by_part"]["actions"])
@@ -254,7 +275,16 @@ class Bench:
     def many_clients(self, duration: str) -> None:
         """64 clients with real Kopia."""
         with scratch_directory() as scratch:
-            argv = [*SNAPSTORM, "run", "--config", HERE / "many-clients.toml", "--duration", duration, "--seed", "1"]
+            argv: list[str | Path] = [
+                *SNAPSTORM,
+                "run",
+                "--config",
+                HERE / "many-clients.toml",
+                "--duration",
+                duration,
+                "--seed",
+                "1",
+            ]
             took = run([*argv, "--testbed", scratch / "bed", "--json"], 3600, may_fail=True)
         result = json.loads(took.stdout)
         memory_mb, share = result["own"]["memory_bytes_max"] / 1e6, result["own"]["cpu_seconds"] / took.cpu_seconds

@@ -14,6 +14,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -77,7 +78,18 @@ def actions_of(bed: Path, scenario: str, *options: str) -> tuple[float, int]:
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(scenario)
         file.flush()
-        argv = [*SNAPSTORM, "run", "--config", file.name, "--target", "memory", "--testbed", bed, "--json", *options]
+        argv: list[str | Path] = [
+            *SNAPSTORM,
+            "run",
+            "--config",
+            file.name,
+            "--target",
+            "memory",
+            "--testbed",
+            bed,
+            "--json",
+            *options,
+        ]
         result = json.loads(run(argv, may_fail=True).stdout)
     if result["verdict"] != "pass":
         raise RuntimeError(f"{result['verdict']}: {result['reason']}")
@@ -93,14 +105,14 @@ def milliseconds(scratch: Path, operations: int, live: int) -> float:
 
 
 def by_operations(sizes: slice) -> Curve:
-    counts = (1_000, 10_000, 100_000, 1_000_000)[sizes]
-    points = [(count, _fresh(lambda s, c=count: milliseconds(s, c, 400))) for count in counts]
+    counts = [1_000, 10_000, 100_000, 1_000_000][sizes]
+    points = [(count, _fresh(partial(milliseconds, operations=count, live=400))) for count in counts]
     return Curve("operations in the ledger (400 snapshots live)", "operations", "ms per action", points, "flat")
 
 
 def by_live_snapshots(sizes: slice) -> Curve:
-    counts = (100, 1_000, 10_000, 100_000)[sizes]
-    points = [(count, _fresh(lambda s, c=count: milliseconds(s, 2 * c, c))) for count in counts]
+    counts = [100, 1_000, 10_000, 100_000][sizes]
+    points = [(count, _fresh(partial(milliseconds, operations=2 * count, live=count))) for count in counts]
     return Curve("live snapshots", "snapshots", "ms per action", points, "flat, or nearly")
 
 
@@ -109,7 +121,7 @@ def by_clients(sizes: slice) -> Curve:
         seconds, actions = actions_of(scratch / "bed", STEADY.format(clients=clients, actions=4_000))
         return 1000 * seconds / actions
 
-    points = [(count, _fresh(lambda s, c=count: one(s, c))) for count in (1, 4, 16, 64)[sizes]]
+    points = [(count, _fresh(partial(one, clients=count))) for count in [1, 4, 16, 64][sizes]]
     return Curve("clients", "clients", "ms per action of any client", points, "flat")
 
 
@@ -117,7 +129,7 @@ def by_files(sizes: slice) -> Curve:
     def one(scratch: Path, files: int) -> float:
         return 1000 * actions_of(scratch / "bed", ONE_TREE.format(files=files))[0]
 
-    points = [(count, _fresh(lambda s, c=count: one(s, c))) for count in (10, 100, 1_000, 10_000, 100_000)[sizes]]
+    points = [(count, _fresh(partial(one, files=count))) for count in [10, 100, 1_000, 10_000, 100_000][sizes]]
     return Curve("files: write, snapshot, restore, compare", "files of 1 kB", "ms in all", points, "linear")
 
 

@@ -12,7 +12,7 @@ import anyio
 from common import run
 
 from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.filesystem.writer import open_writer
+from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
@@ -24,7 +24,7 @@ def write_with_snapstorm(directory: Path, action: WriteRandomFiles, times: int) 
     """Seconds in which the writer carries out an action so many times, in a run that is under way."""
 
     async def write() -> float:
-        writer = await open_writer(data_directory=directory / "data", capabilities=Capabilities())
+        writer = TreeFileWriter(data_directory=directory / "data", capabilities=Capabilities())
         draws = random.Random(1)
         began = time.perf_counter()
         for _ in range(times):

@@ -20,7 +20,7 @@ from types import CodeType, FrameType
 import anyio
 
 import snapstorm
-from snapstorm.model.actions import Action, ListSnapshots, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.actions import ListSnapshots, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.run.harness import HarnessOptions, open_harness
 
 ROOT = str(Path(snapstorm.__file__).parent)
@@ -69,7 +69,11 @@ async def walked(target: str, program: Path | None) -> dict[str, set[CodeType]]:
             (client,) = await harness.connect_clients(1)
             await client.execute(WriteRandomFiles(count=10, size_bytes=1000))
             await client.execute(SnapshotRoot())
-            actions: tuple[Action, ...] = (SnapshotRoot(), RestoreSnapshot(), ListSnapshots())
+            actions: tuple[SnapshotRoot | RestoreSnapshot | ListSnapshots, ...] = (
+                SnapshotRoot(),
+                RestoreSnapshot(),
+                ListSnapshots(),
+            )
             for action in actions:
                 await client.execute(WriteRandomFiles(count=1, size_bytes=1000))
                 with walk.noted() as found[action.key]:

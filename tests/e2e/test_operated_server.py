@@ -92,7 +92,7 @@ async def test_an_operators_server_is_tested_with_its_users(scratch: Path) -> No
         assert first.status == 0, first.stderr
         assert first.json["clients"] == 2
         assert first.json["sweep"]["verified"] > 2, "retention would have kept one of each source"
-        assert first.json["actions"]["run-gc"] == {"ok": 0, "no_op": 0, "failed": 0, "unknown": 0}
+        assert first.json["actions"]["run-gc"] == {"ok": 0, "no_op": 0, "locked": 0, "failed": 0, "unknown": 0}
         assert "This writes to the Kopia server" in first.stderr
         config.write_text(scenario(*SNAPSHOT_AND_RESTORE))
         second = await run(*words)

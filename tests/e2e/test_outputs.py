@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -252,6 +253,8 @@ LOCALES = {
     "ascii-files-as-well": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "ascii-output": {"PYTHONIOENCODING": "ascii"},
 }
+PAIR = re.compile(r"\\ud[89ab]\w\w\\ud[c-f]\w\w")
+"""How JSON in ASCII writes one character outside the basic plane."""
 VIOLATED_RUN = ("run", "--target", "memory:restore-flips-a-byte", *QUICK)
 
 
@@ -274,7 +277,7 @@ def test_a_path_that_is_not_utf8_is_readable_everywhere(locale: str, scratch: Pa
         json.dumps(shown, ensure_ascii=False).encode()
     texts = {file.name: file.read_bytes().decode("utf-8") for file in reports.iterdir()}
     assert set(texts) == {"report.html", "junit.xml", "report.json", "report.md"}
-    assert all("\\udc" not in text for text in texts.values())
+    assert all("\\udc" not in PAIR.sub("", text) for text in texts.values())
     assert json.loads(texts["report.json"])["testbed"] == as_json
     assert as_json in texts["report.html"]
     assert as_json in texts["junit.xml"]

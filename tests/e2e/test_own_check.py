@@ -14,7 +14,7 @@ import pytest
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Violation
 from snapstorm.run.harness import HarnessOptions, open_harness
-from snapstorm.run.storm import HEALED
+from snapstorm.run.storm import HEALED, Storm
 
 DAMAGES = ("flip-byte", "lose-blob", "truncate-blob")
 ON_BOTH = [
@@ -37,15 +37,15 @@ def run_with_damage(damage: str, options: HarnessOptions) -> tuple[list[Violatio
             (client,) = await harness.connect_clients(1)
             await client.execute(ONE_FILE)
             taken = await client.execute(SnapshotRoot())
-            storm = harness._storm
-            assert storm is not None
+            storm = harness._parts.storm
+            assert isinstance(storm, Storm)
             assert await storm.strike(damage, random.Random(DRAWS_OF_A_FILE)) == HEALED
             assert harness.result.tally.failed_under_faults >= 1
             await client.execute(RestoreSnapshot(id=taken.id))
             await harness.finish()
             checks = sum(
                 operation.action == "verify-repository" and "probe" in operation.id
-                for operation in harness._testbed.ledger.record.operations(harness.result.run)
+                for operation in harness._run.ledger.record.operations(harness.result.run)
             )
         return list(harness.result.tally.violations), checks
 

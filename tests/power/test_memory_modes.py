@@ -44,8 +44,9 @@ REFUSING: Modes = {"locks": "refuse"}
 WHOLE: Modes = {"check": "whole"}
 UNNAMED: Modes = {"damage": "unnamed"}
 BARE: Modes = {"listings": "bare"}
-ALL: Modes = {**SHARED, **REFUSING, **WHOLE, **UNNAMED, **BARE}
-HONEST: Sequence[Modes] = (SHARED, OPEN, WAITING, REFUSING, WHOLE, UNNAMED, BARE, ALL)
+WHOLE_TREES: Modes = {"trees": "whole"}
+ALL: Modes = {**SHARED, **REFUSING, **WHOLE, **UNNAMED, **BARE, **WHOLE_TREES}
+HONEST: Sequence[Modes] = (SHARED, OPEN, WAITING, REFUSING, WHOLE, UNNAMED, BARE, WHOLE_TREES, ALL)
 
 LOSS = SIMULATED_LOSS.model_copy(update={"clients": 3})
 """No later snapshot stores again what is lost."""

@@ -11,11 +11,10 @@ from anyio.abc import TaskGroup
 
 from snapstorm.filesystem.bulk_removal import remove_many_trees
 from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
-from snapstorm.runtime.meter import Work
+from snapstorm.runtime.meter import Meter, Work
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import plain_task_group
 from snapstorm.runtime.threads import Urgency
-from snapstorm.testbed.context import Run
 
 BACKLOG_MAX = 8
 """So many trees may wait to be removed; each takes room on the disk."""
@@ -24,10 +23,10 @@ MANY_ENTRIES = 1000
 
 
 class Cleaner:
-    """Removes trees of one run that nobody needs any more: later within its block, at once outside of it."""
+    """Removes trees that nobody needs any more: within its block later, outside of it at once."""
 
-    def __init__(self, run: Run, runner: ProcessRunner) -> None:
-        self._run = run
+    def __init__(self, meter: Meter, runner: ProcessRunner) -> None:
+        self._meter = meter
         self._runner = runner
         self._waiting: set[Path] = set()
         self._group: TaskGroup | None = None
@@ -46,24 +45,23 @@ class Cleaner:
         """Have a tree of so many entries removed, soon. Raises HarnessError for one that can't be, here or at the end
         of the block."""
         if self._group is None or len(self._waiting) >= BACKLOG_MAX:
-            await remove(self._run, directory)
+            await self.remove_now(directory)
             return
         self._waiting.add(directory)
         self._group.start_soon(self._remove_later, directory, entries >= MANY_ENTRIES)
 
     async def _remove_later(self, directory: Path, is_large: bool) -> None:
-        with anyio.CancelScope(shield=True), self._run.meter.busy(Work.REMOVING):
+        with anyio.CancelScope(shield=True), self._meter.busy(Work.REMOVING):
             if is_large:
                 await remove_many_trees(self._runner, [directory], Urgency.NOBODY_WAITS)
             else:
                 await remove_tree_in_thread(directory, urgency=Urgency.NOBODY_WAITS)
         self._waiting.discard(directory)
 
-
-async def remove(run: Run, directory: Path, *, is_small: bool = False) -> None:
-    """Remove a tree now. Raises HarnessError."""
-    with run.meter.busy(Work.REMOVING):
-        await remove_tree_in_thread(directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
+    async def remove_now(self, directory: Path, *, is_small: bool = False) -> None:
+        """Remove a tree before this returns. Raises HarnessError."""
+        with self._meter.busy(Work.REMOVING):
+            await remove_tree_in_thread(directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
 
 
 def clear_restores(workdir: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.actions.inspections import Inspections
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
-from snapstorm.actions.quota import Room
+from snapstorm.actions.quota import Quota
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
+from snapstorm.faults.weather import Weather
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.guarantees.checker import Checker
-from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, Ledger
 from snapstorm.model.action_results import SnapshotReceipt, TakenSnapshot
 from snapstorm.model.actions import DeleteFiles, DeleteRandomSubdirectory, SnapshotRoot, SnapshotSubpath
 from snapstorm.model.manifest import Manifest, path_as_text
@@ -21,107 +25,95 @@ from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Snapshotter
 from snapstorm.model.readable import as_text
 from snapstorm.runtime.meter import Work
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 
+@dataclass(frozen=True)
 class Creations:
     """The creations of one run."""
 
-    def __init__(
-        self,
-        run: Run,
-        writer: FileWriter,
-        snapshotter: Snapshotter,
-        checker: Checker,
-        room: Room,
-        source: SourceWatch,
-        operations: Operations,
-        inspections: Inspections,
-    ) -> None:
-        self._run = run
-        self._writer = writer
-        self._snapshotter = snapshotter
-        self._checker = checker
-        self._room = room
-        self._source = source
-        self._operations = operations
-        self._inspections = inspections
+    run: RunContext
+    weather: Weather
+    writer: FileWriter
+    snapshotter: Snapshotter
+    checker: Checker
+    quota: Quota
+    source: SourceWatch
+    operations: Operations
+    inspections: Inspections
+    promised: str
+    """The capabilities under which snapshots are compared, as JSON."""
 
     async def snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
         """Snapshot a directory of the current client's files, which is given relative to the root of them."""
-        with self._run.meter.busy(Work.SCANNING):
-            manifest = (await self._source.scan(step)).below(directory)
-        path = _joined(self._writer.data_directory, directory)
-        manifest = await self._checker.settings.kept_of(step.client, path, manifest)
-        began_seconds = self._run.now_seconds()
-        async with self._room.reserved(manifest.bytes_total) as fits:
+        run, checker = self.run, self.checker
+        with run.meter.busy(Work.SCANNING):
+            manifest = (await self.source.scan(step)).below(directory)
+        path = self.writer.data_directory / os.fsdecode(directory)
+        manifest = await checker.settings.kept_of(step.client, path, manifest)
+        began_seconds = run.now_seconds()
+        async with self.quota.reserved(manifest.bytes_total) as fits:
             if not fits:
                 return NoOp("the repository is at its limit")
             resolved = {"source": as_text(directory), "manifest": manifest.digest}
             outcome, operation = await self._ask(step, path, manifest, resolved)
         if isinstance(outcome, NoOp):
-            settle, where = functools.partial(self._inspections.list, step, is_quiescent=True), path_as_text(path)
-            step.violations += await self._checker.judge_unsaved(manifest, where, settle, step.client, operation)
+            settle, where = functools.partial(self.inspections.list, step, is_quiescent=True), path_as_text(path)
+            step.violations += await checker.judge_unsaved(manifest, where, settle, step.client, operation)
         if not isinstance(outcome, Ok):
             return outcome
-        damage = self._run.weather.damage(began_seconds)
+        damage = self.weather.damage(began_seconds)
         if damage is not None:
-            self._run.ledger.taint(operation, damage.number)
-        self._run.tally.snapshots_acknowledged += 1
-        receipt = outcome.value
-        step.violations += await self._checker.judge_receipt(
-            receipt, manifest, client=step.client, operation=operation, began_seconds=began_seconds
+            run.ledger.taint(operation, damage.number)
+        run.tally.snapshots_acknowledged += 1
+        step.violations += await checker.judge_receipt(
+            outcome.value, manifest, client=step.client, operation=operation, began_seconds=began_seconds
         )
-        return Ok(TakenSnapshot(receipt.id, manifest))
+        return Ok(TakenSnapshot(outcome.value.id, manifest))
 
     async def try_to_snapshot(self, step: Step, tree: Path) -> bool:
         """Snapshot a tree of ours as the current client. Returns whether it was acknowledged."""
-        manifest = await self._checker.settings.kept_of(step.client, tree, await scan_if_there(tree))
-        outcome, _ = await self._ask(step, tree, manifest)
+        manifest = await self.checker.settings.kept_of(step.client, tree, await scan_if_there(tree))
+        outcome, _ = await self._ask(step, tree, manifest, {})
         return isinstance(outcome, Ok)
 
     async def _ask(
-        self, step: Step, path: Path, manifest: Manifest, resolved: dict[str, str] | None = None
+        self, step: Step, path: Path, manifest: Manifest, resolved: Mapping[str, str]
     ) -> tuple[Outcome[SnapshotReceipt], str]:
-        return await self._operations.operate(
+        asked = AskedSnapshot(path_as_text(path), self.promised, manifest)
+        return await self.operations.operate(
             step,
-            lambda operation: self._snapshotter.create_snapshot(path, operation),
-            resolved=resolved,
-            creates=(path_as_text(path), self._run.capabilities.as_json, manifest),
-            snapshot_of=lambda receipt: receipt.id,
+            lambda operation: self.snapshotter.create_snapshot(path, operation),
+            IntendedEffect(resolved, creates=asked),
         )
 
 
 @performs(SnapshotRoot)
+@dataclass(frozen=True)
 class SnapshotRootPerformer(Performer[TakenSnapshot]):
-    def __init__(self, creations: Creations, writer: FileWriter, ledger: Ledger) -> None:
-        self._creations = creations
-        self._writer = writer
-        self._ledger = ledger
+    creations: Creations
+    writer: FileWriter
+    ledger: Ledger
 
     def can_act(self, client: str, action: SnapshotRoot) -> bool:
         # An empty tree is worth a snapshot, but not as the first thing.
-        return self._writer.can_apply(DeleteFiles) or self._ledger.count_live(client) > 0
+        return self.writer.can_apply(DeleteFiles) or self.ledger.count_live(client) > 0
 
     async def perform(self, step: Step, action: SnapshotRoot) -> Outcome[TakenSnapshot]:
-        return await self._creations.snapshot(step, b"")
+        return await self.creations.snapshot(step, b"")
 
 
 @performs(SnapshotSubpath)
+@dataclass(frozen=True)
 class SnapshotSubpathPerformer(Performer[TakenSnapshot]):
-    def __init__(self, creations: Creations, writer: FileWriter) -> None:
-        self._creations = creations
-        self._writer = writer
+    creations: Creations
+    writer: FileWriter
 
     def can_act(self, client: str, action: SnapshotSubpath) -> bool:
-        return self._writer.can_apply(DeleteRandomSubdirectory)
+        return self.writer.can_apply(DeleteRandomSubdirectory)
 
     async def perform(self, step: Step, action: SnapshotSubpath) -> Outcome[TakenSnapshot]:
-        directory = self._writer.pick_directory(step.draws)
+        directory = self.writer.pick_directory(step.draws)
         if directory is None:
             return NoOp("there is no directory below the root")
-        return await self._creations.snapshot(step, directory)
-
-
-def _joined(root: Path, path: bytes) -> Path:
-    return root / path.decode("utf-8", "surrogateescape") if path else root
+        return await self.creations.snapshot(step, directory)

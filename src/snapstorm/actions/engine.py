@@ -1,4 +1,4 @@
-"""The engine: has an action of a client performed by its performer, and tells of it.
+"""The engine: has each action of a client done by its performer, and tells those who watch.
 
 It works for one plain `FileWriter` and `Snapshotter` in the standard test, and for the multi-client pair in the
 multi-client test, where the current client travels in the context. The order of each operation is always the same:
@@ -8,53 +8,42 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from snapstorm.actions.choosing import Choosing
 from snapstorm.actions.disk_space import DiskSpace
 from snapstorm.actions.performer import Performers
 from snapstorm.actions.possible import Refusals
-from snapstorm.actions.step import Choice, Step, StepResult, Steps, Suspect
+from snapstorm.actions.step import Choice, Step, StepResult, Steps
 from snapstorm.errors import NoSpaceError
-from snapstorm.model.actions import Action, Result
+from snapstorm.model.actions import Action, FileAction, Result
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.outcomes import NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.recording import RecordedStep, Recording
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import acting_as, current_client
 
 
+@dataclass(frozen=True)
 class Engine:
-    """Has actions performed. One for each run; safe to use from many clients' tasks at once."""
+    """Performs actions. One for each run; safe to use from many clients' tasks at once."""
 
-    def __init__(
-        self,
-        run: Run,
-        steps: Steps,
-        performers: Performers,
-        refusals: Refusals,
-        choosing: Choosing,
-        disk_space: DiskSpace,
-    ) -> None:
-        self._run = run
-        self._steps = steps
-        self._performers = performers
-        self._refusals = refusals
-        self._choosing = choosing
-        self._disk_space = disk_space
+    run: RunContext
+    steps: Steps
+    performers: Performers
+    refusals: Refusals
+    choosing: Choosing
+    disk_space: DiskSpace
 
     async def execute(self, action: Action[Result]) -> Outcome[Result]:
         """Perform an action as the current client, and judge it. Violations are reported, not raised."""
-        return (await self._perform(self._steps.next(action), action)).outcome
+        return (await self._perform(self.steps.next(action), action)).outcome
 
-    async def execute_step(self, action: Action[Result]) -> StepResult[Result]:
-        """Like `execute`, and tell which violations this very action has shown."""
-        return await self._perform(self._steps.next(action), action)
-
-    async def execute_own(self, action: Action[Result]) -> StepResult[Result]:
-        """Like `execute_step`, for snapstorm itself."""
-        return await self._perform(self._steps.next(action, is_own=True), action)
+    async def execute_step(self, action: Action[Result], *, is_own: bool = False) -> StepResult[Result]:
+        """Like `execute`, and tell which violations this very action has shown. `is_own`: for snapstorm itself."""
+        return await self._perform(self.steps.next(action, is_own=is_own), action)
 
     async def execute_random(
         self,
@@ -65,55 +54,61 @@ class Engine:
         """Perform a random action as the current client: of the deck, while that has one, then by weight, drawn from
         the client's own stream."""
         client = current_client()
-        number = self._steps.next_number(client)
-        action = self._choosing.choose(client, number, weights, options, deck)
+        number = self.steps.next_number(client)
+        action = self.choosing.choose(client, number, weights, options, deck)
         if action is None:
             return NoOp("every weight is zero")
-        return (await self._perform(self._steps.numbered(number, action), action)).outcome
+        return (await self._perform(self.steps.make(client, number, action), action)).outcome
 
     async def execute_recorded(self, recorded: RecordedStep, recording: Recording, of: str | None) -> str:
         """Do a recorded step again as the current client, with its own draws; `of` is the operation of this run that
         took the snapshot it acts on. Returns the operation that it was."""
-        step = self._steps.next(recorded.make())
+        step = self.steps.next(recorded.make())
         step.draws = recording.draws_of(recorded, step.client, step.number)
         step.choice = Choice(of, recorded.part) if recorded.of is not None else None
         await self._perform(step, step.action)
         return step.operation
 
-    async def repeat(self, suspect: Suspect) -> Outcome[Any]:
-        """Do again, on a machine that is otherwise idle, what has timed out. A time-out now counts."""
+    async def repeat(self, suspect: Step) -> Outcome[Any]:
+        """Do a step again, on a machine that is otherwise idle, that has timed out. A time-out now counts."""
         with acting_as(suspect.client):
-            step = self._steps.next(suspect.action, is_own=True)
+            step = self.steps.next(suspect.action, is_own=True)
             step.is_confirming, step.redo = True, suspect.redo
             return (await self._perform(step, suspect.action)).outcome
 
     def deal(self, weights: Mapping[str, int], place: int, clients: int) -> Deck:
         """The deck of first actions, for `execute_random`, of the client at `place` among `clients`."""
-        return self._choosing.deal(weights, place, clients)
+        return self.choosing.deal(weights, place, clients)
 
     def can_act(self, action: Action[Any]) -> bool:
         """Whether this action, done by the current client now, could be more than a no-op."""
-        return self._performers.can_act(action)
+        return self.performers.can_act(current_client(), action)
+
+    def asks_target(self, action: Action[Any], client: str) -> bool:
+        """Whether this action, done by this client now, may ask the target for something. Otherwise it changes the
+        client's own files at most, and does not need the client to be connected."""
+        if isinstance(action, FileAction):
+            return False
+        return not action.needs_snapshot or self.run.ledger.count_live(client) > 0
 
     async def _perform(self, step: Step, action: Action[Result]) -> StepResult[Result]:
-        run = self._run
+        run = self.run
         run.emit(ActionBegan(step.client, action.key))
-        began = run.clock.monotonic_seconds()
+        began_seconds = run.now_seconds()
         outcome: Outcome[Result] = Unknown("cut off")
         try:
             if step.redo is not None:
                 outcome = await step.redo(step)
-            elif why := self._refusals.why(step.client, action):
+            elif why := self.refusals.why(step.client, action):
                 outcome = NoOp(why)
             else:
-                outcome = await self._performers.of(type(action)).perform(step, action)
+                outcome = await self.performers.by_action[type(action)].perform(step, action)
         except NoSpaceError as error:
-            outcome = await self._disk_space.free(step, error)
+            outcome = await self.disk_space.free(step, error)
         finally:
             key = outcome_key(outcome)
             run.tally.count(action.key, key)
             reason = "" if isinstance(outcome, Ok) else outcome.reason
-            seconds = run.clock.monotonic_seconds() - began
-            run.emit(ActionEnded(step.client, action.key, key, seconds, reason))
-            self._steps.end(step)
+            run.emit(ActionEnded(step.client, action.key, key, run.now_seconds() - began_seconds, reason))
+            self.steps.end(step)
         return StepResult(outcome, tuple(step.violations))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.source import SourceWatch
@@ -12,37 +14,37 @@ from snapstorm.model.actions import Action, FileAction
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter
 from snapstorm.runtime.meter import Work
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 
 @performs(FileAction)
+@dataclass(frozen=True)
 class FileActionPerformer(Performer[WriteReport]):
     """Has the client's `FileWriter` carry out whatever is in `TREE_CHANGES`."""
 
-    def __init__(self, run: Run, writer: FileWriter, operations: Operations, source: SourceWatch) -> None:
-        self._run = run
-        self._writer = writer
-        self._operations = operations
-        self._source = source
+    run: RunContext
+    writer: FileWriter
+    operations: Operations
+    source: SourceWatch
 
     @classmethod
     def knows(cls, action: type[Action[WriteReport]]) -> bool:
         return action in TREE_CHANGES
 
     def can_act(self, client: str, action: FileAction) -> bool:
-        return self._writer.can_apply(type(action))
+        return self.writer.can_apply(type(action))
 
     async def perform(self, step: Step, action: FileAction) -> Outcome[WriteReport]:
         if not self.can_act(step.client, action):
             return NoOp("there is nothing to act on")
-        await self._source.check(step)
+        await self.source.check(step)
         result: Ok[WriteReport] | NoOp = NoOp("")
 
         async def write(_: str) -> object:
             nonlocal result
-            with self._run.meter.busy(Work.WRITING):
-                result = await self._writer.apply(action, step.draws)
+            with self.run.meter.busy(Work.WRITING):
+                result = await self.writer.apply(action, step.draws)
             return result
 
-        await self._operations.operate(step, write, is_of_target=False)
+        await self.operations.operate(step, write, is_of_target=False)
         return result

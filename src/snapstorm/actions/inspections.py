@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
@@ -10,19 +12,26 @@ from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.actions import ListSnapshots, VerifyRepository
 from snapstorm.model.expectations import Listing
 from snapstorm.model.outcomes import Ok, Outcome
-from snapstorm.model.protocols import Server, Snapshotter
-from snapstorm.testbed.context import Run
+from snapstorm.model.protocols import Server, Snapshotter, TargetPlace
+from snapstorm.testbed.context import RunContext
 
 
 class Inspections:
     """The listings and checks of one run."""
 
     def __init__(
-        self, run: Run, snapshotter: Snapshotter, checker: Checker, operations: Operations, server: Server
+        self,
+        run: RunContext,
+        place: TargetPlace,
+        snapshotter: Snapshotter,
+        checker: Checker,
+        operations: Operations,
+        server: Server,
     ) -> None:
-        self._run = run
-        self._server = server
         run.tally.isolates_clients = server.isolates_clients
+        self._ledger = run.ledger
+        self._place = place
+        self._server = server
         self._snapshotter = snapshotter
         self._checker = checker
         self._operations = operations
@@ -30,18 +39,18 @@ class Inspections:
 
     async def list(self, step: Step, *, is_quiescent: bool) -> Outcome[tuple[ListedSnapshot, ...]]:
         """List as the current client, and judge what it is shown. `is_quiescent`: nothing else of it is at work."""
-        began_tick = self._run.ledger.next_tick()
+        began_tick = self._ledger.next_tick()
         outcome, operation = await self._operations.operate(step, lambda _: self._snapshotter.list_snapshots())
         if isinstance(outcome, Ok):
             listing = Listing(
                 client=step.client,
-                testbed=self._run.place.testbed,
+                testbed=self._place.testbed,
                 entries=outcome.value,
                 began_tick=began_tick,
-                ended_tick=self._run.ledger.next_tick(),
+                ended_tick=self._ledger.next_tick(),
                 is_quiescent=is_quiescent,
                 is_isolated=self._server.isolates_clients,
-                is_exclusive=self._run.place.is_exclusive,
+                is_exclusive=self._place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )
             found = await self._checker.judge_listing(listing, operation)
@@ -58,18 +67,18 @@ class Inspections:
 
 
 @performs(ListSnapshots)
+@dataclass(frozen=True)
 class ListSnapshotsPerformer(Performer[tuple[ListedSnapshot, ...]]):
-    def __init__(self, inspections: Inspections) -> None:
-        self._inspections = inspections
+    inspections: Inspections
 
     async def perform(self, step: Step, action: ListSnapshots) -> Outcome[tuple[ListedSnapshot, ...]]:
-        return await self._inspections.list(step, is_quiescent=False)
+        return await self.inspections.list(step, is_quiescent=False)
 
 
 @performs(VerifyRepository)
+@dataclass(frozen=True)
 class VerifyRepositoryPerformer(Performer[None]):
-    def __init__(self, inspections: Inspections) -> None:
-        self._inspections = inspections
+    inspections: Inspections
 
     async def perform(self, step: Step, action: VerifyRepository) -> Outcome[None]:
-        return await self._inspections.verify(step)
+        return await self.inspections.verify(step)

@@ -8,37 +8,37 @@ version that the repository is too new for is refused by design.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.source import SourceWatch
-from snapstorm.actions.step import Failure, Step, Suspect
+from snapstorm.actions.step import Failure, Step
 from snapstorm.errors import (
     COUNTS_IF_REPEATED,
     NoSpaceError,
     NotSaved,
     OperationFailed,
-    OperationTimedOut,
     OperationUnknown,
     RepositoryLocked,
     TargetError,
     VersionRefused,
 )
 from snapstorm.faults.fault import InFlight
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
+from snapstorm.ledger.ledger import NO_EFFECT, IntendedEffect, OperationIntent
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import Family
-from snapstorm.model.manifest import Manifest
 from snapstorm.model.observations import ObservationKind, encode_receipt
 from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown, outcome_key
 from snapstorm.model.seen import FailureSeen
-from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import on_behalf_of
-from snapstorm.testbed.context import Run
-from snapstorm.testbed.testbed import disk_is_full
+from snapstorm.testbed.context import RunContext
+from snapstorm.testbed.machine_check import MachineCheck
+from snapstorm.testbed.under_test import UnderTest
 
 Value = TypeVar("Value")
 
@@ -49,11 +49,26 @@ LOCKED_SECONDS_MAX = 1.0
 class Operations:
     """The operations of one run."""
 
-    def __init__(self, run: Run, checker: Checker, source: SourceWatch) -> None:
+    def __init__(
+        self,
+        run: RunContext,
+        weather: Weather,
+        machine: MachineCheck,
+        checker: Checker,
+        source: SourceWatch,
+        *,
+        under_test: UnderTest,
+        asking: AbstractContextManager[None],
+    ) -> None:
+        """`asking`: the block in which the target is asked."""
         self._run = run
+        self._weather = weather
+        self._machine = machine
         self._checker = checker
         self._source = source
-        self._suspects: list[Suspect] = []
+        self._asking = asking
+        self._under_test = under_test
+        self._suspects: list[Step] = []
         self.hanging_kinds: set[str] = set()
         """Kinds of operations that have timed out again on an idle machine."""
         self._in_flight: dict[str, InFlight] = {}
@@ -67,8 +82,8 @@ class Operations:
         """What the target has been asked and has not answered."""
         return tuple(self._in_flight.values())
 
-    def take_suspects(self) -> list[Suspect]:
-        """What has timed out since the last call, to be repeated on an idle machine."""
+    def take_suspects(self) -> list[Step]:
+        """The steps that have timed out since the last call, to be repeated on an idle machine."""
         suspects, self._suspects = self._suspects, []
         return suspects
 
@@ -76,11 +91,8 @@ class Operations:
         self,
         step: Step,
         ask: Callable[[str], Awaitable[Value]],
+        effect: IntendedEffect = NO_EFFECT,
         *,
-        resolved: Mapping[str, Any] | None = None,
-        creates: tuple[str, str, Manifest] | None = None,
-        deletes: Sequence[str] = (),
-        snapshot_of: Callable[[Value], str] | None = None,
         is_judged_later: bool = False,
         is_of_target: bool = True,
     ) -> tuple[Outcome[Value], str]:
@@ -88,42 +100,38 @@ class Operations:
 
         A failure is held against the target here, unless the caller does that later.
         """
-        run = self._run
-        operation = step.next_operation()
+        run, operation = self._run, step.next_operation()
         if is_of_target:
             await self._source.watch(step, operation)
-        step.operations_begun += 1
+        step.operations.append(operation)
+        began_seconds = run.now_seconds()
         with run.ledger.committing_later():
             run.ledger.begin_operation(
-                operation=operation,
-                run_number=run.number,
-                client=step.client,
-                step=step.number,
-                action=step.action.key,
-                options=step.action.options_json,
-                began_seconds=(began_seconds := run.now_seconds()),
-                resolved=resolved,
-                creates=creates,
-                deletes=deletes,
-                is_own=step.is_own,
+                OperationIntent(
+                    operation=operation,
+                    run=run.number,
+                    client=step.client,
+                    step=step.number,
+                    action=step.action.key,
+                    options=step.action.options_json,
+                    began_seconds=began_seconds,
+                    effect=effect,
+                    is_own=step.is_own,
+                )
             )
-        began = run.clock.monotonic_seconds()
         outcome: Outcome[Value] = Unknown("cut off before it ended")
-        snapshot: str | None = None
         token = on_behalf_of.set(operation)
         if is_of_target:
             self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
             self._begun += 1
         try:
             await run.ledger.committed()
-            value = await (self._ask(ask, operation) if is_of_target else ask(operation))
-            outcome = Ok(value)
-            snapshot = snapshot_of(value) if snapshot_of else None
+            outcome = Ok(await (self._ask(ask, operation) if is_of_target else ask(operation)))
         except NotSaved as error:
             outcome = NoOp(str(error))
         except TargetError as error:
             outcome = _outcome_of(error)
-            self._run.check_machine(error)
+            self._machine.check(error)
             step.last_failure = Failure(operation, error, began_seconds)
             if not is_judged_later:
                 await self.judge_failure(step)
@@ -132,16 +140,7 @@ class Operations:
             self._ended.set()
             self._ended = anyio.Event()
             on_behalf_of.reset(token)
-            seconds = run.clock.monotonic_seconds() - began
-            reason = "" if isinstance(outcome, Ok) else outcome.reason
-            with run.ledger.committing_later():
-                run.ledger.end_operation(
-                    operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
-                )
-                if creates is not None and isinstance(outcome, Ok) and isinstance(outcome.value, SnapshotReceipt):
-                    encoded = encode_receipt(outcome.value, creates[2].counts)
-                    run.ledger.observe(operation, ObservationKind.RECEIPT, encoded)
-            await run.ledger.committed()
+            await self._end(operation, outcome, effect, run.now_seconds() - began_seconds)
         return outcome, operation
 
     async def _ask(self, ask: Callable[[str], Awaitable[Value]], operation: str) -> Value:
@@ -151,16 +150,16 @@ class Operations:
         while True:
             others, begun = self._in_flight.keys() - self._locked_out - {operation}, self._begun
             try:
-                with self._run.meter.busy(Work.TARGET) if self._run.meters_operations else nullcontext():
+                with self._asking:
                     return await ask(operation)
             except RepositoryLocked:
                 self._run.tally.locked_out += 1
-                deadline = deadline or self._run.now_seconds() + self._run.place.operation_seconds_max
+                deadline = deadline or self._run.now_seconds() + self._under_test.place.operation_seconds_max
                 # That it is locked while nobody else is at work is the target's failure.
                 if not (others or self._begun > begun) or self._run.now_seconds() >= deadline:
                     raise
             except NoSpaceError as error:
-                if disk_is_full(self._run.place.directory, self._run.workdir) is None:
+                if self._machine.full_disk() is None:
                     raise OperationUnknown(
                         f"the target ran out of space, though the testbed's disk has some: {error}"
                     ) from error
@@ -172,10 +171,26 @@ class Operations:
         self._locked_out.add(operation)
         try:
             if self._in_flight.keys() - self._locked_out:
-                with anyio.move_on_after(LOCKED_SECONDS_MAX):
+                with self._run.clock.move_on_after(LOCKED_SECONDS_MAX):
                     await self._ended.wait()
         finally:
             self._locked_out.discard(operation)
+
+    async def _end(self, operation: str, outcome: Outcome[Any], effect: IntendedEffect, seconds: float) -> None:
+        """Make the outcome durable, and of a creation what the target says that it took."""
+        ledger, receipt = self._run.ledger, None
+        if isinstance(outcome, Ok) and effect.creates is not None and isinstance(outcome.value, SnapshotReceipt):
+            receipt = outcome.value
+        reason = "" if isinstance(outcome, Ok) else outcome.reason
+        snapshot = None if receipt is None else receipt.id
+        with ledger.committing_later():
+            ledger.end_operation(
+                operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
+            )
+            if receipt is not None and effect.creates is not None:
+                encoded = encode_receipt(receipt, effect.creates.manifest.counts)
+                ledger.observe(operation, ObservationKind.RECEIPT, encoded)
+        await ledger.committed()
 
     async def judge_failure(self, step: Step) -> None:
         """Without a fault active, no operation fails or hangs; a time-out or a lock counts only if it comes again on an
@@ -189,12 +204,13 @@ class Operations:
             return
         if isinstance(error, COUNTS_IF_REPEATED):
             if not step.is_confirming:
-                why = "timed out" if isinstance(error, OperationTimedOut) else "was locked out"
-                self._suspects.append(Suspect(step.client, step.action, step.redo, step.kind, why))
+                self._suspects.append(step)
                 return
             self.hanging_kinds.add(step.kind)
         if self.is_refused_by_design(error):
-            self._run.note_refusal(error)
+            self._run.tally.refused_by_design += 1
+            if self._run.tally.refused_by_design == 1:
+                self._run.note(f"refused by design, which violates nothing: {error}")
             return
         words = f"{step.action.key} of {step.client} failed: {error}"
         is_restore = step.action.family is Family.RESTORE
@@ -206,17 +222,18 @@ class Operations:
 
     async def note(self, step: Step, resolved: Mapping[str, Any]) -> str:
         """Record what was done without asking the target anything. Returns the operation's id."""
-        _, operation = await self.operate(step, lambda _: checkpoint(), resolved=resolved, is_of_target=False)
+        effect = IntendedEffect(resolved)
+        _, operation = await self.operate(step, lambda _: checkpoint(), effect, is_of_target=False)
         return operation
 
     def is_excused(self, step: Step) -> bool:
         """Whether a fault is the reason for the step's last failure."""
         failure = step.last_failure
-        return failure is not None and self._run.weather.excuses(step.client, failure.began_seconds, failure.error)
+        return failure is not None and self._weather.excuses(step.client, failure.began_seconds, failure.error)
 
     def is_refused_by_design(self, error: TargetError) -> bool:
         """Whether an older version was refused what a newer one may do. With one version there is no older one."""
-        return isinstance(error, VersionRefused) and self._run.is_across_versions
+        return isinstance(error, VersionRefused) and self._under_test.is_across_versions
 
 
 def _outcome_of(error: TargetError) -> Locked | Failed | Unknown:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
+
 from snapstorm.actions import creations, deletions, files, inspections, restores, storage_mark, upkeep
 from snapstorm.actions.choosing import Choosing
 from snapstorm.actions.cleaner import Cleaner
@@ -13,63 +16,106 @@ from snapstorm.actions.performer import Performers
 from snapstorm.actions.picking import LiveSnapshots
 from snapstorm.actions.plugins import load_actions
 from snapstorm.actions.possible import Refusals
-from snapstorm.actions.quota import Room
+from snapstorm.actions.quota import Quota
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Steps
-from snapstorm.actions.sweep import SweepRestores
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
+from snapstorm.model.abilities import RunsCommands
 from snapstorm.model.protocols import FileWriter, Server, Snapshotter
+from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.command_log import CommandLog
+from snapstorm.testbed.context import RunContext
+from snapstorm.testbed.machine_check import MachineCheck
+from snapstorm.testbed.under_test import UnderTest
 
 SHIPPED = (creations, deletions, files, inspections, restores, storage_mark, upkeep)
 """The modules of the performers that come with snapstorm: they are registered once these are imported."""
 
 
+@dataclass(frozen=True)
+class PartsBasis:
+    """What the parts of one run are made from."""
+
+    run: RunContext
+    under_test: UnderTest
+    weather: Weather
+    machine: MachineCheck
+    commands: CommandLog
+    checker: Checker
+    writer: FileWriter
+    snapshotter: Snapshotter
+    server: Server
+    processes: ProcessRunner
+    repository_bytes_max: int | None = None
+
+
 class Parts:
     """All of them. What a performer names in its constructor is what is called so here."""
 
-    def __init__(
-        self,
-        *,
-        run: Run,
-        writer: FileWriter,
-        snapshotter: Snapshotter,
-        server: Server,
-        checker: Checker,
-        processes: ProcessRunner,
-        repository_bytes_max: int | None = None,
-    ) -> None:
+    def __init__(self, basis: PartsBasis) -> None:
         """Raises HarnessError for an action that nothing performs."""
         load_actions()  # For a run of the library or of pytest: the command line has done so before it reads scenarios.
-        self.run = run
+        self.run = run = basis.run
         self.ledger = run.ledger
-        self.writer = writer
-        self.snapshotter = snapshotter
-        self.server = server
-        self.checker = checker
-        self.room = Room(server, repository_bytes_max, run.note)
+        self.weather = basis.weather
+        self.checker = checker = basis.checker
+        self.writer = writer = basis.writer
+        self.snapshotter = snapshotter = basis.snapshotter
+        self.server = server = basis.server
+        place = basis.under_test.place
+        self.quota = Quota(server, basis.repository_bytes_max, run.note)
         self.refusals = Refusals(server.refused_actions)
-        self.cleaner = Cleaner(run, processes)
-        self.disk_space = DiskSpace(run, writer)
+        self.cleaner = Cleaner(run.meter, basis.processes)
+        self.disk_space = DiskSpace(writer, run.note)
         self.source = SourceWatch(writer, checker)
-        self.steps = Steps(run)
-        self.operations = Operations(run, checker, self.source)
-        self.picked = LiveSnapshots(run.ledger)
-        self.storage_mark = storage_mark.StorageMark(server)
-        self.inspections = inspections.Inspections(run, snapshotter, checker, self.operations, server)
-        self.creations = creations.Creations(
-            run, writer, snapshotter, checker, self.room, self.source, self.operations, self.inspections
+        self.steps = Steps(run, basis.commands)
+        runs_commands = isinstance(server, RunsCommands) and server.runs_commands
+        self.operations = Operations(
+            run,
+            self.weather,
+            basis.machine,
+            checker,
+            self.source,
+            under_test=basis.under_test,
+            # The time of a target that runs commands is that of its commands.
+            asking=nullcontext() if runs_commands else run.meter.busy(Work.TARGET),
         )
-        self.restores = restores.Restores(run, self.operations, checker, writer, snapshotter, self.source, self.cleaner)
+        self.picked = LiveSnapshots(self.ledger)
+        self.storage_mark = storage_mark.StorageMark(server)
+        self.inspections = inspections.Inspections(run, place, snapshotter, checker, self.operations, server)
+        self.creations = creations.Creations(
+            run,
+            self.weather,
+            writer,
+            snapshotter,
+            checker,
+            self.quota,
+            self.source,
+            self.operations,
+            self.inspections,
+            promised=basis.under_test.capabilities.as_json,
+        )
+        self.restores = restores.Restores(
+            run,
+            self.weather,
+            place,
+            self.operations,
+            checker,
+            writer,
+            snapshotter,
+            self.source,
+            self.cleaner,
+        )
         self.deletions = deletions.Deletions(
             self.operations, checker, snapshotter, self.refusals, self.picked, self.creations
         )
-        self.performers = Performers(self, self.refusals, run.ledger)
-        self.choosing = Choosing(run, self.room, server.refused_actions, self.performers)
+        self.performers = Performers(self, self.refusals, self.ledger)
+        self.choosing = Choosing(run, self.quota, server.refused_actions, self.performers)
         self.engine = Engine(run, self.steps, self.performers, self.refusals, self.choosing, self.disk_space)
         self.own_operations = OwnOperations(
-            run.ledger,
+            self.ledger,
             server,
             self.steps,
             self.operations,
@@ -78,4 +124,3 @@ class Parts:
             self.deletions,
             self.inspections,
         )
-        self.sweep_restores = SweepRestores(run.ledger, run.number, server, self.steps, self.restores, self.disk_space)

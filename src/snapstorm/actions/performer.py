@@ -3,12 +3,12 @@
 A performer registers itself where it is defined, and names in its constructor the parts of the run that it uses:
 
     @performs(VerifyRepository)
+    @dataclass(frozen=True)
     class VerifyRepositoryPerformer(Performer[None]):
-        def __init__(self, inspections: Inspections) -> None:
-            self._inspections = inspections
+        inspections: Inspections
 
         async def perform(self, step: Step, action: VerifyRepository) -> Outcome[None]:
-            return await self._inspections.verify(step)
+            return await self.inspections.verify(step)
 
 `snapstorm.actions.parts.Parts` has what a constructor can name.
 """
@@ -26,7 +26,6 @@ from snapstorm.errors import HarnessError
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import ACTIONS, Action, Result
 from snapstorm.model.outcomes import Outcome
-from snapstorm.testbed.identity import current_client
 
 
 class Performer(ABC, Generic[Result]):
@@ -75,33 +74,22 @@ class Performers:
 
     def __init__(self, parts: object, refusals: Refusals, ledger: Ledger) -> None:
         """`parts` has, by name, what performers ask for. Raises HarnessError for an action that nothing performs."""
-        self._parts = parts
         self._refusals = refusals
         self._ledger = ledger
-        self._made: dict[type[Performer[Any]], Performer[Any]] = {}
-        self._by_action: dict[type[Action[Any]], Performer[Any]] = {}
-        for action in ACTIONS.values():
-            self.of(action)
+        kinds = {action: performer_of(action) for action in ACTIONS.values()}
+        made = {kind: _make(kind, parts) for kind in dict.fromkeys(kinds.values())}
+        self.by_action = {action: made[kind] for action, kind in kinds.items()}
 
-    def of(self, action: type[Action[Result]]) -> Performer[Result]:
-        """The performer of this action."""
-        if action not in self._by_action:
-            performer = performer_of(action)
-            if performer not in self._made:
-                self._made[performer] = self._make(performer)
-            self._by_action[action] = self._made[performer]
-        return self._by_action[action]
-
-    def _make(self, performer: type[Performer[Any]]) -> Performer[Any]:
-        names = inspect.signature(performer).parameters
-        unknown = [name for name in names if not hasattr(self._parts, name)]
-        if unknown:
-            raise HarnessError(f"{performer.__name__} asks for parts that there are not: {', '.join(unknown)}")
-        return performer(**{name: getattr(self._parts, name) for name in names})
-
-    def can_act(self, action: Action[Any]) -> bool:
-        """Whether this action, done by the current client now, could be more than a no-op."""
-        client = current_client()
+    def can_act(self, client: str, action: Action[Any]) -> bool:
+        """Whether this action, done by this client now, could be more than a no-op."""
         if self._refusals.why(client, action) or (action.needs_snapshot and not self._ledger.count_live(client)):
             return False
-        return self.of(type(action)).can_act(client, action)
+        return self.by_action[type(action)].can_act(client, action)
+
+
+def _make(performer: type[Performer[Any]], parts: object) -> Performer[Any]:
+    names = inspect.signature(performer).parameters
+    unknown = [name for name in names if not hasattr(parts, name)]
+    if unknown:
+        raise HarnessError(f"{performer.__name__} asks for parts that there are not: {', '.join(unknown)}")
+    return performer(**{name: getattr(parts, name) for name in names})

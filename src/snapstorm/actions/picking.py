@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from snapstorm.actions.step import Choice, Step
+from dataclasses import dataclass
+
+from snapstorm.actions.step import Step
 from snapstorm.ledger.ledger import Ledger
-from snapstorm.model import actions
+from snapstorm.model.actions import LATEST
 from snapstorm.model.expectations import Expectation, State
+from snapstorm.model.outcomes import NoOp
 
 
+@dataclass(frozen=True)
 class LiveSnapshots:
     """Picks among the live snapshots of a client. A recorded step acts on the snapshot that it acted on before."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    ledger: Ledger
 
-    def random(self, step: Step) -> Expectation | None:
-        """One that is drawn; None if there is none."""
+    def pick(self, step: Step, name: str | None = None) -> Expectation | None:
+        """The one with this id, or the latest, or without a name one that is drawn; None if it is not there."""
         if step.choice is not None:
-            return self._recorded(step, step.choice)
-        count = self._ledger.count_live(step.client)
-        return self._ledger.live_at(step.client, step.draws.randrange(count)) if count else None
+            found = next(iter(self.ledger.expectations_of_operations([step.choice.of or ""])), None)
+        elif name is None or name == LATEST:
+            count = self.ledger.count_live(step.client)
+            if not count:
+                return None
+            found = self.ledger.live_at(step.client, step.draws.randrange(count) if name is None else count - 1)
+        else:
+            found = self.ledger.expectation_of_snapshot(name)
+        is_live = found is not None and found.client == step.client and found.state is State.LIVE
+        return found if is_live else None
 
-    def named(self, step: Step, name: str) -> Expectation | None:
-        """The one with this id, or the latest; None if it is not there."""
-        if step.choice is not None:
-            return self._recorded(step, step.choice)
-        if name == actions.LATEST:
-            count = self._ledger.count_live(step.client)
-            return self._ledger.live_at(step.client, count - 1) if count else None
-        found = self._ledger.expectation_of_snapshot(name)
-        return found if found and found.client == step.client and found.state is State.LIVE else None
 
-    def _recorded(self, step: Step, choice: Choice) -> Expectation | None:
-        found = self._ledger.expectations_of_operations([choice.of or ""])
-        is_there = bool(found) and found[0].client == step.client and found[0].state is State.LIVE
-        return found[0] if is_there else None
+def none_picked(name: str | None = None) -> NoOp:
+    """The outcome where the snapshot with this id, or any, is not there."""
+    return NoOp("there is no live snapshot" if name is None else f"there is no live snapshot {name!r} of this client")

@@ -1,10 +1,10 @@
-"""Room: keeps the repository under test within the bytes that it may take.
+"""The quota: keeps the repository under test within the bytes that it may take.
 
-Near the limit, deletions and collections get more weight, so that a testbed can go on for months; a snapshot that
-might cross it is not taken, and the run says so, instead of finding the disk full. What is deleted gives no room back
-while clients are at work, because a safe collection spares what is young (a day, for Kopia): so, when nobody is at
-work, room is made by collections without that safety. A client's last snapshots are not deleted for room's sake:
-without any, a run would have nothing to verify.
+Near the limit, deletions and collections get more weight, so that a testbed can go on for months. A snapshot that
+might cross the limit is not taken, and the run says so, instead of finding the disk full. While clients are at work,
+deletions free nothing, because a safe collection spares what is young (a day, for Kopia). So collections without that
+safety are run while nobody works. A client's last snapshots are not deleted to save room: without any, a run would have
+nothing to verify.
 """
 
 from __future__ import annotations
@@ -24,31 +24,27 @@ LIVE_SNAPSHOTS_KEPT = 2
 """So many of a client's snapshots are left, however little room there is."""
 
 
-class Room:
-    """What one run's repository holds against what it may hold; `bytes_max` None for no limit."""
+class Quota:
+    """What one run's repository holds, and what it may hold: `bytes_max`, None for no limit."""
 
     def __init__(self, server: Server, bytes_max: int | None, note: Callable[[str], None]) -> None:
         self._server = server
         self._bytes_max = bytes_max
         self._note = note
-        self._used_bytes = 0
+        self.used_bytes = 0
+        """What the repository held when it was last measured."""
         self._reserved_bytes = 0
         self._was_full = False
 
     @property
-    def used_bytes(self) -> int:
-        """What the repository held when it was last measured."""
-        return self._used_bytes
-
-    @property
     def is_near_limit(self) -> bool:
         """Whether room is short, or soon will be."""
-        return self._bytes_max is not None and self._used_bytes >= NEAR_SHARE * self._bytes_max
+        return self._bytes_max is not None and self.used_bytes >= NEAR_SHARE * self._bytes_max
 
     @property
     def is_full(self) -> bool:
         """Whether nothing more may be stored."""
-        return self._bytes_max is not None and self._used_bytes >= self._bytes_max
+        return self._bytes_max is not None and self.used_bytes >= self._bytes_max
 
     def weights(self, weights: Mapping[str, int], live_snapshots: int) -> Mapping[str, int]:
         """The weights as they are to be now for a client with so many live snapshots: near the limit for more room,
@@ -69,15 +65,19 @@ class Room:
         """Whether a snapshot of so many bytes fits, also beside those being taken now; its bytes are kept for it
         within the block.
 
-        Nothing is known beforehand of what deduplication saves, so a snapshot counts in full.
+        What deduplication will save is not known beforehand, so a snapshot counts in full.
         """
         if self._bytes_max is None:
             yield True
             return
         await self.measure()
-        fits = self._used_bytes + self._reserved_bytes + bytes_wanted <= self._bytes_max
-        if not fits:
-            self._say_that_it_is_full(bytes_wanted)
+        if self.used_bytes + self._reserved_bytes + bytes_wanted > self._bytes_max:
+            if not self._was_full:
+                self._was_full = True
+                self._note(
+                    f"the repository holds {self.used_bytes:,} of at most {self._bytes_max:,} bytes, so a snapshot of "
+                    f"{bytes_wanted:,} was not taken; deletions and collections make room, or allow more"
+                )
             yield False
             return
         self._reserved_bytes += bytes_wanted
@@ -89,12 +89,4 @@ class Room:
     async def measure(self) -> None:
         """Look how much the repository holds."""
         if self._bytes_max is not None:
-            self._used_bytes = await self._server.storage_bytes() or 0
-
-    def _say_that_it_is_full(self, bytes_wanted: int) -> None:
-        if not self._was_full:
-            self._was_full = True
-            self._note(
-                f"the repository holds {self._used_bytes:,} of at most {self._bytes_max:,} bytes, so a snapshot of "
-                f"{bytes_wanted:,} was not taken; deletions and collections make room, or allow more"
-            )
+            self.used_bytes = await self._server.storage_bytes() or 0

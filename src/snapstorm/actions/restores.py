@@ -5,51 +5,46 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
-from snapstorm.actions.cleaner import Cleaner, remove
+from snapstorm.actions.cleaner import Cleaner
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
-from snapstorm.actions.picking import LiveSnapshots
+from snapstorm.actions.picking import LiveSnapshots, none_picked
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
-from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.action_results import Comparison
 from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnapshot, RestoreSnapshot, RestoreSubpath
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
-from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
+from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter, TargetPlace
 from snapstorm.model.readable import as_text
 from snapstorm.model.seen import LeftBehind, LeftBehindSeen, RestoreFailureSeen
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 _TREE = "tree"
 
 
+@dataclass(frozen=True)
 class Restores:
     """The restores of one run."""
 
-    def __init__(
-        self,
-        run: Run,
-        operations: Operations,
-        checker: Checker,
-        writer: FileWriter,
-        snapshotter: Snapshotter,
-        source: SourceWatch,
-        cleaner: Cleaner,
-    ) -> None:
-        self._run = run
-        self._operations = operations
-        self._checker = checker
-        self._writer = writer
-        self._snapshotter = snapshotter
-        self._source = source
-        self._cleaner = cleaner
+    run: RunContext
+    weather: Weather
+    place: TargetPlace
+    operations: Operations
+    checker: Checker
+    writer: FileWriter
+    snapshotter: Snapshotter
+    source: SourceWatch
+    cleaner: Cleaner
 
     async def restore(
         self,
@@ -76,25 +71,25 @@ class Restores:
             expectation,
             sub_path,
             adopt=adopt,
-            through=through or self._snapshotter,
-            on_answered=on_answered or _nobody_asks,
+            through=through or self.snapshotter,
+            on_answered=on_answered,
         )
         outcome = await once()
         if step.last_failure is None:
             return outcome
-        if step.has_timed_out or self._operations.is_excused(step):
-            await self._operations.judge_failure(step)
+        if step.has_timed_out or self.operations.is_excused(step):
+            await self.operations.judge_failure(step)
             return outcome
         again = await once()
         if isinstance(again, (Ok, NoOp)):
-            await self._operations.judge_failure(step)
+            await self.operations.judge_failure(step)
             return again
         operation, error = step.last_failure.operation, step.last_failure.error
-        if self._operations.is_excused(step) or self._operations.is_refused_by_design(error):
-            await self._operations.judge_failure(step)
+        if self.operations.is_excused(step) or self.operations.is_refused_by_design(error):
+            await self.operations.judge_failure(step)
             return again
         if expectation.tainted_by is not None:
-            self._run.note_tainted(expectation)
+            self._note_tainted(expectation)
             return again
         seen = RestoreFailureSeen(
             client=step.client,
@@ -105,8 +100,8 @@ class Restores:
             reason=again.reason,
             output=error.evidence,
         )
-        if not await self._checker.settings.may_explain(step.client, seen.words, error, is_restore=True):
-            step.violations += self._checker.observe(seen)
+        if not await self.checker.settings.may_explain(step.client, seen.words, error, is_restore=True):
+            step.violations += self.checker.observe(seen)
         return again
 
     async def _restore_once(
@@ -117,18 +112,18 @@ class Restores:
         *,
         adopt: bool,
         through: Restorer,
-        on_answered: Callable[[], None],
+        on_answered: Callable[[], None] | None,
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
-        began_seconds = self._run.now_seconds()
-        directory = self._directory_of(step.client) / step.next_operation()
+        began_seconds = self.run.now_seconds()
+        directory = self.place.work / step.client / "restores" / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
         tree, entries, is_small = directory / _TREE, 0, False
         try:
-            outcome, operation = await self._operations.operate(
+            outcome, operation = await self.operations.operate(
                 step,
                 lambda _: through.restore_snapshot(snapshot, tree, sub_path),
-                resolved={"snapshot": snapshot, "of": expectation.operation, "sub_path": as_text(sub_path)},
+                IntendedEffect({"snapshot": snapshot, "of": expectation.operation, "sub_path": as_text(sub_path)}),
                 is_judged_later=True,
             )
             if not self.is_still_live(expectation):
@@ -136,109 +131,98 @@ class Restores:
                 return NoOp("its deletion began while it was being restored")
             if not isinstance(outcome, Ok):
                 return outcome
-            on_answered()
+            if on_answered is not None:
+                on_answered()
             self._judge_strays(step, directory, operation)
-            comparison, found = await self._checker.judge_restore(
+            comparison, found = await self.checker.judge_restore(
                 expectation,
                 tree,
                 operation=operation,
-                through="client" if through is self._snapshotter else "auditor",
+                through="client" if through is self.snapshotter else "auditor",
                 sub_path=sub_path,
-                is_damaged=self._run.weather.damage(began_seconds) is not None,
+                is_damaged=self.weather.damage(began_seconds) is not None,
             )
             step.violations += found
             entries, is_small = comparison.entries, comparison.restored.is_small
             if adopt and comparison.is_equal:
-                await self._source.check(step)
-                await self._writer.adopt(tree)
+                await self.source.check(step)
+                await self.writer.adopt(tree)
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
                 if is_small:
-                    await remove(self._run, directory, is_small=True)
+                    await self.cleaner.remove_now(directory, is_small=True)
                 else:
-                    await self._cleaner.remove(directory, entries=entries)
+                    await self.cleaner.remove(directory, entries=entries)
+
+    def _note_tainted(self, expectation: Expectation) -> None:
+        """Count a snapshot that was taken while storage was damaged and can't be restored, and note the first."""
+        self.run.tally.tainted_lost += 1
+        if self.run.tally.tainted_lost == 1:
+            self.run.note(
+                f"snapshot {expectation.snapshot}, taken while storage was damaged, can't be restored: it refers to "
+                "what was lost before it was taken; that is counted apart"
+            )
 
     def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
         """Judge what stands beside a restored tree, in the directory that was made for it: nothing may."""
         names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
         shown, kind = [as_text(name) for name in names], LeftBehind.BESIDE_RESTORE
         seen = LeftBehindSeen(client=step.client, operation=operation, kind=kind, names=shown)
-        step.violations += self._checker.observe(seen)
+        step.violations += self.checker.observe(seen)
 
     def is_still_live(self, expectation: Expectation) -> bool:
         """Whether the deletion of this snapshot has not begun meanwhile."""
-        return self._run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
-
-    def _directory_of(self, client: str) -> Path:
-        """Where this client's restores go, on the file system of its data directory."""
-        return self._run.workdir / client / "restores"
+        return self.run.ledger.expectations_of_operations([expectation.operation])[0].state is State.LIVE
 
 
 @performs(RestoreSnapshot)
-class RestoreSnapshotPerformer(Performer[Comparison]):
-    def __init__(self, restores: Restores, picked: LiveSnapshots) -> None:
-        self._restores = restores
-        self._picked = picked
-
-    async def perform(self, step: Step, action: RestoreSnapshot) -> Outcome[Comparison]:
-        expectation = self._picked.named(step, action.id)
-        if expectation is None:
-            return NoOp(f"there is no live snapshot {action.id!r} of this client")
-        return await self._restores.restore(step, expectation)
-
-
 @performs(RestoreRandomSnapshot)
-class RestoreRandomSnapshotPerformer(Performer[Comparison]):
-    def __init__(self, restores: Restores, picked: LiveSnapshots) -> None:
-        self._restores = restores
-        self._picked = picked
+@dataclass(frozen=True)
+class RestoreOnePerformer(Performer[Comparison]):
+    restores: Restores
+    picked: LiveSnapshots
 
-    async def perform(self, step: Step, action: RestoreRandomSnapshot) -> Outcome[Comparison]:
-        expectation = self._picked.random(step)
-        if expectation is None:
-            return NoOp("there is no live snapshot")
-        return await self._restores.restore(step, expectation)
+    async def perform(self, step: Step, action: RestoreSnapshot | RestoreRandomSnapshot) -> Outcome[Comparison]:
+        name = action.id if isinstance(action, RestoreSnapshot) else None
+        expectation = self.picked.pick(step, name)
+        return none_picked(name) if expectation is None else await self.restores.restore(step, expectation)
 
 
 @performs(RestoreSubpath)
+@dataclass(frozen=True)
 class RestoreSubpathPerformer(Performer[Comparison]):
-    def __init__(self, restores: Restores, picked: LiveSnapshots, ledger: Ledger) -> None:
-        self._restores = restores
-        self._picked = picked
-        self._ledger = ledger
+    restores: Restores
+    picked: LiveSnapshots
+    ledger: Ledger
 
     async def perform(self, step: Step, action: RestoreSubpath) -> Outcome[Comparison]:
-        expectation = self._picked.random(step)
+        expectation = self.picked.pick(step)
         if expectation is None:
-            return NoOp("there is no live snapshot")
-        entries = self._ledger.manifest(expectation.manifest).entries
+            return none_picked()
+        entries = self.ledger.manifest(expectation.manifest).entries
         parts = [entry.path for entry in entries if entry.path and entry.type in (EntryType.FILE, EntryType.DIRECTORY)]
         if not parts:
             return NoOp("the snapshot is empty")
         chosen = step.choice.part if step.choice else None
         part = next((part for part in parts if as_text(part) == chosen), None)
-        return await self._restores.restore(
+        return await self.restores.restore(
             step, expectation, sub_path=step.draws.choice(parts) if part is None else part
         )
 
 
 @performs(RestoreIntoDataDirectory)
+@dataclass(frozen=True)
 class RestoreIntoDataDirectoryPerformer(Performer[Comparison]):
-    def __init__(self, restores: Restores, writer: FileWriter, ledger: Ledger) -> None:
-        self._restores = restores
-        self._writer = writer
-        self._ledger = ledger
+    restores: Restores
+    writer: FileWriter
+    ledger: Ledger
 
     async def perform(self, step: Step, action: RestoreIntoDataDirectory) -> Outcome[Comparison]:
-        root = path_as_text(self._writer.data_directory)
-        candidates = self._ledger.expectations(step.client, {State.LIVE}, source=root)
+        root = path_as_text(self.writer.data_directory)
+        candidates = self.ledger.expectations(step.client, {State.LIVE}, source=root)
         if step.choice is not None:
             candidates = [found for found in candidates if found.operation == step.choice.of]
         if not candidates:
             return NoOp("there is no live snapshot of the data directory")
-        return await self._restores.restore(step, step.draws.choice(candidates), adopt=True)
-
-
-def _nobody_asks() -> None:
-    """For a restore of which nobody asks whether it was answered."""
+        return await self.restores.restore(step, step.draws.choice(candidates), adopt=True)

@@ -36,8 +36,9 @@ class SourceWatch:
     async def check(self, step: Step) -> bool:
         """The current client is about to change its files: they must be as it has left them. Returns whether they
         were."""
-        changes, violations = await self._check(step.client)
-        step.violations.extend(violations)
+        changes = await self._writer.changes_by_others()
+        if changes:
+            step.violations += self._judge(step.client, changes)
         return not changes
 
     async def scan(self, step: Step) -> Manifest:
@@ -56,12 +57,11 @@ class SourceWatch:
         """Check the files of all these clients, while nobody is at work."""
         for client in clients:
             with acting_as(client):
-                await self._check(client)
+                if changes := await self._writer.changes_by_others():
+                    self._judge(client, changes)
 
-    async def _check(self, client: str) -> tuple[Sequence[str], list[Violation]]:
-        """What others have changed, and the violation that it is, unless that was told already."""
-        changes = await self._writer.changes_by_others()
-        if not changes:
-            return [], []
-        operation = self._latest.get(client)
-        return changes, self._checker.observe(SourceChangesSeen(client=client, operation=operation, changes=changes))
+    def _judge(self, client: str, changes: Sequence[str]) -> list[Violation]:
+        """The violation that changes by others are, unless it was told already."""
+        return self._checker.observe(
+            SourceChangesSeen(client=client, operation=self._latest.get(client), changes=changes)
+        )

@@ -1,4 +1,4 @@
-"""Steps: one action of one client while it is performed, and what is left to do about it."""
+"""Steps: one action of one client while it is performed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias
 
-from snapstorm.errors import COUNTS_IF_REPEATED, TargetError
+from snapstorm.errors import COUNTS_IF_REPEATED, RepositoryLocked, TargetError
 from snapstorm.model.actions import Action, Result
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.outcomes import Outcome
-from snapstorm.scenario.seeds import stream
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.command_log import CommandLog
+from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import OUR_HOST, acting_as, current_client
 
 
@@ -53,7 +53,8 @@ class Step:
     last_failure: Failure | None = None
     redo: Redo | None = None
     """Does just this again, where the step's action would draw anew."""
-    operations_begun: int = 0
+    operations: list[str] = field(default_factory=list)
+    """Those that it has begun."""
     choice: Choice | None = None
     """The recorded choices of a replayed step; None for a step that draws its own."""
     is_own: bool = False
@@ -63,13 +64,18 @@ class Step:
 
     def next_operation(self) -> str:
         """The id of the operation that this step begins next: the first has the step's name, later ones a number."""
-        number = self.operations_begun
-        return self.operation if number == 0 else f"{self.operation}.{number + 1}"
+        return f"{self.operation}.{len(self.operations) + 1}" if self.operations else self.operation
 
     @property
     def has_timed_out(self) -> bool:
         """Whether its last failure was that its time was up, or that it was locked out until then."""
         return self.last_failure is not None and isinstance(self.last_failure.error, COUNTS_IF_REPEATED)
+
+    @property
+    def why(self) -> str:
+        """What became of it, in words, if it `has_timed_out`."""
+        is_lock = self.last_failure is not None and isinstance(self.last_failure.error, RepositoryLocked)
+        return "was locked out" if is_lock else "timed out"
 
     @property
     def kind(self) -> str:
@@ -87,19 +93,6 @@ def kind_of(action: Action[Any], *, is_past_server: bool = False) -> str:
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """An action that timed out, or was locked out, to be repeated when the machine is idle."""
-
-    client: str
-    action: Action[Any]
-    redo: Redo | None
-    """None where the action is to be performed anew."""
-    kind: str
-    why: str
-    """What has become of it, in words."""
-
-
-@dataclass(frozen=True)
 class StepResult(Generic[Result]):
     """The outcome of one action, and the violations that it has shown."""
 
@@ -110,10 +103,11 @@ class StepResult(Generic[Result]):
 class Steps:
     """The steps of one run: numbered for each client, each with a stream of draws of its own."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunContext, commands: CommandLog) -> None:
         self._run = run
+        self._commands = commands
         self._counts = Counter[str]()
-        self._probes = 0
+        self._own_beside = 0
 
     def next_number(self, client: str) -> int:
         """The number of this client's next step."""
@@ -123,38 +117,32 @@ class Steps:
     def next(self, action: Action[Any], *, is_own: bool = False) -> Step:
         """The next step of the current client."""
         client = current_client()
-        return self.numbered(self.next_number(client), action, is_own=is_own)
+        self._counts[client] += 1
+        return self.make(client, self._counts[client], action, is_own=is_own)
 
-    def numbered(self, number: int, action: Action[Any], *, is_own: bool = False) -> Step:
-        """The step of the current client that has this number."""
-        client, run = current_client(), self._run
-        operation = f"r{run.number}-{client.removesuffix(OUR_HOST)}-{number}"
-        return Step(client, number, action, stream(run.seed, run.number, client, number), operation, is_own=is_own)
-
-    @contextmanager
-    def own(self, client: str, action: Action[Any]) -> Iterator[Step]:
-        """A step that this client does for snapstorm, to judge, while nothing else of it runs."""
-        with acting_as(client), self._ending(self.next(action, is_own=True)) as step:
-            yield step
+    def make(self, client: str, number: int, action: Action[Any], *, is_own: bool = False) -> Step:
+        """The step of a client that has this number."""
+        operation = f"r{self._run.number}-{client.removesuffix(OUR_HOST)}-{number}"
+        return Step(client, number, action, self._run.stream(client, number), operation, is_own=is_own)
 
     @contextmanager
-    def probe(self, client: str, action: Action[Any]) -> Iterator[Step]:
-        """The same beside the client's own work: it counts apart, so that it changes none of the client's draws."""
-        run, self._probes = self._run, self._probes + 1
-        draws = stream(run.seed, run.number, "probe", self._probes)
-        operation = f"r{run.number}-{client.removesuffix(OUR_HOST)}-probe-{self._probes}"
-        with acting_as(client), self._ending(Step(client, 0, action, draws, operation, is_own=True)) as step:
-            yield step
+    def own(self, client: str, action: Action[Any], *, is_beside: bool = False) -> Iterator[Step]:
+        """A step that this client does for snapstorm, to judge. `is_beside`: beside the client's own work, counted
+        apart, so that it changes none of the client's draws; otherwise nothing else of the client may run."""
+        with acting_as(client):
+            step = self._beside(client, action) if is_beside else self.next(action, is_own=True)
+            try:
+                yield step
+            finally:
+                self.end(step)
 
-    @contextmanager
-    def _ending(self, step: Step) -> Iterator[Step]:
-        try:
-            yield step
-        finally:
-            self.end(step)
+    def _beside(self, client: str, action: Action[Any]) -> Step:
+        self._own_beside += 1
+        number = self._own_beside
+        operation = f"r{self._run.number}-{client.removesuffix(OUR_HOST)}-probe-{number}"
+        return Step(client, 0, action, self._run.stream("probe", number), operation, is_own=True)
 
     def end(self, step: Step) -> None:
-        """All that this step has shown is judged: the commands that it ran are evidence of nothing more."""
-        while step.operations_begun:
-            step.operations_begun -= 1
-            self._run.commands.pop(step.next_operation(), None)
+        """The step is judged: the commands that it ran are evidence of nothing more."""
+        for operation in step.operations:
+            self._commands.by_operation.pop(operation, None)

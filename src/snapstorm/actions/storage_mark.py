@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
@@ -37,30 +37,30 @@ class StorageMark:
 
 
 @performs(MarkStorage)
+@dataclass(frozen=True)
 class MarkStoragePerformer(Performer[None]):
-    def __init__(self, operations: Operations, storage_mark: StorageMark) -> None:
-        self._operations = operations
-        self._storage_mark = storage_mark
+    operations: Operations
+    storage_mark: StorageMark
 
     async def perform(self, step: Step, action: MarkStorage) -> Outcome[None]:
-        held_bytes = await self._storage_mark.mark()
+        held_bytes = await self.storage_mark.mark()
         if held_bytes is None:
             return NoOp("the target can't tell how much it holds")
-        await self._operations.note(step, {"bytes": held_bytes})
+        await self.operations.note(step, {"bytes": held_bytes})
         return Ok(None)
 
 
 @performs(CheckStorage)
+@dataclass(frozen=True)
 class CheckStoragePerformer(Performer[None]):
-    def __init__(self, operations: Operations, checker: Checker, storage_mark: StorageMark) -> None:
-        self._operations = operations
-        self._checker = checker
-        self._storage_mark = storage_mark
+    operations: Operations
+    checker: Checker
+    storage_mark: StorageMark
 
     async def perform(self, step: Step, action: CheckStorage) -> Outcome[None]:
-        held = await self._storage_mark.compare(action)
+        held = await self.storage_mark.compare(action)
         if held is None:
             return NoOp("nothing was marked before, or the target can't tell how much it holds")
-        operation = await self._operations.note(step, {"bytes": held.now_bytes, "marked": held.marked_bytes})
-        step.violations += self._checker.observe(replace(held, client=step.client, operation=operation))
+        operation = await self.operations.note(step, {"bytes": held.now_bytes, "marked": held.marked_bytes})
+        step.violations += self.checker.observe(replace(held, client=step.client, operation=operation))
         return Ok(None)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass, field
 
 import anyio
 
 from snapstorm.actions.engine import Engine
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
-from snapstorm.actions.quota import Room
+from snapstorm.actions.quota import Quota
 from snapstorm.actions.step import Step
+from snapstorm.ledger.ledger import IntendedEffect
 from snapstorm.model.actions import RunGc
 from snapstorm.model.outcomes import Outcome
 from snapstorm.model.protocols import Server
@@ -22,12 +24,12 @@ ROOM_GAINED_SHARE_MAX = 0.98
 
 
 @performs(RunGc)
+@dataclass(frozen=True)
 class RunGcPerformer(Performer[None]):
-    def __init__(self, operations: Operations, server: Server, room: Room) -> None:
-        self._operations = operations
-        self._server = server
-        self._room = room
-        self._collecting = anyio.Lock()
+    operations: Operations
+    server: Server
+    quota: Quota
+    collecting: anyio.Lock = field(init=False, default_factory=anyio.Lock)
 
     async def perform(self, step: Step, action: RunGc) -> Outcome[None]:
         kind = step.draws.choice(("quick", "full")) if action.kind == "random" else action.kind
@@ -36,24 +38,24 @@ class RunGcPerformer(Performer[None]):
     async def _collect(self, step: Step, *, kind: str, is_safe: bool) -> Outcome[None]:
         step.redo = functools.partial(self._collect, kind=kind, is_safe=is_safe)
         # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
-        async with self._collecting:
-            outcome, _ = await self._operations.operate(
+        async with self.collecting:
+            outcome, _ = await self.operations.operate(
                 step,
-                lambda _: self._server.collect_garbage(is_full=kind == "full", is_safe=is_safe),
-                resolved={"kind": kind},
+                lambda _: self.server.collect_garbage(is_full=kind == "full", is_safe=is_safe),
+                IntendedEffect({"kind": kind}),
             )
-        await self._room.measure()
+        await self.quota.measure()
         return outcome
 
 
-async def make_room(room: Room, engine: Engine, client: str) -> None:
+async def make_room(quota: Quota, engine: Engine, client: str) -> None:
     """Collect garbage as this client while nobody works, as often as it helps, if room is short."""
-    await room.measure()
+    await quota.measure()
     with acting_as(client):
         for _ in range(COLLECTIONS_FOR_ROOM_MAX):
-            action, held_bytes = RunGc(safety="none"), room.used_bytes
-            if not room.is_near_limit or not engine.can_act(action):
+            action, held_bytes = RunGc(safety="none"), quota.used_bytes
+            if not quota.is_near_limit or not engine.can_act(action):
                 return
-            await engine.execute_own(action)
-            if room.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
+            await engine.execute_step(action, is_own=True)
+            if quota.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
                 return

@@ -14,12 +14,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
-import anyio
-
 from snapstorm.errors import TargetError
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.protocols import Server
+from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 
 
@@ -68,6 +67,7 @@ class Scene:
     """Where faults put aside what they take away. On a disk that outlives this process."""
     in_flight: Callable[[], Sequence[InFlight]]
     judge: Judge
+    clock: Clock
     network_path: NetworkPath | None = None
     """The ways of the clients to the server, where these can be disturbed."""
 
@@ -148,7 +148,7 @@ class Fault(ABC):
 
     async def hold(self, seconds: float) -> None:
         """Let it last."""
-        await anyio.sleep(seconds)
+        await self.scene.clock.sleep(seconds)
 
     async def heal(self) -> None:  # noqa: B027 - what is broken for a moment only heals by itself
         """Make it whole again. Called if `record` was; must not mind what is whole already."""

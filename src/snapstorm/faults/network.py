@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
-
 from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Scene
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.runtime.relay import CLEAR, Conditions
@@ -46,9 +44,9 @@ class _DisturbsNetwork(Fault):
 
     async def wait_for_connections(self, clients: list[str]) -> None:
         """Return once one of them has a connection. Raises NothingToBreak if none has for long."""
-        with anyio.move_on_after(_WAIT_FOR_CONNECTION_SECONDS_MAX):
-            while self.path.connections_count(clients) == 0:  # noqa: ASYNC110 - no event tells of it
-                await anyio.sleep(_POLL_SECONDS)
+        with self.scene.clock.move_on_after(_WAIT_FOR_CONNECTION_SECONDS_MAX):
+            while self.path.connections_count(clients) == 0:
+                await self.scene.clock.sleep(_POLL_SECONDS)
         if self.path.connections_count(clients) == 0:
             raise NothingToBreak("nobody was connected")
 

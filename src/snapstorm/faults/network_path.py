@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from snapstorm.runtime.relay import Conditions, Relay
+from snapstorm.runtime.tasks import plain_task_group
 
 
 class NetworkPath:
@@ -54,6 +55,6 @@ class NetworkPath:
 @asynccontextmanager
 async def open_network_path() -> AsyncIterator[NetworkPath]:
     """The ways of all clients, which end with the block."""
-    async with anyio.create_task_group() as tasks:
+    async with plain_task_group() as tasks:
         yield NetworkPath(tasks)
         tasks.cancel_scope.cancel()

@@ -102,12 +102,12 @@ class SlowServer(PauseServer):
 
     async def hold(self, seconds: float) -> None:
         assert self._pid is not None
-        stopped_share, deadline = self.draws.uniform(0.5, 0.95), anyio.current_time() + seconds
+        stopped_share, deadline = self.draws.uniform(0.5, 0.95), self.scene.clock.monotonic_seconds() + seconds
         with suppress(ProcessLookupError):  # Should it end meanwhile, clients tell.
-            while anyio.current_time() < deadline:
-                await anyio.sleep(_SLICE_SECONDS * stopped_share)
+            while self.scene.clock.monotonic_seconds() < deadline:
+                await self.scene.clock.sleep(_SLICE_SECONDS * stopped_share)
                 os.killpg(self._pid, signal.SIGCONT)
-                await anyio.sleep(_SLICE_SECONDS * (1 - stopped_share))
+                await self.scene.clock.sleep(_SLICE_SECONDS * (1 - stopped_share))
                 os.killpg(self._pid, signal.SIGSTOP)
 
 
@@ -130,11 +130,11 @@ class _StrikesClient(Fault):
     struck: InFlight | None = None
 
     async def inject(self, record: Record) -> None:
-        with anyio.move_on_after(_WAIT_FOR_WORK_SECONDS_MAX):
+        with self.scene.clock.move_on_after(_WAIT_FOR_WORK_SECONDS_MAX):
             while True:
                 victim = await self._next_victim()
                 self.clients = frozenset({victim.client})
-                await anyio.sleep(self.draws.uniform(0.05, 0.6))
+                await self.scene.clock.sleep(self.draws.uniform(0.05, 0.6))
                 if not self.scene.processes.signal_children_of(victim.operation, 0):
                     continue
                 self.struck = victim
@@ -148,7 +148,7 @@ class _StrikesClient(Fault):
             found = killable_operations(self.scene)
             if found:
                 return self.draws.choice(found)
-            await anyio.sleep(_POLL_SECONDS)
+            await self.scene.clock.sleep(_POLL_SECONDS)
 
 
 class KillClient(_StrikesClient):
@@ -207,14 +207,14 @@ class _StrikesMaintenance(Fault):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._collect)
             delay_seconds = self.draws.uniform(0.3, 1.5)
-            with anyio.move_on_after(delay_seconds):
+            with self.scene.clock.move_on_after(delay_seconds):
                 await self._ended.wait()
             if self.scene.processes.signal_children_of(self._operation, 0):
                 self.clients = frozenset()
                 record({"after_seconds": delay_seconds})
                 self._struck = self.scene.processes.signal_children_of(self._operation, self.number)
             if self._struck and self.number is signal.SIGSTOP:
-                await anyio.sleep(self.draws.uniform(0.5, 3.0))
+                await self.scene.clock.sleep(self.draws.uniform(0.5, 3.0))
                 self.scene.processes.signal_children_of(self._operation, signal.SIGCONT)
         if not self._struck:
             raise NothingToBreak("maintenance had ended before it could be struck")

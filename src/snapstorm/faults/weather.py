@@ -19,17 +19,16 @@ class Injury:
     began_seconds: float
     ended_seconds: float | None = None
 
-    def touches(self, client: str, since_seconds: float, pace: float) -> bool:
-        """Whether an operation of this client, begun then and still going on or just ended, has felt it."""
-        clients, aftermath_seconds = self.fault.clients, self.fault.aftermath_seconds / pace
-        is_over = self.ended_seconds is not None and self.ended_seconds + aftermath_seconds < since_seconds
-        return not is_over and (clients is None or client in clients)
+    def lasts_at(self, seconds: float, aftermath_seconds: float = 0.0) -> bool:
+        """Whether it was active then or later, or had just healed."""
+        return self.ended_seconds is None or self.ended_seconds + aftermath_seconds >= seconds
 
 
 class Weather:
     """All injuries of one run. Moments are seconds on the run's clock."""
 
     def __init__(self, now_seconds: Callable[[], float], pace: float = 1.0) -> None:
+        """`pace`: how many times faster than by default faults follow each other and heal."""
         self._pace = pace
         self._now_seconds = now_seconds
         self._injuries: list[Injury] = []
@@ -37,8 +36,7 @@ class Weather:
         self._calm_since_seconds: float | None = None
 
     def begin_recovery(self) -> None:
-        """Everything has healed, and clients have a bounded time to get on their feet again: until then, failures are
-        still the faults'."""
+        """All faults have healed, and clients have a bounded time to recover: until it ends, failures are excused."""
         self._is_recovering = True
 
     def end_recovery(self) -> None:
@@ -57,31 +55,27 @@ class Weather:
         injury.ended_seconds = self._now_seconds()
 
     def excuses(self, client: str, since_seconds: float, error: TargetError) -> bool:
-        """Whether a fault, or recovering from the last one, is the reason why this operation of this client failed."""
+        """Whether a fault, or recovering from the last one, is the reason for this failure of a client's operation,
+        which began at `since_seconds` and has just ended."""
         if self._is_recovering:
             return True
         if self._calm_since_seconds is not None and since_seconds >= self._calm_since_seconds:
             return False
-        felt = (injury.fault for injury in self._injuries if injury.touches(client, since_seconds, self._pace))
-        return any(fault.excuses(error) for fault in felt)
+        return any(
+            injury.lasts_at(since_seconds, injury.fault.aftermath_seconds / self._pace)
+            and (injury.fault.clients is None or client in injury.fault.clients)
+            and injury.fault.excuses(error)
+            for injury in self._injuries
+        )
 
     def damage(self, since_seconds: float) -> Injury | None:
         """The damage that has stood at some time since then, if any."""
-        found = (
-            injury
-            for injury in self._injuries
-            if injury.fault.is_damage and (injury.ended_seconds is None or injury.ended_seconds >= since_seconds)
-        )
-        return next(found, None)
+        return next((one for one in self._injuries if one.fault.is_damage and one.lasts_at(since_seconds)), None)
 
     def damage_behind(self, error: TargetError) -> Injury | None:
         """The damage that stands now and that this failure names, if any."""
-        found = (
-            injury
-            for injury in self._injuries
-            if injury.fault.is_damage and injury.ended_seconds is None and injury.fault.excuses(error)
-        )
-        return next(found, None)
+        standing = (one for one in self._injuries if one.fault.is_damage and one.ended_seconds is None)
+        return next((one for one in standing if one.fault.excuses(error)), None)
 
     @property
     def has_disturbed_process(self) -> bool:

@@ -16,10 +16,11 @@ import msgspec
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.guarantees.differences import as_document, explain
 from snapstorm.guarantees.evidence import Evidence, RestoredTree
-from snapstorm.guarantees.panel import FindingKey, Found, Panel
+from snapstorm.guarantees.panel import Found, Panel
 from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.guarantees.time_spans import Dating
 from snapstorm.ledger.findings import Verification
+from snapstorm.ledger.ledger import IntendedEffect, OperationIntent
 from snapstorm.model.action_results import Comparison, SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
@@ -29,22 +30,22 @@ from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
 from snapstorm.model.manifest import EntryType, Manifest, show_path
 from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
-from snapstorm.model.protocols import Server
 from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.runtime.meter import Work
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
+from snapstorm.testbed.under_test import UnderTest
 
 
 class Checker:
     """Judges one run."""
 
-    def __init__(self, run: Run, server: Server | None = None) -> None:
-        """`server`: who is asked what is stored of a file that came back wrong."""
+    def __init__(self, run: RunContext, under_test: UnderTest, evidence: Evidence, settings: SettingsWatch) -> None:
         self._run = run
-        self.evidence = Evidence(run, server)
-        self.settings = SettingsWatch(run, server)
+        self._under_test = under_test
+        self.evidence = evidence
+        self.settings = settings
         self._panel = Panel()
         self._dating = Dating(run.ledger, run.number)
         self._has_noted_unknown_runs = False
@@ -52,34 +53,29 @@ class Checker:
         self._tables: dict[str, tuple[Capabilities, bool]] = {}
 
     def report(
-        self,
-        guarantee: Guarantee,
-        detail: str,
-        *,
-        client: str | None = None,
-        snapshot: str | None = None,
-        expectation: str | None = None,
-        operation: str | None = None,
-        path: str | None = None,
-        fingerprint: str = "",
-        texts: Mapping[str, str] | None = None,
-        tree: RestoredTree | None = None,
+        self, found: Found, texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
     ) -> Violation | None:
-        """Report a violation with its evidence. None if this run has reported the same already.
-
-        `fingerprint` tells what exactly is wrong from other things that could be, for those who accept it as known.
-        """
-        if not self._panel.count(FindingKey(guarantee, expectation or operation or fingerprint, snapshot)):
+        """Report a finding with its evidence: these texts besides its own, and the restored tree. None if this run has
+        reported the same already, or somebody has accepted it as known."""
+        if not self._panel.count(found.key):
             return None
-        directory = self.evidence.begin(guarantee)
-        kept = None if directory is None else str(directory)
-        violation = Violation(guarantee, detail, client, snapshot, path, kept, operation)
-        is_known = self._run.ledger.is_accepted(guarantee, expectation, snapshot, fingerprint)
-        number = self._run.ledger.add_violation(
-            self._run.number, violation, expectation, fingerprint, at_seconds=self._run.now_seconds()
+        finding, ledger = found.finding, self._run.ledger
+        directory = self.evidence.begin(found.guarantee)
+        violation = Violation(
+            found.guarantee,
+            finding.detail,
+            found.client,
+            finding.snapshot,
+            finding.path,
+            None if directory is None else str(directory),
+            found.seen.operation,
+        )
+        is_known = ledger.is_accepted(found.guarantee, finding.expectation, finding.snapshot, finding.fingerprint)
+        number = ledger.add_violation(
+            self._run.number, violation, finding.expectation, finding.fingerprint, at_seconds=self._run.now_seconds()
         )
         if directory is not None:
-            self.evidence.keep(directory, violation, number, texts or {}, tree)
+            self.evidence.keep(directory, violation, number, {**(texts or {}), **finding.texts}, tree)
         if is_known:
             self._run.tally.known_violations.append(violation)
             return None
@@ -95,21 +91,7 @@ class Checker:
         self, found: Iterable[Found], texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
     ) -> list[Violation]:
         """Report what was found, with these texts besides its own."""
-        reported = [
-            self.report(
-                one.guarantee,
-                one.finding.detail,
-                client=one.client,
-                snapshot=one.finding.snapshot,
-                expectation=one.finding.expectation,
-                operation=one.seen.operation,
-                path=one.finding.path,
-                fingerprint=one.finding.fingerprint,
-                texts={**(texts or {}), **one.finding.texts},
-                tree=tree,
-            )
-            for one in found
-        ]
+        reported = [self.report(one, texts, tree) for one in found]
         return [violation for violation in reported if violation is not None]
 
     # Restores.
@@ -162,7 +144,7 @@ class Checker:
                 is_narrowed=is_narrowed or is_partial,
                 bytes=restored.bytes_total,
                 at_utc=run.clock.utc(),
-                target_versions=run.target_versions,
+                target_versions=self._under_test.versions,
                 through=through,
             )
             run.ledger.add_verification(verification)
@@ -221,7 +203,7 @@ class Checker:
         known = self._tables.get(expectation.capabilities)
         if known is None:
             promised = Capabilities.model_validate_json(expectation.capabilities)
-            capabilities = promised.narrowed_to(self._run.capabilities)
+            capabilities = promised.narrowed_to(self._under_test.capabilities)
             known = self._tables[expectation.capabilities] = (capabilities, capabilities != promised)
         return known
 
@@ -271,9 +253,9 @@ class Checker:
         if run.ledger.expectations(client, IN_DOUBT, source=source):
             await settle()
         latest = run.ledger.latest_live(client, source)
-        promise = promise_of(tree, run.capabilities)
+        promise = promise_of(tree, self._under_test.capabilities)
         promised = Manifest(()) if latest is None else run.ledger.manifest(latest.manifest)
-        found = judge_unsaved(tree, promised, run.capabilities)
+        found = judge_unsaved(tree, promised, self._under_test.capabilities)
         is_in_doubt = bool(found) and latest is not None and await self.settings.leaves_unjudged(latest)
         words = f"{operation} saved nothing, and its tree has changed"
         if is_in_doubt or (found and await self.settings.may_explain(client, words)):
@@ -285,7 +267,7 @@ class Checker:
             is_damaged=False,
             is_adopted=False,
             is_partial=False,
-            capabilities=run.capabilities.as_json,
+            capabilities=self._under_test.capabilities.as_json,
             digest=b"" if found else digest_of(promise.wanted, promise),
             promised=tree.encoded if found else b"",
             restored=promised.encoded if found else b"",
@@ -357,16 +339,17 @@ class Checker:
             self.settings.count_unjudged(one.finding.detail)
         doomed = [one.finding.expectation for one in missing if one.finding.expectation is not None]
         ledger.begin_operation(
-            operation=(doubting := f"{operation}-doubt"),
-            run_number=self._run.number,
-            client=listing.client,
-            step=0,
-            action=ListSnapshots.key,
-            options="{}",
-            began_seconds=self._run.now_seconds(),
-            resolved={"deletes": doomed},
-            deletes=doomed,
-            is_own=True,
+            OperationIntent(
+                operation=(doubting := f"{operation}-doubt"),
+                run=self._run.number,
+                client=listing.client,
+                step=0,
+                action=ListSnapshots.key,
+                options="{}",
+                began_seconds=self._run.now_seconds(),
+                effect=IntendedEffect({"deletes": doomed}, deletes=doomed),
+                is_own=True,
+            )
         )
         ledger.end_operation(doubting, outcome="unknown", reason="settings were changed", seconds=0.0)
         return [one for one in judged if one not in missing]

@@ -26,6 +26,7 @@ Each `kind` of a block is a `BlockDifferenceKind`. Fields are only ever added.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,4 +123,4 @@ def _as_text(path: bytes) -> str:
 
 
 def _join(tree: Path, path: bytes) -> Path:
-    return tree / path.decode("utf-8", "surrogateescape") if path else tree
+    return tree / os.fsdecode(path) if path else tree

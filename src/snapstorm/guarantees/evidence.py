@@ -16,11 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from snapstorm.errors import SnapstormError
 from snapstorm.guarantees.panel import sentence_of
-from snapstorm.ledger.evidence_directories import as_program, keep_tree, write_texts
+from snapstorm.ledger.evidence_directories import EvidenceKeeper, as_program, keep_tree, write_texts
 from snapstorm.ledger.fault_records import FaultRecord
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.log_extracts import Window, extract_logs
@@ -30,7 +28,9 @@ from snapstorm.model.guarantees import Violation
 from snapstorm.runtime.machine import describe_machine
 from snapstorm.runtime.output import without_secrets
 from snapstorm.runtime.redaction import secrets_among
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.command_log import CommandLog
+from snapstorm.testbed.context import RunContext
+from snapstorm.testbed.under_test import UnderTest
 from snapstorm.version import __version__
 
 LAST_ACTIONS_SHOWN = 30
@@ -90,16 +90,27 @@ class RestoredTree:
 class Evidence:
     """Collects the evidence of one run."""
 
-    def __init__(self, run: Run, server: object | None = None) -> None:
-        """`server` may say more of what it stores, see `NamesObjects` and `NamesEntries`."""
+    def __init__(
+        self,
+        run: RunContext,
+        under_test: UnderTest,
+        commands: CommandLog,
+        directory: Path,
+        server: object | None = None,
+    ) -> None:
+        """`directory` is that of all evidence of the run. `server` may say more of what it stores, see `NamesObjects`
+        and `NamesEntries`."""
         self._run = run
+        self._under_test = under_test
+        self._commands = commands
+        self._directories = EvidenceKeeper(directory)
         self._clerk = server if isinstance(server, NamesEntries) else None
         self._namer = server if isinstance(server, NamesObjects) else None
 
     def begin(self, guarantee: str) -> Path | None:
         """A fresh directory for one violation of this guarantee; None where none can be made."""
         with self._collecting("a directory for it"):
-            return self._run.evidence.new_directory(guarantee)
+            return self._directories.new_directory(guarantee)
         return None
 
     def keep(
@@ -127,7 +138,7 @@ class Evidence:
         with self._collecting("the environment"):
             write_texts(directory, {"environment.txt": self._environment()})
         with self._collecting("README.md"):  # Last, because it names what else there is.
-            text = "\n".join(_readme(run, directory, violation, number, scene))
+            text = "\n".join(_readme(run, self._under_test, directory, violation, number, scene))
             write_texts(directory, {"README.md": text})
 
     async def name_objects(self, violations: Sequence[Violation], snapshot: str, paths: Sequence[bytes]) -> None:
@@ -137,7 +148,7 @@ class Evidence:
             return
         text = "the target did not say in time"
         with self._collecting("the target's objects"):
-            with anyio.move_on_after(OBJECTS_SECONDS_MAX):
+            with self._run.clock.move_on_after(OBJECTS_SECONDS_MAX):
                 text = await self._namer.describe_objects(snapshot, list(dict.fromkeys(paths))[:OBJECTS_FILES_MAX])
             for directory in directories:
                 _add_text(directory, "objects.txt", text)
@@ -149,7 +160,7 @@ class Evidence:
             return
         with self._collecting("the target's entries"):
             texts: Mapping[str, str] = {}
-            with anyio.move_on_after(ENTRIES_SECONDS_MAX):
+            with self._run.clock.move_on_after(ENTRIES_SECONDS_MAX):
                 texts = await self._clerk.describe_entries(list(told))
             for snapshot, directory in told.items():
                 _add_text(directory, "entry.txt", texts.get(snapshot, "the target did not say in time"))
@@ -183,17 +194,17 @@ class Evidence:
             f"$ {' '.join(command.argv)}\nexit status {command.exit_code} after {command.seconds:.3f} s\n"
             f"{command.stdout[:65536].decode(errors='backslashreplace')}\n"
             f"{command.stderr[-65536:].decode(errors='backslashreplace')}"
-            for command in self._run.commands.get(operation or "", [])
+            for command in self._commands.by_operation.get(operation or "", [])
         )
 
     def _extract_logs(self, directory: Path, client: str | None, scene: Surroundings) -> None:
-        run = self._run
+        place = self._under_test.place
         window = Window(
             self._wall_seconds(scene.began - LOG_SECONDS_BEFORE), self._wall_seconds(scene.ended + LOG_SECONDS_AFTER)
         )
         if client is not None:
-            extract_logs(run.place.client(client) / "logs", directory / "client-logs", window, _without_secrets)
-        for logs in (run.place.server / "logs", run.place.server / "server.log"):
+            extract_logs(place.client(client) / "logs", directory / "client-logs", window, _without_secrets)
+        for logs in (place.server / "logs", place.server / "server.log"):
             extract_logs(logs, directory / "server-logs", window, _without_secrets)
 
     def _wall_seconds(self, seconds: float) -> float:
@@ -201,20 +212,20 @@ class Evidence:
         return self._run.clock.wall_ns() / 1e9 - (self._run.now_seconds() - seconds)
 
     def _environment(self) -> str:
-        run = self._run
-        row = run.ledger.record.run(run.number) or {}
+        place = self._under_test.place
+        row = self._run.ledger.record.run(self._run.number) or {}
         target: dict[str, Any] = row.get("target") or {}
         values: dict[str, object] = {
             "snapstorm": __version__,
-            "target": run.target_versions,
+            "target": self._under_test.versions,
             **{f"program {one['version']}": one["sha256"] for one in target.get("executables", ())},
-            "mode": run.place.mode.value,
-            "storage": "in the testbed" if run.place.named_storage is None else run.place.storage,
-            "parameters": json.dumps(dict(run.place.parameters)),
-            "server": "our own" if run.place.is_exclusive else "somebody else's",
-            "operations end after": f"{run.place.operation_seconds_max:g} s",
-            "compared": run.capabilities.as_json,
-            **describe_machine(run.place.directory),
+            "mode": place.mode.value,
+            "storage": "in the testbed" if place.named_storage is None else place.storage,
+            "parameters": json.dumps(dict(place.parameters)),
+            "server": "our own" if place.is_exclusive else "somebody else's",
+            "operations end after": f"{place.operation_seconds_max:g} s",
+            "compared": self._under_test.capabilities.as_json,
+            **describe_machine(place.directory),
         }
         scenario = json.dumps(row.get("scenario"), indent=1)
         return "\n".join([*(f"{name + ':':22} {value}" for name, value in values.items()), "", f"scenario: {scenario}"])
@@ -250,7 +261,9 @@ class Surroundings:
 _NOTHING = Surroundings(None, 0.0, 0.0, (), ())
 
 
-def _readme(run: Run, directory: Path, violation: Violation, number: int, scene: Surroundings) -> Iterator[str]:
+def _readme(
+    run: RunContext, under_test: UnderTest, directory: Path, violation: Violation, number: int, scene: Surroundings
+) -> Iterator[str]:
     yield f"# {violation.guarantee}: violated"
     yield ""
     yield f"> {sentence_of(violation.guarantee)}"
@@ -266,7 +279,7 @@ def _readme(run: Run, directory: Path, violation: Violation, number: int, scene:
         ("path", violation.path),
         ("operation", violation.operation),
         ("seed", run.seed),
-        ("target", run.target_versions),
+        ("target", under_test.versions),
     ):
         if value is not None:
             yield f"- {name}: `{value}`"
@@ -274,7 +287,7 @@ def _readme(run: Run, directory: Path, violation: Violation, number: int, scene:
     yield from _what_went_on(scene)
     yield "## Do it again"
     yield ""
-    yield f"    snapstorm replay {shlex.quote(f'{run.place.directory}:{run.number}')}"
+    yield f"    snapstorm replay {shlex.quote(f'{under_test.place.directory}:{run.number}')}"
     yield ""
     yield from _file_lines(directory)
 

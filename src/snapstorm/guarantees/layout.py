@@ -6,17 +6,22 @@ from collections.abc import Mapping
 
 from snapstorm.errors import TargetError
 from snapstorm.guarantees.checker import Checker
+from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.abilities import ShowsLayout, SnapshotMarks
-from snapstorm.model.protocols import Server
+from snapstorm.model.protocols import Server, TargetPlace
 from snapstorm.model.seen import FailureSeen, IrregularitySeen, StoredSeen, StoredSnapshot
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.machine_check import MachineCheck
 
 
 class LayoutCheck:
     """Checks one run's repository, where that can be looked at."""
 
-    def __init__(self, run: Run, server: Server, checker: Checker) -> None:
-        self._run = run
+    def __init__(
+        self, ledger: Ledger, place: TargetPlace, machine: MachineCheck, server: Server, checker: Checker
+    ) -> None:
+        self._ledger = ledger
+        self._place = place
+        self._machine = machine
         self._server = server
         self._checker = checker
 
@@ -31,7 +36,7 @@ class LayoutCheck:
             irregularities = await self._server.irregularities()
             stored = await self._server.stored_snapshots()
         except TargetError as error:
-            self._run.check_machine(error)
+            self._machine.check(error)
             what = "the repository could not be looked at"
             self._checker.observe(FailureSeen(what=what, error=str(error), output=error.evidence))
             return
@@ -42,7 +47,7 @@ class LayoutCheck:
 
     def _compare(self, stored: Mapping[str, SnapshotMarks]) -> None:
         """The listing of snapshots is what clients are shown of what is stored: both must agree."""
-        ledger = self._run.ledger
+        ledger = self._ledger
         live = {snapshot: (operation, client) for operation, client, snapshot in ledger.live_snapshots()}
         missing = [StoredSnapshot(snapshot, *live[snapshot]) for snapshot in live.keys() - stored.keys()]
         deleted = [
@@ -50,14 +55,14 @@ class LayoutCheck:
             for operation, client, snapshot in ledger.deleted_of(stored.keys() - live.keys())
         ]
         strangers = dict[str, str]()
-        if self._run.place.is_exclusive:
+        if self._place.is_exclusive:
             strangers = self._strangers({id_: marks for id_, marks in stored.items() if id_ not in live})
         self._checker.observe(StoredSeen(missing=missing, deleted=deleted, strangers=strangers))
 
     def _strangers(self, stored: Mapping[str, SnapshotMarks]) -> dict[str, str]:
         """What bears marks that no client of ours sets, which none of them is shown, and whose it is. What bears ours
         is judged where it is listed: it may be what was cut off, or of a run that the ledger does not know."""
-        clients, testbed = self._run.ledger.clients(), self._run.place.testbed
+        clients, testbed = self._ledger.clients(), self._place.testbed
         return {
             snapshot: f"{marks.client}, of {f'testbed {marks.testbed}' if marks.testbed else 'no testbed'}"
             for snapshot, marks in stored.items()

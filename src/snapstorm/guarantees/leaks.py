@@ -15,8 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import anyio
-
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.abilities import InProcess, KeepsTemporaryFiles, KeepsToItsPlaces, ShowsLayout, StoredInFiles
 from snapstorm.model.manifest import path_as_text
@@ -32,7 +31,8 @@ from snapstorm.model.seen import (
 )
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.threads import run_file_work
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.command_log import CommandLog
+from snapstorm.testbed.context import RunContext
 
 SAMPLE_SECONDS = 0.5
 SEARCH_SECONDS = 5.0
@@ -83,8 +83,18 @@ class FindsStrays(Protocol):
 class LeakWatch:
     """Looks at one run's server, if it is a process of our own on Linux."""
 
-    def __init__(self, run: Run, server: Server, checker: Checker, runner: FindsStrays) -> None:
+    def __init__(
+        self,
+        run: RunContext,
+        weather: Weather,
+        commands: CommandLog,
+        server: Server,
+        checker: Checker,
+        runner: FindsStrays,
+    ) -> None:
         self._run = run
+        self._weather = weather
+        self._commands = commands
         self._server = server
         self._processes = ServerProcesses(server, run.now_seconds)
         self._checker = checker
@@ -99,7 +109,7 @@ class LeakWatch:
         """Sample, until cancelled. A process that has ended is judged when the next one is seen, the last by `end`."""
         while True:
             self.sample()
-            await anyio.sleep(SAMPLE_SECONDS)
+            await self._run.clock.sleep(SAMPLE_SECONDS)
 
     def sample(self) -> None:
         """Look once, while clients work."""
@@ -128,7 +138,7 @@ class LeakWatch:
         self._judge_stray_files()
         await self._judge_strays()
         last, first = await self._look(), self._first
-        if last is None or first is None or last.pid != first.pid or self._run.weather.has_disturbed_process:
+        if last is None or first is None or last.pid != first.pid or self._weather.has_disturbed_process:
             return
         self._checker.observe(IdleSeen(first=first, last=last))
 
@@ -153,8 +163,8 @@ class LeakWatch:
 
     def judge_commands(self) -> None:
         """Judge what commands have left in their temporary directories: nothing, unless a signal ended them."""
-        while self._run.leaving:
-            command = self._run.leaving.pop()
+        while self._commands.leaving:
+            command = self._commands.leaving.pop()
             shown = " ".join(command.argv)
             self._leave_behind(LeftBehind.BY_COMMAND, command.left_files, command=shown)
 
@@ -175,7 +185,7 @@ class LeakWatch:
     async def _judge_strays(self) -> None:
         """End what has escaped from commands that have ended, and judge it: nothing may have, unless it ends by itself
         soon. A server that was started anew may have helpers that are new, too; these end with the run."""
-        if self._run.weather.has_disturbed_process:
+        if self._weather.has_disturbed_process:
             return
         escaped = await self._runner.end_strays(self._servers_own)
         self._leave_behind(LeftBehind.PROCESSES, [str(one) for one in escaped])

@@ -18,7 +18,7 @@ from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Server
 from snapstorm.model.tree_differences import Difference, DifferenceKind
 from snapstorm.runtime.tasks import together
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 _FACT = "settings "
 """Begins the name of the ledger's fact that holds a client's settings, and when they were read last."""
@@ -30,7 +30,7 @@ _BY_SETTINGS = frozenset({DifferenceKind.MISSING, DifferenceKind.EXTRA})
 class SettingsWatch:
     """Watches the settings of all clients of one run. Without somebody else who decides, it costs nothing."""
 
-    def __init__(self, run: Run, server: Server | None) -> None:
+    def __init__(self, run: RunContext, server: Server | None) -> None:
         self._run = run
         self._server = server if isinstance(server, SetByOthers) else None
         self._changed: dict[str, set[str]] = {}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,46 @@ from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translate
 from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples
 from snapstorm.model.manifest import Manifest
+
+
+class AskedSnapshot(NamedTuple):
+    """A snapshot that an operation asks for."""
+
+    source: str
+    capabilities: str
+    """As JSON."""
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class IntendedEffect:
+    """What an operation is about to do."""
+
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    """What was drawn and chosen for it."""
+    creates: AskedSnapshot | None = None
+    deletes: Sequence[str] = ()
+    """The expectations (by operation) whose deletion it asks for."""
+
+
+NO_EFFECT = IntendedEffect()
+
+
+@dataclass(frozen=True)
+class OperationIntent:
+    """An operation that is about to begin, with all that it may change."""
+
+    operation: str
+    run: int
+    client: str
+    step: int
+    action: str
+    options: str
+    """As JSON."""
+    began_seconds: float
+    effect: IntendedEffect = NO_EFFECT
+    is_own: bool = False
+    """Snapstorm itself asks for it, not a client."""
 
 
 class CommandRow(NamedTuple):
@@ -155,45 +196,27 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
 
     # Operations and their expectations.
 
-    def begin_operation(
-        self,
-        *,
-        operation: str,
-        run_number: int,
-        client: str,
-        step: int,
-        action: str,
-        options: str,
-        began_seconds: float,
-        resolved: Mapping[str, Any] | None = None,
-        creates: tuple[str, str, Manifest] | None = None,
-        deletes: Sequence[str] = (),
-        is_own: bool = False,
-    ) -> int:
-        """Make the intent of an operation durable, with all that it may change; return the tick at which it begins.
-
-        `creates` is (source, capabilities as JSON, manifest) of the snapshot that it asks for; `deletes` are the
-        expectations (by operation) whose deletion it asks for. `is_own`: snapstorm itself asks for it, not a client.
-        """
-        tick = self.next_tick()
+    def begin_operation(self, intent: OperationIntent) -> int:
+        """Make the intent of an operation durable, with all that it may change; return the tick at which it begins."""
+        tick, effect = self.next_tick(), intent.effect
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
                 " is_own) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    operation,
-                    run_number,
-                    client,
-                    step,
-                    action,
-                    options,
-                    json.dumps(resolved or {}),
+                    intent.operation,
+                    intent.run,
+                    intent.client,
+                    intent.step,
+                    intent.action,
+                    intent.options,
+                    json.dumps(effect.resolved),
                     tick,
-                    began_seconds,
-                    is_own,
+                    intent.began_seconds,
+                    intent.is_own,
                 ),
             )
-            self._begin_effects(operation, client, tick, creates, deletes)
+            self._begin_effects(intent.operation, intent.client, tick, effect.creates, effect.deletes)
         return tick
 
     def end_operation(

@@ -8,9 +8,9 @@ no compare-and-swap, so two instances that take over at the same moment don't se
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import anyio
 
@@ -19,7 +19,6 @@ from snapstorm.ledger.copies import CopyState
 from snapstorm.ledger.persisters import Persister
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.machine import host_name
-from snapstorm.runtime.tasks import beside
 from snapstorm.testbed.testbed import LEDGER_NAME, Testbed
 
 INSTANCE_FACT = "instance"
@@ -32,15 +31,12 @@ _LEASE_PERIODS = 3
 class Persistence:
     """Copies one testbed's ledger to one place during one run."""
 
-    def __init__(
-        self, persister: Persister, testbed: Testbed, *, minutes: float, note: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, persister: Persister, testbed: Testbed, clock: Clock, *, minutes: float) -> None:
         self._persister = persister
         self._testbed = testbed
         self._minutes = minutes
-        self._clock = Clock()
+        self._clock = clock
         self._writing = anyio.Lock()
-        self.note = note
 
     async def begin(self, *, take_over: bool) -> None:
         """Check whether this testbed may write there. Raises TestbedError, one line, before anything is changed."""
@@ -92,16 +88,28 @@ class Persistence:
             )
             await self._persister.write(testbed.directory / LEDGER_NAME, state)
 
-    async def keep_writing(self) -> None:
+    async def keep_writing(self, note: Callable[[str], None]) -> None:
         """Make a copy at once, then one per interval, until cancelled. A copy that fails is noted, and the next one is
         made nevertheless."""
         while True:
             try:
                 await self.write(is_final=False)
             except HarnessError as error:
-                if self.note is not None:
-                    self.note(f"a copy of the ledger failed: {error}")
-            await anyio.sleep(self._minutes * 60)
+                note(f"a copy of the ledger failed: {error}")
+            await self._clock.sleep(self._minutes * 60)
+
+
+class NoCopies:
+    """In place of `Persistence` in a run whose ledger is copied nowhere."""
+
+    async def write(self, *, is_final: bool) -> None:
+        """Make no copy."""
+
+    async def keep_writing(self, note: Callable[[str], None]) -> None:
+        """Make no copies."""
+
+
+AnyCopies: TypeAlias = Persistence | NoCopies
 
 
 def instance_of(testbed: Testbed) -> str:
@@ -121,14 +129,3 @@ def refuse_leased(found: CopyState, place: str, now_utc: str) -> None:
             f"the testbed whose copy is in {place} is in use by {found.directory} on {found.host}, or was killed "
             f"there; wait until {until}, or use --take-over"
         )
-
-
-@asynccontextmanager
-async def persisting(persistence: Persistence | None, note: Callable[[str], None]) -> AsyncIterator[None]:
-    """Make copies during the block; without a persistence, do nothing."""
-    if persistence is None:
-        yield
-        return
-    persistence.note = note
-    async with beside(persistence.keep_writing):
-        yield

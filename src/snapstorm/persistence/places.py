@@ -10,8 +10,9 @@ from pathlib import Path
 
 from snapstorm.errors import ConfigError
 from snapstorm.ledger.persisters import Persister
-from snapstorm.persistence.persistence import PERSISTED_TO_FACT, Persistence
+from snapstorm.persistence.persistence import PERSISTED_TO_FACT, AnyCopies, NoCopies, Persistence
 from snapstorm.persistence.recovery import Recovered, make_testbed_from_copy, recover_ledger
+from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.registry import NOWHERE, NamedPrograms, find_persister
@@ -24,23 +25,24 @@ _SECONDS_MAX = 300.0
 async def open_persistence(
     testbed: Testbed,
     runner: ProcessRunner,
+    clock: Clock,
     *,
     place: str | None,
     programs: NamedPrograms,
     minutes: float,
     take_over: bool,
-) -> AsyncIterator[Persistence | None]:
-    """The place for this run's copies: the one that was named, or else the one used before; None for no copies.
+) -> AsyncIterator[AnyCopies]:
+    """The place for this run's copies: the one that was named, or else the one used before.
 
     Raises ConfigError, HarnessError or TestbedError, one line, before anything is changed there.
     """
     chosen = place or testbed.ledger.fact(PERSISTED_TO_FACT) or NOWHERE
     if chosen == NOWHERE:
-        yield None
+        yield NoCopies()
         return
     open_persister = find_persister(chosen, programs)
     async with open_persister(runner, testbed.directory / "copies", testbed.secrets.get, _SECONDS_MAX) as persister:
-        persistence = Persistence(persister, testbed, minutes=minutes)
+        persistence = Persistence(persister, testbed, clock, minutes=minutes)
         await persistence.begin(take_over=take_over)
         yield persistence
 

@@ -370,7 +370,7 @@ async def clear_left_over(directory: Path, note: Callable[[str], None]) -> None:
             # One that can't be opened any more is removed, too.
             with suppress(SnapstormError), open_testbed(bed, must_exist=True) as testbed:
                 testbed.is_new = False
-                await clear_after_a_kill(testbed, note)
+                await clear_after_a_kill(testbed, Clock(), note)
         remove_tree(scratch)
 
 

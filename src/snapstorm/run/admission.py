@@ -5,36 +5,32 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.errors import HarnessError, TargetError
+from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.run.arrivals import Arrivals
+from snapstorm.run.permissions import Rights
+from snapstorm.run.phases import Phases
 from snapstorm.runtime.tasks import plain_task_group, together
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 
+@dataclass(frozen=True)
 class Admission:
     """Lets the clients of one run in, each once."""
 
-    def __init__(
-        self,
-        run: Run,
-        snapshotter: MultiClientSnapshotter,
-        writer: MultiClientFileWriter,
-        *,
-        on_connected: Callable[[str], None],
-        before_work: Callable[[str], Awaitable[None]],
-    ) -> None:
-        """`on_connected` is called for each client once it is connected, `before_work` awaited for each before it may
-        begin."""
-        self._run = run
-        self._on_connected = on_connected
-        self._before_work = before_work
-        self._snapshotter = snapshotter
-        self._writer = writer
-        self.connected: list[str] = []
-        """Who was let in. Grows."""
-        self._writing: set[str] = set()
+    run: RunContext
+    phases: Phases
+    snapshotter: MultiClientSnapshotter
+    writer: MultiClientFileWriter
+    settings: SettingsWatch
+    rights: Rights
+    connected: list[str] = field(init=False, default_factory=list)
+    """Who was let in. Grows."""
+    opened: set[str] = field(init=False, default_factory=set)
+    """Whose files are known, or are being read."""
 
     @asynccontextmanager
     async def arriving(
@@ -58,19 +54,14 @@ class Admission:
 
     async def bring_back(self, names: Sequence[str], trees: Sequence[str], then: Callable[[], Awaitable[None]]) -> None:
         """Connect clients of earlier runs again, and go on. Meanwhile the files are looked at of those in `trees`."""
-        await together(
-            [
-                functools.partial(self._connect_all, names, then),
-                *(functools.partial(self._open, name) for name in trees),
-            ]
-        )
 
-    async def _connect_all(self, names: Sequence[str], then: Callable[[], Awaitable[None]]) -> None:
-        new = [name for name in names if name not in self.connected]
-        with self._adding(new):
-            await self._let_in(new)
-            await together([functools.partial(self._connect, name) for name in new])
-        await then()
+        async def connect_all() -> None:
+            with self._adding(names):
+                await self._let_in(names)
+                await together([functools.partial(self._connect, name) for name in names])
+            await then()
+
+        await together([connect_all, *(functools.partial(self._open, name) for name in trees)])
 
     async def _bring(self, name: str, is_new: bool, arrivals: Arrivals) -> None:
         """Have one client arrive. A tree that an earlier run left is read while the client connects."""
@@ -80,7 +71,7 @@ class Admission:
             arrivals.have_files(name)
 
         await together([functools.partial(self._connect, name), give_files] if is_new else [give_files])
-        await self._before_work(name)
+        await self.rights.find_out(name)
         arrivals.arrive(name)
 
     @contextmanager
@@ -89,27 +80,27 @@ class Admission:
         if not names:
             yield
             return
-        with self._run.part("set_up", f"adding {len(names)} client(s)"):
+        with self.phases.phase("set_up", f"adding {len(names)} client(s)"):
             yield
 
     async def _let_in(self, names: Sequence[str]) -> None:
         """Have the server know these clients, which are then to be connected."""
         if names:
             with _without_it_no_run("clients could not be let in"):
-                await self._snapshotter.add_clients(names)
+                await self.snapshotter.add_clients(names)
             self.connected.extend(names)
-            self._run.ledger.add_clients(names, self._run.number)
+            self.run.ledger.add_clients(names, self.run.number)
 
     async def _connect(self, name: str) -> None:
         with _without_it_no_run(f"{name} could not be connected"):
-            await self._snapshotter.connect(name)
-        self._on_connected(name)
+            await self.snapshotter.of(name).connect()
+        self.settings.begin(name)
 
     async def _open(self, name: str) -> None:
         """Have a client's files known."""
-        if name not in self._writing:
-            self._writing.add(name)
-            await self._writer.add_client(name)
+        if name not in self.opened:
+            self.opened.add(name)
+            await self.writer.add_client(name)
 
 
 @contextmanager

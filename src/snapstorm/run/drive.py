@@ -6,6 +6,7 @@ around a step that is to be done alone, and before random work, which is for all
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,31 +15,27 @@ from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.client import Client
 from snapstorm.actions.engine import Engine
-from snapstorm.actions.possible import asks_target
 from snapstorm.run.arrivals import Arrivals
+from snapstorm.run.storm import AnyStorm
 from snapstorm.runtime.tasks import together
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.scenarios import Scenario, ScenarioStep
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.control import Steering
 from snapstorm.testbed.identity import acting_as
-
-
-def never() -> bool:
-    """Nothing is waited for."""
-    return False
 
 
 @dataclass
 class Budget:
     """How much random work is left for all clients together."""
 
-    run: Run
     seconds: float | None
     """From the first random action on; pauses don't count."""
     actions_left: int | None
-    is_fault_awaited: Callable[[], bool] = never
-    """While this holds, work goes on when the budget is used up: however slow the machine is, each fault that was asked
-    for strikes while clients work."""
+    steering: Steering
+    storm: AnyStorm
+    """While it is awaited, work goes on when the budget is used up: however slow the machine is, each fault that was
+    asked for strikes while clients work."""
+    note: Callable[[str], None]
     decks: Sequence[Deck] = ()
     """The first actions of all clients. Those that are still to be done are kept of `actions_left` for their client,
     however slow it is; who has done its own ends when only these are left."""
@@ -49,17 +46,15 @@ class Budget:
         """Whether the client of this deck may begin one more action; counts it if so."""
         if self._is_left(deck):
             return True
-        if not self.is_fault_awaited():
+        if not self.storm.is_awaited:
             return False
         if not self._is_prolonged:
             self._is_prolonged = True
-            self.run.note(
-                "clients go on beyond --duration or --actions, until the faults that were asked for have struck"
-            )
+            self.note("clients go on beyond --duration or --actions, until the faults that were asked for have struck")
         return True
 
     def _is_left(self, deck: Deck | None) -> bool:
-        worked_seconds = self.run.now_seconds() - self.run.control.paused_seconds
+        worked_seconds = self.steering.worked_seconds
         if self._began_seconds is None:
             self._began_seconds = worked_seconds
         if self.seconds is not None and worked_seconds - self._began_seconds >= self.seconds:
@@ -103,86 +98,67 @@ class Barrier:
             self._opened = anyio.Event()
 
 
-def may_go_on(run: Run) -> bool:
-    """A violation ends the clients' work, so that what it left can be seen, unless the run is to keep going. So does
-    whoever watches, if asked to."""
-    return not run.control.is_stopping and (run.keep_going or not run.tally.violations)
-
-
-async def is_next_due(run: Run) -> bool:
-    """Whether a client may begin its next action; waits while the run is paused."""
-    await run.control.may_begin()
-    return may_go_on(run)
-
-
 async def drive(
     clients: Sequence[Client],
     scenario: Scenario,
     engine: Engine,
-    run: Run,
+    steering: Steering,
     arrivals: Arrivals,
-    is_fault_awaited: Callable[[], bool] = never,
+    storm: AnyStorm,
+    note: Callable[[str], None],
 ) -> None:
     """Have all clients do a scenario, side by side."""
     decks = [engine.deal(scenario.weights, place, scenario.clients) for place in range(len(clients))]
-    budget = Budget(run, scenario.random_seconds, scenario.actions, is_fault_awaited, decks)
-    barrier = Barrier(len(clients))
-    parts = [
-        ClientPart(client, scenario, engine, run, arrivals, budget, barrier, place)
-        for place, client in enumerate(clients)
-    ]
-    await together([part.drive for part in parts])
+    budget = Budget(scenario.random_seconds, scenario.actions, steering, storm, note, decks)
+    driver = _Driver(scenario, engine, steering, arrivals, budget, Barrier(len(clients)))
+    await together([functools.partial(driver.drive, client.name, place) for place, client in enumerate(clients)])
 
 
 @dataclass(frozen=True)
-class ClientPart:
-    """One client's part of a scenario."""
+class _Driver:
+    """Drives clients, of which the one at place 0 does what is to be done alone."""
 
-    client: Client
     scenario: Scenario
     engine: Engine
-    run: Run
+    steering: Steering
     arrivals: Arrivals
     budget: Budget
     barrier: Barrier
-    place: int
-    """Among all clients. The first one does what is to be done alone."""
 
-    async def drive(self) -> None:
-        """Do it. Outcomes are recorded and judged by the engine; none ends the others."""
-        with acting_as(self.client.name):
+    async def drive(self, client: str, place: int) -> None:
+        """Have one client do its part. Outcomes are recorded and judged by the engine; none ends the others."""
+        with acting_as(client):
             try:
-                await self.arrivals.wait_for(self.client.name, only_files=True)
+                await self.arrivals.wait_for(client, only_files=True)
                 for step in self.scenario.steps:
-                    if step.alone or asks_target(step.make(), self.client.name, self.run.ledger):
-                        await self.arrivals.wait_for(self.client.name)
-                    await self._do_alone(step) if step.alone else await self._do(step)
+                    if step.alone or self.engine.asks_target(step.make(), client):
+                        await self.arrivals.wait_for(client)
+                    await self._do_alone(step, place) if step.alone else await self._do(step)
             finally:
                 # However its steps ended: the others must not wait for it for ever.
                 self.barrier.leave()
             await self.arrivals.wait_for_all()
             if self.scenario.is_random:
-                await self._do_random()
+                await self._do_random(self.budget.decks[place])
 
-    async def _do_random(self) -> None:
+    async def _do_random(self, deck: Deck) -> None:
         weights, options = self.scenario.weights, self.scenario.options
-        deck = self.budget.decks[self.place]
-        while await is_next_due(self.run) and self.budget.take(deck):
+        while await self.steering.may_go_on() and self.budget.take(deck):
             await self.engine.execute_random(weights, options, deck)
             await checkpoint()  # A no-op waits for nothing, and would keep signals and other clients waiting.
 
     async def _do(self, step: ScenarioStep) -> None:
         action = step.make()
         for _ in range(step.repeat):
-            if not await is_next_due(self.run):
+            if not await self.steering.may_go_on():
                 return
             await self.engine.execute(action)
             await checkpoint()
 
-    async def _do_alone(self, step: ScenarioStep) -> None:
+    async def _do_alone(self, step: ScenarioStep, place: int) -> None:
         """Do the step while every other client waits. Also a client that may not go on waits with them, so that
         nobody begins the next step while this one is being done."""
         await self.barrier.wait()
-        if self.place == 0:
+        if place == 0:
             await self._do(step)
         await self.barrier.wait()

@@ -14,10 +14,9 @@ from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.client import Client
 from snapstorm.actions.engine import Engine
-from snapstorm.run.drive import is_next_due
 from snapstorm.runtime.tasks import together
 from snapstorm.scenario.recording import RecordedStep, Recording
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.control import Steering
 from snapstorm.testbed.identity import acting_as
 
 
@@ -49,7 +48,7 @@ class ReplayProgress:
 
 
 async def drive_recorded(
-    clients: Sequence[Client], recording: Recording, engine: Engine, run: Run, board: ReplayProgress
+    clients: Sequence[Client], recording: Recording, engine: Engine, steering: Steering, progress: ReplayProgress
 ) -> None:
     """Have the clients do a recording, each its own steps."""
 
@@ -58,22 +57,22 @@ async def drive_recorded(
         try:
             with acting_as(client.name):
                 for step in steps:
-                    await board.wait(step.after)
+                    await progress.wait(step.after)
                     if not await _do(step):
                         return
         finally:
             # However it ended: the others must not wait for it for ever.
-            board.leave(steps)
+            progress.leave(steps)
 
     async def _do(step: RecordedStep) -> bool:
         """Whether it was done as often as it is to be."""
         operation = ""
         for _ in range(step.repeat):
-            if not await is_next_due(run):
+            if not await steering.may_go_on():
                 return False
-            operation = await engine.execute_recorded(step, recording, board.operation_of(step.of))
+            operation = await engine.execute_recorded(step, recording, progress.operation_of(step.of))
             await checkpoint()
-        board.end(step.name, operation)
+        progress.end(step.name, operation)
         return True
 
     await together([functools.partial(drive, number, client) for number, client in enumerate(clients, start=1)])

@@ -2,63 +2,59 @@
 
 from __future__ import annotations
 
-import anyio
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from snapstorm.actions.multiclient import MultiClientSnapshotter
 from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.actions.step import Failure
-from snapstorm.filesystem.removal import remove_tree_in_thread
-from snapstorm.guarantees.access_checks import must_be_refused
+from snapstorm.faults.weather import Weather
+from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.seen import DamagePassedOverSeen, LetInSeen
-from snapstorm.scenario.seeds import stream
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 PROBED_SNAPSHOTS_MAX = 12
 PROBE_SECONDS_MAX = 10.0
 
 
+@dataclass
 class FaultJudge:
     """Judges for one run."""
 
-    def __init__(
-        self, run: Run, own_operations: OwnOperations, snapshotter: MultiClientSnapshotter, checker: Checker
-    ) -> None:
-        self._run = run
-        self._own_operations = own_operations
-        self._snapshotter = snapshotter
-        self._checker = checker
-        self._probes = 0
+    run: RunContext
+    weather: Weather
+    workdir: Path
+    """Holds a directory for each client."""
+    own_operations: OwnOperations
+    snapshotter: MultiClientSnapshotter
+    access: AccessChecks
+    checker: Checker
+    _probes: int = field(init=False, default=0)
 
     async def must_be_refused(self, client: str, who: str) -> None:
         """A client that has just lost its rights must get in nowhere."""
-        await must_be_refused(self._run, self._checker, self._snapshotter.of(client), client, who, connects=False)
+        await self.access.must_be_refused(self.snapshotter.of(client), client, who, connects=False)
 
     async def must_not_write(self, client: str) -> None:
         """A client that may only read must not get a snapshot acknowledged."""
-        tree = self._run.workdir / client / "probe"
-        tree.mkdir(mode=0o700, exist_ok=True)
-        try:
-            (tree / "file").write_text("a client that may only read must not get this snapshotted\n")
-            if await self._own_operations.try_to_snapshot(client, tree):
-                words = f"{client} may only read, and was let take a snapshot"
-                self._checker.observe(LetInSeen(client=client, words=words))
-        finally:
-            with anyio.CancelScope(shield=True):
-                await remove_tree_in_thread(tree)
+        text = "a client that may only read must not get this snapshotted\n"
+        if await self.own_operations.try_to_snapshot(client, self.workdir / client / "probe", text):
+            words = f"{client} may only read, and was let take a snapshot"
+            self.checker.observe(LetInSeen(client=client, words=words))
 
     async def probe_damage(self) -> None:
         """Restore some snapshots, drawn, within a bounded time: what comes with success must be right, and what fails
         must name the damage. The target's own check must complain of the first that fails."""
         self._probes += 1
-        live = self._run.ledger.live_operations()
-        draws = stream(self._run.seed, self._run.number, "damage probe", self._probes)
+        live = self.run.ledger.live_operations()
+        draws = self.run.stream("damage probe", self._probes)
         draws.shuffle(live)
-        deadline, is_checked = self._run.now_seconds() + PROBE_SECONDS_MAX, False
+        deadline, is_checked = self.run.now_seconds() + PROBE_SECONDS_MAX, False
         for client, operation in live[:PROBED_SNAPSHOTS_MAX]:
-            if self._run.now_seconds() > deadline:
+            if self.run.now_seconds() > deadline:
                 return
-            failure = await self._own_operations.probe(client, operation)
+            failure = await self.own_operations.probe(client, operation)
             if failure is not None and not is_checked:
                 is_checked = await self._check_damaged(client, operation, failure)
 
@@ -73,17 +69,17 @@ class FaultJudge:
         loss of a pack makes a restore fail, `snapshot verify` with 100 % of the files reports, too, in packs of files
         (`p`) and in those of directories and manifests (`q`). A flipped byte that no restore notices it may pass over.
         """
-        damage = self._run.weather.damage_behind(failure.error)
+        damage = self.weather.damage_behind(failure.error)
         if damage is None:
             return False
-        complaint = await self._own_operations.check_snapshot_by_target(client, operation)
+        complaint = await self.own_operations.check_snapshot_by_target(client, operation)
         if complaint is None:
             return False
         if complaint:
             return True
-        again = await self._own_operations.probe(client, operation)
-        if again is not None and self._run.weather.damage_behind(again.error) is damage:
-            snapshot = self._run.ledger.expectations_of_operations([operation])[0].snapshot or "?"
+        again = await self.own_operations.probe(client, operation)
+        if again is not None and self.weather.damage_behind(again.error) is damage:
+            snapshot = self.run.ledger.expectations_of_operations([operation])[0].snapshot or "?"
             seen = DamagePassedOverSeen(
                 client=client,
                 operation=again.operation,
@@ -92,5 +88,5 @@ class FaultJudge:
                 error=str(again.error),
                 output=again.error.evidence,
             )
-            self._checker.observe(seen)
+            self.checker.observe(seen)
         return True

@@ -7,46 +7,47 @@ and show nothing new, so those are counted and not repeated.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 from snapstorm.actions.engine import Engine
 from snapstorm.actions.operations import Operations
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 TIMED_OUT_AGAIN_TRIES = 3
 
 
+@dataclass(frozen=True)
 class Hangs:
     """The hangs of one run."""
 
-    def __init__(self, run: Run, operations: Operations, engine: Engine) -> None:
-        self._run = run
-        self._operations = operations
-        self._engine = engine
+    run: RunContext
+    operations: Operations
+    engine: Engine
 
     def is_confirmed(self, kind: str) -> bool:
         """Whether an operation of this kind has timed out again on an idle machine."""
-        return kind in self._operations.hanging_kinds
+        return kind in self.operations.hanging_kinds
 
     async def repeat_suspects(self) -> int:
         """Repeat what timed out, one after the other, until a hang of its kind is confirmed: a time-out counts only if
         it comes again on an otherwise idle machine. Returns how many there were."""
-        suspects, not_repeated = self._operations.take_suspects(), Counter[str]()
+        suspects, not_repeated = self.operations.take_suspects(), Counter[str]()
         for suspect in suspects:
             if self.is_confirmed(suspect.kind):
                 not_repeated[suspect.kind] += 1
                 continue
             outcome: Outcome[object] = NoOp("")
             for _ in range(TIMED_OUT_AGAIN_TRIES):
-                outcome = await self._engine.repeat(suspect)
+                outcome = await self.engine.repeat(suspect)
                 if not isinstance(outcome, Ok):
                     break
             key = f"{suspect.client}: {suspect.action.key}"
             if isinstance(outcome, Ok):
-                self._run.note(f"{key} {suspect.why} once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
+                self.run.note(f"{key} {suspect.why} once, and not when repeated {TIMED_OUT_AGAIN_TRIES} times")
             elif isinstance(outcome, NoOp):
-                self._run.tally.timed_out_unconfirmed += 1
-                self._run.note(f"{key} {suspect.why}, and could not be repeated: {outcome.reason}")
+                self.run.tally.timed_out_unconfirmed += 1
+                self.run.note(f"{key} {suspect.why}, and could not be repeated: {outcome.reason}")
         for kind, count in not_repeated.items():
-            self._run.note(f"{count} more {kind} timed out, and were not repeated: it is confirmed that it hangs")
+            self.run.note(f"{count} more {kind} timed out, and were not repeated: it is confirmed that it hangs")
         return len(suspects)

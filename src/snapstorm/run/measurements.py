@@ -13,17 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
-
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.guarantees.leaks import ServerProcesses, look_at_process
 from snapstorm.ledger.samples import Quantity, Sample
 from snapstorm.model.abilities import StoredInFiles
 from snapstorm.model.events import Measured
-from snapstorm.model.protocols import Server
+from snapstorm.model.protocols import Server, TargetPlace
 from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import Urgency, run_file_work
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 PROCESS_SECONDS = 1.0
 DIRECTORY_SECONDS = 10.0
@@ -54,8 +52,9 @@ class Pace:
 class Measurements:
     """Measures one run while its clients work. A repository that is on S3 or somebody else's is left alone."""
 
-    def __init__(self, run: Run, server: Server, clients: Sequence[str]) -> None:
+    def __init__(self, run: RunContext, place: TargetPlace, server: Server, clients: Sequence[str]) -> None:
         self._run = run
+        self._place = place
         self._server = server
         self._processes = ServerProcesses(server, run.now_seconds)
         self._clients = clients
@@ -78,16 +77,16 @@ class Measurements:
             self.look_at_processes()
             if self._run.now_seconds() - self._written_seconds >= WRITE_SECONDS:
                 self._write()
-            await anyio.sleep(pace.next_seconds())
+            await self._run.clock.sleep(pace.next_seconds())
 
     async def _watch_directories(self) -> None:
         pace = Pace(DIRECTORY_SECONDS)
-        await anyio.sleep(FIRST_WALK_SECONDS)
+        await self._run.clock.sleep(FIRST_WALK_SECONDS)
         while True:
             began = self._run.now_seconds()
             await self.look_at_directories()
             took_seconds = self._run.now_seconds() - began
-            await anyio.sleep(max(pace.next_seconds(), took_seconds / WALK_SHARE_MAX))
+            await self._run.clock.sleep(max(pace.next_seconds(), took_seconds / WALK_SHARE_MAX))
 
     def look_at_processes(self) -> None:
         """Look once at the processes of the server, if it is one of our own, and at this one."""
@@ -107,7 +106,7 @@ class Measurements:
                 self._add(quantity, size_bytes)
 
     def _directories(self) -> dict[Quantity, list[Path]]:
-        place = self._run.place
+        place = self._place
         actors = [place.server, *(place.client(client) for client in self._clients)]
         repository = self._server.storage_directory if isinstance(self._server, StoredInFiles) else None
         return {

@@ -8,79 +8,73 @@ refused again. The next run uses it, too.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import anyio
 
 from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.actions.possible import Refusals
 from snapstorm.errors import AccessDenied
-from snapstorm.filesystem.removal import remove_tree_in_thread
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.expectations import Expectation
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.seen import LetInSeen
 from snapstorm.model.work import WorkKind
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
 
 
+@dataclass(frozen=True)
 class Rights:
     """The rights of the clients of one run."""
 
-    def __init__(self, run: Run, own_operations: OwnOperations, refusals: Refusals, checker: Checker) -> None:
-        self._run = run
-        self._own_operations = own_operations
-        self._refusals = refusals
-        self._checker = checker
-        self._without: list[str] = []
-        """Clients that may not delete."""
+    run: RunContext
+    workdir: Path
+    """Holds a directory for each client."""
+    own_operations: OwnOperations
+    refusals: Refusals
+    checker: Checker
+    without: list[str] = field(init=False, default_factory=list)
+    """Clients that may not delete."""
 
     async def find_out(self, client: str) -> None:
         """Find out whether a client may delete its snapshots. Where it may not, what needs that is not drawn."""
-        if not self._checker.settings.are_set_by_others or client in self._without:
+        if not self.checker.settings.are_set_by_others or client in self.without:
             return
         tried = self._tried(client) or await self._take(client)
         if tried is None:
             return  # It could not be taken, which was judged.
-        if isinstance(await self._own_operations.try_to_delete(client, tried), AccessDenied):
-            self._without.append(client)
-            self._refusals.forbid_deletions(client, "this client may not delete snapshots")
-            self._run.note(
+        if isinstance(await self.own_operations.try_to_delete(client, tried), AccessDenied):
+            self.without.append(client)
+            self.refusals.forbid_deletions(client, "this client may not delete snapshots")
+            self.run.note(
                 f"{client} may not delete snapshots: it does no deletions and no expiries, and at the end of the run a "
                 "deletion must be refused"
             )
 
     async def try_all(self) -> None:
         """A deletion by a client that may not delete must be refused."""
-        for client in self._without:
+        for client in self.without:
             tried = self._tried(client)
             if tried is None:
                 continue
-            failure = await self._own_operations.try_to_delete(client, tried)
+            failure = await self.own_operations.try_to_delete(client, tried)
             if isinstance(failure, AccessDenied):
-                self._run.tally.refused[WorkKind.DELETION] = self._run.tally.refused.get(WorkKind.DELETION, 0) + 1
+                self.run.tally.refused[WorkKind.DELETION] = self.run.tally.refused.get(WorkKind.DELETION, 0) + 1
             elif failure is None:
                 words = (
                     f"{client} was let delete snapshot {tried.snapshot}, which had been refused when the run began; if "
                     "you have given it that right meanwhile, run again"
                 )
                 seen = LetInSeen(client=client, words=words, snapshot=tried.snapshot, expectation=tried.operation)
-                self._checker.observe(seen)
+                self.checker.observe(seen)
 
     def _directory(self, client: str) -> Path:
-        return self._run.workdir / client / "rights"
+        return self.workdir / client / "rights"
 
     def _tried(self, client: str) -> Expectation | None:
         """The snapshot on which this was tried before, if it is still there."""
-        return self._run.ledger.latest_live(client, path_as_text(self._directory(client)))
+        return self.run.ledger.latest_live(client, path_as_text(self._directory(client)))
 
     async def _take(self, client: str) -> Expectation | None:
-        tree = self._directory(client)
-        tree.mkdir(parents=True, mode=0o700, exist_ok=True)
-        try:
-            (tree / "file").write_text("snapstorm deletes the snapshot of this to find out whether it may\n")
-            await self._own_operations.try_to_snapshot(client, tree)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await remove_tree_in_thread(tree)
+        text = "snapstorm deletes the snapshot of this to find out whether it may\n"
+        await self.own_operations.try_to_snapshot(client, self._directory(client), text)
         return self._tried(client)

@@ -1,14 +1,14 @@
-"""Setting a run up: its testbed, its work directory, its place, its record, and what must fit before it begins."""
+"""Setting a run up: its testbed, work directory, place and record, and what is checked before it begins."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
-from dataclasses import replace
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,13 +28,11 @@ from snapstorm.persistence.places import make_from_copy
 from snapstorm.run.options import HarnessOptions
 from snapstorm.run.storm import heal_what_is_left, heal_with_server
 from snapstorm.runtime.clock import Clock
-from snapstorm.runtime.meter import Work
-from snapstorm.runtime.process import CompletedCommand, ProcessRunner, end_processes_of
-from snapstorm.runtime.tasks import first_failure
-from snapstorm.scenario.seeds import stream
+from snapstorm.runtime.meter import Meter, Work
+from snapstorm.runtime.process import ProcessRunner, end_processes_of
 from snapstorm.targets.registry import read_target
-from snapstorm.testbed.context import Run
-from snapstorm.testbed.control import Control
+from snapstorm.testbed.command_log import CommandLog
+from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import OUR_HOST
 from snapstorm.testbed.testbed import Testbed, check_free_space, make_directories, open_testbed, remove_empty
 
@@ -57,7 +55,7 @@ async def begin_from_copy(options: HarnessOptions) -> None:
     )
 
 
-async def clear_after_a_kill(testbed: Testbed, note: Callable[[str], None]) -> None:
+async def clear_after_a_kill(testbed: Testbed, clock: Clock, note: Callable[[str], None]) -> None:
     """End the processes and heal the faults that an earlier, killed run of this testbed has left. There was none
     if the testbed was made just now."""
     if testbed.is_new:
@@ -65,13 +63,13 @@ async def clear_after_a_kill(testbed: Testbed, note: Callable[[str], None]) -> N
     left_over = await end_processes_of(testbed.id)
     if left_over:
         note(f"ended {left_over} process(es) that an earlier, killed run of this testbed had left")
-    heal_what_is_left(testbed.ledger, note)
+    heal_what_is_left(testbed.ledger, clock, note)
 
 
-async def heal_rights(testbed: Testbed, server: Server, note: Callable[[str], None]) -> None:
+async def heal_rights(run: RunContext, server: Server) -> None:
     """Give clients back what a fault of a killed run had taken from them. Raises HarnessError."""
     try:
-        await heal_with_server(testbed.ledger, server, note)
+        await heal_with_server(run.ledger, run.clock, server, run.note)
     except TargetError as error:
         raise HarnessError(f"what a fault of a killed run has left could not be healed: {error}") from error
 
@@ -82,11 +80,8 @@ async def network_path_for(options: HarnessOptions) -> AsyncIterator[NetworkPath
     if not any(FAULTS[key].kind is FaultKind.NETWORK for key in read_keys(options.faults)):
         yield None
         return
-    try:
-        async with open_network_path() as path:
-            yield path
-    except BaseExceptionGroup as group:
-        raise first_failure(group) from group
+    async with open_network_path() as path:
+        yield path
 
 
 @contextmanager
@@ -154,15 +149,10 @@ def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> Targe
 
 
 def begin_run(
-    options: HarnessOptions,
-    testbed: Testbed,
-    target: Target,
-    place: TargetPlace,
-    workdir: Path,
-    listener: Listener,
-    control: Control | None = None,
-) -> Run:
-    ledger, clock = testbed.ledger, Clock()
+    options: HarnessOptions, testbed: Testbed, target: Target, versions: str, clock: Clock, listener: Listener
+) -> RunContext:
+    """Record a new run, and tell those who watch. `versions` are the target's name and versions."""
+    ledger, directory = testbed.ledger, testbed.directory
     seed = options.seed if options.seed is not None else secrets.randbelow(1 << 32)
     ledger.interrupt_open_operations()
     number = ledger.begin_run(
@@ -171,32 +161,15 @@ def begin_run(
         scenario=json.dumps(options.scenario),
         target=json.dumps({**target.description.as_json(), "asked": options.target}),
     )
-    target_versions = " ".join((target.description.name, *target.description.versions))
-    listener(RunBegan(testbed.directory, number, seed, target_versions))
-    listener(Noted(f"run {number}, seed {seed}, {target_versions}", is_warning=False))
-    directory = testbed.run_directory(number)
-    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-    run = Run(
-        number=number,
-        seed=seed,
-        ledger=ledger,
-        place=replace(place, seed=stream(seed, number, "target").getrandbits(63)),
-        workdir=workdir,
-        directory=directory,
-        capabilities=target.capabilities_with(place.parameters),
-        target_versions=target_versions,
-        clock=clock,
-        listener=listener,
-        keep_going=options.keep_going,
-        fault_pace=options.fault_pace,
-        is_across_versions=len(ledger.target_versions()) > 1,
-    )
+    listener(RunBegan(directory, number, seed, versions))
+    listener(Noted(f"run {number}, seed {seed}, {versions}", is_warning=False))
+    testbed.run_directory(number).mkdir(parents=True, mode=0o700, exist_ok=True)
+    meter = Meter(clock.monotonic_seconds)
+    ledger.around_transaction = functools.partial(meter.busy, Work.LEDGER)
+    run = RunContext(number, seed, clock, clock.monotonic_seconds(), ledger, meter, listener)
     run.tally.is_sweep_only = options.is_sweep_only
     for words in target.description.notes:
         run.note(words)
-    if control is not None:
-        run.control = control
-        control.watch(run.now_seconds, run.note)
     return run
 
 
@@ -221,7 +194,7 @@ def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[
         note(f"the testbed keeps the parameters that it was made with: {before}")
 
 
-def check_history(testbed: Testbed, options: HarnessOptions) -> None:
+def check_history(testbed: Testbed, options: HarnessOptions, clock: Clock) -> None:
     """A testbed goes on with the kind of target and the mode that it began with."""
     target, _ = read_target(options.target)
     for name, now in (("target", target.name), ("mode", options.mode.value)):
@@ -230,12 +203,12 @@ def check_history(testbed: Testbed, options: HarnessOptions) -> None:
             testbed.ledger.set_fact(name, now)
         elif before != now:
             raise ConfigError(f"this testbed was made with {name} {before}; choose that, or another testbed")
-    _check_clock(testbed)
+    _check_clock(testbed, clock.utc())
 
 
-def _check_clock(testbed: Testbed) -> None:
+def _check_clock(testbed: Testbed, now_utc: str) -> None:
     """Ages would be wrong, and so would what the target does by the clock: retention, and what it collects."""
-    last_utc, now_utc = testbed.ledger.last_moment_utc(), Clock().utc()
+    last_utc = testbed.ledger.last_moment_utc()
     if last_utc is None:
         return
     behind = datetime.fromisoformat(last_utc) - datetime.fromisoformat(now_utc)
@@ -257,7 +230,7 @@ def check_repository(testbed: Testbed, server: Server) -> None:
 
 
 @contextmanager
-def recording_failure(run: Run) -> Iterator[None]:
+def recording_failure(run: RunContext) -> Iterator[None]:
     """Record in the history that the target did not get going; otherwise the run would look like a killed one."""
     try:
         yield
@@ -268,35 +241,10 @@ def recording_failure(run: Run) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def runner_for(testbed: Testbed, recorder: CommandRecorder) -> AsyncIterator[ProcessRunner]:
+async def runner_for(testbed: Testbed, commands: CommandLog) -> AsyncIterator[ProcessRunner]:
     """Starts the processes of a run, each with a temporary directory of its own on the testbed."""
     with temporaries_in(testbed.directory / "tmp") as temporaries:
         async with ProcessRunner(
-            testbed.id, on_command=recorder, around_command=recorder.around_command, temporaries=temporaries
+            testbed.id, on_command=commands, around_command=commands.around_command, temporaries=temporaries
         ) as runner:
             yield runner
-
-
-class CommandRecorder:
-    """Hands finished commands to the run, and the time in which they run, once there is one."""
-
-    run: Run | None = None
-
-    def around_command(self) -> AbstractContextManager[None]:
-        """In which a command runs."""
-        return nullcontext() if self.run is None else self.run.meter.busy(Work.TARGET)
-
-    def record_for(self, run: Run) -> Callable[[], None]:
-        """From now on commands belong to this run. What is returned is to be called once the last one has ended, which
-        is after the verdict: a server's."""
-        self.run = run
-
-        def record_last_commands() -> None:
-            with suppress(HarnessError):  # No verdict rests on it, and the ledger may have no room left.
-                run.flush_commands()
-
-        return record_last_commands
-
-    def __call__(self, command: CompletedCommand) -> None:
-        if self.run is not None:
-            self.run.on_command(command)

@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 
 from snapstorm.errors import HarnessError, TargetError
-from snapstorm.faults.catalogue import FAULTS, weighted_deck
+from snapstorm.faults.catalogue import ALL, FAULTS, read_keys, weighted_deck
 from snapstorm.faults.fault import Fault, NothingToBreak, Scene
-from snapstorm.faults.weather import Injury
+from snapstorm.faults.weather import Injury, Weather
 from snapstorm.ledger.fault_records import FaultRecord
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.events import FaultBegan, FaultEnded
 from snapstorm.model.protocols import Server
+from snapstorm.run.options import HarnessOptions
 from snapstorm.runtime.clock import Clock
-from snapstorm.runtime.tasks import beside_if
 from snapstorm.scenario.recording import Recording
-from snapstorm.scenario.seeds import stream
-from snapstorm.testbed.context import Run
+from snapstorm.testbed.context import RunContext
+from snapstorm.testbed.control import Control, Steering
 
 CALM_SECONDS = (0.5, 3.0)
 """Between two faults: drawn from this range."""
@@ -35,14 +34,6 @@ TURNS_MAX = 3
 """A fault that was asked for and found nothing to break this many times is not waited for any longer."""
 
 HEALED = "healed"
-
-
-def split_by_possibility(keys: Sequence[str], scene: Scene) -> tuple[list[str], dict[str, str]]:
-    """Of these faults, those that are possible here, and why the others are not."""
-    reasons = {key: FAULTS[key].why_not_here() or FAULTS[key].why_not(scene) for key in keys}
-    return [key for key, reason in reasons.items() if reason is None], {
-        key: reason for key, reason in reasons.items() if reason is not None
-    }
 
 
 @dataclass(frozen=True)
@@ -67,8 +58,11 @@ class StormPlan:
 class Storm:
     """The faults of one run, one after the other."""
 
-    def __init__(self, run: Run, scene: Scene, plan: StormPlan) -> None:
+    def __init__(self, run: RunContext, weather: Weather, steering: Steering, scene: Scene, plan: StormPlan) -> None:
+        """`steering` tells which faults those who watch ask for."""
         self._run = run
+        self._weather = weather
+        self._steering = steering
         self._scene = scene
         self._plan = plan
         self._keys = list(plan.keys)
@@ -83,14 +77,17 @@ class Storm:
 
     async def blow(self) -> None:
         """Inject and heal until cancelled. A fault that is active then heals first."""
-        order = stream(self._run.seed, self._run.number, "storm")
-        deck = self._shuffled(self._keys, order)
+        order, deck = self._run.stream("storm"), list(self._keys)
+        order.shuffle(deck)
         while True:
             calm_seconds = order.uniform(*CALM_SECONDS) / self._plan.pace if self._keys else math.inf
-            while (asked := await self._run.control.next_fault(calm_seconds)) is not None:
-                await self._strike_asked(asked)
+            while (asked := await self._steering.next_fault(calm_seconds)) is not None:
+                outcome = await self._strike_next(asked)
+                if outcome != HEALED:
+                    self._run.note(f"the fault {asked} that somebody asked for: {outcome}")
             if not deck:
-                deck = self._shuffled(weighted_deck(self._keys, self._plan.weights, self._plan.faults), order)
+                deck = weighted_deck(self._keys, self._plan.weights, self._plan.faults)
+                order.shuffle(deck)
             key = deck.pop()
             outcome = await self._strike_next(key)
             self._count_turn(key, outcome)
@@ -107,16 +104,10 @@ class Storm:
         else:
             self._run.note(f"the fault {key} did not strike in {TURNS_MAX} tries: {outcome}")
 
-    async def _strike_asked(self, key: str) -> None:
-        """What somebody who watches asked for. It is drawn and recorded like every other fault."""
-        outcome = await self._strike_next(key)
-        if outcome != HEALED:
-            self._run.note(f"the fault {key} that somebody asked for: {outcome}")
-
     async def _strike_next(self, key: str) -> str:
         """Inject one whose draws follow from how many there were before it."""
         self._struck += 1
-        return await self.strike(key, stream(self._run.seed, self._run.number, "fault", self._struck))
+        return await self.strike(key, self._run.stream("fault", self._struck))
 
     async def replay(self, recording: Recording, wait: Callable[[Sequence[str]], Awaitable[None]]) -> None:
         """Inject the faults of a recording, each when the steps have ended after which it struck, until cancelled."""
@@ -125,23 +116,26 @@ class Storm:
             if fault.key in self._keys:
                 await self.strike(fault.key, recording.fault_draws(fault))
 
-    @staticmethod
-    def _shuffled(keys: Sequence[str], draws: random.Random) -> list[str]:
-        deck = list(keys)
-        draws.shuffle(deck)
-        return deck
-
     async def strike(self, key: str, draws: random.Random) -> str:
         """Inject one fault, hold it, heal it. Returns what came of it: HEALED, or why it broke nothing."""
-        number = self._run.ledger.begin_fault(
-            self._run.number, key, tick=self._run.ledger.next_tick(), began_seconds=self._run.now_seconds()
-        )
+        run = self._run
+        number = run.ledger.begin_fault(run.number, key, tick=run.ledger.next_tick(), began_seconds=run.now_seconds())
         fault = self._plan.faults[key](self._scene, draws)
-        active = _Active(self._run, fault, number)
+        injury: Injury | None = None
+
+        def begin(details: Mapping[str, Any]) -> None:
+            """Called by the fault right before it breaks something."""
+            nonlocal injury
+            run.ledger.detail_fault(number, details)
+            if injury is None:
+                injury = self._weather.begin(number, fault)
+                run.tally.count_fault(key)
+                run.emit(FaultBegan(key))
+
         outcome = "nothing: the storm was over before"
         try:
             try:
-                await fault.inject(active.begin)
+                await fault.inject(begin)
                 await fault.judge()
                 await fault.hold(draws.uniform(*fault.hold_seconds) / self._plan.pace)
                 outcome = HEALED
@@ -151,70 +145,90 @@ class Storm:
                 outcome = f"failed: {error}"
         finally:
             with anyio.CancelScope(shield=True):
-                if active.injury is not None:
+                if injury is not None:
                     await self._heal(fault)
                     outcome = outcome if outcome.startswith("failed") else HEALED
-                active.end(outcome)
+                run.ledger.end_fault(number, outcome, tick=run.ledger.next_tick(), ended_seconds=run.now_seconds())
+                if injury is not None:
+                    self._weather.end(injury)
+                    run.emit(FaultEnded(key, outcome))
         return outcome
 
     async def _heal(self, fault: Fault) -> None:
         """Heal, again and again if need be: what a fault has broken may also be in the way of its healing."""
-        deadline = anyio.current_time() + self._plan.heal_seconds_max
+        deadline_seconds = self._run.now_seconds() + self._plan.heal_seconds_max
         while True:
             try:
-                await fault.heal()
+                return await fault.heal()
             except TargetError as error:
-                if anyio.current_time() > deadline:
+                if self._run.now_seconds() > deadline_seconds:
                     raise HarnessError(f"the fault {fault.key} could not be healed: {error}") from error
-                await anyio.sleep(self._plan.heal_again_seconds)
-            else:
-                return
+                await self._run.clock.sleep(self._plan.heal_again_seconds)
 
 
-class _Active:
-    """One fault as the run knows it: active from the moment at which it is recorded until it has healed."""
+class NoStorm:
+    """The storm of a run in which nothing is broken on purpose."""
 
-    def __init__(self, run: Run, fault: Fault, number: int) -> None:
-        self._run = run
-        self._fault = fault
-        self._number = number
-        self.injury: Injury | None = None
+    is_awaited = False
 
-    def begin(self, details: Mapping[str, Any]) -> None:
-        """Called by the fault right before it breaks something."""
-        self._run.ledger.detail_fault(self._number, details)
-        if self.injury is None:
-            self.injury = self._run.weather.begin(self._number, self._fault)
-            self._run.tally.count_fault(self._fault.key)
-            self._run.emit(FaultBegan(self._fault.key))
+    async def blow(self) -> None:
+        """Nothing strikes."""
 
-    def end(self, outcome: str) -> None:
-        run = self._run
-        run.ledger.end_fault(self._number, outcome, tick=run.ledger.next_tick(), ended_seconds=run.now_seconds())
-        if self.injury is not None:
-            run.weather.end(self.injury)
-            run.emit(FaultEnded(self._fault.key, outcome))
+    async def replay(self, recording: Recording, wait: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+        """Nothing strikes, whatever was recorded."""
 
 
-async def at_once() -> None:
-    """Wait for nothing."""
+AnyStorm: TypeAlias = Storm | NoStorm
 
 
-@asynccontextmanager
-async def blowing(storm: Storm | None, wait: Callable[[], Awaitable[None]] = at_once) -> AsyncIterator[None]:
-    """A storm while the block lasts, once there is no more to wait for; with None, none. All has healed when the block
-    is left."""
+def storm_for(
+    options: HarnessOptions, run: RunContext, weather: Weather, steering: Steering, control: Control, scene: Scene
+) -> AnyStorm:
+    """The storm of a run: with those of the faults that were asked for that are possible here. Notes which are not, and
+    tells those who watch what they may ask for.
 
-    async def blow_then() -> None:
-        assert storm is not None
-        await wait()
-        await storm.blow()
+    Raises HarnessError for a fault that was asked for by name and is not possible, and when none is possible.
+    """
+    asked = read_keys(options.faults)
+    offered = tuple(FAULTS) if control.is_watched else asked
+    reasons = {key: FAULTS[key].why_not_here() or FAULTS[key].why_not(scene) for key in offered}
+    if control.is_watched:
+        control.faults = reasons
+    chosen = _possible(options, run, {key: reasons[key] for key in asked}) if asked else []
+    if all(reasons.values()):
+        return NoStorm()
+    plan = StormPlan(
+        chosen,
+        # All that is possible takes minutes, which whoever gives a shorter time does not want.
+        is_each_awaited=options.is_each_fault_awaited and ALL not in options.faults,
+        weights=options.fault_weights,
+        pace=options.fault_pace,
+    )
+    return Storm(run, weather, steering, scene, plan)
 
-    async with beside_if(blow_then if storm is not None else None):
-        yield
+
+def _possible(options: HarnessOptions, run: RunContext, reasons: Mapping[str, str | None]) -> list[str]:
+    """Of the faults that were asked for, those for which there is no reason against it. Raises HarnessError as
+    `storm_for` does."""
+    possible = [key for key, reason in reasons.items() if reason is None]
+    left_out: dict[str, list[str]] = {}
+    for key, reason in reasons.items():
+        if reason is None:
+            continue
+        if ALL not in options.faults and not options.are_faults_optional:
+            raise HarnessError(f"the fault {key} is not possible here: {reason}")
+        left_out.setdefault(reason, []).append(key)
+    for reason, keys in left_out.items():
+        run.note(f"left out of the faults, because {reason}: {', '.join(keys)}")
+    if not possible and not options.are_faults_optional:
+        raise HarnessError("no fault is possible here")
+    run.tally.faults_asked = bool(possible)
+    return possible
 
 
-def heal_what_is_left(ledger: Ledger, note: Callable[[str], None], faults: Mapping[str, type[Fault]] = FAULTS) -> None:
+def heal_what_is_left(
+    ledger: Ledger, clock: Clock, note: Callable[[str], None], faults: Mapping[str, type[Fault]] = FAULTS
+) -> None:
     """Heal what a killed run has left broken, before anything else runs on the testbed. Raises HarnessError.
 
     What takes a server to heal is left for `heal_with_server`.
@@ -222,21 +236,21 @@ def heal_what_is_left(ledger: Ledger, note: Callable[[str], None], faults: Mappi
     for left in ledger.open_faults():
         fault = faults.get(left.key)
         if fault is None or not fault.heals_with_server:
-            _close(ledger, left, fault.heal_left_over(left.details) if fault else None, note)
+            _close(ledger, clock, left, fault.heal_left_over(left.details) if fault else None, note)
 
 
-async def heal_with_server(ledger: Ledger, server: Server, note: Callable[[str], None]) -> None:
+async def heal_with_server(ledger: Ledger, clock: Clock, server: Server, note: Callable[[str], None]) -> None:
     """Heal what is still left, before clients connect. Raises TargetError."""
     for left in ledger.open_faults():
-        _close(ledger, left, await FAULTS[left.key].heal_left_over_with(server, left.details), note)
+        _close(ledger, clock, left, await FAULTS[left.key].heal_left_over_with(server, left.details), note)
 
 
-def _close(ledger: Ledger, left: FaultRecord, done: str | None, note: Callable[[str], None]) -> None:
+def _close(ledger: Ledger, clock: Clock, left: FaultRecord, done: str | None, note: Callable[[str], None]) -> None:
     if done is not None:
         note(f"{done}, which the fault {left.key} of the killed run {left.run} had left")
     ledger.end_fault(
         left.number,
-        f"{HEALED} at {Clock().utc()}, after a kill",
+        f"{HEALED} at {clock.utc()}, after a kill",
         tick=ledger.next_tick(),
         ended_seconds=left.began_seconds,
     )

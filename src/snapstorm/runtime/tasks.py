@@ -29,16 +29,6 @@ async def beside(task: Callable[[], Coroutine[Any, Any, object]]) -> AsyncIterat
 
 
 @asynccontextmanager
-async def beside_if(task: Callable[[], Coroutine[Any, Any, object]] | None) -> AsyncIterator[None]:
-    """`beside`; without a task, only the block runs."""
-    if task is None:
-        yield
-        return
-    async with beside(task):
-        yield
-
-
-@asynccontextmanager
 async def plain_task_group() -> AsyncIterator[TaskGroup]:
     """A task group whose first failure is raised itself, not in an exception group."""
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from tests.tricked import TrickedTarget
 
 from snapstorm.filesystem.names import ODD_SHAPES
 from snapstorm.model.verdict import Verdict
@@ -19,6 +21,7 @@ from snapstorm.scenario.generator import FIRST_SIZE_BYTES_MAX
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.memory.target import MemoryClient
+from snapstorm.targets.plugin import MakeTarget
 from snapstorm.testbed.testbed import read_testbed
 
 pytestmark = pytest.mark.anyio
@@ -32,10 +35,10 @@ def short(clients: int = 3, actions: int = 30, **more: Any) -> Scenario:
     return RANDOMIZED.model_copy(update=update)
 
 
-async def run(testbed: Path, scenario: Scenario, seed: int = 1) -> RunResult:
+async def run(testbed: Path, scenario: Scenario, seed: int = 1, make_target: MakeTarget | None = None) -> RunResult:
     options = HarnessOptions(testbed=testbed, target="memory", seed=seed, scenario=scenario.model_dump_json())
     with anyio.fail_after(SECONDS_MAX):
-        async with open_harness(options) as harness:
+        async with open_harness(options, make_target=make_target) as harness:
             await harness.run_scenario(scenario)
             await harness.finish()
     return harness.result
@@ -94,25 +97,27 @@ async def test_what_was_asked_for_is_done_as_it_stands(options: dict[str, Any], 
     assert all(word not in given and "3000000..3000001" in given for given in writes)
 
 
-async def test_draws_depend_on_no_timing(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_draws_depend_on_no_timing(scratch: Path) -> None:
     """What a client does is the same where another one is slow; only how far each comes differs."""
     await run(scratch / "quick", short())
-    begin, others = MemoryClient._begin, list[str]()
-    enough = anyio.Event()
+    others, enough = list[str](), anyio.Event()
 
-    async def begin_late(client: MemoryClient, operation: str) -> None:
+    class LateClient(MemoryClient):
         """Client 1 asks for nothing before the others have asked for much."""
-        if client._client.startswith("client-1@"):
-            with anyio.move_on_after(5):
-                await enough.wait()
-        else:
-            others.append(operation)
-            if len(others) > 12:
-                enough.set()
-        await begin(client, operation)
 
-    monkeypatch.setattr(MemoryClient, "_begin", begin_late)
-    await run(scratch / "slow", short())
+        @asynccontextmanager
+        async def _operation(self) -> AsyncIterator[None]:
+            if self._client.startswith("client-1@"):
+                with anyio.move_on_after(5):
+                    await enough.wait()
+            else:
+                others.append(self._client)
+                if len(others) > 12:
+                    enough.set()
+            async with super()._operation():
+                yield
+
+    await run(scratch / "slow", short(), make_target=lambda _: TrickedTarget(LateClient))
     quick, slowed = steps_of(scratch / "quick"), steps_of(scratch / "slow")
     assert len(slowed["client-1@snapstorm"]) < len(quick["client-1@snapstorm"])
     for client, steps in quick.items():

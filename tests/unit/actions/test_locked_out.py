@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.actions.parts import Parts
 from snapstorm.errors import RepositoryLocked
@@ -19,9 +19,7 @@ from snapstorm.model.actions import ListSnapshots, SnapshotRoot, WriteRandomFile
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import Locked, Ok
-from snapstorm.model.protocols import Mode
 from snapstorm.targets.memory import MemoryTarget
-from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
 
 pytestmark = pytest.mark.anyio
@@ -49,14 +47,13 @@ class OneAtATime:
 
 
 @asynccontextmanager
-async def locking(scratch: Path, *, is_locked: bool) -> AsyncIterator[tuple[Run, Parts, OneAtATime]]:
-    run = make_run(scratch, Mode.DIRECT)
-    run.workdir.mkdir()
+async def locking(scratch: Path, *, is_locked: bool) -> AsyncIterator[tuple[OneRun, Parts, OneAtATime]]:
+    run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
         target = OneAtATime(server.client(CLIENT), is_locked=is_locked)
         snapshotter: Any = target
-        parts = make_parts(run, writer, snapshotter, server)
+        parts = run.parts(writer, snapshotter, server)
         with acting_as(CLIENT):
             await parts.engine.execute(WriteRandomFiles(count=3))
             yield run, parts, target

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.actions.client import Client
 from snapstorm.actions.engine import Engine
@@ -34,7 +34,6 @@ from snapstorm.model.actions import (
     WriteRandomFiles,
 )
 from snapstorm.model.outcomes import Ok, Outcome
-from snapstorm.model.protocols import Mode
 from snapstorm.scenario.scenarios import parse_scenario
 from snapstorm.targets.memory import MemoryTarget
 from snapstorm.testbed.identity import acting_as
@@ -95,11 +94,11 @@ def test_each_shipped_module_of_performers_is_known() -> None:
 
 async def why_refused(scratch: Path) -> str:
     """What the set-up of a run says of the actions that there are now."""
-    run = make_run(scratch, Mode.DIRECT)
+    run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
         with pytest.raises(HarnessError) as caught:
-            make_parts(run, writer, server.client(CLIENT), server)
+            run.parts(writer, server.client(CLIENT), server)
     run.ledger.close()
     return str(caught.value)
 
@@ -163,10 +162,10 @@ async def test_an_action_and_what_performs_it_are_added_in_one_place(scratch: Pa
     scenario = parse_scenario('name = "x"\nsteps = [{action = "snapshot-twice"}]\nweights = {write-one = 1}', "x")
     assert [type(step.make()) for step in scenario.steps] == [SnapshotTwice]
     assert SnapshotTwice.asks_for == SnapshotRoot.asks_for
-    run = make_run(scratch, Mode.DIRECT)
+    run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        engine = make_parts(run, writer, server.client(CLIENT), server).engine
+        engine = run.parts(writer, server.client(CLIENT), server).engine
         with acting_as(CLIENT):
             assert await engine.execute_random({"write-one": 1}) == Ok(WriteReport(1, writer.bytes_total, 0, 0))
             assert isinstance(await engine.execute(SnapshotTwice()), Ok)

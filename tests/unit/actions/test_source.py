@@ -12,7 +12,7 @@ import pytest
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
 from snapstorm.errors import HarnessError
-from snapstorm.filesystem.file_memory import PROVED_EVERY
+from snapstorm.filesystem.file_memory import PROVED_EVERY, FileMemory
 from snapstorm.filesystem.scanner import scan_tree_and_looks
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.guarantees.panel import Panel
@@ -20,10 +20,18 @@ from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.seen import Seen
+from snapstorm.runtime.clock import Clock
 from snapstorm.testbed.identity import acting_as
 
 pytestmark = pytest.mark.anyio
 CLIENT = "c1@snapstorm"
+
+
+class LaterClock(Clock):
+    """A clock by which everything on the disk is old."""
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + 10**12
 
 
 class Reports:
@@ -83,14 +91,11 @@ async def test_a_tree_that_was_taken_away_is_told_first(watch: SourceWatch, scra
     assert len(manifest) == 1
 
 
-async def test_a_proof_that_fails_is_not_passed_over(
-    watch: SourceWatch, writer: TreeFileWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_proof_that_fails_is_not_passed_over(watch: SourceWatch, writer: TreeFileWriter) -> None:
     """What we remembered is wrong: no snapshot may be judged by it, now or later."""
-    monkeypatch.setattr("snapstorm.filesystem.file_memory.TICK_NS_MAX", -(10**12))
+    memory = writer._memory = FileMemory(LaterClock())
     with acting_as(CLIENT):
         await watch.scan(step())
-        memory = writer._memory
         path, known = next(iter(memory._known.items()))
         memory._known[path] = known._replace(entry=msgspec.structs.replace(known.entry, digest=b"x" * 32))
         for _ in range(PROVED_EVERY - 2):

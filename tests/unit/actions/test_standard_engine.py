@@ -3,61 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
-from snapstorm.actions.parts import Parts
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.guarantees.checker import Checker
-from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import DeleteSnapshot, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
-from snapstorm.model.events import ignore
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import FileWriter, Mode, Server, Snapshotter, TargetPlace
+from snapstorm.model.protocols import Mode
 from snapstorm.run.harness import HarnessOptions, open_harness
-from snapstorm.runtime.clock import Clock
-from snapstorm.runtime.process import ProcessRunner
-from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.memory import MemoryTarget
-from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
-
-CLIENT = "client-1@snapstorm"
-
-
-def make_run(scratch: Path, mode: Mode) -> Run:
-    ledger = Ledger.open(scratch / "ledger.sqlite3")
-    target = MemoryTarget()
-    return Run(
-        number=ledger.begin_run(seed=1, began_utc="", scenario="", target=""),
-        seed=1,
-        ledger=ledger,
-        place=TargetPlace("bed", scratch, FileSecretStore(scratch / "secrets.toml"), mode),
-        workdir=scratch / "clients",
-        directory=scratch / "runs",
-        capabilities=target.capabilities,
-        target_versions="memory",
-        clock=Clock(),
-        listener=ignore,
-    )
-
-
-def make_parts(run: Run, writer: FileWriter, snapshotter: Snapshotter, server: Server, **more: Any) -> Parts:
-    """What performs a run's actions."""
-    parts: dict[str, Any] = {"checker": Checker(run), "processes": ProcessRunner("bed"), **more}
-    return Parts(run=run, writer=writer, snapshotter=snapshotter, server=server, **parts)
 
 
 @pytest.mark.anyio
 async def test_the_standard_test_needs_no_multi_client_parts(scratch: Path) -> None:
     """One plain FileWriter and one plain Snapshotter, directly on a repository: write, snapshot, restore, delete."""
-    run = make_run(scratch, Mode.DIRECT)
+    run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        engine = make_parts(run, writer, server.client(CLIENT), server).engine
+        engine = run.parts(writer, server.client(CLIENT), server).engine
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=5))
             taken = await engine.execute(SnapshotRoot())
@@ -75,7 +42,7 @@ async def test_the_standard_test_needs_no_multi_client_parts(scratch: Path) -> N
 @pytest.mark.anyio
 async def test_outside_a_clients_block_the_pair_is_a_clear_error(scratch: Path) -> None:
     """Using the multi-client pair with no client acting says what to do."""
-    run = make_run(scratch, Mode.SERVER)
+    run = OneRun(scratch, Mode.SERVER)
     async with MemoryTarget().serve(run.place) as server:
 
         async def make(client: str) -> TreeFileWriter:
@@ -84,7 +51,7 @@ async def test_outside_a_clients_block_the_pair_is_a_clear_error(scratch: Path) 
         writer, snapshotter = MultiClientFileWriter(make), MultiClientSnapshotter(server)
         await writer.add_client(CLIENT)
         await snapshotter.add_clients([CLIENT])
-        engine = make_parts(run, writer, snapshotter, server).engine
+        engine = run.parts(writer, snapshotter, server).engine
         with pytest.raises(HarnessError, match="no client is acting"):
             await engine.execute(SnapshotRoot())
         with acting_as(CLIENT):
@@ -101,17 +68,17 @@ async def test_each_client_has_a_tree_and_draws_of_its_own(scratch: Path) -> Non
     for order in (["a@s", "b@s"], ["b@s", "a@s"]):
         place = scratch / order[0]
         place.mkdir()
-        run = make_run(place, Mode.SERVER)
+        run = OneRun(place, Mode.SERVER)
         async with MemoryTarget().serve(run.place) as server:
 
-            async def make(client: str, place: Path = place, run: Run = run) -> TreeFileWriter:
+            async def make(client: str, place: Path = place, run: OneRun = run) -> TreeFileWriter:
                 return TreeFileWriter(data_directory=place / client / "data", capabilities=run.capabilities)
 
             writer, snapshotter = MultiClientFileWriter(make), MultiClientSnapshotter(server)
             await snapshotter.add_clients(order)
             for client in order:
                 await writer.add_client(client)
-            engine = make_parts(run, writer, snapshotter, server).engine
+            engine = run.parts(writer, snapshotter, server).engine
             found = {}
             for client in order:
                 with acting_as(client):

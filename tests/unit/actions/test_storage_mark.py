@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import (
@@ -21,11 +21,9 @@ from snapstorm.model.actions import (
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok
-from snapstorm.model.protocols import Mode
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory import MemoryTarget
 from snapstorm.targets.registry import find_target
-from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +32,7 @@ pytestmark = pytest.mark.anyio
 class Bench:
     """One engine on the simulated target, which claims to hold as much as a test says."""
 
-    def __init__(self, run: Run, server: Any, scratch: Path) -> None:
+    def __init__(self, run: OneRun, server: Any, scratch: Path) -> None:
         self.run, self.server, self.held_bytes = run, server, 0
         self.kinds: list[tuple[bool, bool]] = []
         collect = server.collect_garbage
@@ -48,7 +46,7 @@ class Bench:
 
         server.storage_bytes, server.collect_garbage = storage_bytes, collect_garbage
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        self.engine = make_parts(run, writer, server.client(CLIENT), server).engine
+        self.engine = run.parts(writer, server.client(CLIENT), server).engine
 
     def live(self) -> list[str]:
         return [one.operation for one in self.run.ledger.expectations(CLIENT, {State.LIVE})]
@@ -56,7 +54,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(scratch: Path) -> AsyncIterator[Bench]:
-    run = make_run(scratch, Mode.DIRECT)
+    run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         with acting_as(CLIENT):
             yield Bench(run, server, scratch)
@@ -102,8 +100,7 @@ async def test_all_but_some_snapshots_are_deleted(bench: Bench, keep: Any, left:
 
 async def test_deleting_stops_at_the_first_that_fails(scratch: Path) -> None:
     """What follows an unacknowledged deletion is left alone."""
-    run = make_run(scratch, Mode.DIRECT)
-    run.workdir.mkdir()
+    run = OneRun(scratch)
     async with find_target("memory:delete-fails")(ProcessRunner("none")).serve(run.place) as server:
         with acting_as(CLIENT):
             bench = Bench(run, server, scratch)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
+from tests.unit.one_run import new_context
 
 from snapstorm.errors import AccessDenied, HarnessError, OperationUnknown, TargetError
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees import access_checks as locks
-from snapstorm.guarantees.access_checks import must_be_refused
+from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.verdict import Tally, Verdict
+from snapstorm.model.seen import LetInSeen
+from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import WorkKind
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.memory.target import MemoryServer
+from snapstorm.testbed.machine_check import MachineCheck
 
 SCENARIO = Scenario.model_validate(
     {"name": "locks", "clients": 3, "steps": [{"action": "write-random-files"}, {"action": "snapshot-root"}]}
@@ -105,36 +108,39 @@ def test_another_error_is_tried_again_unless_a_fault_excuses_it(
 ) -> None:
     """Under a fault errors are expected, and a note is enough; without one the second one counts."""
     reports: list[str] = []
-    run = _run(is_excused=is_excused)
-    checker: Any = SimpleNamespace(observe=lambda seen: reports.append(seen.words))
+    checks = new_checks(reports, MachineCheck())
+    if is_excused:
+        checks.weather.begin_recovery()
     door: Any = Door(answers)
-    anyio.run(lambda: must_be_refused(run, checker, door, "client-1", "a removed client", connects=False))
+    anyio.run(lambda: checks.must_be_refused(door, "client-1", "a removed client", connects=False))
+    tally = checks.run.tally
     assert door.answers == []
-    assert run.tally.refused == ({"a removed client": 1} if outcome == "refused" else {})
-    assert run.tally.refusals_unjudged == (["a removed client"] if outcome == "unjudged" else [])
-    assert len(run.tally.notes) == (outcome in ("unjudged", "noted"))
+    assert tally.refused == ({"a removed client": 1} if outcome == "refused" else {})
+    assert tally.refusals_unjudged == (["a removed client"] if outcome == "unjudged" else [])
+    assert len(tally.notes) == (outcome in ("unjudged", "noted"))
     assert len(reports) == (outcome == "let in")
 
 
 def test_the_machine_is_to_blame_for_its_own_failures() -> None:
-    """A full disk says nothing about who is refused, and ends the run."""
-
-    def is_full(error: TargetError) -> None:
-        raise HarnessError("the disk is full") from error
-
-    run, anything, door = _run(check_machine=is_full), SimpleNamespace(), Door([BROKEN])
-    checker: Any = anything
-    snapshotter: Any = door
-    with pytest.raises(HarnessError, match="the disk is full"):
-        anyio.run(lambda: must_be_refused(run, checker, snapshotter, "client-1", "a removed client", connects=False))
+    """Memory that has run out says nothing about who is refused, and ends the run."""
+    kills = iter((0, 1))
+    checks = new_checks([], MachineCheck(count_kills=lambda: next(kills)))
+    door: Any = Door([BROKEN])
+    with pytest.raises(HarnessError, match="out of memory"):
+        anyio.run(lambda: checks.must_be_refused(door, "client-1", "a removed client", connects=False))
 
 
-def _run(*, is_excused: bool = False, check_machine: Any = lambda error: None) -> Any:
-    tally = Tally()
-    return SimpleNamespace(
-        tally=tally,
-        note=tally.notes.append,
-        now_seconds=lambda: 0.0,
-        check_machine=check_machine,
-        weather=SimpleNamespace(excuses=lambda client, since_seconds, error: is_excused),
-    )
+class Reports:
+    """Stands for the checker: keeps the words of what was seen."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+
+    def observe(self, seen: LetInSeen) -> None:
+        self._words.append(seen.words)
+
+
+def new_checks(reports: list[str], machine: MachineCheck) -> AccessChecks:
+    checker: Any = Reports(reports)
+    run = new_context()
+    return AccessChecks(run, Weather(run.now_seconds), machine, checker)

@@ -3,43 +3,41 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.errors import OperationFailed
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import FILES
-from snapstorm.guarantees.panel import sentence_of
+from snapstorm.guarantees.panel import Found, sentence_of
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
-from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import Mode
+from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.seen import SamplesEndSeen
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.target import MemoryServer
 from snapstorm.targets.registry import find_target
-from snapstorm.testbed.context import Run
 from snapstorm.testbed.identity import acting_as
 
 
 @pytest.fixture
-def run(scratch: Path) -> Iterator[Run]:
-    made = make_run(scratch, Mode.DIRECT)
+def run(scratch: Path) -> Iterator[OneRun]:
+    made = OneRun(scratch)
     yield made
     made.ledger.close()
 
 
-async def restore_flipped(run: Run, scratch: Path, change: Callable[[MemoryServer], Any] = lambda server: None) -> Path:
+async def restore_flipped(
+    run: OneRun, scratch: Path, change: Callable[[MemoryServer], Any] = lambda server: None
+) -> Path:
     """Restore a snapshot from a target that flips a byte; the evidence's directory."""
     async with find_target("memory:restore-flips-a-byte")(ProcessRunner("none")).serve(run.place) as server:
         change(server)
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        checker = Checker(run, server)
-        engine = make_parts(run, writer, server.client(CLIENT), server, checker=checker).engine
+        engine = run.parts(writer, server.client(CLIENT), server).engine
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=5, size_bytes=9000, odd_percent=0))
             while not run.tally.violations:
@@ -51,7 +49,7 @@ async def restore_flipped(run: Run, scratch: Path, change: Callable[[MemoryServe
 
 
 @pytest.mark.anyio
-async def test_the_difference_can_be_read_by_programs(run: Run, scratch: Path) -> None:
+async def test_the_difference_can_be_read_by_programs(run: OneRun, scratch: Path) -> None:
     """One changed byte: its offset, its length, its kind, and both sizes."""
     evidence = await restore_flipped(run, scratch)
     document = json.loads((evidence / "differences.json").read_text())
@@ -68,7 +66,7 @@ async def test_the_difference_can_be_read_by_programs(run: Run, scratch: Path) -
 
 
 @pytest.mark.anyio
-async def test_the_readme_says_what_broke_and_names_each_file(run: Run, scratch: Path) -> None:
+async def test_the_readme_says_what_broke_and_names_each_file(run: OneRun, scratch: Path) -> None:
     """The promise, what was seen, what was going on, how to do it again, and every file that is there."""
     evidence = await restore_flipped(run, scratch)
     readme = (evidence / "README.md").read_text()
@@ -77,7 +75,7 @@ async def test_the_readme_says_what_broke_and_names_each_file(run: Run, scratch:
     assert violation.detail in readme
     assert "No fault was active" in readme
     assert "snapshot-root" in readme
-    assert f"snapstorm replay {scratch}:{run.number}" in readme
+    assert f"snapstorm replay {scratch}:{run.run.number}" in readme
     known = {name for name, _ in FILES}
     for path in evidence.iterdir():
         assert path.name in known
@@ -85,9 +83,9 @@ async def test_the_readme_says_what_broke_and_names_each_file(run: Run, scratch:
 
 
 @pytest.mark.anyio
-async def test_history_and_environment_go_with_it(run: Run, scratch: Path) -> None:
+async def test_history_and_environment_go_with_it(run: OneRun, scratch: Path) -> None:
     """Every operation up to then with what was left open, the faults, and what it ran on."""
-    number = run.ledger.begin_fault(run.number, "kill-server", tick=1, began_seconds=0.0)
+    number = run.ledger.begin_fault(run.run.number, "kill-server", tick=1, began_seconds=0.0)
     run.ledger.detail_fault(number, {"pid": 7})
     evidence = await restore_flipped(run, scratch)
     history = json.loads((evidence / "history.json").read_text())
@@ -116,7 +114,7 @@ class Namer:
 
 
 @pytest.mark.anyio
-async def test_the_target_is_asked_what_it_stores_of_a_damaged_file(run: Run, scratch: Path) -> None:
+async def test_the_target_is_asked_what_it_stores_of_a_damaged_file(run: OneRun, scratch: Path) -> None:
     """By the snapshot and the path in it; the answer is a file of its own, which the README names."""
     namer = Namer("object k1, content c2, blob p3")
     evidence = await restore_flipped(
@@ -131,7 +129,7 @@ async def test_the_target_is_asked_what_it_stores_of_a_damaged_file(run: Run, sc
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", [OperationFailed, KeyError, TypeError, OverflowError, RecursionError])
-async def test_a_target_that_can_not_say_is_a_note(run: Run, scratch: Path, kind: type[Exception]) -> None:
+async def test_a_target_that_can_not_say_is_a_note(run: OneRun, scratch: Path, kind: type[Exception]) -> None:
     """What is asked for evidence only turns no verdict, whatever is answered, and nothing else is lost with it."""
     namer = Namer(kind("the index is gone"))
     evidence = await restore_flipped(
@@ -145,7 +143,7 @@ async def test_a_target_that_can_not_say_is_a_note(run: Run, scratch: Path, kind
 
 @pytest.mark.anyio
 async def test_evidence_that_can_not_be_kept_is_a_note(
-    run: Run, scratch: Path, monkeypatch: pytest.MonkeyPatch
+    run: OneRun, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk, say: the violation stands, with what could be kept."""
 
@@ -162,21 +160,18 @@ async def test_evidence_that_can_not_be_kept_is_a_note(
 
 
 @pytest.mark.anyio
-async def test_where_no_directory_can_be_made_the_violation_stands(run: Run, scratch: Path) -> None:
+async def test_where_no_directory_can_be_made_the_violation_stands(run: OneRun, scratch: Path) -> None:
     """It has no evidence then, and a note says why."""
-    run.directory.mkdir()
-    (run.directory / "evidence").write_text("in the way")
-    checker = Checker(run)
-    found = checker.report(Guarantee.NO_LEAK, "1 file too many")
+    run.evidence.write_text("in the way")
+    found = run.checker().report(Found(Guarantee.NO_LEAK, Finding("1 file too many"), SamplesEndSeen()))
     assert found is not None
     assert found.evidence is None
     assert any("evidence is incomplete" in note for note in run.tally.notes)
-    shutil.rmtree(run.directory)
 
 
 @pytest.mark.anyio
 async def test_logs_go_with_it_without_the_secrets_of_the_environment(
-    run: Run, scratch: Path, monkeypatch: pytest.MonkeyPatch
+    run: OneRun, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script around the server may print its environment, straight into the log."""
     monkeypatch.setenv("DEPLOY_TOKEN", "t0ken-of-the-user")

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.unit.one_run import new_context
 
 from snapstorm.guarantees import leaks
 from snapstorm.guarantees.builtin.no_leak import (
@@ -31,9 +32,9 @@ from snapstorm.guarantees.leaks import (
 )
 from snapstorm.guarantees.panel import Panel
 from snapstorm.model.seen import Footprint
-from snapstorm.model.verdict import Tally
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.process import CompletedCommand
+from snapstorm.testbed.command_log import CommandLog
 
 pytestmark = pytest.mark.anyio
 
@@ -86,15 +87,14 @@ def strays() -> Strays:
 @pytest.fixture
 def watched(tmp_path: Path, strays: Strays) -> tuple[LeakWatch, Server, list[str], Any]:
     reports: list[str] = []
-    weather = SimpleNamespace(has_disturbed_process=False)
-    run: Any = SimpleNamespace(weather=weather, tally=Tally(), now_seconds=lambda: 0.0, leaving=[])
+    weather: Any = SimpleNamespace(has_disturbed_process=False)
     server = Server(tmp_path)
     panel = Panel()
     checker: Any = SimpleNamespace(
         observe=lambda seen: reports.extend(found.finding.detail for found in panel.judge(seen))
     )
     anything: Any = server
-    return LeakWatch(run, anything, checker, strays), server, reports, weather
+    return LeakWatch(new_context(), weather, CommandLog(), anything, checker, strays), server, reports, weather
 
 
 async def test_files_that_stay_open_are_a_leak(watched: tuple[LeakWatch, Server, list[str], Any]) -> None:
@@ -140,7 +140,7 @@ def command_that_left(*names: str) -> CompletedCommand:
 async def test_temporary_files_of_a_command_are_a_leak(watched: tuple[LeakWatch, Server, list[str], Any]) -> None:
     """With their names, while clients work as well as at the end. Of many such commands one is reported."""
     watch, _, reports, _ = watched
-    leaving = watch._run.leaving
+    leaving = watch._commands.leaving
     leaving.append(command_that_left("kt-1", "kt-2"))
     watch.sample()
     leaving.append(command_that_left("kt-3"))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import Settled, State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import Ok
-from snapstorm.model.protocols import Mode
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.registry import find_target
 from snapstorm.testbed.identity import acting_as
@@ -33,10 +32,10 @@ async def test_what_is_there_must_be_right(
     defect: str, failed_entries: int, broken: list[Guarantee], scratch: Path
 ) -> None:
     """A missing entry is the one that was left out; any other difference is damage."""
-    run = make_run(scratch, Mode.DIRECT)
+    run = OneRun(scratch)
     async with find_target(f"memory:{defect}")(ProcessRunner("none")).serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        engine = make_parts(run, writer, server.client(CLIENT), server).engine
+        engine = run.parts(writer, server.client(CLIENT), server).engine
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=30, size_bytes=5000))
             taken = await engine.execute(SnapshotRoot())

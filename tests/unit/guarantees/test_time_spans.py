@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from snapstorm.guarantees.time_spans import CLOCK_SET_BY_US, Dating
-from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.ledger import Ledger, OperationIntent
 from snapstorm.model.action_results import Particulars
 from snapstorm.model.dating import SaidSoFar, TimeSpan
 
@@ -58,9 +58,7 @@ def test_a_killed_run_goes_on_until_the_next(ledger: Ledger) -> None:
 def test_snapshots_of_this_run_are_dated_from_its_beginning_until_now(ledger: Ledger) -> None:
     """And a receipt into its operation."""
     number = begin(ledger, "2026-11-29T12:00:00Z")
-    ledger.begin_operation(
-        operation="r1-c-1", run_number=number, client="c", step=1, action="a", options="{}", began_seconds=5.0
-    )
+    ledger.begin_operation(OperationIntent("r1-c-1", number, "c", 1, "a", "{}", began_seconds=5.0))
     dating = Dating(ledger, number)
     assert dating.span_of("r1-c-1") is None
     ledger.end_operation("r1-c-1", outcome="ok", reason="", seconds=2.5)

@@ -12,7 +12,7 @@ import pytest
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.findings import Verification
 from snapstorm.ledger.history import AgeBucket
-from snapstorm.ledger.ledger import CommandRow, Ledger
+from snapstorm.ledger.ledger import AskedSnapshot, CommandRow, IntendedEffect, Ledger, OperationIntent
 from snapstorm.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
 from snapstorm.model.expectations import Settled, State
 from snapstorm.model.guarantees import Guarantee, Violation
@@ -49,22 +49,14 @@ def do(
     **what: object,
 ) -> None:
     """One operation, from its intent to its outcome."""
-    ledger.begin_operation(
-        operation=operation,
-        run_number=run,
-        client=CLIENT,
-        step=1,
-        action=action,
-        options=options,
-        began_seconds=0.0,
-        **what,  # type: ignore[arg-type]  # creates, deletes or resolved
-    )
+    effect = IntendedEffect(**what)  # type: ignore[arg-type]  # creates, deletes or resolved
+    ledger.begin_operation(OperationIntent(operation, run, CLIENT, 1, action, options, 0.0, effect))
     snapshot = f"k-{operation}" if "creates" in what and outcome == "ok" else None
     ledger.end_operation(operation, outcome=outcome, reason="", seconds=0.0, snapshot=snapshot)
 
 
 def take(ledger: Ledger, run: int, operation: str, manifest: Manifest | None = None) -> None:
-    do(ledger, run, operation, "snapshot-root", creates=("/data", "{}", manifest or tree(1)))
+    do(ledger, run, operation, "snapshot-root", creates=AskedSnapshot("/data", "{}", manifest or tree(1)))
 
 
 def delete(ledger: Ledger, run: int, operation: str, *of: str, outcome: str = "ok") -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from snapstorm.errors import TestbedError
-from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, Ledger, OperationIntent
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.model.expectations import Settled, State
 from snapstorm.model.guarantees import Guarantee, Violation
@@ -38,29 +38,13 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 def begin_creation(ledger: Ledger, operation: str) -> None:
-    ledger.begin_operation(
-        operation=operation,
-        run_number=1,
-        client=CLIENT,
-        step=1,
-        action="snapshot-root",
-        options="{}",
-        began_seconds=0.0,
-        creates=("/data", "{}", TREE),
-    )
+    effect = IntendedEffect(creates=AskedSnapshot("/data", "{}", TREE))
+    ledger.begin_operation(OperationIntent(operation, 1, CLIENT, 1, "snapshot-root", "{}", 0.0, effect))
 
 
 def begin_deletion(ledger: Ledger, operation: str, *of: str) -> None:
-    ledger.begin_operation(
-        operation=operation,
-        run_number=1,
-        client=CLIENT,
-        step=2,
-        action="delete-snapshot",
-        options="{}",
-        began_seconds=0.0,
-        deletes=of,
-    )
+    effect = IntendedEffect(deletes=of)
+    ledger.begin_operation(OperationIntent(operation, 1, CLIENT, 2, "delete-snapshot", "{}", 0.0, effect))
 
 
 def end(ledger: Ledger, operation: str, outcome: str, snapshot: str | None = None) -> None:
@@ -207,13 +191,13 @@ def test_what_was_committed_survives_kill_9(path: Path) -> None:
     program = f"""
         import os, signal
         from pathlib import Path
-        from snapstorm.ledger.ledger import Ledger
+        from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, OperationIntent, Ledger
         from snapstorm.model.manifest import Entry, EntryType, Manifest
         ledger = Ledger.open(Path({str(path)!r}))
         ledger.begin_run(seed=1, began_utc="", scenario="{{}}", target="{{}}")
         tree = Manifest.of([Entry(b"", EntryType.DIRECTORY, 0o700, 0, 0, 1)])
-        ledger.begin_operation(operation="a", run_number=1, client="c", step=1, action="snapshot-root",
-            options="{{}}", began_seconds=0.0, creates=("/data", "{{}}", tree))
+        effect = IntendedEffect(creates=AskedSnapshot("/data", "{{}}", tree))
+        ledger.begin_operation(OperationIntent("a", 1, "c", 1, "snapshot-root", "{{}}", 0.0, effect))
         os.kill(os.getpid(), signal.SIGKILL)
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snapstorm.ledger.ledger import CommandRow, Ledger
+from snapstorm.ledger.ledger import CommandRow, IntendedEffect, Ledger, OperationIntent
 from snapstorm.ledger.samples import Quantity, Sample
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.testbed.testbed import LEDGER_NAME
@@ -63,16 +63,9 @@ class Bed:
         is_own: bool = False,
     ) -> str:
         name = f"r{run}-{client.partition('@')[0]}-{number}"
+        options, effect = json.dumps({"count": "1..3"}), IntendedEffect({"path": NASTY, "manifest": "ab" * 32})
         self.ledger.begin_operation(
-            operation=name,
-            run_number=run,
-            client=client,
-            step=number,
-            action=action,
-            options=json.dumps({"count": "1..3"}),
-            resolved={"path": NASTY, "manifest": "ab" * 32},
-            began_seconds=began,
-            is_own=is_own,
+            OperationIntent(name, run, client, number, action, options, began, effect, is_own=is_own)
         )
         if outcome is not None:
             reason = NASTY if outcome == "failed" else ""

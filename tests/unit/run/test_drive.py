@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from tests.clock import SteppedClock
+from tests.unit.one_run import new_context
 from tests.waiting import GIVE_UP_SECONDS
 
-from snapstorm.model.actions import Action
+from snapstorm.actions.client import Client
+from snapstorm.model.actions import Action, FileAction, Upkeep
+from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.verdict import Tally
 from snapstorm.run.arrivals import Arrivals
-from snapstorm.run.drive import Barrier, Budget, drive, never
+from snapstorm.run.drive import Barrier, Budget, drive
+from snapstorm.run.storm import AnyStorm, NoStorm
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.scenarios import Scenario
-from snapstorm.testbed.control import Control
+from snapstorm.testbed.control import Control, Steering
 from snapstorm.testbed.identity import current_client
 
 pytestmark = pytest.mark.anyio
 
+VIOLATION = Violation(Guarantee.AVAILABLE, "something")
 STEPS = (
     {"action": "write-random-files", "repeat": 2},
     {"action": "run-gc", "alone": True, "repeat": 2},
@@ -33,13 +38,33 @@ STEPS = (
 )
 
 
+class RandomAction(Upkeep):
+    """Stands for whatever is drawn."""
+
+
+RandomAction.key = "random"  # Set afterwards, so that it is not registered.
+RANDOM = RandomAction()
+
+
+class AwaitedStorm(NoStorm):
+    """Is awaited for as long as a test says."""
+
+    def __init__(self, is_awaited: Callable[[], bool]) -> None:
+        self._is_awaited = is_awaited
+
+    @property
+    def is_awaited(self) -> bool:  # type: ignore[override]  # read only
+        return self._is_awaited()
+
+
 class Recorder:
     """Stands for the engine: remembers who did what, and what else went on meanwhile."""
 
     def __init__(self, act: Callable[[str, str], Awaitable[object]] | None = None) -> None:
         self.done: list[tuple[str, str]] = []
+        self.live = 1
         self.beside: dict[str, set[str]] = {}
-        self.violations: list[str] = []
+        self.tally = Tally()
         self._act = act
         self._now: set[tuple[str, str]] = set()
 
@@ -59,8 +84,11 @@ class Recorder:
         """An empty deck: what is random is not looked at here."""
         return Deck({}, random.Random(0))
 
+    def asks_target(self, action: Action[Any], _: str) -> bool:
+        return not isinstance(action, FileAction) and (self.live > 0 or not action.needs_snapshot)
+
     async def execute_random(self, *_: object) -> None:
-        await self.execute(SimpleNamespace(key="random"))  # type: ignore[arg-type]  # only its key is read
+        await self.execute(RANDOM)
 
     def keys_of(self, client: int) -> list[str]:
         return [key for name, key in self.done if name == f"c{client}"]
@@ -79,21 +107,20 @@ async def drive_recorded(
     *,
     keep_going: bool = False,
     arrivals: Arrivals | None = None,
-    clock: Callable[[], float] = lambda: 0.0,
-    live: int = 1,
-    is_fault_awaited: Callable[[], bool] = never,
-    notes: list[str] | None = None,
+    clock: SteppedClock | None = None,
+    storm: AnyStorm | None = None,
     **more: Any,
-) -> None:
+) -> list[str]:
+    """What the run then notes."""
     scenario = Scenario.model_validate({"name": "x", "clients": clients, "steps": STEPS, **more})
-    tally = SimpleNamespace(violations=recorder.violations)
-    ledger = SimpleNamespace(count_live=lambda _: live)
-    run: Any = SimpleNamespace(keep_going=keep_going, tally=tally, now_seconds=clock, control=Control(), ledger=ledger)
-    run.note = ([] if notes is None else notes).append
+    run = new_context(clock=clock or SteppedClock())
+    recorder.tally = run.tally
+    steering = Steering(run, Control(is_watched=False), keep_going=keep_going)
     engine: Any = recorder
-    some: list[Any] = [SimpleNamespace(name=f"c{number}") for number in range(1, clients + 1)]
+    some = [Client(f"c{number}", engine) for number in range(1, clients + 1)]
     with anyio.fail_after(GIVE_UP_SECONDS):
-        await drive(some, scenario, engine, run, arrivals or all_there(clients), is_fault_awaited)
+        await drive(some, scenario, engine, steering, arrivals or all_there(clients), storm or NoStorm(), run.note)
+    return run.tally.notes
 
 
 @pytest.mark.parametrize("clients", [1, 3])
@@ -120,11 +147,11 @@ async def test_a_client_that_stops_leaves_nobody_waiting(client: str, at: str) -
 
     async def violate(name: str, key: str) -> None:
         if (name, key) == (client, at):
-            recorder.violations.append("something")
+            recorder.tally.violations.append(VIOLATION)
 
     recorder = Recorder(violate)
     await drive_recorded(recorder)
-    is_shown = bool(recorder.violations)
+    is_shown = bool(recorder.tally.violations)
     assert is_shown == (client == "c1" or at != "run-gc")
     assert ("check-storage" in recorder.keys_of(1)) != is_shown
 
@@ -133,7 +160,7 @@ async def test_a_run_that_keeps_going_does_all_of_it() -> None:
     """A violation then stops nobody."""
 
     async def violate(*_: str) -> None:
-        recorder.violations.append("something")
+        recorder.tally.violations.append(VIOLATION)
 
     recorder = Recorder(violate)
     await drive_recorded(recorder, keep_going=True)
@@ -173,12 +200,13 @@ async def test_a_client_begins_once_it_is_there() -> None:
 async def test_what_asks_the_target_nothing_is_done_before_the_client_is_connected(live: int) -> None:
     """Changes of its own files, and restores where there is nothing to restore; but not before its files are known."""
     recorder, arrivals = Recorder(), Arrivals(["c1"])
+    recorder.live = live
     first, then = ["restore-snapshot", "write-random-files"], ["snapshot-root", "delete-files"]
     async with anyio.create_task_group() as group:
 
         async def drive_all() -> None:
             steps = [{"action": key} for key in [*first, *then]]
-            await drive_recorded(recorder, 1, arrivals=arrivals, live=live, steps=steps)
+            await drive_recorded(recorder, 1, arrivals=arrivals, steps=steps)
 
         group.start_soon(drive_all)
         await anyio.wait_all_tasks_blocked()
@@ -208,14 +236,13 @@ async def test_random_work_waits_for_all() -> None:
 
 async def test_the_duration_begins_with_random_work() -> None:
     """However long the steps before it have taken."""
-    seconds = 0.0
+    clock = SteppedClock()
 
     async def act(_: str, key: str) -> None:
-        nonlocal seconds
-        seconds += 1 if key == "random" else 100
+        await clock.sleep(1 if key == "random" else 100)
 
     recorder = Recorder(act)
-    await drive_recorded(recorder, 1, clock=lambda: seconds, weights={"snapshot-root": 1}, duration="5s")
+    await drive_recorded(recorder, 1, clock=clock, weights={"snapshot-root": 1}, duration="5s")
     assert recorder.keys_of(1).count("random") == 5
 
 
@@ -257,23 +284,23 @@ async def test_who_was_cancelled_while_it_waited_does_not_count() -> None:
 @pytest.mark.parametrize("budget", [{"actions": 7}, {"duration": "1s"}])
 async def test_work_goes_on_until_each_fault_has_struck(budget: dict[str, object]) -> None:
     """However soon the budget is used up; and a violation ends it all the same."""
-    recorder, notes = Recorder(), list[str]()
-    seconds = itertools.count()
+    clock = SteppedClock()
+
+    async def act(_: str, key: str) -> None:
+        await clock.sleep(1)
+        if key == "random" and is_violated:
+            recorder.tally.violations.append(VIOLATION)
 
     def is_awaited() -> bool:
         return [key for _, key in recorder.done].count("random") < 50
 
-    more: dict[str, Any] = {"weights": {"snapshot-root": 1}, "notes": notes, "clock": lambda: float(next(seconds))}
-    await drive_recorded(recorder, is_fault_awaited=is_awaited, **more, **budget)
+    recorder, is_violated = Recorder(act), False
+    more: dict[str, Any] = {"weights": {"snapshot-root": 1}, "clock": clock, **budget}
+    notes = await drive_recorded(recorder, storm=AwaitedStorm(is_awaited), **more)
     assert 50 <= [key for _, key in recorder.done].count("random") <= 53
     assert notes == ["clients go on beyond --duration or --actions, until the faults that were asked for have struck"]
-
-    async def violate(name: str, key: str) -> None:
-        if key == "random":
-            recorder.violations.append("something")
-
-    recorder = Recorder(violate)
-    await drive_recorded(recorder, is_fault_awaited=lambda: True, **more, **budget)
+    recorder, is_violated = Recorder(act), True
+    await drive_recorded(recorder, storm=AwaitedStorm(lambda: True), **more)
     assert [key for _, key in recorder.done].count("random") <= 3
 
 
@@ -281,8 +308,9 @@ async def test_actions_are_kept_for_who_has_not_begun_yet() -> None:
     """Who has done its first actions leaves to the others what theirs take; all are done in the end."""
     weights = {"write-random-files": 1, "snapshot-root": 1, "list-snapshots": 1, "run-gc": 1}
     decks = [Deck(weights, random.Random(1), place, 2) for place in range(2)]
-    run: Any = SimpleNamespace(now_seconds=lambda: 0.0, control=Control(), note=lambda _: None)
-    budget = Budget(run, None, 8, decks=decks)
+    run = new_context()
+    steering = Steering(run, Control(is_watched=False), keep_going=False)
+    budget = Budget(None, 8, steering, NoStorm(), run.note, decks)
     quick, slow = decks
     taken = 0
     while budget.take(quick):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.actions.test_standard_engine import CLIENT, make_parts, make_run
+from tests.tricked import TrickedTarget
+from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import DeleteSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.protocols import Mode
-from snapstorm.targets.memory import MemoryTarget
 from snapstorm.targets.memory.target import MemoryAuditor
 from snapstorm.testbed.identity import acting_as
 
@@ -20,25 +19,21 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile", "never"])
-async def test_a_check_of_a_snapshot_that_its_client_deletes_says_nothing(
-    when: str, scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_check_of_a_snapshot_that_its_client_deletes_says_nothing(when: str, scratch: Path) -> None:
     """Its client may delete a snapshot while the target's own check of it runs: that it is gone then is no failure."""
-    run = make_run(scratch, Mode.DIRECT)
-    run.workdir.mkdir()
-    async with MemoryTarget().serve(run.place) as server:
-        writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        parts = make_parts(run, writer, server.client(CLIENT), server)
-        engine, own_operations = parts.engine, parts.own_operations
-        verify = MemoryAuditor.verify_snapshot
+    run = OneRun(scratch)
 
-        async def verify_late(self: MemoryAuditor, snapshot: str) -> None:
-            await verify(self, snapshot)
+    class LateAuditor(MemoryAuditor):
+        async def verify_snapshot(self, snapshot: str) -> None:
+            await super().verify_snapshot(snapshot)
             if when == "meanwhile":
                 await engine.execute(DeleteSnapshot())
-                await verify(self, snapshot)
+                await super().verify_snapshot(snapshot)
 
-        monkeypatch.setattr(MemoryAuditor, "verify_snapshot", verify_late)
+    async with TrickedTarget(auditor=LateAuditor).serve(run.place) as server:
+        writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
+        parts = run.parts(writer, server.client(CLIENT), server)
+        engine, own_operations = parts.engine, parts.own_operations
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=3))
             await engine.execute(SnapshotRoot())
@@ -51,18 +46,18 @@ async def test_a_check_of_a_snapshot_that_its_client_deletes_says_nothing(
     assert run.tally.violations == []
 
 
-async def test_a_check_that_fails_while_its_snapshot_is_live_is_judged(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_check_that_fails_while_its_snapshot_is_live_is_judged(scratch: Path) -> None:
     """It can't be told then whether the target would have complained."""
-    run = make_run(scratch, Mode.DIRECT)
-    run.workdir.mkdir()
-    async with MemoryTarget().serve(run.place) as server:
+    run = OneRun(scratch)
+
+    class OfAnother(MemoryAuditor):
+        async def verify_snapshot(self, snapshot: str) -> None:
+            await super().verify_snapshot("another")
+
+    async with TrickedTarget(auditor=OfAnother).serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        parts = make_parts(run, writer, server.client(CLIENT), server)
+        parts = run.parts(writer, server.client(CLIENT), server)
         engine, own_operations = parts.engine, parts.own_operations
-        verify = MemoryAuditor.verify_snapshot
-        monkeypatch.setattr(MemoryAuditor, "verify_snapshot", lambda self, _: verify(self, "another"))
         with acting_as(CLIENT):
             await engine.execute(WriteRandomFiles(count=3))
             await engine.execute(SnapshotRoot())

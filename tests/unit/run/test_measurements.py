@@ -6,15 +6,19 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.unit.one_run import new_context
 
 from snapstorm.guarantees.leaks import look_at_process
-from snapstorm.ledger.samples import Quantity, Sample
+from snapstorm.ledger.samples import Quantity
+from snapstorm.model.abilities import Blob
+from snapstorm.model.protocols import Server, TargetPlace
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.measurements import STRETCH_SAMPLES, Measurements, Pace
+from snapstorm.runtime.secrets import FileSecretStore
+from snapstorm.targets.plain import PlainServer
 from snapstorm.testbed.testbed import read_testbed
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +26,7 @@ pytestmark = pytest.mark.anyio
 DAY_SECONDS = 86_400
 
 
-class Server:
+class OwnProcess(PlainServer):
     """This very process stands for the server."""
 
     unfinished_suffix = ".tmp."
@@ -31,35 +35,22 @@ class Server:
         self.server_pid: int | None = os.getpid()
         self.storage_directory = directory
 
-    async def content_blobs(self) -> list[Any]:
+    async def content_blobs(self) -> list[Blob]:
         return []
 
 
-class Place:
-    def __init__(self, directory: Path) -> None:
-        self.server = directory / "server"
-        self._directory = directory
+class Measured:
+    """Measurements of one run, and what they have written."""
 
-    def client(self, client: str) -> Path:
-        return self._directory / client
+    def __init__(self, directory: Path, server: Server) -> None:
+        self._run = new_context()
+        place = TargetPlace("bed", directory, FileSecretStore(directory / "secrets.toml"))
+        self.measurements = Measurements(self._run, place, server, ["alice"])
 
-
-class Ledger:
-    def __init__(self) -> None:
-        self.written: list[Sample] = []
-
-    def add_samples(self, run_number: int, samples: list[Sample]) -> None:
-        assert run_number == 7
-        self.written += samples
-
-
-def _measurements(directory: Path, server: Server) -> tuple[Measurements, Any]:
-    ledger = Ledger()
-    run: Any = SimpleNamespace(
-        place=Place(directory), ledger=ledger, number=7, now_seconds=lambda: 12.3456, emit=lambda event: None
-    )
-    anything: Any = server
-    return Measurements(run, anything, ["alice"]), ledger
+    def written(self) -> dict[str, float]:
+        """Everything that was measured until now: the last value of each quantity."""
+        self.measurements._write()
+        return {sample.name: sample.value for sample in self._run.ledger.samples(self._run.number)}
 
 
 def _file(path: Path, size: int) -> None:
@@ -69,49 +60,41 @@ def _file(path: Path, size: int) -> None:
 
 async def test_directories_are_measured_by_what_they_are(tmp_path: Path) -> None:
     """The repository, and the caches and logs of the server and of each client."""
-    measurements, ledger = _measurements(tmp_path, Server(tmp_path / "repository"))
+    measured = Measured(tmp_path, OwnProcess(tmp_path / "repository"))
     _file(tmp_path / "repository" / "p" / "q", 1)
     _file(tmp_path / "server" / "cache" / "a", 20)
-    _file(tmp_path / "alice" / "cache" / "b", 30)
+    _file(tmp_path / "clients" / "alice" / "connection" / "cache" / "b", 30)
     _file(tmp_path / "server" / "logs" / "c", 400)
-    _file(tmp_path / "bob" / "logs" / "d", 5000)
-    await measurements.look_at_directories()
-    measurements._write()
-    assert ledger.written == [
-        Sample(12.346, "repository-bytes", 1),
-        Sample(12.346, "cache-bytes", 50),
-        Sample(12.346, "log-bytes", 400),
-    ]
+    _file(tmp_path / "clients" / "bob" / "connection" / "logs" / "d", 5000)
+    await measured.measurements.look_at_directories()
+    assert measured.written() == {"repository-bytes": 1, "cache-bytes": 50, "log-bytes": 400}
 
 
 async def test_a_repository_that_is_somewhere_else_is_left_alone(tmp_path: Path) -> None:
     """On S3 a look at it would be requests."""
-    measurements, ledger = _measurements(tmp_path, Server(None))
-    await measurements.look_at_directories()
-    measurements._write()
-    assert Quantity.REPOSITORY_BYTES not in {sample.name for sample in ledger.written}
+    measured = Measured(tmp_path, OwnProcess(None))
+    await measured.measurements.look_at_directories()
+    assert measured.written().keys() == {Quantity.CACHE_BYTES, Quantity.LOG_BYTES}
 
 
 async def test_processes_are_measured_while_they_are_there(tmp_path: Path) -> None:
     """Of a server that has ended there is nothing to measure; snapstorm itself goes on."""
-    server = Server(None)
-    measurements, ledger = _measurements(tmp_path, server)
-    measurements.look_at_processes()
-    measurements._write()
-    values = {sample.name: sample.value for sample in ledger.written}
+    server = OwnProcess(None)
+    measured = Measured(tmp_path, server)
+    measured.measurements.look_at_processes()
+    values = measured.written()
     assert values["server-open-files"] >= 3
     assert values["server-memory-bytes"] == pytest.approx(values["own-memory-bytes"], rel=0.1)
-    ledger.written.clear()
     server.server_pid = None
-    measurements.look_at_processes()
-    measurements._write()
-    assert [sample.name for sample in ledger.written] == ["own-memory-bytes"]
+    without = Measured(tmp_path, server)
+    without.measurements.look_at_processes()
+    assert without.written().keys() == {"own-memory-bytes"}
 
 
 def test_a_server_is_measured_with_its_children(tmp_path: Path) -> None:
     """It may be a script that waits for the program that serves."""
-    server = Server(None)
-    measurements, ledger = _measurements(tmp_path, server)
+    server = OwnProcess(None)
+    measured = Measured(tmp_path, server)
     argv = ["/bin/sh", "-c", "exec 3<&0; cat <&3 & echo $!; wait"]
     with subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, process_group=0
@@ -123,12 +106,11 @@ def test_a_server_is_measured_with_its_children(tmp_path: Path) -> None:
             process.stdin.write("is there\n")
             assert process.stdout.readline() == "is there\n"
             server.server_pid = process.pid
-            measurements.look_at_processes()
+            measured.measurements.look_at_processes()
             open_files = [look_at_process(pid).open_files for pid in (process.pid, child)]
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-    measurements._write()
-    values = {sample.name: sample.value for sample in ledger.written}
+    values = measured.written()
     assert values["server-open-files"] == sum(open_files)
     assert min(open_files) >= 3
 

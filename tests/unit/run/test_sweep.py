@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from tests.tricked import TrickedServer, TrickedTarget
 from tests.waiting import GIVE_UP_SECONDS
 
-from snapstorm.actions import restores as restores_module
 from snapstorm.actions.client import Client
-from snapstorm.actions.sweep import Sweep
 from snapstorm.errors import NoSpaceError, OperationFailed
+from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
-from snapstorm.run.finish import Finisher
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
-from snapstorm.targets.memory.target import MemoryClient, MemoryServer
+from snapstorm.run.sweep import Sweep
+from snapstorm.targets.memory.target import MemoryClient
+from snapstorm.targets.plugin import MakeTarget
 
 pytestmark = pytest.mark.anyio
 CLIENTS = 3
@@ -32,9 +34,9 @@ async def snapshot(client: Client) -> None:
     await client.execute(SnapshotRoot())
 
 
-async def run(scratch: Path, **more: object) -> Harness:
+async def run(scratch: Path, make_target: MakeTarget | None = None, **more: object) -> Harness:
     with anyio.fail_after(GIVE_UP_SECONDS):
-        async with open_harness(options(scratch, **more)) as harness:
+        async with open_harness(options(scratch, **more), make_target=make_target) as harness:
             await harness.run_clients(CLIENTS, snapshot)
             await harness.finish()
     return harness
@@ -66,75 +68,75 @@ def test_one_that_fails_keeps_it_from_being_answered() -> None:
     assert not sweep.answered.is_set()
 
 
-@pytest.fixture
-def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """In which order the last parts of a run begin and end. Comparing takes until the locks are tried."""
-    seen: list[str] = []
-    locks_tried = anyio.Event()
-    compare, try_locks, remove = restores_module.Checker.judge_restore, Finisher.try_locks, MemoryServer.remove_client
+class Order:
+    """In which order the last parts of a run begin and end. Comparing takes until access was checked."""
 
-    async def slow_compare(self: restores_module.Checker, *arguments: object, **more: object) -> object:
-        seen.append("restored")
-        with anyio.fail_after(GIVE_UP_SECONDS):
-            await locks_tried.wait()
-        found = await compare(self, *arguments, **more)  # type: ignore[arg-type]  # passed on
-        seen.append("compared")
-        return found
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        order, checked, compare = list[str](), anyio.Event(), Checker.judge_restore
+        self.seen = order
 
-    async def noted_locks(self: Finisher, clients: list[str]) -> None:
-        seen.append("locks")
-        await try_locks(self, clients)
+        async def slow_compare(self: Checker, *arguments: Any, **more: Any) -> object:
+            order.append("restored")
+            with anyio.fail_after(GIVE_UP_SECONDS):
+                await checked.wait()
+            found = await compare(self, *arguments, **more)
+            order.append("compared")
+            return found
 
-    async def noted_remove(self: MemoryServer, client: str) -> None:
-        await remove(self, client)
-        seen.append("removed")
-        locks_tried.set()
+        class NotedServer(TrickedServer):
+            def impostor(self, client: str) -> MemoryClient:
+                order.append("access")
+                return super().impostor(client)
 
-    monkeypatch.setattr(restores_module.Checker, "judge_restore", slow_compare)
-    monkeypatch.setattr(Finisher, "try_locks", noted_locks)
-    monkeypatch.setattr(MemoryServer, "remove_client", noted_remove)
-    return seen
+            async def remove_client(self, client: str) -> None:
+                await super().remove_client(client)
+                order.append("removed")
+                checked.set()
+
+        monkeypatch.setattr(Checker, "judge_restore", slow_compare)
+        self.server = NotedServer
 
 
-async def test_the_locks_are_tried_while_the_last_is_compared(scratch: Path, order: list[str]) -> None:
+async def test_access_is_checked_while_the_last_is_compared(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """But never before the target has restored all of it; and all of it is counted."""
-    harness = await run(scratch)
-    assert order == ["restored"] * CLIENTS + ["locks", "removed"] + ["compared"] * CLIENTS
+    order = Order(monkeypatch)
+    harness = await run(scratch, lambda _: TrickedTarget(server=order.server))
+    assert order.seen == ["restored"] * CLIENTS + ["access", "removed"] + ["compared"] * CLIENTS
     assert harness.result.verdict is Verdict.PASS
     assert harness.result.tally.sweep_verified == CLIENTS
     assert harness.result.tally.sweep_left == 0
 
 
-async def test_one_that_fails_is_tried_again_before_the_locks(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_fails_is_tried_again_before_access_is_checked(scratch: Path) -> None:
     """Its client may be the one that is shut out then."""
-    restore, failed = MemoryClient.restore_snapshot, list[str]()
+    failed: list[str] = []
 
-    async def fail_once(self: MemoryClient, *arguments: object) -> None:
-        if not failed:
-            failed.append("once")
-            raise OperationFailed("refused for this test")
-        await restore(self, *arguments)  # type: ignore[arg-type]  # passed on
+    class FailingOnce(MemoryClient):
+        async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+            if not failed:
+                failed.append("once")
+                raise OperationFailed("refused for this test")
+            await super().restore_snapshot(snapshot, destination, sub_path)
 
-    monkeypatch.setattr(MemoryClient, "restore_snapshot", fail_once)
-    tally = (await run(scratch)).result.tally
+    tally = (await run(scratch, lambda _: TrickedTarget(FailingOnce))).result.tally
     assert [violation.guarantee for violation in tally.violations] == [Guarantee.AVAILABLE]
     assert tally.sweep_verified == CLIENTS
     assert tally.refused
 
 
-async def test_what_comes_back_wrong_is_found_while_the_locks_are_tried(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch, order: list[str]
+async def test_what_comes_back_wrong_is_found_while_access_is_checked(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its evidence."""
-    restore = MemoryClient.restore_snapshot
 
-    async def corrupt(self: MemoryClient, snapshot: str, destination: Path, *more: object) -> None:
-        await restore(self, snapshot, destination, *more)  # type: ignore[arg-type]  # passed on
-        (destination / "extra").write_bytes(b"x")
+    class Corrupting(MemoryClient):
+        async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+            await super().restore_snapshot(snapshot, destination, sub_path)
+            (destination / "extra").write_bytes(b"x")
 
-    monkeypatch.setattr(MemoryClient, "restore_snapshot", corrupt)
-    tally = (await run(scratch)).result.tally
-    assert order.index("removed") < order.index("compared")
+    order = Order(monkeypatch)
+    tally = (await run(scratch, lambda _: TrickedTarget(Corrupting, order.server))).result.tally
+    assert order.seen.index("removed") < order.seen.index("compared")
     assert [violation.guarantee for violation in tally.violations] == [Guarantee.RESTORED_EXACTLY] * CLIENTS
     assert all(violation.evidence is not None and Path(violation.evidence).is_dir() for violation in tally.violations)
     assert tally.sweep_unverified == CLIENTS
@@ -143,19 +145,19 @@ async def test_what_comes_back_wrong_is_found_while_the_locks_are_tried(
 async def test_once_answered_nothing_is_asked_again(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that is full while what came back is compared is an error of the run: its client may be gone by now."""
     asked = list[str]()
-    restore = MemoryClient.restore_snapshot
 
-    async def noted(self: MemoryClient, *arguments: object) -> None:
-        asked.append(self._client)
-        await restore(self, *arguments)  # type: ignore[arg-type]  # passed on
+    class Noted(MemoryClient):
+        async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+            asked.append(self._client)
+            await super().restore_snapshot(snapshot, destination, sub_path)
 
     async def full(*_: object, **__: object) -> object:
         raise NoSpaceError("the disk is full")
 
-    monkeypatch.setattr(MemoryClient, "restore_snapshot", noted)
-    monkeypatch.setattr(restores_module.Checker, "judge_restore", full)
+    monkeypatch.setattr(Checker, "judge_restore", full)
     with pytest.raises(NoSpaceError, match="the disk is full"):
-        await run(scratch)
+        await run(scratch, lambda _: TrickedTarget(Noted))
+    assert asked
     assert len(asked) == len(set(asked))
 
 

@@ -1,0 +1,102 @@
+"""The assembly of a run: all its parts, each made once, of what was opened for it."""
+
+from __future__ import annotations
+
+import functools
+
+from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
+from snapstorm.actions.parts import Parts, PartsBasis
+from snapstorm.faults.fault import Scene
+from snapstorm.faults.weather import Weather
+from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.guarantees.access_checks import AccessChecks
+from snapstorm.guarantees.checker import Checker
+from snapstorm.guarantees.evidence import Evidence
+from snapstorm.guarantees.layout import LayoutCheck
+from snapstorm.guarantees.leaks import LeakWatch
+from snapstorm.guarantees.settings import SettingsWatch
+from snapstorm.model.abilities import Routed
+from snapstorm.model.manifest import path_as_text
+from snapstorm.model.protocols import FileWriter
+from snapstorm.run.admission import Admission
+from snapstorm.run.aftermath import Aftermath
+from snapstorm.run.fault_judge import FaultJudge
+from snapstorm.run.finish import Finisher
+from snapstorm.run.hangs import Hangs
+from snapstorm.run.measurements import Measurements
+from snapstorm.run.opened_run import OpenedRun
+from snapstorm.run.permissions import Rights
+from snapstorm.run.storm import storm_for
+from snapstorm.run.sweep import Sweeper
+from snapstorm.runtime.threads import run_file_work
+from snapstorm.testbed.control import Steering
+from snapstorm.testbed.machine_check import MachineCheck
+
+
+class RunParts:
+    """All parts of one run."""
+
+    def __init__(self, opened: OpenedRun) -> None:
+        """Raises HarnessError for a fault that was asked for and is not possible, and for an action that nothing
+        performs."""
+        run, server, under_test, options = opened.run, opened.server, opened.under_test, opened.options
+        place, workdir, commands = under_test.place, under_test.place.work, opened.commands
+        self._opened = opened
+        self.snapshotter = MultiClientSnapshotter(server)
+        self.writer = MultiClientFileWriter(self._make_writer)
+        weather = Weather(run.now_seconds, options.fault_pace)
+        machine = MachineCheck(place.directory, workdir)
+        self.settings = SettingsWatch(run, server)
+        evidence = Evidence(run, under_test, commands, opened.testbed.run_directory(run.number) / "evidence", server)
+        checker = Checker(run, under_test, evidence, self.settings)
+        self.acting = acting = Parts(
+            PartsBasis(
+                run=run,
+                under_test=under_test,
+                weather=weather,
+                machine=machine,
+                commands=commands,
+                checker=checker,
+                writer=self.writer,
+                snapshotter=self.snapshotter,
+                server=server,
+                processes=opened.processes,
+                repository_bytes_max=options.repository_bytes_max,
+            )
+        )
+        own = acting.own_operations
+        self.rights = Rights(run, workdir, own, acting.refusals, checker)
+        self.admission = Admission(run, opened.phases, self.snapshotter, self.writer, self.settings, self.rights)
+        self.connected = self.admission.connected
+        access = AccessChecks(run, weather, machine, checker)
+        self.hangs = Hangs(run, acting.operations, acting.engine)
+        self.finisher = Finisher(machine, own, self.snapshotter, server, checker, access, self.hangs)
+        self.sweeper = Sweeper(run, server, acting.steps, acting.restores, acting.disk_space, self.hangs)
+        self.aftermath = Aftermath(run, weather, acting.engine, own, server, checker, self.hangs)
+        self.leaks = LeakWatch(run, weather, commands, server, checker, opened.processes)
+        self.measurements = Measurements(run, place, server, self.connected)
+        self.layout = LayoutCheck(run.ledger, place, machine, server, checker)
+        self.steering = Steering(run, opened.control, keep_going=options.keep_going)
+        scene = Scene(
+            server=server,
+            clients=self.connected,
+            processes=opened.processes,
+            directory=opened.testbed.directory / "faults",
+            in_flight=acting.operations.in_flight,
+            judge=FaultJudge(run, weather, workdir, own, self.snapshotter, access, checker),
+            clock=run.clock,
+            network_path=opened.network_path if isinstance(server, Routed) and server.is_routed else None,
+        )
+        self.storm = storm_for(options, run, weather, self.steering, opened.control, scene)
+
+    async def _make_writer(self, client: str) -> FileWriter:
+        directory = self._opened.under_test.place.work / client / "data"
+        make = functools.partial(
+            TreeFileWriter,
+            data_directory=directory,
+            capabilities=self._opened.under_test.capabilities,
+            total_bytes_max=self._opened.options.data_bytes_max,
+            # So that a run does not begin with reading gigabytes. What a snapshot must be is always read anew.
+            remembered=self._opened.run.ledger.latest_manifest(client, path_as_text(directory)),
+        )
+        return await run_file_work(make)
