@@ -35,18 +35,16 @@ class LaterClock(Clock):
         return super().wall_ns() + self.later_ns
 
 
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The sizes of the files that have been read."""
-    sizes: list[int] = []
-    digest = FileReader.digest
+class NotedMemory(FileMemory):
+    """Notes the sizes of the files that have been read."""
 
-    def counting(self: FileReader, fd: int, size_bytes: int) -> bytes:
-        sizes.append(size_bytes)
-        return digest(self, fd, size_bytes)
+    def __init__(self, clock: Clock | None = None) -> None:
+        super().__init__(clock or Clock())
+        self.read: list[int] = []
 
-    monkeypatch.setattr(FileReader, "digest", counting)
-    return sizes
+    def learn(self, path: bytes, status: os.stat_result, entry: Entry) -> None:
+        self.read.append(entry.size)
+        super().learn(path, status, entry)
 
 
 def known(path: bytes) -> tuple[Segment, ...]:
