@@ -13,8 +13,8 @@ import pytest
 from tests.power.test_memory_defects import run_once
 
 from snapstorm.errors import ConfigError, HarnessError, TestbedError
-from snapstorm.report.archive import bundle_name, make_bundle
-from snapstorm.runtime.redaction import Redaction
+from snapstorm.report.archive import RESTORED_BYTES_MAX, bundle_name, make_bundle
+from snapstorm.runtime.redaction import REPLACEMENT
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.kopia.repository import password_hash
 

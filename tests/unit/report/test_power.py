@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Mode, TargetDescription
 from snapstorm.model.verdict import Tally, Verdict
