@@ -236,9 +236,9 @@ def parameters(name: str, tree: ast.Module) -> Iterator[tuple[str, int]]:
             yield f"{name} {node.name}", len(given) - (given[:1] in (["self"], ["cls"]))
         elif isinstance(node, ast.ClassDef) and is_mutable_dataclass(node):
             fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
-            given = [field for field in fields if not re.search(r"ClassVar\[|init=False", ast.unparse(field))]
+            passed = [field for field in fields if not re.search(r"ClassVar\[|init=False", ast.unparse(field))]
             # One whose fields all have defaults is a record that begins empty: nobody has to pass anything.
-            yield f"{name} {node.name}", len(given) if any(field.value is None for field in given) else 0
+            yield f"{name} {node.name}", len(passed) if any(field.value is None for field in passed) else 0
 
 
 def is_mutable_dataclass(node: ast.ClassDef) -> bool:
