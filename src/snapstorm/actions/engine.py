@@ -8,14 +8,14 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from snapstorm.actions.choosing import Choosing
 from snapstorm.actions.disk_space import DiskSpace
 from snapstorm.actions.performer import Performers
 from snapstorm.actions.possible import Refusals
-from snapstorm.actions.step import Choice, Step, StepResult, Steps
+from snapstorm.actions.step import Choice, Redo, Step, StepResult, Steps
 from snapstorm.errors import NoSpaceError
 from snapstorm.model.actions import Action, FileAction, Result
 from snapstorm.model.events import ActionBegan, ActionEnded
@@ -64,17 +64,16 @@ class Engine:
         """Do a recorded step again as the current client, with its own draws; `of` is the operation of this run that
         took the snapshot it acts on. Returns the operation that it was."""
         step = self.steps.next(recorded.make())
-        step.draws = recording.draws_of(recorded, step.client, step.number)
-        step.choice = Choice(of, recorded.part) if recorded.of is not None else None
+        draws = recording.draws_of(recorded, step.client, step.number)
+        step = replace(step, draws=draws, choice=Choice(of, recorded.part) if recorded.of is not None else None)
         await self._perform(step, step.action)
         return step.operation
 
     async def repeat(self, suspect: Step) -> Outcome[Any]:
         """Do a step again, on a machine that is otherwise idle, that has timed out. A time-out now counts."""
         with acting_as(suspect.client):
-            step = self.steps.next(suspect.action, is_own=True)
-            step.is_confirming, step.redo = True, suspect.redo
-            return (await self._perform(step, suspect.action)).outcome
+            step = replace(self.steps.next(suspect.action, is_own=True), is_confirming=True)
+            return (await self._perform(step, suspect.action, suspect.redo)).outcome
 
     def deal(self, weights: Mapping[str, int], place: int, clients: int) -> Deck:
         """The deck of first actions, for `execute_random`, of the client at `place` among `clients`."""
@@ -91,14 +90,15 @@ class Engine:
             return False
         return not action.needs_snapshot or self.run.ledger.count_live(client) > 0
 
-    async def _perform(self, step: Step, action: Action[Result]) -> StepResult[Result]:
+    async def _perform(self, step: Step, action: Action[Result], redo: Redo | None = None) -> StepResult[Result]:
+        """Perform a step by its action, or by `redo`."""
         run = self.run
         run.emit(ActionBegan(step.client, action.key))
         began_seconds = run.now_seconds()
         outcome: Outcome[Result] = Unknown("cut off")
         try:
-            if step.redo is not None:
-                outcome = await step.redo(step)
+            if redo is not None:
+                outcome = await redo(step)
             elif why := self.refusals.why(step.client, action):
                 outcome = NoOp(why)
             else:

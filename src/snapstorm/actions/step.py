@@ -47,19 +47,19 @@ class Step:
     action: Action[Any]
     draws: random.Random
     operation: str
-    is_confirming: bool = False
-    """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
-    violations: list[Violation] = field(default_factory=list)
-    last_failure: Failure | None = None
-    redo: Redo | None = None
-    """Does just this again, where the step's action would draw anew."""
-    operations: list[str] = field(default_factory=list)
-    """Those that it has begun."""
-    choice: Choice | None = None
-    """The recorded choices of a replayed step; None for a step that draws its own."""
     is_own: bool = False
     """Snapstorm itself asks for it, to judge, and not a client's work."""
-    is_past_server: bool = False
+    is_confirming: bool = False
+    """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
+    choice: Choice | None = None
+    """The recorded choices of a replayed step; None for a step that draws its own."""
+    violations: list[Violation] = field(default_factory=list, init=False)
+    last_failure: Failure | None = field(default=None, init=False)
+    redo: Redo | None = field(default=None, init=False)
+    """Does just this again, where the step's action would draw anew."""
+    operations: list[str] = field(default_factory=list, init=False)
+    """Those that it has begun."""
+    is_past_server: bool = field(default=False, init=False)
     """It restores straight from the repository."""
 
     def next_operation(self) -> str:

@@ -243,42 +243,37 @@ async def test_a_missing_root_is_our_failure(tmp_path: Path) -> None:
     assert await scan_if_there(tmp_path) == scan_tree(tmp_path)
 
 
-def test_a_file_that_changes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size_bytes", [50, 150])
+@pytest.mark.parametrize("known", [(), (Segment(1, 1, 0, 1),)])
+def test_a_file_that_changes_meanwhile_is_our_failure(
+    tmp_path: Path, size_bytes: int, known: tuple[Segment, ...]
+) -> None:
     """A file that grows or shrinks while its tree is scanned is named in a harness error."""
     file = tmp_path / "moving"
-    fstat = os.fstat
+    file.write_bytes(b"x" * 100)
 
-    def changing(size_bytes: int) -> None:
-        file.write_bytes(b"x" * 100)
+    def change(path: bytes) -> tuple[Segment, ...]:
+        """Asked for once the size is known, before the content is read."""
+        os.truncate(file, size_bytes)
+        return known
 
-        def then_change(fd: int) -> os.stat_result:
-            status = fstat(fd)
-            if stat.S_ISREG(status.st_mode):
-                os.truncate(file, size_bytes)
-            return status
-
-        monkeypatch.setattr(os, "fstat", then_change)
-
-    for size_bytes in (50, 150):
-        changing(size_bytes)
-        with pytest.raises(HarnessError, match=r"moving.*changed"):
-            scan_tree(tmp_path)
+    with pytest.raises(HarnessError, match=r"moving.*changed"):
+        scan_tree(tmp_path, change)
 
 
-def test_a_file_that_vanishes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_meanwhile_is_our_failure(tmp_path: Path) -> None:
     """A file that was listed and then is gone is named in a harness error."""
-    file = tmp_path / "moving"
-    file.write_text("x")
-    opened = os.open
+    names = {"moving-1", "moving-2"}
+    for name in names:
+        (tmp_path / name).write_text("x")
 
-    def unlinked_before(name: str | bytes, flags: int, *, dir_fd: int | None = None) -> int:
-        if name == b"moving":
-            file.unlink()
-        return opened(name, flags, dir_fd=dir_fd)
+    def remove_the_other(path: bytes) -> tuple[Segment, ...]:
+        (other,) = names - {os.fsdecode(path)}
+        (tmp_path / other).unlink()
+        return ()
 
-    monkeypatch.setattr(os, "open", unlinked_before)
-    with pytest.raises(HarnessError, match=r"moving: No such file"):
-        scan_tree(tmp_path)
+    with pytest.raises(HarnessError, match=r"moving-\d: No such file"):
+        scan_tree(tmp_path, remove_the_other)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
