@@ -187,12 +187,12 @@ async def test_a_process_that_has_escaped_is_a_leak(
 ) -> None:
     """Not a helper of the server's, which was there before; nor after a fault, when the server may have a new one."""
     watch, _, reports, weather = watched
-    strays.found.append(Adopted(1, 1.0, "helper"))
+    strays.found.append(Adopted(1, 1, "helper"))
     await watch.begin()
     weather.has_disturbed_process = is_disturbed
     await watch.end()
     assert reports == []
-    strays.found.append(Adopted(2, 2.0, "daemon"))
+    strays.found.append(Adopted(2, 2, "daemon"))
     await watch.end()
     assert len(reports) == (0 if is_disturbed else 1)
     assert all("'daemon' (process 2)" in words and "helper" not in words for words in reports)
