@@ -119,10 +119,19 @@ class Restores:
         directory = self.place.work / step.client / "restores" / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
         tree, entries, is_small = directory / _TREE, 0, False
+        is_asked_again = False
+
+        async def ask(_: str) -> None:
+            nonlocal is_asked_again
+            if is_asked_again:  # A lock refused it, perhaps after it had begun to write.
+                await self.cleaner.remove_now(tree)
+            is_asked_again = True
+            await through.restore_snapshot(snapshot, tree, sub_path)
+
         try:
             outcome, operation = await self.operations.operate(
                 step,
-                lambda _: through.restore_snapshot(snapshot, tree, sub_path),
+                ask,
                 IntendedEffect({"snapshot": snapshot, "of": expectation.operation, "sub_path": as_text(sub_path)}),
                 is_judged_later=True,
             )

@@ -15,7 +15,7 @@ from tests.unit.one_run import CLIENT, OneRun
 from snapstorm.actions.parts import Parts
 from snapstorm.errors import RepositoryLocked
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.model.actions import ListSnapshots, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.actions import ListSnapshots, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import Locked, Ok
@@ -44,6 +44,14 @@ class OneAtATime:
             self.refused.set()
             raise RepositoryLocked("locked by another operation")
         return await self.honest.create_snapshot(source, operation)
+
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        """Looks for the lock once it has begun to write."""
+        await self.honest.restore_snapshot(snapshot, destination, sub_path)
+        if self.is_locked:
+            (destination / "begun").touch()
+            self.refused.set()
+            raise RepositoryLocked("locked by another operation")
 
 
 @asynccontextmanager
@@ -74,6 +82,25 @@ async def test_what_is_refused_while_others_work_is_asked_again(scratch: Path) -
         assert isinstance(await parts.engine.execute(SnapshotRoot()), Ok)
     assert run.tally.locked_out == 1
     assert run.tally.actions["snapshot-root"] == {"ok": 1, "no_op": 0, "locked": 0, "failed": 0, "unknown": 0}
+    assert run.tally.violations == []
+
+
+async def test_what_a_refused_restore_has_written_is_in_nobodys_way(scratch: Path) -> None:
+    """It is asked again into an empty place, and compared as usual."""
+    async with locking(scratch, is_locked=False) as (run, parts, target), anyio.create_task_group() as group:
+
+        async def let_it_end() -> None:
+            await target.refused.wait()
+            target.may_end.set()
+
+        assert isinstance(await parts.engine.execute(SnapshotRoot()), Ok)
+        group.start_soon(parts.engine.execute, ListSnapshots())
+        group.start_soon(let_it_end)
+        await anyio.wait_all_tasks_blocked()
+        restored = await parts.engine.execute(RestoreSnapshot())
+        assert isinstance(restored, Ok)
+        assert restored.value.is_equal
+    assert run.tally.locked_out == 1
     assert run.tally.violations == []
 
 

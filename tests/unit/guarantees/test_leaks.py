@@ -220,13 +220,13 @@ async def test_files_that_nobody_asked_for_are_a_leak(watched: Watched, tmp_path
 async def test_a_process_that_has_escaped_is_a_leak(is_disturbed: bool, watched: Watched, strays: Strays) -> None:
     """Not a helper of the server's, which was there before; nor after a fault, when the server may have a new one."""
     watch, _, reports, weather = watched
-    strays.found.append(Adopted(1, 1.0, "helper"))
+    strays.found.append(Adopted(1, 1, "helper"))
     await watch.begin()
     if is_disturbed:
         disturb(weather)
     await watch.end()
     assert reports == []
-    strays.found.append(Adopted(2, 2.0, "daemon"))
+    strays.found.append(Adopted(2, 2, "daemon"))
     await watch.end()
     assert len(reports) == (0 if is_disturbed else 1)
     assert all("'daemon' (process 2)" in words and "helper" not in words for words in reports)

@@ -19,7 +19,6 @@ from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, snapshot_answers
-from snapstorm.targets.kopia.blobs import packs_named
 from snapstorm.targets.kopia.command import KEEP_ALL, OPERATION_TAG, TESTBED_TAG, Actor, Kopia
 
 _RETENTION_RESET_SECONDS_MAX = 30.0
@@ -155,8 +154,7 @@ class KopiaClient:
             yield
         except TargetError as error:
             if last_words := self.obituary():
-                error.evidence += last_words
-                error.blobs = packs_named(error.evidence.encode())
+                answers.add_evidence(error, last_words)
             raise
 
 
