@@ -12,7 +12,7 @@ from typing import Any
 from anyio.lowlevel import checkpoint
 
 from snapstorm.errors import TestbedError
-from snapstorm.ledger.crash_points import CrashPoint
+from snapstorm.ledger.crash_points import named_crash_point
 from snapstorm.ledger.opening import translated
 from snapstorm.model.readable import readable
 
@@ -43,7 +43,7 @@ class LedgerBase:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._crash_point = CrashPoint()
+        self._crash_point = named_crash_point()
         self._batch: _Batch | None = None
         self._is_committing_later = False
         self.around_transaction: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -133,9 +133,10 @@ class LedgerBase:
 
     def _commit(self, batch: _Batch) -> None:
         try:
-            self._crash_point.before_commit()
-            self._connection.execute("COMMIT")
-            self._crash_point.after_commit()
+            if self._crash_point is None:
+                self._connection.execute("COMMIT")
+            else:
+                self._crash_point.commit(self._connection)
         except BaseException as error:
             self._fail(batch, error)
             raise
