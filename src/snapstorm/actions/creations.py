@@ -47,8 +47,10 @@ class Creations:
     async def snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
         """Snapshot a directory of the current client's files, which is given relative to the root of them."""
         run, checker = self.run, self.checker
-        with run.meter.busy(Work.SCANNING):
-            manifest = (await self.source.scan(step)).below(directory)
+        with run.meter.busy[Work.SCANNING]:
+            manifest = await self.source.scan(step)
+        if directory:
+            manifest = manifest.below(directory)
         path = self.writer.data_directory / os.fsdecode(directory)
         manifest = await checker.settings.kept_of(step.client, path, manifest)
         began_seconds = run.now_seconds()

@@ -19,7 +19,7 @@ from snapstorm.actions.step import Choice, Step, StepResult, Steps
 from snapstorm.errors import NoSpaceError
 from snapstorm.model.actions import Action, FileAction, Result
 from snapstorm.model.events import ActionBegan, ActionEnded
-from snapstorm.model.outcomes import NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.outcomes import NoOp, Ok, Outcome, Unknown
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.recording import RecordedStep, Recording
 from snapstorm.testbed.context import RunContext
@@ -58,7 +58,7 @@ class Engine:
         action = self.choosing.choose(client, number, weights, options, deck)
         if action is None:
             return NoOp("every weight is zero")
-        return (await self._perform(self.steps.make(client, number, action), action)).outcome
+        return (await self._perform(self.steps.next(action, number), action)).outcome
 
     async def execute_recorded(self, recorded: RecordedStep, recording: Recording, of: str | None) -> str:
         """Do a recorded step again as the current client, with its own draws; `of` is the operation of this run that
@@ -106,9 +106,8 @@ class Engine:
         except NoSpaceError as error:
             outcome = await self.disk_space.free(step, error)
         finally:
-            key = outcome_key(outcome)
-            run.tally.count(action.key, key)
+            run.tally.count(action.key, outcome.key)
             reason = "" if isinstance(outcome, Ok) else outcome.reason
-            run.emit(ActionEnded(step.client, action.key, key, run.now_seconds() - began_seconds, reason))
+            run.emit(ActionEnded(step.client, action.key, outcome.key, run.now_seconds() - began_seconds, reason))
             self.steps.end(step)
         return StepResult(outcome, tuple(step.violations))

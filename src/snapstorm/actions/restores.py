@@ -24,7 +24,7 @@ from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnaps
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
-from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter, TargetPlace
+from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
 from snapstorm.model.readable import as_text
 from snapstorm.model.seen import LeftBehind, LeftBehindSeen, RestoreFailureSeen
 from snapstorm.testbed.context import RunContext
@@ -38,7 +38,8 @@ class Restores:
 
     run: RunContext
     weather: Weather
-    place: TargetPlace
+    workdir: Path
+    """Holds a directory for each client."""
     operations: Operations
     checker: Checker
     writer: FileWriter
@@ -116,7 +117,7 @@ class Restores:
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
         began_seconds = self.run.now_seconds()
-        directory = self.place.work / step.client / "restores" / step.next_operation()
+        directory = self.workdir / step.client / "restores" / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
         tree, entries, is_small = directory / _TREE, 0, False
         try:

@@ -17,7 +17,6 @@ from snapstorm.filesystem.descriptors import (
     walk_tree,
 )
 from snapstorm.model.manifest import show_path
-from snapstorm.runtime.threads import Urgency, run_file_work
 
 _USABLE = stat.S_IRWXU
 
@@ -34,11 +33,6 @@ def remove_tree(path: TreePath) -> None:
         return
     except OSError as error:
         raise explain_os_error(os.fsencode(path), error) from error
-
-
-async def remove_tree_in_thread(path: TreePath, *, is_small: bool = False, urgency: Urgency = Urgency.NORMAL) -> None:
-    """`remove_tree` without blocking the event loop. For `is_small` and `urgency`, see `run_file_work`."""
-    await run_file_work(remove_tree, path, is_small=is_small, urgency=urgency)
 
 
 def remove_files_below(path: TreePath) -> None:

@@ -103,7 +103,7 @@ async def scan_if_there(root: Path, *, is_small: bool = False) -> Manifest:
 
 
 def _scan_if_there(root: Path) -> Manifest:
-    return scan_tree(root) if os.path.lexists(root) else Manifest.of(())
+    return _Scanner(None).scan(root).manifest if os.path.lexists(root) else Manifest.of(())
 
 
 def bytes_below(directory: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,7 @@ class LedgerBase:
         self._crash_point = named_crash_point()
         self._batch: _Batch | None = None
         self._is_committing_later = False
-        self.around_transaction: Callable[[], AbstractContextManager[object]] = nullcontext
+        self.around_transaction: AbstractContextManager[object] = nullcontext()
         """Each transaction runs inside this block, so that its time can be measured."""
 
     def fact(self, name: str) -> str | None:
@@ -99,7 +99,7 @@ class LedgerBase:
         finally:
             if batch is self._batch:
                 try:
-                    with self.around_transaction():
+                    with self.around_transaction:
                         self._commit(batch)
                 except sqlite3.Error as error:
                     raise translated(error, None) from error
@@ -109,7 +109,7 @@ class LedgerBase:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         try:
-            with self.around_transaction():
+            with self.around_transaction:
                 batch = self._batch
                 if batch is None:
                     self._connection.execute("BEGIN IMMEDIATE")

@@ -83,8 +83,9 @@ class Counts(NamedTuple):
     symlinks: int = 0
 
 
-_SMALL_ENTRIES_MAX = 16
-_SMALL_BYTES_MAX = 64 << 10
+SMALL_ENTRIES_MAX = 16
+SMALL_BYTES_MAX = 64 << 10
+"""A tree of no more is read or removed in a moment."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -139,10 +140,7 @@ class Manifest(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     @property
     def is_small(self) -> bool:
         """Whether a tree like this is read or removed in a moment."""
-        return is_small_tree(len(self.entries), self.bytes_total)
-
-    def count(self, kind: EntryType) -> int:
-        return sum(entry.type is kind for entry in self.entries)
+        return len(self.entries) <= SMALL_ENTRIES_MAX and self.bytes_total <= SMALL_BYTES_MAX
 
     @property
     def has_empty_directory(self) -> bool:
@@ -178,11 +176,6 @@ def _name_groups(entries: list[Entry], names: Counter[bytes]) -> None:
         if entry.target and entry.type is EntryType.FILE:
             target = first.setdefault(entry.target, entry.path) if names[entry.target] > 1 else b""
             entries[position] = msgspec.structs.replace(entry, target=target)
-
-
-def is_small_tree(entries: int, bytes_total: int) -> bool:
-    """Whether a tree of so much is read or removed in a moment."""
-    return entries <= _SMALL_ENTRIES_MAX and bytes_total <= _SMALL_BYTES_MAX
 
 
 def decode_manifest(encoded: bytes) -> Manifest:

@@ -36,7 +36,7 @@ class CommandLog:
 
     def around_command(self) -> AbstractContextManager[None]:
         """The block in which a command runs: the target is at work."""
-        return nullcontext() if self._run is None else self._run.meter.busy(Work.TARGET)
+        return nullcontext() if self._run is None else self._run.meter.busy[Work.TARGET]
 
     def __call__(self, command: CompletedCommand) -> None:
         """Take a command that has ended."""
