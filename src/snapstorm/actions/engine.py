@@ -39,11 +39,7 @@ class Engine:
 
     async def execute(self, action: Action[Result]) -> Outcome[Result]:
         """Perform an action as the current client, and judge it. Violations are reported, not raised."""
-        return (await self._perform(self.steps.next(action), action)).outcome
-
-    async def execute_step(self, action: Action[Result], *, is_own: bool = False) -> StepResult[Result]:
-        """Like `execute`, and tell which violations this very action has shown. `is_own`: for snapstorm itself."""
-        return await self._perform(self.steps.next(action, is_own=is_own), action)
+        return (await self.perform(self.steps.next(action), action)).outcome
 
     async def execute_random(
         self,
@@ -58,7 +54,7 @@ class Engine:
         action = self.choosing.choose(client, number, weights, options, deck)
         if action is None:
             return NoOp("every weight is zero")
-        return (await self._perform(self.steps.next(action, number), action)).outcome
+        return (await self.perform(self.steps.next(action, number), action)).outcome
 
     async def execute_recorded(self, recorded: RecordedStep, recording: Recording, of: str | None) -> str:
         """Do a recorded step again as the current client, with its own draws; `of` is the operation of this run that
@@ -66,7 +62,7 @@ class Engine:
         step = self.steps.next(recorded.make())
         step.draws = recording.draws_of(recorded, step.client, step.number)
         step.choice = Choice(of, recorded.part) if recorded.of is not None else None
-        await self._perform(step, step.action)
+        await self.perform(step, step.action)
         return step.operation
 
     async def repeat(self, suspect: Step) -> Outcome[Any]:
@@ -74,7 +70,7 @@ class Engine:
         with acting_as(suspect.client):
             step = self.steps.next(suspect.action, is_own=True)
             step.is_confirming, step.redo = True, suspect.redo
-            return (await self._perform(step, suspect.action)).outcome
+            return (await self.perform(step, suspect.action)).outcome
 
     def deal(self, weights: Mapping[str, int], place: int, clients: int) -> Deck:
         """The deck of first actions, for `execute_random`, of the client at `place` among `clients`."""
@@ -91,7 +87,8 @@ class Engine:
             return False
         return not action.needs_snapshot or self.run.ledger.count_live(client) > 0
 
-    async def _perform(self, step: Step, action: Action[Result]) -> StepResult[Result]:
+    async def perform(self, step: Step, action: Action[Result]) -> StepResult[Result]:
+        """Perform the action of a step as the current client, and tell which violations this step has shown."""
         run = self.run
         run.emit(ActionBegan(step.client, action.key))
         began_seconds = run.now_seconds()

@@ -22,10 +22,9 @@ from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.action_results import Comparison
 from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnapshot, RestoreSnapshot, RestoreSubpath
 from snapstorm.model.expectations import Expectation, State
-from snapstorm.model.manifest import EntryType, path_as_text
+from snapstorm.model.manifest import EntryType, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
-from snapstorm.model.readable import as_text
 from snapstorm.model.seen import LeftBehind, LeftBehindSeen, RestoreFailureSeen
 from snapstorm.testbed.context import RunContext
 
@@ -168,6 +167,8 @@ class Restores:
     def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
         """Judge what stands beside a restored tree, in the directory that was made for it: nothing may."""
         names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
+        if not names:
+            return
         shown, kind = [as_text(name) for name in names], LeftBehind.BESIDE_RESTORE
         seen = LeftBehindSeen(client=step.client, operation=operation, kind=kind, names=shown)
         step.violations += self.checker.observe(seen)

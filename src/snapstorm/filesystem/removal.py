@@ -13,7 +13,6 @@ from snapstorm.filesystem.descriptors import (
     explain_os_error,
     opened_parent,
     opened_tree,
-    split,
     walk_tree,
 )
 from snapstorm.model.manifest import show_path
@@ -84,7 +83,7 @@ def _remove_files(fd: int, path: bytes) -> list[bytes]:
 
 def _remove_directory(parent_fd: int, path: bytes) -> None:
     try:
-        os.rmdir(split(path)[1], dir_fd=parent_fd)
+        os.rmdir(path.rpartition(b"/")[2], dir_fd=parent_fd)
     except OSError as error:
         raise HarnessError(f"{show_path(path)}: {error.strerror} while removing it") from error
 

@@ -34,6 +34,7 @@ from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, Un
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.runtime.meter import Work
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.under_test import UnderTest
 
@@ -50,7 +51,8 @@ class Checker:
         self._dating = Dating(run.ledger, run.number)
         self._has_noted_unknown_runs = False
         self._has_noted_partial = False
-        self._tables: dict[str, tuple[Capabilities, bool]] = {}
+        now = under_test.capabilities
+        self._tables: dict[str, tuple[Capabilities, bool]] = {now.as_json: (now, False)}
 
     def report(
         self, found: Found, texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
@@ -115,11 +117,11 @@ class Checker:
         capabilities, is_narrowed = self._table_for(expectation)
         promise = promise_of(whole, capabilities, sub_path)
         with run.meter.busy[Work.SCANNING]:
-            restored = await scan_if_there(tree, is_small=promise.wanted.is_small)
+            restored = await run_file_work(scan_if_there, tree, is_small=promise.wanted.is_small)
         is_partial = expectation.failed_entries > 0
         found = judge_restored(promise, restored, is_partial=is_partial)
         comparison = Comparison(
-            expectation.snapshot or "", tuple(found), len(restored.entries), restored.bytes_total, restored
+            expectation.snapshot or "", tuple(found), len(restored.entries), restored.counts.size_bytes, restored
         )
         if found and await self.settings.explain(found, expectation):
             return comparison, []
@@ -145,7 +147,7 @@ class Checker:
                 is_whole=sub_path == b"",
                 is_equal=not found,
                 is_narrowed=is_narrowed or is_partial,
-                bytes=restored.bytes_total,
+                bytes=restored.counts.size_bytes,
                 at_utc=run.clock.utc(),
                 target_versions=self._under_test.versions,
                 through=through,

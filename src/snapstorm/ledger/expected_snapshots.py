@@ -189,10 +189,11 @@ class ExpectedSnapshots(LedgerBase):
         latest = self.latest_live(client, source)
         return None if latest is None else self.manifest(latest.manifest)
 
-    def latest_live(self, client: str, source: str) -> Expectation | None:
-        """A client's latest live snapshot of this source."""
-        latest = "client = ? AND state = ? AND source = ? ORDER BY began_tick DESC LIMIT 1"
-        return next(iter(read_expectations(self._connection, latest, (client, State.LIVE, source))), None)
+    def latest_live(self, client: str, source: str | None = None) -> Expectation | None:
+        """A client's latest live snapshot, of one source or of all."""
+        clause, values = ("", []) if source is None else ("AND source = ?", [source])
+        where = f"client = ? AND state = ? {clause} ORDER BY began_tick DESC LIMIT 1"
+        return next(iter(read_expectations(self._connection, where, (client, State.LIVE, *values))), None)
 
     def _collect_manifests(self, column: str, operation: str) -> None:
         """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them."""

@@ -240,8 +240,8 @@ async def test_a_missing_root_is_our_failure(tmp_path: Path) -> None:
     """A tree that is not there is named in a harness error; only where that was asked for, it is an empty manifest."""
     with pytest.raises(HarnessError, match="gone"):
         scan_tree(tmp_path / "gone")
-    assert await scan_if_there(tmp_path / "gone") == Manifest.of(())
-    assert await scan_if_there(tmp_path) == scan_tree(tmp_path)
+    assert scan_if_there(tmp_path / "gone") == Manifest.of(())
+    assert scan_if_there(tmp_path) == scan_tree(tmp_path)
 
 
 def test_a_file_that_changes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
