@@ -33,7 +33,7 @@ from snapstorm.ledger.ledger import NO_EFFECT, IntendedEffect, OperationIntent
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import Family
 from snapstorm.model.observations import ObservationKind, encode_receipt
-from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown
 from snapstorm.model.seen import FailureSeen
 from snapstorm.runtime.process import on_behalf_of
 from snapstorm.testbed.context import RunContext
@@ -184,9 +184,7 @@ class Operations:
         reason = "" if isinstance(outcome, Ok) else outcome.reason
         snapshot = None if receipt is None else receipt.id
         with ledger.committing_later():
-            ledger.end_operation(
-                operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
-            )
+            ledger.end_operation(operation, outcome=outcome.key, reason=reason, seconds=seconds, snapshot=snapshot)
             if receipt is not None and effect.creates is not None:
                 encoded = encode_receipt(receipt, effect.creates.manifest.counts)
                 ledger.observe(operation, ObservationKind.RECEIPT, encoded)

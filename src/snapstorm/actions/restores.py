@@ -22,10 +22,9 @@ from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.action_results import Comparison
 from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnapshot, RestoreSnapshot, RestoreSubpath
 from snapstorm.model.expectations import Expectation, State
-from snapstorm.model.manifest import EntryType, path_as_text
+from snapstorm.model.manifest import EntryType, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
-from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter, TargetPlace
-from snapstorm.model.readable import as_text
+from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
 from snapstorm.model.seen import LeftBehind, LeftBehindSeen, RestoreFailureSeen
 from snapstorm.testbed.context import RunContext
 
@@ -38,7 +37,8 @@ class Restores:
 
     run: RunContext
     weather: Weather
-    place: TargetPlace
+    workdir: Path
+    """Holds a directory for each client."""
     operations: Operations
     checker: Checker
     writer: FileWriter
@@ -116,7 +116,7 @@ class Restores:
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
         began_seconds = self.run.now_seconds()
-        directory = self.place.work / step.client / "restores" / step.next_operation()
+        directory = self.workdir / step.client / "restores" / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
         tree, entries, is_small = directory / _TREE, 0, False
         is_asked_again = False
@@ -176,6 +176,8 @@ class Restores:
     def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
         """Judge what stands beside a restored tree, in the directory that was made for it: nothing may."""
         names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
+        if not names:
+            return
         shown, kind = [as_text(name) for name in names], LeftBehind.BESIDE_RESTORE
         seen = LeftBehindSeen(client=step.client, operation=operation, kind=kind, names=shown)
         step.violations += self.checker.observe(seen)

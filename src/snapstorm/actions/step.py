@@ -114,14 +114,12 @@ class Steps:
         self._counts[client] += 1
         return self._counts[client]
 
-    def next(self, action: Action[Any], *, is_own: bool = False) -> Step:
-        """The next step of the current client."""
+    def next(self, action: Action[Any], number: int = 0, *, is_own: bool = False) -> Step:
+        """The next step of the current client; `number`, if `next_number` has given it one already."""
         client = current_client()
-        self._counts[client] += 1
-        return self.make(client, self._counts[client], action, is_own=is_own)
-
-    def make(self, client: str, number: int, action: Action[Any], *, is_own: bool = False) -> Step:
-        """The step of a client that has this number."""
+        if not number:
+            self._counts[client] += 1
+            number = self._counts[client]
         operation = f"r{self._run.number}-{client.removesuffix(OUR_HOST)}-{number}"
         return Step(client, number, action, self._run.stream(client, number), operation, is_own=is_own)
 

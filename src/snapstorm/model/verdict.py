@@ -95,7 +95,7 @@ class Tally:
     is_sweep_only: bool = False
 
     def count(self, key: str, outcome: str) -> None:
-        self.actions.setdefault(key, dict.fromkeys(OUTCOME_KEYS.values(), 0))[outcome] += 1
+        self.actions.setdefault(key, dict.fromkeys(OUTCOME_KEYS, 0))[outcome] += 1
 
     def count_fault(self, key: str) -> None:
         self.faults[key] = self.faults.get(key, 0) + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import json
 import secrets
 import tempfile
@@ -165,7 +164,7 @@ def begin_run(
     listener(Noted(f"run {number}, seed {seed}, {versions}", is_warning=False))
     testbed.run_directory(number).mkdir(parents=True, mode=0o700, exist_ok=True)
     meter = Meter(clock.monotonic_seconds)
-    ledger.around_transaction = functools.partial(meter.busy, Work.LEDGER)
+    ledger.around_transaction = meter.busy[Work.LEDGER]
     run = RunContext(number, seed, clock, clock.monotonic_seconds(), ledger, meter, listener)
     run.tally.is_sweep_only = options.is_sweep_only
     for words in target.description.notes:

@@ -13,10 +13,11 @@ import pytest
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, open_below, opened_below, walk_tree
-from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there, scan_tree, scan_tree_and_looks
 from snapstorm.model.content import run_bytes, runs, whole_file
 from snapstorm.model.manifest import EntryType, Manifest, Segment
+from snapstorm.runtime.threads import run_file_work
 
 MTIME_NS = 1_234_567_890_123_456_789
 
@@ -180,7 +181,7 @@ def test_segments_come_from_whom_they_are_asked(tmp_path: Path) -> None:
 def test_trees_deeper_than_paths_reach_are_scanned(deep: Path) -> None:
     """A tree whose absolute paths exceed what the system takes is scanned, with few directories open."""
     manifest = scan_tree(deep)
-    assert manifest.count(EntryType.FILE) == 2 * OPEN_DIRECTORIES_MAX
+    assert manifest.counts.files == 2 * OPEN_DIRECTORIES_MAX
     assert max(len(entry.path) for entry in manifest) > 8000
 
 
@@ -203,7 +204,7 @@ def test_few_directories_are_open_at_once(deep: Path) -> None:
 @pytest.mark.anyio
 async def test_trees_deeper_than_paths_reach_are_removed(deep: Path) -> None:
     """A tree whose absolute paths exceed what the system takes is removed."""
-    await remove_tree_in_thread(deep)
+    await run_file_work(remove_tree, deep)
     assert not deep.exists()
 
 
@@ -239,8 +240,8 @@ async def test_a_missing_root_is_our_failure(tmp_path: Path) -> None:
     """A tree that is not there is named in a harness error; only where that was asked for, it is an empty manifest."""
     with pytest.raises(HarnessError, match="gone"):
         scan_tree(tmp_path / "gone")
-    assert await scan_if_there(tmp_path / "gone") == Manifest.of(())
-    assert await scan_if_there(tmp_path) == scan_tree(tmp_path)
+    assert scan_if_there(tmp_path / "gone") == Manifest.of(())
+    assert scan_if_there(tmp_path) == scan_tree(tmp_path)
 
 
 @pytest.mark.parametrize("size_bytes", [50, 150])

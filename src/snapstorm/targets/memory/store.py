@@ -139,7 +139,7 @@ class Store:
                 testbed and sys.intern(testbed),
                 operation,
                 incomplete=None,
-                particulars=_particulars(stored),
+                particulars=stored and _particulars_decoder.decode(stored),
             )
             for snapshot, owner, source, testbed, operation, stored in rows
         )
@@ -271,7 +271,7 @@ class Store:
             f"SELECT id, number, client, source, testbed, operation, items, particulars FROM snapshots {which}", values
         )
         for snapshot, number, client, source, testbed, operation, items, stored in rows:
-            when = _particulars(stored) or Particulars()
+            when = Particulars() if stored is None else _particulars_decoder.decode(stored)
             yield Stored(
                 id=snapshot,
                 number=number,
@@ -304,10 +304,6 @@ class Store:
             temporary.rename(path)
         except OSError as error:
             raise _explained(path, error) from error
-
-
-def _particulars(stored: bytes | None) -> Particulars | None:
-    return None if stored is None else _particulars_decoder.decode(stored)
 
 
 def _unlink(path: Path) -> None:
