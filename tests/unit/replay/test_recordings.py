@@ -10,15 +10,17 @@ import pytest
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
 from snapstorm.replay.recordings import read_recorded
 from snapstorm.run.harness import HarnessOptions, open_harness
-from snapstorm.scenario.scenarios import Scenario, ScenarioStep
+from snapstorm.scenario.scenarios import Scenario
 from snapstorm.testbed.testbed import read_testbed
 
 pytestmark = pytest.mark.anyio
 
-SCENARIO = Scenario(
-    name="two steps",
-    clients=1,
-    steps=(ScenarioStep(action=WriteRandomFiles.key), ScenarioStep(action=SnapshotRoot.key)),
+SCENARIO = Scenario.model_validate(
+    {
+        "name": "two steps",
+        "clients": 1,
+        "steps": [{"action": WriteRandomFiles.key}, {"action": SnapshotRoot.key}],
+    }
 )
 
 
