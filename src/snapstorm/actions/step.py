@@ -17,6 +17,8 @@ from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import OUR_HOST, acting_as, current_client
 
+TIMED_OUT = "timed out"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -75,7 +77,7 @@ class Step:
     def why(self) -> str:
         """What became of it, in words, if it `has_timed_out`."""
         is_lock = self.last_failure is not None and isinstance(self.last_failure.error, RepositoryLocked)
-        return "was locked out" if is_lock else "timed out"
+        return "was locked out" if is_lock else TIMED_OUT
 
     @property
     def kind(self) -> str:

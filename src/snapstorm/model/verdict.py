@@ -67,7 +67,7 @@ class Tally:
     sweep_unverified: int = 0
     """Live snapshots that the sweep got to, and that did not come back exactly; without those known to be lost."""
     timed_out_unconfirmed: int = 0
-    """Operations that timed out and could not be repeated, so that nothing is known about them."""
+    """Operations that timed out, or were locked out until then, and could not be repeated: nothing is known of them."""
     unaccounted: int = 0
     """Snapshots that a copied ledger promised, and that are not listed: whether their deletion was asked for after the
     copy was made is not known."""
@@ -125,7 +125,7 @@ def _what_was_not_judged(tally: Tally) -> str:
     if tally.sweep_unverified:
         return f"{tally.sweep_unverified} live snapshot(s) could not be verified by the sweep"
     if tally.timed_out_unconfirmed:
-        return f"{tally.timed_out_unconfirmed} operation(s) timed out, and could not be repeated"
+        return f"{tally.timed_out_unconfirmed} operation(s) timed out or were locked out, and could not be repeated"
     if tally.unaccounted:
         return (
             f"{tally.unaccounted} snapshot(s) that the copied ledger promised are not listed: deleted after the copy "

@@ -20,7 +20,7 @@ from snapstorm.model.actions import (
     RunGc,
     VerifyRepository,
 )
-from snapstorm.model.outcomes import OUTCOME_KEYS, Locked, NoOp
+from snapstorm.model.outcomes import Locked, NoOp
 from snapstorm.model.verdict import Tally
 
 
@@ -61,7 +61,7 @@ def under_fault(key: str) -> str:
     return f"fault {key}"
 
 
-_NOT_DONE = frozenset({OUTCOME_KEYS[NoOp], OUTCOME_KEYS[Locked]})
+_NOT_DONE = frozenset({NoOp.key, Locked.key})
 """The outcomes of actions by which the target did nothing that could be judged."""
 
 
