@@ -11,7 +11,7 @@ def test_actions_of_a_kind_are_summed_and_no_ops_left_out() -> None:
     """Whether they ended well or not, they would have shown a defect."""
     tally = Tally()
     for key, outcome in (("snapshot-root", "ok"), ("snapshot-subpath", "unknown"), ("snapshot-root", "no_op")):
-        tally.count(key, outcome)
+        tally.actions[key][outcome] += 1
     assert work_done(tally, 1)[WorkKind.CREATE] == 2
 
 
