@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from snapstorm.faults.fault import Judge, Scene
+from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
 
 
@@ -31,4 +32,5 @@ def scene_of(server: Any, directory: Path, processes: ProcessRunner | None = Non
         directory=directory,
         in_flight=list,
         judge=NoJudge(),
+        clock=Clock(),
     )
