@@ -52,7 +52,8 @@ class Creations:
         if directory:
             manifest = manifest.below(directory)
         path = self.writer.data_directory / os.fsdecode(directory)
-        manifest = await checker.settings.kept_of(step.client, path, manifest)
+        if checker.settings.are_set_by_others:
+            manifest = await checker.settings.kept_of(step.client, path, manifest)
         began_seconds = run.now_seconds()
         async with self.quota.reserved(manifest.counts.size_bytes) as fits:
             if not fits:

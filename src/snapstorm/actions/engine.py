@@ -102,7 +102,7 @@ class Engine:
         except NoSpaceError as error:
             outcome = await self.disk_space.free(step, error)
         finally:
-            run.tally.count(action.key, outcome.key)
+            run.tally.actions[action.key][outcome.key] += 1
             reason = "" if isinstance(outcome, Ok) else outcome.reason
             run.emit(ActionEnded(step.client, action.key, outcome.key, run.now_seconds() - began_seconds, reason))
             self.steps.end(step)

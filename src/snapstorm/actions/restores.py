@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +142,8 @@ class Restores:
                 return outcome
             if on_answered is not None:
                 on_answered()
-            self._judge_strays(step, directory, operation)
+            if strays := [name for name in os.listdir(directory) if name != _TREE]:
+                self._judge_strays(step, strays, operation)
             comparison, found = await self.checker.judge_restore(
                 expectation,
                 tree,
@@ -173,12 +174,9 @@ class Restores:
                 "what was lost before it was taken; that is counted apart"
             )
 
-    def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
+    def _judge_strays(self, step: Step, names: Sequence[str], operation: str) -> None:
         """Judge what stands beside a restored tree, in the directory that was made for it: nothing may."""
-        names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
-        if not names:
-            return
-        shown, kind = [as_text(name) for name in names], LeftBehind.BESIDE_RESTORE
+        shown, kind = [as_text(name) for name in sorted(map(os.fsencode, names))], LeftBehind.BESIDE_RESTORE
         seen = LeftBehindSeen(client=step.client, operation=operation, kind=kind, names=shown)
         step.violations += self.checker.observe(seen)
 

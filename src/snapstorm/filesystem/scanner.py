@@ -203,22 +203,23 @@ class _Scanner:
         """Scan the tree. Raises HarnessError."""
         try:
             with opened_parent(root) as (parent_fd, name):
-                self._scan_root(parent_fd, name)
+                mode = os.lstat(name, dir_fd=parent_fd).st_mode
+                if stat.S_ISDIR(mode):
+                    root_fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+                    try:
+                        walk_tree(root_fd, self._scan_directory)
+                    finally:
+                        os.close(root_fd)
+                else:
+                    self._scan_leaf(parent_fd, name, is_file=stat.S_ISREG(mode))
         except OSError as error:
             raise explain_os_error(os.fsencode(root), error) from error
         return TreeScan(Manifest.of(self.entries), self.looks)
 
-    def _scan_root(self, parent_fd: int, name: bytes) -> None:
-        mode = os.lstat(name, dir_fd=parent_fd).st_mode
-        if stat.S_ISDIR(mode):
-            root_fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
-            try:
-                walk_tree(root_fd, self._scan_directory)
-            finally:
-                os.close(root_fd)
-            return
+    def _scan_leaf(self, parent_fd: int, name: bytes, *, is_file: bool) -> None:
+        """Scan a tree that is one entry and no directory."""
         try:
-            (self._scan_file if stat.S_ISREG(mode) else self._scan_other)(parent_fd, name, ROOT)
+            (self._scan_file if is_file else self._scan_other)(parent_fd, name, ROOT)
         except (OSError, HarnessError) as error:
             raise _explained(ROOT, error) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -37,7 +38,9 @@ EXIT_STATUS: dict[Verdict, int] = {
 class Tally:
     """What a run counted; everything that the verdict and the summary are made of."""
 
-    actions: dict[str, dict[str, int]] = field(default_factory=dict)
+    actions: dict[str, dict[str, int]] = field(
+        default_factory=lambda: defaultdict(lambda: dict.fromkeys(OUTCOME_KEYS, 0))
+    )
     """By action key: how many ended `ok`, `no_op`, `locked`, `failed`, `unknown`."""
     violations: list[Violation] = field(default_factory=list)
     known_violations: list[Violation] = field(default_factory=list)
@@ -93,9 +96,6 @@ class Tally:
     error: str | None = None
     is_interrupted: bool = False
     is_sweep_only: bool = False
-
-    def count(self, key: str, outcome: str) -> None:
-        self.actions.setdefault(key, dict.fromkeys(OUTCOME_KEYS, 0))[outcome] += 1
 
     def count_fault(self, key: str) -> None:
         self.faults[key] = self.faults.get(key, 0) + 1

@@ -97,10 +97,10 @@ class MemoryServer(PlainServer):
         self.store.set_users(self.store.users - {client})
 
     def client(self, client: str) -> MemoryClient:
-        return MemoryClient(self, client, self.place.secrets.get(f"client {client}"))
+        return MemoryClient(self, client)
 
     def impostor(self, client: str) -> MemoryClient:
-        return MemoryClient(self, client, "wrong")
+        return MemoryClient(self, client, knows_password=False)
 
     @property
     def auditor(self) -> Auditor | None:
@@ -165,10 +165,10 @@ class MemoryServer(PlainServer):
 class MemoryClient:
     """One identity's way into a store."""
 
-    def __init__(self, server: MemoryServer, client: str, password: str) -> None:
+    def __init__(self, server: MemoryServer, client: str, *, knows_password: bool = True) -> None:
         self._server = server
         self._client = client
-        self._password = password
+        self._knows_password = knows_password
         self._store = server.store
         self._clock = Clock()
 
@@ -284,9 +284,8 @@ class MemoryClient:
             yield
 
     def _check_access(self) -> None:
-        is_right = self._password == self._server.place.secrets.get(f"client {self._client}")
         is_locked_out = self._client in self._server.locked_out
-        is_let_in = is_right and not is_locked_out and self._client in self._store.users
+        is_let_in = self._knows_password and not is_locked_out and self._client in self._store.users
         if self._server.modes.authenticates and not is_let_in:
             raise AccessDenied(f"{self._client} is not let in")
 
@@ -304,7 +303,7 @@ class MemoryAuditor(MemoryClient):
     """Restores everybody's snapshots, past all rights."""
 
     def __init__(self, server: MemoryServer) -> None:
-        super().__init__(server, "auditor", "")
+        super().__init__(server, "auditor")
 
     async def verify_snapshot(self, snapshot: str) -> None:
         async with self._operation():
