@@ -72,7 +72,7 @@ class NonsenseClient(MemoryClient):
 
 class NonsenseForImpostors(TrickedServer):
     def impostor(self, client: str) -> MemoryClient:
-        return NonsenseClient(self, client, "wrong")
+        return NonsenseClient(self, client, knows_password=False)
 
 
 @pytest.mark.parametrize(
