@@ -235,7 +235,7 @@ class Operations:
 
 
 def _outcome_of(error: TargetError) -> Locked | Failed | Unknown:
-    """What is known of an operation that has failed."""
+    """The outcome of an operation that raised this error."""
     if isinstance(error, RepositoryLocked):
         return Locked(str(error))
     return Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))

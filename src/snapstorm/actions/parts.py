@@ -36,7 +36,7 @@ SHIPPED = (creations, deletions, files, inspections, restores, storage_mark, upk
 
 @dataclass(frozen=True)
 class PartsBasis:
-    """What the parts of one run are made from."""
+    """The objects that the constructors of the parts need."""
 
     run: RunContext
     under_test: UnderTest

@@ -60,7 +60,7 @@ class Step:
     redo: Redo | None = field(default=None, init=False)
     """Does just this again, where the step's action would draw anew."""
     operations: list[str] = field(default_factory=list, init=False)
-    """Those that it has begun."""
+    """The operations that it has begun."""
     is_past_server: bool = field(default=False, init=False)
     """It restores straight from the repository."""
 
@@ -75,7 +75,7 @@ class Step:
 
     @property
     def why(self) -> str:
-        """What became of it, in words, if it `has_timed_out`."""
+        """How its last operation failed, in words, if it `has_timed_out`."""
         is_lock = self.last_failure is not None and isinstance(self.last_failure.error, RepositoryLocked)
         return "was locked out" if is_lock else TIMED_OUT
 
@@ -119,9 +119,7 @@ class Steps:
     def next(self, action: Action[Any], number: int = 0, *, is_own: bool = False) -> Step:
         """The next step of the current client; `number`, if `next_number` has given it one already."""
         client = current_client()
-        if not number:
-            self._counts[client] += 1
-            number = self._counts[client]
+        number = number or self.next_number(client)
         operation = f"r{self._run.number}-{client.removesuffix(OUR_HOST)}-{number}"
         return Step(client, number, action, self._run.stream(client, number), operation, is_own=is_own)
 

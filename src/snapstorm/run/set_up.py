@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import secrets
 import tempfile
@@ -12,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from snapstorm.actions.cleaner import clear_restores
-from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError, did_you_mean
 from snapstorm.faults.catalogue import FAULTS, read_keys
 from snapstorm.faults.fault import FaultKind
 from snapstorm.faults.network_path import NetworkPath, open_network_path
@@ -178,8 +177,7 @@ def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[
     offered = read_target(options.target)[0].parameters if options.external_server is None else {}
     for name, value in options.parameters.items():
         if name not in offered:
-            near = difflib.get_close_matches(name, offered, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(name, offered)
             known = ", ".join(offered) or "none"
             raise ConfigError(f"the target {options.target} has no parameter {name!r}; {hint}there are: {known}")
         if value not in offered[name]:
