@@ -74,7 +74,8 @@ class Operations:
         self._in_flight: dict[str, InFlight] = {}
         self._locked_out: set[str] = set()
         """The operations that wait for others, because the repository is locked."""
-        self._begun = 0
+        self._asks = 0
+        """How often the target has been asked, again after a refusal as well."""
         self._ended = anyio.Event()
         """Set when the next operation ends."""
 
@@ -123,7 +124,6 @@ class Operations:
         token = on_behalf_of.set(operation)
         if is_of_target:
             self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
-            self._begun += 1
         try:
             await run.ledger.committed()
             outcome = Ok(await (self._ask(ask, operation) if is_of_target else ask(operation)))
@@ -148,15 +148,17 @@ class Operations:
         of ours is full is believed only when the disk says so, too."""
         deadline: float | None = None
         while True:
-            others, begun = self._in_flight.keys() - self._locked_out - {operation}, self._begun
+            others = self._in_flight.keys() - self._locked_out - {operation}
+            self._asks = own_ask = self._asks + 1
             try:
                 with self._asking:
                     return await ask(operation)
             except RepositoryLocked:
                 self._run.tally.locked_out += 1
                 deadline = deadline or self._run.now_seconds() + self._under_test.place.operation_seconds_max
-                # That it is locked while nobody else is at work is the target's failure.
-                if not (others or self._begun > begun) or self._run.now_seconds() >= deadline:
+                # That it is locked while nobody else is at work is the target's failure. Others may have begun, or have
+                # asked again, before this one was refused.
+                if not (others or self._asks > own_ask) or self._run.now_seconds() >= deadline:
                     raise
             except NoSpaceError as error:
                 if self._machine.full_disk() is None:
