@@ -16,7 +16,7 @@ class TrickedServer(MemoryServer):
     auditor_kind: type[MemoryAuditor] = MemoryAuditor
 
     def client(self, client: str) -> MemoryClient:
-        return self.client_kind(self, client, super().client(client)._password)
+        return self.client_kind(self, client)
 
     @property
     def auditor(self) -> MemoryAuditor:

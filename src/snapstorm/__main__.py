@@ -1,6 +1,6 @@
 """The command `snapstorm`, and `python -m snapstorm`.
 
-Loading the command line takes a third of a second, in which a user may already interrupt it.
+Loading the command line takes a third of a second. An interrupt during that time is handled here.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ Every error that snapstorm raises on purpose is one of three kinds, because a ve
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import difflib
+from collections.abc import Container, Iterable, Sequence
 
 
 class SnapstormError(Exception):
@@ -126,3 +127,9 @@ def reading_failure(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 text (byte {error.start:,})"
     return error.strerror or str(error)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for the message that refuses a name, with the nearest known one. Empty if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]!r}? " if near else ""

@@ -39,7 +39,7 @@ def check(ran: Ran, status: int, *words: str, lines: int = 1) -> None:
         (["--option", "count=0"], ["KEY.OPTION=VALUE"]),
         (
             ["--option", "modify-files.kinds=append,paint"],
-            ["--option modify-files.kinds: must be one of in-place, append, truncate, rename, not 'paint'"],
+            ["--option modify-files.kinds: must be one of in-place, append, truncate, rename, replace, not 'paint'"],
         ),
         (["--option", "change-metadata.kinds="], ["a list that is not empty, each one of mode, mtime, owner, xattr"]),
         (["--option", "delete-files.percent=500"], ["delete-files.percent: must be a whole number from 1 to 100"]),

@@ -78,7 +78,7 @@ def check_json(ran: Ran) -> None:
     assert shown["verdict"] == "pass"
     assert shown["clients"] == 2
     assert shown["actions"].keys() == ACTIONS.keys()
-    assert all(counts.keys() == {"ok", "no_op", "failed", "unknown"} for counts in shown["actions"].values())
+    assert all(counts.keys() == {"ok", "no_op", "locked", "failed", "unknown"} for counts in shown["actions"].values())
     assert shown["target"]["name"] == "kopia"
     assert shown["target"]["versions"]
     assert shown["violations"] == []

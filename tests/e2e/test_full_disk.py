@@ -110,7 +110,8 @@ def test_shrinking_on_a_full_disk_says_so_and_concludes_nothing(small_disk: Path
         """
         clients = 1
         steps = [
-            {action = "write-random-files", count = 1, size_bytes = 160000000, compressible_percent = 0},
+            {action = "write-random-files", count = 1, size_bytes = 160000000, odd_percent = 0,
+             compressible_percent = 0},
             {action = "snapshot-root"},
             {action = "restore-snapshot"},
         ]

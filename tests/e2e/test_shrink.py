@@ -24,7 +24,6 @@ from snapstorm.cli.shrink import Effort
 from snapstorm.errors import HarnessError
 from snapstorm.model.events import Listener
 from snapstorm.replay import attempts as do_again_module
-from snapstorm.replay import shrinking as trials_module
 from snapstorm.replay.attempts import Again
 from snapstorm.replay.shrinking import Trials, is_testbed_of
 from snapstorm.run.harness import HarnessOptions
@@ -130,7 +129,7 @@ def after_times(monkeypatch: pytest.MonkeyPatch, times: int, then: Callable[[Aga
         done.append(await do_again_module.do_again(base, scenario, testbed, listener))
         return done[-1]
 
-    monkeypatch.setattr(trials_module, "do_again", do_again)
+    monkeypatch.setattr(shrink_command, "do_again", do_again)
 
 
 def without_violations(again: Again) -> Again:

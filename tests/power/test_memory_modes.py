@@ -190,11 +190,11 @@ class ListMovesSource(ListChanged):
 
 
 class ListMiscounts(ListChanged):
-    """One with another number of files."""
+    """One with another number of files, which none has."""
 
     def change(self, shown: ListedSnapshot) -> Sequence[ListedSnapshot]:
         assert shown.particulars is not None
-        return [replace(shown, particulars=shown.particulars._replace(files=(shown.particulars.files or 0) + 1))]
+        return [replace(shown, particulars=shown.particulars._replace(files=(shown.particulars.files or 0) + 1_000))]
 
 
 class ListMisdates(ListChanged):

@@ -27,19 +27,10 @@ LONGER: dict[str, int] = {}
 """Modules that are allowed to be longer, and how long. To be split, not added to."""
 
 PARAMETERS_MAX = 8
-MORE_PARAMETERS = {
-    "actions/step.py Step": 13,
-    "model/verdict.py Tally": 31,
-    "replay/shrinking.py Trials": 13,
-    "report/progress.py Picture": 9,
-}
-"""Functions and classes that are allowed to take more, and how many. To be made less, not added to."""
-
 METHODS_MAX = 25
 
-PATCHES_MAX = 38
-FAKES_MAX = 6
-"""`monkeypatch.setattr` and `SimpleNamespace` in all unit tests together. To be made less: 9 and 0 are the goal."""
+PATCHES_MAX = 7
+"""`monkeypatch.setattr` in all unit tests together."""
 
 TIERS: tuple[frozenset[str], ...] = tuple(
     frozenset(tier.split())
@@ -244,8 +235,10 @@ def parameters(name: str, tree: ast.Module) -> Iterator[tuple[str, int]]:
             given = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
             yield f"{name} {node.name}", len(given) - (given[:1] in (["self"], ["cls"]))
         elif isinstance(node, ast.ClassDef) and is_mutable_dataclass(node):
-            fields = [ast.unparse(field) for field in node.body if isinstance(field, ast.AnnAssign)]
-            yield f"{name} {node.name}", sum("ClassVar[" not in field and "init=False" not in field for field in fields)
+            fields = [field for field in node.body if isinstance(field, ast.AnnAssign)]
+            passed = [field for field in fields if not re.search(r"ClassVar\[|init=False", ast.unparse(field))]
+            # One whose fields all have defaults is a record that begins empty: nobody has to pass anything.
+            yield f"{name} {node.name}", len(passed) if any(field.value is None for field in passed) else 0
 
 
 def is_mutable_dataclass(node: ast.ClassDef) -> bool:
@@ -325,29 +318,27 @@ def test_modules_can_be_read_in_one_sitting() -> None:
     assert not {name: lines[name] for name, most in LONGER.items() if lines[name] > most}
 
 
-def exceeding(
-    count: Callable[[str, ast.Module], Iterator[tuple[str, int]]], most: int, more: Mapping[str, int]
-) -> list[str]:
-    """What exceeds a limit, and what was allowed it."""
+def exceeding(count: Callable[[str, ast.Module], Iterator[tuple[str, int]]], most: int) -> list[str]:
+    """What exceeds a limit."""
     counted = [found for name, tree in modules().items() for found in count(name, tree)]
-    return [f"{what}: {number}" for what, number in counted if number > more.get(what, most)]
+    return [f"{what}: {number}" for what, number in counted if number > most]
 
 
 def test_functions_and_classes_take_few_parameters() -> None:
     """More belong into a frozen dataclass that has a name."""
-    assert not exceeding(parameters, PARAMETERS_MAX, MORE_PARAMETERS)
+    assert not exceeding(parameters, PARAMETERS_MAX)
 
 
 def test_classes_have_few_public_methods() -> None:
     """More are two classes."""
-    assert not exceeding(public_methods, METHODS_MAX, {})
+    assert not exceeding(public_methods, METHODS_MAX)
 
 
 def test_unit_tests_pass_what_a_part_needs() -> None:
     """To its constructor, and not by patching modules or by faking classes of ours."""
-    counts = [patches_and_fakes(ast.parse(path.read_text())) for path in Path(__file__).parent.rglob("test_*.py")]
+    counts = [patches_and_fakes(ast.parse(path.read_text())) for path in Path(__file__).parent.rglob("*.py")]
     assert sum(patches for patches, _ in counts) <= PATCHES_MAX
-    assert sum(fakes for _, fakes in counts) <= FAKES_MAX
+    assert sum(fakes for _, fakes in counts) == 0
 
 
 @pytest.mark.parametrize(
@@ -356,6 +347,11 @@ def test_unit_tests_pass_what_a_part_needs() -> None:
         (parameters, "def f(a, b, /, c, *d, e, **g): ...", [("a.py f", 4)]),
         (parameters, "class A:\n    async def f(self, a): ...", [("a.py f", 1)]),
         (parameters, "@dataclass\nclass A:\n    a: int\n    b: ClassVar[int]\n    c: int = 1", [("a.py A", 2)]),
+        (
+            parameters,
+            "@dataclass\nclass A:\n    a: int = 0\n    b: list[int] = field(default_factory=list)",
+            [("a.py A", 0)],
+        ),
         (parameters, "@dataclass(eq=False)\nclass A:\n    a: int = field(init=False)", [("a.py A", 0)]),
         (parameters, "@dataclass(frozen=True)\nclass A:\n    a: int", []),
         (public_methods, "class A:\n    def _f(self): ...\n    def g(self): ...\n    x = 1", [("a.py A", 1)]),

@@ -10,11 +10,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from snapstorm.filesystem.bulk_removal import remove_many_trees
-from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.runtime.meter import Meter, Work
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import plain_task_group
-from snapstorm.runtime.threads import Urgency
+from snapstorm.runtime.threads import Urgency, run_file_work
 
 BACKLOG_MAX = 8
 """So many trees may wait to be removed; each takes room on the disk."""
@@ -51,17 +51,17 @@ class Cleaner:
         self._group.start_soon(self._remove_later, directory, entries >= MANY_ENTRIES)
 
     async def _remove_later(self, directory: Path, is_large: bool) -> None:
-        with anyio.CancelScope(shield=True), self._meter.busy(Work.REMOVING):
+        with anyio.CancelScope(shield=True), self._meter.busy[Work.REMOVING]:
             if is_large:
                 await remove_many_trees(self._runner, [directory], Urgency.NOBODY_WAITS)
             else:
-                await remove_tree_in_thread(directory, urgency=Urgency.NOBODY_WAITS)
+                await run_file_work(remove_tree, directory, urgency=Urgency.NOBODY_WAITS)
         self._waiting.discard(directory)
 
     async def remove_now(self, directory: Path, *, is_small: bool = False) -> None:
         """Remove a tree before this returns. Raises HarnessError."""
-        with self._meter.busy(Work.REMOVING):
-            await remove_tree_in_thread(directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
+        with self._meter.busy[Work.REMOVING]:
+            await run_file_work(remove_tree, directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
 
 
 def clear_restores(workdir: Path) -> None:

@@ -23,7 +23,7 @@ class Client:
         a violation, ActionNotDone when it has no result to return.
         """
         with acting_as(self.name):
-            result = await self._engine.execute_step(action)
+            result = await self._engine.perform(self._engine.steps.next(action), action)
         if result.violations:
             raise GuaranteeViolated(
                 "\n".join(

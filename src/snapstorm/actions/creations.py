@@ -20,11 +20,11 @@ from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, Ledger
 from snapstorm.model.action_results import SnapshotReceipt, TakenSnapshot
 from snapstorm.model.actions import DeleteFiles, DeleteRandomSubdirectory, SnapshotRoot, SnapshotSubpath
-from snapstorm.model.manifest import Manifest, path_as_text
+from snapstorm.model.manifest import Manifest, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Snapshotter
-from snapstorm.model.readable import as_text
 from snapstorm.runtime.meter import Work
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.context import RunContext
 
 
@@ -47,12 +47,15 @@ class Creations:
     async def snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
         """Snapshot a directory of the current client's files, which is given relative to the root of them."""
         run, checker = self.run, self.checker
-        with run.meter.busy(Work.SCANNING):
-            manifest = (await self.source.scan(step)).below(directory)
+        with run.meter.busy[Work.SCANNING]:
+            manifest = await self.source.scan(step)
+        if directory:
+            manifest = manifest.below(directory)
         path = self.writer.data_directory / os.fsdecode(directory)
-        manifest = await checker.settings.kept_of(step.client, path, manifest)
+        if checker.settings.are_set_by_others:
+            manifest = await checker.settings.kept_of(step.client, path, manifest)
         began_seconds = run.now_seconds()
-        async with self.quota.reserved(manifest.bytes_total) as fits:
+        async with self.quota.reserved(manifest.counts.size_bytes) as fits:
             if not fits:
                 return NoOp("the repository is at its limit")
             resolved = {"source": as_text(directory), "manifest": manifest.digest}
@@ -73,7 +76,7 @@ class Creations:
 
     async def try_to_snapshot(self, step: Step, tree: Path) -> bool:
         """Snapshot a tree of ours as the current client. Returns whether it was acknowledged."""
-        manifest = await self.checker.settings.kept_of(step.client, tree, await scan_if_there(tree))
+        manifest = await self.checker.settings.kept_of(step.client, tree, await run_file_work(scan_if_there, tree))
         outcome, _ = await self._ask(step, tree, manifest, {})
         return isinstance(outcome, Ok)
 

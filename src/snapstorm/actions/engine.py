@@ -8,18 +8,18 @@ its intent becomes durable, the target is asked, its outcome becomes durable, th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from snapstorm.actions.choosing import Choosing
 from snapstorm.actions.disk_space import DiskSpace
 from snapstorm.actions.performer import Performers
 from snapstorm.actions.possible import Refusals
-from snapstorm.actions.step import Choice, Step, StepResult, Steps
+from snapstorm.actions.step import Choice, Redo, Step, StepResult, Steps
 from snapstorm.errors import NoSpaceError
 from snapstorm.model.actions import Action, FileAction, Result
 from snapstorm.model.events import ActionBegan, ActionEnded
-from snapstorm.model.outcomes import NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.outcomes import NoOp, Ok, Outcome, Unknown
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.recording import RecordedStep, Recording
 from snapstorm.testbed.context import RunContext
@@ -39,11 +39,7 @@ class Engine:
 
     async def execute(self, action: Action[Result]) -> Outcome[Result]:
         """Perform an action as the current client, and judge it. Violations are reported, not raised."""
-        return (await self._perform(self.steps.next(action), action)).outcome
-
-    async def execute_step(self, action: Action[Result], *, is_own: bool = False) -> StepResult[Result]:
-        """Like `execute`, and tell which violations this very action has shown. `is_own`: for snapstorm itself."""
-        return await self._perform(self.steps.next(action, is_own=is_own), action)
+        return (await self.perform(self.steps.next(action), action)).outcome
 
     async def execute_random(
         self,
@@ -58,23 +54,22 @@ class Engine:
         action = self.choosing.choose(client, number, weights, options, deck)
         if action is None:
             return NoOp("every weight is zero")
-        return (await self._perform(self.steps.make(client, number, action), action)).outcome
+        return (await self.perform(self.steps.next(action, number), action)).outcome
 
     async def execute_recorded(self, recorded: RecordedStep, recording: Recording, of: str | None) -> str:
         """Do a recorded step again as the current client, with its own draws; `of` is the operation of this run that
         took the snapshot it acts on. Returns the operation that it was."""
         step = self.steps.next(recorded.make())
-        step.draws = recording.draws_of(recorded, step.client, step.number)
-        step.choice = Choice(of, recorded.part) if recorded.of is not None else None
-        await self._perform(step, step.action)
+        draws = recording.draws_of(recorded, step.client, step.number)
+        step = replace(step, draws=draws, choice=Choice(of, recorded.part) if recorded.of is not None else None)
+        await self.perform(step, step.action)
         return step.operation
 
     async def repeat(self, suspect: Step) -> Outcome[Any]:
         """Do a step again, on a machine that is otherwise idle, that has timed out. A time-out now counts."""
         with acting_as(suspect.client):
-            step = self.steps.next(suspect.action, is_own=True)
-            step.is_confirming, step.redo = True, suspect.redo
-            return (await self._perform(step, suspect.action)).outcome
+            step = replace(self.steps.next(suspect.action, is_own=True), is_confirming=True)
+            return (await self.perform(step, suspect.action, suspect.redo)).outcome
 
     def deal(self, weights: Mapping[str, int], place: int, clients: int) -> Deck:
         """The deck of first actions, for `execute_random`, of the client at `place` among `clients`."""
@@ -91,14 +86,15 @@ class Engine:
             return False
         return not action.needs_snapshot or self.run.ledger.count_live(client) > 0
 
-    async def _perform(self, step: Step, action: Action[Result]) -> StepResult[Result]:
+    async def perform(self, step: Step, action: Action[Result], redo: Redo | None = None) -> StepResult[Result]:
+        """Perform a step by its action, or by `redo`, and tell which violations that has shown."""
         run = self.run
         run.emit(ActionBegan(step.client, action.key))
         began_seconds = run.now_seconds()
         outcome: Outcome[Result] = Unknown("cut off")
         try:
-            if step.redo is not None:
-                outcome = await step.redo(step)
+            if redo is not None:
+                outcome = await redo(step)
             elif why := self.refusals.why(step.client, action):
                 outcome = NoOp(why)
             else:
@@ -106,9 +102,8 @@ class Engine:
         except NoSpaceError as error:
             outcome = await self.disk_space.free(step, error)
         finally:
-            key = outcome_key(outcome)
-            run.tally.count(action.key, key)
+            run.tally.actions[action.key][outcome.key] += 1
             reason = "" if isinstance(outcome, Ok) else outcome.reason
-            run.emit(ActionEnded(step.client, action.key, key, run.now_seconds() - began_seconds, reason))
+            run.emit(ActionEnded(step.client, action.key, outcome.key, run.now_seconds() - began_seconds, reason))
             self.steps.end(step)
         return StepResult(outcome, tuple(step.violations))

@@ -42,7 +42,7 @@ class FileActionPerformer(Performer[WriteReport]):
 
         async def write(_: str) -> object:
             nonlocal result
-            with self.run.meter.busy(Work.WRITING):
+            with self.run.meter.busy[Work.WRITING]:
                 result = await self.writer.apply(action, step.draws)
             return result
 

@@ -33,7 +33,7 @@ from snapstorm.ledger.ledger import NO_EFFECT, IntendedEffect, OperationIntent
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import Family
 from snapstorm.model.observations import ObservationKind, encode_receipt
-from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown, outcome_key
+from snapstorm.model.outcomes import Failed, Locked, NoOp, Ok, Outcome, Unknown
 from snapstorm.model.seen import FailureSeen
 from snapstorm.runtime.process import on_behalf_of
 from snapstorm.testbed.context import RunContext
@@ -74,7 +74,8 @@ class Operations:
         self._in_flight: dict[str, InFlight] = {}
         self._locked_out: set[str] = set()
         """The operations that wait for others, because the repository is locked."""
-        self._begun = 0
+        self._asks = 0
+        """How often the target has been asked, again after a refusal as well."""
         self._ended = anyio.Event()
         """Set when the next operation ends."""
 
@@ -123,7 +124,6 @@ class Operations:
         token = on_behalf_of.set(operation)
         if is_of_target:
             self._in_flight[operation] = InFlight(operation, step.client, step.action.key)
-            self._begun += 1
         try:
             await run.ledger.committed()
             outcome = Ok(await (self._ask(ask, operation) if is_of_target else ask(operation)))
@@ -148,15 +148,17 @@ class Operations:
         of ours is full is believed only when the disk says so, too."""
         deadline: float | None = None
         while True:
-            others, begun = self._in_flight.keys() - self._locked_out - {operation}, self._begun
+            others = self._in_flight.keys() - self._locked_out - {operation}
+            self._asks = own_ask = self._asks + 1
             try:
                 with self._asking:
                     return await ask(operation)
             except RepositoryLocked:
                 self._run.tally.locked_out += 1
                 deadline = deadline or self._run.now_seconds() + self._under_test.place.operation_seconds_max
-                # That it is locked while nobody else is at work is the target's failure.
-                if not (others or self._begun > begun) or self._run.now_seconds() >= deadline:
+                # That it is locked while nobody else is at work is the target's failure. Others may have begun, or have
+                # asked again, before this one was refused.
+                if not (others or self._asks > own_ask) or self._run.now_seconds() >= deadline:
                     raise
             except NoSpaceError as error:
                 if self._machine.full_disk() is None:
@@ -184,9 +186,7 @@ class Operations:
         reason = "" if isinstance(outcome, Ok) else outcome.reason
         snapshot = None if receipt is None else receipt.id
         with ledger.committing_later():
-            ledger.end_operation(
-                operation, outcome=outcome_key(outcome), reason=reason, seconds=seconds, snapshot=snapshot
-            )
+            ledger.end_operation(operation, outcome=outcome.key, reason=reason, seconds=seconds, snapshot=snapshot)
             if receipt is not None and effect.creates is not None:
                 encoded = encode_receipt(receipt, effect.creates.manifest.counts)
                 ledger.observe(operation, ObservationKind.RECEIPT, encoded)
@@ -237,7 +237,7 @@ class Operations:
 
 
 def _outcome_of(error: TargetError) -> Locked | Failed | Unknown:
-    """What is known of an operation that has failed."""
+    """The outcome of an operation that raised this error."""
     if isinstance(error, RepositoryLocked):
         return Locked(str(error))
     return Failed(str(error)) if isinstance(error, OperationFailed) else Unknown(str(error))

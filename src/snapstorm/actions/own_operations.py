@@ -14,12 +14,13 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.restores import Restores
 from snapstorm.actions.step import Failure, Step, Steps
 from snapstorm.errors import AccessDenied, OperationPartial, TargetError
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import DeleteSnapshot, ListSnapshots, RestoreSnapshot, SnapshotRoot, VerifyRepository
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.outcomes import Ok, Outcome
 from snapstorm.model.protocols import Server
+from snapstorm.runtime.threads import run_file_work
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class OwnOperations:
                 return await self.creations.try_to_snapshot(step, tree)
         finally:
             with anyio.CancelScope(shield=True):
-                await remove_tree_in_thread(tree)
+                await run_file_work(remove_tree, tree)
 
     async def try_to_delete(self, client: str, expectation: Expectation) -> TargetError | None:
         """Have a client delete one of its snapshots beside its own work. The error of the target, if there was one:

@@ -36,7 +36,7 @@ SHIPPED = (creations, deletions, files, inspections, restores, storage_mark, upk
 
 @dataclass(frozen=True)
 class PartsBasis:
-    """What the parts of one run are made from."""
+    """The objects that the constructors of the parts need."""
 
     run: RunContext
     under_test: UnderTest
@@ -80,7 +80,7 @@ class Parts:
             self.source,
             under_test=basis.under_test,
             # The time of a target that runs commands is that of its commands.
-            asking=nullcontext() if runs_commands else run.meter.busy(Work.TARGET),
+            asking=nullcontext() if runs_commands else run.meter.busy[Work.TARGET],
         )
         self.picked = LiveSnapshots(self.ledger)
         self.storage_mark = storage_mark.StorageMark(server)
@@ -100,7 +100,7 @@ class Parts:
         self.restores = restores.Restores(
             run,
             self.weather,
-            place,
+            place.work,
             self.operations,
             checker,
             writer,

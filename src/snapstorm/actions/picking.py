@@ -21,11 +21,11 @@ class LiveSnapshots:
         """The one with this id, or the latest, or without a name one that is drawn; None if it is not there."""
         if step.choice is not None:
             found = next(iter(self.ledger.expectations_of_operations([step.choice.of or ""])), None)
-        elif name is None or name == LATEST:
+        elif name == LATEST:
+            found = self.ledger.latest_live(step.client)
+        elif name is None:
             count = self.ledger.count_live(step.client)
-            if not count:
-                return None
-            found = self.ledger.live_at(step.client, step.draws.randrange(count) if name is None else count - 1)
+            found = self.ledger.live_at(step.client, step.draws.randrange(count)) if count else None
         else:
             found = self.ledger.expectation_of_snapshot(name)
         is_live = found is not None and found.client == step.client and found.state is State.LIVE

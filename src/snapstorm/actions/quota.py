@@ -25,14 +25,14 @@ LIVE_SNAPSHOTS_KEPT = 2
 
 
 class Quota:
-    """What one run's repository holds, and what it may hold: `bytes_max`, None for no limit."""
+    """The size of the repository, and its limit: `bytes_max`, or None for no limit."""
 
     def __init__(self, server: Server, bytes_max: int | None, note: Callable[[str], None]) -> None:
         self._server = server
         self._bytes_max = bytes_max
         self._note = note
         self.used_bytes = 0
-        """What the repository held when it was last measured."""
+        """The size of the repository at the last measurement."""
         self._reserved_bytes = 0
         self._was_full = False
 

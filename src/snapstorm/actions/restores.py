@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,9 @@ from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.action_results import Comparison
 from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnapshot, RestoreSnapshot, RestoreSubpath
 from snapstorm.model.expectations import Expectation, State
-from snapstorm.model.manifest import EntryType, path_as_text
+from snapstorm.model.manifest import EntryType, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
-from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter, TargetPlace
-from snapstorm.model.readable import as_text
+from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
 from snapstorm.model.seen import LeftBehind, LeftBehindSeen, RestoreFailureSeen
 from snapstorm.testbed.context import RunContext
 
@@ -38,7 +37,8 @@ class Restores:
 
     run: RunContext
     weather: Weather
-    place: TargetPlace
+    workdir: Path
+    """Holds a directory for each client."""
     operations: Operations
     checker: Checker
     writer: FileWriter
@@ -116,13 +116,22 @@ class Restores:
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
         began_seconds = self.run.now_seconds()
-        directory = self.place.work / step.client / "restores" / step.next_operation()
+        directory = self.workdir / step.client / "restores" / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
         tree, entries, is_small = directory / _TREE, 0, False
+        is_asked_again = False
+
+        async def ask(_: str) -> None:
+            nonlocal is_asked_again
+            if is_asked_again:  # A lock refused it, perhaps after it had begun to write.
+                await self.cleaner.remove_now(tree)
+            is_asked_again = True
+            await through.restore_snapshot(snapshot, tree, sub_path)
+
         try:
             outcome, operation = await self.operations.operate(
                 step,
-                lambda _: through.restore_snapshot(snapshot, tree, sub_path),
+                ask,
                 IntendedEffect({"snapshot": snapshot, "of": expectation.operation, "sub_path": as_text(sub_path)}),
                 is_judged_later=True,
             )
@@ -133,7 +142,8 @@ class Restores:
                 return outcome
             if on_answered is not None:
                 on_answered()
-            self._judge_strays(step, directory, operation)
+            if strays := [name for name in os.listdir(directory) if name != _TREE]:
+                self._judge_strays(step, strays, operation)
             comparison, found = await self.checker.judge_restore(
                 expectation,
                 tree,
@@ -164,10 +174,9 @@ class Restores:
                 "what was lost before it was taken; that is counted apart"
             )
 
-    def _judge_strays(self, step: Step, directory: Path, operation: str) -> None:
+    def _judge_strays(self, step: Step, names: Sequence[str], operation: str) -> None:
         """Judge what stands beside a restored tree, in the directory that was made for it: nothing may."""
-        names = sorted(os.fsencode(name) for name in os.listdir(directory) if name != _TREE)
-        shown, kind = [as_text(name) for name in names], LeftBehind.BESIDE_RESTORE
+        shown, kind = [as_text(name) for name in sorted(map(os.fsencode, names))], LeftBehind.BESIDE_RESTORE
         seen = LeftBehindSeen(client=step.client, operation=operation, kind=kind, names=shown)
         step.violations += self.checker.observe(seen)
 

@@ -17,6 +17,8 @@ from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import OUR_HOST, acting_as, current_client
 
+TIMED_OUT = "timed out"
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -47,19 +49,19 @@ class Step:
     action: Action[Any]
     draws: random.Random
     operation: str
-    is_confirming: bool = False
-    """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
-    violations: list[Violation] = field(default_factory=list)
-    last_failure: Failure | None = None
-    redo: Redo | None = None
-    """Does just this again, where the step's action would draw anew."""
-    operations: list[str] = field(default_factory=list)
-    """Those that it has begun."""
-    choice: Choice | None = None
-    """The recorded choices of a replayed step; None for a step that draws its own."""
     is_own: bool = False
     """Snapstorm itself asks for it, to judge, and not a client's work."""
-    is_past_server: bool = False
+    is_confirming: bool = False
+    """It repeats, on an idle machine, an action that timed out: a time-out now counts against the target."""
+    choice: Choice | None = None
+    """The recorded choices of a replayed step; None for a step that draws its own."""
+    violations: list[Violation] = field(default_factory=list, init=False)
+    last_failure: Failure | None = field(default=None, init=False)
+    redo: Redo | None = field(default=None, init=False)
+    """Does just this again, where the step's action would draw anew."""
+    operations: list[str] = field(default_factory=list, init=False)
+    """The operations that it has begun."""
+    is_past_server: bool = field(default=False, init=False)
     """It restores straight from the repository."""
 
     def next_operation(self) -> str:
@@ -73,9 +75,9 @@ class Step:
 
     @property
     def why(self) -> str:
-        """What became of it, in words, if it `has_timed_out`."""
+        """How its last operation failed, in words, if it `has_timed_out`."""
         is_lock = self.last_failure is not None and isinstance(self.last_failure.error, RepositoryLocked)
-        return "was locked out" if is_lock else "timed out"
+        return "was locked out" if is_lock else TIMED_OUT
 
     @property
     def kind(self) -> str:
@@ -114,14 +116,10 @@ class Steps:
         self._counts[client] += 1
         return self._counts[client]
 
-    def next(self, action: Action[Any], *, is_own: bool = False) -> Step:
-        """The next step of the current client."""
+    def next(self, action: Action[Any], number: int = 0, *, is_own: bool = False) -> Step:
+        """The next step of the current client; `number`, if `next_number` has given it one already."""
         client = current_client()
-        self._counts[client] += 1
-        return self.make(client, self._counts[client], action, is_own=is_own)
-
-    def make(self, client: str, number: int, action: Action[Any], *, is_own: bool = False) -> Step:
-        """The step of a client that has this number."""
+        number = number or self.next_number(client)
         operation = f"r{self._run.number}-{client.removesuffix(OUR_HOST)}-{number}"
         return Step(client, number, action, self._run.stream(client, number), operation, is_own=is_own)
 

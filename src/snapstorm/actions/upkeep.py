@@ -56,6 +56,6 @@ async def make_room(quota: Quota, engine: Engine, client: str) -> None:
             action, held_bytes = RunGc(safety="none"), quota.used_bytes
             if not quota.is_near_limit or not engine.can_act(action):
                 return
-            await engine.execute_step(action, is_own=True)
+            await engine.perform(engine.steps.next(action, is_own=True), action)
             if quota.used_bytes > ROOM_GAINED_SHARE_MAX * held_bytes:
                 return

@@ -16,13 +16,14 @@ from typing import Any
 import anyio
 
 from snapstorm.errors import HarnessError, TargetError
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.events import ActionEnded, Event, ViolationFound
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import work_done
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.scenario.seeds import stream
 from snapstorm.targets.planted import Planted, Setup, Specimen
 
@@ -191,7 +192,7 @@ async def calibrate(specimens: Sequence[Specimen], directory: Path, seed: int) -
             struck, broke = specimen.times_struck(place / "planted"), specimen.why_it_broke(place / "planted")
         finally:
             with anyio.CancelScope(shield=True):
-                await remove_tree_in_thread(place)
+                await run_file_work(remove_tree, place)
         yield Trial(specimen, seen, struck, broke)
 
 

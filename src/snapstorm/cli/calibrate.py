@@ -5,7 +5,6 @@ The specimens are the targets': each has ones with a planted defect, and honest 
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import secrets
 import sys
@@ -21,6 +20,7 @@ from cyclopts import Parameter
 from snapstorm.calibration.calibration import Calibration, Trial, calibrate
 from snapstorm.cli.option_groups import JsonOutput, OneProgram
 from snapstorm.cli.signals import Interrupted, until_signal
+from snapstorm.defects.all_defects import unknown_defect
 from snapstorm.errors import ConfigError
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.report.calibration_table import calibration_lines, trial_line
@@ -102,9 +102,7 @@ def choose_specimens(offered: Sequence[Specimens], only: Sequence[str], *, runs:
     names = {specimen.name for specimen in defects}
     for name in only:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}? " if near else ""
-            raise ConfigError(f"no defect is called {name!r}; {hint}there are: {', '.join(sorted(names))}")
+            raise unknown_defect(name, sorted(names))
     chosen = [specimen for specimen in defects if not only or specimen.name in only]
     # Every target gets the same number of runs, and each of its set-ups in turn.
     turns = zip(*(itertools.cycle(specimens.honest) for specimens in offered), strict=True)

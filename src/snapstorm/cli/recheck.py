@@ -42,7 +42,7 @@ def recheck_run(run: str, /, *, json_output: JsonOutput = False) -> int:
 
 
 def recheck_lines(found: Recheck) -> Iterator[str]:
-    """What judging again has found, for people, the verdict last."""
+    """The lines that the command prints. The last one is the verdict."""
     counts = ", ".join(f"{count} {kind}(s)" for kind, count in found.judged.items())
     yield f"run {found.run}: judged again: {counts}"
     if found.unrecorded:

@@ -1,4 +1,4 @@
-"""What the commands that repeat a recorded run have in common."""
+"""Options and notes that `replay` and `shrink` share."""
 
 from __future__ import annotations
 

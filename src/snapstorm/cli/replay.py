@@ -95,7 +95,7 @@ def _below(testbed: Path, count: int) -> list[Path | None]:
 async def _replay(
     options: HarnessOptions, recorded: Recorded, scenario: Scenario, beds: Sequence[Path | None], kind: ProgressKind
 ) -> tuple[list[Again], bool]:
-    """What each repetition showed, and whether a signal ended them before all were performed."""
+    """The results of the repetitions, and whether a signal ended them early."""
     done: list[Again] = []
 
     async def do_each() -> None:

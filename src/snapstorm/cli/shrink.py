@@ -24,7 +24,7 @@ from snapstorm.errors import ConfigError, HarnessError, NoSpaceError, TestbedErr
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.manifest import Manifest
-from snapstorm.replay.attempts import scenario_of
+from snapstorm.replay.attempts import do_again, scenario_of
 from snapstorm.replay.recordings import Recorded, read_recorded
 from snapstorm.replay.shrinking import (
     SCRATCH_PREFIX,
@@ -141,18 +141,16 @@ def shrink(
     with _scratch(directory) as scratch:
         state = ShrinkState.open(directory / STATE_NAME, subject)
         trials = Trials(
-            recorded=recorded,
-            base=base,
+            perform=lambda recording, bed, listener: do_again(base, scenario_of(recorded, recording), bed, listener),
             state=state,
             scratch=scratch,
-            best=directory / "testbed",
             deadline_seconds=began_seconds + 60 * effort.minutes,
             repeats=effort.repeats or state.repeats,
             needed=effort.needed,
             on_trial=on_trial,
             clock=clock,
         )
-        shrinking = Shrinking(trials)
+        shrinking = Shrinking(recorded, trials)
         words = f"shrinking run {number}: {_describe(recorded.recording)}, which showed a violation of {wanted}"
         print(words, file=sys.stderr)
         print_notes(recorded, number)

@@ -243,7 +243,7 @@ def show_result(result: RunResult, stage: Stage, shown: Showing) -> None:
 
 
 def as_json(result: RunResult) -> dict[str, Any]:
-    """What `--json` says of one run."""
+    """The JSON object that `--json` prints for one run."""
     return {**result.as_json(), "would_have_caught": would_have_caught(result)}
 
 

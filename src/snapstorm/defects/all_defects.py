@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from snapstorm import defects as package
 from snapstorm.defects.behaviour import Behaviour
@@ -17,7 +17,7 @@ load_modules(package)
 DEFECTS: dict[str, Defect] = {
     name: defect for name, defect in REGISTERED.items() if os.geteuid() == 0 or not defect.needs_root
 }
-"""Those that can be seen by the user of this process, by name, as in `--target memory:NAME`."""
+"""The defects whose damage this user can see, by name, as in `--target memory:NAME`."""
 
 FOR_EVERY_TARGET = frozenset(
     name for name, defect in DEFECTS.items() if not (defect.fault or defect.needs_ability or defect.needs_whole_trees)
@@ -37,9 +37,8 @@ def behaviour_named(name: str) -> MakeBehaviour | None:
     return DEFECTS[name].make if name in DEFECTS else None
 
 
-def unknown_defect(name: str, others: Iterable[str] = ()) -> ConfigError:
-    """That no defect is called so, with the nearest names. `others` are of the target's own."""
-    known = [*DEFECTS, *others]
+def unknown_defect(name: str, known: Sequence[str]) -> ConfigError:
+    """An error for a name that no defect has, with the nearest of those that are known."""
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return ConfigError(f"no defect is called {name!r}; {hint}there are: {', '.join(known)}")

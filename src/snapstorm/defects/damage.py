@@ -159,13 +159,16 @@ def swap_two_files(tree: Path) -> Blow | None:
 
 @damages("restore-follows-a-symlink", WorkKind.RESTORE_LINK)
 def follow_a_symlink(tree: Path) -> Blow | None:
-    """A link to a file comes back as a copy of that file."""
+    """A link comes back as a copy of the file that it points to, empty if there is none in the tree."""
     whole = tree.resolve()
 
     def follow(link: Path) -> None:
-        _put_in_place(link, link.resolve(), lambda new: shutil.copyfile(link, new))
+        is_in_tree = link.is_file() and whole in link.resolve().parents
+        content = link.read_bytes() if is_in_tree else b""
+        _put_in_place(link, link.resolve() if is_in_tree else link.parent, lambda new: new.write_bytes(content))
 
-    return _on_last([link for link in _links(tree) if link.is_file() and whole in link.resolve().parents], follow)
+    # Those to files last, for that is what a following restore is most like.
+    return _on_last(sorted(_links(tree), key=Path.is_file), follow)
 
 
 @damages("restore-changes-a-symlink-target", WorkKind.RESTORE_LINK)

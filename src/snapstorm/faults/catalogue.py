@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 from snapstorm import faults as package
-from snapstorm.errors import ConfigError
+from snapstorm.errors import ConfigError, did_you_mean
 from snapstorm.faults.fault import Fault, FaultKind
 from snapstorm.runtime.extensions import load_extensions, load_modules
 
@@ -59,8 +58,7 @@ def read_keys(words: Sequence[str]) -> tuple[str, ...]:
         return tuple(FAULTS)
     unknown = [key for key in keys if key not in FAULTS]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], [*FAULTS, ALL], n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(unknown[0], [*FAULTS, ALL])
         raise ConfigError(f"no fault is called {unknown[0]!r}; {hint}known are: {', '.join(FAULTS)}, all")
     return tuple(dict.fromkeys(keys))
 

@@ -19,10 +19,11 @@ from snapstorm.faults.fault import (
     Scene,
     killable_operations,
 )
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.abilities import CachesOfClients, InProcess, Restartable, RunsCommands
 from snapstorm.model.actions import RunGc
 from snapstorm.runtime.process import on_behalf_of
+from snapstorm.runtime.threads import run_file_work
 
 _WAIT_FOR_WORK_SECONDS_MAX = 15.0
 _POLL_SECONDS = 0.02
@@ -266,4 +267,4 @@ class DropClientCache(Fault):
         self.clients = frozenset({client})
         record({"client": client})
         with suppress(HarnessError):  # The client writes there meanwhile, so that a directory may not be empty at last.
-            await remove_tree_in_thread(self.scene.server.client_cache(client))
+            await run_file_work(remove_tree, self.scene.server.client_cache(client))

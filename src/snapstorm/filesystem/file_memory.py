@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from snapstorm.errors import HarnessError
@@ -70,14 +72,14 @@ class FileMemory:
         self._written.clear()
         self._known.clear()
 
-    def begin_scan(self) -> None:
-        """A scan of the whole tree begins. Files that it does not find are forgotten."""
+    @contextmanager
+    def scanning(self) -> Iterator[None]:
+        """A block that scans the whole tree. Files that it does not find are forgotten. One that fails does not count
+        as proof."""
         self._found = {}
         self._trusted_before_ns = self._clock.wall_ns() - TICK_NS_MAX
         self._is_proving = self._scans % PROVED_EVERY == PROVED_EVERY - 1
-
-    def end_scan(self) -> None:
-        """The scan is complete. A scan that fails does not count as proof."""
+        yield
         self._scans += 1
         self._known, self._found = self._found, {}
         self._written = {path: file for path, file in self._written.items() if path not in self._known}

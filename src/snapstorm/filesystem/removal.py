@@ -13,11 +13,9 @@ from snapstorm.filesystem.descriptors import (
     explain_os_error,
     opened_parent,
     opened_tree,
-    split,
     walk_tree,
 )
 from snapstorm.model.manifest import show_path
-from snapstorm.runtime.threads import Urgency, run_file_work
 
 _USABLE = stat.S_IRWXU
 
@@ -34,11 +32,6 @@ def remove_tree(path: TreePath) -> None:
         return
     except OSError as error:
         raise explain_os_error(os.fsencode(path), error) from error
-
-
-async def remove_tree_in_thread(path: TreePath, *, is_small: bool = False, urgency: Urgency = Urgency.NORMAL) -> None:
-    """`remove_tree` without blocking the event loop. For `is_small` and `urgency`, see `run_file_work`."""
-    await run_file_work(remove_tree, path, is_small=is_small, urgency=urgency)
 
 
 def remove_files_below(path: TreePath) -> None:
@@ -90,7 +83,7 @@ def _remove_files(fd: int, path: bytes) -> list[bytes]:
 
 def _remove_directory(parent_fd: int, path: bytes) -> None:
     try:
-        os.rmdir(split(path)[1], dir_fd=parent_fd)
+        os.rmdir(path.rpartition(b"/")[2], dir_fd=parent_fd)
     except OSError as error:
         raise HarnessError(f"{show_path(path)}: {error.strerror} while removing it") from error
 

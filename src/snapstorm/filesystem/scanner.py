@@ -31,7 +31,6 @@ from snapstorm.filesystem.descriptors import (
 from snapstorm.filesystem.file_memory import FileMemory
 from snapstorm.model.content import BLOCK_BYTES, BlockId, claimed_blocks, content_digest, segments_of
 from snapstorm.model.manifest import ROOT, Entry, EntryType, Manifest, Segment, Xattrs, show_path
-from snapstorm.runtime.threads import run_file_work
 
 SegmentsOf: TypeAlias = Callable[[bytes], tuple[Segment, ...]]
 """Returns, for a file's path in the tree, what its writer knows of its content."""
@@ -82,10 +81,8 @@ def scan_tree_and_looks(root: TreePath) -> TreeScan:
 
 def scan_changes(root: TreePath, segments: SegmentsOf, memory: FileMemory) -> TreeScan:
     """A scan that reads only the files that have changed since the last scan with this memory."""
-    memory.begin_scan()
-    scan = _RememberingScanner(segments, memory=memory).scan(root)
-    memory.end_scan()
-    return scan
+    with memory.scanning():
+        return _RememberingScanner(segments, memory=memory).scan(root)
 
 
 def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> Manifest:
@@ -97,13 +94,9 @@ def look_at_tree(root: TreePath, remembered: Mapping[bytes, Entry]) -> Manifest:
     return _Looker(None, remembered=remembered).scan(root).manifest
 
 
-async def scan_if_there(root: Path, *, is_small: bool = False) -> Manifest:
-    """`scan_tree` in a thread; the empty manifest if nothing exists. For `is_small`, see `run_file_work`."""
-    return await run_file_work(_scan_if_there, root, is_small=is_small)
-
-
-def _scan_if_there(root: Path) -> Manifest:
-    return scan_tree(root) if os.path.lexists(root) else Manifest.of(())
+def scan_if_there(root: Path) -> Manifest:
+    """`scan_tree`; the empty manifest if nothing exists."""
+    return _Scanner(None).scan(root).manifest if os.path.lexists(root) else Manifest.of(())
 
 
 def bytes_below(directory: Path) -> int:
@@ -210,22 +203,23 @@ class _Scanner:
         """Scan the tree. Raises HarnessError."""
         try:
             with opened_parent(root) as (parent_fd, name):
-                self._scan_root(parent_fd, name)
+                mode = os.lstat(name, dir_fd=parent_fd).st_mode
+                if stat.S_ISDIR(mode):
+                    root_fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
+                    try:
+                        walk_tree(root_fd, self._scan_directory)
+                    finally:
+                        os.close(root_fd)
+                else:
+                    self._scan_leaf(parent_fd, name, is_file=stat.S_ISREG(mode))
         except OSError as error:
             raise explain_os_error(os.fsencode(root), error) from error
         return TreeScan(Manifest.of(self.entries), self.looks)
 
-    def _scan_root(self, parent_fd: int, name: bytes) -> None:
-        mode = os.lstat(name, dir_fd=parent_fd).st_mode
-        if stat.S_ISDIR(mode):
-            root_fd = os.open(name, DIRECTORY_FLAGS, dir_fd=parent_fd)
-            try:
-                walk_tree(root_fd, self._scan_directory)
-            finally:
-                os.close(root_fd)
-            return
+    def _scan_leaf(self, parent_fd: int, name: bytes, *, is_file: bool) -> None:
+        """Scan a tree that is one entry and no directory."""
         try:
-            (self._scan_file if stat.S_ISREG(mode) else self._scan_other)(parent_fd, name, ROOT)
+            (self._scan_file if is_file else self._scan_other)(parent_fd, name, ROOT)
         except (OSError, HarnessError) as error:
             raise _explained(ROOT, error) from error
 

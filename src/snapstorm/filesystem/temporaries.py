@@ -15,7 +15,8 @@ from pathlib import Path
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import explain_os_error
-from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.runtime.threads import run_file_work
 
 NAMES_MAX = 20
 """The maximum number of names of leftovers that are reported."""
@@ -36,9 +37,10 @@ class Temporaries:
     def make(self) -> Path:
         """An empty directory, for one command at a time. Raises HarnessError."""
         while self._empty:
-            # Checked once more: a killed process may have written there afterwards.
-            if _names_in(place := self._empty.pop()) == []:
-                return place
+            place = self._empty.pop()
+            with suppress(OSError):
+                if not os.listdir(place):  # A killed process may have written there afterwards.
+                    return place
         place = self.root / str(next(self._numbers))
         try:
             place.mkdir(mode=0o700)
@@ -48,24 +50,18 @@ class Temporaries:
 
     async def clear(self, place: Path) -> Sequence[str]:
         """Take the directory back. Removes what is left in it, and returns the first names of that."""
-        left = _names_in(place)
-        if left == []:
+        try:
+            names = sorted(os.listdir(place))[:NAMES_MAX]
+        except FileNotFoundError:
+            return ()
+        except OSError:
+            names = ["(what can't be listed)"]
+        if not names:
             self._empty.append(place)
-        elif left is not None:
-            with suppress(HarnessError):  # Somebody may still write there; it is removed with the root.
-                await remove_tree_in_thread(place)
-        return left or ()
-
-
-def _names_in(place: Path) -> list[str] | None:
-    """The first names in a directory; None if it is gone."""
-    try:
-        names = sorted(os.listdir(place))[:NAMES_MAX]
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return ["(what can't be listed)"]
-    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+            return ()
+        with suppress(HarnessError):  # Somebody may still write there; it is removed with the root.
+            await run_file_work(remove_tree, place)
+        return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
 
 
 @contextmanager

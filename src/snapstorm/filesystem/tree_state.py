@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import overload
 
 from snapstorm.filesystem.descriptors import joined, split
-from snapstorm.model.manifest import ROOT, EntryType, Manifest, Segment, is_small_tree
+from snapstorm.model.manifest import ROOT, SMALL_BYTES_MAX, SMALL_ENTRIES_MAX, EntryType, Manifest, Segment
 
 
 class SortedPaths(Sequence[bytes]):
@@ -105,7 +105,8 @@ class TreeState:
     @property
     def is_small(self) -> bool:
         """Whether the tree can be read in a moment."""
-        return is_small_tree(len(self.files) + len(self.directories) + self._others, self.bytes_total)
+        entries = len(self.files) + len(self.directories) + self._others
+        return entries <= SMALL_ENTRIES_MAX and self.bytes_total <= SMALL_BYTES_MAX
 
     def segments_of(self, path: bytes) -> tuple[Segment, ...]:
         """What is known of a file's content; empty if nothing is."""

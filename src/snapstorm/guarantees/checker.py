@@ -7,7 +7,7 @@ importance.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,12 +28,13 @@ from snapstorm.model.events import RestoreVerified, ViolationFound
 from snapstorm.model.expectations import IN_DOUBT, OPEN_STATES, Expectation, Listing
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
-from snapstorm.model.manifest import EntryType, Manifest, show_path
+from snapstorm.model.manifest import Manifest, show_path
 from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
 from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.runtime.meter import Work
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.under_test import UnderTest
 
@@ -50,7 +51,8 @@ class Checker:
         self._dating = Dating(run.ledger, run.number)
         self._has_noted_unknown_runs = False
         self._has_noted_partial = False
-        self._tables: dict[str, tuple[Capabilities, bool]] = {}
+        now = under_test.capabilities
+        self._tables: dict[str, tuple[Capabilities, bool]] = {now.as_json: (now, False)}
 
     def report(
         self, found: Found, texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
@@ -85,7 +87,8 @@ class Checker:
 
     def observe(self, seen: Seen) -> list[Violation]:
         """Judge something that was seen, and report what it shows."""
-        return self._report_all(self._panel.judge(seen))
+        judged = self._panel.judge(seen)
+        return self._report_all(judged) if judged else []
 
     def _report_all(
         self, found: Iterable[Found], texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
@@ -113,11 +116,13 @@ class Checker:
         whole = run.ledger.manifest(expectation.manifest)
         capabilities, is_narrowed = self._table_for(expectation)
         promise = promise_of(whole, capabilities, sub_path)
-        with run.meter.busy(Work.SCANNING):
-            restored = await scan_if_there(tree, is_small=promise.wanted.is_small)
+        with run.meter.busy[Work.SCANNING]:
+            restored = await run_file_work(scan_if_there, tree, is_small=promise.wanted.is_small)
         is_partial = expectation.failed_entries > 0
         found = judge_restored(promise, restored, is_partial=is_partial)
-        comparison = Comparison(expectation.snapshot or "", tuple(found), len(restored), restored.bytes_total, restored)
+        comparison = Comparison(
+            expectation.snapshot or "", tuple(found), len(restored.entries), restored.counts.size_bytes, restored
+        )
         if found and await self.settings.explain(found, expectation):
             return comparison, []
         if is_partial:
@@ -142,7 +147,7 @@ class Checker:
                 is_whole=sub_path == b"",
                 is_equal=not found,
                 is_narrowed=is_narrowed or is_partial,
-                bytes=restored.bytes_total,
+                bytes=restored.counts.size_bytes,
                 at_utc=run.clock.utc(),
                 target_versions=self._under_test.versions,
                 through=through,
@@ -214,7 +219,7 @@ class Checker:
         tally.restores_verified_earlier_runs += not expectation.operation.startswith(f"r{self._run.number}-")
         tally.entries_verified += max(comparison.entries - 1, comparison.bytes_compared > 0)
         tally.bytes_verified += comparison.bytes_compared
-        tally.links_verified += comparison.restored.count(EntryType.SYMLINK) > 0
+        tally.links_verified += comparison.restored.counts.symlinks > 0
         tally.empty_directories_verified += comparison.restored.has_empty_directory
         self._run.emit(RestoreVerified(expectation.client, comparison.snapshot, comparison.bytes_compared))
 
@@ -235,6 +240,8 @@ class Checker:
             span=self._dating.span(began_seconds, self._run.now_seconds()),
         )
         judged = self._panel.judge(seen)
+        if not judged:
+            return []
         others = [one for one in judged if one.guarantee is not Guarantee.PARTIAL_IS_REPORTED]
         if len(others) < len(judged) and await self.settings.leaves_unjudged(
             *self._run.ledger.expectations_of_operations([operation])
@@ -279,13 +286,12 @@ class Checker:
     def _watch_clock(self) -> None:
         """Come to this moment; once the clock was set, say so, and hold nothing against it any more."""
         run = self._run
-        if self._dating.notices_clock_set(run.clock.wall_ns(), run.now_seconds()):
+        if self._dating.come_to(run.now_seconds(), run.clock.wall_ns()):
             run.note("this machine's clock was set during the run: when its snapshots were taken is not judged")
-        self._dating.come_to(run.now_seconds())
 
-    def _note_of_unknown_runs(self, snapshots: Sequence[str]) -> None:
+    def _note_of_unknown_runs(self) -> None:
         """Say once that there are snapshots about which nothing is known."""
-        if snapshots and not self._has_noted_unknown_runs:
+        if not self._has_noted_unknown_runs:
             self._has_noted_unknown_runs = True
             self._run.note(
                 "there are snapshots of runs that this ledger does not know, because it goes on from an older copy; "
@@ -310,18 +316,13 @@ class Checker:
             with ledger.committing_later():  # Settling commits both.
                 ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))
         ledger.settle(settled_by(listing, seen.expected, seen.entries.complete))
-        self._note_of_unknown_runs(seen.entries.of_unknown_runs)
+        if seen.entries.of_unknown_runs:
+            self._note_of_unknown_runs()
+        if not judged:
+            return []
         judged = await self._without_expired(listing, judged, operation)
-        texts = (
-            {
-                "listing.json": msgspec.json.format(
-                    msgspec.json.encode([msgspec.structs.asdict(one) for one in listing.entries])
-                ).decode()
-            }
-            if judged
-            else {}
-        )
-        return self._report_all(judged, texts)
+        encoded = msgspec.json.encode([msgspec.structs.asdict(one) for one in listing.entries])
+        return self._report_all(judged, {"listing.json": msgspec.json.format(encoded).decode()})
 
     async def _without_expired(self, listing: Listing, judged: list[Found], operation: str | None) -> list[Found]:
         """The findings of a listing that are judged. After a change of retention, which may be why a snapshot is

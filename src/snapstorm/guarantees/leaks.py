@@ -89,6 +89,7 @@ class LeakWatch:
         weather: Weather,
         commands: CommandLog,
         server: Server,
+        processes: ServerProcesses,
         checker: Checker,
         runner: FindsStrays,
     ) -> None:
@@ -96,7 +97,7 @@ class LeakWatch:
         self._weather = weather
         self._commands = commands
         self._server = server
-        self._processes = ServerProcesses(server, run.now_seconds)
+        self._processes = processes
         self._checker = checker
         self._runner = runner
         self._first: IdleUsage | None = None

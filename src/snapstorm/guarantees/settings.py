@@ -33,13 +33,10 @@ class SettingsWatch:
     def __init__(self, run: RunContext, server: Server | None) -> None:
         self._run = run
         self._server = server if isinstance(server, SetByOthers) else None
+        self.are_set_by_others = self._server is not None
         self._changed: dict[str, set[str]] = {}
         """The names of the settings that have changed since the run began, by client."""
         self._told_unknown: set[str] = set()
-
-    @property
-    def are_set_by_others(self) -> bool:
-        return self._server is not None
 
     async def kept_of(self, client: str, source: Path, tree: Manifest) -> Manifest:
         """The part of this client's tree that the target keeps."""

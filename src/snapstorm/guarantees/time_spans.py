@@ -6,7 +6,6 @@ the two part, as after a suspension, the run's snapshots are not held against th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -28,14 +27,10 @@ class Dating:
     def __init__(self, ledger: Ledger, run_number: int) -> None:
         self._ledger = ledger
         self._run_number = run_number
-        self._spans = _spans_of_earlier_runs(ledger, run_number)
+        self.spans = _spans_of_earlier_runs(ledger, run_number)
+        """When each run can have taken its snapshots, by its number; without those of which it can't be told."""
         row = ledger.record.run(run_number) or {}
         self._began_us = None if _was_clock_set(ledger, run_number) else _microseconds(row.get("began_utc"))
-
-    @property
-    def spans(self) -> Mapping[int, TimeSpan]:
-        """When each run can have taken its snapshots, by its number; without those of which it can't be told."""
-        return self._spans
 
     def span_of(self, operation: str) -> TimeSpan | None:
         """When a recorded operation of this run was done that has ended; None where that can't be told."""
@@ -44,19 +39,17 @@ class Dating:
             return None
         return self.span(recorded.began_seconds, recorded.ended_seconds)
 
-    def come_to(self, seconds: float) -> None:
-        """The run has come to this moment on its own clock: until then it can have taken snapshots."""
-        span = self.span(0.0, seconds)
-        if span is not None:
-            self._spans[self._run_number] = span
-
-    def notices_clock_set(self, wall_ns: int, seconds: float) -> bool:
-        """Whether it shows now for the first time, `seconds` after the run's beginning, that the clock was set."""
-        span = self.span(seconds, seconds)
-        if span is None or abs(wall_ns // 1000 - span.latest_us) <= CLOCK_SET_BY_US:
+    def come_to(self, seconds: float, wall_ns: int | None = None) -> bool:
+        """The run has come to this moment on its own clock: until then it can have taken snapshots. Returns whether
+        the machine's clock, which says `wall_ns`, shows now for the first time that it was set."""
+        if self._began_us is None:
+            return False
+        now_us = self._began_us + int(seconds * 1e6)
+        if wall_ns is None or abs(wall_ns // 1000 - now_us) <= CLOCK_SET_BY_US:
+            self.spans[self._run_number] = TimeSpan(self._began_us, now_us)
             return False
         self._began_us = None
-        self._spans.pop(self._run_number, None)
+        self.spans.pop(self._run_number, None)
         self._ledger.set_fact(f"{CLOCK_WAS_SET}{self._run_number}", "1")
         return True
 

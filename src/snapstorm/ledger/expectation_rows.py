@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from msgspec.structs import astuple
 
@@ -28,12 +28,21 @@ _STATE = _FIELDS.index("state")
 _STATES = {state.value: state for state in State}
 
 
-def read_expectations(
-    connection: sqlite3.Connection, where: str, values: Sequence[object] = ()
-) -> Iterator[Expectation]:
-    """The expectations for which this condition holds; it may go on with an order and a limit."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM expectations WHERE {where}", values)
-    return map(_expectation, rows)
+def read_expectations(connection: sqlite3.Connection, where: str, values: Sequence[object] = ()) -> list[Expectation]:
+    """The expectations for which this condition holds; it may go on with an order and a limit.
+
+    Of a hundred thousand, all but a few share their client, source and capabilities: the same text once for all.
+    """
+    found: list[Expectation] = []
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM expectations WHERE {where}", values):
+        fields = list(row)
+        for place in _SHARED:
+            fields[place] = sys.intern(fields[place])
+        for place in _FLAGS:
+            fields[place] = bool(fields[place])
+        fields[_STATE] = _STATES[fields[_STATE]]
+        found.append(Expectation(*fields))
+    return found
 
 
 def insert_expectation(run: Execute, expectation: Expectation) -> None:
@@ -44,14 +53,3 @@ def insert_expectation(run: Execute, expectation: Expectation) -> None:
 def update_expectation(run: Execute, expectation: Expectation) -> None:
     """Store what has become of one."""
     run(_UPDATE, (*astuple(expectation)[_CONSTANT:], expectation.operation))
-
-
-def _expectation(row: Sequence[Any]) -> Expectation:
-    """Of a hundred thousand, all but a few share their client, source and capabilities: the same text once for all."""
-    values = list(row)
-    for place in _SHARED:
-        values[place] = sys.intern(values[place])
-    for place in _FLAGS:
-        values[place] = bool(values[place])
-    values[_STATE] = _STATES[values[_STATE]]
-    return Expectation(*values)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import COMPACTED_TICK
-from snapstorm.ledger.effects import Effect, Effects
-from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations, update_expectation
+from snapstorm.ledger.effects import Effects
+from snapstorm.ledger.expectation_rows import read_expectations, update_expectation
 from snapstorm.ledger.manifests import ManifestCache
 from snapstorm.ledger.transactions import LedgerBase
 from snapstorm.model import snapshot_states
@@ -50,7 +50,7 @@ class ExpectedSnapshots(LedgerBase):
 
     def settle(self, settled: Iterable[Settled]) -> None:
         """Record what a listing settled."""
-        self._effects.forget_counts()
+        self._effects.live_counts.clear()
         with self._transaction() as run:
             for doubt in settled:
                 for doubted in read_expectations(self._connection, "operation = ?", [doubt.operation]):
@@ -69,39 +69,8 @@ class ExpectedSnapshots(LedgerBase):
     def _change_all(self, where: str, values: Sequence[object], change: Callable[[Expectation], Expectation]) -> None:
         """Store what becomes of the expectations for which this condition holds."""
         with self._transaction() as run:
-            for found in list(read_expectations(self._connection, where, values)):
+            for found in read_expectations(self._connection, where, values):
                 update_expectation(run, change(found))
-
-    def _begin_effects(
-        self, operation: str, client: str, tick: int, creates: tuple[str, str, Manifest] | None, deletes: Sequence[str]
-    ) -> None:
-        """Store, in the transaction that is open, which snapshots an operation asks for, and which deletions."""
-        self._effects.begin(operation, Effect(client, creates[0] if creates else None, bool(deletes)))
-        if creates is not None:
-            source, capabilities, manifest = creates
-            self._store_manifest(manifest)
-            creating = snapshot_states.begin_creation(
-                operation, client=client, source=source, manifest=manifest.digest, capabilities=capabilities, tick=tick
-            )
-            insert_expectation(self._execute, creating)
-        for expectation in self.expectations_of_operations(deletes):
-            update_expectation(self._execute, snapshot_states.begin_deletion(expectation, operation, tick))
-
-    def _end_effects(self, operation: str, outcome: str, tick: int, snapshot: str | None) -> None:
-        """Store, in the transaction that is open, what follows for the snapshots of an operation that has ended."""
-        effect = self._effects.end(operation, is_ok=outcome == "ok")
-        if effect.creates:
-            for creating in self.expectations_of_operations([operation]):
-                update_expectation(self._execute, snapshot_states.end_creation(creating, outcome, tick, snapshot))
-        if effect.deletes:
-            doomed = self._read("deletion_operation = ? AND state = ?", operation, State.DELETING)
-            for deleting in doomed:
-                update_expectation(self._execute, snapshot_states.end_deletion(deleting, outcome, tick))
-            self._collect_manifests("deletion_operation", operation)
-
-    def _read(self, where: str, *values: object) -> list[Expectation]:
-        """The expectations for which this condition holds."""
-        return list(read_expectations(self._connection, where, values))
 
     def expectations(
         self, client: str | None = None, states: Iterable[State] = (), source: str | None = None
@@ -113,7 +82,7 @@ class ExpectedSnapshots(LedgerBase):
             clauses.append("client = ?")
             values.append(client)
         if wanted:
-            clauses.append(f"state IN ({_marks(wanted)})")
+            clauses.append(f"state IN ({', '.join('?' * len(wanted))})")
             values.extend(wanted)
         if source is not None:
             clauses.append("source = ?")
@@ -124,15 +93,15 @@ class ExpectedSnapshots(LedgerBase):
 
     def count_live(self, client: str, source: str | None = None) -> int:
         """How many live snapshots a client has, of one source or of all."""
-        known = self._effects.live(client, source)
-        if known is not None:
-            return known
+        known = self._effects.live_counts.setdefault(client, {})
+        if source in known:
+            return known[source]
         clause, values = ("AND source = ?", [source]) if source is not None else ("", [])
         row = self._one(
             f"SELECT count(*) FROM expectations WHERE client = ? AND state = ? {clause}", [client, State.LIVE, *values]
         )
         if self._is_only_writer:
-            self._effects.keep_live(client, source, int(row[0]))
+            known[source] = int(row[0])
         return int(row[0])
 
     def live_operations(self) -> list[tuple[str, str]]:
@@ -171,14 +140,17 @@ class ExpectedSnapshots(LedgerBase):
 
     def live_at(self, client: str, index: int) -> Expectation:
         """A client's live snapshot at this position, in the order in which their creations began."""
-        (found,) = self._read(
-            "client = ? AND state = ? ORDER BY began_tick LIMIT 1 OFFSET ?", client, State.LIVE, index
-        )
+        where = "client = ? AND state = ? ORDER BY began_tick LIMIT 1 OFFSET ?"
+        (found,) = read_expectations(self._connection, where, (client, State.LIVE, index))
         return found
 
     def expectations_of_operations(self, operations: Iterable[str]) -> list[Expectation]:
         """The expectations that these operations asked for; unknown operations have none."""
-        return [found for operation in operations for found in self._read("operation = ?", operation)]
+        return [
+            found
+            for operation in operations
+            for found in read_expectations(self._connection, "operation = ?", (operation,))
+        ]
 
     def is_id_of_another(self, snapshot: str, operation: str) -> bool:
         """Whether the target has given this id to a snapshot of another operation before."""
@@ -189,7 +161,8 @@ class ExpectedSnapshots(LedgerBase):
 
     def expectation_of_snapshot(self, snapshot: str) -> Expectation | None:
         """The expectation of the snapshot with this id, the newest if the target gave the id out twice."""
-        return next(iter(self._read("snapshot = ? ORDER BY began_tick DESC LIMIT 1", snapshot)), None)
+        latest = "snapshot = ? ORDER BY began_tick DESC LIMIT 1"
+        return next(iter(read_expectations(self._connection, latest, (snapshot,))), None)
 
     def count_states(self) -> dict[State, int]:
         """How many snapshots there are in each state, over the testbed's whole life."""
@@ -216,10 +189,11 @@ class ExpectedSnapshots(LedgerBase):
         latest = self.latest_live(client, source)
         return None if latest is None else self.manifest(latest.manifest)
 
-    def latest_live(self, client: str, source: str) -> Expectation | None:
-        """A client's latest live snapshot of this source."""
-        latest = "client = ? AND state = ? AND source = ? ORDER BY began_tick DESC LIMIT 1"
-        return next(iter(self._read(latest, client, State.LIVE, source)), None)
+    def latest_live(self, client: str, source: str | None = None) -> Expectation | None:
+        """A client's latest live snapshot, of one source or of all."""
+        clause, values = ("", []) if source is None else ("AND source = ?", [source])
+        where = f"client = ? AND state = ? {clause} ORDER BY began_tick DESC LIMIT 1"
+        return next(iter(read_expectations(self._connection, where, (client, State.LIVE, *values))), None)
 
     def _collect_manifests(self, column: str, operation: str) -> None:
         """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them."""
@@ -238,7 +212,3 @@ class ExpectedSnapshots(LedgerBase):
             self._connection.execute(
                 "INSERT INTO manifests VALUES (?, ?)", (manifest.digest, zlib.compress(manifest.encoded, 1))
             )
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))

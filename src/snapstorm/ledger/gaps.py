@@ -47,7 +47,7 @@ class Gaps:
         try:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_FACT, json.dumps(gaps)))
             if may_have_deleted:
-                for live in list(read_expectations(self._connection, "state = ?", (State.LIVE,))):
+                for live in read_expectations(self._connection, "state = ?", (State.LIVE,)):
                     update_expectation(self._connection.execute, lose_track(live, _OPERATION, tick))
         except BaseException:
             self._connection.execute("ROLLBACK")

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import Dropped, compact
+from snapstorm.ledger.effects import Effect
+from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations, update_expectation
 from snapstorm.ledger.expected_snapshots import ExpectedSnapshots
 from snapstorm.ledger.fault_records import Injuries
 from snapstorm.ledger.findings import Findings
@@ -29,6 +31,8 @@ from snapstorm.ledger.observed import Observations
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
 from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples
+from snapstorm.model import snapshot_states
+from snapstorm.model.expectations import State
 from snapstorm.model.manifest import Manifest
 
 
@@ -95,7 +99,7 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self.history = History(connection)
-        self.gaps = Gaps(connection, on_change=self._effects.forget_counts)
+        self.gaps = Gaps(connection, on_change=self._effects.live_counts.clear)
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -198,15 +202,15 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
 
     def begin_operation(self, intent: OperationIntent) -> int:
         """Make the intent of an operation durable, with all that it may change; return the tick at which it begins."""
-        tick, effect = self.next_tick(), intent.effect
+        tick, operation, client, effect = self.next_tick(), intent.operation, intent.client, intent.effect
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
                 " is_own) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    intent.operation,
+                    operation,
                     intent.run,
-                    intent.client,
+                    client,
                     intent.step,
                     intent.action,
                     intent.options,
@@ -216,7 +220,23 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
                     intent.is_own,
                 ),
             )
-            self._begin_effects(intent.operation, intent.client, tick, effect.creates, effect.deletes)
+            self._effects.begin(
+                operation, Effect(client, effect.creates and effect.creates.source, bool(effect.deletes))
+            )
+            if effect.creates is not None:
+                source, capabilities, manifest = effect.creates
+                self._store_manifest(manifest)
+                creating = snapshot_states.begin_creation(
+                    operation,
+                    client=client,
+                    source=source,
+                    manifest=manifest.digest,
+                    capabilities=capabilities,
+                    tick=tick,
+                )
+                insert_expectation(run, creating)
+            for expectation in self.expectations_of_operations(effect.deletes):
+                update_expectation(run, snapshot_states.begin_deletion(expectation, operation, tick))
         return tick
 
     def end_operation(
@@ -233,7 +253,15 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
                 "UPDATE operations SET outcome = ?, reason = ?, seconds = ?, ended_tick = ? WHERE id = ?",
                 (outcome, reason, seconds, tick, operation),
             )
-            self._end_effects(operation, outcome, tick, snapshot)
+            effect = self._effects.end(operation, is_ok=outcome == "ok")
+            if effect.source is not None:
+                for creating in self.expectations_of_operations([operation]):
+                    update_expectation(run, snapshot_states.end_creation(creating, outcome, tick, snapshot))
+            if effect.deletes:
+                doomed = "deletion_operation = ? AND state = ?"
+                for deleting in read_expectations(self._connection, doomed, (operation, State.DELETING)):
+                    update_expectation(run, snapshot_states.end_deletion(deleting, outcome, tick))
+                self._collect_manifests("deletion_operation", operation)
 
     def interrupt_open_operations(self) -> list[str]:
         """Turn what a killed run left open into doubt, and say which operations. For use when no process of it is

@@ -28,14 +28,14 @@ class ManifestCache:
 
     def add(self, manifest: Manifest) -> None:
         """Cache a manifest, unless it alone exceeds the limit."""
-        if manifest.digest in self._held or len(manifest) > self._entries_max:
+        if manifest.digest in self._held or len(manifest.entries) > self._entries_max:
             return
         self._held[manifest.digest] = manifest
-        self._entries += len(manifest)
+        self._entries += len(manifest.entries)
         while self._entries > self._entries_max:
             self.discard(next(iter(self._held)))
 
     def discard(self, digest: str) -> None:
         """Drop a manifest from the cache."""
         manifest = self._held.pop(digest, None)
-        self._entries -= len(manifest) if manifest else 0
+        self._entries -= len(manifest.entries) if manifest else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from anyio.lowlevel import checkpoint
 
 from snapstorm.errors import TestbedError
-from snapstorm.ledger.crash_points import CrashPoint
+from snapstorm.ledger.crash_points import named_crash_point
 from snapstorm.ledger.opening import translated
 from snapstorm.model.readable import readable
 
@@ -43,10 +43,10 @@ class LedgerBase:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._crash_point = CrashPoint()
+        self._crash_point = named_crash_point()
         self._batch: _Batch | None = None
         self._is_committing_later = False
-        self.around_transaction: Callable[[], AbstractContextManager[object]] = nullcontext
+        self.around_transaction: AbstractContextManager[object] = nullcontext()
         """Each transaction runs inside this block, so that its time can be measured."""
 
     def fact(self, name: str) -> str | None:
@@ -99,7 +99,7 @@ class LedgerBase:
         finally:
             if batch is self._batch:
                 try:
-                    with self.around_transaction():
+                    with self.around_transaction:
                         self._commit(batch)
                 except sqlite3.Error as error:
                     raise translated(error, None) from error
@@ -109,7 +109,7 @@ class LedgerBase:
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
         try:
-            with self.around_transaction():
+            with self.around_transaction:
                 batch = self._batch
                 if batch is None:
                     self._connection.execute("BEGIN IMMEDIATE")
@@ -133,9 +133,10 @@ class LedgerBase:
 
     def _commit(self, batch: _Batch) -> None:
         try:
-            self._crash_point.before_commit()
-            self._connection.execute("COMMIT")
-            self._crash_point.after_commit()
+            if self._crash_point is None:
+                self._connection.execute("COMMIT")
+            else:
+                self._crash_point.commit(self._connection)
         except BaseException as error:
             self._fail(batch, error)
             raise

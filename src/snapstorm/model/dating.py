@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -22,7 +22,6 @@ to the second; and what is slower than a clock that is being put right is no lie
 _RUN_NAME = re.compile(r"r(\d+)")
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Particulars)
-_NOTHING_ENCODED = _encoder.encode(Particulars())
 _UNITS = (("days", 86_400_000_000), ("hours", 3_600_000_000))
 
 
@@ -65,16 +64,18 @@ class SaidSoFar:
 
     Each particular is held against the clock when it is said for the first time, and later against what was said first,
     to the microsecond: Kopia stores it once, with the snapshot (measured, 0.19.0 to 0.23.1). Only what both say is
-    compared: a target may tell something only with a creation, or only in listings.
+    compared: a target may tell something only with a creation, or only in listings. But what a listing has told of a
+    snapshot, every later one must tell.
     """
 
     def __init__(self) -> None:
         self._first: dict[str, bytes] = {}
-        """Encoded, which takes a quarter of the room: a testbed may have a hundred thousand snapshots."""
+        """What listings have told, as a byte with a bit for each particular; and what was said first, encoded, which
+        takes a quarter of the room: a testbed may have a hundred thousand snapshots."""
 
     def acknowledge(self, operation: str, said: Particulars) -> None:
         """A receipt says this, and has been judged."""
-        self._first[operation] = _encoder.encode(said)
+        self._first[operation] = _encoded(0, said)
 
     def contradiction(self, operation: str, said: Particulars | None, spans: Mapping[int, TimeSpan]) -> str:
         """Why what a listing says of a snapshot can't be, in words; empty if it can.
@@ -84,37 +85,67 @@ class SaidSoFar:
         """
         if said is None:
             return ""
-        encoded, known = _encoder.encode(said), self._first.get(operation, _NOTHING_ENCODED)
-        if encoded == known:
+        known = self._first.get(operation, _NOTHING_ENCODED)
+        if _encoded(_ALL, said) == known:
             return ""  # As nearly always.
-        first = _decoder.decode(known)
+        listed, first = known[0], _decoder.decode(known[1:])
         new = Particulars(*(now if before is None else None for before, now in zip(first, said, strict=True)))
-        if any(value is not None for value in new):
-            merged = (now if before is None else before for before, now in zip(first, said, strict=True))
-            self._first[operation] = _encoder.encode(Particulars(*merged))
-        return _difference(first, said) or misdating(new, spans.get(run_of(operation) or 0))
+        merged = Particulars(*(now if before is None else before for before, now in zip(first, said, strict=True)))
+        told = sum(1 << place for place, value in enumerate(said) if value is not None)
+        self._first[operation] = _encoded(listed | told, merged)
+        must_tell = Particulars(*(before if listed >> place & 1 else None for place, before in enumerate(first)))
+        return (
+            _difference(first, said) or _omission(must_tell, said) or misdating(new, spans.get(run_of(operation) or 0))
+        )
+
+
+def _encoded(listed: int, said: Particulars) -> bytes:
+    return bytes((listed,)) + _encoder.encode(said)
+
+
+_ALL = (1 << len(Particulars._fields)) - 1
+_NOTHING_ENCODED = _encoded(0, Particulars())
 
 
 def _difference(first: Particulars, said: Particulars) -> str:
     """In what these contradict each other, of what both say; empty if in nothing."""
-    for what, before, now in (
-        ("begun", first.began_us, said.began_us),
-        ("ended", first.ended_us, said.ended_us),
-    ):
+    for what, before, now in _moments(first, said):
         if before is not None and now is not None and before != now:
             return (
                 f"{what} {_in_words(abs(now - before))} {'later' if now > before else 'earlier'} than was said before"
             )
-    for what, before, now in (
+    for what, before, now in _counts(first, said):
+        if before is not None and now is not None and before != now:
+            return f"one of {now:,} {what}, and was said to have {before:,} before"
+    return ""
+
+
+def _omission(told: Particulars, said: Particulars) -> str:
+    """What listings have told before and this one does not; empty if nothing."""
+    for what, before, now in _moments(told, said):
+        if before is not None and now is None:
+            return f"{what} at no time, and was said to be at {before / 1e6:.6f} s since 1970 before"
+    for what, before, now in _counts(told, said):
+        if before is not None and now is None:
+            return f"one of an unknown number of {what}, and was said to have {before:,} before"
+    return ""
+
+
+_Pairs: TypeAlias = tuple[tuple[str, int | None, int | None], ...]
+
+
+def _moments(first: Particulars, said: Particulars) -> _Pairs:
+    return ("begun", first.began_us, said.began_us), ("ended", first.ended_us, said.ended_us)
+
+
+def _counts(first: Particulars, said: Particulars) -> _Pairs:
+    return (
         ("files", first.files, said.files),
         ("directories", first.directories, said.directories),
         ("symbolic links", first.symlinks, said.symlinks),
         ("bytes", first.size_bytes, said.size_bytes),
         ("entries that failed", first.failed_entries, said.failed_entries),
-    ):
-        if before is not None and now is not None and before != now:
-            return f"one of {now:,} {what}, and was said to have {before:,} before"
-    return ""
+    )
 
 
 def _in_words(length_us: int) -> str:

@@ -83,8 +83,9 @@ class Counts(NamedTuple):
     symlinks: int = 0
 
 
-_SMALL_ENTRIES_MAX = 16
-_SMALL_BYTES_MAX = 64 << 10
+SMALL_ENTRIES_MAX = 16
+SMALL_BYTES_MAX = 64 << 10
+"""A tree of no more is read or removed in a moment."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -126,23 +127,15 @@ class Manifest(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
         return any(entry.target and entry.type is EntryType.FILE for entry in self.entries)
 
     @functools.cached_property
-    def bytes_total(self) -> int:
-        """Bytes of content in all files."""
-        return sum(entry.size for entry in self.entries)
-
-    @functools.cached_property
     def counts(self) -> Counts:
         """How much there is in it. Each name of a file counts."""
-        types = Counter(entry.type for entry in self.entries)
-        return Counts(types[EntryType.FILE], types[EntryType.DIRECTORY], self.bytes_total, types[EntryType.SYMLINK])
+        types, size_bytes = Counter(entry.type for entry in self.entries), sum(entry.size for entry in self.entries)
+        return Counts(types[EntryType.FILE], types[EntryType.DIRECTORY], size_bytes, types[EntryType.SYMLINK])
 
     @property
     def is_small(self) -> bool:
         """Whether a tree like this is read or removed in a moment."""
-        return is_small_tree(len(self.entries), self.bytes_total)
-
-    def count(self, kind: EntryType) -> int:
-        return sum(entry.type is kind for entry in self.entries)
+        return len(self.entries) <= SMALL_ENTRIES_MAX and self.counts.size_bytes <= SMALL_BYTES_MAX
 
     @property
     def has_empty_directory(self) -> bool:
@@ -180,11 +173,6 @@ def _name_groups(entries: list[Entry], names: Counter[bytes]) -> None:
             entries[position] = msgspec.structs.replace(entry, target=target)
 
 
-def is_small_tree(entries: int, bytes_total: int) -> bool:
-    """Whether a tree of so much is read or removed in a moment."""
-    return entries <= _SMALL_ENTRIES_MAX and bytes_total <= _SMALL_BYTES_MAX
-
-
 def decode_manifest(encoded: bytes) -> Manifest:
     """The manifest that `Manifest.encoded` gave."""
     return msgspec.msgpack.decode(encoded, type=Manifest)
@@ -201,6 +189,11 @@ def show_path(path: bytes) -> str:
 def path_as_text(path: Path) -> str:
     """A path as text that any database or file can hold, one text for each path: bytes that are not UTF-8 escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def as_text(path: bytes) -> str:
+    """A path in a tree in the same form."""
+    return path.decode("utf-8", "backslashreplace")
 
 
 def is_utf8(path: Path) -> bool:

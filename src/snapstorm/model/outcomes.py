@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import ClassVar, Generic, TypeAlias, TypeVar
 
 Value = TypeVar("Value", covariant=True)
 
@@ -12,6 +12,8 @@ Value = TypeVar("Value", covariant=True)
 class Ok(Generic[Value]):
     """It happened, and was acknowledged. `value` is what the action gives: a snapshot, a comparison, a report."""
 
+    key: ClassVar[str] = "ok"
+    """How this outcome is called in the JSON summary and in the ledger."""
     value: Value
 
 
@@ -19,6 +21,7 @@ class Ok(Generic[Value]):
 class NoOp:
     """There was nothing to act on, so nothing was asked of the target; or nothing new, and so it saved nothing."""
 
+    key: ClassVar[str] = "no_op"
     reason: str
 
 
@@ -26,6 +29,7 @@ class NoOp:
 class Locked:
     """The target refused it, each time it was asked, because of a lock on the repository: it did not happen."""
 
+    key: ClassVar[str] = "locked"
     reason: str
 
 
@@ -33,6 +37,7 @@ class Locked:
 class Failed:
     """The target says that it did not happen."""
 
+    key: ClassVar[str] = "failed"
     reason: str
 
 
@@ -40,21 +45,10 @@ class Failed:
 class Unknown:
     """It may or may not have happened: killed, timed out, or an answer that promises nothing."""
 
+    key: ClassVar[str] = "unknown"
     reason: str
 
 
 Outcome: TypeAlias = Ok[Value] | NoOp | Locked | Failed | Unknown
 
-OUTCOME_KEYS: dict[type[object], str] = {
-    Ok: "ok",
-    NoOp: "no_op",
-    Locked: "locked",
-    Failed: "failed",
-    Unknown: "unknown",
-}
-"""How outcomes are called in the JSON summary and in the ledger."""
-
-
-def outcome_key(outcome: Outcome[object]) -> str:
-    """The outcome's name in the JSON summary and in the ledger."""
-    return OUTCOME_KEYS[type(outcome)]
+OUTCOME_KEYS = tuple(kind.key for kind in (Ok, NoOp, Locked, Failed, Unknown))

@@ -23,8 +23,3 @@ def _as_read(surrogates: str) -> str:
 def as_bytes_in_hex(text: str) -> str:
     """Each byte of the text in UTF-8 as an escape, for an encoding that does not have it."""
     return "".join(f"\\x{byte:02x}" for byte in text.encode("utf-8"))
-
-
-def as_text(path: bytes) -> str:
-    """A path in the same form."""
-    return path.decode("utf-8", "backslashreplace")

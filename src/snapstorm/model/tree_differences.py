@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -55,7 +55,11 @@ def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities
     wanted = as_restored(expected, capabilities)
     links = _link_differences(wanted, actual) if capabilities.hard_links else {}
     result: list[Difference] = []
-    for want, have in _paired(wanted, actual):
+    pairs: Iterable[tuple[Entry | None, Entry | None]] = zip(wanted.entries, actual.entries, strict=False)
+    if [entry.path for entry in wanted.entries] != [entry.path for entry in actual.entries]:
+        paths = sorted(wanted.by_path.keys() | actual.by_path.keys())
+        pairs = ((wanted.by_path.get(path), actual.by_path.get(path)) for path in paths)
+    for want, have in pairs:
         if want is None:
             assert have is not None
             result.append(Difference(have.path, DifferenceKind.EXTRA, "", _show_entry(have)))
@@ -67,15 +71,6 @@ def differences(expected: Manifest, actual: Manifest, capabilities: Capabilities
             if want.path in links:
                 result.append(links[want.path])
     return result
-
-
-def _paired(wanted: Manifest, found: Manifest) -> Iterator[tuple[Entry | None, Entry | None]]:
-    """The entries of both by path, in path order."""
-    if [entry.path for entry in wanted.entries] == [entry.path for entry in found.entries]:
-        yield from zip(wanted.entries, found.entries, strict=True)
-        return
-    for path in sorted(wanted.by_path.keys() | found.by_path.keys()):
-        yield wanted.by_path.get(path), found.by_path.get(path)
 
 
 def _is_same(want: Entry, have: Entry) -> bool:

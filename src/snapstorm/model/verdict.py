@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -37,7 +38,9 @@ EXIT_STATUS: dict[Verdict, int] = {
 class Tally:
     """What a run counted; everything that the verdict and the summary are made of."""
 
-    actions: dict[str, dict[str, int]] = field(default_factory=dict)
+    actions: dict[str, dict[str, int]] = field(
+        default_factory=lambda: defaultdict(lambda: dict.fromkeys(OUTCOME_KEYS, 0))
+    )
     """By action key: how many ended `ok`, `no_op`, `locked`, `failed`, `unknown`."""
     violations: list[Violation] = field(default_factory=list)
     known_violations: list[Violation] = field(default_factory=list)
@@ -67,7 +70,7 @@ class Tally:
     sweep_unverified: int = 0
     """Live snapshots that the sweep got to, and that did not come back exactly; without those known to be lost."""
     timed_out_unconfirmed: int = 0
-    """Operations that timed out and could not be repeated, so that nothing is known about them."""
+    """Operations that timed out, or were locked out until then, and could not be repeated: nothing is known of them."""
     unaccounted: int = 0
     """Snapshots that a copied ledger promised, and that are not listed: whether their deletion was asked for after the
     copy was made is not known."""
@@ -93,9 +96,6 @@ class Tally:
     error: str | None = None
     is_interrupted: bool = False
     is_sweep_only: bool = False
-
-    def count(self, key: str, outcome: str) -> None:
-        self.actions.setdefault(key, dict.fromkeys(OUTCOME_KEYS.values(), 0))[outcome] += 1
 
     def count_fault(self, key: str) -> None:
         self.faults[key] = self.faults.get(key, 0) + 1
@@ -125,7 +125,7 @@ def _what_was_not_judged(tally: Tally) -> str:
     if tally.sweep_unverified:
         return f"{tally.sweep_unverified} live snapshot(s) could not be verified by the sweep"
     if tally.timed_out_unconfirmed:
-        return f"{tally.timed_out_unconfirmed} operation(s) timed out, and could not be repeated"
+        return f"{tally.timed_out_unconfirmed} operation(s) timed out or were locked out, and could not be repeated"
     if tally.unaccounted:
         return (
             f"{tally.unaccounted} snapshot(s) that the copied ledger promised are not listed: deleted after the copy "

@@ -20,6 +20,7 @@ from snapstorm.model.actions import (
     RunGc,
     VerifyRepository,
 )
+from snapstorm.model.outcomes import Locked, NoOp
 from snapstorm.model.verdict import Tally
 
 
@@ -60,12 +61,16 @@ def under_fault(key: str) -> str:
     return f"fault {key}"
 
 
+_NOT_DONE = frozenset({NoOp.key, Locked.key})
+"""The outcomes of actions by which the target did nothing that could be judged."""
+
+
 def work_done(tally: Tally, clients: int) -> Mapping[str, int]:
     """How much of each kind of work was done and judged, by so many clients."""
     asked = Counter[str]()
     for key in tally.actions.keys() & ACTIONS.keys():
         asked[ACTIONS[key].asks_for] += sum(
-            count for outcome, count in tally.actions[key].items() if outcome != "no_op"
+            count for outcome, count in tally.actions[key].items() if outcome not in _NOT_DONE
         )
     done: dict[str, int] = {kind: asked[asks_for] for kind, asks_for in _ASKS_FOR.items()}
     return {

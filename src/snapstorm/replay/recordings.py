@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from snapstorm.ledger.findings import RecordedViolation
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.protocols import Mode
+from snapstorm.run.set_up import PARAMETERS_FACT
 from snapstorm.scenario.problems import named, problems_of
 from snapstorm.scenario.recording import RecordedFault, RecordedStep, Recording
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.testbed.identity import OUR_HOST
 
 _KEPT = ("data_bytes_max", "parameters")
+"""Of the run's scenario. Its parameters hold only if the testbed was made in that run."""
 _RUN_PREFIX = re.compile(r"r(\d+)-")
 
 
@@ -143,7 +146,7 @@ def read_recorded(ledger: Ledger, number: int) -> Recorded:
     recording = Recording(seed=run["seed"], run=number, steps=steps, faults=faults)
     target = run["target"]
     return Recorded(
-        scenario=_scenario(number, run["scenario"], recording, ledger.fact("mode") or Mode.SERVER),
+        scenario=_scenario(number, run["scenario"], recording, ledger),
         target=target.get("asked") or ledger.fact("target"),
         executables=tuple(found["path"] for found in target.get("executables", ()) if found.get("path")),
         guarantees=tuple(violated),
@@ -171,15 +174,17 @@ def _violated(
     }
 
 
-def _scenario(number: int, was: Any, recording: Recording, mode: str) -> Scenario:
+def _scenario(number: int, was: Any, recording: Recording, ledger: Ledger) -> Scenario:
     """The recording with the settings of the run's scenario that matter. A run of the library has a name only."""
     kept = {name: was[name] for name in _KEPT if isinstance(was, dict) and name in was}
+    if (parameters := ledger.fact(PARAMETERS_FACT)) is not None:
+        kept["parameters"] = json.loads(parameters)
     try:
         return Scenario.model_validate(
             {
                 "name": f"replay of run {number}",
                 "clients": recording.clients,
-                "mode": mode,
+                "mode": ledger.fact("mode") or Mode.SERVER,
                 "recorded": recording,
                 "faults": recording.fault_keys,
                 **kept,

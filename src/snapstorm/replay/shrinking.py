@@ -10,24 +10,23 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, Field
 
 from snapstorm.actions.disk_space import DISK_FULL
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.model.events import ActionEnded, Event
+from snapstorm.model.events import ActionEnded, Event, Listener
 from snapstorm.model.protocols import TargetDescription
 from snapstorm.model.readable import readable
 from snapstorm.model.verdict import Verdict
-from snapstorm.replay.attempts import Again, do_again, scenario_of
+from snapstorm.replay.attempts import Again
 from snapstorm.replay.recordings import Recorded
-from snapstorm.run.harness import HarnessOptions
 from snapstorm.run.set_up import clear_after_a_kill
 from snapstorm.runtime.clock import Clock
 from snapstorm.scenario.recording import Recording
@@ -138,18 +137,19 @@ def write_whole(path: Path, text: str) -> None:
         new.unlink(missing_ok=True)
 
 
+Perform: TypeAlias = Callable[[Recording, Path, Listener], Awaitable[Again]]
+"""Performs a candidate once, on a new testbed at this path."""
+
+
 @dataclass
 class Trials:
     """Repeats candidates, each as often as is needed for an answer."""
 
-    recorded: Recorded
-    base: HarnessOptions
+    perform: Perform
     state: ShrinkState
     """Holds the subject, and counts the executions that gave an answer."""
     scratch: Path
-    """For testbeds; emptied as it goes."""
-    best: Path
-    """Where the testbed of the best candidate is kept."""
+    """For testbeds; emptied as it goes. On the disk of the state."""
     deadline_seconds: float
     """On the monotonic clock."""
     repeats: int = 1
@@ -158,8 +158,13 @@ class Trials:
     on_trial: Callable[[Recording, bool], None] = lambda _, __: None
     """Told of each answer: whether the candidate showed the violation."""
     clock: Clock = field(default_factory=Clock)
-    _shown: Recording | None = None
+    _shown: Recording | None = field(default=None, init=False)
     """The candidate whose testbed is set aside."""
+
+    @property
+    def best(self) -> Path:
+        """Where the testbed of the best candidate is kept."""
+        return self.state.path.with_name("testbed")
 
     async def once(self, recording: Recording, *, is_last: bool = True) -> bool:
         """Perform it once; unless `is_last`, its testbed is not needed.
@@ -169,7 +174,7 @@ class Trials:
         if self.clock.monotonic_seconds() >= self.deadline_seconds:
             raise OutOfTime
         bed, disk = self.scratch / str(self.state.executions + 1), _DiskWatch()
-        again = await do_again(self.base, scenario_of(self.recorded, recording), bed, disk)
+        again = await self.perform(recording, bed, disk)
         shows = again.shows((self.state.subject.guarantee,))
         if reason := self._why_no_answer(again, disk, shows=shows):
             remove_tree(bed)  # What was found until now may need the room.
@@ -255,7 +260,8 @@ def repeats_for(tries: int) -> int:
 class Shrinking:
     """Reduces a recording by trials, and keeps the state and the testbed of the best candidate."""
 
-    def __init__(self, trials: Trials) -> None:
+    def __init__(self, recorded: Recorded, trials: Trials) -> None:
+        self._recorded = recorded
         self._trials = trials
         self._state = trials.state
         self.stage = "the whole history"
@@ -264,8 +270,7 @@ class Shrinking:
 
     async def run(self) -> None:
         """Shrink as far as it goes. Raises OutOfTime or HarnessError; what was found until then is kept."""
-        recorded = self._trials.recorded
-        whole = recorded.recording
+        recorded, whole = self._recorded, self._recorded.recording
         if self._state.best is None:
             if not await self._trials.find_repeats(whole):
                 return
@@ -334,8 +339,7 @@ class Shrinking:
     def _change_testbed(self, recording: Recording) -> None:
         """Replace the testbed of the best, and remove the files about the one before: after a kill, everything that is
         there is of one candidate."""
-        directory = self._trials.best.parent
-        for file in result_files(directory, self._state.subject.guarantee):
+        for file in result_files(self._state.path.parent, self._state.subject.guarantee):
             file.unlink(missing_ok=True)
         self._trials.keep(recording)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -41,8 +42,12 @@ def would_have_caught(result: RunResult) -> list[str] | None:
     work that shows them as the calibration needed. None unless the run passed."""
     if result.verdict is not Verdict.PASS:
         return None
-    done = work_done(result.tally, result.clients)
-    return [found.name for found in calibrated(result.target.name) if done.get(found.work, 0) >= found.needed]
+    return caught_by(work_done(result.tally, result.clients), calibrated(result.target.name))
+
+
+def caught_by(done: Mapping[str, int], classes: Sequence[CalibratedClass]) -> list[str]:
+    """The names of those of which as much work was done as was needed."""
+    return [found.name for found in classes if done.get(found.work, 0) >= found.needed]
 
 
 def power_line(result: RunResult) -> str | None:

@@ -91,7 +91,7 @@ def _show_time(result: RunResult) -> str:
 
 
 def _show_actions(result: RunResult) -> str:
-    sums = {key: sum(counts[key] for counts in result.tally.actions.values()) for key in OUTCOME_KEYS.values()}
+    sums = {key: sum(counts[key] for counts in result.tally.actions.values()) for key in OUTCOME_KEYS}
     locked = f", {sums['locked']} locked out" if sums["locked"] else ""
     return f"{sums['ok']} ok, {sums['no_op']} no-op, {sums['failed']} failed, {sums['unknown']} unknown{locked}"
 

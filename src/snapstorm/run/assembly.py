@@ -13,7 +13,7 @@ from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import Evidence
 from snapstorm.guarantees.layout import LayoutCheck
-from snapstorm.guarantees.leaks import LeakWatch
+from snapstorm.guarantees.leaks import LeakWatch, ServerProcesses
 from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.model.abilities import Routed
 from snapstorm.model.manifest import path_as_text
@@ -73,8 +73,9 @@ class RunParts:
         self.finisher = Finisher(machine, own, self.snapshotter, server, checker, access, self.hangs)
         self.sweeper = Sweeper(run, server, acting.steps, acting.restores, acting.disk_space, self.hangs)
         self.aftermath = Aftermath(run, weather, acting.engine, own, server, checker, self.hangs)
-        self.leaks = LeakWatch(run, weather, commands, server, checker, opened.processes)
-        self.measurements = Measurements(run, place, server, self.connected)
+        server_processes = ServerProcesses(server, run.now_seconds)
+        self.leaks = LeakWatch(run, weather, commands, server, server_processes, checker, opened.processes)
+        self.measurements = Measurements(run, place, server, server_processes, self.connected)
         self.layout = LayoutCheck(run.ledger, place, machine, server, checker)
         self.steering = Steering(run, opened.control, keep_going=options.keep_going)
         scene = Scene(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from snapstorm.actions.engine import Engine
 from snapstorm.actions.operations import Operations
+from snapstorm.actions.step import TIMED_OUT
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.testbed.context import RunContext
 
@@ -32,10 +33,10 @@ class Hangs:
     async def repeat_suspects(self) -> int:
         """Repeat what timed out, one after the other, until a hang of its kind is confirmed: a time-out counts only if
         it comes again on an otherwise idle machine. Returns how many there were."""
-        suspects, not_repeated = self.operations.take_suspects(), Counter[str]()
+        suspects, not_repeated = self.operations.take_suspects(), Counter[tuple[str, str]]()
         for suspect in suspects:
             if self.is_confirmed(suspect.kind):
-                not_repeated[suspect.kind] += 1
+                not_repeated[suspect.kind, suspect.why] += 1
                 continue
             outcome: Outcome[object] = NoOp("")
             for _ in range(TIMED_OUT_AGAIN_TRIES):
@@ -48,6 +49,7 @@ class Hangs:
             elif isinstance(outcome, NoOp):
                 self.run.tally.timed_out_unconfirmed += 1
                 self.run.note(f"{key} {suspect.why}, and could not be repeated: {outcome.reason}")
-        for kind, count in not_repeated.items():
-            self.run.note(f"{count} more {kind} timed out, and were not repeated: it is confirmed that it hangs")
+        for (kind, why), count in not_repeated.items():
+            confirmed = "it hangs" if why == TIMED_OUT else "it comes again"
+            self.run.note(f"{count} more {kind} {why}, and were not repeated: it is confirmed that {confirmed}")
         return len(suspects)

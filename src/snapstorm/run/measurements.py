@@ -52,11 +52,18 @@ class Pace:
 class Measurements:
     """Measures one run while its clients work. A repository that is on S3 or somebody else's is left alone."""
 
-    def __init__(self, run: RunContext, place: TargetPlace, server: Server, clients: Sequence[str]) -> None:
+    def __init__(
+        self,
+        run: RunContext,
+        place: TargetPlace,
+        server: Server,
+        processes: ServerProcesses,
+        clients: Sequence[str],
+    ) -> None:
         self._run = run
         self._place = place
         self._server = server
-        self._processes = ServerProcesses(server, run.now_seconds)
+        self._processes = processes
         self._clients = clients
         """Whose caches and logs are measured. Grows while clients connect."""
         self._unwritten: list[Sample] = []

@@ -107,7 +107,7 @@ async def open_run(
         conclusion = Conclusion(run, phases, commands, target, options.mode, testbed)
         stack.callback(conclusion.write_last_commands)
         with recording_failure(run):
-            with phases.phase("set_up", "starting the server"), run.meter.busy(Work.TARGET):
+            with phases.phase("set_up", "starting the server"), run.meter.busy[Work.TARGET]:
                 server = await stack.enter_async_context(target.serve(place))
             check_repository(testbed, server)
             await heal_rights(run, server)

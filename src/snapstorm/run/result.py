@@ -46,7 +46,7 @@ class RunResult:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints. Every key is present; what is absent is null."""
-        tally, none = self.tally, dict.fromkeys(OUTCOME_KEYS.values(), 0)
+        tally, none = self.tally, dict.fromkeys(OUTCOME_KEYS, 0)
         return {
             "schema": SCHEMA,
             "run": self.run,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import functools
 import json
 import secrets
 import tempfile
@@ -13,7 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from snapstorm.actions.cleaner import clear_restores
-from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError
+from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError, did_you_mean
 from snapstorm.faults.catalogue import FAULTS, read_keys
 from snapstorm.faults.fault import FaultKind
 from snapstorm.faults.network_path import NetworkPath, open_network_path
@@ -169,7 +167,7 @@ def begin_run(
     listener(Noted(f"run {number}, seed {seed}, {versions}", is_warning=False))
     testbed.run_directory(number).mkdir(parents=True, mode=0o700, exist_ok=True)
     meter = Meter(clock.monotonic_seconds)
-    ledger.around_transaction = functools.partial(meter.busy, Work.LEDGER)
+    ledger.around_transaction = meter.busy[Work.LEDGER]
     run = RunContext(number, seed, clock, clock.monotonic_seconds(), ledger, meter, listener)
     run.tally.is_sweep_only = options.is_sweep_only
     for words in target.description.notes:
@@ -183,8 +181,7 @@ def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[
     offered = read_target(options.target)[0].parameters if options.external_server is None else {}
     for name, value in options.parameters.items():
         if name not in offered:
-            near = difflib.get_close_matches(name, offered, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(name, offered)
             known = ", ".join(offered) or "none"
             raise ConfigError(f"the target {options.target} has no parameter {name!r}; {hint}there are: {known}")
         if value not in offered[name]:

@@ -33,8 +33,9 @@ class Adopted:
     """A living process that has become our child."""
 
     pid: int
-    began_seconds: float
-    """Identifies the process for good, together with its id."""
+    identity: int
+    """What tells it from other processes that had its id. It must not depend on the clock, which may be set meanwhile:
+    a process would become another one, and would be ended although it is spared."""
     name: str = field(compare=False)
     """Changes when the process executes another program."""
 
@@ -110,5 +111,5 @@ def _children() -> dict[Adopted, int]:
     found: dict[Adopted, int] = {}
     for child in psutil.Process().children():
         with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-            found[Adopted(child.pid, child.create_time(), child.name())] = os.getpgid(child.pid)
+            found[Adopted(child.pid, hash(child), child.name())] = os.getpgid(child.pid)
     return found

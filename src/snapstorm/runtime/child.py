@@ -19,7 +19,7 @@ from snapstorm.errors import HarnessError
 from snapstorm.runtime.polling import until
 from snapstorm.runtime.redaction import secrets_among
 
-_KILL_SECONDS_MAX = 10.0
+KILL_SECONDS_MAX = 10.0
 """How long a killed process may take to end; only one that hangs in the kernel takes longer."""
 _POLL_SECONDS = 0.01
 _HARMLESS_SIGNALS = (0, signal.SIGSTOP, signal.SIGCONT)
@@ -119,7 +119,7 @@ class Child:
                 await self.exited()
                 await until(self._is_group_gone)  # The others, a script's children, get their time, too.
         self.signal(signal.SIGKILL)
-        with anyio.move_on_after(_KILL_SECONDS_MAX):
+        with anyio.move_on_after(KILL_SECONDS_MAX):
             await self.exited()
         self._reap()
         self.is_ended_by_signal |= (self.popen.returncode or 0) < 0

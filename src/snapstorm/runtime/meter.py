@@ -32,20 +32,17 @@ class Meter:
 
     def __init__(self, now_seconds: Callable[[], float]) -> None:
         self._now_seconds = now_seconds
-        self._kinds = {work: _Kind(self) for work in Work}
-        self._in_order = tuple(self._kinds.values())
-        self._waiting = self._kinds[Work.WAITING]
+        self.busy = {work: _Kind(self) for work in Work}
+        """By kind: the block in which work of this kind is done or waited for. Several such blocks may overlap."""
+        self._in_order = tuple(self.busy.values())
+        self._waiting = self.busy[Work.WAITING]
         self._since_seconds = now_seconds()
-
-    def busy(self, work: Work) -> _Kind:
-        """A block in which work of this kind is done or waited for. Several such blocks may overlap."""
-        return self._kinds[work]
 
     @property
     def seconds_by_work(self) -> dict[Work, float]:
         """The seconds of each kind until now."""
         self.account()
-        return {work: kind.seconds for work, kind in self._kinds.items()}
+        return {work: kind.seconds for work, kind in self.busy.items()}
 
     def account(self) -> None:
         """Count the time since the last call for the kind of work to which it belongs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -14,14 +15,14 @@ _SECRET_LENGTH_MIN = 16
 """Shorter values are not secrets of ours, and would match by chance."""
 
 
+@dataclass
 class BoundedOutput:
     """Keeps the beginning and the end of a stream of any length."""
 
-    def __init__(self, head_bytes_max: int) -> None:
-        self._head_bytes_max = head_bytes_max
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._left_out_bytes = 0
+    head_bytes_max: int
+    _head: bytearray = field(default_factory=bytearray)
+    _tail: bytearray = field(default_factory=bytearray)
+    _left_out_bytes: int = 0
 
     async def read_from(self, descriptor: int) -> None:
         """Read until the stream ends."""
@@ -34,7 +35,7 @@ class BoundedOutput:
                 continue
             if not chunk:
                 return
-            room = self._head_bytes_max - len(self._head)
+            room = self.head_bytes_max - len(self._head)
             self._head += chunk[:room]
             self._tail += chunk[room:]
             excess = len(self._tail) - _TAIL_BYTES_MAX

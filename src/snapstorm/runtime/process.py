@@ -30,7 +30,7 @@ import anyio.to_thread
 from snapstorm.errors import HarnessError
 from snapstorm.runtime import adoption, watchdog
 from snapstorm.runtime.adoption import Adopted
-from snapstorm.runtime.child import Child, Environment
+from snapstorm.runtime.child import KILL_SECONDS_MAX, Child, Environment
 from snapstorm.runtime.lifeline import Lifeline
 from snapstorm.runtime.output import BoundedOutput
 from snapstorm.runtime.polling import until
@@ -39,8 +39,6 @@ from snapstorm.runtime.polling import until
 _STDOUT_HEAD_BYTES_MAX = 256 << 20
 _STDERR_HEAD_BYTES_MAX = 256 << 10
 
-_KILL_SECONDS_MAX = 10.0
-"""How long killed processes may take to end; only one that hangs in the kernel takes longer."""
 _DRAIN_SECONDS_MAX = 1.0
 """How long to read on after a command has ended: a grandchild that left the group may keep the pipe open."""
 _POLL_SECONDS = 0.01
@@ -134,8 +132,8 @@ class ProcessRunner:
                 for child in tuple(self._children):
                     endings.start_soon(self._end, child)
             # What left its group (`setsid`) is found by its mark. Not in a thread: nothing may start meanwhile.
-            watchdog.end_owned_processes(self.owner, seconds_max=_KILL_SECONDS_MAX)
-            adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX)
+            watchdog.end_owned_processes(self.owner, seconds_max=KILL_SECONDS_MAX)
+            adoption.end_adopted(self._groups, seconds_max=KILL_SECONDS_MAX)
             if self._lifeline is not None:
                 await self._lifeline.close()
                 self._lifeline = None
@@ -291,7 +289,7 @@ class ProcessRunner:
         command was ended by a signal: it could not end its own children, so they may be its."""
         with anyio.move_on_after(self._grace_seconds):
             await until(lambda: not set(self.strays()) - set(spared))
-        ended = adoption.end_adopted(self._groups, seconds_max=_KILL_SECONDS_MAX, spared=spared)
+        ended = adoption.end_adopted(self._groups, seconds_max=KILL_SECONDS_MAX, spared=spared)
         return [] if self._has_ended_by_signal else ended
 
 

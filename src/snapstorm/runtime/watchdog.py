@@ -86,26 +86,31 @@ def _carries(pid: int, mark: bytes) -> bool:
 
 
 def _kill_if_owned(pid: int, mark: bytes) -> bool:
-    """Kill the process if it carries the mark. Returns whether it did."""
+    """Kill the process if it carries the mark, and the group that it leads. Returns whether it did.
+
+    The runner may have died between starting a command and announcing its group, in which there may be processes that
+    have dropped their environment.
+    """
     if not _carries(pid, mark):
         return False
-    if not hasattr(os, "pidfd_open"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-        return True
+    handle: int | None = None
     try:
-        handle = os.pidfd_open(pid)
-    except OSError:
-        return False
-    try:
+        if hasattr(os, "pidfd_open"):
+            handle = os.pidfd_open(pid)
         # Checked once more: the handle refers to one process for good, but the id may have been reused.
         if not _carries(pid, mark):
             return False
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        if os.getpgid(pid) == pid != os.getpgrp():
+            os.killpg(pid, signal.SIGKILL)
+        elif handle is None:
+            os.kill(pid, signal.SIGKILL)
+        else:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
     except OSError:
         return False
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
     return True
 
 

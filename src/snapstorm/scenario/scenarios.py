@@ -6,7 +6,6 @@ the choice. Users write theirs in TOML with the same fields.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from snapstorm.errors import ConfigError
+from snapstorm.errors import ConfigError, did_you_mean
 from snapstorm.model.actions import ACTIONS, Action
 from snapstorm.model.protocols import Mode
 from snapstorm.scenario.problems import Place, named, problems_of
@@ -112,8 +111,7 @@ class Scenario(BaseModel):
 def check_key(key: str) -> None:
     """Refuse a key that is no action's, and name the nearest ones. Raises ValueError."""
     if key not in ACTIONS:
-        near = difflib.get_close_matches(key, ACTIONS, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(key, ACTIONS)
         raise ValueError(f"no action is called {key!r}; {hint}known are: {', '.join(ACTIONS)}")
 
 

@@ -3,10 +3,9 @@ numbers of clients."""
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
-from snapstorm.errors import ConfigError
+from snapstorm.errors import ConfigError, did_you_mean
 from snapstorm.scenario.scenarios import Scenario
 
 _MiB = 1 << 20
@@ -202,6 +201,5 @@ def shipped(name: str) -> Scenario:
         if scenario.name == name:
             return scenario
     names = [scenario.name for scenario in SHIPPED]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, names)
     raise ConfigError(f"no scenario is called {name!r}; {hint}known are: {', '.join(names)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from snapstorm.errors import ConfigError, SnapstormError
+from snapstorm.errors import ConfigError, SnapstormError, did_you_mean
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.protocols import Program
 from snapstorm.runtime.clock import Clock
@@ -154,8 +153,7 @@ class KnownBugs(Generic[BenchT]):
             return tuple(self.by_key.values())
         wanted = key.removeprefix("#")
         if wanted not in self.by_key:
-            near = difflib.get_close_matches(wanted, self.by_key, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
+            hint = did_you_mean(wanted, self.by_key)
             raise ConfigError(f"no bug is known as {key!r}; {hint}known are: {', '.join(self.by_key)}")
         return (self.by_key[wanted],)
 

@@ -169,6 +169,6 @@ def find_defective(plugin: TargetPlugin, programs: Sequence[Path], defect: str) 
     make_behaviour = behaviour_named(name)
     own = name if make_behaviour is None else None
     if own is not None and not plugin.has_planted_defects:
-        raise unknown_defect(own)
+        raise unknown_defect(own, list(DEFECTS))
     make_target = plugin.find(programs, own, None)
     return lambda runner: with_defect(make_target(runner), make_behaviour or Behaviour, defect)

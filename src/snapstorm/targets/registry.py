@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.errors import ConfigError, HarnessError, did_you_mean
 from snapstorm.ledger.persisters import FolderPersister, Persister
 from snapstorm.model.location import FileStorage, GatewayStorage, NamedStorage, Storage, read_storage
 from snapstorm.runtime.paths import clean_path
@@ -50,8 +49,7 @@ def plugin_named(name: str) -> TargetPlugin:
     can't be loaded."""
     declared = _declared()
     if name not in declared:
-        near = difflib.get_close_matches(name, declared, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(name, declared)
         raise ConfigError(f"no target is called {name!r}; {hint}known are: {', '.join(declared)}")
     try:
         plugin = declared[name].load()

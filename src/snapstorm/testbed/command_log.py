@@ -6,7 +6,6 @@ import json
 from contextlib import AbstractContextManager, nullcontext
 
 from snapstorm.ledger.ledger import CommandRow
-from snapstorm.model.manifest import path_as_text
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import CompletedCommand, on_behalf_of
 from snapstorm.testbed.context import RunContext
@@ -36,7 +35,7 @@ class CommandLog:
 
     def around_command(self) -> AbstractContextManager[None]:
         """The block in which a command runs: the target is at work."""
-        return nullcontext() if self._run is None else self._run.meter.busy(Work.TARGET)
+        return nullcontext() if self._run is None else self._run.meter.busy[Work.TARGET]
 
     def __call__(self, command: CompletedCommand) -> None:
         """Take a command that has ended."""
@@ -56,7 +55,7 @@ class CommandLog:
                 seconds=command.seconds,
                 exit_code=command.exit_code,
                 timed_out=command.timed_out,
-                directory=None if command.cwd is None else path_as_text(command.cwd),
+                directory=None if command.cwd is None else str(command.cwd),
             )
         )
         is_waited_for = self._is_watched and run.now_seconds() - self._written_seconds > WATCHED_SECONDS

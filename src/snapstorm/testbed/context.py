@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from snapstorm.ledger.ledger import Ledger
@@ -41,6 +43,8 @@ class RunContext:
         self.tally.notes.append(words)
         self.emit(Noted(words))
 
-    def stream(self, *names: int | str) -> random.Random:
-        """A stream of draws that depends on nothing but the seed, the number of the run, and these names."""
-        return stream(self.seed, self.number, *names)
+    @functools.cached_property
+    def stream(self) -> Callable[..., random.Random]:
+        """Gives a stream of draws that depends on nothing but the seed, the number of the run, and its arguments, which
+        are names (see `seeds`)."""
+        return functools.partial(stream, self.seed, self.number)

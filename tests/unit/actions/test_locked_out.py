@@ -15,7 +15,7 @@ from tests.unit.one_run import CLIENT, OneRun
 from snapstorm.actions.parts import Parts
 from snapstorm.errors import RepositoryLocked
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.model.actions import ListSnapshots, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.actions import ListSnapshots, RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import Locked, Ok
@@ -45,13 +45,53 @@ class OneAtATime:
             raise RepositoryLocked("locked by another operation")
         return await self.honest.create_snapshot(source, operation)
 
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        """Looks for the lock once it has begun to write."""
+        await self.honest.restore_snapshot(snapshot, destination, sub_path)
+        if self.is_locked:
+            (destination / "begun").touch()
+            self.refused.set()
+            raise RepositoryLocked("locked by another operation")
+
+
+class SlowToLock(OneAtATime):
+    """A restore that was refused looks for the lock again once a snapshot has it, which waits for that."""
+
+    def __init__(self, honest: Any, *, is_locked: bool) -> None:
+        super().__init__(honest, is_locked=is_locked)
+        self.refusals = 0
+        self.is_taken, self.refused_twice = anyio.Event(), anyio.Event()
+
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        if self.refusals == 1:
+            await self.is_taken.wait()
+        if self.is_locked:
+            self.refusals += 1
+            if self.refusals == 2:
+                self.refused_twice.set()
+            raise RepositoryLocked("locked by another operation")
+        await self.honest.restore_snapshot(snapshot, destination, sub_path)
+
+    async def create_snapshot(self, source: Path, operation: str) -> Any:
+        if self.refusals:
+            if self.is_locked:
+                self.refused.set()
+                raise RepositoryLocked("locked by another operation")
+            self.is_locked = True
+            self.is_taken.set()
+            await self.refused_twice.wait()
+            self.is_locked = False
+        return await self.honest.create_snapshot(source, operation)
+
 
 @asynccontextmanager
-async def locking(scratch: Path, *, is_locked: bool) -> AsyncIterator[tuple[OneRun, Parts, OneAtATime]]:
+async def locking(
+    scratch: Path, *, is_locked: bool, kind: type[OneAtATime] = OneAtATime
+) -> AsyncIterator[tuple[OneRun, Parts, Any]]:
     run = OneRun(scratch)
     async with MemoryTarget().serve(run.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
-        target = OneAtATime(server.client(CLIENT), is_locked=is_locked)
+        target = kind(server.client(CLIENT), is_locked=is_locked)
         snapshotter: Any = target
         parts = run.parts(writer, snapshotter, server)
         with acting_as(CLIENT):
@@ -75,6 +115,45 @@ async def test_what_is_refused_while_others_work_is_asked_again(scratch: Path) -
     assert run.tally.locked_out == 1
     assert run.tally.actions["snapshot-root"] == {"ok": 1, "no_op": 0, "locked": 0, "failed": 0, "unknown": 0}
     assert run.tally.violations == []
+
+
+async def test_what_a_refused_restore_has_written_is_in_nobodys_way(scratch: Path) -> None:
+    """It is asked again into an empty place, and compared as usual."""
+    async with locking(scratch, is_locked=False) as (run, parts, target), anyio.create_task_group() as group:
+
+        async def let_it_end() -> None:
+            await target.refused.wait()
+            target.may_end.set()
+
+        assert isinstance(await parts.engine.execute(SnapshotRoot()), Ok)
+        group.start_soon(parts.engine.execute, ListSnapshots())
+        group.start_soon(let_it_end)
+        await anyio.wait_all_tasks_blocked()
+        restored = await parts.engine.execute(RestoreSnapshot())
+        assert isinstance(restored, Ok)
+        assert restored.value.is_equal
+    assert run.tally.locked_out == 1
+    assert run.tally.violations == []
+
+
+async def test_one_that_asks_again_is_a_reason_for_the_lock(scratch: Path) -> None:
+    """Two are refused, and ask again together: the one that gets the lock is why the other is refused once more."""
+    async with (
+        locking(scratch, is_locked=False, kind=SlowToLock) as (run, parts, target),
+        anyio.create_task_group() as group,
+    ):
+        assert isinstance(await parts.engine.execute(SnapshotRoot()), Ok)
+        group.start_soon(parts.engine.execute, ListSnapshots())
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(parts.engine.execute, RestoreSnapshot())
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(parts.engine.execute, SnapshotRoot())
+        await target.refused.wait()
+        target.may_end.set()
+    assert target.refusals == 2
+    assert run.tally.locked_out == 3
+    assert run.tally.actions["restore-snapshot"] == {"ok": 1, "no_op": 0, "locked": 0, "failed": 0, "unknown": 0}
+    assert parts.operations.take_suspects() == []
 
 
 async def test_a_lock_that_nobody_holds_is_held_against_the_target(scratch: Path) -> None:

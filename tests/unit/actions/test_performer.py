@@ -52,13 +52,13 @@ def as_before() -> Iterator[None]:
         table.update(content)
 
 
-async def types_of_results(client: Client, engine: Engine) -> None:
+async def types_of_results(client: Client, engine: Engine, step: Step) -> None:
     """Not run, but read by mypy and pyright: results are inferred from actions."""
     assert_type(await client.execute(SnapshotRoot()), TakenSnapshot)
     assert_type(await client.execute(RestoreRandomSnapshot()), Comparison)
     assert_type(await client.execute(ListSnapshots()), tuple[ListedSnapshot, ...])
     assert_type(await client.execute(WriteRandomFiles()), WriteReport)
-    assert_type(await engine.execute_step(SnapshotRoot()), StepResult[TakenSnapshot])
+    assert_type(await engine.perform(step, SnapshotRoot()), StepResult[TakenSnapshot])
     await client.execute(RunGc())
     await client.execute(DeleteSnapshot())
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import io
+import os
+import subprocess
 import sys
 
 import pytest
 from rich.console import Console
 
-from snapstorm.__main__ import main
 from snapstorm.cli.main import app
 
 COMMANDS = [name for name in app if not name.startswith("-")]
@@ -22,32 +23,14 @@ def help_page(*tokens: str) -> str:
     return shown.getvalue()
 
 
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr("snapstorm.cli.main.end", _Ended.raise_)
-    monkeypatch.setattr("snapstorm.__main__.open_streams", lambda: None)
-    return monkeypatch
-
-
-class _Ended(Exception):
-    """In place of the end of the process."""
-
-    @classmethod
-    def raise_(cls, status: int) -> None:
-        raise cls(status)
-
-
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["nothing", "--help", "-h"])
-def test_every_command_is_described_in_the_list(
-    arguments: list[str], typed: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_is_described_in_the_list(arguments: list[str]) -> None:
     """By the first sentence of its own description, also where it is loaded only when it is used."""
-    typed.setattr(sys, "argv", ["snapstorm", *arguments])
-    typed.setenv("COLUMNS", "1000")
-    with pytest.raises(_Ended) as ended:
-        main()
-    assert ended.value.args == (0,)
-    lines = capsys.readouterr().out.splitlines()
+    argv = [sys.executable, "-m", "snapstorm", *arguments]
+    environment = os.environ | {"COLUMNS": "1000", "PYTHONIOENCODING": "utf-8"}
+    ended = subprocess.run(argv, env=environment, capture_output=True, encoding="utf-8", check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
     for name in COMMANDS:
         described = inspect.cleandoc(app[name].help).partition("\n\n")[0].replace("\n", " ").replace("`", "")
         (line,) = [line for line in lines if line.startswith(f"│ {name} ")]

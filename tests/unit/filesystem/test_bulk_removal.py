@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.filesystem import bulk_removal
 from snapstorm.filesystem.bulk_removal import remove_many_files_below, remove_many_trees, set_aside
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 
@@ -27,19 +27,12 @@ async def runner(heard: list[CompletedCommand]) -> AsyncIterator[ProcessRunner]:
         yield runner
 
 
-@pytest.fixture
-def python_removes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The trees that were left for ourselves to remove."""
-    removed: list[Path] = []
-    remove_tree = bulk_removal.remove_tree
-
-    def remove(path: Path) -> None:
-        if path.exists():
-            removed.append(path)
-        remove_tree(path)
-
-    monkeypatch.setattr(bulk_removal, "remove_tree", remove)
-    return removed
+def put_first_on_path(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) -> None:
+    """Have this script stand for `rm`."""
+    directory.mkdir()
+    (directory / "rm").write_text(f"#!/bin/sh\n{script}\n")
+    (directory / "rm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
 
 
 def grow(tree: Path) -> Path:
@@ -55,18 +48,22 @@ def grow(tree: Path) -> Path:
     return tree
 
 
-@pytest.mark.parametrize("path", [None, "/nonexistent"])
+@pytest.mark.parametrize("has_program", [True, False])
 async def test_trees_go_and_nothing_else_does(
     scratch: Path,
+    tmp_path: Path,
     runner: ProcessRunner,
     heard: list[CompletedCommand],
-    python_removes: list[Path],
     monkeypatch: pytest.MonkeyPatch,
-    path: str | None,
+    has_program: bool,
 ) -> None:
     """Also where there is no such program; names that look like options are names. It is no command of the target's."""
-    if path is not None:
-        monkeypatch.setenv("PATH", path)
+    left_by_program = tmp_path / "left"
+    if has_program:
+        script = f'{shutil.which("rm")} "$@"\nls {scratch} > {left_by_program}'
+        put_first_on_path(monkeypatch, tmp_path / "bin", script)
+    else:
+        monkeypatch.setenv("PATH", "/nonexistent")
     (scratch / "elsewhere").mkdir()
     (scratch / "elsewhere" / "file").write_bytes(b"stays")
     trees = [grow(scratch / "-one"), scratch / "never there", grow(scratch / "two")]
@@ -74,21 +71,18 @@ async def test_trees_go_and_nothing_else_does(
     await remove_many_trees(runner, [*trees, scratch / "link"])
     assert [path.name for path in scratch.iterdir()] == ["elsewhere"]
     assert (scratch / "elsewhere" / "file").read_bytes() == b"stays"
-    assert bool(python_removes) == (path is not None)
+    assert not has_program or left_by_program.read_text() == "elsewhere\n"
     assert heard == []
 
 
 async def test_what_a_program_leaves_is_removed_by_ourselves(
-    scratch: Path, runner: ProcessRunner, python_removes: list[Path], monkeypatch: pytest.MonkeyPatch
+    scratch: Path, tmp_path: Path, runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that does nothing, and says that all is well."""
-    (scratch / "bin").mkdir()
-    (scratch / "bin" / "rm").write_text("#!/bin/sh\nexit 0\n")
-    (scratch / "bin" / "rm").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{scratch / 'bin'}:{os.environ['PATH']}")
+    put_first_on_path(monkeypatch, tmp_path / "bin", f"touch {tmp_path / 'called'}")
     tree = grow(scratch / "tree")
     await remove_many_trees(runner, [tree])
-    assert python_removes == [tree]
+    assert (tmp_path / "called").exists()
     assert not tree.exists()
 
 
@@ -104,17 +98,10 @@ async def test_files_go_and_their_directories_stay(
     assert {str(path.relative_to(tree)) for path in tree.rglob("*")} == {"empty", "sub", "sub/\n odd", "closed"}
 
 
-async def test_what_can_not_be_removed_is_an_error_of_ours(
-    scratch: Path, runner: ProcessRunner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In one line, which names it."""
-
-    def refuse(path: Path) -> None:
-        raise HarnessError(f"{path}: refused")
-
-    monkeypatch.setattr(bulk_removal, "remove_tree", refuse)
-    with pytest.raises(HarnessError, match="tree: refused"):
-        await remove_many_trees(runner, [grow(scratch / "tree")])
+async def test_what_can_not_be_removed_is_an_error_of_ours(runner: ProcessRunner) -> None:
+    """In one line, which names it. Nobody can remove a file of /proc, not even root."""
+    with pytest.raises(HarnessError, match="comm: Operation not permitted"):
+        await remove_many_trees(runner, [Path("/proc/self/comm")])
 
 
 def test_what_is_set_aside_is_out_of_the_way(scratch: Path) -> None:

@@ -180,23 +180,25 @@ async def test_each_change_by_another_is_seen_by_a_scan(
     assert [line for line in await writer.changes_by_others() if line == "another: is new"]
 
 
-async def test_a_scan_is_a_look(writer: TreeFileWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+class CountingWriter(TreeFileWriter):
+    looks = 0
+
+    async def _look(self) -> TreeLooks:
+        self.looks += 1
+        return await super()._look()
+
+
+async def test_a_scan_is_a_look(data: Path) -> None:
     """So a tree is gone through once before each snapshot; once the target was asked, it is looked at again."""
-    looks: list[int] = []
-
-    async def look() -> TreeLooks:
-        looks.append(1)
-        return looks_of_tree(writer.data_directory)
-
-    monkeypatch.setattr(writer, "_look", look)
+    writer = CountingWriter(data_directory=data, capabilities=Capabilities())
     await write(writer)
     for number in range(3):
         await writer.scan()
         assert await writer.changes_by_others() == []
-        assert len(looks) == number
+        assert writer.looks == number
         await writer.watch()
         assert await writer.changes_by_others() == []
-        assert len(looks) == number + 1
+        assert writer.looks == number + 1
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -13,10 +13,11 @@ import pytest
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import OPEN_DIRECTORIES_MAX, open_below, opened_below, walk_tree
-from snapstorm.filesystem.removal import remove_tree, remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there, scan_tree, scan_tree_and_looks
 from snapstorm.model.content import run_bytes, runs, whole_file
 from snapstorm.model.manifest import EntryType, Manifest, Segment
+from snapstorm.runtime.threads import run_file_work
 
 MTIME_NS = 1_234_567_890_123_456_789
 
@@ -180,7 +181,7 @@ def test_segments_come_from_whom_they_are_asked(tmp_path: Path) -> None:
 def test_trees_deeper_than_paths_reach_are_scanned(deep: Path) -> None:
     """A tree whose absolute paths exceed what the system takes is scanned, with few directories open."""
     manifest = scan_tree(deep)
-    assert manifest.count(EntryType.FILE) == 2 * OPEN_DIRECTORIES_MAX
+    assert manifest.counts.files == 2 * OPEN_DIRECTORIES_MAX
     assert max(len(entry.path) for entry in manifest) > 8000
 
 
@@ -203,7 +204,7 @@ def test_few_directories_are_open_at_once(deep: Path) -> None:
 @pytest.mark.anyio
 async def test_trees_deeper_than_paths_reach_are_removed(deep: Path) -> None:
     """A tree whose absolute paths exceed what the system takes is removed."""
-    await remove_tree_in_thread(deep)
+    await run_file_work(remove_tree, deep)
     assert not deep.exists()
 
 
@@ -239,46 +240,41 @@ async def test_a_missing_root_is_our_failure(tmp_path: Path) -> None:
     """A tree that is not there is named in a harness error; only where that was asked for, it is an empty manifest."""
     with pytest.raises(HarnessError, match="gone"):
         scan_tree(tmp_path / "gone")
-    assert await scan_if_there(tmp_path / "gone") == Manifest.of(())
-    assert await scan_if_there(tmp_path) == scan_tree(tmp_path)
+    assert scan_if_there(tmp_path / "gone") == Manifest.of(())
+    assert scan_if_there(tmp_path) == scan_tree(tmp_path)
 
 
-def test_a_file_that_changes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size_bytes", [50, 150])
+@pytest.mark.parametrize("known", [(), (Segment(1, 1, 0, 1),)])
+def test_a_file_that_changes_meanwhile_is_our_failure(
+    tmp_path: Path, size_bytes: int, known: tuple[Segment, ...]
+) -> None:
     """A file that grows or shrinks while its tree is scanned is named in a harness error."""
     file = tmp_path / "moving"
-    fstat = os.fstat
+    file.write_bytes(b"x" * 100)
 
-    def changing(size_bytes: int) -> None:
-        file.write_bytes(b"x" * 100)
+    def change(path: bytes) -> tuple[Segment, ...]:
+        """Asked for once the size is known, before the content is read."""
+        os.truncate(file, size_bytes)
+        return known
 
-        def then_change(fd: int) -> os.stat_result:
-            status = fstat(fd)
-            if stat.S_ISREG(status.st_mode):
-                os.truncate(file, size_bytes)
-            return status
-
-        monkeypatch.setattr(os, "fstat", then_change)
-
-    for size_bytes in (50, 150):
-        changing(size_bytes)
-        with pytest.raises(HarnessError, match=r"moving.*changed"):
-            scan_tree(tmp_path)
+    with pytest.raises(HarnessError, match=r"moving.*changed"):
+        scan_tree(tmp_path, change)
 
 
-def test_a_file_that_vanishes_meanwhile_is_our_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_meanwhile_is_our_failure(tmp_path: Path) -> None:
     """A file that was listed and then is gone is named in a harness error."""
-    file = tmp_path / "moving"
-    file.write_text("x")
-    opened = os.open
+    names = {"moving-1", "moving-2"}
+    for name in names:
+        (tmp_path / name).write_text("x")
 
-    def unlinked_before(name: str | bytes, flags: int, *, dir_fd: int | None = None) -> int:
-        if name == b"moving":
-            file.unlink()
-        return opened(name, flags, dir_fd=dir_fd)
+    def remove_the_other(path: bytes) -> tuple[Segment, ...]:
+        (other,) = names - {os.fsdecode(path)}
+        (tmp_path / other).unlink()
+        return ()
 
-    monkeypatch.setattr(os, "open", unlinked_before)
-    with pytest.raises(HarnessError, match=r"moving: No such file"):
-        scan_tree(tmp_path)
+    with pytest.raises(HarnessError, match=r"moving-\d: No such file"):
+        scan_tree(tmp_path, remove_the_other)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

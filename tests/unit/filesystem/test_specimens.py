@@ -42,7 +42,7 @@ async def written(directory: Path, capabilities: Capabilities, *, seed: int = 1)
     writer = TreeFileWriter(data_directory=directory, capabilities=capabilities)
     assert isinstance(await writer.apply(WRITE, random.Random(seed)), Ok)
     if not capabilities.hard_links:  # A second name of a file counts twice in a manifest.
-        assert writer.bytes_total == scan_tree(directory).bytes_total
+        assert writer.bytes_total == scan_tree(directory).counts.size_bytes
     return await writer.scan()
 
 
@@ -87,7 +87,7 @@ async def test_there_is_one_entry_of_each_kind(scratch: Path) -> None:
     place = next(entry.path for entry in tree.entries if entry.type is EntryType.SYMLINK).rpartition(b"/")[0]
     leads_to = {(place + b"/" + target).lstrip(b"/") in paths for target in targets}
     assert leads_to == {True, False}, "links that lead somewhere and links that don't"
-    assert tree.bytes_total < BYTES_MAX
+    assert tree.counts.size_bytes < BYTES_MAX
 
 
 async def test_what_the_target_does_not_keep_is_not_made(scratch: Path) -> None:

@@ -391,14 +391,14 @@ async def test_what_the_target_drops_is_not_made(tmp_path: Path) -> None:
     manifest = await writer.scan()
     names = [entry.path.rpartition(b"/")[2] for entry in manifest]
     assert all(len(name) <= 60 and is_utf8(name) and not name.endswith((b".tmp", b".db")) for name in names)
-    assert manifest.count(EntryType.SYMLINK) == 0
+    assert manifest.counts.symlinks == 0
     assert all(not entry.xattrs for entry in manifest)
     assert {entry.mode for entry in manifest if entry.type is EntryType.FILE} == {0o644}
     assert not any(segment.stream == 0 for entry in manifest for segment in entry.segments)
     assert len({id(state) for state in writer._view.tree.files.values()}) == len(writer._view.tree.files)
     asked = TreeFileWriter(data_directory=tmp_path / "on", capabilities=weak, oddities={Oddity.SYMLINK})
     await asked.apply(action, random.Random(1))
-    assert (await asked.scan()).count(EntryType.SYMLINK) > 100
+    assert (await asked.scan()).counts.symlinks > 100
 
 
 @pytest.mark.anyio
@@ -411,7 +411,7 @@ async def test_sparse_files_have_real_holes(tmp_path: Path) -> None:
         pytest.skip("the file system of the temporary directory has no holes")
     writer = TreeFileWriter(data_directory=tmp_path / "d", capabilities=ALL, oddities={Oddity.SPARSE_FILE})
     result = await writer.apply(WriteRandomFiles(count=20, size_bytes=60_000, odd_percent=100), random.Random(1))
-    shown_bytes = (await writer.scan()).bytes_total
+    shown_bytes = (await writer.scan()).counts.size_bytes
     files = [path for path in (tmp_path / "d").rglob("*") if path.is_file()]
     assert sum(path.stat().st_blocks * 512 for path in files) < shown_bytes / 4
     assert isinstance(result, Ok)
@@ -464,7 +464,7 @@ async def test_the_tree_never_exceeds_its_limit(tmp_path: Path) -> None:
     await writer.free_space(random.Random(4))
     assert writer.can_apply(WriteRandomFiles)
     assert isinstance(await writer.apply(appending, random.Random(5)), Ok)
-    assert (await writer.scan()).bytes_total == writer.bytes_total <= 100_000
+    assert (await writer.scan()).counts.size_bytes == writer.bytes_total <= 100_000
 
 
 @pytest.mark.anyio

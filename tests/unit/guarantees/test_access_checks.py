@@ -8,11 +8,11 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.tricked import TrickedServer, TrickedTarget
 from tests.unit.one_run import new_context
 
 from snapstorm.errors import AccessDenied, HarnessError, OperationUnknown, TargetError
 from snapstorm.faults.weather import Weather
-from snapstorm.guarantees import access_checks as locks
 from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.seen import LetInSeen
@@ -21,7 +21,7 @@ from snapstorm.model.work import WorkKind
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
-from snapstorm.targets.memory.target import MemoryServer
+from snapstorm.targets.memory.target import MemoryClient
 from snapstorm.testbed.machine_check import MachineCheck
 
 SCENARIO = Scenario.model_validate(
@@ -29,9 +29,10 @@ SCENARIO = Scenario.model_validate(
 )
 
 
-def run_once(testbed: Path) -> RunResult:
+def run_once(testbed: Path, target: TrickedTarget | None = None) -> RunResult:
     async def body() -> RunResult:
-        async with open_harness(HarnessOptions(testbed=testbed, target="memory", seed=1)) as harness:
+        options = HarnessOptions(testbed=testbed, target="memory", seed=1)
+        async with open_harness(options, make_target=lambda _: target or TrickedTarget()) as harness:
             await harness.run_scenario(SCENARIO)
             await harness.finish()
         return harness.result
@@ -46,31 +47,44 @@ def test_who_must_be_refused_is_counted(scratch: Path) -> None:
     assert result.tally.refused == {WorkKind.WRONG_PASSWORD: 1, WorkKind.REMOVED_CLIENT: 1}
 
 
-def test_a_removal_that_shuts_others_out_is_reported(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One client is removed, and with it all are: those who stay are not served, which breaks `available`."""
+class RemovingAll(TrickedServer):
+    """Removes every client when it is told to remove one."""
 
-    async def remove_all(self: MemoryServer, client: str) -> None:
+    async def remove_client(self, client: str) -> None:
         self.store.set_users(frozenset())
 
-    monkeypatch.setattr(MemoryServer, "remove_client", remove_all)
-    result = run_once(scratch / "testbed")
+
+def test_a_removal_that_shuts_others_out_is_reported(scratch: Path) -> None:
+    """One client is removed, and with it all are: those who stay are not served, which breaks `available`."""
+    result = run_once(scratch / "testbed", TrickedTarget(server=RemovingAll))
     assert [violation.guarantee for violation in result.tally.violations] == [Guarantee.AVAILABLE]
 
 
-@pytest.mark.parametrize("connects", [True, False])
-def test_an_answer_that_is_no_refusal_is_never_a_pass(
-    connects: bool, scratch: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class NonsenseClient(MemoryClient):
+    """Gets an answer that makes no sense where it must be refused."""
+
+    def _check_access(self) -> None:
+        try:
+            super()._check_access()
+        except AccessDenied:
+            raise OperationUnknown("the answer made no sense") from None
+
+
+class NonsenseForImpostors(TrickedServer):
+    def impostor(self, client: str) -> MemoryClient:
+        return NonsenseClient(self, client, knows_password=False)
+
+
+@pytest.mark.parametrize(
+    ("target", "who"),
+    [
+        (TrickedTarget(server=NonsenseForImpostors), WorkKind.WRONG_PASSWORD),
+        (TrickedTarget(NonsenseClient), WorkKind.REMOVED_CLIENT),
+    ],
+)
+def test_an_answer_that_is_no_refusal_is_never_a_pass(target: TrickedTarget, who: WorkKind, scratch: Path) -> None:
     """Who tries to get in finds the target broken, each time: nobody knows whether they would be refused."""
-
-    async def breaks(*arguments: object, **options: object) -> None:
-        if options["connects"] == connects:
-            raise OperationUnknown("the answer made no sense")
-        raise AccessDenied("no")
-
-    monkeypatch.setattr(locks, "_get_in", breaks)
-    result = run_once(scratch / "testbed")
-    who = WorkKind.WRONG_PASSWORD if connects else WorkKind.REMOVED_CLIENT
+    result = run_once(scratch / "testbed", target)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.reason.startswith(f"whether {who} is refused could not be judged")
     assert f"whether {who} is refused could not be judged: the answer made no sense" in result.tally.notes

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
 import pytest
 from tests.unit.one_run import new_context
 
+from snapstorm.faults.mounts import ReadOnlyStorage
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees import leaks
 from snapstorm.guarantees.builtin.no_leak import (
     MEMORY_BYTES_GROWTH_MAX,
@@ -31,12 +33,14 @@ from snapstorm.guarantees.leaks import (
     look_at_processes,
 )
 from snapstorm.guarantees.panel import Panel
-from snapstorm.model.seen import Footprint
+from snapstorm.model.seen import Footprint, Seen
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.testbed.command_log import CommandLog
 
 pytestmark = pytest.mark.anyio
+
+Watched: TypeAlias = "tuple[LeakWatch, Server, list[str], Weather]"
 
 
 class Server:
@@ -49,6 +53,8 @@ class Server:
         self.storage_directory = directory
         self.temporary_directory: Path | None = None
         self.sessions = 0
+        self.holds: Footprint | None = None
+        """What it shows to hold; None for what this process does."""
 
     def stray_files(self) -> list[Path]:
         return [path for path in self.storage_directory.iterdir() if path.name.startswith("stray")]
@@ -79,25 +85,60 @@ class Strays:
         return [one for one in self.found if one not in spared]
 
 
+class Reports:
+    """Stands for the checker: keeps the words of what it finds."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = words
+        self._panel = Panel()
+
+    def observe(self, seen: Seen) -> None:
+        self._words.extend(found.finding.detail for found in self._panel.judge(seen))
+
+
+class SampledProcesses(ServerProcesses):
+    """Shows what the server's process holds, or what a test has it hold."""
+
+    def __init__(self, server: Server, now_seconds: Callable[[], float]) -> None:
+        anything: Any = server
+        super().__init__(anything, now_seconds)
+        self._sampled = server
+
+    def look(self, *, is_exact: bool = False) -> tuple[int, Footprint] | None:
+        pid, held = self._sampled.server_pid, self._sampled.holds
+        return (pid, held) if pid and held else super().look(is_exact=is_exact)
+
+
+def take(watch: LeakWatch, server: Server, *footprints: Footprint) -> None:
+    """Sample each of these."""
+    for server.holds in footprints:
+        watch.sample()
+
+
+def disturb(weather: Weather) -> None:
+    """Have a fault strike the server's process."""
+    scene: Any = None
+    weather.begin(1, ReadOnlyStorage(scene, random.Random(1)))
+
+
 @pytest.fixture
 def strays() -> Strays:
     return Strays()
 
 
 @pytest.fixture
-def watched(tmp_path: Path, strays: Strays) -> tuple[LeakWatch, Server, list[str], Any]:
+def watched(tmp_path: Path, strays: Strays) -> Watched:
     reports: list[str] = []
-    weather: Any = SimpleNamespace(has_disturbed_process=False)
+    run = new_context()
+    weather = Weather(run.now_seconds)
     server = Server(tmp_path)
-    panel = Panel()
-    checker: Any = SimpleNamespace(
-        observe=lambda seen: reports.extend(found.finding.detail for found in panel.judge(seen))
-    )
     anything: Any = server
-    return LeakWatch(new_context(), weather, CommandLog(), anything, checker, strays), server, reports, weather
+    checker: Any = Reports(reports)
+    processes = SampledProcesses(server, run.now_seconds)
+    return LeakWatch(run, weather, CommandLog(), anything, processes, checker, strays), server, reports, weather
 
 
-async def test_files_that_stay_open_are_a_leak(watched: tuple[LeakWatch, Server, list[str], Any]) -> None:
+async def test_files_that_stay_open_are_a_leak(watched: Watched) -> None:
     """As many as are allowed are none."""
     watch, _, reports, _ = watched
     await watch.begin()
@@ -114,9 +155,7 @@ async def test_files_that_stay_open_are_a_leak(watched: tuple[LeakWatch, Server,
     assert "open files" in reports[0]
 
 
-async def test_unfinished_files_and_sessions_are_leaks(
-    watched: tuple[LeakWatch, Server, list[str], Any], tmp_path: Path
-) -> None:
+async def test_unfinished_files_and_sessions_are_leaks(watched: Watched, tmp_path: Path) -> None:
     """Those that were there before are not this run's."""
     watch, server, reports, _ = watched
     (tmp_path / "p1.tmp.old").touch()
@@ -137,7 +176,7 @@ def command_that_left(*names: str) -> CompletedCommand:
     return CompletedCommand(("program", "do"), {}, 0, b"", b"", 0.0, 1.0, left_files=names)
 
 
-async def test_temporary_files_of_a_command_are_a_leak(watched: tuple[LeakWatch, Server, list[str], Any]) -> None:
+async def test_temporary_files_of_a_command_are_a_leak(watched: Watched) -> None:
     """With their names, while clients work as well as at the end. Of many such commands one is reported."""
     watch, _, reports, _ = watched
     leaving = watch._commands.leaving
@@ -150,9 +189,7 @@ async def test_temporary_files_of_a_command_are_a_leak(watched: tuple[LeakWatch,
     assert leaving == []
 
 
-async def test_temporary_files_of_an_idle_server_are_a_leak(
-    watched: tuple[LeakWatch, Server, list[str], Any], tmp_path: Path
-) -> None:
+async def test_temporary_files_of_an_idle_server_are_a_leak(watched: Watched, tmp_path: Path) -> None:
     """Those that were there before clients worked are not this run's."""
     watch, server, reports, _ = watched
     server.temporary_directory = tmp_path / "tmp"
@@ -166,9 +203,7 @@ async def test_temporary_files_of_an_idle_server_are_a_leak(
     assert [words.split(" when")[0] for words in reports] == ["2 temporary files of the server"]
 
 
-async def test_files_that_nobody_asked_for_are_a_leak(
-    watched: tuple[LeakWatch, Server, list[str], Any], tmp_path: Path
-) -> None:
+async def test_files_that_nobody_asked_for_are_a_leak(watched: Watched, tmp_path: Path) -> None:
     """Where commands run; not those that were there before."""
     watch, _, reports, _ = watched
     (tmp_path / "stray-before").touch()
@@ -182,26 +217,23 @@ async def test_files_that_nobody_asked_for_are_a_leak(
 
 
 @pytest.mark.parametrize("is_disturbed", [False, True])
-async def test_a_process_that_has_escaped_is_a_leak(
-    is_disturbed: bool, watched: tuple[LeakWatch, Server, list[str], Any], strays: Strays
-) -> None:
+async def test_a_process_that_has_escaped_is_a_leak(is_disturbed: bool, watched: Watched, strays: Strays) -> None:
     """Not a helper of the server's, which was there before; nor after a fault, when the server may have a new one."""
     watch, _, reports, weather = watched
-    strays.found.append(Adopted(1, 1.0, "helper"))
+    strays.found.append(Adopted(1, 1, "helper"))
     await watch.begin()
-    weather.has_disturbed_process = is_disturbed
+    if is_disturbed:
+        disturb(weather)
     await watch.end()
     assert reports == []
-    strays.found.append(Adopted(2, 2.0, "daemon"))
+    strays.found.append(Adopted(2, 2, "daemon"))
     await watch.end()
     assert len(reports) == (0 if is_disturbed else 1)
     assert all("'daemon' (process 2)" in words and "helper" not in words for words in reports)
 
 
 @pytest.mark.parametrize("why", ["restarted", "disturbed", "gone"])
-async def test_what_a_fault_or_a_restart_has_changed_is_not_judged(
-    why: str, watched: tuple[LeakWatch, Server, list[str], Any]
-) -> None:
+async def test_what_a_fault_or_a_restart_has_changed_is_not_judged(why: str, watched: Watched) -> None:
     """It says nothing about leaks."""
     watch, server, reports, weather = watched
     await watch.begin()
@@ -211,22 +243,9 @@ async def test_what_a_fault_or_a_restart_has_changed_is_not_judged(
     elif why == "gone":
         server.server_pid = None
     else:
-        weather.has_disturbed_process = True
+        disturb(weather)
     await watch.end()
     assert reports == []
-
-
-class Samples:
-    """What looking at the server's process shows, one value after the other."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, watch: LeakWatch) -> None:
-        self._now = Footprint(0, 0)
-        self._watch = watch
-        monkeypatch.setattr(leaks, "look_at_processes", lambda pids: self._now)
-
-    def take(self, *footprints: Footprint) -> None:
-        for self._now in footprints:
-            self._watch.sample()
 
 
 @pytest.mark.parametrize(
@@ -240,38 +259,33 @@ class Samples:
 async def test_what_is_never_let_go_of_is_a_leak_in_a_storm_too(
     growth: Footprint,
     complaint: str | None,
-    watched: tuple[LeakWatch, Server, list[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
+    watched: Watched,
 ) -> None:
     """Faults strike and nobody is ever idle: the floor of the process's life says it; peaks do not matter."""
     watch, server, reports, weather = watched
-    weather.has_disturbed_process = True
-    samples = Samples(monkeypatch, watch)
+    disturb(weather)
     idle, peak = Footprint(10, 1 << 20), Footprint(5_000, 9 << 30)
     grown = Footprint(10 + growth.open_files, (1 << 20) + growth.memory_bytes)
-    samples.take(idle, *(STRETCH_SAMPLES - 1) * [peak])
-    samples.take(*(STRETCH_SAMPLES - 1) * [peak], grown)
+    take(watch, server, idle, *(STRETCH_SAMPLES - 1) * [peak])
+    take(watch, server, *(STRETCH_SAMPLES - 1) * [peak], grown)
     server.server_pid = None
     await watch.end()
     assert bool(reports) == bool(complaint)
     assert all(complaint in words for words in reports if complaint)
 
 
-async def test_each_process_of_the_server_is_judged_by_its_own_life(
-    watched: tuple[LeakWatch, Server, list[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_each_process_of_the_server_is_judged_by_its_own_life(watched: Watched) -> None:
     """One that leaks is found when the next one has taken its place; what one held is no measure for the next."""
     watch, server, reports, _ = watched
-    samples = Samples(monkeypatch, watch)
     idle, much = Footprint(10, 1 << 20), Footprint(10_000, 1 << 20)
-    samples.take(*STRETCH_SAMPLES * [idle], *STRETCH_SAMPLES * [much])
+    take(watch, server, *STRETCH_SAMPLES * [idle], *STRETCH_SAMPLES * [much])
     assert reports == []
     server.server_pid = 2
-    samples.take(*2 * STRETCH_SAMPLES * [much])
+    take(watch, server, *2 * STRETCH_SAMPLES * [much])
     assert len(reports) == 1
     assert "never fewer than 10,000 open files" in reports[0]
     server.server_pid = None
-    samples.take(much)
+    take(watch, server, much)
     await watch.end()
     assert len(reports) == 1
 
@@ -298,6 +312,7 @@ class Group:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.leader = process.pid
+        self.added: list[subprocess.Popen[bytes]] = []
         self._process = process
         self.child = self._answer()
 
@@ -307,6 +322,10 @@ class Group:
         self._process.stdin.write(f"{count}\n")
         self._process.stdin.flush()
         self._answer()
+
+    def add_process(self) -> None:
+        """Have one more process in the group, which ends with it."""
+        self.added.append(subprocess.Popen(["sleep", str(GROUP_SECONDS_MAX)], process_group=self.leader))
 
     def _answer(self) -> int:
         assert self._process.stdout is not None
@@ -318,16 +337,18 @@ def wrapped(name: str = "server") -> Iterator[Group]:
     """A group whose child goes by this name, killed behind the block."""
     argv = ["/bin/sh", "-c", PLAIN_WRAPPER, "sh", sys.executable, "-c", OPENS_AS_TOLD, name]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0) as process:
+        group = None
         try:
-            yield Group(process)
+            group = Group(process)
+            yield group
         finally:
             os.killpg(process.pid, signal.SIGKILL)
+            for added in group.added if group else ():
+                added.wait()
 
 
 @pytest.mark.parametrize("name", ["server", "x) (S 1 1 1"])
-async def test_what_the_child_of_a_wrapper_leaves_open_is_a_leak(
-    name: str, watched: tuple[LeakWatch, Server, list[str], Any]
-) -> None:
+async def test_what_the_child_of_a_wrapper_leaves_open_is_a_leak(name: str, watched: Watched) -> None:
     """The script around it holds nothing, and its number is the server's. Programs may be called anything."""
     watch, server, reports, _ = watched
     with wrapped(name) as group:
@@ -364,31 +385,32 @@ def _look(server: Server, leader: int) -> tuple[int, Footprint]:
     return seen
 
 
-async def test_processes_are_searched_for_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_processes_are_searched_for_now_and_then(tmp_path: Path) -> None:
     """While clients work, every few seconds; for the exact looks, each time; and at once for a server that is new."""
     server: Any = Server(tmp_path)
-    searches, now_seconds = [], [0.0]
+    now_seconds = 0.0
+    processes = ServerProcesses(server, lambda: now_seconds)
 
-    def listed(path: str) -> list[str]:
-        searches.append(path)
-        return ["self", "1", "2", "3"]
+    def open_files(*, is_exact: bool = False) -> int:
+        seen = processes.look(is_exact=is_exact)
+        assert seen is not None
+        assert seen[0] == server.server_pid
+        return seen[1].open_files
 
-    monkeypatch.setattr(leaks.os, "listdir", listed)
-    monkeypatch.setattr(leaks.os, "getpgid", lambda pid: 2)
-    monkeypatch.setattr(leaks, "look_at_processes", lambda pids: Footprint(len(list(pids)), 0))
-    processes = ServerProcesses(server, lambda: now_seconds[0])
-
-    def searches_for(leader: int, *, at_seconds: float, is_exact: bool = False) -> int:
-        server.server_pid, now_seconds[0] = leader, at_seconds
-        searches.clear()
-        assert processes.look(is_exact=is_exact) == (leader, Footprint(3 if leader == 2 else 1, 0))
-        return len(searches)
-
-    assert searches_for(2, at_seconds=0.0) == 1
-    assert searches_for(2, at_seconds=SEARCH_SECONDS - 0.1) == 0
-    assert searches_for(2, at_seconds=SEARCH_SECONDS) == 1
-    assert searches_for(2, at_seconds=SEARCH_SECONDS, is_exact=True) == 1
-    assert searches_for(9, at_seconds=SEARCH_SECONDS) == 1
+    with wrapped() as other, wrapped() as group:
+        server.server_pid = group.leader
+        there_were = open_files()
+        group.add_process()
+        now_seconds = SEARCH_SECONDS - 0.1
+        assert open_files() == there_were
+        now_seconds = SEARCH_SECONDS
+        there_are = open_files()
+        assert there_are > there_were
+        group.add_process()
+        assert open_files() == there_are
+        assert open_files(is_exact=True) > there_are
+        server.server_pid = other.leader
+        assert open_files() == look_at_process(other.leader).open_files + look_at_process(other.child).open_files
 
 
 @pytest.mark.parametrize("error", [psutil.NoSuchProcess(2), psutil.ZombieProcess(2), psutil.AccessDenied(2)])

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.tricked import TrickedServer, TrickedTarget
 
 from snapstorm.actions.client import Client
 from snapstorm.errors import AccessDenied, ActionNotDone, GuaranteeViolated, NotSaved, OperationFailed
@@ -32,7 +33,8 @@ from snapstorm.model.manifest import EntryType, Manifest
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import WorkKind
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
-from snapstorm.targets.memory.target import MemoryClient, MemoryServer
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.memory.target import MemoryClient
 
 pytestmark = pytest.mark.anyio
 SECONDS_MAX = 20
@@ -52,65 +54,76 @@ class Operator:
     is_unsaved: Callable[[int], bool] = lambda _: False
     expires: int = 0
     """So many snapshots of files are expired before the next listing."""
+    damage: str = ""
+    """What is wrong with restores: the `content` that comes back, or that they end in a `failure`."""
+
+    def make_target(self, _: ProcessRunner) -> TrickedTarget:
+        """The target whose server this operator decides about."""
+        operator = self
+
+        class OperatedServer(TrickedServer):
+            manages_users = False
+
+            async def read_settings(self, _: str) -> None:
+                operator.shown = dict(operator.settings)
+
+            def settings(self, _: str) -> Mapping[str, str]:
+                return operator.shown or operator.settings
+
+            def unknown_settings(self, _: str) -> Sequence[str]:
+                return ()
+
+            async def kept_of(self, _: str, __: Path, tree: Manifest) -> Manifest:
+                return operator.keep(tree)
+
+        class OperatedClient(MemoryClient):
+            async def delete_snapshot(self, snapshot: str) -> None:
+                operator.deletions += 1
+                if operator.is_denied(operator.deletions):
+                    raise AccessDenied("access denied")
+                await super().delete_snapshot(snapshot)
+
+            async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
+                if source.name == "data":
+                    operator.creations += 1
+                    if operator.is_unsaved(operator.creations):
+                        raise NotSaved("identical, not saved")
+                return await super().create_snapshot(source, operation)
+
+            async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+                found = await super().list_snapshots()
+                expired = [entry for entry in found if entry.source.endswith("data")][: operator.expires]
+                operator.expires = 0
+                for entry in expired:
+                    await super().delete_snapshot(entry.id)
+                return tuple(entry for entry in found if entry not in expired)
+
+            async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+                if operator.damage == "failure":
+                    raise OperationFailed("a pack is missing")
+                await super().restore_snapshot(snapshot, destination, sub_path)
+                if operator.damage == "content":
+                    file = next(path for path in sorted(destination.rglob("*")) if is_full(path))
+                    status = file.stat()
+                    file.write_bytes(bytes(status.st_size))
+                    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+        return TrickedTarget(OperatedClient, OperatedServer)
+
+
+def is_full(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 @pytest.fixture
-def operator(monkeypatch: pytest.MonkeyPatch) -> Operator:
-    """Every simulated server is somebody else's."""
-    operator = Operator()
-    delete, create, listing = MemoryClient.delete_snapshot, MemoryClient.create_snapshot, MemoryClient.list_snapshots
-
-    async def read_settings(_: MemoryServer, __: str) -> None:
-        operator.shown = dict(operator.settings)
-
-    def settings(_: MemoryServer, __: str) -> Mapping[str, str]:
-        return operator.shown or operator.settings
-
-    def unknown_settings(_: MemoryServer, __: str) -> Sequence[str]:
-        return ()
-
-    async def kept_of(_: MemoryServer, __: str, ___: Path, tree: Manifest) -> Manifest:
-        return operator.keep(tree)
-
-    async def delete_snapshot(self: MemoryClient, snapshot: str) -> None:
-        operator.deletions += 1
-        if operator.is_denied(operator.deletions):
-            raise AccessDenied("access denied")
-        await delete(self, snapshot)
-
-    async def create_snapshot(self: MemoryClient, source: Path, operation: str) -> SnapshotReceipt:
-        if source.name == "data":
-            operator.creations += 1
-            if operator.is_unsaved(operator.creations):
-                raise NotSaved("identical, not saved")
-        return await create(self, source, operation)
-
-    async def list_snapshots(self: MemoryClient) -> tuple[ListedSnapshot, ...]:
-        found = await listing(self)
-        expired = [entry for entry in found if entry.source.endswith("data")][: operator.expires]
-        operator.expires = 0
-        for entry in expired:
-            await delete(self, entry.id)
-        return tuple(entry for entry in found if entry not in expired)
-
-    for name, method in (
-        ("read_settings", read_settings),
-        ("settings", settings),
-        ("unknown_settings", unknown_settings),
-        ("kept_of", kept_of),
-    ):
-        monkeypatch.setattr(MemoryServer, name, method, raising=False)
-    monkeypatch.setattr(MemoryServer, "manages_users", property(lambda _: False))
-    monkeypatch.setattr(MemoryClient, "delete_snapshot", delete_snapshot)
-    monkeypatch.setattr(MemoryClient, "create_snapshot", create_snapshot)
-    monkeypatch.setattr(MemoryClient, "list_snapshots", list_snapshots)
-    return operator
+def operator() -> Operator:
+    return Operator()
 
 
-async def run(scratch: Path, flow: Callable[[Client], Awaitable[object]]) -> Harness:
+async def run(scratch: Path, operator: Operator, flow: Callable[[Client], Awaitable[object]]) -> Harness:
     options = HarnessOptions(testbed=scratch / "testbed", target="memory", seed=1, keep_going=True)
     with anyio.fail_after(SECONDS_MAX):
-        async with open_harness(options) as harness:
+        async with open_harness(options, make_target=operator.make_target) as harness:
             await harness.run_clients(1, flow)
             await harness.finish()
     return harness
@@ -152,7 +165,7 @@ async def write_and_snapshot(client: Client) -> None:
 async def test_what_should_be_left_out_and_is_not_is_a_violation(scratch: Path, operator: Operator) -> None:
     """Only what is kept is promised, and no more may come back."""
     operator.keep = without_a_file
-    harness = await run(scratch, write_and_snapshot)
+    harness = await run(scratch, operator, write_and_snapshot)
     assert verdict_of(harness) == (
         Verdict.VIOLATED,
         {Guarantee.PARTIAL_IS_REPORTED, Guarantee.RESTORED_EXACTLY},
@@ -170,12 +183,12 @@ async def test_what_differs_after_a_change_is_not_judged(scratch: Path, operator
         await do(client, ModifyFiles())
         await do(client, SnapshotRoot())
 
-    harness = await run(scratch, flow)
+    harness = await run(scratch, operator, flow)
     assert verdict_of(harness) == (Verdict.INCONCLUSIVE, set())
     assert "limit was none, is 5" in notes_of(harness)
     assert harness.result.as_json()["settings_unjudged"] == 2
     assert rechecked(scratch) == (Verdict.INCONCLUSIVE, set())
-    after = await run(scratch, write_and_snapshot)
+    after = await run(scratch, operator, write_and_snapshot)
     assert verdict_of(after) == (Verdict.PASS, set())
     assert "when an earlier run took it" in notes_of(after)
 
@@ -187,7 +200,7 @@ async def test_a_change_that_nothing_rests_on_is_noted(scratch: Path, operator: 
         await write_and_snapshot(client)
         operator.settings = {"limit": "5"}
 
-    harness = await run(scratch, flow)
+    harness = await run(scratch, operator, flow)
     assert verdict_of(harness) == (Verdict.PASS, set())
     assert "limit was none, is 5" in notes_of(harness)
 
@@ -204,40 +217,28 @@ async def test_a_snapshot_that_is_not_listed_after_a_change(scratch: Path, opera
             operator.settings = operator.settings | {changed: "1"}
         await do(client, ListSnapshots())
 
-    harness = await run(scratch, flow)
+    harness = await run(scratch, operator, flow)
     if changed != "retention":
         verdict, guarantees = verdict_of(harness)
         assert (verdict, Guarantee.ACKNOWLEDGED_STAYS_LISTED in guarantees) == (Verdict.VIOLATED, True)
         return
     assert verdict_of(harness) == (Verdict.INCONCLUSIVE, set())
     assert rechecked(scratch) == (Verdict.INCONCLUSIVE, set())
-    assert verdict_of(await run(scratch, write_and_snapshot)) == (Verdict.PASS, set())
+    assert verdict_of(await run(scratch, operator, write_and_snapshot)) == (Verdict.PASS, set())
 
 
 @pytest.mark.parametrize("what", ["content", "failure"])
-async def test_damage_after_a_change_is_judged(
-    scratch: Path, operator: Operator, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+async def test_damage_after_a_change_is_judged(scratch: Path, operator: Operator, what: str) -> None:
     """No setting changes what is in a file, or keeps a snapshot from being restored."""
-    restore = MemoryClient.restore_snapshot
-
-    async def restore_snapshot(self: MemoryClient, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
-        if what == "failure":
-            raise OperationFailed("a pack is missing")
-        await restore(self, snapshot, destination, sub_path)
-        file = next(path for path in sorted(destination.rglob("*")) if path.is_file() and path.stat().st_size)
-        status = file.stat()
-        file.write_bytes(bytes(status.st_size))
-        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     async def flow(client: Client) -> None:
         operator.settings = {"limit": "5"}
         await do(client, WriteRandomFiles(count=3, odd_percent=0, size_bytes=1000))
         await do(client, SnapshotRoot())
-        monkeypatch.setattr(MemoryClient, "restore_snapshot", restore_snapshot)
+        operator.damage = what
         await do(client, RestoreSnapshot())
 
-    harness = await run(scratch, flow)
+    harness = await run(scratch, operator, flow)
     assert verdict_of(harness) == (Verdict.VIOLATED, {Guarantee.RESTORED_EXACTLY})
 
 
@@ -252,7 +253,7 @@ async def test_a_tree_that_is_not_saved(scratch: Path, operator: Operator, is_ch
             await do(client, ModifyFiles())
         await do(client, SnapshotRoot())
 
-    harness = await run(scratch, flow)
+    harness = await run(scratch, operator, flow)
     assert harness.result.tally.actions["snapshot-root"]["no_op"] == 1
     expected = (Verdict.VIOLATED, {Guarantee.PARTIAL_IS_REPORTED}) if is_changed else (Verdict.PASS, set())
     assert verdict_of(harness) == expected
@@ -269,7 +270,7 @@ async def test_a_tree_that_was_never_saved_is_not_identical_to_anything(scratch:
         await do(client, SnapshotRoot())
         await do(client, SnapshotRoot())
 
-    harness = await run(scratch, flow)
+    harness = await run(scratch, operator, flow)
     assert verdict_of(harness) == (Verdict.VIOLATED, {Guarantee.PARTIAL_IS_REPORTED})
 
 
@@ -300,7 +301,7 @@ async def test_deletions_and_who_may(
 ) -> None:
     """The first is snapstorm's own, by which it finds out; where that is refused, the last one is, too."""
     operator.is_denied = is_denied
-    harness = await run(scratch, deleting)
+    harness = await run(scratch, operator, deleting)
     assert verdict_of(harness) == (verdict, guarantees), notes_of(harness)
     tally = harness.result.tally
     may_not = is_denied(1)
@@ -308,6 +309,6 @@ async def test_deletions_and_who_may(
     assert tally.actions["expire"]["no_op"] == may_not or not may_not
     assert tally.refused.get(WorkKind.DELETION, 0) == (may_not and verdict is Verdict.PASS)
     if verdict is Verdict.PASS:
-        again = await run(scratch, deleting)
+        again = await run(scratch, operator, deleting)
         assert verdict_of(again) == (Verdict.PASS, set())
         assert operator.deletions == (4 if may_not else operator.deletions), "the same snapshot serves again"

@@ -36,11 +36,10 @@ def set_later(ledger: Ledger, name: str) -> None:
         ledger.set_fact(name, "x")
 
 
-def test_what_many_change_at_once_is_one_commit(ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_many_change_at_once_is_one_commit(ledger: Ledger, path: Path) -> None:
     """Each returns when its own change is durable, not before."""
-    commits: list[object] = []
-    commit = Ledger._commit
-    monkeypatch.setattr(Ledger, "_commit", lambda self, batch: (commits.append(batch), commit(self, batch))[1])
+    statements: list[str] = []
+    ledger._connection.set_trace_callback(statements.append)
 
     async def change(name: str) -> None:
         set_later(ledger, name)
@@ -54,7 +53,7 @@ def test_what_many_change_at_once_is_one_commit(ledger: Ledger, path: Path, monk
                 group.start_soon(change, f"fact-{number}")
 
     anyio.run(change_all)
-    assert len(commits) == 1
+    assert statements.count("COMMIT") == 1
 
 
 def test_a_change_that_is_durable_at_once_takes_the_waiting_ones_along(ledger: Ledger, path: Path) -> None:

@@ -60,13 +60,10 @@ def test_what_is_said_first_is_held_against_the_run_that_took_the_snapshot() -> 
         (HONEST._replace(began_us=NOW + SECOND + 1), "begun 1e-06 s later than was said before"),
         (HONEST._replace(began_us=NOW + SECOND - HOUR), "begun 3,600 s earlier than was said before"),
         (HONEST._replace(ended_us=NOW + 3 * DAY), "ended 3.0 days later than was said before"),
-        (HONEST._replace(ended_us=None), ""),
         (HONEST._replace(began_us=None, ended_us=NOW), "ended 2 s earlier than was said before"),
         (HONEST._replace(files=4), "one of 4 files, and was said to have 5 before"),
         (HONEST._replace(directories=1), "one of 1 directories, and was said to have 2 before"),
-        (HONEST._replace(size_bytes=None), ""),
         (HONEST._replace(size_bytes=None, files=6), "one of 6 files, and was said to have 5 before"),
-        (HONEST._replace(symlinks=3, failed_entries=0), ""),
     ],
 )
 def test_what_is_said_later_must_be_what_was_said_first(later: Particulars | None, words: str) -> None:
@@ -80,22 +77,39 @@ def test_what_is_said_later_must_be_what_was_said_first(later: Particulars | Non
         assert said.contradiction("r1-c-1", HONEST, spans) == ""
 
 
-def test_what_only_one_side_tells_is_compared_among_those_that_tell_it() -> None:
-    """A receipt tells counts and no times, listings times and no links; each is held against what told it first."""
-    receipt = Particulars(files=5, size_bytes=17, symlinks=1)
-    listed = HONEST._replace(size_bytes=None)
+@pytest.mark.parametrize(
+    "listed",
+    [
+        HONEST._replace(ended_us=None),
+        HONEST._replace(size_bytes=None),
+        HONEST._replace(symlinks=3, failed_entries=0),
+        Particulars(),
+    ],
+)
+def test_listings_may_tell_less_or_more_than_a_receipt(listed: Particulars) -> None:
+    """Each time the same."""
     said = SaidSoFar()
-    said.acknowledge("r1-c-1", receipt)
+    said.acknowledge("r1-c-1", HONEST)
     for _ in range(2):
         assert said.contradiction("r1-c-1", listed, {1: SPAN}) == ""
+
+
+def test_what_only_one_side_tells_is_compared_among_those_that_tell_it() -> None:
+    """A receipt tells counts and no times, listings times and no links; each is held against what told it first."""
+    listed = HONEST._replace(size_bytes=None)
+    for later, words in (
+        (listed._replace(files=4), "one of 4 files, and was said to have 5 before"),
+        (listed._replace(directories=3), "one of 3 directories, and was said to have 2 before"),
+        (listed._replace(size_bytes=18), "one of 18 bytes, and was said to have 17 before"),
+        (listed._replace(symlinks=2), "one of 2 symbolic links, and was said to have 1 before"),
+        (listed._replace(ended_us=NOW), "ended 2 s earlier than was said before"),
+    ):
+        said = SaidSoFar()
+        said.acknowledge("r1-c-1", Particulars(files=5, size_bytes=17, symlinks=1))
         assert said.contradiction("r1-c-1", Particulars(), {1: SPAN}) == ""
-        for later, words in (
-            (listed._replace(files=4), "one of 4 files, and was said to have 5 before"),
-            (listed._replace(directories=3), "one of 3 directories, and was said to have 2 before"),
-            (listed._replace(size_bytes=18), "one of 18 bytes, and was said to have 17 before"),
-            (listed._replace(symlinks=2), "one of 2 symbolic links, and was said to have 1 before"),
-            (listed._replace(ended_us=NOW), "ended 2 s earlier than was said before"),
-        ):
+        for _ in range(2):
+            assert said.contradiction("r1-c-1", listed, {1: SPAN}) == ""
+        for _ in range(2):
             assert said.contradiction("r1-c-1", later, {1: SPAN}) == words
 
 
@@ -105,3 +119,27 @@ def test_a_moment_that_a_receipt_has_not_told_is_held_against_the_clock() -> Non
     said.acknowledge("r1-c-1", Particulars(files=5))
     wrong = HONEST._replace(began_us=NOW - 3 * DAY)
     assert said.contradiction("r1-c-1", wrong, {1: SPAN}) == "begun 3.0 days too early"
+
+
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        (
+            HONEST._replace(ended_us=None),
+            "ended at no time, and was said to be at 1795963015.000000 s since 1970 before",
+        ),
+        (HONEST._replace(size_bytes=None), "one of an unknown number of bytes, and was said to have 17 before"),
+        (HONEST._replace(size_bytes=None, files=6), "one of 6 files, and was said to have 5 before"),
+        (Particulars(), "begun at no time, and was said to be at 1795963014.000000 s since 1970 before"),
+    ],
+)
+@pytest.mark.parametrize("receipt", [HONEST, Particulars(files=5), None])
+def test_what_a_listing_has_told_later_ones_tell(receipt: Particulars | None, later: Particulars, words: str) -> None:
+    """Whatever a receipt has told."""
+    said = SaidSoFar()
+    if receipt is not None:
+        said.acknowledge("r1-c-1", receipt)
+    assert said.contradiction("r1-c-1", HONEST, {1: SPAN}) == ""
+    for _ in range(2):
+        assert said.contradiction("r1-c-1", later, {1: SPAN}) == words
+        assert said.contradiction("r1-c-1", HONEST, {1: SPAN}) == ""

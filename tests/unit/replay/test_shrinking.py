@@ -13,14 +13,11 @@ from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.model.events import ActionEnded, Listener
 from snapstorm.model.protocols import Mode, Program, TargetDescription
 from snapstorm.model.verdict import Tally, Verdict
-from snapstorm.replay import shrinking as shrink
+from snapstorm.replay import shrinking
 from snapstorm.replay.attempts import Again
-from snapstorm.replay.recordings import Recorded
 from snapstorm.replay.shrinking import ShrinkState, Subject, Trials, clear_left_over
-from snapstorm.run.harness import HarnessOptions
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.recording import RecordedStep, Recording
-from snapstorm.scenario.scenarios import Scenario
 
 RECORDING = Recording(seed=1, steps=(RecordedStep(name="client-1-1", client=1, action="snapshot-root"),))
 PROGRAM = Program(Path("/bin/program"), "1.0.0", "aa" * 32)
@@ -47,36 +44,18 @@ def result(verdict: Verdict, reason: str = "", program: Program = PROGRAM) -> Ru
     )
 
 
-def trials(scratch: Path) -> Trials:
-    recorded = Recorded(
-        scenario=Scenario.model_validate({"name": "history", "recorded": RECORDING}),
-        target="memory",
-        executables=(),
-        guarantees=("restored-exactly",),
-        restores=1,
-        cut=None,
-        notes=(),
-    )
-    (scratch / "trials").mkdir()
-    return Trials(
-        recorded=recorded,
-        base=HarnessOptions(target="memory"),
-        state=ShrinkState(path=scratch / "progress.json", subject=SUBJECT),
-        scratch=scratch / "trials",
-        best=scratch / "testbed",
-        deadline_seconds=float("inf"),
-    )
+def trials(scratch: Path, *answers: Again, reason: str = "") -> Trials:
+    """Each candidate ends with the next of these. `reason` is that of one of its actions."""
+    left = iter(answers)
 
-
-def answer_to(monkeypatch: pytest.MonkeyPatch, again: Again, reason: str = "") -> None:
-    """Have each candidate end so. `reason` is that of one of its actions."""
-
-    async def do_again(base: HarnessOptions, scenario: Scenario, testbed: Path, listener: Listener) -> Again:
+    async def perform(recording: Recording, testbed: Path, listener: Listener) -> Again:
         testbed.mkdir()
         listener(ActionEnded("client-1", "write-random-files", "failed", 0.1, reason))
-        return again
+        return next(left)
 
-    monkeypatch.setattr(shrink, "do_again", do_again)
+    (scratch / "trials").mkdir()
+    state = ShrinkState(path=scratch / "progress.json", subject=SUBJECT)
+    return Trials(perform, state, scratch / "trials", deadline_seconds=float("inf"))
 
 
 FULL = "the ledger could not be written: the disk is full; free some space and run again"
@@ -95,12 +74,9 @@ WANTED = frozenset({"restored-exactly"})
         (Again(result(Verdict.VIOLATED), "the server ended", WANTED), True),
     ],
 )
-def test_what_came_of_the_target_is_an_answer(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch, again: Again, shows: bool
-) -> None:
+def test_what_came_of_the_target_is_an_answer(scratch: Path, again: Again, shows: bool) -> None:
     """Also where the target itself did not let it come to its end. A testbed is kept only of what shows it."""
-    answer_to(monkeypatch, again)
-    tried = trials(scratch)
+    tried = trials(scratch, again)
     assert anyio.run(tried.once, RECORDING) is shows
     assert tried.state.executions == 1
     tried.keep(RECORDING)
@@ -118,12 +94,9 @@ def test_what_came_of_the_target_is_an_answer(
         (Again(result(Verdict.VIOLATED, program=replace(PROGRAM, sha256="cc" * 32)), None, WANTED), "been replaced"),
     ],
 )
-def test_what_came_of_the_machine_is_none(
-    scratch: Path, monkeypatch: pytest.MonkeyPatch, again: Again, words: str
-) -> None:
+def test_what_came_of_the_machine_is_none(scratch: Path, again: Again, words: str) -> None:
     """It ends the shrinking, as one line that says why, and leaves nothing."""
-    answer_to(monkeypatch, again)
-    tried = trials(scratch)
+    tried = trials(scratch, again)
     with pytest.raises(HarnessError, match=words) as raised:
         anyio.run(tried.once, RECORDING)
     assert "\n" not in str(raised.value)
@@ -133,20 +106,19 @@ def test_what_came_of_the_machine_is_none(
 
 def test_a_full_disk_is_none_whatever_else_was_violated(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after another violation is the target's, unless the disk is full; and so is a run that made room."""
-    tried = trials(scratch)
-    monkeypatch.setattr(shrink, "disk_is_full", lambda path: path)
-    answer_to(monkeypatch, Again(result(Verdict.VIOLATED), FULL, OTHER))
+    monkeypatch.setattr(shrinking, "disk_is_full", lambda path: path)
+    failed, passed = Again(result(Verdict.VIOLATED), FULL, OTHER), Again(result(Verdict.PASS), None, frozenset())
+    tried = trials(scratch, failed, passed, reason="disk full: 3 files were deleted")
     with pytest.raises(HarnessError, match="disk is full"):
         anyio.run(tried.once, RECORDING)
-    answer_to(monkeypatch, Again(result(Verdict.PASS), None, frozenset()), "disk full: 3 files were deleted")
     with pytest.raises(HarnessError, match="ran full"):
         anyio.run(tried.once, RECORDING)
 
 
-def test_a_testbed_is_kept_only_of_the_candidate_it_is_of(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_testbed_is_kept_only_of_the_candidate_it_is_of(scratch: Path) -> None:
     """One that is rejected after it has shown it once does not replace the best's."""
-    tried, other = trials(scratch), RECORDING.model_copy(update={"seed": 2})
-    answer_to(monkeypatch, Again(result(Verdict.VIOLATED), None, WANTED))
+    again, other = Again(result(Verdict.VIOLATED), None, WANTED), RECORDING.model_copy(update={"seed": 2})
+    tried = trials(scratch, again, again)
     anyio.run(tried.once, RECORDING)
     tried.keep(RECORDING)
     before = tried.best.stat().st_ino

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from snapstorm.model.expectations import State
 from snapstorm.model.protocols import Mode, TargetDescription
 from snapstorm.model.verdict import Tally, Verdict
-from snapstorm.model.work import WorkKind
-from snapstorm.report import power
-from snapstorm.report.power import CalibratedClass, calibrated, power_line, would_have_caught
+from snapstorm.model.work import WorkKind, work_done
+from snapstorm.report.power import CalibratedClass, calibrated, caught_by, power_line, would_have_caught
 from snapstorm.report.summary import summary_lines
 from snapstorm.run.result import RunResult
 from snapstorm.targets.kopia.planted import wrapped
@@ -25,11 +22,6 @@ CLASSES = (
     CalibratedClass("removed", WorkKind.REMOVED_CLIENT, 1),
     CalibratedClass("killed", "fault kill-server", 2),
 )
-
-
-@pytest.fixture(autouse=True)
-def classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power, "calibrated", lambda _: CLASSES)
 
 
 def result(tally: Tally, *, verdict: Verdict = Verdict.PASS, clients: int = 2) -> RunResult:
@@ -52,8 +44,8 @@ def result(tally: Tally, *, verdict: Verdict = Verdict.PASS, clients: int = 2) -
     )
 
 
-def caught(tally: Tally, *, clients: int = 2) -> list[str] | None:
-    return would_have_caught(result(tally, clients=clients))
+def caught(tally: Tally, *, clients: int = 2) -> list[str]:
+    return caught_by(work_done(tally, clients), CLASSES)
 
 
 def test_a_kind_counts_only_with_as_much_work_as_it_took() -> None:
@@ -66,7 +58,7 @@ def test_a_kind_counts_only_with_as_much_work_as_it_took() -> None:
 def test_listings_among_others_need_others() -> None:
     """A single client, or a server that does not keep clients apart, shows nothing of who sees whose snapshots."""
     tally = Tally(isolates_clients=True)
-    tally.count("list-snapshots", "ok")
+    tally.actions["list-snapshots"]["ok"] += 1
     assert caught(tally) == ["others"]
     assert caught(tally, clients=1) == []
     assert caught(replace(tally, isolates_clients=False)) == []
@@ -75,7 +67,7 @@ def test_listings_among_others_need_others() -> None:
 def test_what_was_not_done_does_not_count() -> None:
     """A no-op is no work."""
     tally = Tally()
-    tally.count("list-snapshots", "no_op")
+    tally.actions["list-snapshots"]["no_op"] += 1
     assert caught(tally) == []
 
 
@@ -93,16 +85,20 @@ def test_only_a_pass_tells_its_power() -> None:
 
 def test_the_summary_has_it_in_one_line() -> None:
     """Above the verdict."""
-    lines = summary_lines(result(Tally(restores_verified=3)), is_testbed_kept=False)
-    assert lines[-2] == "power      would have caught 1 of 5 kinds of planted defects"
+    passed = result(Tally(restores_verified=100_000))
+    names, there_are = would_have_caught(passed), len(calibrated("kopia"))
+    assert names
+    assert len(names) < there_are
+    lines = summary_lines(passed, is_testbed_kept=False)
+    assert lines[-2] == f"power      would have caught {len(names)} of {there_are} kinds of planted defects"
 
 
 def test_the_shipped_table_is_of_defects_that_there_are() -> None:
     """Each shipped kind is in the tables, takes some work, and enough of them are there."""
     for kind, specimens in (("kopia", wrapped(Path("/bin/true"))), ("memory", simulated())):
-        shipped = calibrated.__wrapped__(kind)
+        shipped = calibrated(kind)
         names = {specimen.name for specimen in specimens.defects}
         assert {found.name for found in shipped} <= names | {"restore-changes-an-owner"}
         assert len(shipped) >= 40
         assert all(found.needed >= 1 for found in shipped)
-    assert calibrated.__wrapped__("another") == ()
+    assert calibrated("another") == ()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.unit.one_run import new_context
 
-from snapstorm.guarantees.leaks import look_at_process
+from snapstorm.guarantees.leaks import ServerProcesses, look_at_process
 from snapstorm.ledger.samples import Quantity
 from snapstorm.model.abilities import Blob
 from snapstorm.model.protocols import Server, TargetPlace
@@ -45,7 +45,9 @@ class Measured:
     def __init__(self, directory: Path, server: Server) -> None:
         self._run = new_context()
         place = TargetPlace("bed", directory, FileSecretStore(directory / "secrets.toml"))
-        self.measurements = Measurements(self._run, place, server, ["alice"])
+        self.measurements = Measurements(
+            self._run, place, server, ServerProcesses(server, self._run.now_seconds), ["alice"]
+        )
 
     def written(self) -> dict[str, float]:
         """Everything that was measured until now: the last value of each quantity."""

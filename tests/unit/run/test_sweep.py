@@ -14,6 +14,7 @@ from snapstorm.actions.client import Client
 from snapstorm.errors import NoSpaceError, OperationFailed
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.actions import SnapshotRoot, WriteRandomFiles
+from snapstorm.model.events import Event, Listener, RestoreVerified, ignore
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
@@ -34,9 +35,11 @@ async def snapshot(client: Client) -> None:
     await client.execute(SnapshotRoot())
 
 
-async def run(scratch: Path, make_target: MakeTarget | None = None, **more: object) -> Harness:
+async def run(
+    scratch: Path, make_target: MakeTarget | None = None, listener: Listener = ignore, **more: object
+) -> Harness:
     with anyio.fail_after(GIVE_UP_SECONDS):
-        async with open_harness(options(scratch, **more), make_target=make_target) as harness:
+        async with open_harness(options(scratch, **more), listener, make_target=make_target) as harness:
             await harness.run_clients(CLIENTS, snapshot)
             await harness.finish()
     return harness
@@ -142,7 +145,7 @@ async def test_what_comes_back_wrong_is_found_while_access_is_checked(
     assert tally.sweep_unverified == CLIENTS
 
 
-async def test_once_answered_nothing_is_asked_again(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_once_answered_nothing_is_asked_again(scratch: Path) -> None:
     """A disk that is full while what came back is compared is an error of the run: its client may be gone by now."""
     asked = list[str]()
 
@@ -151,12 +154,12 @@ async def test_once_answered_nothing_is_asked_again(scratch: Path, monkeypatch: 
             asked.append(self._client)
             await super().restore_snapshot(snapshot, destination, sub_path)
 
-    async def full(*_: object, **__: object) -> object:
-        raise NoSpaceError("the disk is full")
+    def fill_disk(event: Event) -> None:
+        if isinstance(event, RestoreVerified):
+            raise NoSpaceError("the disk is full")
 
-    monkeypatch.setattr(Checker, "judge_restore", full)
     with pytest.raises(NoSpaceError, match="the disk is full"):
-        await run(scratch, lambda _: TrickedTarget(Noted))
+        await run(scratch, lambda _: TrickedTarget(Noted), fill_disk)
     assert asked
     assert len(asked) == len(set(asked))
 

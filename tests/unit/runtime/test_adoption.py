@@ -42,11 +42,14 @@ async def main(kind):
             await run(hides("deeper"))
             ended = await runner.end_strays([])
             assert len(ended) == 2, ended
-        elif kind == "spared":
+        elif kind.startswith("spared"):
             await run(hides("plain"))
             spared = runner.strays()
             assert len(spared) == 1, spared
             await run(hides("plain"))
+            if kind == "spared-while-the-clock-is-set":
+                later = psutil.boot_time() + 1
+                psutil._psplatform.boot_time = lambda: later
             ended = await runner.end_strays(spared)
             assert len(ended) == 1 and not set(ended) & set(spared), (ended, spared)
         elif kind == "struck":
@@ -92,6 +95,7 @@ anyio.run(main, sys.argv[1])
         "hides",
         "hides-deeper",
         "spared",
+        "spared-while-the-clock-is-set",
         "struck",
         "until-the-end",
         "ends-by-itself",

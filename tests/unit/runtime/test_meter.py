@@ -21,15 +21,15 @@ def test_each_second_belongs_to_the_first_kind_that_is_busy() -> None:
     time = Time()
     meter = Meter(time.seconds)
     time.now += 1  # Nothing is done.
-    with meter.busy(Work.SCANNING):
+    with meter.busy[Work.SCANNING]:
         time.now += 2
-        with meter.busy(Work.TARGET), meter.busy(Work.TARGET):
+        with meter.busy[Work.TARGET], meter.busy[Work.TARGET]:
             time.now += 4
         time.now += 8
     with ExitStack() as stack:
-        stack.enter_context(meter.busy(Work.LEDGER))
+        stack.enter_context(meter.busy[Work.LEDGER])
         time.now += 16
-        with meter.busy(Work.WRITING):
+        with meter.busy[Work.WRITING]:
             stack.close()
             time.now += 32
     seconds = meter.seconds_by_work
@@ -47,7 +47,7 @@ def test_work_that_fails_has_ended() -> None:
     """Whatever ends it."""
     time = Time()
     meter = Meter(time.seconds)
-    with pytest.raises(ValueError, match="broken"), meter.busy(Work.WRITING):
+    with pytest.raises(ValueError, match="broken"), meter.busy[Work.WRITING]:
         raise ValueError("broken")
     time.now += 5
     assert meter.seconds_by_work[Work.WAITING] == 5

@@ -164,6 +164,20 @@ def test_kill_in_the_middle_of_starting_leaves_nothing() -> None:
             wait_until_stable(functools.partial(has_none, program.testbed))
 
 
+def test_a_group_that_was_not_announced_is_ended_with_its_leader() -> None:
+    """The runner may die before it tells the watchdog; a member without an environment shows no mark itself."""
+    name = f"watchdog-test-{os.getpid()}-unannounced"
+    command = ["sh", "-c", "env -i sleep 7200 & echo $!; wait"]
+    environment = {**os.environ, "SNAPSTORM_OWNER": f"{name}/run"}
+    with subprocess.Popen(command, env=environment, process_group=0, stdout=subprocess.PIPE) as leader:
+        assert leader.stdout is not None
+        member = psutil.Process(int(leader.stdout.readline()))
+        wait_until(lambda: member.name() == "sleep")
+        assert end_owned_processes(name) == 1
+        wait_until(lambda: not member.is_running() or member.status() == psutil.STATUS_ZOMBIE)
+    assert leader.returncode == -signal.SIGKILL
+
+
 def test_processes_of_others_are_spared() -> None:
     """A name that only begins alike is another owner's."""
     name = f"watchdog-test-{os.getpid()}-1"

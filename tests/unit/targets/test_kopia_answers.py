@@ -204,6 +204,9 @@ def test_the_packs_that_an_error_names_are_told(words: str, pack: str) -> None:
     with pytest.raises(OperationPartial) as partial:
         snapshot_answers.check_verified(ended(1, stderr=f"ERROR error processing a/b: {words.format(pack=pack)}\n"))
     assert partial.value.blobs == {pack}
+    other = "q" + "0" * 32 + "-s0123456789abcdef"
+    answers.add_evidence(error.value, f"the server has ended:\npanic: can't read {other}\n")
+    assert error.value.blobs == {pack, other}
 
 
 def test_evidence_is_bounded() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.targets.kopia import discovery
-from snapstorm.targets.kopia.discovery import find_kopia
+from snapstorm.targets.kopia.discovery import VersionQuestion, find_kopia
 
 ANSWER = "echo '0.23.1 build: -(unknown_revision) from: '"
+pytestmark = pytest.mark.usefixtures("no_kopia")
 BUILD_INFORMATION = "# path\tcommand\n# dep\tgithub.com/kopia/kopia\t{}\th1:hash=\n"
 
 
@@ -20,16 +20,6 @@ def program(path: Path, script: str = ANSWER, comment: str = "") -> Path:
     path.write_text(f"#!/bin/sh\n{comment}{script}\n")
     path.chmod(0o755)
     return path
-
-
-@pytest.fixture(autouse=True)
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Kopia anywhere: not in the environment, not on PATH, and no build of the project's own."""
-    monkeypatch.delenv("KOPIA_EXE", raising=False)
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(discovery, "__file__", str(tmp_path / "package" / "discovery.py"))
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
 
 
 def test_the_first_of_the_promised_places_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +138,8 @@ def test_a_path_with_parents_in_it_is_cleaned(tmp_path: Path, monkeypatch: pytes
     assert find_kopia(Path("kopia")).path == path
 
 
-def test_program_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
     """A program that waits for something, and its child that holds the pipe, do not hang the search."""
-    monkeypatch.setattr(discovery, "_VERSION_SECONDS_MAX", 0.2)
-    with pytest.raises(HarnessError, match="is not Kopia"):
-        find_kopia(program(tmp_path / "kopia", "sleep 60 & wait"))
+    question = VersionQuestion(program(tmp_path / "kopia", "echo $$; sleep 60 & wait"))
+    pid = question.ask(seconds_max=0.2)
+    assert not Path(f"/proc/{int(pid)}").exists()

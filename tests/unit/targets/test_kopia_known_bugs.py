@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from snapstorm.cli import known_bugs
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.targets.known_bug import BrokenGuarantee, Row
-from snapstorm.targets.kopia import discovery
 from snapstorm.targets.kopia.known_bugs import epochs
 from snapstorm.targets.kopia.known_bugs.bench import MEASURED
 from snapstorm.targets.kopia.known_bugs.table import BUGS, KNOWN_BUGS
@@ -103,11 +100,9 @@ def test_a_row_as_json_has_every_key() -> None:
     }
 
 
-def test_a_missing_version_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("no_kopia")
+def test_a_missing_version_says_what_to_do() -> None:
     """The environment's fault, before anything starts."""
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(discovery, "__file__", str(tmp_path / "discovery.py"))
-    monkeypatch.chdir(tmp_path)
     with pytest.raises(HarnessError, match="make tools-all"):
         known_bugs.known_bugs()
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -47,20 +47,27 @@ RIVAL = MemoryPlugin(name="rival", sentence="Another.", options={"run": RivalOpt
 NO_PLUGIN = "a text"
 
 
+Declare: TypeAlias = Callable[..., None]
+"""Installs a distribution of this name that declares a target for each keyword."""
+
+
 @pytest.fixture
-def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Entry points beside ours, by name, for the registry to find."""
-    found: dict[str, str] = {}
-    ours = {"kopia": "snapstorm.targets.kopia.plugin:PLUGIN", "memory": "snapstorm.targets.memory.plugin:PLUGIN"}
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Declare]:
+    """Installs distributions beside ours for the registry to find."""
+    caches = (registry._declared, registry.plugin_named)
 
-    def entry_points(group: str) -> list[EntryPoint]:
-        return [EntryPoint(name.strip(), value, group) for name, value in {**ours, **found}.items()]
+    def install(distribution: str = "another", **targets: str) -> None:
+        directory = tmp_path / f"{distribution}-1.dist-info"
+        directory.mkdir()
+        (directory / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n")
+        lines = [f"[{registry.GROUP}]", *(f"{name} = {place}" for name, place in targets.items())]
+        (directory / "entry_points.txt").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(tmp_path)
+        for cached in caches:
+            cached.cache_clear()
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
-    for cached in (registry._declared, registry.plugin_named):
-        cached.cache_clear()
-    yield found
-    for cached in (registry._declared, registry.plugin_named):
+    yield install
+    for cached in caches:
         cached.cache_clear()
 
 
@@ -71,9 +78,9 @@ def test_our_own_are_declared_like_any_other() -> None:
     assert plugin_named("memory") is MEMORY
 
 
-def test_a_target_of_another_distribution_is_found(declared: dict[str, str]) -> None:
+def test_a_target_of_another_distribution_is_found(declare: Declare) -> None:
     """Under its name, which is known from then on."""
-    declared["twin"] = f"{__name__}:TWIN"
+    declare(twin=f"{__name__}:TWIN")
     assert target_names() == ("kopia", "memory", "twin")
     assert read_target("twin") == (TWIN, None)
     with pytest.raises(ConfigError, match="no target is called 'twim'; did you mean 'twin'"):
@@ -89,33 +96,31 @@ def test_a_target_of_another_distribution_is_found(declared: dict[str, str]) -> 
         (f"{__name__}:TWIN", r"TWIN is not a TargetPlugin with the name odd"),
     ],
 )
-def test_one_that_can_not_be_loaded_harms_only_those_who_want_it(
-    value: str, said: str, declared: dict[str, str]
-) -> None:
+def test_one_that_can_not_be_loaded_harms_only_those_who_want_it(value: str, said: str, declare: Declare) -> None:
     """Whoever chooses it is told why; the options of the others are still there."""
-    declared["odd"] = value
+    declare(odd=value)
     with pytest.raises(HarnessError, match=said):
         find_target("odd")
     assert {"server", "upgrade"} <= set(vars(own_options("run")().of(KOPIA)))
 
 
-def test_two_targets_of_one_name_are_refused(declared: dict[str, str]) -> None:
+def test_two_targets_of_one_name_are_refused(declare: Declare) -> None:
     """Which one is meant could not be told."""
-    declared["kopia "] = f"{__name__}:TWIN"
-    with pytest.raises(HarnessError, match=r"two targets are called 'kopia': .*plugin:PLUGIN and .*:TWIN; uninstall"):
+    declare(kopia=f"{__name__}:TWIN")
+    with pytest.raises(HarnessError, match=r"two targets are called 'kopia': .*:TWIN and .*plugin:PLUGIN; uninstall"):
         target_names()
 
 
-def test_no_declared_target_says_what_to_do(monkeypatch: pytest.MonkeyPatch, declared: dict[str, str]) -> None:
+def test_no_declared_target_says_what_to_do(declare: Declare) -> None:
     """As in a checkout that was installed before there were entry points."""
-    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    declare("snapstorm")
     with pytest.raises(HarnessError, match="install it again"):
         plugin_named("kopia")
 
 
-def test_each_target_gets_its_own_options(declared: dict[str, str]) -> None:
+def test_each_target_gets_its_own_options(declare: Declare) -> None:
     """With clean paths; those that are typed for another one are refused."""
-    declared["twin"] = f"{__name__}:TWIN"
+    declare(twin=f"{__name__}:TWIN")
     made = own_options("run")
     typed = made(twin=TwinOptions(colour="blue", place=Path("./b")))  # type: ignore[call-arg]
     assert typed.of(TWIN) == TwinOptions("blue", Path.cwd() / "b")
@@ -124,9 +129,9 @@ def test_each_target_gets_its_own_options(declared: dict[str, str]) -> None:
     assert made().of(MEMORY) == TargetOptions()
 
 
-def test_an_option_that_two_targets_have_is_refused(declared: dict[str, str]) -> None:
+def test_an_option_that_two_targets_have_is_refused(declare: Declare) -> None:
     """Which one is meant could not be told."""
-    declared["rival"] = f"{__name__}:RIVAL"
+    declare(rival=f"{__name__}:RIVAL")
     with pytest.raises(HarnessError, match="several targets have an option --server; uninstall"):
         own_options("run")
 
@@ -178,9 +183,9 @@ def test_who_keeps_copies_follows_from_the_place(place: str, keeper: object) -> 
     assert keeper_of(place) is keeper
 
 
-def test_named_programs_are_those_of_the_target_under_test(declared: dict[str, str]) -> None:
+def test_named_programs_are_those_of_the_target_under_test(declare: Declare) -> None:
     """What keeps copies takes them too, unless they are of a target with programs of its own."""
-    declared["twin"] = f"{__name__}:TWIN"
+    declare(twin=f"{__name__}:TWIN")
     program = [Path("/a")]
     for target in (None, "kopia", "memory", "memory:restore-flips-a-byte"):
         assert NamedPrograms(program, target).of(KOPIA) == program

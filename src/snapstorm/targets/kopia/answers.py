@@ -86,6 +86,12 @@ def error_of(completed: CompletedCommand, kind: type[TargetError], words: str) -
     return kind(words, evidence=evidence_of(completed), blobs=packs_named(completed.stderr + b" " + completed.stdout))
 
 
+def add_evidence(error: TargetError, printed: str) -> None:
+    """Add what somebody else has printed about the same failure, which may name packs, too."""
+    error.evidence += printed
+    error.blobs = packs_named(error.evidence.encode())
+
+
 def check_set_up(
     completed: CompletedCommand, problem: str, *, what: str = "Kopia", failure: type[HarnessError] = HarnessError
 ) -> None:

@@ -116,7 +116,8 @@ class Kopia:
         program: Path | None = None,
     ) -> CompletedCommand:
         """Any command. `env` is for one that takes more than the actor's own environment."""
-        make_private(actor.directory)
+        if not actor.directory.is_dir():
+            make_private(actor.directory)
         return await self.runner.run(
             [program or self.programs.draw(actor.name), *words],
             env=env or actor.environment,

@@ -102,10 +102,10 @@ def _own_builds(version: str) -> Iterator[Path]:
 
 
 def _identify(path: Path, origin: str) -> Program:
-    question = _VersionQuestion(path)
+    question = VersionQuestion(path)
     with ThreadPoolExecutor(2) as pool:  # Each takes some 30 ms, before which nothing else can begin.
         try:
-            reading, asking = pool.submit(_sha256_of, path), pool.submit(question.ask)
+            reading, asking = pool.submit(_sha256_of, path), pool.submit(question.ask, _VERSION_SECONDS_MAX)
             answer, sha256 = asking.result(), reading.result()
         except BaseException:
             question.end()
@@ -134,7 +134,7 @@ def _sha256_of(path: Path) -> str:
         raise HarnessError(f"{path} can't be read: {error.strerror or error}") from error
 
 
-class _VersionQuestion:
+class VersionQuestion:
     """What a program answers to `--version`.
 
     Asked in a thread: a signal that comes while the program is being started would leave it behind, because Python
@@ -147,8 +147,8 @@ class _VersionQuestion:
         self._program: subprocess.Popen[bytes] | None = None
         self._has_ended = False
 
-    def ask(self) -> str:
-        """All that it answers; nothing if it does not end in time. Raises HarnessError if it can't be started."""
+    def ask(self, seconds_max: float) -> str:
+        """All that it answers in this time, after which it is ended. Raises HarnessError if it can't be started."""
         with self._lock:
             if self._has_ended:
                 return ""
@@ -164,7 +164,7 @@ class _VersionQuestion:
             except OSError as error:
                 raise HarnessError(f"{self._path} can't be started: {error.strerror or error}") from error
         try:
-            output, _ = program.communicate(timeout=_VERSION_SECONDS_MAX)
+            output, _ = program.communicate(timeout=seconds_max)
         except subprocess.TimeoutExpired:
             os.killpg(program.pid, signal.SIGKILL)
             output, _ = program.communicate()

@@ -75,7 +75,7 @@ class KopiaServer(DirectAccess):
         try:
             answers.check(completed, "server refresh", OperationFailed)
         except TargetError as error:
-            error.evidence += self._obituary()
+            answers.add_evidence(error, self._obituary())
             raise
 
     def _actor(self, client: str) -> Actor:

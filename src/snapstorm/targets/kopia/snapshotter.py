@@ -14,12 +14,12 @@ import anyio
 
 from snapstorm.errors import HarnessError, NotSaved, OperationFailed, OperationUnknown, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
+from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers, snapshot_answers
-from snapstorm.targets.kopia.blobs import packs_named
 from snapstorm.targets.kopia.command import KEEP_ALL, OPERATION_TAG, TESTBED_TAG, Actor, Kopia
 
 _RETENTION_RESET_SECONDS_MAX = 30.0
@@ -63,7 +63,7 @@ class KopiaClient:
         if self.actor.config.exists():
             answers.check(await self.kopia.disconnect(self.actor), "repository disconnect", OperationFailed)
         if self.actor.cache.exists():  # Where there is none, there is no reason to wait for other work on files.
-            await remove_tree_in_thread(self.actor.cache)
+            await run_file_work(remove_tree, self.actor.cache)
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
         """Snapshot the tree at `source`. Raises OperationUnknown unless a complete snapshot was acknowledged."""
@@ -71,7 +71,7 @@ class KopiaClient:
         tags = {TESTBED_TAG: self.testbed, OPERATION_TAG: operation}
         completed = await self.kopia.create_snapshot(self.actor, source, tags)
         with self._judging():
-            if snapshot_answers.is_nothing_saved(completed) and self.leaves_out_identical(str(source)):
+            if self.leaves_out_identical(str(source)) and snapshot_answers.is_nothing_saved(completed):
                 raise NotSaved("identical to the latest snapshot of this source, not saved")
             return snapshot_answers.read_receipt(completed)
 
@@ -155,8 +155,7 @@ class KopiaClient:
             yield
         except TargetError as error:
             if last_words := self.obituary():
-                error.evidence += last_words
-                error.blobs = packs_named(error.evidence.encode())
+                answers.add_evidence(error, last_words)
             raise
 
 

@@ -26,11 +26,11 @@ class MemoryPlugin(TargetPlugin):
 
         checks_blobs = True
         if defect is not None:
-            from snapstorm.defects.all_defects import unknown_defect
+            from snapstorm.defects.all_defects import DEFECTS, unknown_defect
             from snapstorm.targets.memory.planted import DAMAGE_UNNOTICED, OWN_DEFECTS
 
             if defect not in OWN_DEFECTS:
-                raise unknown_defect(defect, OWN_DEFECTS)
+                raise unknown_defect(defect, [*DEFECTS, *OWN_DEFECTS])
             checks_blobs = defect != DAMAGE_UNNOTICED
         target = MemoryTarget(checks_blobs=checks_blobs)
         return lambda runner: target

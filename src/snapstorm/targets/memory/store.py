@@ -99,6 +99,7 @@ class Store:
 
     def __init__(self, directory: Path, *, is_new: bool, checks_blobs: bool = True) -> None:
         self._directory = directory
+        self._blobs = directory / "blobs"
         self._checks_blobs = checks_blobs
         self._pins: list[set[str]] = []
         if is_new:
@@ -139,7 +140,7 @@ class Store:
                 testbed and sys.intern(testbed),
                 operation,
                 incomplete=None,
-                particulars=_particulars(stored),
+                particulars=stored and _particulars_decoder.decode(stored),
             )
             for snapshot, owner, source, testbed, operation, stored in rows
         )
@@ -187,7 +188,7 @@ class Store:
         """Store content once, pin it, and return its digest."""
         digest = blake3.blake3(content).hexdigest()
         pins.add(digest)
-        path = self._blob_path(digest)
+        path = self._blobs / digest
         if not path.exists():
             self._write(path, content)
         return digest
@@ -195,11 +196,11 @@ class Store:
     def blob(self, digest: str) -> bytes:
         """The content with this digest. Raises OperationFailed when it is gone, or is not what it was."""
         try:
-            content = self._blob_path(digest).read_bytes()
+            content = (self._blobs / digest).read_bytes()
         except FileNotFoundError as error:
             raise OperationFailed(f"blob {digest} is not there", blobs=[digest]) from error
         except OSError as error:
-            raise explain_os_error(os.fsencode(self._blob_path(digest)), error) from error
+            raise explain_os_error(os.fsencode(self._blobs / digest), error) from error
         if self._checks_blobs and blake3.blake3(content).hexdigest() != digest:
             raise OperationFailed(f"blob {digest} is damaged", blobs=[digest])
         return content
@@ -210,24 +211,23 @@ class Store:
 
     def blobs(self) -> list[Blob]:
         """All blobs, in the order of their digests."""
-        directory = self._directory / "blobs"
-        names = sorted(name for name in os.listdir(directory) if name.isalnum())
-        return [Blob(name, directory / name, (directory / name).stat().st_size) for name in names]
+        names = sorted(name for name in os.listdir(self._blobs) if name.isalnum())
+        return [Blob(name, self._blobs / name, (self._blobs / name).stat().st_size) for name in names]
 
     def drop_blob(self, digest: str) -> None:
-        _unlink(self._blob_path(digest))
+        _unlink(self._blobs / digest)
 
     def collect(self, *, is_safe: bool = True) -> None:
         """Delete the blobs that neither a snapshot refers to nor, if it is to be safe, one that is being taken."""
         pins = self._pins if is_safe else []
         used = {item.digest for snapshot in self for item in snapshot.items}.union(*pins)
-        for name in os.listdir(self._directory / "blobs"):
+        for name in os.listdir(self._blobs):
             if name not in used:
                 self.drop_blob(name)
 
     def tidy(self) -> None:
         """Delete what a killed process was still writing, and shorten the database's log."""
-        for name in os.listdir(self._directory / "blobs"):
+        for name in os.listdir(self._blobs):
             if name.endswith(UNFINISHED):
                 self.drop_blob(name)
         self._change("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -240,7 +240,7 @@ class Store:
     def _make(self) -> None:
         if self._directory.exists() and any(self._directory.iterdir()):
             raise HarnessError(f"{self._directory} is not empty, so no new repository can be made there")
-        (self._directory / "blobs").mkdir(parents=True, mode=0o700)
+        self._blobs.mkdir(parents=True, mode=0o700)
         self._write(self._directory / "id", secrets.token_hex(16).encode())
         self._write(self._directory / "users", msgspec.json.encode([]))
 
@@ -271,7 +271,7 @@ class Store:
             f"SELECT id, number, client, source, testbed, operation, items, particulars FROM snapshots {which}", values
         )
         for snapshot, number, client, source, testbed, operation, items, stored in rows:
-            when = _particulars(stored) or Particulars()
+            when = Particulars() if stored is None else _particulars_decoder.decode(stored)
             yield Stored(
                 id=snapshot,
                 number=number,
@@ -294,9 +294,6 @@ class Store:
                 raise NoSpaceError(f"the repository {self._directory} is full: free some space") from error
             raise HarnessError(f"the repository {self._directory} can't be written: {error}") from error
 
-    def _blob_path(self, digest: str) -> Path:
-        return self._directory / "blobs" / digest
-
     def _write(self, path: Path, content: bytes) -> None:
         temporary = path.with_name(path.name + UNFINISHED)
         try:
@@ -304,10 +301,6 @@ class Store:
             temporary.rename(path)
         except OSError as error:
             raise _explained(path, error) from error
-
-
-def _particulars(stored: bytes | None) -> Particulars | None:
-    return None if stored is None else _particulars_decoder.decode(stored)
 
 
 def _unlink(path: Path) -> None:

@@ -90,17 +90,17 @@ class MemoryServer(PlainServer):
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         for client in clients:
-            self.place.secrets.get(_secret_name(client))
+            self.place.secrets.get(f"client {client}")
         self.store.set_users(self.store.users.union(clients))
 
     async def remove_client(self, client: str) -> None:
         self.store.set_users(self.store.users - {client})
 
     def client(self, client: str) -> MemoryClient:
-        return MemoryClient(self, client, self.place.secrets.get(_secret_name(client)))
+        return MemoryClient(self, client)
 
     def impostor(self, client: str) -> MemoryClient:
-        return MemoryClient(self, client, "wrong")
+        return MemoryClient(self, client, knows_password=False)
 
     @property
     def auditor(self) -> Auditor | None:
@@ -165,11 +165,12 @@ class MemoryServer(PlainServer):
 class MemoryClient:
     """One identity's way into a store."""
 
-    def __init__(self, server: MemoryServer, client: str, password: str) -> None:
+    def __init__(self, server: MemoryServer, client: str, *, knows_password: bool = True) -> None:
         self._server = server
         self._client = client
-        self._password = password
+        self._knows_password = knows_password
         self._store = server.store
+        self._clock = Clock()
 
     async def connect(self) -> None:
         self._check_access()
@@ -190,7 +191,9 @@ class MemoryClient:
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
         async with self._operation():
             stored = self._find(snapshot)
-            tree = Tree(stored.items, self._store).part(sub_path)
+            tree = Tree(stored.items, self._store)
+            if sub_path:
+                tree = tree.part(sub_path)
             if not tree.items:
                 raise OperationFailed(f"there is no {sub_path!r} in snapshot {snapshot}")
             with self._telling_damage([stored]):
@@ -248,7 +251,7 @@ class MemoryClient:
             raise OperationFailed("something stored is damaged or missing", blobs=_digests_of(snapshots)) from error
 
     async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
-        number, began_us = self._store.next_number(), _now_us()
+        number, began_us = self._store.next_number(), self._clock.wall_ns() // 1000
         add_blob = functools.partial(self._store.add_blob, pins=pins)
         is_whole = self._server.modes.keeps_whole_trees
         items = await in_turns(read_tree(os.fsencode(source), add_blob, is_whole=is_whole))
@@ -261,7 +264,7 @@ class MemoryClient:
             operation=operation,
             items=tuple(items),
             began_us=began_us,
-            ended_us=_now_us(),
+            ended_us=self._clock.wall_ns() // 1000,
         )
 
     def _check_answered(self) -> None:
@@ -281,10 +284,9 @@ class MemoryClient:
             yield
 
     def _check_access(self) -> None:
-        is_right = self._password == self._server.place.secrets.get(_secret_name(self._client))
         is_locked_out = self._client in self._server.locked_out
-        is_let_in = is_right and not is_locked_out and self._client in self._store.users
-        if self._server.authenticates and not is_let_in:
+        is_let_in = self._knows_password and not is_locked_out and self._client in self._store.users
+        if self._server.modes.authenticates and not is_let_in:
             raise AccessDenied(f"{self._client} is not let in")
 
     def _may_see(self, snapshot: Stored) -> bool:
@@ -301,7 +303,7 @@ class MemoryAuditor(MemoryClient):
     """Restores everybody's snapshots, past all rights."""
 
     def __init__(self, server: MemoryServer) -> None:
-        super().__init__(server, "auditor", "")
+        super().__init__(server, "auditor")
 
     async def verify_snapshot(self, snapshot: str) -> None:
         async with self._operation():
@@ -321,11 +323,3 @@ def _digests_of(snapshots: Iterable[Stored]) -> set[str]:
 
 def _without_counts(said: Particulars | None) -> Particulars | None:
     return said and Particulars(said.began_us, said.ended_us)
-
-
-def _now_us() -> int:
-    return Clock().wall_ns() // 1000
-
-
-def _secret_name(client: str) -> str:
-    return f"client {client}"

@@ -39,14 +39,8 @@ class Tree:
     items: tuple[Item, ...]
     store: Store
 
-    def content(self, item: Item) -> bytes:
-        """What is in a file. Raises OperationFailed when it is lost or damaged."""
-        return self.store.blob(item.digest)
-
     def part(self, sub_path: bytes) -> Tree:
         """The entries at and below a path, as a tree of their own."""
-        if sub_path == ROOT:
-            return self
         prefix = sub_path + b"/"
         items = tuple(
             msgspec.structs.replace(item, path=item.path[len(prefix) :])
@@ -153,7 +147,7 @@ def _write_leaf(full: bytes, item: Item, tree: Tree, first_names: dict[bytes, by
         if item.target and (first := first_names.setdefault(item.target, full)) != full:
             os.link(first, full)
             return
-        _write_file(full, tree.content(item))
+        _write_file(full, tree.store.blob(item.digest))
     elif item.type is EntryType.SYMLINK:
         os.symlink(item.target, full)
     else:

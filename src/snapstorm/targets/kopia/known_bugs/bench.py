@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 
 from snapstorm.errors import HarnessError, OperationFailed
-from snapstorm.filesystem.removal import remove_tree_in_thread
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.actions import WriteRandomFiles
@@ -192,7 +192,7 @@ async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[B
         yield Bench(program, directory, runner)
     finally:
         with anyio.CancelScope(shield=True):
-            await remove_tree_in_thread(directory)
+            await run_file_work(remove_tree, directory)
 
 
 def words_of(completed: CompletedCommand) -> str:
