@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.app import Served, serving
-from snapstorm.gateway.storage import BUCKET, Clocks
+from snapstorm.gateway.storage import BUCKET, Clocks, Storage
 from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import KEY_VARIABLES
@@ -26,6 +26,12 @@ class OfferedStorage:
     place: TargetPlace
     check: Callable[[], None] = lambda: None
     """Raises HarnessError if storage of ours could not keep something."""
+    held_bytes: Callable[[], int] | None = None
+    """How many bytes the gateway holds; None without it."""
+
+
+def _held_bytes(storage: Storage) -> int:
+    return storage.bucket.bytes_total
 
 
 @dataclass(frozen=True)
@@ -66,4 +72,4 @@ def storage_for(named: NamedStorage | None, place: TargetPlace, clock: Clock) ->
             storage_secrets=storage_secrets,
             time=time and replace(time, served=served),
         )
-        yield OfferedStorage(offered, served.check)
+        yield OfferedStorage(offered, served.check, lambda: served.ask(_held_bytes))

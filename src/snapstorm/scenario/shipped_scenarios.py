@@ -64,7 +64,7 @@ _IN_VIRTUAL_TIME: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "year",
-            "description": "Three clients live through a virtual year: daily changes and snapshots, weekly collections.",
+            "description": "Three clients live through a virtual year: daily snapshots, weekly collections.",
             "clients": 3,
             "virtual_start": "2022-01-01",
             "rounds": 365,
@@ -82,7 +82,7 @@ _IN_VIRTUAL_TIME: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
             "name": "decade",
-            "description": "Two clients live through ten virtual years: a snapshot each two weeks, monthly collections.",
+            "description": "Two clients live through ten virtual years: snapshots each fortnight, monthly collections.",
             "clients": 2,
             "virtual_start": "2012-01-01",
             "rounds": 261,

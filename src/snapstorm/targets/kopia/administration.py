@@ -42,7 +42,8 @@ class Administration:
         format_version: int | None = None,
         options: Sequence[str] = (),
     ) -> CompletedCommand:
-        """`derivation`: how keys follow from the password. `format_version` None for what this Kopia makes by itself."""
+        """`derivation`: how keys follow from the password. `format_version` None for what this Kopia makes by
+        itself."""
         return await self.kopia.run(
             self.actor,
             "repository",

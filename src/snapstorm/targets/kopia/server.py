@@ -188,8 +188,8 @@ class KopiaServer(DirectAccess):
 
 
 def _derive_at_no_cost(config: Path) -> None:
-    """Have commands of a connection derive the key of its cache at no cost, which no option of `connect` can ask for: it
-    takes more time than all else that a command does."""
+    """Have commands of a connection derive the key of its cache at no cost, which takes more time than all else that a
+    command does. No option of `connect` can ask for it."""
     settings = json.loads(config.read_text())
     settings["apiServer"]["localCacheKeyDerivationAlgorithm"] = TESTING_DERIVATION
     changed = config.with_suffix(".new")
