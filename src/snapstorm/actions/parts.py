@@ -96,6 +96,7 @@ class Parts:
             self.operations,
             self.inspections,
             promised=basis.under_test.capabilities.as_json,
+            operation_seconds_max=place.operation_seconds_max,
         )
         self.restores = restores.Restores(
             run,
@@ -107,9 +108,10 @@ class Parts:
             snapshotter,
             self.source,
             self.cleaner,
+            self.inspections,
         )
         self.deletions = deletions.Deletions(
-            self.operations, checker, snapshotter, self.refusals, self.picked, self.creations
+            self.operations, checker, snapshotter, self.refusals, self.picked, self.creations, self.inspections
         )
         self.performers = Performers(self, self.refusals, self.ledger)
         self.choosing = Choosing(run, self.quota, server.refused_actions, self.performers)

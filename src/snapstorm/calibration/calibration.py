@@ -102,6 +102,7 @@ async def observe(setup: Setup, planted: Planted, directory: Path, seed: int) ->
             recovery_seconds_max=setup.recovery_seconds_max,
             scenario=setup.scenario.name,
             parameters=setup.scenario.parameters,
+            retention=setup.scenario.retention,
         )
         found = await _run_once(setup, options, watch)
         if verdict is Verdict.PASS:

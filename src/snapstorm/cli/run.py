@@ -58,6 +58,9 @@ class Workload:
     """KEY=N, may be repeated: how often an action is drawn against the others; the rest keep theirs."""
     option: list[str] | None = None
     """KEY.OPTION=VALUE, may be repeated: how an action is drawn; `snapstorm actions` lists them."""
+    keep: list[str] | None = None
+    """PERIOD=N,..., such as daily=7,weekly=4: how many hourly, daily, weekly, monthly, annual and latest snapshots of
+    each source the target keeps by its own retention, which is judged. For a new testbed. Default: all."""
     config: TypedPath | None = None
     """A scenario of your own, in TOML."""
     faults: list[str] | None = None
@@ -179,6 +182,7 @@ def run(
         is_each_fault_awaited=bool(work.faults),
         fault_weights=chosen.fault_weights,
         parameters=chosen.parameters,
+        retention=chosen.retention,
         sweep_seconds=above_zero("--sweep-seconds", judging.sweep_seconds),
         keep_going=judging.keep_going,
         external_server=server,
@@ -215,6 +219,7 @@ def _choose(
         mode=place.mode,
         weights=work.weights or (),
         options=work.option or (),
+        retention=[part for text in work.keep or () for part in text.split(",")],
     )
 
 

@@ -310,6 +310,7 @@ class Checker:
             listing=listing,
             expected=expected_of(listing, of_client, tagged),
             spans=self._dating.spans,
+            retention=ledger.expiries.retention,
         )
         judged = self._panel.judge(seen)
         if operation is not None:

@@ -168,6 +168,12 @@ MIGRATIONS: tuple[str, ...] = (
     # The snapshot was taken while somebody changed the policies, so it is unknown which part of the tree was to be
     # kept.
     "ALTER TABLE expectations ADD COLUMN is_promise_in_doubt INTEGER NOT NULL DEFAULT 0",
+    # When the target says that it took the snapshot, by which its retention goes; and whether it was the retention that
+    # ended it, not a deletion.
+    """
+    ALTER TABLE expectations ADD COLUMN taken_us INTEGER;
+    ALTER TABLE expectations ADD COLUMN is_expiry INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -58,6 +58,7 @@ async def do_again(
         are_faults_optional=True,
         fault_weights={},
         parameters=scenario.parameters,
+        retention=scenario.retention,
         scenario=scenario.model_dump_json(),
     )
     harness, failure = None, None

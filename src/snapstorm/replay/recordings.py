@@ -179,6 +179,8 @@ def _scenario(number: int, was: Any, recording: Recording, ledger: Ledger) -> Sc
     kept = {name: was[name] for name in _KEPT if isinstance(was, dict) and name in was}
     if (parameters := ledger.fact(PARAMETERS_FACT)) is not None:
         kept["parameters"] = json.loads(parameters)
+    if (retention := ledger.expiries.retention) is not None:
+        kept["retention"] = retention.policy.model_dump()
     try:
         return Scenario.model_validate(
             {

@@ -23,7 +23,7 @@ from snapstorm.model.protocols import Server, Target, TargetPlace
 from snapstorm.model.verdict import Verdict
 from snapstorm.persistence.persistence import REPOSITORY_FACT
 from snapstorm.persistence.places import make_from_copy
-from snapstorm.run.options import HarnessOptions
+from snapstorm.run.options import HarnessOptions, retention_for
 from snapstorm.run.storm import heal_what_is_left, heal_with_server
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Meter, Work
@@ -147,6 +147,7 @@ def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> Targe
         is_oldest_format=options.is_oldest_format,
         upgrades_format=options.upgrades_format,
         parameters=json.loads(testbed.ledger.fact(PARAMETERS_FACT) or "{}"),
+        retention=retention.policy if (retention := testbed.ledger.expiries.retention) else None,
     )
 
 
@@ -193,6 +194,19 @@ def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[
         testbed.ledger.set_fact(PARAMETERS_FACT, json.dumps(dict(options.parameters)))
     elif options.parameters and json.loads(before) != dict(options.parameters):
         note(f"the testbed keeps the parameters that it was made with: {before}")
+
+
+def record_retention(options: HarnessOptions, testbed: Testbed, note: Callable[[str], None]) -> None:
+    """Record which retention a new testbed has, before its target is told. An older one keeps its own, or none."""
+    asked, expiries = options.retention, testbed.ledger.expiries
+    if asked is None:
+        return
+    before = expiries.retention
+    if before is None and testbed.ledger.fact("repository_id") is None:
+        expiries.set_retention(retention_for(options, asked))
+    elif before is None or before.policy != asked:
+        was = "everything" if before is None else str(before.policy)
+        note(f"the testbed keeps the retention that it was made with: {was}")
 
 
 def check_history(testbed: Testbed, options: HarnessOptions, clock: Clock) -> None:

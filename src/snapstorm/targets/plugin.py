@@ -109,6 +109,9 @@ class TargetPlugin(ABC):
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
     has_utf8_paths_only: bool = False
     """Whether nothing that it works on may have a path that is not UTF-8."""
+    retention_ends_at_latest: bool | None = None
+    """How the periods of its retention are counted (see `model.retention.Retention`); None if it has no retention that
+    a run may set. Each snapshot of a target that has one is dated, in receipts and listings."""
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Its own settings that a scenario may choose, each with its values, the default first."""
     options: Mapping[str, type[TargetOptions]] = field(default_factory=dict)

@@ -51,7 +51,14 @@ def test_of_each_day_the_latest_is_kept() -> None:
 
 def test_the_reasons_name_the_periods() -> None:
     kept = kept_of(KeepPolicy(**ALL), taken(START))
-    words = ["latest 1", "hourly 2025-01-05T12", "daily 2025-01-05", "weekly 2025-W01", "monthly 2025-01", "annual 2025"]
+    words = [
+        "latest 1",
+        "hourly 2025-01-05T12",
+        "daily 2025-01-05",
+        "weekly 2025-W01",
+        "monthly 2025-01",
+        "annual 2025",
+    ]
     assert [str(reason) for reasons in kept.values() for reason in reasons] == words
 
 

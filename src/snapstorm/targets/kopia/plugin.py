@@ -79,6 +79,7 @@ PLUGIN = KopiaPlugin(
     has_bucket_storage=True,
     keeps_copies=True,
     has_utf8_paths_only=True,
+    retention_ends_at_latest=True,
     parameters=choices(),
     options={"run": RunOptions, "sweep": AccessOptions},
 )

@@ -134,8 +134,8 @@ class Repository:
         answers.check_set_up(completed, "a second connection to the repository could not be made")
 
     async def prepare(self, *, has_server: bool) -> None:
-        """Set a new repository up: maintenance runs and snapshots expire only when asked to; with a server, rules in
-        the repository say who may see what.
+        """Set a new repository up: maintenance runs only when asked to, and snapshots expire only then or by the
+        policy of the testbed; with a server, rules in the repository say who may see what.
 
         Kopia's writers may work on one repository at once: six users added at once were all there (measured).
         """
@@ -147,16 +147,16 @@ class Repository:
             completed = await self.commands.disable_maintenance()
             answers.check_set_up(completed, "maintenance could not be switched off")
 
-        async def disable_retention() -> None:
-            completed = await self.commands.set_global_policy(policy)
-            answers.check_set_up(completed, "retention could not be switched off")
+        async def set_retention() -> None:
+            completed = await self.commands.set_global_policy(self._place.retention, policy)
+            answers.check_set_up(completed, "the retention policy could not be set")
 
         async def enable_access_control() -> None:
             completed = await self.commands.enable_access_control()
             if not repository_answers.is_access_control_on(completed):
                 answers.check_set_up(completed, "access control could not be switched on")
 
-        await together([disable_maintenance, disable_retention, *([enable_access_control] if has_server else ())])
+        await together([disable_maintenance, set_retention, *([enable_access_control] if has_server else ())])
 
     def hash_ahead(self, password_by_user: Mapping[str, str]) -> None:
         """Begin to hash the passwords of users who will be added: 0.15 s each, on a processor that has nothing to do

@@ -47,5 +47,6 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    retention_ends_at_latest=True,
     parameters=PARAMETERS,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,6 +19,7 @@ from snapstorm.model.action_results import ListedSnapshot, Particulars, Snapshot
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import Auditor, TargetDescription, TargetPlace
+from snapstorm.model.retention import Retention, kept_by
 from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory.exclusion import ExclusiveLock
 from snapstorm.targets.memory.parameters import modes_of
@@ -25,12 +27,18 @@ from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 from snapstorm.targets.plain import PlainServer, PlainTarget
 
+Keep: TypeAlias = Callable[[Retention, Mapping[str, int]], Collection[str]]
+"""Which snapshots a retention keeps, of those of one source, with the times at which they were taken."""
+
 
 class MemoryTarget(PlainTarget):
     """A simulated backup system. Unless it `checks_blobs`, it restores whatever is stored, damaged or not."""
 
-    def __init__(self, *, checks_blobs: bool = True) -> None:
+    def __init__(self, *, checks_blobs: bool = True, keep: Keep = kept_by, clock: Clock | None = None) -> None:
+        """`keep`: what its retention keeps of a source's snapshots, which it dates by `clock`."""
         self._checks_blobs = checks_blobs
+        self._keep = keep
+        self._clock = clock or Clock()
 
     @property
     def description(self) -> TargetDescription:
@@ -55,14 +63,16 @@ class MemoryTarget(PlainTarget):
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         """Serve the store in the repository's directory; no other storage is simulated."""
         with closing(Store(place.repository, is_new=place.is_new, checks_blobs=self._checks_blobs)) as store:
-            yield MemoryServer(place, store)
+            yield MemoryServer(place, store, self._keep, self._clock)
 
 
 class MemoryServer(PlainServer):
     """Serves one store."""
 
-    def __init__(self, place: TargetPlace, store: Store) -> None:
+    def __init__(self, place: TargetPlace, store: Store, keep: Keep, clock: Clock) -> None:
         self.place = place
+        self.keep = keep
+        self.clock = clock
         self.store = store
         self.modes = modes_of(place.parameters, place.mode)
         self.lock = ExclusiveLock(self.modes.locks, place.operation_seconds_max)
@@ -170,7 +180,7 @@ class MemoryClient:
         self._client = client
         self._knows_password = knows_password
         self._store = server.store
-        self._clock = Clock()
+        self._clock = server.clock
 
     async def connect(self) -> None:
         self._check_access()
@@ -186,6 +196,7 @@ class MemoryClient:
                 snapshot = await self._take(source, operation, pins)
                 self._check_answered()
                 self._store.keep(snapshot)
+                self._apply_retention(snapshot.source)
             return SnapshotReceipt(id=snapshot.id, **snapshot.particulars._asdict())
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
@@ -266,6 +277,18 @@ class MemoryClient:
             began_us=began_us,
             ended_us=self._clock.wall_ns() // 1000,
         )
+
+    def _apply_retention(self, source: str) -> None:
+        """Drop what the policy of the repository does not keep of a source. What an older snapstorm has stored has no
+        time, and stays."""
+        policy = self._server.place.retention
+        if policy is None:
+            return
+        stored = {snapshot.id: snapshot for snapshot in self._store.of(self._client, source)}
+        taken_us = {name: one.began_us for name, one in stored.items() if one.began_us is not None}
+        kept = self._server.keep(Retention(policy=policy, ends_at_latest=True), taken_us)
+        for name in taken_us.keys() - set(kept):
+            self._store.drop(stored[name])
 
     def _check_answered(self) -> None:
         if self._server.is_ended:
