@@ -96,7 +96,7 @@ def kept_by(retention: Retention, taken_us: Mapping[str, int]) -> dict[str, tupl
     newest_us = taken_us[latest_first[0]]
     for period in Period:
         count, ids = policy.count(period), set[PeriodId]()
-        oldest_us = _before(newest_us, period, count) if retention.ends_at_latest else None
+        oldest_us = moment_before(newest_us, period, count) if retention.ends_at_latest else None
         for number, snapshot in enumerate(latest_first, start=1):
             at_us = taken_us[snapshot]
             if len(ids) == count or (oldest_us is not None and at_us < oldest_us):
@@ -148,7 +148,7 @@ _NAMES: Mapping[Period, Callable[[int], str]] = {
 """What a period is called; two moments are of the same one if it has the same name."""
 
 
-def _before(at_us: int, period: Period, count: int) -> int | None:
+def moment_before(at_us: int, period: Period, count: int) -> int | None:
     """The moment so many periods before another; None for no bound.
 
     A day that a month does not have is counted on into the next month, as Go does.

@@ -69,10 +69,10 @@ class MemoryTarget(PlainTarget):
 class MemoryServer(PlainServer):
     """Serves one store."""
 
-    def __init__(self, place: TargetPlace, store: Store, keep: Keep, clock: Clock) -> None:
+    def __init__(self, place: TargetPlace, store: Store, keep: Keep = kept_by, clock: Clock | None = None) -> None:
         self.place = place
         self.keep = keep
-        self.clock = clock
+        self.clock = clock or Clock()
         self.store = store
         self.modes = modes_of(place.parameters, place.mode)
         self.lock = ExclusiveLock(self.modes.locks, place.operation_seconds_max)
