@@ -4,11 +4,10 @@ and honest targets stay green, whatever the policy and however much time passes 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -17,6 +16,8 @@ from tests.power.seeds import seeds
 
 from snapstorm.errors import ActionNotDone, GuaranteeViolated
 from snapstorm.model.actions import (
+    Action,
+    AdvanceTime,
     DeleteRandomSnapshot,
     ListSnapshots,
     RestoreRandomSnapshot,
@@ -29,50 +30,36 @@ from snapstorm.model.retention import KeepPolicy, Period, kept_by
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
-from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory import wrong_retention
 from snapstorm.targets.memory.target import Keep, MemoryTarget
 
-HOUR = 3600.0
-DAY = 24 * HOUR
-WEEKLY_FROM = datetime(2025, 1, 5, 12, tzinfo=UTC).timestamp()
-"""A Sunday, 52 of which are in as many weeks and in all months of a year."""
-JUMPS = (0.5 * HOUR, HOUR, 7 * HOUR, DAY, DAY, 3 * DAY, 8 * DAY, 31 * DAY, 200 * DAY)
+START = "2025-01-05T12:00:00Z"
+"""A Sunday: 52 of them are in as many weeks, and in all months of a year."""
+DAY = AdvanceTime(days=1)
+WEEK = AdvanceTime(days=7)
+JUMPS = (
+    *(AdvanceTime(hours=hours) for hours in (0.5, 1, 7)),
+    DAY,
+    *(AdvanceTime(days=days) for days in (1, 3, 8, 31, 200)),
+)
 HONEST_SEEDS = 6
 ALL_SEEDS = 60
 
 
-class JumpingClock(Clock):
-    """A clock that begins at a moment, and on which time passes at once."""
-
-    def __init__(self, began_seconds: float) -> None:
-        self._ahead_seconds = began_seconds - time.time()
-
-    def jump(self, seconds: float) -> None:
-        self._ahead_seconds += seconds
-
-    def wall_ns(self) -> int:
-        return super().wall_ns() + round(self._ahead_seconds * 1e9)
-
-    def utc(self) -> str:
-        return datetime.fromtimestamp(self.wall_ns() // 10**9, UTC).isoformat().replace("+00:00", "Z")
-
-
-def run(testbed: Path, clock: JumpingClock, policy: KeepPolicy, steps: Sequence[object], keep: Keep) -> RunResult:
-    """Two clients do all these steps, between which time may pass. What was recorded is judged again."""
+def run(testbed: Path, policy: KeepPolicy, steps: Sequence[Action[Any]], keep: Keep) -> RunResult:
+    """Two clients do all these steps in virtual time. What was recorded is judged again."""
 
     async def body() -> RunResult:
-        target = MemoryTarget(keep=keep, clock=clock)
-        options = HarnessOptions(testbed=testbed, target="memory", seed=1, keep_going=True, retention=policy)
-        async with open_harness(options, clock=clock, make_target=lambda _: target) as harness:
+        target = MemoryTarget(keep=keep)
+        options = HarnessOptions(
+            testbed=testbed, target="memory", seed=1, keep_going=True, retention=policy, virtual_start=START
+        )
+        async with open_harness(options, make_target=lambda _: target) as harness:
             clients = await harness.connect_clients(2)
             for step in steps:
-                if isinstance(step, float):
-                    clock.jump(step)
-                    continue
-                for client in clients:
+                for client in clients[:1] if isinstance(step, AdvanceTime) else clients:
                     with suppress(GuaranteeViolated, ActionNotDone):
-                        await client.execute(step)  # type: ignore[arg-type]  # What is no number is an action.
+                        await client.execute(step)
             await harness.finish()
         return harness.result
 
@@ -81,8 +68,8 @@ def run(testbed: Path, clock: JumpingClock, policy: KeepPolicy, steps: Sequence[
     return result
 
 
-def random_steps(draws: random.Random, count: int) -> list[object]:
-    steps: list[object] = [WriteRandomFiles(count=3)]
+def random_steps(draws: random.Random, count: int) -> list[Action[Any]]:
+    steps: list[Action[Any]] = [WriteRandomFiles(count=3)]
     for _ in range(count):
         steps += [draws.choice(JUMPS), SnapshotRoot()]
         more = (ListSnapshots(), RestoreRandomSnapshot(), SnapshotSubpath(), DeleteRandomSnapshot(), WriteRandomFiles())
@@ -99,16 +86,15 @@ def random_policy(draws: random.Random) -> KeepPolicy:
 def test_an_honest_retention_passes(seed: int, scratch: Path) -> None:
     """Two runs on one testbed, with a random policy."""
     draws = random.Random(seed)
-    policy, clock = random_policy(draws), JumpingClock(WEEKLY_FROM)
+    policy = random_policy(draws)
     for _ in range(2):
-        result = run(scratch / "testbed", clock, policy, random_steps(draws, 12), kept_by)
+        result = run(scratch / "testbed", policy, random_steps(draws, 12), kept_by)
         assert result.verdict is Verdict.PASS, result.as_json()
         assert result.snapshots_in_doubt == 0
-        clock.jump(DAY)
     assert result.expired > 0 or policy.latest > 6
 
 
-WEEKLY = (WriteRandomFiles(count=2), *((SnapshotRoot(), ListSnapshots(), 7 * DAY) * 60))
+WEEKLY = (WriteRandomFiles(count=2), *((SnapshotRoot(), ListSnapshots(), WEEK) * 60))
 DAILY = (WriteRandomFiles(count=2), *((SnapshotRoot(), RestoreRandomSnapshot(), DAY) * 20))
 
 
@@ -126,10 +112,10 @@ DAILY = (WriteRandomFiles(count=2), *((SnapshotRoot(), RestoreRandomSnapshot(), 
     ids=lambda value: getattr(value, "__name__", "") or str(value)[:30] if not isinstance(value, tuple) else "",
 )
 def test_a_wrong_retention_is_caught_as_that_alone(
-    keep: Keep, policy: KeepPolicy, steps: Sequence[object], scratch: Path
+    keep: Keep, policy: KeepPolicy, steps: Sequence[Action[Any]], scratch: Path
 ) -> None:
     """Whatever is restored, listed or stored of it: one finding of one guarantee for each snapshot."""
-    result = run(scratch / "testbed", JumpingClock(WEEKLY_FROM), policy, steps, keep)
+    result = run(scratch / "testbed", policy, steps, keep)
     assert result.verdict is Verdict.VIOLATED
     violations = result.tally.violations
     assert {violation.guarantee for violation in violations} == {Guarantee.KEPT_AS_PROMISED}
@@ -141,8 +127,8 @@ def test_a_wrong_retention_is_caught_as_that_alone(
 def test_the_collision_of_weeks_and_months_names_both_and_lists_all(scratch: Path) -> None:
     """Of 52 weeks and 12 months, those of the weeks 1 to 12 are lost that are the latest of no month."""
     policy = KeepPolicy(weekly=52, monthly=12)
-    steps = (WriteRandomFiles(count=2), *((SnapshotRoot(), 7 * DAY) * 52))
-    result = run(scratch / "testbed", JumpingClock(WEEKLY_FROM), policy, steps, wrong_retention.weeks_like_months)
+    steps = (WriteRandomFiles(count=2), *((SnapshotRoot(), WEEK) * 52))
+    result = run(scratch / "testbed", policy, steps, wrong_retention.weeks_like_months)
     assert len(result.tally.violations) == 2 * 10
     first = result.tally.violations[0]
     assert "weekly 52, monthly 12" in first.detail
@@ -155,10 +141,10 @@ def test_the_collision_of_weeks_and_months_names_both_and_lists_all(scratch: Pat
 
 def test_what_was_lost_stays_a_violation_however_often_it_is_looked_at(scratch: Path) -> None:
     """Also in later runs, in which nothing wrong happens any more."""
-    testbed, clock, policy = scratch / "testbed", JumpingClock(WEEKLY_FROM), KeepPolicy(daily=5)
-    first = run(testbed, clock, policy, DAILY[:15], wrong_retention.one_too_few)
+    testbed, policy = scratch / "testbed", KeepPolicy(daily=5)
+    first = run(testbed, policy, DAILY[:15], wrong_retention.one_too_few)
     lost = {violation.snapshot for violation in first.tally.violations}
     assert lost
     for _ in range(2):
-        again = run(testbed, clock, policy, [ListSnapshots()], kept_by)
+        again = run(testbed, policy, [ListSnapshots()], kept_by)
         assert {violation.snapshot for violation in again.tally.violations} == lost

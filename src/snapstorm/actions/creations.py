@@ -92,7 +92,7 @@ class Creations:
         return await self.operations.operate(
             step,
             lambda operation: self.snapshotter.create_snapshot(path, operation),
-            IntendedEffect(resolved, creates=asked, taking=self._taking()),
+            IntendedEffect(resolved, creates=asked, taking=self._taking(step)),
         )
 
     async def _settle_doubts(self, step: Step, path: Path) -> None:
@@ -101,12 +101,12 @@ class Creations:
         if ledger.expiries.retention and ledger.expectations(step.client, IN_DOUBT, source=path_as_text(path)):
             await self.inspections.list(step, is_quiescent=True)
 
-    def _taking(self) -> TakingSpan | None:
+    def _taking(self, step: Step) -> TakingSpan | None:
         """When a snapshot will be dated that is asked for now. It may be asked for again until its time is up, and then
         has its own time."""
         if self.run.ledger.expiries.retention is None:
             return None
-        now_us = self.run.clock.wall_ns() // 1000
+        now_us = self.run.clock.virtual_ns(step.client) // 1000
         latest_us = now_us + int(2 * self.operation_seconds_max * 1e6)
         return TakingSpan(now_us - CLOCK_TOLERANCE_US, latest_us + CLOCK_TOLERANCE_US)
 

@@ -239,6 +239,7 @@ class _Recheck:
             ),
             spans=self._dating.spans,
             retention=self._retention,
+            ahead_us=self._dating.ahead_us,
         )
 
     def _seen_receipt(self, operation: RecordedOperation, receipt: SnapshotReceipt, there: Counts) -> ReceiptSeen:

@@ -59,6 +59,8 @@ async def do_again(
         fault_weights={},
         parameters=scenario.parameters,
         retention=scenario.retention,
+        virtual_start=scenario.virtual_start,
+        clock_skews_seconds=scenario.clock_skews_seconds,
         scenario=scenario.model_dump_json(),
     )
     harness, failure = None, None

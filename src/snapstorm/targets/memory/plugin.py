@@ -48,5 +48,6 @@ PLUGIN = MemoryPlugin(
     has_programs=False,
     has_planted_defects=True,
     retention_ends_at_latest=True,
+    has_virtual_time=True,
     parameters=PARAMETERS,
 )

@@ -34,11 +34,10 @@ Keep: TypeAlias = Callable[[Retention, Mapping[str, int]], Collection[str]]
 class MemoryTarget(PlainTarget):
     """A simulated backup system. Unless it `checks_blobs`, it restores whatever is stored, damaged or not."""
 
-    def __init__(self, *, checks_blobs: bool = True, keep: Keep = kept_by, clock: Clock | None = None) -> None:
-        """`keep`: what its retention keeps of a source's snapshots, which it dates by `clock`."""
+    def __init__(self, *, checks_blobs: bool = True, keep: Keep = kept_by) -> None:
+        """`keep`: what its retention keeps of a source's snapshots."""
         self._checks_blobs = checks_blobs
         self._keep = keep
-        self._clock = clock or Clock()
 
     @property
     def description(self) -> TargetDescription:
@@ -63,16 +62,15 @@ class MemoryTarget(PlainTarget):
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         """Serve the store in the repository's directory; no other storage is simulated."""
         with closing(Store(place.repository, is_new=place.is_new, checks_blobs=self._checks_blobs)) as store:
-            yield MemoryServer(place, store, self._keep, self._clock)
+            yield MemoryServer(place, store, self._keep)
 
 
 class MemoryServer(PlainServer):
     """Serves one store."""
 
-    def __init__(self, place: TargetPlace, store: Store, keep: Keep = kept_by, clock: Clock | None = None) -> None:
+    def __init__(self, place: TargetPlace, store: Store, keep: Keep = kept_by) -> None:
         self.place = place
         self.keep = keep
-        self.clock = clock or Clock()
         self.store = store
         self.modes = modes_of(place.parameters, place.mode)
         self.lock = ExclusiveLock(self.modes.locks, place.operation_seconds_max)
@@ -180,7 +178,8 @@ class MemoryClient:
         self._client = client
         self._knows_password = knows_password
         self._store = server.store
-        self._clock = server.clock
+        time = server.place.time
+        self._now_ns = Clock().virtual_ns if time is None else time.now_ns
 
     async def connect(self) -> None:
         self._check_access()
@@ -262,7 +261,7 @@ class MemoryClient:
             raise OperationFailed("something stored is damaged or missing", blobs=_digests_of(snapshots)) from error
 
     async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
-        number, began_us = self._store.next_number(), self._clock.wall_ns() // 1000
+        number, began_us = self._store.next_number(), self._now_ns(self._client) // 1000
         add_blob = functools.partial(self._store.add_blob, pins=pins)
         is_whole = self._server.modes.keeps_whole_trees
         items = await in_turns(read_tree(os.fsencode(source), add_blob, is_whole=is_whole))
@@ -275,7 +274,7 @@ class MemoryClient:
             operation=operation,
             items=tuple(items),
             began_us=began_us,
-            ended_us=self._clock.wall_ns() // 1000,
+            ended_us=self._now_ns(self._client) // 1000,
         )
 
     def _apply_retention(self, source: str) -> None:
