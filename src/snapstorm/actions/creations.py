@@ -89,11 +89,14 @@ class Creations:
         self, step: Step, path: Path, manifest: Manifest, resolved: Mapping[str, str]
     ) -> tuple[Outcome[SnapshotReceipt], str]:
         asked = AskedSnapshot(path_as_text(path), self.promised, manifest)
-        return await self.operations.operate(
+        outcome, operation = await self.operations.operate(
             step,
             lambda operation: self.snapshotter.create_snapshot(path, operation),
             IntendedEffect(resolved, creates=asked, taking=self._taking(step)),
         )
+        if self.run.ledger.expiries.retention is not None:
+            self.run.tally.snapshots_expired += self.run.ledger.expiries.ended_by(operation)
+        return outcome, operation
 
     async def _settle_doubts(self, step: Step, path: Path) -> None:
         """List first where a snapshot of this source is in doubt: what is kept of the others depends on it."""

@@ -46,6 +46,14 @@ class Expiries:
         ).fetchone()
         return int(row[0])
 
+    def ended_by(self, creation: str) -> int:
+        """How many snapshots have expired because of this creation."""
+        row = self._connection.execute(
+            "SELECT count(*) FROM expectations WHERE deletion_operation = ? AND state = ? AND is_expiry",
+            (creation, State.DELETED),
+        ).fetchone()
+        return int(row[0])
+
     def doomed(self, client: str, source: str, span: TakingSpan | None) -> Sequence[str]:
         """The live snapshots of a source that a creation may end which is dated within this span, by operation."""
         if self.retention is None or span is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET, behaviour_named, unknown_defect
@@ -91,6 +91,8 @@ class Setups:
     under_fault: Setup
     whole_trees: Setup | None = None
     """With hard links, special files and attributes of the system; None where these are not kept."""
+    scenarios: Mapping[str, Scenario] = field(default_factory=dict[str, Scenario])
+    """By name, for defects of this target that only a scenario of their own can show."""
 
     def setup_for(self, name: str, defect: Defect) -> Setup:
         if defect.fault:
@@ -103,7 +105,8 @@ class Setups:
             return self.whole_trees
         if name.endswith("-hangs"):
             return replace(self.usual, operation_seconds_max=self.hanging_seconds_max)
-        return replace(self.usual, scenario=_SCENARIOS[name], rounds=1) if name in _SCENARIOS else self.usual
+        scenarios = {**_SCENARIOS, **self.scenarios}
+        return replace(self.usual, scenario=scenarios[name], rounds=1) if name in scenarios else self.usual
 
 
 _SCENARIOS = {"collection-frees-nothing": shipped("space"), "verify-says-nothing": SIMULATED_LOSS}

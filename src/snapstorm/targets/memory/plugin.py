@@ -22,17 +22,20 @@ class MemoryPlugin(TargetPlugin):
 
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """There is nothing to find."""
-        from snapstorm.targets.memory.target import MemoryTarget
+        from snapstorm.model.retention import kept_by
+        from snapstorm.targets.memory.target import Keep, MemoryTarget
 
         checks_blobs = True
+        keep: Keep = kept_by
         if defect is not None:
             from snapstorm.defects.all_defects import DEFECTS, unknown_defect
             from snapstorm.targets.memory.planted import DAMAGE_UNNOTICED, OWN_DEFECTS
+            from snapstorm.targets.memory.wrong_retention import WRONG_RETENTIONS
 
             if defect not in OWN_DEFECTS:
                 raise unknown_defect(defect, [*DEFECTS, *OWN_DEFECTS])
-            checks_blobs = defect != DAMAGE_UNNOTICED
-        target = MemoryTarget(checks_blobs=checks_blobs)
+            checks_blobs, keep = defect != DAMAGE_UNNOTICED, WRONG_RETENTIONS.get(defect, kept_by)
+        target = MemoryTarget(checks_blobs=checks_blobs, keep=keep)
         return lambda runner: target
 
     def specimens(self, programs: Sequence[Path]) -> Specimens:

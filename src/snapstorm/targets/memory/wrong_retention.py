@@ -41,6 +41,15 @@ def weeks_like_months(retention: Retention, taken_us: Mapping[str, int]) -> Coll
     return _kept_by_names(retention, taken_us, name)
 
 
+WRONG_RETENTIONS: Mapping[str, Callable[[Retention, Mapping[str, int]], Collection[str]]] = {
+    "retention-ends-one-too-many": one_too_few,
+    "retention-leaves-one": one_too_many,
+    "retention-counts-weeks-from-sunday": weeks_from_sunday,
+    "retention-mixes-weeks-and-months": weeks_like_months,
+}
+"""By the names of the defects."""
+
+
 def _kept_by_names(
     retention: Retention, taken_us: Mapping[str, int], name_of: Callable[[int, Period], object]
 ) -> Collection[str]:
