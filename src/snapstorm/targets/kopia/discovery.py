@@ -29,6 +29,9 @@ OLDEST_VERSION = (0, 18, 0)
 """The first with PBKDF2 key derivation and with encoded hashes for `server users add` (by Kopia's history, and those
 are the youngest of the features used here)."""
 
+TESTING_SUFFIX = "-testing"
+"""How the names of builds end whose clock can be set from outside."""
+
 _OWN_BUILDS = Path(".tools/bin")
 _OWN_BUILD_MODULES = Path("tools")
 _OWN_BUILD_VERSION = "0.23.1"
@@ -88,6 +91,11 @@ def find_version(version: str) -> Path:
     return clean_path(found)
 
 
+def find_testing_build(version: str) -> Path:
+    """The build of this version whose clock can be set from outside. Raises HarnessError."""
+    return find_version(version if version.endswith(TESTING_SUFFIX) else f"{version}{TESTING_SUFFIX}")
+
+
 def _own_builds(version: str) -> Iterator[Path]:
     """What was built in the checkout that this package runs from, or in the one that the user stands in."""
     name = f"kopia-{version}"
@@ -97,7 +105,7 @@ def _own_builds(version: str) -> Iterator[Path]:
     for start in starts:
         for project in start.absolute().parents:
             build = project / _OWN_BUILDS / name
-            if (project / _OWN_BUILD_MODULES / name).is_dir() and build.is_file():
+            if (project / _OWN_BUILD_MODULES / name.removesuffix(TESTING_SUFFIX)).is_dir() and build.is_file():
                 yield build
 
 
