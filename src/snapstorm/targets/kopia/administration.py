@@ -10,6 +10,7 @@ from pathlib import Path
 from snapstorm.model.location import Storage
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.targets.kopia.command import (
+    CLOCK_VARIABLE,
     FAST_DERIVATION,
     KEEP_ALL,
     Actor,
@@ -132,7 +133,8 @@ class Administration:
         *,
         control_password: str,
         log: Path,
-        password_file: Path | None = None,
+        clock_url: str | None,
+        password_file: Path | None,
     ) -> AbstractAsyncContextManager[RunningProcess]:
         """The server process, at `HOST:PORT` (0 for a free port); it makes the certificate if there is none. Users in
         the password file, which must be there, are let in besides those in the repository."""
@@ -145,8 +147,9 @@ class Administration:
         words += [] if password_file is None else [f"--htpasswd-file={password_file}"]
         env = self.actor.environment
         secret = {**env.secret, "KOPIA_SERVER_CONTROL_PASSWORD": control_password}
+        own = env.own if clock_url is None else {**env.own, CLOCK_VARIABLE: clock_url}
         return self.kopia.runner.start(
-            [program, *words], env=replace(env, secret=secret), cwd=self.actor.directory, log=log
+            [program, *words], env=replace(env, own=own, secret=secret), cwd=self.actor.directory, log=log
         )
 
     async def _run(self, *words: str) -> CompletedCommand:

@@ -12,16 +12,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import anyio
+
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
-from snapstorm.targets.kopia.command import Actor, ServerAddress
+from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, Actor, ServerAddress
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
+from snapstorm.targets.kopia.repository import IDENTITY, command_clock
 from snapstorm.targets.kopia.server_process import ServerProcess
 from snapstorm.targets.kopia.users import Users
 
+_JUMP_SECONDS = SERVER_CLOCK_SECONDS + 0.005
 _CONTROL_SECRET = "server-control"
 
 
@@ -71,9 +75,15 @@ class KopiaServer(DirectAccess):
             answers.add_evidence(error, self._obituary())
             raise
 
+    async def see_jump(self) -> None:
+        """Wait until the server has asked for the time again, and have it look at the repository by it."""
+        await anyio.sleep(_JUMP_SECONDS)
+        await self.refresh()
+
     def _actor(self, client: str) -> Actor:
         """Has a password of its own, and no business with the storage."""
-        return Actor(self.place.client(client), self.users.password(client))
+        password = self.users.password(client)
+        return Actor(self.place.client(client), password, clock_url=command_clock(self.place, client))
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
         return await self.kopia.connect_to_server(
@@ -184,6 +194,7 @@ async def serve(access: DirectAccess, users: Users) -> AsyncIterator[KopiaServer
         key=key,
         control_password=place.secrets.get(_CONTROL_SECRET),
         log=place.server / "server.log",
+        clock_url=None if place.time is None else place.time.url(IDENTITY, SERVER_CLOCK_SECONDS),
         password_file=users.file,
     )
     async with ServerProcess(launch) as process:

@@ -35,7 +35,9 @@ class UsersAre(StrEnum):
 
 
 def users_are(place: TargetPlace) -> UsersAre:
-    """Where the users of this testbed are."""
+    """Where the users of this testbed are. In virtual time always in the file: there their cost is most of a run."""
+    if place.time is not None:
+        return UsersAre.HTPASSWD
     return UsersAre(place.parameters.get(USERS_PARAMETER, UsersAre.REPOSITORY))
 
 
