@@ -128,15 +128,25 @@ class Administration:
         return await self.kopia.run(self.actor, *words, env=replace(env, secret=secret))
 
     def start_server(
-        self, address: str, certificate: Path, key: Path, *, control_password: str, log: Path, clock_url: str | None
+        self,
+        address: str,
+        certificate: Path,
+        key: Path,
+        *,
+        control_password: str,
+        log: Path,
+        clock_url: str | None,
+        password_file: Path | None,
     ) -> AbstractAsyncContextManager[RunningProcess]:
-        """The server process, at `HOST:PORT` (0 for a free port); it makes the certificate if there is none."""
+        """The server process, at `HOST:PORT` (0 for a free port); it makes the certificate if there is none. Users in
+        the password file, which must be there, are let in besides those in the repository."""
         make_private(self.actor.directory)
         program = self.kopia.programs.draw(self.actor.name)
         words = ["server", "start", f"--address={address}", "--no-ui"]
         words += [f"--tls-cert-file={certificate}", f"--tls-key-file={key}"]
         if not certificate.exists():  # Kopia makes a certificate only where there is none yet.
             words += ["--tls-generate-cert", f"--tls-generate-rsa-key-size={_CERTIFICATE_RSA_BITS}"]
+        words += [] if password_file is None else [f"--htpasswd-file={password_file}"]
         env = self.actor.environment
         secret = {**env.secret, "KOPIA_SERVER_CONTROL_PASSWORD": control_password}
         own = env.own if clock_url is None else {**env.own, CLOCK_VARIABLE: clock_url}
