@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.misbehaving import Outcome, misbehave
-from snapstorm.gateway.rules import Rule, RuleBook, target_of
+from snapstorm.gateway.rules import Rule, RuleBook, Strikes, target_of
 from snapstorm.gateway.s3 import S3Error, actor_of, error_answer, read_request
 from snapstorm.gateway.storage import BUCKET, Clocks, Request, Storage, opened
 from snapstorm.gateway.write_log import Strike
@@ -41,7 +41,7 @@ class Gateway:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.rules = RuleBook()
+        self.rules = RuleBook(storage.monotonic_seconds)
         self.actors: dict[str, str] = {}
         """By access key: who that is. Secret keys are not checked."""
         self.failure: OSError | sqlite3.Error | None = None
@@ -103,6 +103,11 @@ class Served:
         self._gateway = gateway
         self._portal = portal
 
+    @property
+    def directory(self) -> Path:
+        """Where the bucket is kept."""
+        return self._gateway.storage.directory
+
     def admit(self, actor: str, access_key: str) -> None:
         """Let in whoever names this access key, and know him as this actor."""
         self._portal.call(self._gateway.actors.__setitem__, access_key, actor)
@@ -116,12 +121,24 @@ class Served:
     @contextmanager
     def misbehaving(self, rule: Rule) -> Iterator[None]:
         """The rule is on during the block. On return, nothing that it put off is left."""
-        number = self._portal.call(self._gateway.rules.add, rule)
+        number = self.put_on(rule)
         try:
             yield
         finally:
-            self._portal.call(self._gateway.rules.remove, number)
-            self._portal.call(self._gateway.drain)
+            self.take_off(number)
+
+    def put_on(self, rule: Rule) -> int:
+        """Put a rule on. Returns its number."""
+        return self._portal.call(self._gateway.rules.add, rule)
+
+    def take_off(self, number: int) -> None:
+        """Take a rule off. Returns once nothing is left that rules have put off, which may take `Rule.seconds`."""
+        self._portal.call(self._gateway.rules.remove, number)
+        self._portal.call(self._gateway.drain)
+
+    def strikes(self, number: int) -> Strikes:
+        """How often this rule has struck until now."""
+        return self._portal.call(self._gateway.rules.strikes, number)
 
     def ask(self, question: Callable[[Storage], Found]) -> Found:
         """The answer to a question about the storage, between two requests."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from snapstorm.gateway.app import serving
+from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import BUCKET, Clocks
 from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
@@ -25,6 +25,8 @@ class OfferedStorage:
     place: TargetPlace
     check: Callable[[], None] = lambda: None
     """Raises HarnessError if storage of ours could not keep something."""
+    gateway: Served | None = None
+    """What serves it, where it is ours."""
 
 
 @contextmanager
@@ -39,4 +41,5 @@ def storage_for(named: NamedStorage | None, place: TargetPlace, clock: Clock) ->
         served.admit(_TARGET, access_key)
         reached = S3Storage(BUCKET, endpoint=served.endpoint, region=_REGION)
         storage_secrets = dict(zip(KEY_VARIABLES, (access_key, secret_key), strict=False))
-        yield OfferedStorage(replace(place, named_storage=reached, storage_secrets=storage_secrets), served.check)
+        told = replace(place, named_storage=reached, storage_secrets=storage_secrets)
+        yield OfferedStorage(told, served.check, served)
