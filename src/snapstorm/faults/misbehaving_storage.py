@@ -25,7 +25,6 @@ from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Sce
 from snapstorm.gateway.app import Served
 from snapstorm.gateway.rules import Misbehaviour, Operation, Rule, RuleEffect, Strikes
 from snapstorm.gateway.storage import put_right_in
-from snapstorm.model.abilities import LooksAnew
 
 _WAIT_FOR_STRIKE_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.02
@@ -238,10 +237,8 @@ class _MisleadingStorage(_MisbehavingStorage):
 
     async def heal(self) -> None:
         await super().heal()
-        server = self.scene.server
-        await server.forget_caches(list(self.scene.clients))
-        if isinstance(server, LooksAnew):
-            await server.look_anew()
+        await self.scene.server.forget_caches(list(self.scene.clients))
+        await self.scene.server.refresh()
 
 
 class _Lags(_MisleadingStorage):

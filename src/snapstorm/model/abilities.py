@@ -85,15 +85,6 @@ class CachesOfClients(Protocol):
 
 
 @runtime_checkable
-class LooksAnew(Protocol):
-    """The server remembers what the storage holds, and can be told to look again."""
-
-    async def look_anew(self) -> None:
-        """Have it look at its storage now. Raises TargetError."""
-        ...
-
-
-@runtime_checkable
 class ChecksWholeRepository(Protocol):
     """The target's own check, whichever client asks for it, may be of everybody's snapshots."""
 

@@ -105,6 +105,8 @@ class TargetPlugin(ABC):
     """Whether it has planted defects of its own, beside those that can be planted in every target (`NAME:DEFECT`)."""
     has_bucket_storage: bool = False
     """Whether its repository can be stored on S3."""
+    has_gateway_storage: bool = False
+    """Whether it can be stored behind the gateway, if it can't be stored on S3 in general."""
     keeps_copies: bool = False
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
     has_utf8_paths_only: bool = False

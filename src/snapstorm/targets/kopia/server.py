@@ -78,10 +78,6 @@ class KopiaServer(DirectAccess):
             answers.add_evidence(error, self._obituary())
             raise
 
-    async def look_anew(self) -> None:
-        """Have the server read its indexes anew."""
-        await self.refresh()
-
     def _actor(self, client: str) -> Actor:
         """Has a password of its own, and no business with the storage."""
         return Actor(self.place.client(client), _password(self.place, client))

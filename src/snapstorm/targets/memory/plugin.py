@@ -24,15 +24,15 @@ class MemoryPlugin(TargetPlugin):
         """There is nothing to find."""
         from snapstorm.targets.memory.target import MemoryTarget
 
-        checks_blobs = True
-        if defect is not None:
+        if defect is None:
+            target = MemoryTarget()
+        else:
             from snapstorm.defects.all_defects import DEFECTS, unknown_defect
-            from snapstorm.targets.memory.planted import DAMAGE_UNNOTICED, OWN_DEFECTS
+            from snapstorm.targets.memory.planted import CREDULITY, OWN_DEFECTS
 
             if defect not in OWN_DEFECTS:
                 raise unknown_defect(defect, [*DEFECTS, *OWN_DEFECTS])
-            checks_blobs = defect != DAMAGE_UNNOTICED
-        target = MemoryTarget(checks_blobs=checks_blobs)
+            target = MemoryTarget(CREDULITY[defect])
         return lambda runner: target
 
     def specimens(self, programs: Sequence[Path]) -> Specimens:
@@ -47,5 +47,6 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    has_gateway_storage=True,
     parameters=PARAMETERS,
 )
