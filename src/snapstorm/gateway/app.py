@@ -54,10 +54,9 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: the ASGI application."""
-        arrived = self.storage.log.next_event()
         try:
-            body = await _read_body(receive)
-            outcome = await self._outcome(scope, body, arrived)
+            arrived = self.storage.log.next_event()
+            outcome = await self._outcome(scope, await _read_body(receive), arrived)
         except S3Error as error:
             outcome = Outcome(error_answer(error))
         except (OSError, sqlite3.Error) as error:
@@ -65,7 +64,10 @@ class Gateway:
             outcome = Outcome(error_answer(_FAILED))
         await _send(outcome, send, scope)
         if outcome.applied is not None:
-            self.storage.log.acknowledge(outcome.applied)
+            try:
+                self.storage.log.acknowledge(outcome.applied)
+            except sqlite3.Error as error:
+                self.failure = error
 
     async def _outcome(self, scope: Scope, body: bytes, arrived: int) -> Outcome:
         headers = dict(scope["headers"])

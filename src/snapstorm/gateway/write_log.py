@@ -5,7 +5,8 @@ So it can be told later what the bucket held at any event, what had been promise
 
 A write is committed before its answer is sent. A commit survives the end of this process at any moment. It is not
 forced to the disk: a crash of the machine is not what this is for. That an answer was sent is noted together with the
-next write. If that gets lost, the write counts as under way, which promises less, not more.
+next write. If that gets lost, the write counts as under way, which promises less, not more. No number of an event is
+given twice, whether or not the event was written down: others write them down, too.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ CREATE TABLE IF NOT EXISTS lies (
     key TEXT PRIMARY KEY, arrived INTEGER NOT NULL, digest BLOB NOT NULL REFERENCES contents,
     at_ns INTEGER NOT NULL, locked_until_ns INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS reserved (last_event INTEGER NOT NULL);
+INSERT INTO reserved SELECT 0 WHERE NOT EXISTS (SELECT * FROM reserved);
 """
+_RESERVED_AT_ONCE = 10_000
+"""Numbers of events are reserved so many at a time, because most events are not written down."""
 
 
 class Write(NamedTuple):
@@ -87,10 +92,9 @@ class WriteLog:
         self._database.execute("PRAGMA synchronous = OFF")
         self._database.executescript(_SCHEMA)
         path.chmod(0o600)
-        (last,) = self._database.execute(
-            "SELECT max(ifnull(max(applied), 0), ifnull(max(acknowledged), 0)) FROM writes"
-        ).fetchone()
-        self._last_event: int = last
+        (reserved,) = self._database.execute("SELECT last_event FROM reserved").fetchone()
+        self._last_event: int = reserved
+        self._reserved: int = reserved
         self._answered: list[tuple[int, int]] = []
 
     def __enter__(self) -> Self:
@@ -99,6 +103,7 @@ class WriteLog:
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         try:
             self._write_answered()
+            self._reserve(self._last_event)  # So that the numbers go on without a gap.
         finally:
             self._database.close()
 
@@ -110,6 +115,8 @@ class WriteLog:
     def next_event(self) -> int:
         """The number of an event that happens now."""
         self._last_event += 1
+        if self._last_event > self._reserved:
+            self._reserve(self._last_event + _RESERVED_AT_ONCE)
         return self._last_event
 
     def append(self, write: Write) -> None:
@@ -192,6 +199,11 @@ class WriteLog:
             content = None if digest is None else Content(digest, offset, size_bytes)
             answer = answers.get(applied, acknowledged)
             yield Write(arrived, applied, answer, at_ns, actor, written, content, locked)
+
+    def _reserve(self, last_event: int) -> None:
+        """Make sure that no number up to this one is given again."""
+        self._reserved = last_event
+        self._database.execute("UPDATE reserved SET last_event = ?", (last_event,))
 
     def _write_answered(self) -> None:
         self._database.executemany("UPDATE writes SET acknowledged = ? WHERE applied = ?", self._answered)
