@@ -185,8 +185,9 @@ async def _send(outcome: Outcome, send: Send, scope: Scope) -> None:
 
 
 @contextmanager
-def serving(directory: Path, clocks: Clocks, *, port: int = 0) -> Iterator[Served]:
-    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free.
+def serving(directory: Path, clocks: Clocks, *, port: int = 0, has_versions: bool = False) -> Iterator[Served]:
+    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free; `has_versions`: see
+    `Storage`.
 
     Raises HarnessError if the port can't be had, or the directory can't be used.
     """
@@ -195,7 +196,7 @@ def serving(directory: Path, clocks: Clocks, *, port: int = 0) -> Iterator[Serve
             listening = stack.enter_context(socket.create_server((LOOPBACK, port)))
             # Connections inherit it. Without it each answer waits 40 ms for the client to acknowledge its headers.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            storage = stack.enter_context(opened(directory, clocks))
+            storage = stack.enter_context(opened(directory, clocks, has_versions=has_versions))
         except (OSError, sqlite3.Error) as error:
             raise HarnessError(f"the gateway can't be started on {directory}: {error}") from error
         gateway = Gateway(storage)

@@ -81,7 +81,12 @@ class _Before(NamedTuple):
 class Storage:
     """Does what is asked of the bucket. Every change is in the log before it is answered."""
 
-    def __init__(self, directory: Path, log: WriteLog, contents: Contents, clocks: Clocks) -> None:
+    def __init__(
+        self, directory: Path, log: WriteLog, contents: Contents, clocks: Clocks, *, has_versions: bool = False
+    ) -> None:
+        """With versions, as S3 has them wherever it locks objects, a deletion only hides what is locked: the history
+        has it. Without, it is refused."""
+        self._has_versions = has_versions
         for content in log.contents():
             contents.know(content)
         self.directory = directory
@@ -190,7 +195,8 @@ class Storage:
 
     def _delete(self, key: str, request: Request) -> Answered:
         found = self.bucket.get(key)
-        if found is not None and found.locked_until_ns > self._clocks.now_ns():
+        is_locked = found is not None and found.locked_until_ns > self._clocks.now_ns()
+        if is_locked and not self._has_versions:
             raise LOCKED
         applied = None if found is None else self._change(request, key, None)
         self._forget_lie(key)
@@ -233,10 +239,10 @@ def put_right_in(directory: Path, actor: str) -> int:
 
 
 @contextmanager
-def opened(directory: Path, clocks: Clocks) -> Iterator[Storage]:
-    """The storage in a directory, made if it is not there."""
+def opened(directory: Path, clocks: Clocks, *, has_versions: bool = False) -> Iterator[Storage]:
+    """The storage in a directory, made if it is not there. `has_versions`: see `Storage`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(WriteLog(directory / "log.sqlite3"))
         contents = stack.enter_context(Contents(directory / "contents"))
-        yield Storage(directory, log, contents, clocks)
+        yield Storage(directory, log, contents, clocks, has_versions=has_versions)

@@ -36,7 +36,7 @@ def storage_for(named: NamedStorage | None, place: TargetPlace, clock: Clock) ->
         yield OfferedStorage(replace(place, named_storage=named))
         return
     clocks = Clocks(clock.wall_ns, clock.monotonic_seconds)
-    with serving(place.directory / GATEWAY, clocks) as served:
+    with serving(place.directory / GATEWAY, clocks, has_versions=True) as served:
         access_key, secret_key = place.secrets.get(f"{GATEWAY} access"), place.secrets.get(f"{GATEWAY} secret")
         served.admit(_TARGET, access_key)
         reached = S3Storage(BUCKET, endpoint=served.endpoint, region=_REGION)

@@ -111,6 +111,8 @@ class TargetPlugin(ABC):
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
     has_utf8_paths_only: bool = False
     """Whether nothing that it works on may have a path that is not UTF-8."""
+    gateway_parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Settings as in `parameters` that only a repository behind the gateway can have."""
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Its own settings that a scenario may choose, each with its values, the default first."""
     options: Mapping[str, type[TargetOptions]] = field(default_factory=dict)
