@@ -28,7 +28,6 @@ from snapstorm.gateway.storage import put_right_in
 
 _WAIT_FOR_STRIKE_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.02
-_OF_SOME_KEYS_SHARE = 0.5
 _NEVER = Strikes(0, None)
 _STATUSES = (500, 503, 503, 429, 403)
 _HEALER = "snapstorm"
@@ -52,6 +51,8 @@ class _MisbehavingStorage(Fault):
     """What a rule may be for; one is drawn."""
     counts_max: ClassVar[Sequence[int | None]] = (1, 3, 20, None)
     """How many requests a rule strikes at most; one is drawn. None for all while it is on."""
+    of_some_keys_share: ClassVar[float] = 0.5
+    """How many rules are for objects of one kind only."""
     seconds_range: ClassVar[tuple[float, float]] = (0.0, 0.0)
     """How long the rule's effect takes."""
 
@@ -76,7 +77,7 @@ class _MisbehavingStorage(Fault):
         draws = self.draws
         event, keys = self.gateway.ask(lambda storage: (storage.log.last_event, storage.bucket.keys))
         key_share = draws.random()
-        is_of_some = draws.random() < _OF_SOME_KEYS_SHARE and keys
+        is_of_some = draws.random() < self.of_some_keys_share and keys
         return Rule(
             self.effect,
             draws.choice(self.operations),
@@ -141,6 +142,8 @@ class _Refuses(_MisbehavingStorage):
 
     kind = FaultKind.REFUSES
     misbehaviour = Misbehaviour.REFUSES
+    # Long enough, at times, to outlast whoever tries again.
+    hold_seconds = (1.0, 15.0)
     operations: ClassVar[Sequence[frozenset[Operation]]] = (
         _PUT,
         _GET,
