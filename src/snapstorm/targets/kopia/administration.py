@@ -84,8 +84,10 @@ class Administration:
     async def list_snapshot_manifests(self) -> CompletedCommand:
         return await self._run("manifest", "list", "--filter=type:snapshot", "--json")
 
-    async def disable_maintenance(self) -> CompletedCommand:
-        return await self._run("maintenance", "set", "--enable-quick=false", "--enable-full=false")
+    async def disable_maintenance(self, *, extends_locks: bool = False) -> CompletedCommand:
+        """Run maintenance only when asked to; a full one is to extend the locks of objects, or not."""
+        extending = ["--extend-object-locks=true"] if extends_locks else []
+        return await self._run("maintenance", "set", "--enable-quick=false", "--enable-full=false", *extending)
 
     async def set_global_policy(self, keep: KeepPolicy | None, options: Sequence[str]) -> CompletedCommand:
         """Keep these snapshots of each source, or (None) all, and whatever else is to be set: two commands at once

@@ -29,7 +29,7 @@ from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
 from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.command import COMMAND_CLOCK_SECONDS, Actor, Kopia, make_private
-from snapstorm.targets.kopia.parameters import Command, options_for
+from snapstorm.targets.kopia.parameters import Command, is_lock_extended, options_for
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
@@ -149,7 +149,8 @@ class Repository:
         policy = options_for(Command.POLICY, self._place.parameters)
 
         async def disable_maintenance() -> None:
-            completed = await self.commands.disable_maintenance()
+            extends_locks = is_lock_extended(self._place.parameters)
+            completed = await self.commands.disable_maintenance(extends_locks=extends_locks)
             answers.check_set_up(completed, "maintenance could not be switched off")
 
         async def set_retention() -> None:
