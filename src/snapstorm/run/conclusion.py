@@ -99,4 +99,5 @@ class Conclusion:
             states=run.ledger.count_states(),
             testbed=self.testbed.directory,
             lived=run.ledger.lived_time(run.number),
+            expired=run.ledger.expiries.count(),
         )

@@ -68,6 +68,7 @@ _IN_VIRTUAL_TIME: tuple[Scenario, ...] = (
             "clients": 3,
             "virtual_start": "2022-01-01",
             "rounds": 365,
+            "retention": {"daily": 7, "weekly": 4, "monthly": 12},
             "steps": (
                 *_DAILY_CHANGES,
                 {"action": "snapshot-root"},
@@ -86,6 +87,7 @@ _IN_VIRTUAL_TIME: tuple[Scenario, ...] = (
             "clients": 2,
             "virtual_start": "2012-01-01",
             "rounds": 261,
+            "retention": {"latest": 3, "monthly": 12, "annual": 10},
             "steps": (
                 *_DAILY_CHANGES,
                 {"action": "snapshot-root"},

@@ -19,7 +19,7 @@ from snapstorm.model.location import FileStorage, GatewayStorage
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
-from snapstorm.run.virtual_runs import SLACK_NS, clock_for, settled_in_time
+from snapstorm.run.virtual_runs import SLACK_NS, check_virtual, clock_for, settled_in_time
 from snapstorm.runtime.clock import NS_PER_SECOND, VirtualClock
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.plugin import TargetPlugin
@@ -133,7 +133,7 @@ def test_time_never_goes_back_between_runs(scratch: Path) -> None:
     ledger.close()
 
 
-def test_what_can_not_be_in_virtual_time_is_refused(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_not_be_in_virtual_time_is_refused(scratch: Path) -> None:
     """Before anything is changed."""
     options = HarnessOptions(testbed=scratch / "bed", target="kopia", virtual_start=START)
     assert settled_in_time(options).repository == GatewayStorage()
@@ -141,7 +141,6 @@ def test_what_can_not_be_in_virtual_time_is_refused(scratch: Path, monkeypatch: 
     with pytest.raises(ConfigError, match="must be behind the gateway"):
         settled_in_time(replace(options, repository=FileStorage(scratch / "elsewhere")))
     real_only: TargetPlugin = replace(plugin_named("memory"), has_virtual_time=False)
-    monkeypatch.setattr("snapstorm.run.virtual_runs.read_target", lambda _: (real_only, None))
     with pytest.raises(ConfigError, match="can't live in virtual time"):
-        settled_in_time(replace(options, target="memory"))
+        check_virtual(replace(options, target="memory"), real_only)
     assert not (scratch / "bed").exists()
