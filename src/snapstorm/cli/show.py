@@ -97,5 +97,7 @@ def target(
 async def _show_target(name: str, programs: Sequence[Path], as_json: bool) -> None:
     make_target = find_target(name, programs)
     async with ProcessRunner("none") as runner:
-        for line in target_lines(make_target(runner), read_target(name)[0].parameters, as_json=as_json):
+        plugin, _ = read_target(name)
+        parameters = {**plugin.parameters, **plugin.gateway_parameters}
+        for line in target_lines(make_target(runner), parameters, as_json=as_json):
             print(line)

@@ -45,6 +45,7 @@ EVIDENCE_TEXTS = {
     "differences.txt": EvidenceText("What differs, in words", 24_000),
     "expected-manifest.txt": EvidenceText("What the tree must be", 12_000),
     "entry.txt": EvidenceText("What the target has recorded about the snapshot", 8_000),
+    "retention.txt": EvidenceText("What the retention policy keeps of what was there", 16_000),
     "listing.json": EvidenceText("The listing as it was shown", 8_000),
     "output.txt": EvidenceText("The target's output", 8_000),
     "objects.txt": EvidenceText("Where the target keeps the damaged files", 8_000),
@@ -276,7 +277,8 @@ def proven_by(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven
         )
     verified, states = ledger.verified_by(number), ledger.count_states()
     doubt = sum(states[state] for state in IN_DOUBT)
-    return Proven(verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], states[State.DELETED], doubt)
+    deleted = states[State.DELETED] - ledger.expiries.count()
+    return Proven(verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], deleted, doubt)
 
 
 def _grouped(rows: Sequence[Row], key_of: Callable[[Row], str]) -> dict[str, list[Row]]:

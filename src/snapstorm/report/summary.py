@@ -46,8 +46,9 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
         f"target     {target}, mode {result.mode.value}, {result.clients} client(s), run {result.run}, "
         f"seed {result.seed}, {result.seconds:.1f} s",
         f"actions    {_show_actions(result)}",
-        f"snapshots  {result.states[State.LIVE]} live, {result.states[State.DELETED]} deleted, "
-        f"{result.snapshots_in_doubt} in doubt",
+        f"snapshots  {result.states[State.LIVE]} live, {result.states[State.DELETED] - result.expired} deleted, "
+        + (f"{result.expired} expired, " if result.expired else "")
+        + f"{result.snapshots_in_doubt} in doubt",
         f"restores   {tally.restores_verified} verified"
         + (f" ({earlier} of earlier runs)" if earlier else "")
         + f", {show_bytes(tally.bytes_verified)}; sweep: {tally.sweep_verified} verified, {tally.sweep_left} left",

@@ -98,4 +98,5 @@ class Conclusion:
             tally=run.tally,
             states=run.ledger.count_states(),
             testbed=self.testbed.directory,
+            expired=run.ledger.expiries.count(),
         )

@@ -39,6 +39,8 @@ class RunResult:
     tally: Tally
     states: dict[State, int]
     testbed: Path
+    expired: int = 0
+    """How many of the deleted snapshots the target's retention has ended."""
 
     @property
     def snapshots_in_doubt(self) -> int:
@@ -63,7 +65,8 @@ class RunResult:
             "actions": {key: dict(tally.actions.get(key, none)) for key in ACTIONS},
             "snapshots": {
                 "live": self.states[State.LIVE],
-                "deleted": self.states[State.DELETED],
+                "deleted": self.states[State.DELETED] - self.expired,
+                "expired": self.expired,
                 "in_doubt": self.snapshots_in_doubt,
             },
             "restores_verified": tally.restores_verified,

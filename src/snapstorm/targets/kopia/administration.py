@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snapstorm.model.location import Storage
+from snapstorm.model.retention import KeepPolicy
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.targets.kopia.command import (
     CLOCK_VARIABLE,
@@ -83,12 +84,15 @@ class Administration:
     async def list_snapshot_manifests(self) -> CompletedCommand:
         return await self._run("manifest", "list", "--filter=type:snapshot", "--json")
 
-    async def disable_maintenance(self) -> CompletedCommand:
-        return await self._run("maintenance", "set", "--enable-quick=false", "--enable-full=false")
+    async def disable_maintenance(self, *, extends_locks: bool = False) -> CompletedCommand:
+        """Run maintenance only when asked to; a full one is to extend the locks of objects, or not."""
+        extending = ["--extend-object-locks=true"] if extends_locks else []
+        return await self._run("maintenance", "set", "--enable-quick=false", "--enable-full=false", *extending)
 
-    async def set_global_policy(self, options: Sequence[str]) -> CompletedCommand:
-        """Keep all snapshots, and whatever else is to be set: two commands at once would not see each other's."""
-        return await self.kopia.set_retention(self.actor, "--global", KEEP_ALL, more_options=options)
+    async def set_global_policy(self, keep: KeepPolicy | None, options: Sequence[str]) -> CompletedCommand:
+        """Keep these snapshots of each source, or (None) all, and whatever else is to be set: two commands at once
+        would not see each other's."""
+        return await self.kopia.set_retention(self.actor, "--global", keep or KEEP_ALL, more_options=options)
 
     async def enable_access_control(self) -> CompletedCommand:
         return await self._run("server", "acl", "enable")

@@ -123,6 +123,7 @@ class DirectAccess(PlainServer):
             verify_files_percent=self.verify_files_percent,
             connect_command=self._connect,
             obituary=self._obituary,
+            retention=self.place.retention,
         )
 
     def _actor(self, client: str) -> Actor:

@@ -15,18 +15,21 @@ from pathlib import Path, PurePath
 from snapstorm.ledger.record import RecordedCommand
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
+from snapstorm.targets.kopia.command import KEEP_ALL
 from snapstorm.targets.kopia.environment import bash_that_unsets
 from snapstorm.targets.kopia.password_file import hashed_for_file
 from snapstorm.targets.kopia.reproduction_trees import Trees, bash_word
 from snapstorm.targets.plugin import Shown
 
 _MEASURED = "what the server and the repository hold is measured over the time of a run"
+_DATED = "what expires by a policy follows from when each snapshot was taken, and a script takes them all at once"
 _STORM = "it is judged while faults strike, or after they have healed"
 
 WHY_NOT: Mapping[Guarantee, str | None] = {
     Guarantee.RESTORED_EXACTLY: None,
     Guarantee.ACKNOWLEDGED_STAYS_LISTED: None,
     Guarantee.DELETED_STAYS_GONE: None,
+    Guarantee.KEPT_AS_PROMISED: _DATED,
     Guarantee.IN_DOUBT_ABSENT_OR_EXACT: None,
     Guarantee.NOTHING_UNREQUESTED: None,
     Guarantee.CLIENTS_ISOLATED: None,
@@ -94,6 +97,8 @@ class Script:
             return f"it takes what no command of Kopia's does ({', '.join(shown.faults)})"
         if commands[0].argv[1:4] != ["repository", "create", "filesystem"]:
             return "it takes a repository that is not in a directory of its own"
+        if any(_has_policy(command.argv[1:]) for command in commands):
+            return _DATED
         if shown.guarantee == Guarantee.CLIENTS_ISOLATED and _has_password_file(commands):
             return "it takes changes of a file in which the server finds users"
         if len({command.argv[0] for command in commands}) > 1:
@@ -226,6 +231,12 @@ class Script:
         if not found:
             return bash_word(word)
         return '"$BED"/bed'.join(bash_word(text) if text else "" for text in (before, after))
+
+
+def _has_policy(words: Sequence[str]) -> bool:
+    """Whether a command sets a policy by which snapshots of all sources expire."""
+    is_global = tuple(words[:3]) == ("policy", "set", "--global")
+    return is_global and any(word.startswith("--keep-") for word in words) and f"--keep-latest={KEEP_ALL}" not in words
 
 
 def _without_commands(shown: Shown, reason: str) -> Iterator[str]:
