@@ -186,6 +186,7 @@ def run(
         parameters=chosen.parameters,
         retention=chosen.retention,
         sweep_seconds=above_zero("--sweep-seconds", judging.sweep_seconds),
+        known_bugs=tuple(judging.known or ()),
         keep_going=judging.keep_going,
         external_server=server,
         virtual_start=chosen.virtual_start,
