@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from snapstorm.actions.creations import Creations
+from snapstorm.actions.inspections import Inspections
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.picking import LiveSnapshots, none_picked
@@ -33,11 +34,15 @@ class Deletions:
     refusals: Refusals
     picked: LiveSnapshots
     creations: Creations
+    inspections: Inspections
 
     async def delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
         """Delete a snapshot of the current client. Where somebody else decides what it may do, a refusal is asked for
         again: if it is refused twice, the right to delete was taken away, which is not judged."""
         step.redo = self._delete_another
+        # Listed first: afterwards nobody could tell whether the target's retention had ended one that it must keep.
+        if await self.inspections.is_unlisted(step, expectation):
+            return NoOp("it is not listed")
         outcome = await self.ask(step, expectation)
         failure, settings = step.last_failure, self.checker.settings
         if failure is None:
@@ -58,7 +63,8 @@ class Deletions:
         return none_picked(snapshot) if expectation is None else await self.delete(step, expectation)
 
     async def ask(self, step: Step, expectation: Expectation) -> Outcome[None]:
-        """Ask for a deletion once. A failure is left for the caller to judge."""
+        """Ask for a deletion once. A failure is left for the caller to judge, unless the target's retention may have
+        ended the snapshot meanwhile."""
         snapshot, step.last_failure = expectation.snapshot or "", None
         resolved = {"snapshot": snapshot, "of": expectation.operation}
         outcome, _ = await self.operations.operate(
@@ -67,6 +73,9 @@ class Deletions:
             IntendedEffect(resolved, deletes=[expectation.operation]),
             is_judged_later=True,
         )
+        if step.last_failure is not None and self.inspections.may_expire(expectation):
+            step.last_failure = None
+            return NoOp("it may have expired while it was being deleted")
         return outcome
 
     async def _delete_another(self, step: Step) -> Outcome[Any]:

@@ -11,7 +11,7 @@ from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.actions import ListSnapshots, VerifyRepository
-from snapstorm.model.expectations import Listing
+from snapstorm.model.expectations import Expectation, Listing, State
 from snapstorm.model.outcomes import Ok, Outcome
 from snapstorm.model.protocols import Server, Snapshotter, TargetPlace
 from snapstorm.testbed.context import RunContext
@@ -65,6 +65,26 @@ class Inspections:
             step.violations += found
             await self._checker.evidence.name_entries(found)
         return outcome
+
+    def may_expire(self, expectation: Expectation) -> bool:
+        """Whether the target's retention has ended this snapshot, or may be ending it, as it is allowed to."""
+        ledger = self._ledger
+        if ledger.expiries.retention is None:
+            return False
+        now = ledger.expectations_of_operations([expectation.operation])[0]
+        of_source = ledger.expiries.of_source(expectation.client, expectation.source)
+        return now.is_expiry or any(found.state is State.CREATING for found in of_source)
+
+    async def is_unlisted(self, step: Step, expectation: Expectation) -> bool:
+        """Where the target has a retention, whether a listing as the current client does not show this snapshot. If it
+        had to, that is judged there, and what fails because the snapshot is gone is no second violation."""
+        if self._ledger.expiries.retention is None:
+            return False
+        failure, outcome = step.last_failure, await self.list(step, is_quiescent=False)
+        step.last_failure = failure
+        if not isinstance(outcome, Ok):
+            return False
+        return all(entry.operation != expectation.operation for entry in outcome.value)
 
     async def verify(self, step: Step, *, is_judged_later: bool = False) -> Outcome[None]:
         """Run the target's own check over the current client's snapshots."""

@@ -83,6 +83,11 @@ class Operations:
         """What the target has been asked and has not answered."""
         return tuple(self._in_flight.values())
 
+    async def alone(self, operation: str) -> None:
+        """Return once the target has answered everything but this operation."""
+        while self._in_flight.keys() - {operation}:
+            await self._ended.wait()
+
     def take_suspects(self) -> list[Step]:
         """The steps that have timed out since the last call, to be repeated on an idle machine."""
         suspects, self._suspects = self._suspects, []
@@ -184,9 +189,15 @@ class Operations:
         if isinstance(outcome, Ok) and effect.creates is not None and isinstance(outcome.value, SnapshotReceipt):
             receipt = outcome.value
         reason = "" if isinstance(outcome, Ok) else outcome.reason
-        snapshot = None if receipt is None else receipt.id
         with ledger.committing_later():
-            ledger.end_operation(operation, outcome=outcome.key, reason=reason, seconds=seconds, snapshot=snapshot)
+            ledger.end_operation(
+                operation,
+                outcome=outcome.key,
+                reason=reason,
+                seconds=seconds,
+                snapshot=None if receipt is None else receipt.id,
+                taken_us=None if receipt is None else receipt.began_us,
+            )
             if receipt is not None and effect.creates is not None:
                 encoded = encode_receipt(receipt, effect.creates.manifest.counts)
                 ledger.observe(operation, ObservationKind.RECEIPT, encoded)

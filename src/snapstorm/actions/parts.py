@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from snapstorm.actions import creations, deletions, files, inspections, restores, storage_mark, upkeep
+from snapstorm.actions import advancing, creations, deletions, files, inspections, restores, storage_mark, upkeep
 from snapstorm.actions.choosing import Choosing
 from snapstorm.actions.cleaner import Cleaner
 from snapstorm.actions.disk_space import DiskSpace
@@ -30,7 +30,7 @@ from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.machine_check import MachineCheck
 from snapstorm.testbed.under_test import UnderTest
 
-SHIPPED = (creations, deletions, files, inspections, restores, storage_mark, upkeep)
+SHIPPED = (advancing, creations, deletions, files, inspections, restores, storage_mark, upkeep)
 """The modules of the performers that come with snapstorm: they are registered once these are imported."""
 
 
@@ -98,6 +98,7 @@ class Parts:
             self.operations,
             self.inspections,
             promised=basis.under_test.capabilities.as_json,
+            operation_seconds_max=place.operation_seconds_max,
         )
         self.restores = restores.Restores(
             run,
@@ -109,9 +110,10 @@ class Parts:
             snapshotter,
             self.source,
             self.cleaner,
+            self.inspections,
         )
         self.deletions = deletions.Deletions(
-            self.operations, checker, snapshotter, self.refusals, self.picked, self.creations
+            self.operations, checker, snapshotter, self.refusals, self.picked, self.creations, self.inspections
         )
         self.performers = Performers(self, self.refusals, self.ledger)
         self.choosing = Choosing(run, self.quota, server.refused_actions, self.performers)

@@ -52,12 +52,17 @@ class Workload:
     """How long random actions go on, such as 60s, 5m or 1.5h."""
     actions: int | None = None
     """Random actions of all clients together, instead of a duration."""
+    virtual_days: int | None = None
+    """For scenarios that advance virtual time: how many days they last."""
     seed: int | None = None
     """Every draw of the run follows from it. Default: a random one, which is printed."""
     weights: list[str] | None = None
     """KEY=N, may be repeated: how often an action is drawn against the others; the rest keep theirs."""
     option: list[str] | None = None
     """KEY.OPTION=VALUE, may be repeated: how an action is drawn; `snapstorm actions` lists them."""
+    keep: list[str] | None = None
+    """PERIOD=N,..., such as daily=7,weekly=4: how many hourly, daily, weekly, monthly, annual and latest snapshots of
+    each source the target keeps by its own retention, which is judged. For a new testbed. Default: all."""
     config: TypedPath | None = None
     """A scenario of your own, in TOML."""
     faults: list[str] | None = None
@@ -179,9 +184,12 @@ def run(
         is_each_fault_awaited=bool(work.faults),
         fault_weights=chosen.fault_weights,
         parameters=chosen.parameters,
+        retention=chosen.retention,
         sweep_seconds=above_zero("--sweep-seconds", judging.sweep_seconds),
         keep_going=judging.keep_going,
         external_server=server,
+        virtual_start=chosen.virtual_start,
+        clock_skews_seconds=chosen.clock_skews_seconds,
         scenario=chosen.model_dump_json(),
     )
     stages = plan_stages(options, chosen, is_upgrade=chosen_options.is_upgrade)
@@ -213,9 +221,11 @@ def _choose(
         clients=_count_clients(server, work.clients, chosen.clients),
         duration=work.duration,
         actions=work.actions,
+        virtual_days=work.virtual_days,
         mode=place.mode,
         weights=work.weights or (),
         options=work.option or (),
+        retention=[part for text in work.keep or () for part in text.split(",")],
     )
 
 

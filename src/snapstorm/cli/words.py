@@ -53,9 +53,11 @@ def changed(
     clients: int | None = None,
     duration: str | None = None,
     actions: int | None = None,
+    virtual_days: int | None = None,
     mode: str | None = None,
     weights: Sequence[str] = (),
     options: Sequence[str] = (),
+    retention: Sequence[str] = (),
 ) -> Scenario:
     """The scenario with what was typed. Raises ConfigError with every problem at once."""
     if duration is not None and actions is not None:
@@ -70,6 +72,8 @@ def changed(
         if not typed_weights:
             raise ConfigError(f"scenario {scenario.name} is a fixed sequence, so --duration and --actions do not apply")
         document.setdefault("duration", "60s")
+    if retention:
+        document["retention"] = {name: _whole_number(f"--keep {name}", value) for name, value in map(_keep, retention)}
     document["weights"] = document.get("weights", {}) | typed_weights
     for key, chosen in typed_options.items():
         merged = document.setdefault("options", {}).setdefault(key, {})
@@ -85,7 +89,20 @@ def changed(
     changed, problems = build_scenario(document)
     if changed is None:
         raise ConfigError(*(named(place, words, _as_typed(place)) for place, words in problems))
-    return changed
+    return changed if virtual_days is None else _lasting(changed, virtual_days)
+
+
+def _lasting(scenario: Scenario, virtual_days: int) -> Scenario:
+    if virtual_days < 1:
+        raise ConfigError(f"--virtual-days must be at least 1, not {virtual_days}")
+    try:
+        return scenario.lasting(virtual_days)
+    except ValueError as error:
+        raise ConfigError(f"--virtual-days {virtual_days}: {error}") from None
+
+
+def _keep(text: str) -> tuple[str, str]:
+    return _pair("--keep", text)
 
 
 def _options_by_action(options: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -108,6 +125,8 @@ def _as_typed(place: Place) -> str:
             return f"--option {key}"
         case ("weights", key, *_):
             return f"--weights {key}"
+        case ("retention", *names):
+            return " ".join(("--keep", *map(str, names)))
         case ("clients" | "mode" | "duration" | "actions" as name, *_):
             return f"--{name}"
         case _:

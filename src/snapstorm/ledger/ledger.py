@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.clock_records import ClockRecords
 from snapstorm.ledger.compaction import Dropped, compact
 from snapstorm.ledger.effects import Effect
 from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations, update_expectation
 from snapstorm.ledger.expected_snapshots import ExpectedSnapshots
+from snapstorm.ledger.expiries import Expiries
 from snapstorm.ledger.fault_records import Injuries
 from snapstorm.ledger.findings import Findings
 from snapstorm.ledger.gaps import Gaps
@@ -29,10 +31,10 @@ from snapstorm.ledger.history import History
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.observed import Observations
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
-from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import State
+from snapstorm.model.expiry import TakingSpan
 from snapstorm.model.manifest import Manifest
 
 
@@ -54,9 +56,14 @@ class IntendedEffect:
     creates: AskedSnapshot | None = None
     deletes: Sequence[str] = ()
     """The expectations (by operation) whose deletion it asks for."""
+    taking: TakingSpan | None = None
+    """When the snapshot that it creates will be dated. The target's retention, if it has one, acts by that."""
 
 
 NO_EFFECT = IntendedEffect()
+
+MAY_EXPIRE = "may_expire"
+"""In what was resolved for a creation: the snapshots that the target's retention may end because of it."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +100,14 @@ class CommandRow(NamedTuple):
     """In which it ran: whose configuration it used."""
 
 
-class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRows):
+class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, Samples):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self.history = History(connection)
         self.gaps = Gaps(connection, on_change=self._effects.live_counts.clear)
+        self.expiries = Expiries(connection, knows_all=lambda: not self.gaps.unknown_runs())
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -203,6 +211,11 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
     def begin_operation(self, intent: OperationIntent) -> int:
         """Make the intent of an operation durable, with all that it may change; return the tick at which it begins."""
         tick, operation, client, effect = self.next_tick(), intent.operation, intent.client, intent.effect
+        resolved, doomed = dict(effect.resolved), list[str]()
+        if effect.creates is not None:
+            doomed = list(self.expiries.doomed(client, effect.creates.source, effect.taking))
+        if doomed:
+            resolved[MAY_EXPIRE] = doomed
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
@@ -214,15 +227,15 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
                     intent.step,
                     intent.action,
                     intent.options,
-                    json.dumps(effect.resolved),
+                    json.dumps(resolved),
                     tick,
                     intent.began_seconds,
                     intent.is_own,
                 ),
             )
-            self._effects.begin(
-                operation, Effect(client, effect.creates and effect.creates.source, bool(effect.deletes))
-            )
+            source = effect.creates and effect.creates.source
+            is_expiring = source is not None and self.expiries.retention is not None
+            self._effects.begin(operation, Effect(client, source, bool(effect.deletes) or is_expiring))
             if effect.creates is not None:
                 source, capabilities, manifest = effect.creates
                 self._store_manifest(manifest)
@@ -237,15 +250,24 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
                 insert_expectation(run, creating)
             for expectation in self.expectations_of_operations(effect.deletes):
                 update_expectation(run, snapshot_states.begin_deletion(expectation, operation, tick))
+            self.expiries.begin(run, operation, doomed, tick)
         return tick
 
     def end_operation(
-        self, operation: str, *, outcome: str, reason: str, seconds: float, snapshot: str | None = None
+        self,
+        operation: str,
+        *,
+        outcome: str,
+        reason: str,
+        seconds: float,
+        snapshot: str | None = None,
+        taken_us: int | None = None,
     ) -> None:
         """Make the outcome of an operation durable, with what follows for its snapshots.
 
-        `outcome` `ok` makes what it created live (as `snapshot`) and what it deleted deleted; every other outcome
-        leaves both in doubt, except `failed`, `locked` and `no_op`, by which the target says that nothing happened.
+        `outcome` `ok` makes what it created live (as `snapshot`, taken at `taken_us`) and what it deleted deleted;
+        every other outcome leaves both in doubt, except `failed`, `locked` and `no_op`, by which the target says that
+        nothing happened. What a creation has let expire follows from `taken_us`.
         """
         tick = self.next_tick()
         with self._transaction() as run:
@@ -256,7 +278,9 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
             effect = self._effects.end(operation, is_ok=outcome == "ok")
             if effect.source is not None:
                 for creating in self.expectations_of_operations([operation]):
-                    update_expectation(run, snapshot_states.end_creation(creating, outcome, tick, snapshot))
+                    created = snapshot_states.end_creation(creating, outcome, tick, snapshot, taken_us)
+                    update_expectation(run, created)
+                    self.expiries.end(run, created, outcome, tick)
             if effect.deletes:
                 doomed = "deletion_operation = ? AND state = ?"
                 for deleting in read_expectations(self._connection, doomed, (operation, State.DELETING)):

@@ -7,8 +7,9 @@ around a step that is to be done alone, and before random work, which is for all
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -98,6 +99,13 @@ class Barrier:
             self._opened = anyio.Event()
 
 
+EndRound: TypeAlias = Callable[[int], Awaitable[object]]
+
+
+async def _go_on(_: int) -> None:
+    await checkpoint()
+
+
 async def drive(
     clients: Sequence[Client],
     scenario: Scenario,
@@ -106,11 +114,13 @@ async def drive(
     arrivals: Arrivals,
     storm: AnyStorm,
     note: Callable[[str], None],
+    end_round: EndRound = _go_on,
 ) -> None:
-    """Have all clients do a scenario, side by side."""
+    """Have all clients do a scenario, side by side. The first one calls `end_round` with the number of each round that
+    it has done."""
     decks = [engine.deal(scenario.weights, place, scenario.clients) for place in range(len(clients))]
     budget = Budget(scenario.random_seconds, scenario.actions, steering, storm, note, decks)
-    driver = _Driver(scenario, engine, steering, arrivals, budget, Barrier(len(clients)))
+    driver = _Driver(scenario, engine, steering, arrivals, budget, Barrier(len(clients)), end_round)
     await together([functools.partial(driver.drive, client.name, place) for place, client in enumerate(clients)])
 
 
@@ -124,22 +134,31 @@ class _Driver:
     arrivals: Arrivals
     budget: Budget
     barrier: Barrier
+    end_round: EndRound
 
     async def drive(self, client: str, place: int) -> None:
         """Have one client do its part. Outcomes are recorded and judged by the engine; none ends the others."""
         with acting_as(client):
             try:
                 await self.arrivals.wait_for(client, only_files=True)
-                for step in self.scenario.steps:
-                    if step.alone or self.engine.asks_target(step.make(), client):
-                        await self.arrivals.wait_for(client)
-                    await self._do_alone(step, place) if step.alone else await self._do(step)
+                for number in range(1, self.scenario.rounds + 1):
+                    await self._do_round(number, client, place)
             finally:
                 # However its steps ended: the others must not wait for it for ever.
                 self.barrier.leave()
             await self.arrivals.wait_for_all()
             if self.scenario.is_random:
                 await self._do_random(self.budget.decks[place])
+
+    async def _do_round(self, number: int, client: str, place: int) -> None:
+        for step in self.scenario.steps:
+            if number % step.every:
+                continue
+            if step.alone or self.engine.asks_target(step.make(), client):
+                await self.arrivals.wait_for(client)
+            await self._do_alone(step, place) if step.alone else await self._do(step)
+        if place == 0:
+            await self.end_round(number)
 
     async def _do_random(self, deck: Deck) -> None:
         weights, options = self.scenario.weights, self.scenario.options

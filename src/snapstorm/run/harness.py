@@ -23,7 +23,7 @@ from snapstorm.actions.client import Client
 from snapstorm.actions.engine import Engine
 from snapstorm.actions.upkeep import make_room
 from snapstorm.errors import ConfigError, HarnessError
-from snapstorm.model.events import Listener, ignore
+from snapstorm.model.events import DaysLived, Listener, ignore
 from snapstorm.model.protocols import Mode
 from snapstorm.run.arrivals import Arrivals
 from snapstorm.run.assembly import RunParts
@@ -32,7 +32,8 @@ from snapstorm.run.drive_recorded import ReplayProgress, drive_recorded
 from snapstorm.run.opened_run import OpenedRun, open_run
 from snapstorm.run.options import HarnessOptions, check_options
 from snapstorm.run.result import RunResult
-from snapstorm.run.set_up import client_name, recording_failure
+from snapstorm.run.set_up import recording_failure
+from snapstorm.run.virtual_runs import settled_in_time
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.tasks import beside, together
 from snapstorm.scenario.recording import Recording
@@ -40,6 +41,7 @@ from snapstorm.scenario.scenarios import CLIENTS_MAX, Scenario, ScenarioStep
 from snapstorm.targets.plugin import MakeTarget
 from snapstorm.targets.registry import find_target
 from snapstorm.testbed.control import Control
+from snapstorm.testbed.identity import client_name
 
 __all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
 
@@ -95,8 +97,16 @@ class Harness:
                     await self._replay(clients, scenario.recorded)
                 else:
                     async with self._watching(arrivals):
-                        note = self._run.note
-                        await drive(clients, scenario, self.engine, parts.steering, arrivals, parts.storm, note)
+                        note, end_round = self._run.note, functools.partial(self._end_round, scenario)
+                        steering, storm = parts.steering, parts.storm
+                        await drive(clients, scenario, self.engine, steering, arrivals, storm, note, end_round)
+
+    async def _end_round(self, scenario: Scenario, number: int) -> None:
+        """Measure what is stored, and tell those who watch how much virtual time the scenario's rounds have taken."""
+        if scenario.virtual_start is not None:
+            await self._parts.measurements.look_at_storage()
+            days_after = scenario.days_after
+            self._run.emit(DaysLived(days_after(number), days_after(scenario.rounds)))
 
     @contextmanager
     def _working(self, words: str) -> Iterator[None]:
@@ -233,7 +243,10 @@ async def open_harness(
     nothing behind.
     """
     check_options(options)
-    make_target = make_target or find_target(options.target, options.programs, options.external_server)
+    options = settled_in_time(options)
+    make_target = make_target or find_target(
+        options.target, options.programs, options.external_server, is_virtual=options.is_virtual
+    )
     control = control or Control(is_watched=False)
     async with open_run(options, make_target, listener, control, clock or Clock()) as opened:
         run, conclusion, is_new_testbed = opened.run, opened.conclusion, opened.testbed.is_new

@@ -1,4 +1,4 @@
-"""Storage that snapstorm itself offers to the target, where it was asked for: the gateway."""
+"""What snapstorm itself offers to the target, where it was asked for: storage (the gateway), and virtual time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from snapstorm.errors import HarnessError
 from snapstorm.gateway.app import Served, serving
-from snapstorm.gateway.storage import BUCKET, Clocks
+from snapstorm.gateway.storage import BUCKET, Clocks, Storage
 from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import KEY_VARIABLES
-from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.clock import Clock, VirtualClock
 
 _REGION = "us-east-1"
 _TARGET = "target"
@@ -28,18 +29,53 @@ class OfferedStorage:
     gateway: Served | None = None
     """What serves it, where it is ours."""
 
+    @property
+    def held_bytes(self) -> Callable[[], int] | None:
+        """How many bytes the gateway holds; None without it."""
+        gateway = self.gateway
+        return None if gateway is None else lambda: gateway.ask(_held_bytes)
+
+
+def _held_bytes(storage: Storage) -> int:
+    return storage.bucket.bytes_total
+
+
+@dataclass(frozen=True)
+class ToldTime:
+    """Virtual time, as the target is told it. Implements `TargetTime`."""
+
+    clock: VirtualClock
+    served: Served | None = None
+    """The gateway, if that is the target's storage."""
+
+    def now_ns(self, actor: str) -> int:
+        """What the clock of this actor says, in nanoseconds since 1970."""
+        return self.clock.virtual_ns(actor)
+
+    def url(self, actor: str, valid_seconds: float) -> str:
+        """Where a program asks for the time, again after so many seconds. Raises HarnessError without the gateway."""
+        if self.served is None:
+            raise HarnessError(f"nobody tells {actor} the time: the repository is not behind the gateway")
+        return self.served.clock_url(actor, valid_seconds)
+
 
 @contextmanager
 def storage_for(named: NamedStorage | None, place: TargetPlace, clock: Clock) -> Iterator[OfferedStorage]:
     """The place with its storage, which is served during the block if it is the gateway. Raises HarnessError."""
+    time = ToldTime(clock) if isinstance(clock, VirtualClock) else None
     if not isinstance(named, GatewayStorage):
-        yield OfferedStorage(replace(place, named_storage=named))
+        yield OfferedStorage(replace(place, named_storage=named, time=time))
         return
-    clocks = Clocks(clock.wall_ns, clock.monotonic_seconds)
+    clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
     with serving(place.directory / GATEWAY, clocks, has_versions=True) as served:
         access_key, secret_key = place.secrets.get(f"{GATEWAY} access"), place.secrets.get(f"{GATEWAY} secret")
         served.admit(_TARGET, access_key)
         reached = S3Storage(BUCKET, endpoint=served.endpoint, region=_REGION)
         storage_secrets = dict(zip(KEY_VARIABLES, (access_key, secret_key), strict=False))
-        told = replace(place, named_storage=reached, storage_secrets=storage_secrets)
-        yield OfferedStorage(told, served.check, served)
+        offered = replace(
+            place,
+            named_storage=reached,
+            storage_secrets=storage_secrets,
+            time=time and replace(time, served=served),
+        )
+        yield OfferedStorage(offered, served.check, served)

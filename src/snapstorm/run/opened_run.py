@@ -27,11 +27,13 @@ from snapstorm.run.set_up import (
     named_storage,
     network_path_for,
     place_for,
+    record_retention,
     recording_failure,
     runner_for,
     testbed_for,
     workdir_for,
 )
+from snapstorm.run.virtual_runs import clock_for
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
@@ -71,6 +73,7 @@ async def open_run(
         await begin_from_copy(options)
         testbed = stack.enter_context(testbed_for(options))
         check_history(testbed, options, clock)
+        clock = clock_for(options, testbed.ledger, clock, lambda words: listener(Noted(words, is_warning=False)))
         await clear_after_a_kill(testbed, clock, lambda words: listener(Noted(words)))
         # Until the target serves: a testbed that was made from a copy goes again if it does not.
         testbed.is_new |= options.copied_from is not None
@@ -80,6 +83,7 @@ async def open_run(
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
         check_parameters(options, testbed, lambda words: listener(Noted(words)))
+        record_retention(options, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
         network_path = await stack.enter_async_context(network_path_for(options))
         storage = stack.enter_context(

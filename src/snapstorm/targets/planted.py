@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET, behaviour_named, unknown_defect
@@ -94,6 +94,8 @@ class Setups:
     under_fault: Setup
     whole_trees: Setup | None = None
     """With hard links, special files and attributes of the system; None where these are not kept."""
+    scenarios: Mapping[str, Scenario] = field(default_factory=dict[str, Scenario])
+    """By name, for defects of this target that only a scenario of their own can show."""
 
     def setup_for(self, name: str, defect: Defect) -> Setup:
         if defect.fault:
@@ -107,7 +109,8 @@ class Setups:
             return self.whole_trees
         if name.endswith("-hangs"):
             return replace(self.usual, operation_seconds_max=self.hanging_seconds_max)
-        return replace(self.usual, scenario=_SCENARIOS[name], rounds=1) if name in _SCENARIOS else self.usual
+        scenarios = {**_SCENARIOS, **self.scenarios}
+        return replace(self.usual, scenario=scenarios[name], rounds=1) if name in scenarios else self.usual
 
 
 _SCENARIOS = {"collection-frees-nothing": shipped("space"), "verify-says-nothing": SIMULATED_LOSS}
@@ -163,7 +166,9 @@ def specimen_of(
     )
 
 
-def find_defective(plugin: TargetPlugin, programs: Sequence[Path], defect: str) -> MakeTarget:
+def find_defective(
+    plugin: TargetPlugin, programs: Sequence[Path], defect: str, *, is_virtual: bool = False
+) -> MakeTarget:
     """The target with this defect. An absolute path is that of a file that holds its name, so that a run need not know
     it. Raises ConfigError for a defect that there is not."""
     try:
@@ -174,5 +179,5 @@ def find_defective(plugin: TargetPlugin, programs: Sequence[Path], defect: str) 
     own = name if make_behaviour is None else None
     if own is not None and not plugin.has_planted_defects:
         raise unknown_defect(own, list(DEFECTS))
-    make_target = plugin.find(programs, own, None)
+    make_target = plugin.find_virtual(programs, own) if is_virtual else plugin.find(programs, own, None)
     return lambda runner: with_defect(make_target(runner), make_behaviour or Behaviour, defect)

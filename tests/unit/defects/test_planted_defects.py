@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import anyio
@@ -32,6 +34,7 @@ from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.rules import Operation, Rule, RuleEffect
 from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.action_results import ListedSnapshot, Particulars
+from snapstorm.model.retention import US_PER_DAY, KeepPolicy, Retention, kept_by
 from snapstorm.model.tree_differences import DifferenceKind, differences
 from snapstorm.targets.memory.planted import MEMORY_DEFECTS
 from snapstorm.targets.registry import find_target
@@ -39,6 +42,7 @@ from snapstorm.targets.registry import find_target
 pytestmark = pytest.mark.anyio
 
 SECONDS_MAX = 0.05
+NEW_YEAR_2026 = (date(2026, 1, 1) - date(1970, 1, 1)).days
 
 Check = Callable[[Bench], Awaitable[None]]
 CHECKS: dict[str, Check] = {}
@@ -789,6 +793,60 @@ async def check_never_recovers(bench: Bench) -> None:
     assert await client.listed() == [snapshot]
     with pytest.raises(OperationUnknown):
         await client.snapshot()
+
+
+class Calendar:
+    """A time that goes on only when it is told to."""
+
+    def __init__(self, day: int) -> None:
+        self.day = day
+
+    def now_ns(self, actor: str) -> int:
+        return self.day * US_PER_DAY * 1000
+
+    def url(self, actor: str, valid_seconds: float) -> str:
+        raise NotImplementedError
+
+
+async def days_kept(bench: Bench, **counts: int) -> tuple[set[str], set[str]]:
+    """Of a snapshot on each day around a new year, those that are there in the end, and those that must be."""
+    calendar, policy = Calendar(NEW_YEAR_2026 - 20), KeepPolicy(**counts)
+    bench.server.place = replace(bench.server.place, time=calendar, retention=policy)
+    client, taken_us = await bench.client(), dict[str, int]()
+    for _ in range(40):
+        taken_us[await client.snapshot()] = calendar.now_ns("") // 1000
+        calendar.day += 1
+    found = {entry.id for entry in await client.snapshotter.list_snapshots()}
+    return found, set(kept_by(Retention(policy=policy, ends_at_latest=True), taken_us))
+
+
+@shows("retention-ends-one-too-many")
+async def check_one_too_few_kept(bench: Bench) -> None:
+    found, kept = await days_kept(bench, daily=4)
+    assert found < kept
+
+
+@shows("retention-leaves-one")
+async def check_one_left(bench: Bench) -> None:
+    found, kept = await days_kept(bench, daily=4)
+    assert found > kept
+    assert len(found) == len(kept) + 1
+
+
+@shows("retention-counts-weeks-from-sunday")
+async def check_weeks_from_sunday(bench: Bench) -> None:
+    found, kept = await days_kept(bench, weekly=4)
+    assert found != kept
+
+
+@shows("retention-mixes-weeks-and-months")
+async def check_weeks_like_months(bench: Bench) -> None:
+    """Each alone is right."""
+    for alone in ({"weekly": 6}, {"monthly": 3}):
+        found, kept = await days_kept(bench, **alone)
+        assert len(found & kept) == len(kept)
+    found, kept = await days_kept(bench, weekly=6, monthly=3)
+    assert not kept <= found
 
 
 @shows("damage-is-not-noticed")

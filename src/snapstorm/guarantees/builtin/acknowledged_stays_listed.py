@@ -1,6 +1,7 @@
 """acknowledged-stays-listed: each acknowledgement is of a new snapshot, and each listing must show every snapshot that
 was acknowledged before it began and whose deletion had not begun when it ended: under its id, client and source, and as
-what was said of it before. Of other clients' snapshots a listing need show none; those that it shows are judged."""
+what was said of it before. Of other clients' snapshots a listing need show none; those that it shows are judged. What
+the target's retention may have ended is judged by kept-as-promised."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
 from snapstorm.model.action_results import ListedSnapshot
-from snapstorm.model.dating import SaidSoFar, misdating
+from snapstorm.model.dating import SaidSoFar, misdating, run_of
 from snapstorm.model.expectations import Expectation, Listing, State, must_be_listed
 from snapstorm.model.guarantees import Finding, Guarantee
 from snapstorm.model.seen import ListingSeen, ReceiptSeen, StoredSeen
@@ -40,13 +41,14 @@ class AcknowledgedStaysListed(JudgedGuarantee):
     @judges(ListingSeen)
     def judge_listing(self, seen: ListingSeen) -> Iterator[Finding]:
         complete = seen.entries.complete
+        judged_apart = {found.operation for found in seen.ended_by_retention}
         for expectation in seen.expected.values():
             if not must_be_listed(expectation, seen.listing):
                 continue
             entry = complete.get(expectation.operation)
             if entry is not None:
                 yield from self._judge_listed(seen, expectation, entry)
-            elif expectation.state is State.LIVE:
+            elif expectation.state is State.LIVE and expectation.operation not in judged_apart:
                 yield Finding(
                     f"snapshot {expectation.snapshot} of {expectation.source} was acknowledged, "
                     "its deletion was never asked for, and it is not listed",
@@ -68,7 +70,7 @@ class AcknowledgedStaysListed(JudgedGuarantee):
             words = f"snapshot {entry.id} of {expectation.source} is listed as one of {entry.source}"
             yield Finding(words, entry.id, operation, client)
         elif wrong := (
-            self._said.contradiction(operation, entry.particulars, seen.spans)
+            self._said.contradiction(operation, entry.particulars, seen.spans, _ahead_us(seen, expectation))
             or _contradicts_itself(seen.listing, entry)
         ):
             yield Finding(f"snapshot {entry.id} is listed as {wrong}", entry.id, operation, client)
@@ -76,6 +78,8 @@ class AcknowledgedStaysListed(JudgedGuarantee):
     @judges(StoredSeen)
     def judge_stored(self, seen: StoredSeen) -> Iterator[Finding]:
         for one in seen.missing:
+            if one.is_by_retention:
+                continue
             yield Finding(
                 f"snapshot {one.id} was acknowledged, its deletion was never asked for, and it is not among the "
                 "manifests in the repository",
@@ -83,6 +87,13 @@ class AcknowledgedStaysListed(JudgedGuarantee):
                 one.operation,
                 one.client,
             )
+
+
+def _ahead_us(seen: ListingSeen, expectation: Expectation) -> int:
+    """By how much the clock was ahead of the client that took a snapshot."""
+    if not seen.ahead_us:
+        return 0  # As nearly always, of a hundred thousand.
+    return seen.ahead_us.get((run_of(expectation.operation) or 0, expectation.client), 0)
 
 
 def _contradicts_itself(listing: Listing, entry: ListedSnapshot) -> str:

@@ -15,6 +15,7 @@ from os import fsdecode
 from pathlib import Path
 
 from snapstorm.model.location import FileStorage, Storage
+from snapstorm.model.retention import KeepPolicy, Period
 from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.targets.kopia.environment import inherited_environment
@@ -29,6 +30,19 @@ OPERATION_TAG = "operation"
 FAST_DERIVATION = "pbkdf2-sha256-600000"
 """The cheaper of Kopia's two ways from a password to a key, known since 0.18. Keys are derived anew in each command:
 with it a direct command takes 112 ms instead of 165, a client's 50 ms less (measured, 0.23.1)."""
+
+CLOCK_VARIABLE = "KOPIA_FAKE_CLOCK_ENDPOINT"
+"""Where a Kopia that was built with -tags=testing asks for the time."""
+
+COMMAND_CLOCK_SECONDS = 3600.0
+"""How long the time is valid that a command is told: longer than it takes, so that it asks once."""
+
+SERVER_CLOCK_SECONDS = 0.02
+"""Likewise of a server, which must see jumps. One that goes on with an old time does not refresh its index, which looks
+like lost data after maintenance (measured)."""
+
+TESTING_DERIVATION = "testing-only-insecure"
+"""Costs next to nothing. Only a Kopia that was built with -tags=testing has it."""
 
 _LOGS_MB_MAX = "32"
 """Of each of the two kinds of logs that an actor keeps. Evidence takes the latest."""
@@ -45,6 +59,8 @@ class Actor:
     """Whether a connection keeps a cache. Kopia without one reads everything from where it really is."""
     storage_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the storage wants to know, by the name of the environment variable that Kopia takes it from."""
+    clock_url: str | None = None
+    """Where its commands ask for virtual time; None for real time."""
 
     @functools.cached_property
     def name(self) -> str:
@@ -75,6 +91,8 @@ class Actor:
             # Otherwise `connect` writes the password, in base64, beside the configuration.
             "KOPIA_PERSIST_CREDENTIALS_ON_CONNECT": "false",
         }
+        if self.clock_url is not None:
+            variables[CLOCK_VARIABLE] = self.clock_url
         if self.has_cache:  # With a directory for caches but none in use, Kopia panics (#5406).
             variables["KOPIA_CACHE_DIRECTORY"] = str(self.cache)
         secrets = {"KOPIA_PASSWORD": self.password, **self.storage_secrets}
@@ -173,14 +191,18 @@ class Kopia:
         self,
         actor: Actor,
         policy: str,
-        keep_latest: int,
+        keep: KeepPolicy | int,
         *,
         more_options: Sequence[str] = (),
         seconds_max: float | None = None,
     ) -> CompletedCommand:
-        """`policy` is `--global` or `USER@HOST:PATH`. Only the latest count: no snapshot is kept for its date."""
-        periods = ("hourly", "daily", "weekly", "monthly", "annual")
-        options = [f"--keep-latest={keep_latest}", *(f"--keep-{period}=0" for period in periods), *more_options]
+        """`policy` is `--global` or `USER@HOST:PATH`. Of a number, only the latest count: no snapshot is kept for its
+        date."""
+        if isinstance(keep, int):
+            counts = {period: keep if period is Period.LATEST else 0 for period in Period}
+        else:
+            counts = {period: keep.count(period) for period in Period}
+        options = [*(f"--keep-{period}={count}" for period, count in counts.items()), *more_options]
         return await self.run(actor, "policy", "set", policy, *options, seconds_max=seconds_max)
 
     async def list_policies(self, actor: Actor) -> CompletedCommand:

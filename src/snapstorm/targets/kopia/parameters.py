@@ -18,6 +18,8 @@ class Command(Enum):
     """`policy set --global`."""
     CONNECT = auto()
     """`repository connect server`, of each client."""
+    SERVE = auto()
+    """`server start`; what else follows from it, `users` knows."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ PARAMETERS: dict[str, Parameter] = {
     "parallel-upload-above-mib": Parameter(Command.POLICY, "--parallel-upload-above-size-mib", ("2048", "1", "16")),
     "content-cache-mb": Parameter(Command.CONNECT, "--content-cache-size-mb", ("5000", "1", "50")),
     "metadata-cache-mb": Parameter(Command.CONNECT, "--metadata-cache-size-mb", ("5000", "1", "50")),
+    "users": Parameter(Command.SERVE, "--htpasswd-file", ("repository", "htpasswd", "mixed")),
 }
 """By the name in a scenario's table `[parameters]`. The first value is Kopia's default (0.23.1), or near it."""
 

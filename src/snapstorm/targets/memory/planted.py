@@ -9,9 +9,11 @@ from snapstorm.defects.all_defects import DEFECTS
 from snapstorm.defects.behaviour import Behaviour
 from snapstorm.defects.defect import Defect
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.work import WorkKind
 from snapstorm.targets.memory.bucket_store import Credulity
+from snapstorm.targets.memory.wrong_retention import WRONG_RETENTIONS
 from snapstorm.targets.planted import Setup, Setups, Specimens, specimens_of
-from snapstorm.targets.workload import SIMULATED
+from snapstorm.targets.workload import SIMULATED, SIMULATED_DAYS
 
 DAMAGE_UNNOTICED = "damage-is-not-noticed"
 
@@ -48,6 +50,10 @@ OWN_DEFECTS: Mapping[str, Defect] = {
         is_behind_gateway=False,
     ),
     **BEHIND_THE_GATEWAY,
+    **{
+        name: Defect(keep.__doc__ or "", Guarantee.KEPT_AS_PROMISED, WorkKind.RETENTION, Behaviour)
+        for name, keep in WRONG_RETENTIONS.items()
+    },
 }
 """Those that can't be planted at the protocol boundary."""
 
@@ -67,6 +73,9 @@ _SECONDS_MAX = 5.0
 WHOLE_TREES = SIMULATED.model_copy(update={"name": "whole-trees", "parameters": {"trees": "whole"}})
 
 _USUAL = Setup(SIMULATED, operation_seconds_max=_SECONDS_MAX, keep_going=True, rounds=2)
+SCENARIOS = dict.fromkeys(WRONG_RETENTIONS, SIMULATED_DAYS)
+"""For defects of this target that only a scenario of their own can show."""
+
 _SETUPS = Setups(
     usual=_USUAL,
     whole_trees=replace(_USUAL, scenario=WHOLE_TREES),
@@ -78,6 +87,7 @@ _SETUPS = Setups(
         fault_pace=30.0,
         recovery_seconds_max=1.5,
     ),
+    scenarios=SCENARIOS,
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -19,6 +20,7 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import S3Storage
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import Auditor, TargetDescription, TargetPlace
+from snapstorm.model.retention import Retention, kept_by
 from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.clock import Clock
 from snapstorm.targets.memory.bucket_store import CAREFUL, BucketStore, Credulity
@@ -28,12 +30,17 @@ from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 from snapstorm.targets.plain import PlainServer, PlainTarget
 
+Keep: TypeAlias = Callable[[Retention, Mapping[str, int]], Collection[str]]
+"""Which snapshots a retention keeps, of those of one source, with the times at which they were taken."""
+
 
 class MemoryTarget(PlainTarget):
     """A simulated backup system, as credulous as it is made."""
 
-    def __init__(self, credulity: Credulity = CAREFUL) -> None:
+    def __init__(self, credulity: Credulity = CAREFUL, keep: Keep = kept_by) -> None:
+        """`keep`: what its retention keeps of a source's snapshots."""
         self._credulity = credulity
+        self._keep = keep
 
     @property
     def description(self) -> TargetDescription:
@@ -58,7 +65,7 @@ class MemoryTarget(PlainTarget):
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
         """Serve the store in the repository's directory, or with its blobs in the gateway's bucket."""
         with closing(self._open(place)) as store:
-            yield MemoryServer(place, store)
+            yield MemoryServer(place, store, self._keep)
 
     def _open(self, place: TargetPlace) -> Store:
         bucket, is_new, credulity = place.storage, place.is_new, self._credulity
@@ -71,8 +78,9 @@ class MemoryTarget(PlainTarget):
 class MemoryServer(PlainServer):
     """Serves one store."""
 
-    def __init__(self, place: TargetPlace, store: Store) -> None:
+    def __init__(self, place: TargetPlace, store: Store, keep: Keep = kept_by) -> None:
         self.place = place
+        self.keep = keep
         self.store = store
         self.modes = modes_of(place.parameters, place.mode)
         self.lock = ExclusiveLock(self.modes.locks, place.operation_seconds_max)
@@ -180,7 +188,8 @@ class MemoryClient:
         self._client = client
         self._knows_password = knows_password
         self._store = server.store
-        self._clock = Clock()
+        time = server.place.time
+        self._now_ns = Clock().virtual_ns if time is None else time.now_ns
 
     async def connect(self) -> None:
         self._check_access()
@@ -196,6 +205,7 @@ class MemoryClient:
                 snapshot = await self._take(source, operation, pins)
                 self._check_answered()
                 self._store.keep(snapshot)
+                self._apply_retention(snapshot.source)
             return SnapshotReceipt(id=snapshot.id, **snapshot.particulars._asdict())
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
@@ -261,7 +271,7 @@ class MemoryClient:
             raise OperationFailed("something stored is damaged or missing", blobs=_digests_of(snapshots)) from error
 
     async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
-        number, began_us = self._store.next_number(), self._clock.wall_ns() // 1000
+        number, began_us = self._store.next_number(), self._now_ns(self._client) // 1000
         add_blob = functools.partial(self._store.add_blob, pins=pins)
         is_whole = self._server.modes.keeps_whole_trees
         items = await in_turns(read_tree(os.fsencode(source), add_blob, is_whole=is_whole))
@@ -274,8 +284,20 @@ class MemoryClient:
             operation=operation,
             items=tuple(items),
             began_us=began_us,
-            ended_us=self._clock.wall_ns() // 1000,
+            ended_us=self._now_ns(self._client) // 1000,
         )
+
+    def _apply_retention(self, source: str) -> None:
+        """Drop what the policy of the repository does not keep of a source. What an older snapstorm has stored has no
+        time, and stays."""
+        policy = self._server.place.retention
+        if policy is None:
+            return
+        stored = {snapshot.id: snapshot for snapshot in self._store.of(self._client, source)}
+        taken_us = {name: one.began_us for name, one in stored.items() if one.began_us is not None}
+        kept = self._server.keep(Retention(policy=policy, ends_at_latest=True), taken_us)
+        for name in taken_us.keys() - set(kept):
+            self._store.drop(stored[name])
 
     def _check_answered(self) -> None:
         if self._server.is_ended:
