@@ -116,6 +116,8 @@ class Fault(ABC):
     nobody can tell: listings are not held to that."""
     veil_seconds: float = 0.0
     """For how long after it has healed somebody may still believe what storage has shown."""
+    delays: ClassVar[bool] = False
+    """Something of it may come some seconds late. Virtual time is not advanced meanwhile: it would be days late."""
     spoils_collections: ClassVar[bool] = False
     """A collection of garbage that meets it may take what is needed, and the target can't know."""
     heals_with_server: ClassVar[bool] = False

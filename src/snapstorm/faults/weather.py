@@ -86,6 +86,11 @@ class Weather:
             None,
         )
 
+    @property
+    def delays_something(self) -> bool:
+        """Whether a fault is active because of which something may come late."""
+        return any(one.ended_seconds is None and one.fault.delays for one in self._injuries)
+
     def spoiler(self, since_seconds: float, *, is_safe: bool) -> Injury | None:
         """The first fault since then because of which a collection of garbage may have taken what is needed, if any.
         One that is not `is_safe` relies on what storage shows."""
