@@ -12,7 +12,8 @@ from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.picking import LiveSnapshots, none_picked
 from snapstorm.actions.possible import Refusals
 from snapstorm.actions.step import Step
-from snapstorm.errors import AccessDenied
+from snapstorm.errors import AccessDenied, OperationUnknown
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.actions import DeleteRandomSnapshot, DeleteSnapshot, DeleteSnapshots, Expire
@@ -20,6 +21,7 @@ from snapstorm.model.expectations import IN_DOUBT, Expectation, State
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Snapshotter
+from snapstorm.testbed.context import RunContext
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ class DeleteSnapshotsPerformer(Performer[None]):
 @performs(Expire)
 @dataclass(frozen=True)
 class ExpirePerformer(Performer[None]):
+    run: RunContext
+    weather: Weather
     operations: Operations
     writer: FileWriter
     snapshotter: Snapshotter
@@ -131,9 +135,14 @@ class ExpirePerformer(Performer[None]):
         doomed = [expectation.operation for expectation in mine[: -action.keep_latest]]
         if not doomed:
             return NoOp(f"there are not more than {action.keep_latest} snapshots of the data directory")
-        outcome, _ = await self.operations.operate(
-            step,
-            lambda _: self.snapshotter.expire_snapshots(source, action.keep_latest),
-            IntendedEffect({"deletes": doomed}, deletes=doomed),
-        )
+        began_seconds = self.run.now_seconds()
+        if self.weather.veil(began_seconds) is not None:
+            return NoOp("storage does not show all that was done, so retention could not be foreseen")
+
+        async def expire(_: str) -> None:
+            await self.snapshotter.expire_snapshots(source, action.keep_latest)
+            if self.weather.veil(began_seconds) is not None:
+                raise OperationUnknown("storage did not show all that was done, so fewer snapshots may have gone")
+
+        outcome, _ = await self.operations.operate(step, expire, IntendedEffect({"deletes": doomed}, deletes=doomed))
         return outcome

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.actions import ListSnapshots, VerifyRepository
@@ -27,8 +28,12 @@ class Inspections:
         checker: Checker,
         operations: Operations,
         server: Server,
+        *,
+        weather: Weather,
     ) -> None:
         run.tally.isolates_clients = server.isolates_clients
+        self._run = run
+        self._weather = weather
         self._ledger = run.ledger
         self._place = place
         self._server = server
@@ -39,7 +44,7 @@ class Inspections:
 
     async def list(self, step: Step, *, is_quiescent: bool) -> Outcome[tuple[ListedSnapshot, ...]]:
         """List as the current client, and judge what it is shown. `is_quiescent`: nothing else of it is at work."""
-        began_tick = self._ledger.next_tick()
+        began_tick, began_seconds = self._ledger.next_tick(), self._run.now_seconds()
         outcome, operation = await self._operations.operate(step, lambda _: self._snapshotter.list_snapshots())
         if isinstance(outcome, Ok):
             listing = Listing(
@@ -53,7 +58,10 @@ class Inspections:
                 is_exclusive=self._place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )
-            found = await self._checker.judge_listing(listing, operation)
+            veil = self._weather.veil(began_seconds)
+            found = await self._checker.judge_listing(
+                listing, operation, veiled_since_tick=None if veil is None else veil.began_tick
+            )
             step.violations += found
             await self._checker.evidence.name_entries(found)
         return outcome

@@ -84,7 +84,9 @@ class Parts:
         )
         self.picked = LiveSnapshots(self.ledger)
         self.storage_mark = storage_mark.StorageMark(server)
-        self.inspections = inspections.Inspections(run, place, snapshotter, checker, self.operations, server)
+        self.inspections = inspections.Inspections(
+            run, place, snapshotter, checker, self.operations, server, weather=self.weather
+        )
         self.creations = creations.Creations(
             run,
             self.weather,

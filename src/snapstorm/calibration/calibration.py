@@ -98,6 +98,7 @@ async def observe(setup: Setup, planted: Planted, directory: Path, seed: int) ->
             operation_seconds_max=setup.operation_seconds_max,
             keep_going=setup.keep_going,
             faults=setup.faults,
+            repository=setup.repository,
             fault_pace=setup.fault_pace,
             recovery_seconds_max=setup.recovery_seconds_max,
             scenario=setup.scenario.name,

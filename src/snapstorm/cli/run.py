@@ -26,7 +26,7 @@ from snapstorm.cli.target_options import OwnOptions, own_options
 from snapstorm.cli.words import TypedPath, above_zero, changed, choose_scenario, operation_seconds, read_typed
 from snapstorm.errors import ConfigError
 from snapstorm.faults.catalogue import FAULTS
-from snapstorm.model.location import read_storage
+from snapstorm.model.location import GATEWAY, read_storage
 from snapstorm.report.listings import scenario_lines
 from snapstorm.run.harness import HarnessOptions
 from snapstorm.scenario.quantities import read_bytes
@@ -212,7 +212,8 @@ def _choose(
         if name or work.config:
             raise ConfigError("--swarm draws the scenario, so leave the other one out")
         seed = secrets.randbelow(1 << 32) if seed is None else seed
-        chosen = _draw(seed, place.against.target, has_operator=server is not None)
+        is_behind_gateway = place.directories.repository == GATEWAY
+        chosen = _draw(seed, place.against.target, has_operator=server is not None, is_behind_gateway=is_behind_gateway)
     else:
         chosen = choose_scenario(name, work.config)
     return seed, changed(
@@ -228,10 +229,11 @@ def _choose(
     )
 
 
-def _draw(seed: int, target: str, *, has_operator: bool) -> Scenario:
+def _draw(seed: int, target: str, *, has_operator: bool, is_behind_gateway: bool) -> Scenario:
     """The configuration that follows from this seed, printed on stderr as a scenario that can be run again."""
     plugin, _ = read_target(target)
-    scenario = draw_swarm(seed, [], {}) if has_operator else draw_swarm(seed, list(FAULTS), plugin.parameters)
+    parameters = {**plugin.parameters, **(plugin.gateway_parameters if is_behind_gateway else {})}
+    scenario = draw_swarm(seed, [], {}) if has_operator else draw_swarm(seed, list(FAULTS), parameters)
     print(f"swarm: seed {seed} draws", file=sys.stderr)
     print(textwrap.indent("\n".join(scenario_lines(scenario, as_json=False)), "    "), file=sys.stderr)
     return scenario

@@ -219,7 +219,9 @@ def check_options(options: HarnessOptions) -> None:
     check_paths_of(options)
     _check_retention(options)
     target, _ = read_target(options.target)
-    if isinstance(options.repository, S3Storage | GatewayStorage) and not target.has_bucket_storage:
+    is_bucket = isinstance(options.repository, S3Storage | GatewayStorage)
+    is_gateway = isinstance(options.repository, GatewayStorage) and target.has_gateway_storage
+    if is_bucket and not target.has_bucket_storage and not is_gateway:
         raise ConfigError(f"the target {target.name} keeps its repository in a directory")
     if options.testbed is not None:
         check_testbed_path(options.testbed, must_exist=options.must_exist)

@@ -18,7 +18,7 @@ from snapstorm.faults.network_path import NetworkPath, open_network_path
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.temporaries import temporaries_in
 from snapstorm.model.events import Listener, Noted, RunBegan
-from snapstorm.model.location import GATEWAY, NamedStorage, read_storage
+from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, read_storage
 from snapstorm.model.protocols import Server, Target, TargetPlace
 from snapstorm.model.verdict import Verdict
 from snapstorm.persistence.persistence import REPOSITORY_FACT
@@ -177,12 +177,17 @@ def begin_run(
 def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[str], None]) -> None:
     """Refuse settings that the target does not have (ConfigError). A testbed keeps those that it was made with."""
     # A server that already runs has settings of its operator's.
-    offered = read_target(options.target)[0].parameters if options.external_server is None else {}
+    plugin = read_target(options.target)[0]
+    of_gateway = plugin.gateway_parameters
+    offered = {**plugin.parameters, **of_gateway} if options.external_server is None else {}
+    is_behind_gateway = isinstance(named_storage(options, testbed), GatewayStorage)
     for name, value in options.parameters.items():
         if name not in offered:
             hint = did_you_mean(name, offered)
             known = ", ".join(offered) or "none"
             raise ConfigError(f"the target {options.target} has no parameter {name!r}; {hint}there are: {known}")
+        if name in of_gateway and value != of_gateway[name][0] and not is_behind_gateway:
+            raise ConfigError(f"the parameter {name} needs a repository behind the gateway: --repository gateway")
         if value not in offered[name]:
             raise ConfigError(f"the parameter {name} must be one of {', '.join(offered[name])}, not {value!r}")
     before = testbed.ledger.fact(PARAMETERS_FACT)

@@ -12,6 +12,7 @@ from snapstorm.defects.defect import Defect
 from snapstorm.defects.defective import with_defect
 from snapstorm.errors import ConfigError
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.location import GatewayStorage, NamedStorage
 from snapstorm.model.work import WorkKind
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
@@ -32,6 +33,8 @@ class Setup:
     faults: tuple[str, ...] = ()
     fault_pace: float = 1.0
     recovery_seconds_max: float = 120.0
+    repository: NamedStorage | None = None
+    """Where the repository is; None for the testbed."""
     rounds: int = 1
     """Runs on one testbed: some defects show only in a second one."""
     ends_early: bool = False
@@ -98,6 +101,7 @@ class Setups:
         if defect.fault:
             return replace(
                 self.under_fault,
+                repository=GatewayStorage() if defect.is_behind_gateway else None,
                 faults=(defect.fault,),
                 scenario=_SCENARIOS.get(name, self.under_fault.scenario),
             )

@@ -17,6 +17,7 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.targets.kopia.command import KEEP_ALL
 from snapstorm.targets.kopia.environment import bash_that_unsets
+from snapstorm.targets.kopia.password_file import hashed_for_file
 from snapstorm.targets.kopia.reproduction_trees import Trees, bash_word
 from snapstorm.targets.plugin import Shown
 
@@ -57,6 +58,7 @@ _SET_UP = (
 _ADDRESS = re.compile(r"^--(url|address)=https://.*")
 _HASH = re.compile(r"^--user-password-hash=.*")
 _PIN = re.compile(r"^--server-cert-fingerprint=.*")
+_PASSWORD_FILE = "--htpasswd-file="
 _KEEP = re.compile(r"^--keep-latest=(\d+)$")
 
 
@@ -77,6 +79,8 @@ class Script:
         self._removed: set[str] = set()
         """Clients that must be let in no more, as bash reads them."""
         self._has_server = False
+        self._file_users: list[str] = []
+        """Clients that the server knows from a password file, if it has one."""
 
     def lines(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
         """The script. It ends with the commands of the operations that have shown the violation, if they are known."""
@@ -95,6 +99,8 @@ class Script:
             return "it takes a repository that is not in a directory of its own"
         if any(_has_policy(command.argv[1:]) for command in commands):
             return _DATED
+        if shown.guarantee == Guarantee.CLIENTS_ISOLATED and _has_password_file(commands):
+            return "it takes changes of a file in which the server finds users"
         if len({command.argv[0] for command in commands}) > 1:
             return "it takes several programs"
         places = [commands[0].argv[4].partition("=")[2], *(command.source or self._bed for command in commands)]
@@ -104,6 +110,7 @@ class Script:
 
     def _with_commands(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
         self._has_server = any(command.argv[1:3] == ["server", "start"] for command in commands)
+        self._file_users = _users_in_file(commands)
         yield "#!/usr/bin/env bash"
         yield f"# Shows a violation of {shown.guarantee}, with bare commands. Usage: bash FILE [PROGRAM]"
         yield "# Exit status: 1 if it shows it, 0 if not, 2 if nothing can be told."
@@ -146,6 +153,7 @@ class Script:
             case ["snapshot", "list", *_]:
                 yield f"{'try_removed' if client in self._removed else 'list'} {client} {line}"
             case ["server", "start", *_]:
+                yield from self._password_files(words)
                 yield f"serve {actor} {self._words(words, listens=True)}"
             case ["snapshot", "expire", policy, *_]:
                 if policy in self._kept:
@@ -173,6 +181,13 @@ class Script:
                 yield f"must {line}"
             case ["snapshot", "verify", *_]:
                 yield f"must {line}"
+
+    def _password_files(self, words: Sequence[str]) -> Iterator[str]:
+        """Write what the server is told to find users in. In the script every client's password is `client`."""
+        lines = " ".join(bash_word(f"{user}:{hashed_for_file('client')}") for user in self._file_users)
+        for word in words:
+            if word.startswith(_PASSWORD_FILE):
+                yield f"printf '%s\\n' {lines} >{self._quoted(word.removeprefix(_PASSWORD_FILE))}"
 
     def _take(self, command: RecordedCommand, client: str, line: str) -> Iterator[str]:
         manifest, source = self._manifest_of(command.manifest or ""), self._quoted(command.argv[-1])
@@ -232,6 +247,22 @@ def _without_commands(shown: Shown, reason: str) -> Iterator[str]:
     yield "# The scenario and the test beside this file do it again. Exit status: 2."
     yield f"echo {bash_word(f'bare commands cannot show a violation of {shown.guarantee}: {reason}')} >&2"
     yield "exit 2"
+
+
+def _has_password_file(commands: Sequence[RecordedCommand]) -> bool:
+    return any(word.startswith(_PASSWORD_FILE) for command in commands for word in command.argv)
+
+
+def _users_in_file(commands: Sequence[RecordedCommand]) -> list[str]:
+    """The clients that have a connection, without those that were added to the repository."""
+    connected = [
+        Path(command.directory).parent.name
+        for command in commands
+        if command.directory and command.argv[1:4] == ["repository", "connect", "server"]
+        if Path(command.directory).parent.parent.name == "clients"
+    ]
+    added = {command.argv[4] for command in commands if command.argv[1:4] == ["server", "users", "add"]}
+    return [client for client in dict.fromkeys(connected) if client not in added]
 
 
 def _up_to(commands: Sequence[RecordedCommand], operations: Collection[str | None]) -> Sequence[RecordedCommand]:

@@ -22,20 +22,18 @@ class MemoryPlugin(TargetPlugin):
 
     def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
         """There is nothing to find."""
-        from snapstorm.model.retention import kept_by
-        from snapstorm.targets.memory.target import Keep, MemoryTarget
+        from snapstorm.targets.memory.target import MemoryTarget
 
-        checks_blobs = True
-        keep: Keep = kept_by
+        target = MemoryTarget()
         if defect is not None:
             from snapstorm.defects.all_defects import DEFECTS, unknown_defect
-            from snapstorm.targets.memory.planted import DAMAGE_UNNOTICED, OWN_DEFECTS
+            from snapstorm.targets.memory.planted import CREDULITY, OWN_DEFECTS
             from snapstorm.targets.memory.wrong_retention import WRONG_RETENTIONS
 
             if defect not in OWN_DEFECTS:
                 raise unknown_defect(defect, [*DEFECTS, *OWN_DEFECTS])
-            checks_blobs, keep = defect != DAMAGE_UNNOTICED, WRONG_RETENTIONS.get(defect, kept_by)
-        target = MemoryTarget(checks_blobs=checks_blobs, keep=keep)
+            keep = WRONG_RETENTIONS.get(defect)
+            target = MemoryTarget(CREDULITY[defect]) if keep is None else MemoryTarget(keep=keep)
         return lambda runner: target
 
     def specimens(self, programs: Sequence[Path]) -> Specimens:
@@ -52,5 +50,6 @@ PLUGIN = MemoryPlugin(
     has_planted_defects=True,
     retention_ends_at_latest=True,
     has_virtual_time=True,
+    has_gateway_storage=True,
     parameters=PARAMETERS,
 )

@@ -17,10 +17,13 @@ from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.location import S3Storage
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import Auditor, TargetDescription, TargetPlace
 from snapstorm.model.retention import Retention, kept_by
+from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.clock import Clock
+from snapstorm.targets.memory.bucket_store import CAREFUL, BucketStore, Credulity
 from snapstorm.targets.memory.exclusion import ExclusiveLock
 from snapstorm.targets.memory.parameters import modes_of
 from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
@@ -32,11 +35,11 @@ Keep: TypeAlias = Callable[[Retention, Mapping[str, int]], Collection[str]]
 
 
 class MemoryTarget(PlainTarget):
-    """A simulated backup system. Unless it `checks_blobs`, it restores whatever is stored, damaged or not."""
+    """A simulated backup system, as credulous as it is made."""
 
-    def __init__(self, *, checks_blobs: bool = True, keep: Keep = kept_by) -> None:
+    def __init__(self, credulity: Credulity = CAREFUL, keep: Keep = kept_by) -> None:
         """`keep`: what its retention keeps of a source's snapshots."""
-        self._checks_blobs = checks_blobs
+        self._credulity = credulity
         self._keep = keep
 
     @property
@@ -60,9 +63,16 @@ class MemoryTarget(PlainTarget):
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
-        """Serve the store in the repository's directory; no other storage is simulated."""
-        with closing(Store(place.repository, is_new=place.is_new, checks_blobs=self._checks_blobs)) as store:
+        """Serve the store in the repository's directory, or with its blobs in the gateway's bucket."""
+        with closing(self._open(place)) as store:
             yield MemoryServer(place, store, self._keep)
+
+    def _open(self, place: TargetPlace) -> Store:
+        bucket, is_new, credulity = place.storage, place.is_new, self._credulity
+        if not isinstance(bucket, S3Storage):
+            return Store(place.repository, is_new=is_new, checks_blobs=credulity.checks_blobs)
+        access_key = (place.storage_secrets or {})[KEY_VARIABLES[0]]
+        return BucketStore(place.directory / "repository", bucket, access_key, is_new=is_new, credulity=credulity)
 
 
 class MemoryServer(PlainServer):
@@ -137,7 +147,7 @@ class MemoryServer(PlainServer):
 
     @property
     def storage_directory(self) -> Path | None:
-        return self.place.repository
+        return None if isinstance(self.store, BucketStore) else self.place.repository
 
     @property
     def unfinished_suffix(self) -> str:
@@ -159,7 +169,7 @@ class MemoryServer(PlainServer):
         self.readers.discard(client)
 
     async def storage_bytes(self) -> int | None:
-        return bytes_below(self.place.repository)
+        return self.store.bytes_total if isinstance(self.store, BucketStore) else bytes_below(self.place.repository)
 
     async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
         if self.is_ended:
