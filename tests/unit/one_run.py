@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from snapstorm.actions.parts import Parts, PartsBasis
@@ -11,6 +12,7 @@ from snapstorm.guarantees.evidence import Evidence
 from snapstorm.guarantees.settings import SettingsWatch
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.events import Listener, ignore
+from snapstorm.model.predicted_bugs import PredictedBug
 from snapstorm.model.protocols import FileWriter, Mode, Server, Snapshotter, TargetPlace
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Meter
@@ -38,7 +40,7 @@ def new_context(
 class OneRun:
     """The first run on a new ledger, of the simulated target."""
 
-    def __init__(self, scratch: Path, mode: Mode = Mode.DIRECT) -> None:
+    def __init__(self, scratch: Path, mode: Mode = Mode.DIRECT, known_bugs: Sequence[PredictedBug] = ()) -> None:
         self.run = new_context(scratch / "ledger.sqlite3")
         self.ledger = self.run.ledger
         self.tally = self.run.tally
@@ -46,7 +48,7 @@ class OneRun:
         self.place = TargetPlace("bed", scratch, FileSecretStore(scratch / "secrets.toml"), mode)
         self.place.work.mkdir()
         self.evidence = scratch / "evidence"
-        self._under_test = UnderTest(self.place, self.capabilities, "memory")
+        self._under_test = UnderTest(self.place, self.capabilities, "memory", known_bugs=known_bugs)
         self._commands = CommandLog()
 
     def checker(self, server: Server | None = None) -> Checker:

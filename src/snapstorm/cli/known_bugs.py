@@ -20,7 +20,7 @@ from snapstorm.targets.registry import DEFAULT_TARGET, read_target
 
 EXIT_DIFFERENT = 1
 EXIT_NOT_JUDGED = 3
-_LINE = "{:<18}  {:<8}  {:<19}  {:<19}  {:<15}  {:>7}"
+_LINE = "{:<18}  {:<8}  {:<25}  {:<25}  {:<15}  {:>7}"
 
 
 def known_bugs(

@@ -87,6 +87,9 @@ class Judging:
     restored."""
     operation_timeout: str | None = None
     """After this time an operation is ended. Default: 300s, with faults 100s."""
+    known: list[str] | None = None
+    """A known bug of the target, may be repeated: what it predicts exactly is listed, and not counted. `snapstorm
+    known-bugs` lists them."""
 
 
 @Parameter(name="*", group=OUTPUT, negative="")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from snapstorm.cli.option_groups import JsonOutput
 from snapstorm.cli.which import find_run
 from snapstorm.guarantees.rejudging import Recheck, Rejudged, Today, recheck
 from snapstorm.model.verdict import EXIT_STATUS
 from snapstorm.report.text import dump_json
+from snapstorm.targets.registry import DEFAULT_TARGET, find_known_bugs
 from snapstorm.testbed.testbed import read_testbed
 
 _WORDS = {
@@ -19,7 +23,9 @@ _WORDS = {
 }
 
 
-def recheck_run(run: str, /, *, json_output: JsonOutput = False) -> int:
+def recheck_run(
+    run: str, /, *, known: Annotated[list[str] | None, Parameter(negative="")] = None, json_output: JsonOutput = False
+) -> int:
     """Judge a recorded run again with today's guarantees, without Kopia and without its files. Changes nothing.
 
     Listings, receipts and restores are judged as the run has seen them. What rests on failures, time or measurements
@@ -29,10 +35,13 @@ def recheck_run(run: str, /, *, json_output: JsonOutput = False) -> int:
     ----------
     run
         TESTBED, for its latest run that found a violation, or TESTBED:NUMBER.
+    known
+        A known bug of the target, may be repeated: what it predicts exactly is not counted.
     """
     testbed, number = find_run(run)
     with read_testbed(testbed) as ledger:
-        found = recheck(ledger, number)
+        bugs = find_known_bugs(ledger.fact("target") or DEFAULT_TARGET, known or ())
+        found = recheck(ledger, number, bugs)
     if json_output:
         print(dump_json(found.as_json()))
     else:

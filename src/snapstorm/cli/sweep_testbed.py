@@ -57,6 +57,7 @@ def sweep(
         take_over=copies.take_over,
         operation_seconds_max=operation_seconds(judging.operation_timeout, has_faults=False),
         sweep_seconds=above_zero("--sweep-seconds", judging.sweep_seconds),
+        known_bugs=tuple(judging.known or ()),
         must_exist=True,
         is_sweep_only=True,
         external_server=own.of(plugin).external_server(testbed),

@@ -30,6 +30,7 @@ from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
 from snapstorm.model.manifest import Manifest, show_path
 from snapstorm.model.observations import ObservationKind, RestoreObservation, encode_listing, encode_restore
+from snapstorm.model.predicted_bugs import bug_behind
 from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.model.tree_differences import DifferenceKind
@@ -58,10 +59,11 @@ class Checker:
         self, found: Found, texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
     ) -> Violation | None:
         """Report a finding with its evidence: these texts besides its own, and the restored tree. None if this run has
-        reported the same already, or somebody has accepted it as known."""
+        reported the same already, or it is known: accepted by somebody, or predicted by a known bug."""
         if not self._panel.count(found.key):
             return None
-        finding, ledger = found.finding, self._run.ledger
+        finding, ledger, tally = found.finding, self._run.ledger, self._run.tally
+        bug = bug_behind(self._under_test.known_bugs, found.guarantee, finding, found.seen)
         directory = self.evidence.begin(found.guarantee)
         violation = Violation(
             found.guarantee,
@@ -78,10 +80,13 @@ class Checker:
         )
         if directory is not None:
             self.evidence.keep(directory, violation, number, {**(texts or {}), **finding.texts}, tree)
-        if is_known:
-            self._run.tally.known_violations.append(violation)
+        if bug is not None:
+            ledger.accept(number, bug.reason)
+            tally.known_bugs[bug.key] = tally.known_bugs.get(bug.key, 0) + 1
+        if is_known or bug is not None:
+            tally.known_violations.append(violation)
             return None
-        self._run.tally.violations.append(violation)
+        tally.violations.append(violation)
         self._run.emit(ViolationFound(violation))
         return violation
 
@@ -315,6 +320,7 @@ class Checker:
             expected=expected_of(listing, of_client, tagged),
             spans=self._dating.spans,
             retention=ledger.expiries.retention,
+            creation_ticks=ledger.expiries.creation_ticks(listing.client),
             ahead_us=self._dating.ahead_us,
         )
         judged = self._panel.judge(seen)

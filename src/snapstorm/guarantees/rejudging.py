@@ -33,6 +33,7 @@ from snapstorm.model.observations import (
     decode_receipt,
     decode_restore,
 )
+from snapstorm.model.predicted_bugs import PredictedBug, bug_behind
 from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
 from snapstorm.model.snapshot_states import UNKNOWN
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
@@ -143,14 +144,18 @@ class Recheck:
         }
 
 
-def recheck(ledger: Ledger, run_number: int) -> Recheck:
-    """Judge a run again. Reads only. Raises TestbedError for a ledger that is damaged."""
-    return _Recheck(ledger, run_number).result()
+def recheck(ledger: Ledger, run_number: int, known: Sequence[PredictedBug] = ()) -> Recheck:
+    """Judge a run again; what these known bugs predict counts as accepted. Reads only.
+
+    Raises TestbedError for a ledger that is damaged.
+    """
+    return _Recheck(ledger, run_number, known).result()
 
 
 class _Recheck:
-    def __init__(self, ledger: Ledger, run_number: int) -> None:
+    def __init__(self, ledger: Ledger, run_number: int, known: Sequence[PredictedBug]) -> None:
         self._ledger = ledger
+        self._known = known
         self._recheck = Recheck(run_number, verdict_then=(ledger.record.run(run_number) or {}).get("verdict"))
         self._operations = list(ledger.record.operations(run_number))
         self._observed = {observed.operation: observed for observed in ledger.observations(run_number)}
@@ -239,6 +244,7 @@ class _Recheck:
             ),
             spans=self._dating.spans,
             retention=self._retention,
+            creation_ticks=self._ledger.expiries.creation_ticks(listing.client),
             ahead_us=self._dating.ahead_us,
         )
 
@@ -324,6 +330,7 @@ class _Recheck:
             today = Today.STILL if key in found else Today.NO_LONGER if can_judge else Today.STANDS
             about = (violation.guarantee, row.expectation, violation.snapshot, row.fingerprint)
             is_accepted = row.accepted_reason is not None or self._ledger.is_accepted(*about)
+            is_accepted |= key in found and self._is_predicted(found[key])
             self._recheck.violations.append(Rejudged(today, violation, row.number, is_accepted))
         for key, one in found.items():
             if key not in then:
@@ -333,7 +340,11 @@ class _Recheck:
         finding = one.finding
         found = Violation(one.guarantee, finding.detail, one.client, finding.snapshot, operation=one.seen.operation)
         about = (one.guarantee, finding.expectation, finding.snapshot, finding.fingerprint)
-        return Rejudged(Today.NEW, found, is_accepted=self._ledger.is_accepted(*about))
+        is_accepted = self._ledger.is_accepted(*about) or self._is_predicted(one)
+        return Rejudged(Today.NEW, found, is_accepted=is_accepted)
+
+    def _is_predicted(self, found: Found) -> bool:
+        return bug_behind(self._known, found.guarantee, found.finding, found.seen) is not None
 
     def _compare_ends(self) -> None:
         """After the last run, going through the record must come to what the ledger holds."""

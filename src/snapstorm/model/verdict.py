@@ -44,7 +44,9 @@ class Tally:
     """By action key: how many ended `ok`, `no_op`, `locked`, `failed`, `unknown`."""
     violations: list[Violation] = field(default_factory=list)
     known_violations: list[Violation] = field(default_factory=list)
-    """Losses that a user has accepted, seen again."""
+    """Losses that a user has accepted, seen again; and what bugs have predicted that the run was told of."""
+    known_bugs: dict[str, int] = field(default_factory=dict)
+    """By the key of such a bug: how many findings it has predicted."""
     snapshots_acknowledged: int = 0
     snapshots_expired: int = 0
     """Those that a retention policy has ended, as was promised."""

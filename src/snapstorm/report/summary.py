@@ -69,8 +69,9 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
     if tally.faults:
         lines.append(f"faults     {_show_faults(tally)}")
     lines += [f"note       {note}" for note in tally.notes[:VIOLATIONS_SHOWN_MAX]]
-    if tally.known_violations:
-        lines.append(f"known      {len(tally.known_violations)} accepted loss(es) seen again")
+    if accepted := len(tally.known_violations) - sum(tally.known_bugs.values()):
+        lines.append(f"known      {accepted} accepted loss(es) seen again")
+    lines += [f"known      {count} finding(s) of the bug {key}, not counted" for key, count in tally.known_bugs.items()]
     kinds = by_kind(tally.violations)
     for kind in kinds[:VIOLATIONS_SHOWN_MAX]:
         lines += _show_kind(kind)

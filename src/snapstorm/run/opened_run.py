@@ -38,6 +38,7 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.plugin import MakeTarget
+from snapstorm.targets.registry import find_known_bugs
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.control import Control
@@ -105,7 +106,9 @@ async def open_run(
         run = begin_run(options, testbed, target, versions, clock, listener)
         place = replace(place, seed=run.stream("target").getrandbits(63))
         is_across_versions = len(run.ledger.target_versions()) > 1
-        under_test = UnderTest(place, target.capabilities_with(place.parameters), versions, is_across_versions)
+        known_bugs = find_known_bugs(options.target, options.known_bugs)
+        capabilities = target.capabilities_with(place.parameters)
+        under_test = UnderTest(place, capabilities, versions, is_across_versions, known_bugs)
         commands.begin(run, is_watched=control.is_watched)
         phases = Phases(run)
         conclusion = Conclusion(run, phases, commands, target, options.mode, testbed)

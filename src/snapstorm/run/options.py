@@ -23,6 +23,7 @@ from snapstorm.targets.registry import (
     NamedPrograms,
     clean_place_of_copies,
     clean_storage,
+    find_known_bugs,
     keeper_of,
     read_place_of_copies,
     read_target,
@@ -58,6 +59,8 @@ class HarnessOptions:
     """After this time an operation is ended."""
     sweep_seconds: float | None = None
     """Bounds the final sweep; None to verify every live snapshot."""
+    known_bugs: Sequence[str] = ()
+    """Keys of known bugs of the target: what they predict exactly is listed, and not counted."""
     keep_going: bool = False
     """Go on with the clients' actions after a violation."""
     repository: NamedStorage | None = None
@@ -214,6 +217,7 @@ def check_options(options: HarnessOptions) -> None:
         problems.extend(f"{name} needs --testbed: a temporary one goes" for name, value in lasting.items() if value)
     if problems:
         raise ConfigError(*problems)
+    find_known_bugs(options.target, options.known_bugs)
     known_guarantees()  # Those of other packages may be none.
     check_faults(options.faults, are_optional=options.are_faults_optional)
     check_paths_of(options)

@@ -90,6 +90,7 @@ class RunResult:
                 "memory_bytes_max": tally.server_max[1] or None,
             },
             "violations": [_violation(violation) for violation in tally.violations],
+            "known_bugs": dict(tally.known_bugs),
             "known_violations": [_violation(violation) for violation in tally.known_violations],
             "notes": list(tally.notes),
             "error": tally.error,

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from snapstorm.errors import ConfigError, SnapstormError, did_you_mean
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.predicted_bugs import PredictedBug, Predicts
 from snapstorm.model.protocols import Program
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import ProcessRunner
@@ -65,6 +66,8 @@ class KnownBug(Generic[BenchT]):
     is_in_all: bool = False
     """Shows on any version, known to us or not: the positive control."""
     why_not_here: Callable[[], str | None] = nothing_needed
+    predicts: Predicts | None = None
+    """Which findings of a run are just this bug's; None where that can't be told."""
 
     @property
     def good(self) -> frozenset[str]:
@@ -156,6 +159,17 @@ class KnownBugs(Generic[BenchT]):
             hint = did_you_mean(wanted, self.by_key)
             raise ConfigError(f"no bug is known as {key!r}; {hint}known are: {', '.join(self.by_key)}")
         return (self.by_key[wanted],)
+
+    def predicting(self, keys: Sequence[str]) -> tuple[PredictedBug, ...]:
+        """The bugs of these keys, with or without `#`. Raises ConfigError for one that predicts no findings."""
+        can = {key: PredictedBug(key, bug.title, bug.predicts) for key, bug in self.by_key.items() if bug.predicts}
+        for key in keys:
+            if key.removeprefix("#") not in can:
+                self.choose(key)
+                raise ConfigError(
+                    f"it can't be told which findings are of the bug {key}; of these it can: {', '.join(can)}"
+                )
+        return tuple(can[key] for key in dict.fromkeys(key.removeprefix("#") for key in keys))
 
     async def try_out(self, bug: KnownBug[BenchT], program: Program, runner: ProcessRunner) -> Row:
         """Provoke one bug on one version, on a bench of its own that leaves nothing behind."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from snapstorm.errors import ConfigError, HarnessError, did_you_mean
 from snapstorm.ledger.persisters import FolderPersister, Persister
 from snapstorm.model.location import FileStorage, GatewayStorage, NamedStorage, Storage, read_storage
+from snapstorm.model.predicted_bugs import PredictedBug
 from snapstorm.runtime.paths import clean_path
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, TargetPlugin
@@ -91,6 +92,17 @@ def find_target(
     from snapstorm.targets.planted import find_defective  # noqa: PLC0415
 
     return find_defective(plugin, programs, defect, is_virtual=is_virtual)
+
+
+def find_known_bugs(text: str, keys: Sequence[str]) -> tuple[PredictedBug, ...]:
+    """Bugs of the target of that name which predict what is found of them. Raises ConfigError for one that it has not,
+    or that predicts nothing."""
+    if not keys:
+        return ()
+    plugin, _ = read_target(text)
+    if plugin.known_bugs is None:
+        raise ConfigError(f"no bugs of the target {plugin.name} are known")
+    return plugin.known_bugs.predicting(keys)
 
 
 @dataclass(frozen=True)

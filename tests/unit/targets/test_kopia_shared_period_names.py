@@ -1,111 +1,187 @@
-"""What Kopia's retention keeps, counted again: as the policy says, and with names that weeks and months share."""
+"""What Kopia's retention keeps, counted as it counts, and which findings that explains."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.one_run import CLIENT, OneRun
 
-from snapstorm.targets.kopia.known_bugs.shared_period_names import Keep, kept, left_after_each, wrongly_let_go
+from snapstorm.guarantees.panel import Found, Panel
+from snapstorm.model.action_results import ListedSnapshot
+from snapstorm.model.expectations import Expectation, Listing, State
+from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.predicted_bugs import PredictedBug, bug_behind
+from snapstorm.model.retention import KeepPolicy, Period, Retention, kept_by
+from snapstorm.model.seen import ListingSeen
+from snapstorm.targets.kopia.known_bugs.shared_period_names import (
+    is_let_go_by_shared_names,
+    kept_sharing_names,
+    left_after_each,
+    wrongly_let_go,
+)
 
 DAY = timedelta(days=1)
-KINDS = ("latest", "hourly", "daily", "weekly", "monthly", "annual")
-USUAL: Keep = {"latest": 10, "hourly": 48, "daily": 7, "weekly": 4, "monthly": 24, "annual": 3}
-
-
-def taken(*times: datetime) -> dict[str, int]:
-    """Snapshots named after their days, with the times at which they were taken."""
-    return {f"{time:%Y-%m-%d %H}": round(time.timestamp()) * 10**9 for time in times}
+USUAL = KeepPolicy(latest=10, hourly=48, daily=7, weekly=4, monthly=24, annual=3)
+BUG = PredictedBug("weeks-expire", "a week is taken for a month", is_let_go_by_shared_names)
 
 
 def every(step: timedelta, count: int, start: datetime = datetime(2025, 1, 5, 12, tzinfo=UTC)) -> dict[str, int]:
-    return taken(*(start + step * number for number in range(count)))
+    """Snapshots named after their days, with the times at which they were taken."""
+    times = [start + step * number for number in range(count)]
+    return {f"{time:%F}": round(time.timestamp()) * 10**6 for time in times}
+
+
+def right(policy: KeepPolicy, taken_us: dict[str, int]) -> list[str]:
+    return list(kept_by(Retention(policy=policy, ends_at_latest=True), taken_us))
 
 
 def test_a_year_of_weeks_loses_ten() -> None:
     """What all three versions were seen to do (measured)."""
-    weeks = every(7 * DAY, 52)
-    keep = {"weekly": 52, "monthly": 12}
-    lost = wrongly_let_go(keep, weeks)
-    assert len(kept(keep, weeks, shares_names=False)) == 52
+    weeks, policy = every(7 * DAY, 52), KeepPolicy(weekly=52, monthly=12)
+    lost = wrongly_let_go(policy, weeks)
+    assert len(right(policy, weeks)) == 52
     assert sorted(lost) == [
-        f"2025-{month:02}-{day:02} 12"
+        f"2025-{month:02}-{day:02}"
         for month, days in ((1, (5, 12, 19)), (2, (2, 9, 16)), (3, (2, 9, 16, 23)))
         for day in days
     ]
-    assert left_after_each(keep, list(weeks.items()), shares_names=True) == [one for one in weeks if one not in lost]
-    assert left_after_each(keep, list(weeks.items()), shares_names=False) == list(weeks)
+    assert left_after_each(policy, list(weeks.items())) == [week for week in weeks if week not in lost]
 
 
-@pytest.mark.parametrize("keep", [{"weekly": 52}, {"monthly": 12}, {"weekly": 52, "annual": 3}, {}, {"latest": 99}])
-def test_without_weeks_beside_months_nothing_is_lost(keep: Keep) -> None:
+@pytest.mark.parametrize(
+    "policy", [KeepPolicy(weekly=52), KeepPolicy(monthly=12), KeepPolicy(weekly=52, annual=3), KeepPolicy(latest=99)]
+)
+def test_without_weeks_beside_months_nothing_is_lost(policy: KeepPolicy) -> None:
     """The names of all other kinds differ."""
-    assert wrongly_let_go(keep, every(7 * DAY, 52)) == frozenset()
+    weeks = every(7 * DAY, 52)
+    assert kept_sharing_names(policy, weeks).keys() == set(right(policy, weeks))
+    assert wrongly_let_go(policy, weeks) == frozenset()
 
 
 def test_the_usual_policy_loses_two_weeks_of_a_year() -> None:
     """Weeks 1 and 2, once no day keeps them any more."""
     lost: dict[str, str] = {}
     left: dict[str, int] = {}
-    for day, at in every(DAY, 400, datetime(2025, 3, 1, 12, tzinfo=UTC)).items():
-        left[day] = at
+    for day, at_us in every(DAY, 400, datetime(2025, 3, 1, 12, tzinfo=UTC)).items():
+        left[day] = at_us
         lost |= dict.fromkeys(wrongly_let_go(USUAL, left), day)
-        left = {one: at for one, at in left.items() if one in kept(USUAL, left, shares_names=True)}
-    assert lost == {"2026-01-04 12": "2026-01-14 12", "2026-01-11 12": "2026-02-01 12"}
-
-
-def test_reasons_are_named() -> None:
-    """The latest of all is the latest of everything."""
-    reasons = kept(USUAL, every(DAY, 3), shares_names=False)
-    assert set(reasons["2025-01-07 12"]) == set(KINDS)
-
-
-def test_periods_end_at_the_latest_snapshot() -> None:
-    """Three days back, whether they have snapshots or not; one right at the bound is kept."""
-    assert len(kept({"daily": 3}, every(10 * DAY, 5), shares_names=False)) == 1
-    assert len(kept({"daily": 3}, every(3 * DAY, 5), shares_names=False)) == 2
-    assert len(kept({"hourly": 3}, every(timedelta(hours=1), 9), shares_names=False)) == 3
-
-
-def test_a_month_back_from_its_last_day() -> None:
-    """Go counts the 31st of February as the 3rd of March."""
-    times = taken(datetime(2025, 3, 2, tzinfo=UTC), datetime(2025, 3, 31, tzinfo=UTC))
-    assert list(kept({"monthly": 1, "daily": 99}, times, shares_names=False)) == ["2025-03-31 00", "2025-03-02 00"]
-    february = taken(datetime(2025, 2, 28, tzinfo=UTC), datetime(2025, 3, 31, tzinfo=UTC))
-    assert len(kept({"monthly": 1}, february, shares_names=False)) == 1
-    assert len(kept({"monthly": 2}, february, shares_names=False)) == 2
+        left = {one: left[one] for one in kept_sharing_names(USUAL, left)}
+    assert lost == {"2026-01-04": "2026-01-14", "2026-01-11": "2026-02-01"}
 
 
 def test_no_counts_keep_everything() -> None:
-    assert len(kept({}, every(DAY, 9), shares_names=True)) == 9
-    assert kept({"daily": 1}, {}, shares_names=True) == {}
+    assert len(kept_sharing_names(KeepPolicy(), every(DAY, 9))) == 9
+    assert kept_sharing_names(KeepPolicy(daily=1), {}) == {}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_greatest_count_keeps_all(kind: str) -> None:
-    """As our testbeds set it, and without an overflow of dates."""
-    assert len(kept({kind: 2_147_483_647}, every(400 * DAY, 9), shares_names=False)) == 9
-
-
-policies = st.fixed_dictionaries({kind: st.integers(0, 6) for kind in KINDS})
-hours = st.integers(0, 4 * 365 * 24).map(lambda hour: hour * 3600 * 10**9)
+counts = st.integers(0, 6)
+policies = st.builds(
+    KeepPolicy, latest=counts, hourly=counts, daily=counts, weekly=counts, monthly=counts, annual=counts
+)
+hours = st.integers(0, 4 * 365 * 24).map(lambda hour: hour * 3600 * 10**6)
 snapshots = st.dictionaries(st.uuids().map(str), hours)
 
 
 @given(policies, snapshots)
-def test_no_kind_keeps_more_than_its_count(keep: Keep, taken_ns: dict[str, int]) -> None:
-    """However names are told apart."""
-    for shares_names in (True, False):
-        reasons = kept(keep, taken_ns, shares_names=shares_names)
-        for kind in KINDS:
-            if any(keep.values()):
-                assert sum(kind in of for of in reasons.values()) <= keep[kind]
+def test_it_counts_right_where_no_names_are_shared(policy: KeepPolicy, taken_us: dict[str, int]) -> None:
+    """Without months, weeks have their names for themselves; few snapshots have no numbers like years."""
+    policy = policy.model_copy(update={"monthly": 0})
+    assert kept_sharing_names(policy, taken_us).keys() == set(right(policy, taken_us))
 
 
 @given(policies, snapshots)
-def test_what_is_kept_stays_kept(keep: Keep, taken_ns: dict[str, int]) -> None:
-    """Applied again to what it has kept, the policy lets nothing more go."""
-    once = kept(keep, taken_ns, shares_names=False)
-    assert kept(keep, {one: taken_ns[one] for one in once}, shares_names=False) == once
+def test_no_kind_keeps_more_than_its_count(policy: KeepPolicy, taken_us: dict[str, int]) -> None:
+    reasons = kept_sharing_names(policy, taken_us)
+    for period in Period:
+        if not policy.keeps_all:
+            assert sum(found.period is period for of in reasons.values() for found in of) <= policy.count(period)
+
+
+def listing_of(weeks: dict[str, int], missing: Sequence[str], policy: KeepPolicy) -> ListingSeen:
+    """A listing of live snapshots, without those that are missing."""
+    expected = {
+        day: Expectation(
+            operation=day,
+            client=CLIENT,
+            source="/data",
+            manifest="m",
+            capabilities="{}",
+            state=State.LIVE,
+            began_tick=2 * number,
+            acknowledged_tick=2 * number + 1,
+            snapshot=f"id-{day}",
+            taken_us=at_us,
+        )
+        for number, (day, at_us) in enumerate(weeks.items())
+    }
+    entries = [
+        ListedSnapshot(f"id-{day}", CLIENT, "/data", testbed="bed", operation=day, incomplete=None)
+        for day in weeks
+        if day not in missing
+    ]
+    listing = Listing(CLIENT, "bed", entries, began_tick=1000, ended_tick=1001)
+    retention = Retention(policy=policy, ends_at_latest=True)
+    return ListingSeen(client=CLIENT, operation="o", listing=listing, expected=expected, spans={}, retention=retention)
+
+
+def found_in(seen: ListingSeen) -> dict[str | None, Found]:
+    found = [one for one in Panel().judge(seen) if one.guarantee is Guarantee.KEPT_AS_PROMISED]
+    return {one.finding.expectation: one for one in found}
+
+
+def is_known(found: Found) -> bool:
+    return bug_behind([BUG], found.guarantee, found.finding, found.seen) is BUG
+
+
+SUNDAYS = every(7 * DAY, 8, datetime(2025, 12, 21, 12, tzinfo=UTC))
+"""Of the weeks 51 of 2025 to 6 of 2026."""
+POLICY = KeepPolicy(weekly=10, monthly=12)
+
+
+def test_what_shared_names_explain_is_known_and_nothing_else() -> None:
+    """Weeks 1 and 2 go by the bug. That week 4 is missing as well is something else, and still counts."""
+    assert wrongly_let_go(POLICY, SUNDAYS) == {"2026-01-04", "2026-01-11"}
+    found = found_in(listing_of(SUNDAYS, ["2026-01-04", "2026-01-11", "2026-01-25"], POLICY))
+    assert {day: is_known(one) for day, one in found.items()} == {
+        "2026-01-04": True,
+        "2026-01-11": True,
+        "2026-01-25": False,
+    }
+
+
+def test_where_names_are_not_shared_nothing_is_known() -> None:
+    """Without months the same loss is another bug's."""
+    found = found_in(listing_of(SUNDAYS, ["2026-01-04"], KeepPolicy(weekly=10)))
+    assert [is_known(one) for one in found.values()] == [False]
+
+
+def test_a_week_is_not_lost_before_a_month_of_its_number_is_there() -> None:
+    """On the day after, week 2 is still counted: February comes later."""
+    until_january = {day: at_us for day, at_us in SUNDAYS.items() if day < "2026-02"}
+    found = found_in(listing_of(until_january, ["2026-01-04", "2026-01-11"], POLICY))
+    assert {day: is_known(one) for day, one in found.items()} == {"2026-01-04": True, "2026-01-11": False}
+
+
+@pytest.mark.parametrize("guarantee", [one for one in Guarantee if one is not Guarantee.KEPT_AS_PROMISED])
+def test_other_guarantees_are_none_of_its_business(guarantee: Guarantee) -> None:
+    seen = listing_of(SUNDAYS, ["2026-01-04"], POLICY)
+    assert not is_let_go_by_shared_names(guarantee, Finding("x", expectation="2026-01-04"), seen)
+
+
+def test_what_is_known_is_recorded_as_accepted_and_not_counted(scratch: Path) -> None:
+    """Anything else still is."""
+    one_run = OneRun(scratch, known_bugs=[BUG])
+    checker = one_run.checker()
+    found = found_in(listing_of(SUNDAYS, ["2026-01-04", "2026-01-25"], POLICY))
+    assert checker.report(found["2026-01-04"]) is None
+    assert checker.report(found["2026-01-25"]) is not None
+    assert [violation.snapshot for violation in one_run.tally.known_violations] == ["id-2026-01-04"]
+    assert [violation.snapshot for violation in one_run.tally.violations] == ["id-2026-01-25"]
+    assert one_run.tally.known_bugs == {"weeks-expire": 1}
+    reasons = {row.violation.snapshot: row.accepted_reason for row in one_run.ledger.recorded_violations(1)}
+    assert reasons == {"id-2026-01-04": BUG.reason, "id-2026-01-25": None}

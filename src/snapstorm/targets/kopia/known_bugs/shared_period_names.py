@@ -8,104 +8,99 @@ and its snapshot is let go although the policy keeps one for each week. (`getRet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-Keep: TypeAlias = Mapping[str, int]
-"""How many periods of each kind keep a snapshot, by the kind: `latest`, `hourly`, `daily`, `weekly`, `monthly`,
-`annual`. A kind that is not there keeps none."""
+from snapstorm.model.expectations import State
+from snapstorm.model.expiry import of_source
+from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.retention import (
+    KeepPolicy,
+    Period,
+    PeriodId,
+    Retention,
+    in_order,
+    kept_by,
+    moment_before,
+    period_of,
+)
+from snapstorm.model.seen import ListingSeen, Seen
 
-
-def _iso_week(at: datetime) -> str:
-    year, week, _ = at.isocalendar()
-    return f"{year:04}-{week:02}"
-
-
-# In this order Kopia looks at the kinds.
-_NAMES: Mapping[str, Callable[[datetime], str]] = {
-    "annual": lambda at: f"{at:%Y}",
-    "monthly": lambda at: f"{at:%Y-%m}",
-    "weekly": _iso_week,
-    "daily": lambda at: f"{at:%Y-%m-%d}",
-    "hourly": lambda at: f"{at:%Y-%m-%d %H}",
-}
+# In this order Kopia looks at the kinds, after that of the latest.
+_KINDS = (Period.ANNUAL, Period.MONTHLY, Period.WEEKLY, Period.DAILY, Period.HOURLY)
 
 
-def kept(keep: Keep, taken_ns: Mapping[str, int], *, shares_names: bool) -> dict[str, tuple[str, ...]]:
-    """The snapshots of one source that stay, the latest first, each with the kinds of periods that keep it.
+def kept_sharing_names(policy: KeepPolicy, taken_us: Mapping[str, int]) -> dict[str, tuple[PeriodId, ...]]:
+    """The snapshots of one source that Kopia keeps, the latest first, each with the periods that keep it.
 
-    `taken_ns` holds when each complete snapshot was taken, in ns of UTC. `shares_names`: as Kopia counts; otherwise as
-    the policy says, with names for each kind of its own. All times are UTC.
+    `taken_us` holds when each complete snapshot was taken. As `kept_by` takes and returns it, so that what differs
+    between the two is the bug.
     """
-    latest_first = sorted(taken_ns, key=lambda snapshot: (taken_ns[snapshot], snapshot), reverse=True)
-    if not latest_first:
-        return {}
-    if not any(keep.values()):
-        return dict.fromkeys(latest_first, ("latest",))
-    newest = _utc(taken_ns[latest_first[0]])
-    oldest = {kind: _back(newest, kind, keep.get(kind, 0)) for kind in _NAMES}
-    seen: set[tuple[str, str]] = set()
-    counts: dict[str, int] = {}
-    reasons: dict[str, tuple[str, ...]] = {}
+    latest_first = in_order(taken_us)
+    if policy.keeps_all or not latest_first:
+        return kept_by(Retention(policy=policy, ends_at_latest=True), taken_us)
+    newest_us = taken_us[latest_first[0]]
+    oldest_us = {period: moment_before(newest_us, period, policy.count(period)) for period in _KINDS}
+    names: set[str] = set()
+    counts: Counter[Period] = Counter()
+    reasons: dict[str, tuple[PeriodId, ...]] = {}
     for number, snapshot in enumerate(latest_first):
-        at = _utc(taken_ns[snapshot])
-        named = [("latest", str(number)), *((kind, name(at)) for kind, name in _NAMES.items() if at >= oldest[kind])]
-        for kind, name in named:
-            key = ("" if shares_names else kind, name)
-            if key not in seen and counts.get(kind, 0) < keep.get(kind, 0):
-                seen.add(key)
-                counts[kind] = counts.get(kind, 0) + 1
-                reasons[snapshot] = (*reasons.get(snapshot, ()), kind)
+        at_us = taken_us[snapshot]
+        for found in (PeriodId(Period.LATEST, str(number)), *(period_of(at_us, period) for period in _KINDS)):
+            name, bound_us = _name_in_kopia(found), oldest_us.get(found.period)
+            if name in names or counts[found.period] == policy.count(found.period):
+                continue
+            if bound_us is None or at_us >= bound_us:
+                names.add(name)
+                counts[found.period] += 1
+                reasons[snapshot] = (*reasons.get(snapshot, ()), found)
     return reasons
 
 
-def wrongly_let_go(keep: Keep, taken_ns: Mapping[str, int]) -> frozenset[str]:
+def _name_in_kopia(found: PeriodId) -> str:
+    return found.name.replace("-W", "-")
+
+
+def wrongly_let_go(policy: KeepPolicy, taken_us: Mapping[str, int]) -> frozenset[str]:
     """The snapshots that the policy keeps, and that Kopia lets go because their periods have shared names."""
-    right = kept(keep, taken_ns, shares_names=False)
-    return frozenset(right.keys() - kept(keep, taken_ns, shares_names=True).keys())
+    right = kept_by(Retention(policy=policy, ends_at_latest=True), taken_us)
+    return frozenset(right.keys() - kept_sharing_names(policy, taken_us).keys())
 
 
-def left_after_each(keep: Keep, taken: Sequence[tuple[str, int]], *, shares_names: bool) -> list[str]:
-    """What is left, the oldest first, where retention is applied after each snapshot, as `snapshot create` does.
+def left_after_each(policy: KeepPolicy, taken: Sequence[tuple[str, int]]) -> list[str]:
+    """What Kopia leaves, the oldest first, where retention is applied after each snapshot, as `snapshot create` does.
 
-    `taken` are the snapshots in the order in which they were taken, each with its time in ns.
+    `taken` are the snapshots in the order in which they were taken, each with its time in µs.
     """
     left: dict[str, int] = {}
-    for snapshot, at_ns in taken:
-        left[snapshot] = at_ns
-        stays = kept(keep, left, shares_names=shares_names)
-        left = {one: at for one, at in left.items() if one in stays}
-    return sorted(left, key=lambda snapshot: (left[snapshot], snapshot))
+    for snapshot, at_us in taken:
+        left[snapshot] = at_us
+        left = {one: left[one] for one in kept_sharing_names(policy, left)}
+    return in_order(left)[::-1]
 
 
-def _back(at: datetime, kind: str, count: int) -> datetime:
-    """The time so many periods before another, as Go computes it: a day that a month does not have is counted on into
-    the next month."""
-    match kind:
-        case "hourly":
-            return at - timedelta(hours=min(count, _DAYS_MAX * 24))
-        case "daily":
-            return at - timedelta(days=min(count, _DAYS_MAX))
-        case "weekly":
-            return at - timedelta(days=min(7 * count, _DAYS_MAX))
-        case "monthly":
-            return _months_before(at, count)
-        case _:
-            return _months_before(at, 12 * count)
+def is_let_go_by_shared_names(guarantee: Guarantee, finding: Finding, seen: Seen) -> bool:
+    """Whether shared names are why a snapshot that the policy keeps is not listed.
+
+    It goes when another one is taken: so it does if, counted as Kopia does, some snapshot of its source after it has
+    ended it.
+    """
+    if guarantee is not Guarantee.KEPT_AS_PROMISED or not isinstance(seen, ListingSeen) or seen.retention is None:
+        return False
+    lost = next((one for one in seen.ended_by_retention if one.operation == finding.expectation), None)
+    if lost is None or lost.taken_us is None or not seen.retention.ends_at_latest:
+        return False
+    taken_us = {
+        one.operation: one.taken_us
+        for one in of_source(seen.expected.values(), lost)
+        if one.state is State.LIVE and one.taken_us is not None
+    }
+    return any(
+        lost.operation in wrongly_let_go(seen.retention.policy, _until(taken_us, newest_us))
+        for newest_us in taken_us.values()
+        if newest_us > lost.taken_us
+    )
 
 
-_DAYS_MAX = 300_000
-"""More than all that snapshots can be old."""
-
-
-def _months_before(at: datetime, count: int) -> datetime:
-    year, month = divmod(12 * at.year + at.month - 1 - count, 12)
-    if year < 1:
-        return datetime.min.replace(tzinfo=UTC)
-    return at.replace(year=year, month=month + 1, day=1) + timedelta(days=at.day - 1)
-
-
-def _utc(at_ns: int) -> datetime:
-    seconds, rest_ns = divmod(at_ns, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest_ns // 1000)
+def _until(taken_us: Mapping[str, int], newest_us: int) -> Mapping[str, int]:
+    return {one: at_us for one, at_us in taken_us.items() if at_us <= newest_us}
