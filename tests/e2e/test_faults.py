@@ -84,12 +84,13 @@ def test_damage_is_found_and_undone(scratch: Path) -> None:
 
 
 @contextmanager
-def struck_by(fault: str, bed: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A run in which this fault has just struck. Killed when the block is left, if it has not ended."""
+def struck_by(fault: str, bed: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in which this fault has just struck. Killed when the block is left, if it has not ended. `more` words of
+    the command come last."""
     log = bed.with_name("stderr")
     words: Sequence[str | Path] = (
         "run", "--testbed", bed, "--clients", "1", "--duration", "30m", "--faults", fault, "--progress", "plain",
-        *SMALL,
+        *SMALL, *more,
     )  # fmt: skip
     with log.open("wb") as stderr, subprocess.Popen(command(*words), stdin=subprocess.DEVNULL, stderr=stderr) as run:
         try:

@@ -50,15 +50,18 @@ ALL = "all"
 
 
 def read_keys(words: Sequence[str]) -> tuple[str, ...]:
-    """The keys in what was typed: separated by commas, or `all`. Raises ConfigError with the nearest names."""
-    keys = [key.strip() for word in words for key in word.split(",") if key.strip()]
-    if not keys and words:
+    """The keys in what was typed: separated by commas, a kind for all of it, or `all`. Raises ConfigError with the
+    nearest names."""
+    named = [key.strip() for word in words for key in word.split(",") if key.strip()]
+    if not named and words:
         raise ConfigError("--faults needs names of faults, separated by commas, or all")
-    if ALL in keys:
+    if ALL in named:
         return tuple(FAULTS)
+    kinds = {kind.value: [key for key, fault in FAULTS.items() if fault.kind is kind] for kind in FaultKind}
+    keys = [key for name in named for key in kinds.get(name, [name])]
     unknown = [key for key in keys if key not in FAULTS]
     if unknown:
-        hint = did_you_mean(unknown[0], [*FAULTS, ALL])
+        hint = did_you_mean(unknown[0], [*FAULTS, *kinds, ALL])
         raise ConfigError(f"no fault is called {unknown[0]!r}; {hint}known are: {', '.join(FAULTS)}, all")
     return tuple(dict.fromkeys(keys))
 

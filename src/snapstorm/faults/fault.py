@@ -74,6 +74,8 @@ class Scene:
     clock: Clock
     network_path: NetworkPath | None = None
     """The ways of the clients to the server, where these can be disturbed."""
+    is_calm_awaited: Callable[[], bool] = lambda: False
+    """Whether somebody waits for the end of what `delays`."""
     gateway: Served | None = None
     """What serves the repository's storage, where that is ours."""
 

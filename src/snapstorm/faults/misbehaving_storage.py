@@ -98,10 +98,17 @@ class _MisbehavingStorage(Fault):
         record(_in_words(rule))
         self._number = self.gateway.put_on(rule)
         with self.scene.clock.move_on_after(_WAIT_FOR_STRIKE_SECONDS_MAX):
-            while not self.has_struck:
+            while not self.has_struck and not self.scene.is_calm_awaited():
                 await self.scene.clock.sleep(_POLL_SECONDS)
         if not self.has_struck:
             raise NothingToBreak("nobody asked the storage for what it was to do wrong")
+
+    async def hold(self, seconds: float) -> None:
+        """Let it last, until somebody wants time to go on."""
+        clock = self.scene.clock
+        with clock.move_on_after(seconds):
+            while not self.scene.is_calm_awaited():
+                await clock.sleep(_POLL_SECONDS)
 
     async def heal(self) -> None:
         if self._number is not None:

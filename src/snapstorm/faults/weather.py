@@ -34,6 +34,8 @@ class Weather:
         self._pace = pace
         self._now_seconds = now_seconds
         self._injuries: list[Injury] = []
+        self.is_calm_awaited = False
+        """Somebody waits for the end of faults that delay something."""
         self._is_recovering = False
         self._calm_since_seconds: float | None = None
 

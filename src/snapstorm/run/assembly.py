@@ -89,6 +89,7 @@ class RunParts:
             judge=FaultJudge(run, weather, workdir, own, self.snapshotter, access, checker),
             clock=run.clock,
             network_path=opened.network_path if isinstance(server, Routed) and server.is_routed else None,
+            is_calm_awaited=lambda: weather.is_calm_awaited,
             gateway=opened.storage.gateway,
         )
         self.storm = storm_for(options, run, weather, self.steering, opened.control, scene)

@@ -72,6 +72,10 @@ def test_names_of_faults_are_read() -> None:
     """Separated by commas, given several times, each once; or all."""
     assert catalogue.read_keys(["kill-server, partition", "kill-server"]) == ("kill-server", "partition")
     assert catalogue.read_keys(["partition", "all"]) == tuple(catalogue.FAULTS)
+    assert catalogue.read_keys(["storage-lags,storage-stale-read", "partition"]) == (
+        *BY_KIND[FaultKind.LAGS].split(),
+        "partition",
+    )
     assert catalogue.read_keys([]) == ()
     with pytest.raises(ConfigError, match="did you mean 'partition'"):
         catalogue.read_keys(["partitoin"])
