@@ -103,6 +103,11 @@ class Served:
         self._gateway = gateway
         self._portal = portal
 
+    @property
+    def last_event(self) -> int:
+        """The number of the latest event: everything that was answered before it was asked for has a lower one."""
+        return self._gateway.storage.log.last_event
+
     def admit(self, actor: str, access_key: str) -> None:
         """Let in whoever names this access key, and know him as this actor."""
         self._portal.call(self._gateway.actors.__setitem__, access_key, actor)
@@ -166,8 +171,11 @@ async def _send(outcome: Outcome, send: Send, scope: Scope) -> None:
 
 
 @contextmanager
-def serving(directory: Path, clocks: Clocks, *, port: int = 0) -> Iterator[Served]:
-    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free.
+def serving(
+    directory: Path, clocks: Clocks, *, port: int = 0, after_event: int = 0, bytes_max: int | None = None
+) -> Iterator[Served]:
+    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free. Events are numbered
+    higher than `after_event`. `bytes_max` as in `Storage`.
 
     Raises HarnessError if the port can't be had, or the directory can't be used.
     """
@@ -176,7 +184,8 @@ def serving(directory: Path, clocks: Clocks, *, port: int = 0) -> Iterator[Serve
             listening = stack.enter_context(socket.create_server((LOOPBACK, port)))
             # Connections inherit it. Without it each answer waits 40 ms for the client to acknowledge its headers.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            storage = stack.enter_context(opened(directory, clocks))
+            storage = stack.enter_context(opened(directory, clocks, bytes_max=bytes_max))
+            storage.log.continue_after(after_event)
         except (OSError, sqlite3.Error) as error:
             raise HarnessError(f"the gateway can't be started on {directory}: {error}") from error
         gateway = Gateway(storage)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from snapstorm.gateway.bucket import Bucket, StoredObject
-from snapstorm.gateway.contents import Contents
+from snapstorm.gateway.contents import Content, Contents
 from snapstorm.gateway.s3 import (
     LOCKED,
     NO_SUCH_KEY,
@@ -37,8 +37,14 @@ from snapstorm.gateway.write_log import Write, WriteLog
 BUCKET = "snapstorm"
 """The name of the only bucket."""
 
+LOG_NAME = "log.sqlite3"
+CONTENTS_NAME = "contents"
+
 RECENT_SECONDS_MAX = 60.0
 """How far back `before` can look."""
+
+_ROOM_MADE = 0.9
+"""Down to this part of the bound, so that it is not reached again at the next write."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,9 @@ class _Before(NamedTuple):
 class Storage:
     """Does what is asked of the bucket. Every change is in the log before it is answered."""
 
-    def __init__(self, log: WriteLog, contents: Contents, clocks: Clocks) -> None:
+    def __init__(self, log: WriteLog, contents: Contents, clocks: Clocks, *, bytes_max: int | None = None) -> None:
+        """`bytes_max`: how much may be kept of what the bucket holds and ever held. Beyond it, bytes that the bucket
+        holds no more are dropped, those first that it has held no more for longest."""
         for content in log.contents():
             contents.know(content)
         self.log = log
@@ -87,6 +95,9 @@ class Storage:
         self._clocks = clocks
         self._recent: deque[_Before] = deque()
         """What recent changes have changed."""
+        self._bytes_max = bytes_max
+        self._looks_above_bytes = bytes_max or 0
+        self._make_room()
 
     def answer(self, request: Request, *, shown: Bucket | None = None) -> Answered:
         """Do what is asked. `shown` is read and listed in place of the bucket as it is.
@@ -123,7 +134,7 @@ class Storage:
 
     def overwritten(self, key: str) -> StoredObject | None:
         """What an object was before it was last written; None if there was nothing."""
-        written = [write for write in self.log.writes(key=key) if write.content is not None]
+        written = [write for write in self.log.writes(key=key) if write.content and not write.content.is_dropped]
         return Bucket(written[:-1]).get(key)
 
     def _read(self, asked: GetObject, bucket: Bucket) -> Answer:
@@ -171,14 +182,52 @@ class Storage:
             self._recent.popleft()
         self._recent.append(_Before(now_seconds, key, self.bucket.get(key)))
         self.bucket.put(key, found)
+        self._make_room()
         return applied
+
+    def _make_room(self) -> None:
+        """Keep to the bound, as far as that can be done without what the bucket holds, and has held lately."""
+        kept_bytes = self._contents.bytes_kept
+        if self._bytes_max is None or kept_bytes <= self._looks_above_bytes:
+            return
+        recent = [before.found for before in self._recent] + list(self.bucket.objects.values())
+        spared = {found.content.digest for found in recent if found is not None}
+        dropped: list[Content] = []
+        whole_from = 0
+        for content, ended in _no_longer_held(self.log.writes(), spared):
+            if kept_bytes <= self._bytes_max * _ROOM_MADE:
+                break
+            dropped.append(content)
+            kept_bytes -= content.size_bytes
+            whole_from = ended
+        # Where all that is left is held, looking again at each write would find nothing.
+        self._looks_above_bytes = max(self._bytes_max, int(kept_bytes / _ROOM_MADE))
+        if dropped:
+            self.log.drop(dropped, whole_from=whole_from)
+        for content in dropped:
+            self._contents.drop(content)
+
+
+def _no_longer_held(writes: Iterable[Write], spared: Collection[bytes]) -> list[tuple[Content, int]]:
+    """The contents that no key holds any more, each with the event at which the last one ceased to, in that order."""
+    held: dict[str, Content] = {}
+    ended: dict[Content, int] = {}
+    for write in writes:
+        before = held.pop(write.key, None)
+        if before is not None:
+            ended.pop(before, None)
+            ended[before] = write.applied
+        if write.content is not None and not write.content.is_dropped:
+            held[write.key] = write.content
+    still = {content.digest for content in held.values()} | set(spared)
+    return [(content, event) for content, event in ended.items() if content.digest not in still]
 
 
 @contextmanager
-def opened(directory: Path, clocks: Clocks) -> Iterator[Storage]:
-    """The storage in a directory, made if it is not there."""
+def opened(directory: Path, clocks: Clocks, *, bytes_max: int | None = None) -> Iterator[Storage]:
+    """The storage in a directory, made if it is not there. `bytes_max` as in `Storage`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(WriteLog(directory / "log.sqlite3"))
-        contents = stack.enter_context(Contents(directory / "contents"))
-        yield Storage(log, contents, clocks)
+        log = stack.enter_context(WriteLog(directory / LOG_NAME))
+        contents = stack.enter_context(Contents(directory / CONTENTS_NAME))
+        yield Storage(log, contents, clocks, bytes_max=bytes_max)

@@ -11,7 +11,7 @@ next write. If that gets lost, the write counts as under way, which promises les
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -29,7 +29,10 @@ CREATE TABLE IF NOT EXISTS writes (
 CREATE TABLE IF NOT EXISTS strikes (
     event INTEGER NOT NULL, effect TEXT NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS whole (from_event INTEGER NOT NULL);
 """
+_LAST_EVENT = "SELECT max(ifnull(max(applied), 0), ifnull(max(acknowledged), 0)) FROM writes"
+_READ_BUSY_SECONDS_MAX = 10.0
 
 
 class Write(NamedTuple):
@@ -61,18 +64,37 @@ class Strike(NamedTuple):
     key: str
 
 
+class HistorySize(NamedTuple):
+    """How much of the past of a bucket is kept."""
+
+    writes: int
+    bytes_kept: int
+    """Of all objects that it ever held, as far as they are still there."""
+    whole_from: int
+    """The event from which on the bucket can be seen as it was; 0 for always."""
+
+
 class WriteLog:
     """The log, in an SQLite database of its own. For one thread at a time. Raises sqlite3.Error as SQLite does."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.executescript(_SCHEMA)
-        path.chmod(0o600)
-        (last,) = self._database.execute(
-            "SELECT max(ifnull(max(applied), 0), ifnull(max(acknowledged), 0)) FROM writes"
-        ).fetchone()
+    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+        """Read-only, the log must be there, and may be written by somebody else meanwhile."""
+        self._is_read_only = is_read_only
+        if is_read_only:
+            where = f"{path.absolute().as_uri()}?mode=ro"
+            self._database = sqlite3.connect(
+                where, uri=True, isolation_level=None, check_same_thread=False, timeout=_READ_BUSY_SECONDS_MAX
+            )
+            tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
+            self._has_whole = "whole" in tables
+        else:
+            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.executescript(_SCHEMA)
+            path.chmod(0o600)
+            self._has_whole = True
+        (last,) = self._database.execute(_LAST_EVENT).fetchone()
         self._last_event: int = last
         self._answered: list[tuple[int, int]] = []
 
@@ -81,14 +103,43 @@ class WriteLog:
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         try:
-            self._write_answered()
+            if not self._is_read_only:
+                self._write_answered()
         finally:
             self._database.close()
 
     @property
     def last_event(self) -> int:
-        """The number of the latest event."""
+        """The number of the latest event. May be read by any thread."""
         return self._last_event
+
+    def continue_after(self, event: int) -> None:
+        """Number what happens from now on higher than this: others know of events that this log has lost when it was
+        killed."""
+        self._last_event = max(self._last_event, event)
+
+    def size(self) -> HistorySize:
+        """How much is kept."""
+        (writes,) = self._database.execute("SELECT count(*) FROM writes").fetchone()
+        kept = "SELECT ifnull(sum(size_bytes), 0) FROM contents WHERE offset >= 0"
+        (bytes_kept,) = self._database.execute(kept).fetchone()
+        whole_from = 0
+        if self._has_whole:
+            (whole_from,) = self._database.execute("SELECT ifnull(max(from_event), 0) FROM whole").fetchone()
+        return HistorySize(writes, bytes_kept, whole_from)
+
+    def drop(self, contents: Sequence[Content], *, whole_from: int) -> None:
+        """Record that these bytes go, so that the bucket can be seen as it was from this event on only."""
+        self._database.execute("BEGIN")
+        try:
+            self._database.execute("INSERT INTO whole VALUES (?)", (whole_from,))
+            gone = [(content.dropped.offset, content.digest) for content in contents]
+            self._database.executemany("UPDATE contents SET offset = ? WHERE digest = ?", gone)
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
 
     def next_event(self) -> int:
         """The number of an event that happens now."""
@@ -102,7 +153,7 @@ class WriteLog:
         try:
             self._write_answered()
             if content is not None:
-                self._database.execute("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", content)
+                self._database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", content)
             self._database.execute(
                 "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -130,7 +181,7 @@ class WriteLog:
         yield from map(Strike._make, self._database.execute("SELECT * FROM strikes ORDER BY event"))
 
     def contents(self) -> Iterator[Content]:
-        """Everything that was ever stored."""
+        """Everything that was ever stored, also what was dropped since."""
         for row in self._database.execute("SELECT digest, offset, size_bytes FROM contents"):
             yield Content(*row)
 

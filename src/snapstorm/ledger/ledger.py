@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import Dropped, compact
 from snapstorm.ledger.effects import Effect
-from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations, update_expectation
+from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations
 from snapstorm.ledger.expected_snapshots import ExpectedSnapshots
 from snapstorm.ledger.fault_records import Injuries
 from snapstorm.ledger.findings import Findings
@@ -150,8 +150,8 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
         with self._transaction() as run:
             number = max(run("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()[0], self.gaps.next_run())
             run(
-                "INSERT INTO runs (number, seed, began_utc, scenario, target) VALUES (?, ?, ?, ?, ?)",
-                (number, seed, began_utc, scenario, target),
+                "INSERT INTO runs (number, seed, began_utc, scenario, target, began_event) VALUES (?, ?, ?, ?, ?, ?)",
+                (number, seed, began_utc, scenario, target, self.storage_event()),
             )
         return int(number)
 
@@ -206,7 +206,7 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
-                " is_own) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " is_own, began_event) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     operation,
                     intent.run,
@@ -218,6 +218,7 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
                     tick,
                     intent.began_seconds,
                     intent.is_own,
+                    self.storage_event(),
                 ),
             )
             self._effects.begin(
@@ -236,7 +237,8 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
                 )
                 insert_expectation(run, creating)
             for expectation in self.expectations_of_operations(effect.deletes):
-                update_expectation(run, snapshot_states.begin_deletion(expectation, operation, tick))
+                doomed = snapshot_states.begin_deletion(expectation, operation, tick)
+                self._change_expectation(run, expectation, doomed)
         return tick
 
     def end_operation(
@@ -250,17 +252,19 @@ class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRo
         tick = self.next_tick()
         with self._transaction() as run:
             run(
-                "UPDATE operations SET outcome = ?, reason = ?, seconds = ?, ended_tick = ? WHERE id = ?",
-                (outcome, reason, seconds, tick, operation),
+                "UPDATE operations SET outcome = ?, reason = ?, seconds = ?, ended_tick = ?, ended_event = ?"
+                " WHERE id = ?",
+                (outcome, reason, seconds, tick, self.storage_event(), operation),
             )
             effect = self._effects.end(operation, is_ok=outcome == "ok")
             if effect.source is not None:
                 for creating in self.expectations_of_operations([operation]):
-                    update_expectation(run, snapshot_states.end_creation(creating, outcome, tick, snapshot))
+                    created = snapshot_states.end_creation(creating, outcome, tick, snapshot)
+                    self._change_expectation(run, creating, created)
             if effect.deletes:
                 doomed = "deletion_operation = ? AND state = ?"
                 for deleting in read_expectations(self._connection, doomed, (operation, State.DELETING)):
-                    update_expectation(run, snapshot_states.end_deletion(deleting, outcome, tick))
+                    self._change_expectation(run, deleting, snapshot_states.end_deletion(deleting, outcome, tick))
                 self._collect_manifests("deletion_operation", operation)
 
     def interrupt_open_operations(self) -> list[str]:

@@ -38,7 +38,7 @@ OLDEST_FORMAT_VERSION = 1
 NEWEST_FORMAT_VERSION = 3
 """What 0.19.0 to 0.23.1 make when told to, and by themselves (measured)."""
 
-_REPOSITORY_SECRET = "repository"
+REPOSITORY_SECRET = "repository"
 _HASH_VERSION = 2
 _HASH_ITERATIONS = 600_000
 _HASH_BYTES = 32
@@ -59,7 +59,7 @@ class Repository:
         storage_secrets = place.storage_secrets
         if storage_secrets is None:
             storage_secrets = read_credentials() if isinstance(place.storage, S3Storage) else {}
-        self.actor = Actor(place.server, place.secrets.get(_REPOSITORY_SECRET), storage_secrets=storage_secrets)
+        self.actor = Actor(place.server, place.secrets.get(REPOSITORY_SECRET), storage_secrets=storage_secrets)
         """Who works directly on the repository."""
         self.auditor = replace(self.actor, directory=place.server / "auditor", has_cache=False)
         """Who reads the repository past the server and every cache."""
