@@ -6,8 +6,10 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import anyio
+from cyclopts import Parameter
 
 from snapstorm.cli.option_groups import JsonOutput, Programs, ProgressChoice
 from snapstorm.cli.signals import Interrupted, until_signal
@@ -39,7 +41,7 @@ def explore(
     seed: int | None = None,
     program: Programs = None,
     operation_timeout: str = "300s",
-    progress_kind: ProgressChoice = "auto",
+    progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto",
     json_output: JsonOutput = False,
 ) -> int:
     """Open the storage of a recorded run as a crash at each moment would have left it, and look for what was promised.

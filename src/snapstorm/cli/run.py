@@ -93,8 +93,8 @@ class Place:
     """What the repository may hold, such as 8GiB: near it more is deleted and collected, beyond it no snapshot
     taken."""
     history_bytes_max: str | None = None
-    """With --repository gateway: what it may keep of what is stored and ever was, such as 2GiB. Beyond it, the oldest of
-    what is stored no more goes, and `snapstorm explore` begins later."""
+    """With --repository gateway: what it may keep of all that is stored and ever was, such as 2GiB. Beyond it, the
+    oldest of what is stored no more goes, and `snapstorm explore` begins later."""
     yes: bool = False
     """Write to a server that already runs without asking first."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,57 +145,56 @@ class Exploration:
 async def open_exploration(
     options: ExploreOptions, make_target: MakeTarget, listener: ExploreListener, clock: Clock
 ) -> AsyncIterator[Exploration]:
-    """Open a testbed to explore one of its runs; nobody else may use it meanwhile. What it leaves is in the directory of
-    the run.
+    """Open a testbed to explore one of its runs; nobody else may use it meanwhile. What it leaves is in the directory
+    of the run.
 
     Raises ConfigError for a run without a history or a target that can't be explored, TestbedError for a history that
     is damaged or gone; one line each.
     """
     testbed = options.testbed
     check_testbed_path(testbed, must_exist=True)
-    with locked(testbed), read_testbed(testbed) as ledger:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(locked(testbed))
+        ledger = stack.enter_context(read_testbed(testbed))
         events = _events_of(ledger, testbed, options.run)
         testbed_id = ledger.fact("testbed_id") or ""
         await end_processes_of(testbed_id)
-        with _working_in(testbed / _DIRECTORY) as directory, opened_history(testbed / GATEWAY) as history:
-            with temporaries_in(directory / "tmp") as temporaries:
-                async with ProcessRunner(testbed_id, temporaries=temporaries) as runner:
-                    target = make_target(runner)
-                    if not isinstance(target, OpensStored):
-                        raise ConfigError(f"the target {target.description.name} can't open its storage as it was")
-                    spans = ledger.promise_spans()
-                    plan = make_plan(history, spans, events, options.every)
-                    if not plan.points and plan.dropped:
-                        raise TestbedError(
-                            f"the history of run {options.run} was dropped to make room (--history-bytes-max), "
-                            "so it can't be explored any more"
-                        )
-                    kept_in = run_directory_of(testbed, options.run)
-                    findings = Findings(ledger, history, target, _evidence_in(kept_in), listener.on_finding)
-                    finder = LossFinder(ledger, target.capabilities)
-                    place = StoredPlace(
-                        storage=FileStorage(directory),
-                        directory=directory,
-                        secret=FileSecretStore(testbed / SECRETS_NAME).get,
-                        storage_secrets={},
-                        operation_seconds_max=options.operation_seconds_max,
-                    )
-                    scene = Scene(history, spans, target, place)
-                    explorer = Explorer(scene, plan, options.depth, finder, clock, findings, listener.on_state)
-                    result = ExploreResult(
-                        options.run,
-                        options.depth.seed,
-                        plan,
-                        explorer.tried,
-                        finder.counts,
-                        findings.found,
-                        clock.utc(),
-                    )
-                    listener.on_begin(plan)
-                    try:
-                        yield Exploration(explorer, result, clock, options.workers)
-                    finally:
-                        _keep_result(kept_in, result)
+        directory = stack.enter_context(_working_in(testbed / _DIRECTORY))
+        history = stack.enter_context(opened_history(testbed / GATEWAY))
+        temporaries = stack.enter_context(temporaries_in(directory / "tmp"))
+        target = make_target(await stack.enter_async_context(ProcessRunner(testbed_id, temporaries=temporaries)))
+        if not isinstance(target, OpensStored):
+            raise ConfigError("this target can't open its storage as it was, so there is nothing to explore")
+        spans = ledger.promise_spans()
+        plan = make_plan(history, spans, events, options.every)
+        if not plan.points and plan.dropped:
+            raise TestbedError(
+                f"the history of run {options.run} was dropped to make room (--history-bytes-max), so it can't be "
+                "explored any more"
+            )
+        kept_in = run_directory_of(testbed, options.run)
+        findings = Findings(ledger, history, target, _evidence_in(kept_in), listener.on_finding)
+        finder = LossFinder(ledger, target.capabilities)
+        scene = Scene(history, spans, target, _place_in(directory, options))
+        explorer = Explorer(scene, plan, options.depth, finder, clock, findings, listener.on_state)
+        result = ExploreResult(
+            options.run, options.depth.seed, plan, explorer.tried, finder.counts, findings.found, clock.utc()
+        )
+        listener.on_begin(plan)
+        try:
+            yield Exploration(explorer, result, clock, options.workers)
+        finally:
+            _keep_result(kept_in, result)
+
+
+def _place_in(directory: Path, options: ExploreOptions) -> StoredPlace:
+    return StoredPlace(
+        storage=FileStorage(directory),
+        directory=directory,
+        secret=FileSecretStore(options.testbed / SECRETS_NAME).get,
+        storage_secrets={},
+        operation_seconds_max=options.operation_seconds_max,
+    )
 
 
 def _events_of(ledger: Ledger, testbed: Path, run_number: int) -> RunEvents:

@@ -1,8 +1,8 @@
 """The crash explorer: opens the storage as it was at many moments of a run, and looks for what was promised then.
 
-Several workers take the points of a plan. Each shows the storage as it was in a directory of its own, and has the target
-read it back there. What was lost first is searched for between the last point that still had it and the first that has
-not, so that the write that lost it is known.
+Several workers take the points of a plan. Each shows the storage as it was in a directory of its own, and has the
+target read it back there. Of the first losses it is searched, between the moment of the promise and the point that
+shows the loss, after which write it shows first.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class Explorer:
     tried: Tried = field(default_factory=Tried)
 
     async def explore(self, workers: int) -> None:
-        """Try all points, or as many as there is time for. Raises HarnessError where the machine or the history fails."""
+        """Try all points, or as many as there is time for. Raises HarnessError where the machine fails, TestbedError
+        where the history does."""
         deadline = None if self.depth.seconds_max is None else self.clock.monotonic_seconds() + self.depth.seconds_max
         waiting = self._states(deadline)
         await together([functools.partial(self._work, number, waiting) for number in range(1, workers + 1)])

@@ -1,8 +1,8 @@
 """The past of a bucket: what it held after each of its writes, and what a crash at any event could have left.
 
 A crash leaves every write that was answered. Of those that were under way, which had arrived and were not answered,
-each may have been applied or not. S3 is strongly consistent: once a write is applied, everybody sees it. So a write that
-is left out must not have been seen by a request that came after it and that is kept.
+each may have been applied or not. S3 is strongly consistent: once a write is applied, everybody sees it. So a write
+that is left out must not have been seen by a request that came after it and that is kept.
 """
 
 from __future__ import annotations

@@ -246,8 +246,8 @@ class StoredPlace:
 
 
 class StoredRepository(Protocol):
-    """An opened repository that nobody serves. Each call reads all that it needs from where it is stored, which may have
-    been replaced since the last one."""
+    """An opened repository that nobody serves. Each call reads all that it needs from where it is stored, which may
+    have been replaced since the last one."""
 
     async def list_snapshots(self) -> Sequence[ListedSnapshot]:
         """All complete snapshots, of all clients."""

@@ -34,7 +34,7 @@ def exploring(kind: ProgressKind, stream: TextIO) -> Iterator[ExploreListener]:
     with console.status("opening the history") as status:
         lines = _Lines(
             stream,
-            show=lambda line: status.update(line),
+            show=status.update,
             keep=lambda line: console.print(line, highlight=False, markup=False),
         )
         yield lines.listener
@@ -114,9 +114,8 @@ def explored_lines(result: ExploreResult) -> Iterator[str]:
             yield f"           {count} {words}"
     for finding in result.found[:LOSSES_SHOWN_MAX]:
         yield from _loss_lines(finding)
-    if more := len(result.found) - LOSSES_SHOWN_MAX:
-        if more > 0:
-            yield f"           and {more} more"
+    if len(result.found) > LOSSES_SHOWN_MAX:
+        yield f"           and {len(result.found) - LOSSES_SHOWN_MAX} more"
     verdict, reason = result.verdict
     yield f"{verdict.value.upper()}: {reason}"
 
