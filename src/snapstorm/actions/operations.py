@@ -83,6 +83,11 @@ class Operations:
         """What the target has been asked and has not answered."""
         return tuple(self._in_flight.values())
 
+    async def alone(self, operation: str) -> None:
+        """Return once the target has answered everything but this operation."""
+        while self._in_flight.keys() - {operation}:
+            await self._ended.wait()
+
     def take_suspects(self) -> list[Step]:
         """The steps that have timed out since the last call, to be repeated on an idle machine."""
         suspects, self._suspects = self._suspects, []

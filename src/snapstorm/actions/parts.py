@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from snapstorm.actions import creations, deletions, files, inspections, restores, storage_mark, upkeep
+from snapstorm.actions import advancing, creations, deletions, files, inspections, restores, storage_mark, upkeep
 from snapstorm.actions.choosing import Choosing
 from snapstorm.actions.cleaner import Cleaner
 from snapstorm.actions.disk_space import DiskSpace
@@ -30,7 +30,7 @@ from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.machine_check import MachineCheck
 from snapstorm.testbed.under_test import UnderTest
 
-SHIPPED = (creations, deletions, files, inspections, restores, storage_mark, upkeep)
+SHIPPED = (advancing, creations, deletions, files, inspections, restores, storage_mark, upkeep)
 """The modules of the performers that come with snapstorm: they are registered once these are imported."""
 
 

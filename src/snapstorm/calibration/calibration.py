@@ -102,6 +102,8 @@ async def observe(setup: Setup, planted: Planted, directory: Path, seed: int) ->
             recovery_seconds_max=setup.recovery_seconds_max,
             scenario=setup.scenario.name,
             parameters=setup.scenario.parameters,
+            virtual_start=setup.scenario.virtual_start,
+            clock_skews_seconds=setup.scenario.clock_skews_seconds,
         )
         found = await _run_once(setup, options, watch)
         if verdict is Verdict.PASS:

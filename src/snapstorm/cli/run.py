@@ -52,6 +52,8 @@ class Workload:
     """How long random actions go on, such as 60s, 5m or 1.5h."""
     actions: int | None = None
     """Random actions of all clients together, instead of a duration."""
+    virtual_days: int | None = None
+    """For scenarios that advance virtual time: how many days they last."""
     seed: int | None = None
     """Every draw of the run follows from it. Default: a random one, which is printed."""
     weights: list[str] | None = None
@@ -186,6 +188,8 @@ def run(
         sweep_seconds=above_zero("--sweep-seconds", judging.sweep_seconds),
         keep_going=judging.keep_going,
         external_server=server,
+        virtual_start=chosen.virtual_start,
+        clock_skews_seconds=chosen.clock_skews_seconds,
         scenario=chosen.model_dump_json(),
     )
     stages = plan_stages(options, chosen, is_upgrade=chosen_options.is_upgrade)
@@ -216,6 +220,7 @@ def _choose(
         clients=_count_clients(server, work.clients, chosen.clients),
         duration=work.duration,
         actions=work.actions,
+        virtual_days=work.virtual_days,
         mode=place.mode,
         weights=work.weights or (),
         options=work.option or (),

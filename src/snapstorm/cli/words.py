@@ -53,6 +53,7 @@ def changed(
     clients: int | None = None,
     duration: str | None = None,
     actions: int | None = None,
+    virtual_days: int | None = None,
     mode: str | None = None,
     weights: Sequence[str] = (),
     options: Sequence[str] = (),
@@ -85,7 +86,16 @@ def changed(
     changed, problems = build_scenario(document)
     if changed is None:
         raise ConfigError(*(named(place, words, _as_typed(place)) for place, words in problems))
-    return changed
+    return changed if virtual_days is None else _lasting(changed, virtual_days)
+
+
+def _lasting(scenario: Scenario, virtual_days: int) -> Scenario:
+    if virtual_days < 1:
+        raise ConfigError(f"--virtual-days must be at least 1, not {virtual_days}")
+    try:
+        return scenario.lasting(virtual_days)
+    except ValueError as error:
+        raise ConfigError(f"--virtual-days {virtual_days}: {error}") from None
 
 
 def _options_by_action(options: Sequence[str]) -> dict[str, dict[str, Any]]:

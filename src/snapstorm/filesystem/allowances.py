@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snapstorm.filesystem.names import NameRules
-from snapstorm.model.actions import MetadataKind, Oddity
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.change_kinds import MetadataKind, Oddity
 
 PATH_BYTES_MAX = 3000
 """Longest path relative to the data directory. Leaves over 1,000 bytes for the paths of the data directory and of

@@ -20,7 +20,7 @@ from snapstorm.filesystem.descriptors import opened_below
 from snapstorm.filesystem.file_changes import opened_for_change
 from snapstorm.filesystem.planning import draw_mtime_ns, draw_xattrs
 from snapstorm.filesystem.tree_state import DirectoryState, FileState, TreeState
-from snapstorm.model.actions import MetadataKind
+from snapstorm.model.change_kinds import MetadataKind
 
 _KINDS_FOR_LINKS = (MetadataKind.MTIME, MetadataKind.OWNER)
 

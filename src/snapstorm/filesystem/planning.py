@@ -17,8 +17,9 @@ from snapstorm.filesystem.allowances import (
 from snapstorm.filesystem.descriptors import joined
 from snapstorm.filesystem.names import non_utf8_name, odd_name, plain_name
 from snapstorm.filesystem.tree_state import DirectoryState, TreeState
-from snapstorm.model.actions import Oddity, WriteRandomFiles
+from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.amounts import Span, draw, draw_size
+from snapstorm.model.change_kinds import Oddity
 from snapstorm.model.content import HOLE, blocks_in, draw_stream, overwritten, whole_file
 from snapstorm.model.manifest import ROOT, Segment, Xattrs
 

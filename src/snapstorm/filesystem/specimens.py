@@ -29,7 +29,7 @@ from snapstorm.filesystem.planning import (
     draw_special,
     draw_xattrs,
 )
-from snapstorm.model.actions import Oddity
+from snapstorm.model.change_kinds import Oddity
 from snapstorm.model.content import BLOCK_BYTES, HEADER_BYTES, HOLE, draw_stream, overwritten, whole_file
 from snapstorm.model.manifest import Segment
 

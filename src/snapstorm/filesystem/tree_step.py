@@ -29,16 +29,9 @@ from snapstorm.filesystem.removal import remove_entry
 from snapstorm.filesystem.specimens import plan_specimens
 from snapstorm.filesystem.tree_state import FileState, TreeState
 from snapstorm.model.action_results import WriteReport
-from snapstorm.model.actions import (
-    ChangeMetadata,
-    DeleteFiles,
-    DeleteRandomSubdirectory,
-    ModifyFiles,
-    ModifyKind,
-    Oddity,
-    WriteRandomFiles,
-)
+from snapstorm.model.actions import ChangeMetadata, DeleteFiles, DeleteRandomSubdirectory, ModifyFiles, WriteRandomFiles
 from snapstorm.model.amounts import draw
+from snapstorm.model.change_kinds import ModifyKind, Oddity
 from snapstorm.model.content import draw_stream, whole_file
 from snapstorm.model.manifest import ROOT
 from snapstorm.model.outcomes import NoOp, Ok

@@ -25,8 +25,9 @@ from snapstorm.filesystem.tree_changes import TREE_CHANGES, TreeChange
 from snapstorm.filesystem.tree_state import tree_state_of
 from snapstorm.filesystem.tree_step import Result, TreeStep, TreeView
 from snapstorm.model.action_results import WriteReport
-from snapstorm.model.actions import FileAction, Oddity, WriteRandomFiles
+from snapstorm.model.actions import FileAction, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.change_kinds import Oddity
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.runtime.threads import Urgency, run_file_work

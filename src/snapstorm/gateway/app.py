@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from snapstorm.errors import HarnessError
+from snapstorm.gateway.actor_clocks import clock_answer, clock_url, is_of_clock
 from snapstorm.gateway.misbehaving import Outcome, misbehave
 from snapstorm.gateway.rules import Rule, RuleBook, target_of
 from snapstorm.gateway.s3 import S3Error, actor_of, error_answer, read_request
@@ -39,8 +40,10 @@ _FAILED = S3Error(500, "InternalError", "The gateway could not keep this; its ru
 class Gateway:
     """A bucket that programs reach over HTTP. To be used from the thread that serves it; others use `Served`."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, now_ns_of: Callable[[str], int]) -> None:
+        """`now_ns_of`: what an actor's own clock says, by his name."""
         self.storage = storage
+        self._now_ns_of = now_ns_of
         self.rules = RuleBook()
         self.actors: dict[str, str] = {}
         """By access key: who that is. Secret keys are not checked."""
@@ -54,10 +57,13 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: the ASGI application."""
-        arrived = self.storage.log.next_event()
+        if is_of_clock(scope["raw_path"]):
+            answer = clock_answer(scope["method"], scope["raw_path"], scope["query_string"], self._now_ns_of)
+            await _send(Outcome(answer), send, scope)
+            return
         try:
-            body = await _read_body(receive)
-            outcome = await self._outcome(scope, body, arrived)
+            arrived = self.storage.log.next_event()
+            outcome = await self._outcome(scope, await _read_body(receive), arrived)
         except S3Error as error:
             outcome = Outcome(error_answer(error))
         except (OSError, sqlite3.Error) as error:
@@ -65,7 +71,10 @@ class Gateway:
             outcome = Outcome(error_answer(_FAILED))
         await _send(outcome, send, scope)
         if outcome.applied is not None:
-            self.storage.log.acknowledge(outcome.applied)
+            try:
+                self.storage.log.acknowledge(outcome.applied)
+            except sqlite3.Error as error:
+                self.failure = error
 
     async def _outcome(self, scope: Scope, body: bytes, arrived: int) -> Outcome:
         headers = dict(scope["headers"])
@@ -111,6 +120,10 @@ class Served:
     def admit(self, actor: str, access_key: str) -> None:
         """Let in whoever names this access key, and know him as this actor."""
         self._portal.call(self._gateway.actors.__setitem__, access_key, actor)
+
+    def clock_url(self, actor: str, valid_seconds: float) -> str:
+        """Where a program asks for the time that lives by this actor's clock, again after so many seconds."""
+        return clock_url(self.endpoint, actor, valid_seconds)
 
     def check(self) -> None:
         """Raise HarnessError if something could not be kept: what programs met since is not their storage's doing."""
@@ -171,11 +184,9 @@ async def _send(outcome: Outcome, send: Send, scope: Scope) -> None:
 
 
 @contextmanager
-def serving(
-    directory: Path, clocks: Clocks, *, port: int = 0, after_event: int = 0, bytes_max: int | None = None
-) -> Iterator[Served]:
-    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free. Events are numbered
-    higher than `after_event`. `bytes_max` as in `Storage`.
+def serving(directory: Path, clocks: Clocks, *, port: int = 0, bytes_max: int | None = None) -> Iterator[Served]:
+    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free. `bytes_max` as in
+    `Storage`.
 
     Raises HarnessError if the port can't be had, or the directory can't be used.
     """
@@ -185,10 +196,9 @@ def serving(
             # Connections inherit it. Without it each answer waits 40 ms for the client to acknowledge its headers.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             storage = stack.enter_context(opened(directory, clocks, bytes_max=bytes_max))
-            storage.log.continue_after(after_event)
         except (OSError, sqlite3.Error) as error:
             raise HarnessError(f"the gateway can't be started on {directory}: {error}") from error
-        gateway = Gateway(storage)
+        gateway = Gateway(storage, clocks.of_actor)
         portal = stack.enter_context(start_blocking_portal("asyncio", name="gateway"))
         stack.enter_context(_served(gateway, listening, portal))
         yield Served(gateway, portal, f"http://{LOOPBACK}:{listening.getsockname()[1]}")

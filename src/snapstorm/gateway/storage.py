@@ -49,12 +49,18 @@ _ROOM_MADE = 0.9
 
 @dataclass(frozen=True)
 class Clocks:
-    """The two clocks of a storage."""
+    """The clocks of a storage, and of those who use it."""
 
     now_ns: Callable[[], int]
     """Dates objects. May be virtual."""
     monotonic_seconds: Callable[[], float]
     """Real time, for durations."""
+    now_ns_of: Callable[[str], int] | None = None
+    """The time of an actor's own clock, by his name; None if all of them are as the one that dates objects."""
+
+    def of_actor(self, actor: str) -> int:
+        """What this actor's own clock says, in nanoseconds since 1970."""
+        return self.now_ns() if self.now_ns_of is None else self.now_ns_of(actor)
 
 
 class Request(NamedTuple):

@@ -5,7 +5,8 @@ So it can be told later what the bucket held at any event, what had been promise
 
 A write is committed before its answer is sent. A commit survives the end of this process at any moment. It is not
 forced to the disk: a crash of the machine is not what this is for. That an answer was sent is noted together with the
-next write. If that gets lost, the write counts as under way, which promises less, not more.
+next write. If that gets lost, the write counts as under way, which promises less, not more. No number of an event is
+given twice, whether or not the event was written down: others write them down, too.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ CREATE TABLE IF NOT EXISTS writes (
 CREATE TABLE IF NOT EXISTS strikes (
     event INTEGER NOT NULL, effect TEXT NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS reserved (last_event INTEGER NOT NULL);
+INSERT INTO reserved SELECT 0 WHERE NOT EXISTS (SELECT * FROM reserved);
 CREATE TABLE IF NOT EXISTS whole (from_event INTEGER NOT NULL);
 """
-_LAST_EVENT = "SELECT max(ifnull(max(applied), 0), ifnull(max(acknowledged), 0)) FROM writes"
+_RESERVED_AT_ONCE = 10_000
+"""Numbers of events are reserved so many at a time, because most events are not written down."""
 _READ_BUSY_SECONDS_MAX = 10.0
 
 
@@ -85,17 +89,15 @@ class WriteLog:
             self._database = sqlite3.connect(
                 where, uri=True, isolation_level=None, check_same_thread=False, timeout=_READ_BUSY_SECONDS_MAX
             )
-            tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
-            self._has_whole = "whole" in tables
         else:
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.executescript(_SCHEMA)
             path.chmod(0o600)
-            self._has_whole = True
-        (last,) = self._database.execute(_LAST_EVENT).fetchone()
-        self._last_event: int = last
+        (reserved,) = self._database.execute("SELECT last_event FROM reserved").fetchone()
+        self._last_event: int = reserved
+        self._reserved: int = reserved
         self._answered: list[tuple[int, int]] = []
 
     def __enter__(self) -> Self:
@@ -105,6 +107,7 @@ class WriteLog:
         try:
             if not self._is_read_only:
                 self._write_answered()
+                self._reserve(self._last_event)  # So that the numbers go on without a gap.
         finally:
             self._database.close()
 
@@ -113,19 +116,12 @@ class WriteLog:
         """The number of the latest event. May be read by any thread."""
         return self._last_event
 
-    def continue_after(self, event: int) -> None:
-        """Number what happens from now on higher than this: others know of events that this log has lost when it was
-        killed."""
-        self._last_event = max(self._last_event, event)
-
     def size(self) -> HistorySize:
         """How much is kept."""
         (writes,) = self._database.execute("SELECT count(*) FROM writes").fetchone()
         kept = "SELECT ifnull(sum(size_bytes), 0) FROM contents WHERE offset >= 0"
         (bytes_kept,) = self._database.execute(kept).fetchone()
-        whole_from = 0
-        if self._has_whole:
-            (whole_from,) = self._database.execute("SELECT ifnull(max(from_event), 0) FROM whole").fetchone()
+        (whole_from,) = self._database.execute("SELECT ifnull(max(from_event), 0) FROM whole").fetchone()
         return HistorySize(writes, bytes_kept, whole_from)
 
     def drop(self, contents: Sequence[Content], *, whole_from: int) -> None:
@@ -144,6 +140,8 @@ class WriteLog:
     def next_event(self) -> int:
         """The number of an event that happens now."""
         self._last_event += 1
+        if self._last_event > self._reserved:
+            self._reserve(self._last_event + _RESERVED_AT_ONCE)
         return self._last_event
 
     def append(self, write: Write) -> None:
@@ -198,6 +196,11 @@ class WriteLog:
             content = None if digest is None else Content(digest, offset, size_bytes)
             answer = answers.get(applied, acknowledged)
             yield Write(arrived, applied, answer, at_ns, actor, written, content, locked)
+
+    def _reserve(self, last_event: int) -> None:
+        """Make sure that no number up to this one is given again."""
+        self._reserved = last_event
+        self._database.execute("UPDATE reserved SET last_event = ?", (last_event,))
 
     def _write_answered(self) -> None:
         self._database.executemany("UPDATE writes SET acknowledged = ? WHERE applied = ?", self._answered)

@@ -148,7 +148,7 @@ class Checker:
                 is_equal=not found,
                 is_narrowed=is_narrowed or is_partial,
                 bytes=restored.counts.size_bytes,
-                at_utc=run.clock.utc(),
+                at_utc=run.clock.virtual_utc(),
                 target_versions=self._under_test.versions,
                 through=through,
             )
@@ -237,7 +237,7 @@ class Checker:
             receipt=receipt,
             there=manifest.counts,
             is_id_of_another=self._run.ledger.is_id_of_another(receipt.id, operation),
-            span=self._dating.span(began_seconds, self._run.now_seconds()),
+            span=self._dating.span(client, began_seconds, self._run.now_seconds()),
         )
         judged = self._panel.judge(seen)
         if not judged:
@@ -286,7 +286,7 @@ class Checker:
     def _watch_clock(self) -> None:
         """Come to this moment; once the clock was set, say so, and hold nothing against it any more."""
         run = self._run
-        if self._dating.come_to(run.now_seconds(), run.clock.wall_ns()):
+        if self._dating.come_to(run.now_seconds(), run.clock.virtual_ns()):
             run.note("this machine's clock was set during the run: when its snapshots were taken is not judged")
 
     def _note_of_unknown_runs(self) -> None:
@@ -310,6 +310,7 @@ class Checker:
             listing=listing,
             expected=expected_of(listing, of_client, tagged),
             spans=self._dating.spans,
+            ahead_us=self._dating.ahead_us,
         )
         judged = self._panel.judge(seen)
         if operation is not None:

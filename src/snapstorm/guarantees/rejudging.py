@@ -234,6 +234,7 @@ class _Recheck:
                 listing, self._expected.open_of(listing.client), [one for one in tagged if one is not None]
             ),
             spans=self._dating.spans,
+            ahead_us=self._dating.ahead_us,
         )
 
     def _seen_receipt(self, operation: RecordedOperation, receipt: SnapshotReceipt, there: Counts) -> ReceiptSeen:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.clock_records import ClockRecords
 from snapstorm.ledger.compaction import Dropped, compact
 from snapstorm.ledger.effects import Effect
 from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations
@@ -29,7 +30,6 @@ from snapstorm.ledger.history import History
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.observed import Observations
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
-from snapstorm.ledger.run_rows import RunRows
 from snapstorm.ledger.samples import Samples
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import State
@@ -93,7 +93,7 @@ class CommandRow(NamedTuple):
     """In which it ran: whose configuration it used."""
 
 
-class Ledger(ExpectedSnapshots, Findings, Injuries, Observations, Samples, RunRows):
+class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, Samples):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

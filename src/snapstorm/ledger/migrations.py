@@ -168,6 +168,24 @@ MIGRATIONS: tuple[str, ...] = (
     # The snapshot was taken while somebody changed the policies, so it is unknown which part of the tree was to be
     # kept.
     "ALTER TABLE expectations ADD COLUMN is_promise_in_doubt INTEGER NOT NULL DEFAULT 0",
+    # Virtual time: when a run began in it, in nanoseconds since 1970 (NULL: the run was in real time), each jump, and
+    # how far the clocks of clients were ahead.
+    """
+    ALTER TABLE runs ADD COLUMN virtual_began_ns INTEGER;
+    CREATE TABLE clock_jumps (
+        number INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        at_seconds REAL NOT NULL,
+        by_ns INTEGER NOT NULL
+    );
+    CREATE INDEX clock_jumps_by_run ON clock_jumps (run, at_seconds);
+    CREATE TABLE clock_skews (
+        run INTEGER NOT NULL REFERENCES runs,
+        client TEXT NOT NULL,
+        ahead_ns INTEGER NOT NULL,
+        PRIMARY KEY (run, client)
+    ) WITHOUT ROWID;
+    """,
     # Events of a storage that keeps a history of its writes: the latest when a run began, when an intent became
     # durable, and when an outcome did; and from which event to which it is promised that a snapshot is there.
     """

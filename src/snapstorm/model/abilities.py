@@ -43,6 +43,15 @@ class InProcess(Protocol):
 
 
 @runtime_checkable
+class SeesJumps(Protocol):
+    """In virtual time, something of the target goes on through jumps, as a server does."""
+
+    async def see_jump(self) -> None:
+        """Time has jumped: returns once all of the target goes by the new time."""
+        ...
+
+
+@runtime_checkable
 class KeepsTemporaryFiles(Protocol):
     """The server, a process on this machine, has a temporary directory of its own."""
 

@@ -14,10 +14,11 @@ import functools
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from snapstorm.model.action_results import Comparison, ListedSnapshot, TakenSnapshot, WriteReport
 from snapstorm.model.amounts import Depth, FileBytes, FileCount, Percent, PercentAboveZero, Span
+from snapstorm.model.change_kinds import MetadataKind, ModifyKind
 
 Result = TypeVar("Result", covariant=True)
 
@@ -148,25 +149,6 @@ class Upkeep(Action[None]):
     family = Family.UPKEEP
 
 
-class Oddity(StrEnum):
-    """Kinds of entries and names that real trees have and simple generators forget."""
-
-    EMPTY_FILE = "empty-file"
-    EMPTY_DIRECTORY = "empty-directory"
-    SYMLINK = "symlink"
-    DANGLING_SYMLINK = "dangling-symlink"
-    SPARSE_FILE = "sparse-file"
-    ODD_NAME = "odd-name"
-    ODD_MODE = "odd-mode"
-    OLD_MTIME = "old-mtime"
-    NON_UTF8_NAME = "non-utf8-name"
-    HARD_LINK = "hard-link"
-    XATTR = "xattr"
-    FIFO = "fifo"
-    DEVICE = "device"
-    SOCKET = "socket"
-
-
 class WriteRandomFiles(FileAction):
     """Write new files into one random directory of the tree, making it where needed."""
 
@@ -194,14 +176,6 @@ class WriteRandomFiles(FileAction):
     for actions that are drawn."""
 
 
-class ModifyKind(StrEnum):
-    IN_PLACE = "in-place"
-    APPEND = "append"
-    TRUNCATE = "truncate"
-    RENAME = "rename"
-    REPLACE = "replace"
-
-
 class ModifyFiles(FileAction):
     """Change existing files: overwrite blocks in place (same size), append, truncate, rename or replace."""
 
@@ -210,13 +184,6 @@ class ModifyFiles(FileAction):
     kinds: Annotated[frozenset[ModifyKind], Field(min_length=1)] = frozenset(ModifyKind)
     """Replacing puts a new file in the place of one name of a file, a link or a special file. By default this is done
     only where the target keeps hard links or special files."""
-
-
-class MetadataKind(StrEnum):
-    MODE = "mode"
-    MTIME = "mtime"
-    OWNER = "owner"
-    XATTR = "xattr"
 
 
 class ChangeMetadata(FileAction):
@@ -354,6 +321,33 @@ class RunGc(Upkeep):
     @property
     def is_exclusive(self) -> bool:
         return self.safety == "none"
+
+
+class AdvanceTime(Upkeep):
+    """Have virtual days or hours pass at once. Only for scenarios in virtual time."""
+
+    key = "advance-time"
+    swarm_weight_max = 0
+    days: Annotated[float, Field(ge=0, le=3_660)] | None = None
+    """Default, unless hours are given: 1."""
+    hours: Annotated[float, Field(ge=0, le=87_840)] | None = None
+
+    @model_validator(mode="after")
+    def _goes_forward(self) -> AdvanceTime:
+        if self.seconds <= 0:
+            raise ValueError("time only goes forward: the days and hours must be above 0")
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """How much time passes."""
+        if self.days is None and self.hours is None:
+            return 86_400.0
+        return (self.days or 0.0) * 86_400.0 + (self.hours or 0.0) * 3_600.0
+
+    @property
+    def is_exclusive(self) -> bool:
+        return True
 
 
 class MarkStorage(Inspection[None]):

@@ -31,6 +31,10 @@ class TimeSpan(NamedTuple):
     earliest_us: int
     latest_us: int
 
+    def seen_from(self, ahead_us: int) -> TimeSpan:
+        """The same time, by a clock that is ahead by so much; negative for behind."""
+        return TimeSpan(self.earliest_us + ahead_us, self.latest_us + ahead_us)
+
 
 def run_of(operation: str) -> int | None:
     """The number of the run that an operation's id names; None for one that is none of ours."""
@@ -77,11 +81,14 @@ class SaidSoFar:
         """A receipt says this, and has been judged."""
         self._first[operation] = _encoded(0, said)
 
-    def contradiction(self, operation: str, said: Particulars | None, spans: Mapping[int, TimeSpan]) -> str:
+    def contradiction(
+        self, operation: str, said: Particulars | None, spans: Mapping[int, TimeSpan], ahead_us: int = 0
+    ) -> str:
         """Why what a listing says of a snapshot can't be, in words; empty if it can.
 
         `spans`: when each run can have taken its snapshots, by its number. A run without one is not held to any.
-        `said` is None in listings that were recorded when this was not judged yet.
+        `ahead_us`: by how much the clock was ahead that the snapshot is dated by. `said` is None in listings that were
+        recorded when this was not judged yet.
         """
         if said is None:
             return ""
@@ -94,9 +101,9 @@ class SaidSoFar:
         told = sum(1 << place for place, value in enumerate(said) if value is not None)
         self._first[operation] = _encoded(listed | told, merged)
         must_tell = Particulars(*(before if listed >> place & 1 else None for place, before in enumerate(first)))
-        return (
-            _difference(first, said) or _omission(must_tell, said) or misdating(new, spans.get(run_of(operation) or 0))
-        )
+        span = spans.get(run_of(operation) or 0)
+        by_its_clock = None if span is None else span.seen_from(ahead_us)
+        return _difference(first, said) or _omission(must_tell, said) or misdating(new, by_its_clock)
 
 
 def _encoded(listed: int, said: Particulars) -> bytes:

@@ -88,6 +88,16 @@ class FaultEnded:
 
 
 @dataclass(frozen=True)
+class DaysLived:
+    """A round of a scenario in virtual time has ended."""
+
+    days: float
+    """How many virtual days its rounds have taken so far."""
+    of_days: float
+    """How many they are going to take in all."""
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a process or a directory holds was looked at."""
 
@@ -116,6 +126,7 @@ Event: TypeAlias = (
     | SweepAdvanced
     | FaultBegan
     | FaultEnded
+    | DaysLived
     | Measured
     | Noted
 )

@@ -217,6 +217,21 @@ class SecretStore(Protocol):
         ...
 
 
+class TargetTime(Protocol):
+    """The virtual time that a target is to live by. Each actor has a clock of its own, which may be ahead or behind."""
+
+    def now_ns(self, actor: str) -> int:
+        """What the clock of this actor says, in nanoseconds since 1970. Clients are actors by their names; who is none
+        has a clock that is right."""
+        ...
+
+    def url(self, actor: str, valid_seconds: float) -> str:
+        """Where a program asks for the time that is to live by this actor's clock. It adds the real time that passes,
+        and asks again after so many seconds. Raises HarnessError where the target's storage is not the gateway, which
+        tells the time."""
+        ...
+
+
 @dataclass(frozen=True)
 class TargetPlace:
     """Where a target may put its files, and what it needs to know of the testbed."""
@@ -251,6 +266,8 @@ class TargetPlace:
     """Where clients' files live, each client's in a directory of its name; None for `clients` below `directory`."""
     route: Route | None = None
     """By which way clients reach the server; None for the straight one."""
+    time: TargetTime | None = None
+    """The virtual time to live by; None for real time."""
 
     @property
     def storage(self) -> Storage:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -63,6 +63,8 @@ class ListingSeen(Seen):
     """What it is held against, by operation: what the client has, and whatever else the listing may show."""
     spans: Mapping[int, TimeSpan]
     """When each run can have taken its snapshots, by its number. A run without one is not held to any."""
+    ahead_us: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    """By how much clocks were ahead that were not right, by the number of the run and the client."""
 
     @functools.cached_property
     def entries(self) -> SortedListing:

@@ -58,6 +58,8 @@ async def do_again(
         are_faults_optional=True,
         fault_weights={},
         parameters=scenario.parameters,
+        virtual_start=scenario.virtual_start,
+        clock_skews_seconds=scenario.clock_skews_seconds,
         scenario=scenario.model_dump_json(),
     )
     harness, failure = None, None

@@ -14,8 +14,10 @@ from snapstorm.errors import ConfigError, TestbedError
 from snapstorm.ledger.findings import RecordedViolation
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.record import RecordedOperation
+from snapstorm.model.lived_time import LivedTime
 from snapstorm.model.protocols import Mode
 from snapstorm.run.set_up import PARAMETERS_FACT
+from snapstorm.runtime.clock import NS_PER_SECOND, utc_of
 from snapstorm.scenario.problems import named, problems_of
 from snapstorm.scenario.recording import RecordedFault, RecordedStep, Recording
 from snapstorm.scenario.scenarios import Scenario
@@ -143,7 +145,9 @@ def read_recorded(ledger: Ledger, number: int) -> Recorded:
         for nth, fault in enumerate(ledger.faults_of(number), start=1)
     )
     violated = _violated(ledger.recorded_violations(number), operations)
-    recording = Recording(seed=run["seed"], run=number, steps=steps, faults=faults)
+    lived = ledger.lived_time(number)
+    skews = () if lived is None else _skews(lived, list(ended.by_client))
+    recording = Recording(seed=run["seed"], run=number, steps=steps, faults=faults, clock_skews=skews)
     target = run["target"]
     return Recorded(
         scenario=_scenario(number, run["scenario"], recording, ledger),
@@ -154,6 +158,13 @@ def read_recorded(ledger: Ledger, number: int) -> Recorded:
         cut=_cut(spans, next(iter(violated.values()), None)),
         notes=tuple(_notes(ledger, number, len(there_are) - len(spans), steps)),
     )
+
+
+def _skews(lived: LivedTime, clients: Sequence[str]) -> tuple[str, ...]:
+    """As a scenario has them."""
+    if not lived.ahead_ns_by_client:
+        return ()
+    return tuple(f"{lived.ahead_ns_by_client.get(client, 0) / NS_PER_SECOND:g}s" for client in clients)
 
 
 def _violated(
@@ -179,6 +190,8 @@ def _scenario(number: int, was: Any, recording: Recording, ledger: Ledger) -> Sc
     kept = {name: was[name] for name in _KEPT if isinstance(was, dict) and name in was}
     if (parameters := ledger.fact(PARAMETERS_FACT)) is not None:
         kept["parameters"] = json.loads(parameters)
+    if (lived := ledger.lived_time(number)) is not None:
+        kept["virtual_start"] = utc_of(lived.began_ns)
     try:
         return Scenario.model_validate(
             {

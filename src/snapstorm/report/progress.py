@@ -14,6 +14,7 @@ from typing import TextIO
 from snapstorm.model.events import (
     ActionBegan,
     ActionEnded,
+    DaysLived,
     Event,
     FaultBegan,
     FaultEnded,
@@ -54,6 +55,8 @@ class Picture:
     sweep_phase: str | None = None
     """The phase in which the sweep began. Its last restores are compared in the next phase, where they are not the
     headline."""
+    days: str = ""
+    """How many virtual days have passed."""
     fault: str | None = None
     """The active fault."""
 
@@ -75,6 +78,8 @@ class Picture:
             case SweepAdvanced(restored, total):
                 self.sweep_phase = self.sweep_phase or self.phase
                 self.sweep = (restored, total) if self.phase == self.sweep_phase else None
+            case DaysLived(days, of_days):
+                self.days = f" · day {days:,.0f} of {of_days:,.0f}"
             case FaultBegan(key):
                 self.fault = key
             case FaultEnded():
@@ -87,7 +92,7 @@ class Picture:
         sweep = f" {self.sweep[0]}/{self.sweep[1]}" if self.sweep else ""
         done = sum(sum(counts.values()) for counts in self.counts.values())
         return (
-            f"{self.phase}{sweep} · {done} actions · {self.restores_verified} restores verified "
+            f"{self.phase}{sweep}{self.days} · {done} actions · {self.restores_verified} restores verified "
             f"({show_bytes(self.bytes_verified)}) · {self.violations} violation(s)"
             + (f" · fault: {self.fault}" if self.fault else "")
         )

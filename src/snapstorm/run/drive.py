@@ -15,6 +15,7 @@ from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.client import Client
 from snapstorm.actions.engine import Engine
+from snapstorm.model.events import DaysLived
 from snapstorm.run.arrivals import Arrivals
 from snapstorm.run.storm import AnyStorm
 from snapstorm.runtime.tasks import together
@@ -130,16 +131,25 @@ class _Driver:
         with acting_as(client):
             try:
                 await self.arrivals.wait_for(client, only_files=True)
-                for step in self.scenario.steps:
-                    if step.alone or self.engine.asks_target(step.make(), client):
-                        await self.arrivals.wait_for(client)
-                    await self._do_alone(step, place) if step.alone else await self._do(step)
+                for number in range(1, self.scenario.rounds + 1):
+                    await self._do_round(number, client, place)
             finally:
                 # However its steps ended: the others must not wait for it for ever.
                 self.barrier.leave()
             await self.arrivals.wait_for_all()
             if self.scenario.is_random:
                 await self._do_random(self.budget.decks[place])
+
+    async def _do_round(self, number: int, client: str, place: int) -> None:
+        for step in self.scenario.steps:
+            if number % step.every:
+                continue
+            if step.alone or self.engine.asks_target(step.make(), client):
+                await self.arrivals.wait_for(client)
+            await self._do_alone(step, place) if step.alone else await self._do(step)
+        if place == 0 and self.scenario.virtual_start is not None:
+            days_after = self.scenario.days_after
+            self.engine.run.emit(DaysLived(days_after(number), days_after(self.scenario.rounds)))
 
     async def _do_random(self, deck: Deck) -> None:
         weights, options = self.scenario.weights, self.scenario.options

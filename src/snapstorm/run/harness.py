@@ -32,7 +32,8 @@ from snapstorm.run.drive_recorded import ReplayProgress, drive_recorded
 from snapstorm.run.opened_run import OpenedRun, open_run
 from snapstorm.run.options import HarnessOptions, check_options
 from snapstorm.run.result import RunResult
-from snapstorm.run.set_up import client_name, recording_failure
+from snapstorm.run.set_up import recording_failure
+from snapstorm.run.virtual_runs import settled_in_time
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.tasks import beside, together
 from snapstorm.scenario.recording import Recording
@@ -40,6 +41,7 @@ from snapstorm.scenario.scenarios import CLIENTS_MAX, Scenario, ScenarioStep
 from snapstorm.targets.plugin import MakeTarget
 from snapstorm.targets.registry import find_target
 from snapstorm.testbed.control import Control
+from snapstorm.testbed.identity import client_name
 
 __all__ = ["Harness", "HarnessOptions", "client_name", "open_harness"]
 
@@ -233,7 +235,10 @@ async def open_harness(
     nothing behind.
     """
     check_options(options)
-    make_target = make_target or find_target(options.target, options.programs, options.external_server)
+    options = settled_in_time(options)
+    make_target = make_target or find_target(
+        options.target, options.programs, options.external_server, is_virtual=options.is_virtual
+    )
     control = control or Control(is_watched=False)
     async with open_run(options, make_target, listener, control, clock or Clock()) as opened:
         run, conclusion, is_new_testbed = opened.run, opened.conclusion, opened.testbed.is_new

@@ -1,4 +1,4 @@
-"""Storage that snapstorm itself offers to the target, where it was asked for: the gateway."""
+"""What snapstorm itself offers to the target, where it was asked for: storage (the gateway), and virtual time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from snapstorm.errors import ConfigError
-from snapstorm.gateway.app import serving
+from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import BUCKET, Clocks
 from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import KEY_VARIABLES
-from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.clock import Clock, VirtualClock
 
 _REGION = "us-east-1"
 _TARGET = "target"
@@ -30,33 +30,52 @@ class OfferedStorage:
     """The latest event of the storage; None where it keeps no history."""
 
 
+@dataclass(frozen=True)
+class ToldTime:
+    """Virtual time, as the target is told it. Implements `TargetTime`."""
+
+    clock: VirtualClock
+    served: Served | None = None
+    """The gateway, if that is the target's storage."""
+
+    def now_ns(self, actor: str) -> int:
+        """What the clock of this actor says, in nanoseconds since 1970."""
+        return self.clock.virtual_ns(actor)
+
+    def url(self, actor: str, valid_seconds: float) -> str:
+        """Where a program asks for the time, again after so many seconds. Raises HarnessError without the gateway."""
+        if self.served is None:
+            raise HarnessError(f"nobody tells {actor} the time: the repository is not behind the gateway")
+        return self.served.clock_url(actor, valid_seconds)
+
+
 @contextmanager
 def storage_for(
-    named: NamedStorage | None,
-    place: TargetPlace,
-    clock: Clock,
-    *,
-    after_event: int = 0,
-    history_bytes_max: int | None = None,
+    named: NamedStorage | None, place: TargetPlace, clock: Clock, *, history_bytes_max: int | None = None
 ) -> Iterator[OfferedStorage]:
     """The place with its storage, which is served during the block if it is the gateway.
 
-    Events of the gateway are numbered higher than `after_event`. `history_bytes_max` bounds how much it keeps. Raises
-    HarnessError, and ConfigError for a bound where there is no gateway.
+    `history_bytes_max` bounds how much the gateway keeps. Raises HarnessError, and ConfigError for a bound where there
+    is no gateway.
     """
+    time = ToldTime(clock) if isinstance(clock, VirtualClock) else None
     if not isinstance(named, GatewayStorage):
         if history_bytes_max is not None:
             raise ConfigError(
                 "--history-bytes-max bounds the history of --repository gateway, and this testbed has none"
             )
-        yield OfferedStorage(replace(place, named_storage=named))
+        yield OfferedStorage(replace(place, named_storage=named, time=time))
         return
-    clocks = Clocks(clock.wall_ns, clock.monotonic_seconds)
-    directory = place.directory / GATEWAY
-    with serving(directory, clocks, after_event=after_event, bytes_max=history_bytes_max) as served:
+    clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
+    with serving(place.directory / GATEWAY, clocks, bytes_max=history_bytes_max) as served:
         access_key, secret_key = place.secrets.get(f"{GATEWAY} access"), place.secrets.get(f"{GATEWAY} secret")
         served.admit(_TARGET, access_key)
         reached = S3Storage(BUCKET, endpoint=served.endpoint, region=_REGION)
         storage_secrets = dict(zip(KEY_VARIABLES, (access_key, secret_key), strict=False))
-        reached_place = replace(place, named_storage=reached, storage_secrets=storage_secrets)
-        yield OfferedStorage(reached_place, served.check, lambda: served.last_event)
+        offered = replace(
+            place,
+            named_storage=reached,
+            storage_secrets=storage_secrets,
+            time=time and replace(time, served=served),
+        )
+        yield OfferedStorage(offered, served.check, lambda: served.last_event)

@@ -32,6 +32,7 @@ from snapstorm.run.set_up import (
     testbed_for,
     workdir_for,
 )
+from snapstorm.run.virtual_runs import clock_for
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
@@ -71,6 +72,7 @@ async def open_run(
         await begin_from_copy(options)
         testbed = stack.enter_context(testbed_for(options))
         check_history(testbed, options, clock)
+        clock = clock_for(options, testbed.ledger, clock, lambda words: listener(Noted(words, is_warning=False)))
         await clear_after_a_kill(testbed, clock, lambda words: listener(Noted(words)))
         # Until the target serves: a testbed that was made from a copy goes again if it does not.
         testbed.is_new |= options.copied_from is not None
@@ -87,7 +89,6 @@ async def open_run(
                 named_storage(options, testbed),
                 place_for(options, testbed, workdir),
                 clock,
-                after_event=testbed.ledger.latest_event() or 0,
                 history_bytes_max=options.history_bytes_max,
             )
         )

@@ -98,6 +98,13 @@ class HarnessOptions:
     """Refuse to make a new testbed."""
     is_sweep_only: bool = False
     """Nothing but a sweep is asked for, so a run without snapshots of its own can pass."""
+    virtual_start: str | None = None
+    """Live in virtual time, which begins at this moment (`2022-01-01T00:00:00Z`) in a new testbed, and goes on where it
+    was in one that lives in it already. None for real time, unless the testbed lives in virtual time."""
+    clock_skews_seconds: Sequence[float] = ()
+    """By how much the clock of each client is ahead in virtual time, the first client's first; negative for behind."""
+    is_virtual: bool = False
+    """The run is in virtual time. Found out when the harness opens."""
     scenario: str = "library"
     """What the ledger is to remember of the scenario, as its name or JSON."""
 

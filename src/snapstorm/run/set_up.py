@@ -25,13 +25,14 @@ from snapstorm.persistence.persistence import REPOSITORY_FACT
 from snapstorm.persistence.places import make_from_copy
 from snapstorm.run.options import HarnessOptions
 from snapstorm.run.storm import heal_what_is_left, heal_with_server
+from snapstorm.run.virtual_runs import begin_virtual_run
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Meter, Work
 from snapstorm.runtime.process import ProcessRunner, end_processes_of
 from snapstorm.targets.registry import read_target
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
-from snapstorm.testbed.identity import OUR_HOST
+from snapstorm.testbed.identity import client_name
 from snapstorm.testbed.testbed import Testbed, check_free_space, make_directories, open_testbed, remove_empty
 
 PARAMETERS_FACT = "parameters"
@@ -118,11 +119,6 @@ def workdir_for(options: HarnessOptions, testbed: Testbed) -> Iterator[Path]:
             remove_empty(made)
 
 
-def client_name(number: int) -> str:
-    """The identity of a testbed's client with this number, from 1: the same in every run, so that its history is."""
-    return f"client-{number}{OUR_HOST}"
-
-
 def named_storage(options: HarnessOptions, testbed: Testbed) -> NamedStorage | None:
     """Where the repository is; None for a directory in the testbed."""
     stored = testbed.ledger.fact(REPOSITORY_FACT)
@@ -163,12 +159,14 @@ def begin_run(
         scenario=json.dumps(options.scenario),
         target=json.dumps({**target.description.as_json(), "asked": options.target}),
     )
+    began_seconds = clock.monotonic_seconds()
+    begin_virtual_run(options, ledger, number, clock)
     listener(RunBegan(directory, number, seed, versions))
     listener(Noted(f"run {number}, seed {seed}, {versions}", is_warning=False))
     testbed.run_directory(number).mkdir(parents=True, mode=0o700, exist_ok=True)
     meter = Meter(clock.monotonic_seconds)
     ledger.around_transaction = meter.busy[Work.LEDGER]
-    run = RunContext(number, seed, clock, clock.monotonic_seconds(), ledger, meter, listener)
+    run = RunContext(number, seed, clock, began_seconds, ledger, meter, listener)
     run.tally.is_sweep_only = options.is_sweep_only
     for words in target.description.notes:
         run.note(words)

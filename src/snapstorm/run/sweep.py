@@ -134,7 +134,7 @@ class Sweeper:
     @asynccontextmanager
     async def sweeping(self, seconds_max: float | None) -> AsyncIterator[Sweep]:
         """Restore and compare every live snapshot beside the block, those with the greatest restore debt first."""
-        order = self.run.ledger.history.sweep_order(self.run.clock.utc())
+        order = self.run.ledger.history.sweep_order(self.run.clock.virtual_utc())
         self.run.tally.sweep_left = len(order)
         sweep = Sweep(len(order))
         async with plain_task_group() as group:

@@ -87,6 +87,8 @@ class Recording(BaseModel):
     """The number of the recorded run. All draws follow from it."""
     steps: tuple[RecordedStep, ...] = ()
     faults: tuple[RecordedFault, ...] = ()
+    clock_skews: tuple[str, ...] = ()
+    """By how much the clock of each client was ahead in virtual time, such as 18000s; of the others by nothing."""
 
     def draws_of(self, step: RecordedStep, client: str, number: int) -> random.Random:
         """The random stream of the step when `client` does it as its step `number`."""
@@ -148,7 +150,9 @@ class Recording(BaseModel):
             fault.model_copy(update={"after": tuple(other for other in fault.after if other in kept)})
             for fault in self.faults
         ]
-        return self.model_copy(update={"steps": tuple(steps), "faults": tuple(faults)})
+        skews = {numbers[old]: skew for old, skew in enumerate(self.clock_skews, start=1) if old in numbers}
+        ahead = tuple(skews.get(new, "0s") for new in numbers.values()) if skews else ()
+        return self.model_copy(update={"steps": tuple(steps), "faults": tuple(faults), "clock_skews": ahead})
 
     def problems(self) -> list[str]:
         """Reasons why the recording can't be done: unknown names, or steps that wait for later ones."""

@@ -6,24 +6,46 @@ the choice. Users write theirs in TOML with the same fields.
 
 from __future__ import annotations
 
+import bisect
 import re
 import tomllib
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from snapstorm.errors import ConfigError, did_you_mean
-from snapstorm.model.actions import ACTIONS, Action
+from snapstorm.model.actions import ACTIONS, Action, AdvanceTime
+from snapstorm.model.lived_time import SECONDS_PER_DAY
 from snapstorm.model.protocols import Mode
 from snapstorm.scenario.problems import Place, named, problems_of
-from snapstorm.scenario.quantities import read_duration
+from snapstorm.scenario.quantities import read_duration, read_moment, read_skew
 from snapstorm.scenario.recording import Recording, StepOfAction
 
 CLIENTS_MAX = 1024
+ROUNDS_MAX = 1_000_000
 ACTIONS_MAX = 1_000_000_000
 DURATION_SECONDS_DEFAULT = 60.0
 """The duration of random actions if neither a duration nor a number of actions is given."""
+
+Moment: TypeAlias = Annotated[str, BeforeValidator(read_moment)]
+
+
+def _skew(text: str) -> str:
+    read_skew(text)
+    return text
+
+
+Skew: TypeAlias = Annotated[str, AfterValidator(_skew)]
 
 _LISTS = frozenset({list, tuple, set, frozenset})
 
@@ -33,6 +55,8 @@ class ScenarioStep(StepOfAction):
 
     alone: bool = False
     """All clients wait until each has reached this step; the first one does it; then all go on."""
+    every: Annotated[int, Field(ge=1, le=ROUNDS_MAX)] = 1
+    """Only in each so many-th round."""
 
 
 class Scenario(BaseModel):
@@ -45,7 +69,9 @@ class Scenario(BaseModel):
     clients: Annotated[int, Field(ge=1, le=CLIENTS_MAX)] = 4
     mode: Mode = Mode.SERVER
     steps: tuple[ScenarioStep, ...] = ()
-    """Every client does these once, in this order, before anything random."""
+    """Every client does these in this order, before anything random."""
+    rounds: Annotated[int, Field(ge=1, le=ROUNDS_MAX)] = 1
+    """The steps are done so many times."""
     weights: dict[str, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict)
     """How often each action is drawn relative to the others, until the duration or the number of actions is used up."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -69,6 +95,12 @@ class Scenario(BaseModel):
     """`oldest`: a new repository is created in the oldest format that its target supports, and the last version
     upgrades it to the newest."""
 
+    virtual_start: Moment | None = None
+    """The run is in virtual time, which begins at this moment, such as 2022-01-01, and can be advanced. Best in the
+    past. A testbed that lives in virtual time goes on where it was."""
+    clock_skews: tuple[Skew, ...] = ()
+    """By how much the clock of each client is ahead in virtual time, the first client's first: 5h; behind: -2d; 0s."""
+
     recorded: Recording | None = None
     """What the clients of an earlier run did, to be done again instead of steps and weights."""
 
@@ -85,7 +117,18 @@ class Scenario(BaseModel):
             raise ValueError("has neither steps nor weights above 0, so it would do nothing")
         if self.mode is Mode.DIRECT and self.clients != 1:
             raise ValueError(f"mode direct has exactly one client, not {self.clients}")
+        self._check_time()
         return self
+
+    def _check_time(self) -> None:
+        """Real time can't be changed."""
+        if self.virtual_start is not None:
+            return
+        if self.clock_skews:
+            raise ValueError("has clock_skews, which needs a virtual_start, such as 2022-01-01")
+        steps = self.recorded.steps if self.recorded is not None else self.steps
+        if any(step.action == AdvanceTime.key for step in steps):
+            raise ValueError(f"has {AdvanceTime.key}, which needs a virtual_start, such as 2022-01-01")
 
     def _check_recorded(self, recorded: Recording) -> None:
         if self.steps or self.is_random:
@@ -99,6 +142,33 @@ class Scenario(BaseModel):
     def is_random(self) -> bool:
         """Whether anything is drawn at random after the steps."""
         return any(self.weights.values())
+
+    @property
+    def clock_skews_seconds(self) -> tuple[float, ...]:
+        """By how much the clock of each client is ahead, the first client's first."""
+        skews = self.clock_skews if self.recorded is None else self.recorded.clock_skews
+        return tuple(map(read_skew, skews))
+
+    def days_after(self, rounds: int) -> float:
+        """How many virtual days the steps have advanced time by after so many rounds."""
+        advances = [(step, step.make()) for step in self.steps if step.action == AdvanceTime.key]
+        return sum(
+            rounds // step.every * step.repeat * action.seconds / SECONDS_PER_DAY
+            for step, action in advances
+            if isinstance(action, AdvanceTime)
+        )
+
+    def lasting(self, virtual_days: int) -> Scenario:
+        """The same with as many rounds as it takes to advance time by so many days. Raises ValueError for a scenario
+        that does not advance time, or that does so too slowly."""
+        if self.virtual_start is None or not self.days_after(ROUNDS_MAX):
+            raise ValueError(f"scenario {self.name} does not advance time in its steps")
+        rounds = bisect.bisect_left(
+            range(ROUNDS_MAX + 1), True, key=lambda count: self.days_after(count) >= virtual_days
+        )
+        if rounds > ROUNDS_MAX:
+            raise ValueError(f"scenario {self.name} does not come to {virtual_days} days in {ROUNDS_MAX:,} rounds")
+        return self.model_copy(update={"rounds": rounds})
 
     @property
     def random_seconds(self) -> float | None:

@@ -159,7 +159,9 @@ def specimen_of(
     )
 
 
-def find_defective(plugin: TargetPlugin, programs: Sequence[Path], defect: str) -> MakeTarget:
+def find_defective(
+    plugin: TargetPlugin, programs: Sequence[Path], defect: str, *, is_virtual: bool = False
+) -> MakeTarget:
     """The target with this defect. An absolute path is that of a file that holds its name, so that a run need not know
     it. Raises ConfigError for a defect that there is not."""
     try:
@@ -170,5 +172,5 @@ def find_defective(plugin: TargetPlugin, programs: Sequence[Path], defect: str) 
     own = name if make_behaviour is None else None
     if own is not None and not plugin.has_planted_defects:
         raise unknown_defect(own, list(DEFECTS))
-    make_target = plugin.find(programs, own, None)
+    make_target = plugin.find_virtual(programs, own) if is_virtual else plugin.find(programs, own, None)
     return lambda runner: with_defect(make_target(runner), make_behaviour or Behaviour, defect)

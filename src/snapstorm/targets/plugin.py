@@ -109,6 +109,8 @@ class TargetPlugin(ABC):
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
     has_utf8_paths_only: bool = False
     """Whether nothing that it works on may have a path that is not UTF-8."""
+    has_virtual_time: bool = False
+    """Whether it can live by a clock that its place gives it (`TargetPlace.time`), in place of the machine's."""
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Its own settings that a scenario may choose, each with its values, the default first."""
     options: Mapping[str, type[TargetOptions]] = field(default_factory=dict)
@@ -121,6 +123,10 @@ class TargetPlugin(ABC):
         Each process will be one of the programs. `defect` is one of its own. Raises ConfigError for a defect that there
         is not, HarnessError, one line, when a program can't be found or is not what it should be.
         """
+
+    def find_virtual(self, programs: Sequence[Path], defect: str | None) -> MakeTarget:
+        """Like `find`, of programs that can live in virtual time. Raises HarnessError also for one that can't."""
+        return self.find(programs, defect, None)
 
     def find_version(self, version: str) -> Path:
         """Its program of just this version. Raises ConfigError if it has no versions, HarnessError if there is none."""

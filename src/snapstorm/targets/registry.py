@@ -71,23 +71,26 @@ def read_target(text: str) -> tuple[TargetPlugin, str | None]:
     return plugin_named(name), defect or None
 
 
-def find_target(text: str, programs: Sequence[Path] = (), server: ExternalServer | None = None) -> MakeTarget:
+def find_target(
+    text: str, programs: Sequence[Path] = (), server: ExternalServer | None = None, *, is_virtual: bool = False
+) -> MakeTarget:
     """Find the target of that name, changing nothing, and return what makes it once a testbed is open.
 
     `programs` are those that the user named, if any: each process will be one of them. `server` is one that already
-    runs. Raises HarnessError when a program can't be found or is not what it should be.
+    runs. `is_virtual`: it must live in virtual time. Raises HarnessError when a program can't be found or is not what
+    it should be.
     """
     plugin, defect = read_target(text)
     if server is not None and server.target != plugin.name:
         raise ConfigError(f"a server that already runs can only be one of {server.target}")
     if defect is None:
-        return plugin.find(programs, None, server)
+        return plugin.find_virtual(programs, None) if is_virtual else plugin.find(programs, None, server)
     if server is not None:
         raise ConfigError("no defect is planted in a server that already runs")
     # Loaded only where a defect is asked for: it takes a moment.
     from snapstorm.targets.planted import find_defective  # noqa: PLC0415
 
-    return find_defective(plugin, programs, defect)
+    return find_defective(plugin, programs, defect, is_virtual=is_virtual)
 
 
 @dataclass(frozen=True)

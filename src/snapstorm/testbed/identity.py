@@ -14,6 +14,11 @@ OUR_HOST = "@snapstorm"
 _current_client: ContextVar[str] = ContextVar("snapstorm_current_client")
 
 
+def client_name(number: int) -> str:
+    """The identity of a testbed's client with this number, from 1: the same in every run, so that its history is."""
+    return f"client-{number}{OUR_HOST}"
+
+
 @contextmanager
 def acting_as(client: str) -> Iterator[None]:
     """Within this block, and the tasks started in it, `client` is the one that acts."""

@@ -30,14 +30,12 @@ from snapstorm.model.actions import (
     DeleteFiles,
     DeleteRandomSubdirectory,
     FileAction,
-    MetadataKind,
     ModifyFiles,
-    ModifyKind,
-    Oddity,
     WriteRandomFiles,
 )
 from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.change_kinds import MetadataKind, ModifyKind, Oddity
 from snapstorm.model.content import HEADER_BYTES, HOLE, blocks_in, content_digest, runs, whole_file
 from snapstorm.model.manifest import Entry, EntryType, Manifest
 from snapstorm.model.outcomes import NoOp, Ok

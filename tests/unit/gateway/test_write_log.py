@@ -13,6 +13,7 @@ from tests.waiting import GIVE_UP_SECONDS
 from snapstorm.gateway.bucket import Bucket
 from snapstorm.gateway.s3 import LOCKED, DeleteObject, GetObject, PutObject, PutRetention, S3Error
 from snapstorm.gateway.storage import Clocks, Request, Storage, opened
+from snapstorm.gateway.write_log import WriteLog
 
 DAY_NS = 86_400 * 10**9
 
@@ -50,6 +51,17 @@ def test_what_was_there_is_told_for_each_event(tmp_path: Path) -> None:
         assert keys_at(storage, first) == ["a"]
         assert keys_at(storage, second) == ["a", "b"]
         assert keys_at(storage, storage.log.last_event) == ["b"]
+
+
+def test_no_number_of_an_event_is_given_twice(tmp_path: Path) -> None:
+    """Also where nothing of an event was written down, and the log was not closed."""
+    log = WriteLog(tmp_path / "log.sqlite3")
+    given = [log.next_event() for _ in range(25_000)]
+    again = WriteLog(tmp_path / "log.sqlite3")
+    given.append(again.next_event())
+    assert given == sorted(set(given))
+    with again, log:
+        pass
 
 
 def test_answers_are_known_at_once_and_after_the_end(tmp_path: Path) -> None:

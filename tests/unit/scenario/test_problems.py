@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from snapstorm.cli.words import changed
 from snapstorm.errors import ConfigError
-from snapstorm.model.actions import ACTIONS, ChangeMetadata, ModifyFiles, ModifyKind
+from snapstorm.model.actions import ACTIONS, ChangeMetadata, ModifyFiles
+from snapstorm.model.change_kinds import ModifyKind
 from snapstorm.scenario.problems import named
 from snapstorm.scenario.scenarios import Scenario, build_scenario, read_option
 from snapstorm.scenario.shipped_scenarios import shipped

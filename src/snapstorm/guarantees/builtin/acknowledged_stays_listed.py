@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
 from snapstorm.model.action_results import ListedSnapshot
-from snapstorm.model.dating import SaidSoFar, misdating
+from snapstorm.model.dating import SaidSoFar, misdating, run_of
 from snapstorm.model.expectations import Expectation, Listing, State, must_be_listed
 from snapstorm.model.guarantees import Finding, Guarantee
 from snapstorm.model.seen import ListingSeen, ReceiptSeen, StoredSeen
@@ -68,7 +68,7 @@ class AcknowledgedStaysListed(JudgedGuarantee):
             words = f"snapshot {entry.id} of {expectation.source} is listed as one of {entry.source}"
             yield Finding(words, entry.id, operation, client)
         elif wrong := (
-            self._said.contradiction(operation, entry.particulars, seen.spans)
+            self._said.contradiction(operation, entry.particulars, seen.spans, _ahead_us(seen, expectation))
             or _contradicts_itself(seen.listing, entry)
         ):
             yield Finding(f"snapshot {entry.id} is listed as {wrong}", entry.id, operation, client)
@@ -83,6 +83,13 @@ class AcknowledgedStaysListed(JudgedGuarantee):
                 one.operation,
                 one.client,
             )
+
+
+def _ahead_us(seen: ListingSeen, expectation: Expectation) -> int:
+    """By how much the clock was ahead of the client that took a snapshot."""
+    if not seen.ahead_us:
+        return 0  # As nearly always, of a hundred thousand.
+    return seen.ahead_us.get((run_of(expectation.operation) or 0, expectation.client), 0)
 
 
 def _contradicts_itself(listing: Listing, entry: ListedSnapshot) -> str:

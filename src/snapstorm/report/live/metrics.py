@@ -23,6 +23,7 @@ from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.events import (
     ActionBegan,
     ActionEnded,
+    DaysLived,
     Event,
     FaultBegan,
     FaultEnded,
@@ -80,6 +81,7 @@ class Metrics:
         self._active = self._gauge("fault_active", "1 while this fault is active.", "fault")
         self._sweep_restored = self._gauge("sweep_restored", "Snapshots that the current sweep has restored.")
         self._sweep_total = self._gauge("sweep_snapshots", "Snapshots that the current sweep is to restore.")
+        self._days = self._gauge("virtual_days", "Virtual days that the rounds of the scenario have taken.")
         self._notes = self._counter("notes", "Notes that are worth reading.")
         self._measured = {quantity: self._gauge(*words) for quantity, words in _MEASURED.items()}
         for guarantee in known_guarantees():
@@ -117,6 +119,8 @@ class Metrics:
                 self._violations.labels(violation.guarantee.value).inc()
             case SweepAdvanced(restored, total):
                 self._set_sweep(restored, total)
+            case DaysLived(days):
+                self._days.set(days)
             case FaultBegan(key):
                 self._faults.labels(key).inc()
                 self._active.labels(key).set(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from snapstorm.model.location import Storage
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.targets.kopia.command import (
+    CLOCK_VARIABLE,
     FAST_DERIVATION,
     KEEP_ALL,
     Actor,
@@ -125,7 +126,7 @@ class Administration:
         return await self.kopia.run(self.actor, *words, env=replace(env, secret=secret))
 
     def start_server(
-        self, address: str, certificate: Path, key: Path, *, control_password: str, log: Path
+        self, address: str, certificate: Path, key: Path, *, control_password: str, log: Path, clock_url: str | None
     ) -> AbstractAsyncContextManager[RunningProcess]:
         """The server process, at `HOST:PORT` (0 for a free port); it makes the certificate if there is none."""
         make_private(self.actor.directory)
@@ -136,8 +137,9 @@ class Administration:
             words += ["--tls-generate-cert", f"--tls-generate-rsa-key-size={_CERTIFICATE_RSA_BITS}"]
         env = self.actor.environment
         secret = {**env.secret, "KOPIA_SERVER_CONTROL_PASSWORD": control_password}
+        own = env.own if clock_url is None else {**env.own, CLOCK_VARIABLE: clock_url}
         return self.kopia.runner.start(
-            [program, *words], env=replace(env, secret=secret), cwd=self.actor.directory, log=log
+            [program, *words], env=replace(env, own=own, secret=secret), cwd=self.actor.directory, log=log
         )
 
     async def _run(self, *words: str) -> CompletedCommand:

@@ -24,7 +24,7 @@ from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.entries import EntryHistory
 from snapstorm.targets.kopia.objects import ObjectNames
-from snapstorm.targets.kopia.repository import IDENTITY, Repository
+from snapstorm.targets.kopia.repository import IDENTITY, Repository, command_clock
 from snapstorm.targets.kopia.snapshotter import KopiaClient
 from snapstorm.targets.plain import PlainServer
 
@@ -71,7 +71,8 @@ class DirectAccess(PlainServer):
 
     def impostor(self, client: str) -> ClientSnapshotter:
         """A snapshotter that claims to be `client`, from elsewhere and with a wrong password."""
-        return self._snapshotter(client, Actor(self.place.server / "impostors" / client, secrets.token_urlsafe()))
+        directory, clock_url = self.place.server / "impostors" / client, command_clock(self.place, client)
+        return self._snapshotter(client, Actor(directory, secrets.token_urlsafe(), clock_url=clock_url))
 
     @property
     def auditor(self) -> Auditor | None:
@@ -124,7 +125,8 @@ class DirectAccess(PlainServer):
         )
 
     def _actor(self, client: str) -> Actor:
-        return replace(self.repository.actor, directory=self.place.client(client))
+        clock_url = command_clock(self.place, client)
+        return replace(self.repository.actor, directory=self.place.client(client), clock_url=clock_url)
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
         return await self.kopia.connect_to_repository(actor, self.place.storage, identity)

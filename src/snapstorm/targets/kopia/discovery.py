@@ -37,6 +37,8 @@ _VERSION_SECONDS_MAX = 10.0
 _VERSION_LINE = re.compile(r"^(\S+) build: .* from: ", re.MULTILINE)
 """What `kopia --version` prints: `0.23.1 build: REVISION from: REPOSITORY` (0.19.0 to 0.23.1, measured)."""
 _SEMANTIC_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+_BUILD_TAGS = re.compile(rb"^build\t-tags=([^\n]*)$", re.MULTILINE)
+_TESTING_SUFFIX = "-testing"
 _BUILD_INFORMATION = b"\tgithub.com/kopia/kopia\t"
 """The line of the Go build information that names Kopia's module, as the program itself or as a dependency of ours:
 `mod MODULE VERSION HASH` or `dep MODULE VERSION HASH`, with tabs."""
@@ -53,6 +55,47 @@ def find_kopia(named: Path | None = None) -> Program:
     if not os.access(path, os.X_OK):
         raise HarnessError(f"{path} ({origin}) is not executable; run chmod +x on it if it is Kopia")
     return _identify(path, origin)
+
+
+def find_virtual_kopia(named: Path | None = None) -> Program:
+    """The Kopia that the user named; otherwise that of KOPIA_EXE or PATH if it can live in virtual time, or else the
+    project's own build that can.
+
+    Raises HarnessError, one line, when there is none, when it can't be used, or when it can't live in virtual time.
+    """
+    if named is None:
+        return find_kopia(_locate_virtual())
+    found = find_kopia(named)
+    if not is_built_for_testing(found.path):
+        raise HarnessError(
+            f"{found.path} can't live in virtual time, because it was not built with -tags=testing; `make tools-all` "
+            "builds Kopias that were"
+        )
+    return found
+
+
+def _locate_virtual() -> Path:
+    names = (os.environ.get(EXECUTABLE_VARIABLE) or "", shutil.which("kopia") or "")
+    usual = [_from_name(name) for name in names if name]
+    found = next((path for path in usual if is_built_for_testing(path)), None)
+    found = found or next(_own_builds(f"{_OWN_BUILD_VERSION}{_TESTING_SUFFIX}"), None)
+    if found is None:
+        raise HarnessError(
+            "no Kopia was found that can live in virtual time: build it with `make tools-all`, or give --program PATH "
+            "of one that was built with -tags=testing"
+        )
+    return found
+
+
+def is_built_for_testing(path: Path) -> bool:
+    """Whether the Go build information in the file says that it was built with the tag `testing`."""
+    try:
+        if path.stat().st_size == 0:
+            return False
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return any(b"testing" in match[1].split(b",") for match in _BUILD_TAGS.finditer(content))
+    except OSError:
+        return False
 
 
 def _locate(named: Path | None) -> tuple[Path, str]:
@@ -91,13 +134,14 @@ def find_version(version: str) -> Path:
 def _own_builds(version: str) -> Iterator[Path]:
     """What was built in the checkout that this package runs from, or in the one that the user stands in."""
     name = f"kopia-{version}"
+    module = name.removesuffix(_TESTING_SUFFIX)
     starts = [Path(__file__)]
     with suppress(OSError):  # The current directory may have been removed.
         starts.append(Path.cwd() / "here")
     for start in starts:
         for project in start.absolute().parents:
             build = project / _OWN_BUILDS / name
-            if (project / _OWN_BUILD_MODULES / name).is_dir() and build.is_file():
+            if (project / _OWN_BUILD_MODULES / module).is_dir() and build.is_file():
                 yield build
 
 

@@ -37,6 +37,14 @@ class KopiaPlugin(TargetPlugin):
         found = [find_kopia(program) for program in programs] or [find_kopia()]
         return lambda runner: KopiaTarget(found, runner, operator=server)
 
+    def find_virtual(self, programs: Sequence[Path], defect: str | None) -> MakeTarget:
+        """Find each program that was named, or one that can live in virtual time."""
+        from snapstorm.targets.kopia.discovery import find_virtual_kopia
+        from snapstorm.targets.kopia.target import KopiaTarget
+
+        found = [find_virtual_kopia(program) for program in programs] or [find_virtual_kopia()]
+        return lambda runner: KopiaTarget(found, runner)
+
     def find_version(self, version: str) -> Path:
         """The Kopia of just this version. Raises HarnessError."""
         from snapstorm.targets.kopia.discovery import find_version
@@ -79,6 +87,7 @@ PLUGIN = KopiaPlugin(
     has_bucket_storage=True,
     keeps_copies=True,
     has_utf8_paths_only=True,
+    has_virtual_time=True,
     parameters=choices(),
     options={"run": RunOptions, "sweep": AccessOptions},
 )

@@ -28,7 +28,7 @@ from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
 from snapstorm.targets.kopia.administration import Administration
-from snapstorm.targets.kopia.command import Actor, Kopia, make_private
+from snapstorm.targets.kopia.command import COMMAND_CLOCK_SECONDS, Actor, Kopia, make_private
 from snapstorm.targets.kopia.parameters import Command, options_for
 
 IDENTITY = "snapstorm@testbed"
@@ -59,7 +59,12 @@ class Repository:
         storage_secrets = place.storage_secrets
         if storage_secrets is None:
             storage_secrets = read_credentials() if isinstance(place.storage, S3Storage) else {}
-        self.actor = Actor(place.server, place.secrets.get(REPOSITORY_SECRET), storage_secrets=storage_secrets)
+        self.actor = Actor(
+            place.server,
+            place.secrets.get(REPOSITORY_SECRET),
+            storage_secrets=storage_secrets,
+            clock_url=command_clock(place, IDENTITY),
+        )
         """Who works directly on the repository."""
         self.auditor = replace(self.actor, directory=place.server / "auditor", has_cache=False)
         """Who reads the repository past the server and every cache."""
@@ -181,6 +186,11 @@ class Repository:
             await self.add_user(user, password)
         except TargetError as error:
             raise HarnessError(f"clients could not be let in: {error}") from error
+
+
+def command_clock(place: TargetPlace, actor: str) -> str | None:
+    """Where the commands of this actor ask for virtual time; None for real time."""
+    return None if place.time is None else place.time.url(actor, COMMAND_CLOCK_SECONDS)
 
 
 def _prepare_directory(path: Path) -> None:

@@ -21,12 +21,13 @@ from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
-from snapstorm.targets.kopia.command import Actor, ServerAddress
+from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, Actor, ServerAddress
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
-from snapstorm.targets.kopia.repository import password_hash
+from snapstorm.targets.kopia.repository import IDENTITY, command_clock, password_hash
 from snapstorm.targets.kopia.server_process import ServerProcess
 
+_JUMP_SECONDS = SERVER_CLOCK_SECONDS + 0.005
 _CONTROL_SECRET = "server-control"
 
 
@@ -78,9 +79,15 @@ class KopiaServer(DirectAccess):
             answers.add_evidence(error, self._obituary())
             raise
 
+    async def see_jump(self) -> None:
+        """Wait until the server has asked for the time again, and have it look at the repository by it."""
+        await anyio.sleep(_JUMP_SECONDS)
+        await self.refresh()
+
     def _actor(self, client: str) -> Actor:
         """Has a password of its own, and no business with the storage."""
-        return Actor(self.place.client(client), _password(self.place, client))
+        password = _password(self.place, client)
+        return Actor(self.place.client(client), password, clock_url=command_clock(self.place, client))
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
         return await self.kopia.connect_to_server(
@@ -204,6 +211,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
         key=key,
         control_password=place.secrets.get(_CONTROL_SECRET),
         log=place.server / "server.log",
+        clock_url=None if place.time is None else place.time.url(IDENTITY, SERVER_CLOCK_SECONDS),
     )
     async with ServerProcess(launch) as process:
         ahead = set(place.clients_ahead if place.is_new else ())

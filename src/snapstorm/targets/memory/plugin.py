@@ -47,5 +47,6 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    has_virtual_time=True,
     parameters=PARAMETERS,
 )

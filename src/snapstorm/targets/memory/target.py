@@ -170,7 +170,8 @@ class MemoryClient:
         self._client = client
         self._knows_password = knows_password
         self._store = server.store
-        self._clock = Clock()
+        time = server.place.time
+        self._now_ns = Clock().virtual_ns if time is None else time.now_ns
 
     async def connect(self) -> None:
         self._check_access()
@@ -251,7 +252,7 @@ class MemoryClient:
             raise OperationFailed("something stored is damaged or missing", blobs=_digests_of(snapshots)) from error
 
     async def _take(self, source: Path, operation: str, pins: set[str]) -> Stored:
-        number, began_us = self._store.next_number(), self._clock.wall_ns() // 1000
+        number, began_us = self._store.next_number(), self._now_ns(self._client) // 1000
         add_blob = functools.partial(self._store.add_blob, pins=pins)
         is_whole = self._server.modes.keeps_whole_trees
         items = await in_turns(read_tree(os.fsencode(source), add_blob, is_whole=is_whole))
@@ -264,7 +265,7 @@ class MemoryClient:
             operation=operation,
             items=tuple(items),
             began_us=began_us,
-            ended_us=self._clock.wall_ns() // 1000,
+            ended_us=self._now_ns(self._client) // 1000,
         )
 
     def _check_answered(self) -> None:

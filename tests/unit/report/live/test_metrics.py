@@ -12,6 +12,7 @@ from snapstorm.ledger.samples import Quantity
 from snapstorm.model.events import (
     ActionBegan,
     ActionEnded,
+    DaysLived,
     Event,
     FaultBegan,
     FaultEnded,
@@ -40,6 +41,7 @@ EVENTS: tuple[Event, ...] = (
     FaultBegan("pause-server"),
     FaultEnded("kill-server", "healed"),
     Measured("server-memory-bytes", 1e6),
+    DaysLived(120.0, 365.0),
     SweepAdvanced(2, 9),
     Noted("something"),
     RunEnded("violated", "one was lost"),
@@ -65,6 +67,7 @@ def test_there_is_a_rule_for_each_event_and_each_quantity() -> None:
     ("name", "labels", "value"),
     [
         ("snapstorm_run", (), 3),
+        ("snapstorm_virtual_days", (), 120),
         ("snapstorm_runs_total", ("violated",), 1),
         ("snapstorm_runs_total", ("pass",), 0),
         ("snapstorm_actions_total", ("snapshot-root", "ok"), 1),
