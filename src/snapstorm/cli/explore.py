@@ -17,7 +17,7 @@ from snapstorm.cli.which import WhichRun, find_run
 from snapstorm.cli.words import above_zero, read_typed
 from snapstorm.errors import ConfigError
 from snapstorm.exploration.exploration import ExploreListener, ExploreOptions, ExploreResult, open_exploration
-from snapstorm.exploration.explorer import Depth
+from snapstorm.exploration.states import Depth
 from snapstorm.model.verdict import EXIT_STATUS
 from snapstorm.report.exploring import explored_lines, exploring
 from snapstorm.report.progress import ProgressKind
@@ -37,6 +37,7 @@ def explore(
     every: int | None = None,
     in_flight: int = 1,
     restore_every: int = 4,
+    go_on: Annotated[bool, Parameter(negative="")] = False,
     minutes: float | None = None,
     seed: int | None = None,
     program: Programs = None,
@@ -65,6 +66,9 @@ def explore(
         others not, as after a crash.
     restore_every
         In each so many-th state everything is listed as well, and a snapshot that is drawn is restored and compared.
+    go_on
+        In each state that has lost nothing, go on as after a crash: let time pass, where the run was in virtual time,
+        run full maintenance, and look for everything again.
     minutes
         No point is begun after so many minutes. Points are tried all over the run from the beginning on.
     seed
@@ -90,6 +94,7 @@ def explore(
         restore_every,
         secrets.randbelow(1 << 32) if seed is None else seed,
         None if seconds_max is None else seconds_max * 60,
+        goes_on=go_on,
     )
     seconds = read_typed("--operation-timeout", operation_timeout, read_duration)
     options = ExploreOptions(which.testbed, which.number, depth, every, seconds)
@@ -107,10 +112,11 @@ def _target_of(which: WhichRun, programs: Sequence[Path]) -> MakeTarget:
     """The target of a run, with its program, or another one. Raises ConfigError if its program is gone."""
     with read_testbed(which.testbed) as ledger:
         recorded = (ledger.record.run(which.number) or {}).get("target") or {}
+        is_virtual = ledger.is_virtual
     found = list(programs) or [Path(one["path"]) for one in recorded.get("executables", ())]
     if gone := [path for path in found if not programs and not path.exists()]:
         raise ConfigError(f"the program {gone[0]} that the run was made with is gone; name one with --program")
-    return find_target(recorded.get("name") or DEFAULT_TARGET, found)
+    return find_target(recorded.get("name") or DEFAULT_TARGET, found, is_virtual=is_virtual)
 
 
 def _explore(options: ExploreOptions, make_target: MakeTarget, listener: ExploreListener) -> ExploreResult:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from snapstorm.errors import ConfigError, TestbedError
-from snapstorm.exploration.explorer import Depth, Explorer, Scene, Tried
-from snapstorm.exploration.findings import Finding, Findings
+from snapstorm.exploration.explorer import Explorer
+from snapstorm.exploration.found_losses import FoundLoss, FoundLosses
 from snapstorm.exploration.losses import LookCounts, LossFinder
 from snapstorm.exploration.plan import Plan, RunEvents, make_plan
+from snapstorm.exploration.states import Depth, ExploredTestbed, Tried
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.temporaries import temporaries_in
-from snapstorm.gateway.history import has_history, opened_history
+from snapstorm.gateway.kept_history import has_history, opened_history
+from snapstorm.gateway.views import serving_views
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.abilities import OpensStored, StoredPlace
 from snapstorm.model.location import GATEWAY, FileStorage
@@ -62,7 +64,7 @@ class ExploreResult:
     plan: Plan
     tried: Tried
     counts: LookCounts
-    found: list[Finding]
+    found: list[FoundLoss]
     began_utc: str
     seconds: float = 0.0
     is_interrupted: bool = False
@@ -103,7 +105,11 @@ class ExploreResult:
                 "dropped": self.plan.dropped,
                 "after_lies": self.plan.after_lies,
             },
-            "states": {"tried": self.tried.states, "in_flight": self.tried.in_flight_states},
+            "states": {
+                "tried": self.tried.states,
+                "in_flight": self.tried.in_flight_states,
+                "gone_on": self.tried.went_on,
+            },
             "points_per_minute": round(self.tried.points * 60 / self.seconds, 1) if self.seconds else None,
             "snapshots_read": self.counts.snapshots_read,
             "restores_compared": self.counts.restores,
@@ -118,7 +124,7 @@ class ExploreListener:
 
     on_begin: Callable[[Plan], None]
     on_state: Callable[[Tried], None]
-    on_finding: Callable[[Finding], None]
+    on_finding: Callable[[FoundLoss], None]
 
 
 @dataclass
@@ -173,10 +179,14 @@ async def open_exploration(
                 "explored any more"
             )
         kept_in = run_directory_of(testbed, options.run)
-        findings = Findings(ledger, history, target, _evidence_in(kept_in), listener.on_finding)
+        findings = FoundLosses(ledger, history, target, _evidence_in(kept_in), listener.on_finding)
         finder = LossFinder(ledger, target.capabilities)
-        scene = Scene(history, spans, target, _place_in(directory, options))
-        explorer = Explorer(scene, plan, options.depth, finder, clock, findings, listener.on_state)
+        views = None
+        if options.depth.goes_on or ledger.is_virtual:
+            views = stack.enter_context(serving_views())
+        place = _place_in(directory, options)
+        scene = ExploredTestbed(history, spans, target, place, clock, views, is_virtual=ledger.is_virtual)
+        explorer = Explorer(scene, plan, options.depth, finder, findings, listener.on_state)
         result = ExploreResult(
             options.run, options.depth.seed, plan, explorer.tried, finder.counts, findings.found, clock.utc()
         )

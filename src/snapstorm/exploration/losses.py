@@ -1,4 +1,4 @@
-"""Finding out what a view of the past has lost of what was promised there."""
+"""FoundLoss out what a view of the past has lost of what was promised there."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from snapstorm.gateway.history import StorageHistory
+from snapstorm.gateway.kept_history import StorageHistory
 from snapstorm.model.expectations import Expectation
 from snapstorm.model.promises import PromiseSpan, promised
 
@@ -59,7 +59,7 @@ def make_plan(history: StorageHistory, spans: Sequence[PromiseSpan], run: RunEve
     """Choose the points of a run: after each `every`-th of its writes, and always after its last one."""
     counts = [
         number
-        for number, write in enumerate(history.timeline.writes, start=1)
+        for number, write in enumerate(history.past.writes, start=1)
         if write.applied > run.began and (run.next_began is None or write.applied <= run.next_began)
     ]
     step = every or max(1, -(-len(counts) // POINTS_BY_DEFAULT))
@@ -79,7 +79,7 @@ def make_plan(history: StorageHistory, spans: Sequence[PromiseSpan], run: RunEve
 
 def point_at(history: StorageHistory, spans: Sequence[PromiseSpan], count: int) -> Point:
     """The point after so many writes."""
-    first, last = history.timeline.events_after(count)
+    first, last = history.past.events_after(count)
     return Point(count, first, last, promised(spans, first, last), promised(spans, last))
 
 

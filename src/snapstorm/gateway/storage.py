@@ -90,13 +90,22 @@ class _Before(NamedTuple):
 class Storage:
     """Does what is asked of the bucket. Every change is in the log before it is answered."""
 
-    def __init__(self, log: WriteLog, contents: Contents, clocks: Clocks, *, bytes_max: int | None = None) -> None:
-        """`bytes_max`: how much may be kept of what the bucket holds and ever held. Beyond it, bytes that the bucket
-        holds no more are dropped, those first that it has held no more for longest."""
+    def __init__(
+        self,
+        log: WriteLog,
+        contents: Contents,
+        clocks: Clocks,
+        *,
+        bytes_max: int | None = None,
+        bucket: Bucket | None = None,
+    ) -> None:
+        """`bucket`: what it holds, if that is not what the log says. `bytes_max`: how much may be kept of what it holds
+        and ever held. Beyond it, bytes that it holds no more are dropped, those first that it has held no more for
+        longest."""
         for content in log.contents():
             contents.know(content)
         self.log = log
-        self.bucket = Bucket(log.writes())
+        self.bucket = Bucket(log.writes()) if bucket is None else bucket
         self._contents = contents
         self._clocks = clocks
         self._recent: deque[_Before] = deque()

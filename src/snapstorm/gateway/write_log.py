@@ -81,19 +81,21 @@ class HistorySize(NamedTuple):
 class WriteLog:
     """The log, in an SQLite database of its own. For one thread at a time. Raises sqlite3.Error as SQLite does."""
 
-    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
-        """Read-only, the log must be there, and may be written by somebody else meanwhile."""
+    def __init__(self, path: Path | None, *, is_read_only: bool = False) -> None:
+        """Without a path, nothing of it is kept. Read-only, the log must be there, and may be written by somebody else
+        meanwhile."""
         self._is_read_only = is_read_only
-        if is_read_only:
+        if is_read_only and path is not None:
             where = f"{path.absolute().as_uri()}?mode=ro"
             self._database = sqlite3.connect(
                 where, uri=True, isolation_level=None, check_same_thread=False, timeout=_READ_BUSY_SECONDS_MAX
             )
         else:
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = OFF")
             self._database.executescript(_SCHEMA)
+        if path is not None and not is_read_only:
             path.chmod(0o600)
         (reserved,) = self._database.execute("SELECT last_event FROM reserved").fetchone()
         self._last_event: int = reserved

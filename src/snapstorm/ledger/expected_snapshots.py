@@ -12,7 +12,7 @@ from snapstorm.ledger.compaction import COMPACTED_TICK
 from snapstorm.ledger.effects import Effects
 from snapstorm.ledger.expectation_rows import read_expectations
 from snapstorm.ledger.manifests import ManifestCache
-from snapstorm.ledger.promises import Promises
+from snapstorm.ledger.promise_rows import Promises
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import Expectation, Settled, State
 from snapstorm.model.manifest import Manifest, decode_manifest

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from snapstorm.ledger.expectation_rows import read_expectations, update_expectation
-from snapstorm.ledger.promises import end_promise
+from snapstorm.ledger.promise_rows import end_promise
 from snapstorm.model.expectations import State
 from snapstorm.model.snapshot_states import lose_track
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from snapstorm.exploration.exploration import ExploreListener, ExploreResult
-from snapstorm.exploration.explorer import Tried
-from snapstorm.exploration.findings import Finding
+from snapstorm.exploration.found_losses import FoundLoss
 from snapstorm.exploration.plan import Plan
+from snapstorm.exploration.states import Since, Tried
 from snapstorm.report.progress import PLAIN_SECONDS_BETWEEN_LINES, ProgressKind, may_be_terminal
 from snapstorm.report.summary import show_bytes
 from snapstorm.report.text import printable, show_seconds
@@ -77,7 +77,7 @@ class _Lines:
         elif time.monotonic() - self._last >= PLAIN_SECONDS_BETWEEN_LINES:
             self._tell(line)
 
-    def _find(self, finding: Finding) -> None:
+    def _find(self, finding: FoundLoss) -> None:
         self._losses += 1
         detail = printable(finding.violation.detail).partition("\n")[0]
         self._tell(f"VIOLATED {finding.violation.guarantee.value}: {detail}")
@@ -99,6 +99,7 @@ def explored_lines(result: ExploreResult) -> Iterator[str]:
     yield (
         f"points     {tried.points} of {len(plan.points)}, after one of {plan.every} write(s); "
         f"{tried.states} states, {tried.in_flight_states} of them with writes under way"
+        + (f"; gone on with {tried.went_on}, with full maintenance" if tried.went_on else "")
     )
     yield (
         f"read       {counts.snapshots_read} snapshots; {counts.restores} restored and compared, "
@@ -120,11 +121,12 @@ def explored_lines(result: ExploreResult) -> Iterator[str]:
     yield f"{verdict.value.upper()}: {reason}"
 
 
-def _loss_lines(finding: Finding) -> Iterator[str]:
+def _loss_lines(finding: FoundLoss) -> Iterator[str]:
     one = finding.violation
     when = f"after write {finding.writes}, at event {finding.event}"
-    first = "first " if finding.is_first else ""
-    yield printable(f"VIOLATED   {one.guarantee.value} ({first}{when}; in {finding.states} state(s))")
+    first = "" if finding.since is Since.UNKNOWN else "first "
+    later = "once maintenance had run, " if finding.has_gone_on else ""
+    yield printable(f"VIOLATED   {one.guarantee.value} ({later}{first}{when}; in {finding.states} state(s))")
     for line in printable(one.detail).splitlines()[:4]:
         yield from textwrap.wrap(
             line, 110, initial_indent="           ", subsequent_indent="           ", break_long_words=False

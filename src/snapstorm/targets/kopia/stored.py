@@ -67,7 +67,9 @@ class StoredKopia:
 async def open_stored(kopia: Kopia, place: StoredPlace) -> StoredRepository:
     """Connect to a stored repository, as who may run maintenance. Raises TargetError if it can't be opened."""
     password = place.secret(REPOSITORY_SECRET)
-    actor = Actor(place.directory, password, has_cache=False, storage_secrets=place.storage_secrets)
+    actor = Actor(
+        place.directory, password, has_cache=False, storage_secrets=place.storage_secrets, clock_url=place.clock
+    )
     completed = await kopia.connect_to_repository(actor, place.storage, IDENTITY)
     answers.check(completed, "repository connect", OperationFailed)
     return StoredKopia(kopia, actor)
@@ -82,6 +84,7 @@ def commands_to_look(program: Path, directory: str, snapshot: str) -> Sequence[s
         "export KOPIA_PERSIST_CREDENTIALS_ON_CONNECT=false",
         f": ${{KOPIA_PASSWORD:?must be what {REPOSITORY_SECRET!r} is in the secrets.toml of the testbed}}",
         "export KOPIA_PASSWORD",
+        "set -x",
         f"{kopia} repository connect filesystem --path={shlex.quote(directory)} --content-cache-size-mb=0"
         f" --override-username={user} --override-hostname={host}",
         f"{kopia} snapshot list --all",

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from snapstorm.exploration.explorer import Sighting
 from snapstorm.exploration.losses import Loss
-from snapstorm.gateway.history import StorageHistory
+from snapstorm.exploration.states import LossSighting, Since
+from snapstorm.gateway.kept_history import StorageHistory
 from snapstorm.gateway.write_log import Write
 from snapstorm.guarantees.panel import sentence_of
 from snapstorm.ledger.evidence_directories import EvidenceKeeper, write_texts
@@ -29,7 +29,7 @@ KEPT_MAX = 20
 
 
 @dataclass
-class Finding:
+class FoundLoss:
     """One loss, and in how many states it was seen."""
 
     violation: Violation
@@ -41,8 +41,9 @@ class Finding:
     """The keys of writes under way that this state has, and the log only later."""
     lost: Sequence[str]
     """The keys of writes under way that this state has not."""
-    is_first: bool
-    """Whether the state before its last write does not show it."""
+    since: Since
+    has_gone_on: bool
+    """Whether it shows only after time has passed and maintenance has run."""
     states: int = 1
 
     def as_json(self) -> dict[str, Any]:
@@ -58,14 +59,15 @@ class Finding:
             "evidence": one.evidence,
             "event": self.event,
             "writes": self.writes,
-            "is_first": self.is_first,
+            "since": self.since.value,
+            "has_gone_on": self.has_gone_on,
             "in_flight": {"early": list(self.early), "lost": list(self.lost)},
             "states": self.states,
         }
 
 
 @dataclass
-class Findings:
+class FoundLosses:
     """Keeps losses. Implements `Witness`."""
 
     ledger: Ledger
@@ -73,11 +75,11 @@ class Findings:
     target: OpensStored
     directory: Path
     """For their evidence."""
-    on_finding: Callable[[Finding], None]
-    found: list[Finding] = field(default_factory=list[Finding])
+    on_finding: Callable[[FoundLoss], None]
+    found: list[FoundLoss] = field(default_factory=list[FoundLoss])
     _states: dict[tuple[str, str | None], int] = field(default_factory=dict[tuple[str, str | None], int])
-    _finding_by_key: dict[tuple[str, str | None], Finding] = field(
-        default_factory=dict[tuple[str, str | None], Finding]
+    _finding_by_key: dict[tuple[str, str | None], FoundLoss] = field(
+        default_factory=dict[tuple[str, str | None], FoundLoss]
     )
 
     def is_new(self, loss: Loss) -> bool:
@@ -87,7 +89,7 @@ class Findings:
             finding.states = count
         return count == 1
 
-    def keep(self, sighting: Sighting) -> None:
+    def keep(self, sighting: LossSighting) -> None:
         """Keep what shows a loss, and tell of it."""
         loss, state, number = sighting.loss, sighting.state, len(self.found)
         one = loss.expectation
@@ -101,13 +103,14 @@ class Findings:
             None if evidence is None else str(evidence),
             None if one is None else one.operation,
         )
-        finding = Finding(
+        finding = FoundLoss(
             violation,
             state.point.event if state.is_prefix else state.point.until_event,
             state.point.count,
             [write.key for write in state.early],
             [write.key for write in state.lost],
-            sighting.is_first,
+            sighting.since,
+            sighting.has_gone_on,
             self._states[loss.key],
         )
         self._finding_by_key[loss.key] = finding
@@ -116,10 +119,12 @@ class Findings:
             self._write_evidence(evidence, sighting, finding, has_repository=number < REPOSITORIES_MAX)
         self.on_finding(finding)
 
-    def _write_evidence(self, directory: Path, sighting: Sighting, finding: Finding, *, has_repository: bool) -> None:
+    def _write_evidence(
+        self, directory: Path, sighting: LossSighting, finding: FoundLoss, *, has_repository: bool
+    ) -> None:
         loss, snapshot = sighting.loss, finding.violation.snapshot or ""
         repository = directory / "repository"
-        look = ["#!/bin/bash", "set -x", *self.target.commands_to_look(str(repository), snapshot)]
+        look = ["#!/bin/bash", *self.target.commands_to_look(str(repository), snapshot)]
         texts = {
             "README.md": "\n".join(self._readme(finding, has_repository=has_repository)),
             "output.txt": loss.output,
@@ -132,7 +137,7 @@ class Findings:
             if has_repository:
                 shutil.copytree(sighting.repository, repository)
 
-    def _readme(self, finding: Finding, *, has_repository: bool) -> Iterator[str]:
+    def _readme(self, finding: FoundLoss, *, has_repository: bool) -> Iterator[str]:
         one = finding.violation
         yield f"# {one.guarantee}: violated by a crash"
         yield ""
@@ -144,10 +149,15 @@ class Findings:
         if finding.early or finding.lost:
             yield f"{cut}, where of the writes under way {len(finding.early)} had come earlier than they did, and "
             yield f"{len(finding.lost)} not at all. S3 promises no more of writes that it has not answered."
-        elif finding.is_first:
-            yield f"{cut}. After the write before that one, nothing of this snapshot was lost."
+        elif finding.since is Since.WRITE:
+            yield f"{cut}. After the write before that one, nothing of this was lost."
+        elif finding.since is Since.PROMISE:
+            yield f"{cut}, the first after which it was promised. It shows from then on."
         else:
-            yield f"{cut}. Which write lost it was not searched for."
+            yield f"{cut}. From when on it shows was not searched for."
+        if finding.has_gone_on:
+            yield ""
+            yield "There nothing was lost yet; it was once time had passed and full maintenance had run."
         yield ""
         for name, value in (("client", one.client), ("snapshot", one.snapshot), ("operation", one.operation)):
             if value is not None:
@@ -160,12 +170,12 @@ class Findings:
             yield "- `repository`: the storage at the cut, as a repository in a directory"
             yield "- `look.sh`: commands that open it, with the target's own program alone"
 
-    def _writes(self, sighting: Sighting) -> Iterator[str]:
+    def _writes(self, sighting: LossSighting) -> Iterator[str]:
         state = sighting.state
         yield "The last writes before the cut, the latest last: event, time of the storage, who, what."
         yield ""
         lost = {write.applied for write in state.lost}
-        for write in self.history.timeline.writes[max(0, state.point.count - WRITES_SHOWN) : state.point.count]:
+        for write in self.history.past.writes[max(0, state.point.count - WRITES_SHOWN) : state.point.count]:
             mark = "NOT APPLIED HERE, it was under way: " if write.applied in lost else ""
             yield f"{mark}{self._show_write(write)}"
         for write in state.early:

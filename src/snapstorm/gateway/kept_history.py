@@ -11,9 +11,9 @@ from pathlib import Path
 
 from snapstorm.errors import TestbedError
 from snapstorm.gateway.contents import Contents
+from snapstorm.gateway.past import BucketPast
 from snapstorm.gateway.rules import CAN_HAVE, Misbehaviour, RuleEffect
 from snapstorm.gateway.storage import CONTENTS_NAME, LOG_NAME
-from snapstorm.gateway.timeline import Timeline
 from snapstorm.gateway.write_log import HistorySize, WriteLog
 
 
@@ -21,7 +21,7 @@ from snapstorm.gateway.write_log import HistorySize, WriteLog
 class StorageHistory:
     """The past of a bucket, opened for reading."""
 
-    timeline: Timeline
+    past: BucketPast
     contents: Contents
     size: HistorySize
     lied_from: int | None
@@ -36,9 +36,9 @@ def opened_history(directory: Path) -> Iterator[StorageHistory]:
         try:
             log = stack.enter_context(WriteLog(directory / LOG_NAME, is_read_only=True))
             contents = stack.enter_context(Contents(directory / CONTENTS_NAME, is_read_only=True))
-            timeline = Timeline(tuple(log.writes()), log.last_event)
+            past = BucketPast(tuple(log.writes()), log.last_event)
             lies = [strike.event for strike in log.strikes() if _is_lie(strike.effect)]
-            history = StorageHistory(timeline, contents, log.size(), min(lies, default=None))
+            history = StorageHistory(past, contents, log.size(), min(lies, default=None))
         except (OSError, sqlite3.Error) as error:
             raise TestbedError(f"the history in {directory} can't be read: {error}") from error
         yield history

@@ -26,7 +26,7 @@ class CrashState(NamedTuple):
     """Under way and not applied: the log has them earlier."""
 
 
-class Timeline:
+class BucketPast:
     """The writes of a log, in order. Quick where it is asked for later and later states."""
 
     def __init__(self, writes: Sequence[Write], last_event: int) -> None:
