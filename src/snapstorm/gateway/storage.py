@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,15 +201,13 @@ class Storage:
         return applied
 
     def _make_room(self) -> None:
-        """Keep to the bound, as far as that can be done without what the bucket holds, and has held lately."""
+        """Keep to the bound, as far as that can be done without what the bucket holds."""
         kept_bytes = self._contents.bytes_kept
         if self._bytes_max is None or kept_bytes <= self._looks_above_bytes:
             return
-        recent = [before.found for before in self._recent] + list(self.bucket.objects.values())
-        spared = {found.content.digest for found in recent if found is not None}
         dropped: list[Content] = []
         whole_from = 0
-        for content, ended in _no_longer_held(self.log.writes(), spared):
+        for content, ended in _no_longer_held(self.log.writes()):
             if kept_bytes <= self._bytes_max * _ROOM_MADE:
                 break
             dropped.append(content)
@@ -219,11 +217,14 @@ class Storage:
         self._looks_above_bytes = max(self._bytes_max, int(kept_bytes / _ROOM_MADE))
         if dropped:
             self.log.drop(dropped, whole_from=whole_from)
+        gone = {content.digest for content in dropped}
+        kept = [before for before in self._recent if before.found is None or before.found.content.digest not in gone]
+        self._recent = deque(kept)
         for content in dropped:
             self._contents.drop(content)
 
 
-def _no_longer_held(writes: Iterable[Write], spared: Collection[bytes]) -> list[tuple[Content, int]]:
+def _no_longer_held(writes: Iterable[Write]) -> list[tuple[Content, int]]:
     """The contents that no key holds any more, each with the event at which the last one ceased to, in that order."""
     held: dict[str, Content] = {}
     ended: dict[Content, int] = {}
@@ -234,7 +235,7 @@ def _no_longer_held(writes: Iterable[Write], spared: Collection[bytes]) -> list[
             ended[before] = write.applied
         if write.content is not None and not write.content.is_dropped:
             held[write.key] = write.content
-    still = {content.digest for content in held.values()} | set(spared)
+    still = {content.digest for content in held.values()}
     return [(content, event) for content, event in ended.items() if content.digest not in still]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from snapstorm.gateway.write_log import HistorySize
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.model.guarantees import Violation
@@ -39,6 +40,8 @@ class RunResult:
     tally: Tally
     states: dict[State, int]
     testbed: Path
+    history: HistorySize | None = None
+    """How much is kept of the past of the storage; None where none is."""
 
     @property
     def snapshots_in_doubt(self) -> int:
@@ -71,6 +74,7 @@ class RunResult:
             "restores_narrowed": tally.restores_narrowed,
             "bytes_verified": tally.bytes_verified,
             "sweep": {"verified": tally.sweep_verified, "left": tally.sweep_left},
+            "history": None if self.history is None else self.history._asdict(),
             "unaccounted": tally.unaccounted,
             "settings_unjudged": tally.settings_unjudged,
             "refused_by_design": tally.refused_by_design,
