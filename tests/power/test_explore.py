@@ -1,4 +1,4 @@
-"""The power of the crash explorer: what the storage has lost of what it had acknowledged is found wherever it is missed.
+"""The power of the crash explorer: what the storage has lost of what was acknowledged is found wherever it is missed.
 
 With the real Kopia, on a history that an honest run has left.
 """
@@ -47,11 +47,11 @@ def bed(honest: Path, scratch: Path) -> Path:
     return scratch / "bed"
 
 
-def drop_write(bed: Path, beginning: str) -> int:
-    """Take the first write of an object whose key begins so out of the history. Returns its event."""
+def drop_write(bed: Path, beginning: str, after: int = 0) -> int:
+    """Drop the first write after this event, of an object whose key begins so, from the history. Returns its event."""
     with closing(sqlite3.connect(bed / "gateway" / "log.sqlite3", isolation_level=None)) as log:
-        found = "SELECT min(applied) FROM writes WHERE key LIKE ? AND digest IS NOT NULL"
-        (applied,) = log.execute(found, (f"{beginning}%",)).fetchone()
+        found = "SELECT min(applied) FROM writes WHERE key LIKE ? AND digest IS NOT NULL AND applied > ?"
+        (applied,) = log.execute(found, (f"{beginning}%", after)).fetchone()
         log.execute("DELETE FROM writes WHERE applied = ?", (applied,))
     return int(applied)
 
@@ -110,7 +110,7 @@ def test_a_dropped_pack_is_caught_at_every_later_point_that_needs_it(bed: Path) 
 
 def test_a_dropped_index_is_caught(bed: Path) -> None:
     """Snapshots whose manifests it has are not listed any more, or nothing can be read."""
-    drop_write(bed, "xn0")
+    drop_write(bed, "xn0", after=drop_write(bed, "p"))
     explored = snapstorm("explore", bed, "--seed", "1", "--every", "5", "--json")
     assert explored.status == 1, explored.stderr
     assert {loss["guarantee"] for loss in explored.json["losses"]} <= {"acknowledged-stays-listed", "restored-exactly"}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import anyio
 from cyclopts import Parameter
 
-from snapstorm.cli.option_groups import JsonOutput, Programs, ProgressChoice
+from snapstorm.cli.option_groups import Programs
 from snapstorm.cli.signals import Interrupted, until_signal
 from snapstorm.cli.which import WhichRun, find_run
 from snapstorm.cli.words import above_zero, read_typed
@@ -30,20 +31,50 @@ from snapstorm.targets.registry import DEFAULT_TARGET, find_target
 from snapstorm.testbed.testbed import read_testbed
 
 
+@Parameter(name="*", group=WHAT, negative="")
+@dataclass(frozen=True)
+class Tries:
+    """What is tried."""
+
+    every: int | None = None
+    """After one of so many writes the storage is opened. Default: so many that there are about 1,000 points."""
+    in_flight: int = 1
+    """So many more states at each point: of the writes that were under way then, some that are drawn were applied and
+    others not, as a crash may leave them."""
+    restore_every: int = 4
+    """In each so many-th state everything is listed as well, and a snapshot that is drawn is restored and compared."""
+    go_on: bool = False
+    """In each state that has lost nothing, go on as after a crash: run full maintenance, after some days where the run
+    was in virtual time, and look for everything again."""
+    minutes: float | None = None
+    """No point is begun after so many minutes. Points are tried all over the run from the beginning on."""
+    seed: int | None = None
+    """All that is drawn follows from it. Default: a random one, which is told."""
+
+    @property
+    def depth(self) -> Depth:
+        """How much is tried at each point. Raises ConfigError for what can't be."""
+        for name, value in (("every", self.every), ("restore-every", self.restore_every)):
+            if value is not None and value < 1:
+                raise ConfigError(f"--{name} must be at least 1, not {value}")
+        if self.in_flight < 0:
+            raise ConfigError(f"--in-flight must not be below 0, not {self.in_flight}")
+        if self.seed is not None and not 0 <= self.seed <= SEED_MAX:
+            raise ConfigError(f"--seed must be from 0 to {SEED_MAX}, not {self.seed}")
+        seed = secrets.randbelow(1 << 32) if self.seed is None else self.seed
+        minutes = above_zero("--minutes", self.minutes)
+        seconds_max = None if minutes is None else minutes * 60
+        return Depth(self.in_flight, self.restore_every, seed, seconds_max, goes_on=self.go_on)
+
+
 def explore(
     run: str,
     /,
     *,
-    every: int | None = None,
-    in_flight: int = 1,
-    restore_every: int = 4,
-    go_on: Annotated[bool, Parameter(negative="")] = False,
-    minutes: float | None = None,
-    seed: int | None = None,
-    program: Programs = None,
-    operation_timeout: str = "300s",
-    progress_kind: Annotated[ProgressChoice, Parameter(name="--progress")] = "auto",
-    json_output: JsonOutput = False,
+    tries: Tries = Tries(),
+    program: Annotated[Programs, Parameter(group=WHERE)] = None,
+    operation_timeout: Annotated[str, Parameter(group=JUDGING)] = "300s",
+    output: Output = Output(),
 ) -> int:
     """Open the storage of a recorded run as a crash at each moment would have left it, and look for what was promised.
 
@@ -59,48 +90,17 @@ def explore(
     ----------
     run
         TESTBED, for its latest run, or TESTBED:NUMBER.
-    every
-        After one of so many writes the storage is opened. Default: so many that there are about 1,000 points.
-    in_flight
-        So many more states at each point: of the writes that were under way then, some that are drawn were applied and
-        others not, as after a crash.
-    restore_every
-        In each so many-th state everything is listed as well, and a snapshot that is drawn is restored and compared.
-    go_on
-        In each state that has lost nothing, go on as after a crash: let time pass, where the run was in virtual time,
-        run full maintenance, and look for everything again.
-    minutes
-        No point is begun after so many minutes. Points are tried all over the run from the beginning on.
-    seed
-        What is drawn follows from it. Default: a random one, which is told.
     program
         The program that opens the storage. Default: the one of the run, if it is still there.
     operation_timeout
         After this time a command is ended. It is tried once more then.
-    progress_kind
-        How it is shown on stderr how far it has come.
     """
-    which = find_run(run, is_latest=True)
-    for name, value in (("every", every), ("restore-every", restore_every)):
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name} must be at least 1, not {value}")
-    if in_flight < 0:
-        raise ConfigError(f"--in-flight must not be below 0, not {in_flight}")
-    if seed is not None and not 0 <= seed <= SEED_MAX:
-        raise ConfigError(f"--seed must be from 0 to {SEED_MAX}, not {seed}")
-    seconds_max = above_zero("--minutes", minutes)
-    depth = Depth(
-        in_flight,
-        restore_every,
-        secrets.randbelow(1 << 32) if seed is None else seed,
-        None if seconds_max is None else seconds_max * 60,
-        goes_on=go_on,
-    )
+    which, depth = find_run(run, is_latest=True), tries.depth
     seconds = read_typed("--operation-timeout", operation_timeout, read_duration)
-    options = ExploreOptions(which.testbed, which.number, depth, every, seconds)
-    with exploring(ProgressKind(progress_kind), sys.stderr) as listener:
+    options = ExploreOptions(which.testbed, which.number, depth, tries.every, seconds)
+    with exploring(ProgressKind(output.progress_kind), sys.stderr) as listener:
         result = _explore(options, _target_of(which, program or ()), listener)
-    if json_output:
+    if output.json_output:
         print(dump_json(result.as_json()))
     else:
         for line in explored_lines(result):

@@ -59,8 +59,7 @@ class ExploreOptions:
 class ExploreResult:
     """What an exploration has shown."""
 
-    run: int
-    seed: int
+    options: ExploreOptions
     plan: Plan
     tried: Tried
     counts: LookCounts
@@ -91,8 +90,8 @@ class ExploreResult:
         verdict, reason = self.verdict
         return {
             "schema": 1,
-            "run": self.run,
-            "seed": self.seed,
+            "run": self.options.run,
+            "seed": self.options.depth.seed,
             "began_utc": self.began_utc,
             "seconds": round(self.seconds, 3),
             "verdict": verdict.value,
@@ -187,9 +186,7 @@ async def open_exploration(
         place = _place_in(directory, options)
         scene = ExploredTestbed(history, spans, target, place, clock, views, is_virtual=ledger.is_virtual)
         explorer = Explorer(scene, plan, options.depth, finder, findings, listener.on_state)
-        result = ExploreResult(
-            options.run, options.depth.seed, plan, explorer.tried, finder.counts, findings.found, clock.utc()
-        )
+        result = ExploreResult(options, plan, explorer.tried, finder.counts, findings.found, clock.utc())
         listener.on_begin(plan)
         try:
             yield Exploration(explorer, result, clock, options.workers)

@@ -95,7 +95,7 @@ def explored_lines(result: ExploreResult) -> Iterator[str]:
     """What an exploration has shown. The verdict is last. Text of the target in it can't affect the terminal."""
     plan, tried, counts = result.plan, result.tried, result.counts
     rate = f", {tried.points * 60 / result.seconds:.0f} points a minute" if tried.points and result.seconds else ""
-    yield f"explored   run {result.run}, seed {result.seed}, {show_seconds(result.seconds)}{rate}"
+    yield f"explored   run {result.options.run}, seed {result.options.depth.seed}, {show_seconds(result.seconds)}{rate}"
     yield (
         f"points     {tried.points} of {len(plan.points)}, after one of {plan.every} write(s); "
         f"{tried.states} states, {tried.in_flight_states} of them with writes under way"
