@@ -12,7 +12,7 @@ from typing import Annotated
 import anyio
 from cyclopts import Parameter
 
-from snapstorm.cli.option_groups import Programs
+from snapstorm.cli.option_groups import JUDGING, WHAT, WHERE, Output, Programs
 from snapstorm.cli.signals import Interrupted, until_signal
 from snapstorm.cli.which import WhichRun, find_run
 from snapstorm.cli.words import above_zero, read_typed
