@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KOPIA := 0.23.1
-MORE_KOPIAS := 0.22.3 0.19.0 0.23.1-testing 0.19.0-testing
+MORE_KOPIAS := 0.22.3 0.19.0 0.23.1-testing 0.22.3-testing 0.19.0-testing
 VERSITYGW := 1.8.0
 RUN_OPTIONS ?=
 MINUTES ?= 30
@@ -31,7 +31,7 @@ setup: $(SETUP) ## make .venv with everything in it, and build Kopia
 run: $(SETUP) ## run the main job: clients against a real Kopia server, every restore verified
 	$(BIN)/snapstorm run $(RUN_OPTIONS)
 
-test: $(SETUP) $(S3_SERVER) ## run all tests but the long ones
+test: $(SETUP) $(S3_SERVER) .tools/bin/kopia-$(KOPIA)-testing ## run all tests but the long ones
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-unit: $(SETUP) ## run the tests that take seconds

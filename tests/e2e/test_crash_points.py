@@ -22,6 +22,17 @@ SCENARIO = scenario(
     "modify-files",
     "snapshot-root",
 )
+WITH_RETENTION = scenario(
+    "write-random-files count = 3, size_bytes = 1000",
+    "snapshot-root repeat = 4",
+    "restore-random-snapshot",
+    "delete-random-snapshot",
+    "snapshot-root repeat = 2",
+    "modify-files",
+    "snapshot-root",
+)
+WITH_RETENTION += "[retention]\nlatest = 2\n"
+"""Most creations also end a snapshot."""
 COMMITS_MAX = 400
 
 
@@ -36,10 +47,10 @@ def live(bed: Path) -> set[str]:
     return {row[0] for row in found}
 
 
-def crash(scratch: Path, commit: int, when: str) -> bool:
+def crash(scratch: Path, commit: int, when: str, steps: str = SCENARIO) -> bool:
     """Crash a run on a testbed of its own, go on, and check. Returns whether there was such a commit."""
     bed, config = scratch / f"bed-{commit}-{when}", scratch / "steps.toml"
-    config.write_text(SCENARIO)
+    config.write_text(steps)
     words = ("run", "--config", config, "--target", "memory", "--testbed", bed, "--seed", "11", "--json")
     crashed = snapstorm(*words, env={VARIABLE: f"{commit}:{when}"})
     if crashed.status == 0:
@@ -75,12 +86,19 @@ def test_a_crash_in_the_midst_of_work_loses_nothing(scratch: Path, commit: int) 
     assert crash(scratch, commit, "before" if commit % 12 else "after")
 
 
+@pytest.mark.parametrize("commit", range(9, 30, 4))
+def test_a_crash_while_snapshots_expire_loses_nothing(scratch: Path, commit: int) -> None:
+    """What the policy keeps is there, and of what it does not keep nothing is promised."""
+    assert crash(scratch, commit, "before" if commit % 8 == 1 else "after", WITH_RETENTION)
+
+
 @pytest.mark.long
-def test_a_crash_at_any_commit_loses_nothing(scratch: Path) -> None:
+@pytest.mark.parametrize("steps", [SCENARIO, WITH_RETENTION], ids=["all-kept", "with-retention"])
+def test_a_crash_at_any_commit_loses_nothing(scratch: Path, steps: str) -> None:
     """Each commit of a whole run, before and after it."""
     for when in ("before", "after"):
         commit = 1
-        while crash(scratch, commit, when):
+        while crash(scratch, commit, when, steps):
             commit += 1
             assert commit < COMMITS_MAX, "the run has no end"
         assert commit > 40, "the walk has met too few commits to mean anything"

@@ -112,7 +112,8 @@ def test_the_provider_is_valid_for_kopia(scratch: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--repository", "gateway", "--target", "memory"), "keeps its repository in a directory"),
+        (("--repository", "s3://bucket", "--target", "memory"), "keeps its repository in a directory"),
+        (("--faults", "storage-error", "--actions", "1"), "the repository is not behind the gateway here"),
         (("--repository", "gateway", "--persist", "gateway"), "is kept in the testbed; name a place outside"),
     ],
 )

@@ -12,21 +12,28 @@ from tests.power.rechecked import check_rechecked
 from tests.power.seeds import seeds
 from tests.power.test_memory_defects import SCENARIO
 
+from snapstorm.faults.catalogue import FAULTS
+from snapstorm.faults.fault import FaultKind
 from snapstorm.model.events import Event, FaultEnded, RestoreVerified, ViolationFound
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.location import GatewayStorage
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
-from snapstorm.targets.memory.planted import MEMORY_DEFECTS
+from snapstorm.targets.memory.planted import BEHIND_THE_GATEWAY, MEMORY_DEFECTS
 from snapstorm.targets.workload import SIMULATED_LOSS
 from snapstorm.testbed.control import Control
+
+OF_THE_INTERFACE = frozenset({FaultKind.REFUSES, FaultKind.LAGS, FaultKind.LIES})
 
 FAULT_BY_DEFECT = {name: defect.fault for name, defect in MEMORY_DEFECTS.items() if defect.fault}
 
 HONEST_SEEDS = 2
 ALL_SEEDS = 12
 PACE = 30.0
+PACE_OF_STORAGE = 3.0
+"""Somebody has to meet what the storage does wrong."""
 STRIKES_MIN = 2
 ACTIONS_MAX = 3000
 """Far more than it takes: a storm ends when it has shown what it is to show."""
@@ -38,6 +45,9 @@ SIMULATED = (
     "change-password", "narrow-rights",
 )  # fmt: skip
 """What the simulated target can suffer without root."""
+
+OF_STORAGE = tuple(key for key, fault in FAULTS.items() if fault.kind in OF_THE_INTERFACE)
+"""What it can suffer behind the gateway."""
 
 UNDER_STORM = SCENARIO.model_copy(update={"actions": ACTIONS_MAX})
 
@@ -75,6 +85,7 @@ def run_once(
     *faults: str,
     shown_by: Guarantee | None = None,
     scenario: Scenario = UNDER_STORM,
+    pace: float = PACE,
 ) -> RunResult:
     """One run in a quick storm, or without one, which comes to the same when it is judged again."""
     control = Control()
@@ -87,7 +98,8 @@ def run_once(
             operation_seconds_max=5.0,  # A busy machine must not take so long for what does not hang.
             keep_going=True,
             faults=faults,
-            fault_pace=PACE,
+            fault_pace=pace,
+            repository=GatewayStorage() if set(faults) & set(OF_STORAGE) else None,
             recovery_seconds_max=0.001,  # One try is always made, and is enough.
         )
         async with open_harness(options, EndOfStorm(control, faults, shown_by), control) as harness:
@@ -108,7 +120,9 @@ def test_a_defect_under_faults_is_caught(defect: str, scratch: Path, note_caught
     shown_by = SHOWN_BY_FIRST.get(defect, expected)
     scenario = SCENARIOS.get(defect, UNDER_STORM)
     fault = FAULT_BY_DEFECT[defect]
-    result = run_once(scratch / "testbed", f"memory:{defect}", 1, fault, shown_by=shown_by, scenario=scenario)
+    pace = PACE_OF_STORAGE if fault in OF_STORAGE else PACE
+    target = f"memory:{defect}"
+    result = run_once(scratch / "testbed", target, 1, fault, shown_by=shown_by, scenario=scenario, pace=pace)
     named = {violation.guarantee for violation in result.tally.violations}
     assert result.verdict is Verdict.VIOLATED
     assert expected in named
@@ -123,6 +137,32 @@ def test_an_honest_target_passes_in_a_storm(seed: int, scratch: Path) -> None:
     assert result.tally.faults.keys() == set(SIMULATED)
     assert result.tally.sweep_left == 0
     assert result.snapshots_in_doubt == 0
+
+
+@pytest.mark.parametrize("seed", seeds(1, ALL_SEEDS))
+def test_an_honest_target_passes_whatever_its_storage_does(seed: int, scratch: Path) -> None:
+    """A storage that refuses, lags and lies: operations fail of it, nothing is violated, all is verified at the end."""
+    result = run_once(scratch / "testbed", "memory", seed, *OF_STORAGE)
+    assert result.verdict is Verdict.PASS, result.as_json()
+    assert len(result.tally.faults) >= len(OF_STORAGE) - 3, "a listing of the storage is seldom asked for"
+    assert result.tally.sweep_left == 0
+    assert result.snapshots_in_doubt == 0
+
+
+@pytest.mark.parametrize("defect", sorted(BEHIND_THE_GATEWAY))
+def test_a_defect_of_storage_shows_only_under_its_fault(defect: str, scratch: Path) -> None:
+    """Otherwise it would show nothing of the fault."""
+
+    async def body() -> RunResult:
+        options = HarnessOptions(
+            testbed=scratch / "testbed", target=f"memory:{defect}", seed=1, repository=GatewayStorage()
+        )
+        async with open_harness(options) as harness:
+            await harness.run_scenario(SCENARIO)
+            await harness.finish()
+        return harness.result
+
+    assert anyio.run(body).verdict is Verdict.PASS
 
 
 OF_EACH_KIND = ("kill-server", "lose-blob", "change-password")

@@ -20,6 +20,7 @@ from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.memory.planted import MEMORY_DEFECTS, WHOLE_TREES
+from snapstorm.targets.memory.planted import SCENARIOS as OWN_SCENARIOS
 from snapstorm.targets.workload import SIMULATED as SCENARIO
 
 IN_CALM = {name: defect for name, defect in MEMORY_DEFECTS.items() if not defect.fault}
@@ -42,6 +43,7 @@ SPACE = shipped("space")
 
 SCENARIOS = {
     "collection-frees-nothing": SPACE,
+    **OWN_SCENARIOS,
     **{name: WHOLE_TREES for name, defect in IN_CALM.items() if defect.needs_whole_trees},
 }
 """Defects that only a scenario of their own can show."""
@@ -58,6 +60,8 @@ def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARI
             operation_seconds_max=0.3,
             keep_going=True,
             parameters=scenario.parameters,
+            retention=scenario.retention,
+            virtual_start=scenario.virtual_start,
         )
         async with open_harness(options) as harness:
             await harness.run_scenario(scenario)

@@ -66,12 +66,18 @@ else that knows Kopia stands under targets/kopia."""
 TARGET_FOLDERS = frozenset(path.parent.name for path in (ROOT / "targets").glob("*/__init__.py"))
 
 IMPURE_MODULES = frozenset(
-    {"anyio", "asyncio", "datetime", "fcntl", "glob", "io", "secrets", "shutil", "socket", "sqlite3", "subprocess"}
+    {"anyio", "asyncio", "fcntl", "glob", "io", "secrets", "shutil", "socket", "sqlite3", "subprocess"}
     | {"tempfile", "threading", "time", "uuid"}
 )
 IMPURE_CALLS = frozenset({"open", "input", "print", "exec", "eval", "__import__"})
-PURE_ATTRIBUTES = {"os": frozenset({"fsencode", "fsdecode"}), "random": frozenset({"Random"})}
-"""What the pure layers may use of modules that can also do I/O or draw from global state."""
+PURE_ATTRIBUTES = {
+    "os": frozenset({"fsencode", "fsdecode"}),
+    "random": frozenset({"Random"}),
+    "datetime": frozenset({"date"}),
+    "date": frozenset({"fromordinal", "max"}),
+}
+"""What the pure layers may use of modules and classes that can also do I/O, read a clock or the machine's time zone, or
+draw from global state. A `date` from a number of days is mere arithmetic: the calendar is the same everywhere."""
 
 PATH_IO = frozenset(
     {"absolute", "chmod", "cwd", "exists", "expanduser", "glob", "hardlink_to", "home", "is_dir", "is_file", "is_mount"}
@@ -408,7 +414,11 @@ def without_parallel_targets(names: Iterable[str]) -> set[str]:
         (wrong_tiers, "ledger/a.py", "from .ledger import Ledger"),
         (wrong_tiers, "actions/a.py", "def f():\n    from snapstorm.report import summary"),
         (impurities, "scenario/a.py", "import time"),
-        (impurities, "scenario/a.py", "from datetime import date"),
+        (impurities, "scenario/a.py", "from datetime import datetime"),
+        (impurities, "scenario/a.py", "import datetime\ndatetime.datetime(1, 1, 1)"),
+        (impurities, "scenario/a.py", "from datetime import date\ndate.today()"),
+        (impurities, "scenario/a.py", "import datetime as d\nd.date.today()"),
+        (impurities, "scenario/a.py", "from datetime import date as d\nd.fromtimestamp(0)"),
         (impurities, "scenario/a.py", "import os\nos.listdir('.')"),
         (impurities, "scenario/a.py", "import os as x\nx.getcwd()"),
         (impurities, "scenario/a.py", "from os import stat"),
@@ -453,6 +463,7 @@ def test_each_rule_catches_what_it_is_for(rule: Rule, name: str, source: str) ->
         (wrong_tiers, "cli/main.py", "from snapstorm import __version__"),
         (impurities, "scenario/a.py", "import os\nimport random\nos.fsencode('a')\nrandom.Random(7).random()"),
         (impurities, "model/a.py", "from pathlib import Path\ndef f(p: Path) -> Path:\n    return p / 'a'"),
+        (impurities, "model/a.py", "from datetime import date\ndate.fromordinal(7).isocalendar()"),
         (wall_clocks, "report/a.py", "import time\ntime.monotonic()"),
         (kopias, "model/a.py", '"""Measured on Kopia."""\nx = 1\n"""As Kopia has it."""'),
         (single_targets, "targets/kopia/a.py", "from snapstorm.targets.kopia import answers"),

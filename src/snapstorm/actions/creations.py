@@ -20,6 +20,9 @@ from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, Ledger
 from snapstorm.model.action_results import SnapshotReceipt, TakenSnapshot
 from snapstorm.model.actions import DeleteFiles, DeleteRandomSubdirectory, SnapshotRoot, SnapshotSubpath
+from snapstorm.model.dating import CLOCK_TOLERANCE_US
+from snapstorm.model.expectations import IN_DOUBT
+from snapstorm.model.expiry import TakingSpan
 from snapstorm.model.manifest import Manifest, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Snapshotter
@@ -43,6 +46,7 @@ class Creations:
     inspections: Inspections
     promised: str
     """The capabilities under which snapshots are compared, as JSON."""
+    operation_seconds_max: float
 
     async def snapshot(self, step: Step, directory: bytes) -> Outcome[TakenSnapshot]:
         """Snapshot a directory of the current client's files, which is given relative to the root of them."""
@@ -58,6 +62,7 @@ class Creations:
         async with self.quota.reserved(manifest.counts.size_bytes) as fits:
             if not fits:
                 return NoOp("the repository is at its limit")
+            await self._settle_doubts(step, path)
             resolved = {"source": as_text(directory), "manifest": manifest.digest}
             outcome, operation = await self._ask(step, path, manifest, resolved)
         if isinstance(outcome, NoOp):
@@ -84,11 +89,29 @@ class Creations:
         self, step: Step, path: Path, manifest: Manifest, resolved: Mapping[str, str]
     ) -> tuple[Outcome[SnapshotReceipt], str]:
         asked = AskedSnapshot(path_as_text(path), self.promised, manifest)
-        return await self.operations.operate(
+        outcome, operation = await self.operations.operate(
             step,
             lambda operation: self.snapshotter.create_snapshot(path, operation),
-            IntendedEffect(resolved, creates=asked),
+            IntendedEffect(resolved, creates=asked, taking=self._taking(step)),
         )
+        if self.run.ledger.expiries.retention is not None:
+            self.run.tally.snapshots_expired += self.run.ledger.expiries.ended_by(operation)
+        return outcome, operation
+
+    async def _settle_doubts(self, step: Step, path: Path) -> None:
+        """List first where a snapshot of this source is in doubt: what is kept of the others depends on it."""
+        ledger = self.run.ledger
+        if ledger.expiries.retention and ledger.expectations(step.client, IN_DOUBT, source=path_as_text(path)):
+            await self.inspections.list(step, is_quiescent=True)
+
+    def _taking(self, step: Step) -> TakingSpan | None:
+        """When a snapshot will be dated that is asked for now. It may be asked for again until its time is up, and then
+        has its own time."""
+        if self.run.ledger.expiries.retention is None:
+            return None
+        now_us = self.run.clock.virtual_ns(step.client) // 1000
+        latest_us = now_us + int(2 * self.operation_seconds_max * 1e6)
+        return TakingSpan(now_us - CLOCK_TOLERANCE_US, latest_us + CLOCK_TOLERANCE_US)
 
 
 @performs(SnapshotRoot)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from snapstorm.actions.creations import Creations
+from snapstorm.actions.inspections import Inspections
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.picking import LiveSnapshots, none_picked
 from snapstorm.actions.possible import Refusals
 from snapstorm.actions.step import Step
-from snapstorm.errors import AccessDenied
+from snapstorm.errors import AccessDenied, OperationUnknown
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.actions import DeleteRandomSnapshot, DeleteSnapshot, DeleteSnapshots, Expire
@@ -19,6 +21,7 @@ from snapstorm.model.expectations import IN_DOUBT, Expectation, State
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Snapshotter
+from snapstorm.testbed.context import RunContext
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,15 @@ class Deletions:
     refusals: Refusals
     picked: LiveSnapshots
     creations: Creations
+    inspections: Inspections
 
     async def delete(self, step: Step, expectation: Expectation) -> Outcome[None]:
         """Delete a snapshot of the current client. Where somebody else decides what it may do, a refusal is asked for
         again: if it is refused twice, the right to delete was taken away, which is not judged."""
         step.redo = self._delete_another
+        # Listed first: afterwards nobody could tell whether the target's retention had ended one that it must keep.
+        if await self.inspections.is_unlisted(step, expectation):
+            return NoOp("it is not listed")
         outcome = await self.ask(step, expectation)
         failure, settings = step.last_failure, self.checker.settings
         if failure is None:
@@ -56,7 +63,8 @@ class Deletions:
         return none_picked(snapshot) if expectation is None else await self.delete(step, expectation)
 
     async def ask(self, step: Step, expectation: Expectation) -> Outcome[None]:
-        """Ask for a deletion once. A failure is left for the caller to judge."""
+        """Ask for a deletion once. A failure is left for the caller to judge, unless the target's retention may have
+        ended the snapshot meanwhile."""
         snapshot, step.last_failure = expectation.snapshot or "", None
         resolved = {"snapshot": snapshot, "of": expectation.operation}
         outcome, _ = await self.operations.operate(
@@ -65,6 +73,9 @@ class Deletions:
             IntendedEffect(resolved, deletes=[expectation.operation]),
             is_judged_later=True,
         )
+        if step.last_failure is not None and self.inspections.may_expire(expectation):
+            step.last_failure = None
+            return NoOp("it may have expired while it was being deleted")
         return outcome
 
     async def _delete_another(self, step: Step) -> Outcome[Any]:
@@ -106,6 +117,8 @@ class DeleteSnapshotsPerformer(Performer[None]):
 @performs(Expire)
 @dataclass(frozen=True)
 class ExpirePerformer(Performer[None]):
+    run: RunContext
+    weather: Weather
     operations: Operations
     writer: FileWriter
     snapshotter: Snapshotter
@@ -122,9 +135,14 @@ class ExpirePerformer(Performer[None]):
         doomed = [expectation.operation for expectation in mine[: -action.keep_latest]]
         if not doomed:
             return NoOp(f"there are not more than {action.keep_latest} snapshots of the data directory")
-        outcome, _ = await self.operations.operate(
-            step,
-            lambda _: self.snapshotter.expire_snapshots(source, action.keep_latest),
-            IntendedEffect({"deletes": doomed}, deletes=doomed),
-        )
+        began_seconds = self.run.now_seconds()
+        if self.weather.veil(began_seconds) is not None:
+            return NoOp("storage does not show all that was done, so retention could not be foreseen")
+
+        async def expire(_: str) -> None:
+            await self.snapshotter.expire_snapshots(source, action.keep_latest)
+            if self.weather.veil(began_seconds) is not None:
+                raise OperationUnknown("storage did not show all that was done, so fewer snapshots may have gone")
+
+        outcome, _ = await self.operations.operate(step, expire, IntendedEffect({"deletes": doomed}, deletes=doomed))
         return outcome

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
+from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.actions import ListSnapshots, VerifyRepository
-from snapstorm.model.expectations import Listing
+from snapstorm.model.expectations import Expectation, Listing, State
 from snapstorm.model.outcomes import Ok, Outcome
 from snapstorm.model.protocols import Server, Snapshotter, TargetPlace
 from snapstorm.testbed.context import RunContext
@@ -27,8 +28,12 @@ class Inspections:
         checker: Checker,
         operations: Operations,
         server: Server,
+        *,
+        weather: Weather,
     ) -> None:
         run.tally.isolates_clients = server.isolates_clients
+        self._run = run
+        self._weather = weather
         self._ledger = run.ledger
         self._place = place
         self._server = server
@@ -39,7 +44,7 @@ class Inspections:
 
     async def list(self, step: Step, *, is_quiescent: bool) -> Outcome[tuple[ListedSnapshot, ...]]:
         """List as the current client, and judge what it is shown. `is_quiescent`: nothing else of it is at work."""
-        began_tick = self._ledger.next_tick()
+        began_tick, began_seconds = self._ledger.next_tick(), self._run.now_seconds()
         outcome, operation = await self._operations.operate(step, lambda _: self._snapshotter.list_snapshots())
         if isinstance(outcome, Ok):
             listing = Listing(
@@ -53,10 +58,33 @@ class Inspections:
                 is_exclusive=self._place.is_exclusive,
                 unknown_runs=self._unknown_runs,
             )
-            found = await self._checker.judge_listing(listing, operation)
+            veil = self._weather.veil(began_seconds)
+            found = await self._checker.judge_listing(
+                listing, operation, veiled_since_tick=None if veil is None else veil.began_tick
+            )
             step.violations += found
             await self._checker.evidence.name_entries(found)
         return outcome
+
+    def may_expire(self, expectation: Expectation) -> bool:
+        """Whether the target's retention has ended this snapshot, or may be ending it, as it is allowed to."""
+        ledger = self._ledger
+        if ledger.expiries.retention is None:
+            return False
+        now = ledger.expectations_of_operations([expectation.operation])[0]
+        of_source = ledger.expiries.of_source(expectation.client, expectation.source)
+        return now.is_expiry or any(found.state is State.CREATING for found in of_source)
+
+    async def is_unlisted(self, step: Step, expectation: Expectation) -> bool:
+        """Where the target has a retention, whether a listing as the current client does not show this snapshot. If it
+        had to, that is judged there, and what fails because the snapshot is gone is no second violation."""
+        if self._ledger.expiries.retention is None:
+            return False
+        failure, outcome = step.last_failure, await self.list(step, is_quiescent=False)
+        step.last_failure = failure
+        if not isinstance(outcome, Ok):
+            return False
+        return all(entry.operation != expectation.operation for entry in outcome.value)
 
     async def verify(self, step: Step, *, is_judged_later: bool = False) -> Outcome[None]:
         """Run the target's own check over the current client's snapshots."""

@@ -189,9 +189,15 @@ class Operations:
         if isinstance(outcome, Ok) and effect.creates is not None and isinstance(outcome.value, SnapshotReceipt):
             receipt = outcome.value
         reason = "" if isinstance(outcome, Ok) else outcome.reason
-        snapshot = None if receipt is None else receipt.id
         with ledger.committing_later():
-            ledger.end_operation(operation, outcome=outcome.key, reason=reason, seconds=seconds, snapshot=snapshot)
+            ledger.end_operation(
+                operation,
+                outcome=outcome.key,
+                reason=reason,
+                seconds=seconds,
+                snapshot=None if receipt is None else receipt.id,
+                taken_us=None if receipt is None else receipt.began_us,
+            )
             if receipt is not None and effect.creates is not None:
                 encoded = encode_receipt(receipt, effect.creates.manifest.counts)
                 ledger.observe(operation, ObservationKind.RECEIPT, encoded)

@@ -84,7 +84,9 @@ class Parts:
         )
         self.picked = LiveSnapshots(self.ledger)
         self.storage_mark = storage_mark.StorageMark(server)
-        self.inspections = inspections.Inspections(run, place, snapshotter, checker, self.operations, server)
+        self.inspections = inspections.Inspections(
+            run, place, snapshotter, checker, self.operations, server, weather=self.weather
+        )
         self.creations = creations.Creations(
             run,
             self.weather,
@@ -96,6 +98,7 @@ class Parts:
             self.operations,
             self.inspections,
             promised=basis.under_test.capabilities.as_json,
+            operation_seconds_max=place.operation_seconds_max,
         )
         self.restores = restores.Restores(
             run,
@@ -107,9 +110,10 @@ class Parts:
             snapshotter,
             self.source,
             self.cleaner,
+            self.inspections,
         )
         self.deletions = deletions.Deletions(
-            self.operations, checker, snapshotter, self.refusals, self.picked, self.creations
+            self.operations, checker, snapshotter, self.refusals, self.picked, self.creations, self.inspections
         )
         self.performers = Performers(self, self.refusals, self.ledger)
         self.choosing = Choosing(run, self.quota, server.refused_actions, self.performers)

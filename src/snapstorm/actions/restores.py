@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from snapstorm.actions.cleaner import Cleaner
+from snapstorm.actions.inspections import Inspections
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.picking import LiveSnapshots, none_picked
@@ -45,6 +46,7 @@ class Restores:
     snapshotter: Snapshotter
     source: SourceWatch
     cleaner: Cleaner
+    inspections: Inspections
 
     async def restore(
         self,
@@ -85,6 +87,8 @@ class Restores:
             await self.operations.judge_failure(step)
             return again
         operation, error = step.last_failure.operation, step.last_failure.error
+        if await self.inspections.is_unlisted(step, expectation):
+            return again
         if self.operations.is_excused(step) or self.operations.is_refused_by_design(error):
             await self.operations.judge_failure(step)
             return again

@@ -12,10 +12,12 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.quota import Quota
 from snapstorm.actions.step import Step
+from snapstorm.faults.weather import Weather
 from snapstorm.ledger.ledger import IntendedEffect
 from snapstorm.model.actions import RunGc
 from snapstorm.model.outcomes import Outcome
 from snapstorm.model.protocols import Server
+from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.identity import acting_as
 
 COLLECTIONS_FOR_ROOM_MAX = 4
@@ -26,6 +28,8 @@ ROOM_GAINED_SHARE_MAX = 0.98
 @performs(RunGc)
 @dataclass(frozen=True)
 class RunGcPerformer(Performer[None]):
+    run: RunContext
+    weather: Weather
     operations: Operations
     server: Server
     quota: Quota
@@ -38,12 +42,16 @@ class RunGcPerformer(Performer[None]):
     async def _collect(self, step: Step, *, kind: str, is_safe: bool) -> Outcome[None]:
         step.redo = functools.partial(self._collect, kind=kind, is_safe=is_safe)
         # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
+        began_seconds = self.run.now_seconds()
         async with self.collecting:
             outcome, _ = await self.operations.operate(
                 step,
                 lambda _: self.server.collect_garbage(is_full=kind == "full", is_safe=is_safe),
                 IntendedEffect({"kind": kind}),
             )
+        spoiler = self.weather.spoiler(began_seconds, is_safe=is_safe)
+        if spoiler is not None:
+            self.run.ledger.taint_all(spoiler.number)
         await self.quota.measure()
         return outcome
 

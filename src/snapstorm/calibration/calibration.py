@@ -98,10 +98,12 @@ async def observe(setup: Setup, planted: Planted, directory: Path, seed: int) ->
             operation_seconds_max=setup.operation_seconds_max,
             keep_going=setup.keep_going,
             faults=setup.faults,
+            repository=setup.repository,
             fault_pace=setup.fault_pace,
             recovery_seconds_max=setup.recovery_seconds_max,
             scenario=setup.scenario.name,
             parameters=setup.scenario.parameters,
+            retention=setup.scenario.retention,
             virtual_start=setup.scenario.virtual_start,
             clock_skews_seconds=setup.scenario.clock_skews_seconds,
         )

@@ -26,7 +26,7 @@ from snapstorm.cli.target_options import OwnOptions, own_options
 from snapstorm.cli.words import TypedPath, above_zero, changed, choose_scenario, operation_seconds, read_typed
 from snapstorm.errors import ConfigError
 from snapstorm.faults.catalogue import FAULTS
-from snapstorm.model.location import read_storage
+from snapstorm.model.location import GATEWAY, read_storage
 from snapstorm.report.listings import scenario_lines
 from snapstorm.run.harness import HarnessOptions
 from snapstorm.scenario.quantities import read_bytes
@@ -60,6 +60,9 @@ class Workload:
     """KEY=N, may be repeated: how often an action is drawn against the others; the rest keep theirs."""
     option: list[str] | None = None
     """KEY.OPTION=VALUE, may be repeated: how an action is drawn; `snapstorm actions` lists them."""
+    keep: list[str] | None = None
+    """PERIOD=N,..., such as daily=7,weekly=4: how many hourly, daily, weekly, monthly, annual and latest snapshots of
+    each source the target keeps by its own retention, which is judged. For a new testbed. Default: all."""
     config: TypedPath | None = None
     """A scenario of your own, in TOML."""
     faults: list[str] | None = None
@@ -185,6 +188,7 @@ def run(
         is_each_fault_awaited=bool(work.faults),
         fault_weights=chosen.fault_weights,
         parameters=chosen.parameters,
+        retention=chosen.retention,
         sweep_seconds=above_zero("--sweep-seconds", judging.sweep_seconds),
         keep_going=judging.keep_going,
         external_server=server,
@@ -212,7 +216,8 @@ def _choose(
         if name or work.config:
             raise ConfigError("--swarm draws the scenario, so leave the other one out")
         seed = secrets.randbelow(1 << 32) if seed is None else seed
-        chosen = _draw(seed, place.against.target, has_operator=server is not None)
+        is_behind_gateway = place.directories.repository == GATEWAY
+        chosen = _draw(seed, place.against.target, has_operator=server is not None, is_behind_gateway=is_behind_gateway)
     else:
         chosen = choose_scenario(name, work.config)
     return seed, changed(
@@ -224,13 +229,15 @@ def _choose(
         mode=place.mode,
         weights=work.weights or (),
         options=work.option or (),
+        retention=[part for text in work.keep or () for part in text.split(",")],
     )
 
 
-def _draw(seed: int, target: str, *, has_operator: bool) -> Scenario:
+def _draw(seed: int, target: str, *, has_operator: bool, is_behind_gateway: bool) -> Scenario:
     """The configuration that follows from this seed, printed on stderr as a scenario that can be run again."""
     plugin, _ = read_target(target)
-    scenario = draw_swarm(seed, [], {}) if has_operator else draw_swarm(seed, list(FAULTS), plugin.parameters)
+    parameters = {**plugin.parameters, **(plugin.gateway_parameters if is_behind_gateway else {})}
+    scenario = draw_swarm(seed, [], {}) if has_operator else draw_swarm(seed, list(FAULTS), parameters)
     print(f"swarm: seed {seed} draws", file=sys.stderr)
     print(textwrap.indent("\n".join(scenario_lines(scenario, as_json=False)), "    "), file=sys.stderr)
     return scenario

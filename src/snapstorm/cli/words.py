@@ -57,6 +57,7 @@ def changed(
     mode: str | None = None,
     weights: Sequence[str] = (),
     options: Sequence[str] = (),
+    retention: Sequence[str] = (),
 ) -> Scenario:
     """The scenario with what was typed. Raises ConfigError with every problem at once."""
     if duration is not None and actions is not None:
@@ -71,6 +72,8 @@ def changed(
         if not typed_weights:
             raise ConfigError(f"scenario {scenario.name} is a fixed sequence, so --duration and --actions do not apply")
         document.setdefault("duration", "60s")
+    if retention:
+        document["retention"] = {name: _whole_number(f"--keep {name}", value) for name, value in map(_keep, retention)}
     document["weights"] = document.get("weights", {}) | typed_weights
     for key, chosen in typed_options.items():
         merged = document.setdefault("options", {}).setdefault(key, {})
@@ -98,6 +101,10 @@ def _lasting(scenario: Scenario, virtual_days: int) -> Scenario:
         raise ConfigError(f"--virtual-days {virtual_days}: {error}") from None
 
 
+def _keep(text: str) -> tuple[str, str]:
+    return _pair("--keep", text)
+
+
 def _options_by_action(options: Sequence[str]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for name, value in (_pair("--option", text) for text in options):
@@ -118,6 +125,8 @@ def _as_typed(place: Place) -> str:
             return f"--option {key}"
         case ("weights", key, *_):
             return f"--weights {key}"
+        case ("retention", *names):
+            return " ".join(("--keep", *map(str, names)))
         case ("clients" | "mode" | "duration" | "actions" as name, *_):
             return f"--{name}"
         case _:

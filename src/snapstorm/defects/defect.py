@@ -27,6 +27,8 @@ class Defect:
     """Whether only root can see the damage."""
     fault: str = ""
     """The fault without which it does not show."""
+    is_behind_gateway: bool = False
+    """Whether it shows only where the repository is behind the gateway."""
     needs_whole_trees: bool = False
     """Whether it shows only where hard links, special files and attributes of the system are kept."""
     needs_ability: bool = False
@@ -58,8 +60,16 @@ def planted(
         def make(honest: HonestTarget) -> Behaviour:
             return wrong(honest) if by is None else by(honest, wrong)
 
-        needs = needs_root, fault, needs_whole_trees, needs_ability
-        REGISTERED[name] = Defect(wrong.__doc__ or "", guarantee, work, make, *needs)
+        REGISTERED[name] = Defect(
+            wrong.__doc__ or "",
+            guarantee,
+            work,
+            make,
+            needs_root=needs_root,
+            fault=fault,
+            needs_whole_trees=needs_whole_trees,
+            needs_ability=needs_ability,
+        )
         return wrong
 
     return register

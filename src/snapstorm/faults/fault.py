@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias
 
 from snapstorm.errors import TargetError
 from snapstorm.faults.network_path import NetworkPath
+from snapstorm.gateway.app import Served
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.protocols import Server
 from snapstorm.runtime.clock import Clock
@@ -29,6 +30,9 @@ class FaultKind(StrEnum):
     NETWORK = "network"
     STORAGE = "storage"
     RIGHTS = "rights"
+    REFUSES = "storage-refuses"
+    LAGS = "storage-lags"
+    LIES = "storage-lies"
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Scene:
     clock: Clock
     network_path: NetworkPath | None = None
     """The ways of the clients to the server, where these can be disturbed."""
+    gateway: Served | None = None
+    """What serves the repository's storage, where that is ours."""
 
 
 Record: TypeAlias = Callable[[Mapping[str, Any]], None]
@@ -77,7 +83,7 @@ Record: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
 class NothingToBreak(Exception):
-    """The fault found nothing to strike at this time. It has changed nothing."""
+    """The fault found nothing to strike at this time. It has broken nothing."""
 
 
 class Fault(ABC):
@@ -105,6 +111,11 @@ class Fault(ABC):
     """For how long after it has healed operations may still fail because of it."""
     is_damage: ClassVar[bool] = False
     """It damages what is stored: what is restored meanwhile is judged by `damage-is-detected`."""
+    is_veil: ClassVar[bool] = False
+    """Storage may show less than was acknowledged, or what was deleted, of what happened since the fault began, and
+    nobody can tell: listings are not held to that."""
+    spoils_collections: ClassVar[bool] = False
+    """A collection of garbage that meets it may take what is needed, and the target can't know."""
     heals_with_server: ClassVar[bool] = False
     """What a killed run has left of it can be healed only once the server is there, before clients connect."""
     disturbs_process: ClassVar[bool] = False
@@ -140,7 +151,8 @@ class Fault(ABC):
     async def inject(self, record: Record) -> None:
         """Break it, once `record` was told what, whom (`clients`) and all that is needed to heal it.
 
-        From that moment on it counts as active. Raises NothingToBreak when there is nothing to break now.
+        From that moment on it counts as active. Raises NothingToBreak when there is nothing to break now; after
+        `record` only if nothing has met it.
         """
 
     async def judge(self) -> None:  # noqa: B027 - not every fault gives something to judge
@@ -152,6 +164,16 @@ class Fault(ABC):
 
     async def heal(self) -> None:  # noqa: B027 - what is broken for a moment only heals by itself
         """Make it whole again. Called if `record` was; must not mind what is whole already."""
+
+    @property
+    def has_struck(self) -> bool:
+        """Whether anything has met it yet."""
+        return True
+
+    def touches(self, age_seconds: float) -> bool:
+        """Whether it can have touched an operation that began so many seconds ago and ends now, besides that it was
+        active then."""
+        return True
 
     def excuses(self, error: TargetError) -> bool:
         """Whether it can be the reason for this failure of an operation that it has touched."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from snapstorm.errors import TargetError
@@ -17,6 +17,8 @@ class Injury:
     """Its number in the ledger."""
     fault: Fault
     began_seconds: float
+    began_tick: int = 0
+    """A moment of the ledger, before it broke anything."""
     ended_seconds: float | None = None
 
     def lasts_at(self, seconds: float, aftermath_seconds: float = 0.0) -> bool:
@@ -43,9 +45,9 @@ class Weather:
         """From now on nothing that begins is excused."""
         self._is_recovering, self._calm_since_seconds = False, self._now_seconds()
 
-    def begin(self, number: int, fault: Fault) -> Injury:
-        """From now on this fault is active."""
-        injury = Injury(number, fault, self._now_seconds())
+    def begin(self, number: int, fault: Fault, began_tick: int = 0) -> Injury:
+        """From now on this fault is active. `began_tick`: a moment of the ledger before that."""
+        injury = Injury(number, fault, self._now_seconds(), began_tick)
         self._calm_since_seconds = None
         self._injuries.append(injury)
         return injury
@@ -64,13 +66,33 @@ class Weather:
         return any(
             injury.lasts_at(since_seconds, injury.fault.aftermath_seconds / self._pace)
             and (injury.fault.clients is None or client in injury.fault.clients)
+            and injury.fault.touches(self._now_seconds() - since_seconds)
             and injury.fault.excuses(error)
             for injury in self._injuries
         )
 
     def damage(self, since_seconds: float) -> Injury | None:
         """The damage that has stood at some time since then, if any."""
-        return next((one for one in self._injuries if one.fault.is_damage and one.lasts_at(since_seconds)), None)
+        return next((one for one in self._met(since_seconds) if one.fault.is_damage), None)
+
+    def veil(self, since_seconds: float) -> Injury | None:
+        """The first fault since then because of which storage may have shown less than there was, if any."""
+        return next((one for one in self._met(since_seconds) if one.fault.is_veil), None)
+
+    def spoiler(self, since_seconds: float, *, is_safe: bool) -> Injury | None:
+        """The first fault since then because of which a collection of garbage may have taken what is needed, if any.
+        One that is not `is_safe` relies on what storage shows."""
+        return next(
+            (
+                one
+                for one in self._met(since_seconds)
+                if one.fault.spoils_collections or (one.fault.is_veil and not is_safe)
+            ),
+            None,
+        )
+
+    def _met(self, since_seconds: float) -> Iterator[Injury]:
+        return (one for one in self._injuries if one.lasts_at(since_seconds) and one.fault.has_struck)
 
     def damage_behind(self, error: TargetError) -> Injury | None:
         """The damage that stands now and that this failure names, if any."""

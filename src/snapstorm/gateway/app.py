@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.actor_clocks import clock_answer, clock_url, is_of_clock
 from snapstorm.gateway.misbehaving import Outcome, misbehave
-from snapstorm.gateway.rules import Rule, RuleBook, target_of
+from snapstorm.gateway.rules import Rule, RuleBook, Strikes, target_of
 from snapstorm.gateway.s3 import S3Error, actor_of, error_answer, read_request
 from snapstorm.gateway.storage import BUCKET, Clocks, Request, Storage, opened
 from snapstorm.gateway.write_log import Strike
@@ -44,7 +44,7 @@ class Gateway:
         """`now_ns_of`: what an actor's own clock says, by his name."""
         self.storage = storage
         self._now_ns_of = now_ns_of
-        self.rules = RuleBook()
+        self.rules = RuleBook(storage.monotonic_seconds)
         self.actors: dict[str, str] = {}
         """By access key: who that is. Secret keys are not checked."""
         self.failure: OSError | sqlite3.Error | None = None
@@ -117,6 +117,11 @@ class Served:
         """The number of the latest event: everything that was answered before it was asked for has a lower one."""
         return self._gateway.storage.log.last_event
 
+    @property
+    def directory(self) -> Path:
+        """Where the bucket is kept."""
+        return self._gateway.storage.directory
+
     def admit(self, actor: str, access_key: str) -> None:
         """Let in whoever names this access key, and know him as this actor."""
         self._portal.call(self._gateway.actors.__setitem__, access_key, actor)
@@ -134,12 +139,24 @@ class Served:
     @contextmanager
     def misbehaving(self, rule: Rule) -> Iterator[None]:
         """The rule is on during the block. On return, nothing that it put off is left."""
-        number = self._portal.call(self._gateway.rules.add, rule)
+        number = self.put_on(rule)
         try:
             yield
         finally:
-            self._portal.call(self._gateway.rules.remove, number)
-            self._portal.call(self._gateway.drain)
+            self.take_off(number)
+
+    def put_on(self, rule: Rule) -> int:
+        """Put a rule on. Returns its number."""
+        return self._portal.call(self._gateway.rules.add, rule)
+
+    def take_off(self, number: int) -> None:
+        """Take a rule off. Returns once nothing is left that rules have put off, which may take `Rule.seconds`."""
+        self._portal.call(self._gateway.rules.remove, number)
+        self._portal.call(self._gateway.drain)
+
+    def strikes(self, number: int) -> Strikes:
+        """How often this rule has struck until now."""
+        return self._portal.call(self._gateway.rules.strikes, number)
 
     def ask(self, question: Callable[[Storage], Found]) -> Found:
         """The answer to a question about the storage, between two requests."""
@@ -185,8 +202,10 @@ async def send_outcome(outcome: Outcome, send: Send, scope: Scope) -> None:
 
 
 @contextmanager
-def serving(directory: Path, clocks: Clocks, *, port: int = 0, bytes_max: int | None = None) -> Iterator[Served]:
-    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free. `bytes_max` as in
+def serving(
+    directory: Path, clocks: Clocks, *, port: int = 0, has_versions: bool = False, bytes_max: int | None = None
+) -> Iterator[Served]:
+    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free; the others: see
     `Storage`.
 
     Raises HarnessError if the port can't be had, or the directory can't be used.
@@ -196,7 +215,7 @@ def serving(directory: Path, clocks: Clocks, *, port: int = 0, bytes_max: int | 
             listening = stack.enter_context(socket.create_server((LOOPBACK, port)))
             # Connections inherit it. Without it each answer waits 40 ms for the client to acknowledge its headers.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            storage = stack.enter_context(opened(directory, clocks, bytes_max=bytes_max))
+            storage = stack.enter_context(opened(directory, clocks, has_versions=has_versions, bytes_max=bytes_max))
         except (OSError, sqlite3.Error) as error:
             raise HarnessError(f"the gateway can't be started on {directory}: {error}") from error
         gateway = Gateway(storage, clocks.of_actor)

@@ -50,6 +50,11 @@ class Bucket:
     def __len__(self) -> int:
         return len(self._keys)
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys, in order."""
+        return tuple(self._keys)
+
     def get(self, key: str) -> StoredObject | None:
         """The object of this key; None without one."""
         return self._objects.get(key)

@@ -51,9 +51,9 @@ async def misbehave(rule: Rule, storage: Storage, request: Request, later: Later
         case RuleEffect.TORN:
             return _torn(storage, request)
         case RuleEffect.STALE:
-            return _honest(storage.answer(request, shown=storage.before(rule.seconds)))
+            return _honest(storage.answer(request, shown=_recently(rule, storage)))
         case RuleEffect.PARTIAL_LIST:
-            return _honest(storage.answer(request, shown=storage.before(rule.seconds, is_shown=_is_of_half)))
+            return _honest(storage.answer(request, shown=_recently(rule, storage, _is_of_half)))
         case RuleEffect.OLD_BYTES:
             return _honest(storage.answer(request, shown=_with_overwritten(storage, request)))
         case RuleEffect.NOT_STORED | RuleEffect.HALF_STORED | RuleEffect.FLIPPED:
@@ -82,14 +82,18 @@ def _torn(storage: Storage, request: Request) -> Outcome:
 
 def _lie(effect: RuleEffect, storage: Storage, request: Request) -> Outcome:
     asked, body = _plain(request)
-    acknowledgement = put_answer(digest_of(body))
-    if effect is RuleEffect.NOT_STORED:
-        return Outcome(acknowledgement)
     middle = len(body) // 2
-    kept = body[:middle]
-    if effect is RuleEffect.FLIPPED and body:
-        kept += bytes([body[middle] ^ 1]) + body[middle + 1 :]
-    return Outcome(acknowledgement, storage.answer(request._replace(asked=asked, body=kept)).applied)
+    kept: bytes | None = body[:middle]
+    if effect is RuleEffect.NOT_STORED:
+        kept = None
+    elif effect is RuleEffect.FLIPPED and body:
+        kept = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+    applied = storage.lie(request._replace(asked=asked, body=body), kept)
+    return Outcome(put_answer(digest_of(body)), applied)
+
+
+def _recently(rule: Rule, storage: Storage, is_shown: Callable[[str], bool] = lambda _: False) -> Bucket:
+    return storage.before(rule.seconds, since_event=rule.since_event, is_shown=is_shown)
 
 
 def _is_of_half(key: str) -> bool:

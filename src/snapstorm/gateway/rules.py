@@ -10,8 +10,10 @@ Three classes, by what a backup system owes under them:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from snapstorm.gateway.s3 import Asked, DeleteObject, GetObject, ListObjects, PutObject, PutRetention
 
@@ -103,6 +105,8 @@ class Rule:
     """Of an error."""
     seconds: float = 1.0
     """How long `slow` and `late` take, and what counts as recent."""
+    since_event: int = 0
+    """What happened up to this event is never hidden, however recent it is."""
 
     def __post_init__(self) -> None:
         if not self.operations <= CAN_HAVE[self.effect][1]:
@@ -141,11 +145,21 @@ def target_of(asked: Asked) -> tuple[Operation | None, str]:
             return None, ""
 
 
+class Strikes(NamedTuple):
+    """How often a rule has struck."""
+
+    requests: int
+    last_seconds: float | None
+    """When it did last, on the monotonic clock; None if it never did."""
+
+
 class RuleBook:
     """The rules that are on, and how often each has struck."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic_seconds: Callable[[], float] = lambda: 0.0) -> None:
+        self._monotonic_seconds = monotonic_seconds
         self._on: dict[int, Rule] = {}
+        self._struck_seconds: dict[int, float] = {}
         self._matched: dict[int, int] = {}
         self.struck: dict[int, int] = {}
         """By the number of a rule: how many requests it has changed, also after it was taken away."""
@@ -170,5 +184,10 @@ class RuleBook:
             is_used_up = rule.requests_max is not None and self.struck[number] >= rule.requests_max
             if not is_used_up and self._matched[number] % rule.every == 0:
                 self.struck[number] += 1
+                self._struck_seconds[number] = self._monotonic_seconds()
                 return rule
         return None
+
+    def strikes(self, number: int) -> Strikes:
+        """How often this rule has struck, also after it was taken away."""
+        return Strikes(self.struck[number], self._struck_seconds.get(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from snapstorm.errors import HarnessError
 from snapstorm.gateway.bucket import Bucket, StoredObject
 from snapstorm.gateway.contents import Content, Contents
 from snapstorm.gateway.s3 import (
@@ -32,7 +34,7 @@ from snapstorm.gateway.s3 import (
     span_of,
     without_chunks,
 )
-from snapstorm.gateway.write_log import Write, WriteLog
+from snapstorm.gateway.write_log import Lie, Write, WriteLog
 
 BUCKET = "snapstorm"
 """The name of the only bucket."""
@@ -83,6 +85,7 @@ class Answered(NamedTuple):
 
 class _Before(NamedTuple):
     at_seconds: float
+    event: int
     key: str
     found: StoredObject | None
 
@@ -92,22 +95,29 @@ class Storage:
 
     def __init__(
         self,
+        directory: Path,
         log: WriteLog,
         contents: Contents,
         clocks: Clocks,
         *,
+        has_versions: bool = False,
         bytes_max: int | None = None,
         bucket: Bucket | None = None,
     ) -> None:
-        """`bucket`: what it holds, if that is not what the log says. `bytes_max`: how much may be kept of what it holds
-        and ever held. Beyond it, bytes that it holds no more are dropped, those first that it has held no more for
-        longest."""
+        """With versions, as S3 has them wherever it locks objects, a deletion only hides what is locked: the history
+        has it. Without, it is refused. `bytes_max`: how much may be kept of what the bucket holds and ever held. Beyond
+        it, bytes that it holds no more are dropped, those first that it has held no more for longest. `bucket`: what
+        it holds, if that is not what the log says."""
+        self._has_versions = has_versions
         for content in log.contents():
             contents.know(content)
+        self.directory = directory
         self.log = log
         self.bucket = Bucket(log.writes()) if bucket is None else bucket
         self._contents = contents
         self._clocks = clocks
+        self._lies = {lie.key: lie for lie in log.lies()}
+        """What was acknowledged and not kept, by key."""
         self._recent: deque[_Before] = deque()
         """What recent changes have changed."""
         self._bytes_max = bytes_max
@@ -137,11 +147,19 @@ class Storage:
             case PutRetention(key=key):
                 return self._lock(key, request)
 
-    def before(self, seconds: float, *, is_shown: Callable[[str], bool] = lambda _: False) -> Bucket:
-        """The bucket as it was so many seconds ago, at most `RECENT_SECONDS_MAX`; or later, of keys that are shown."""
+    @property
+    def monotonic_seconds(self) -> Callable[[], float]:
+        """Real time, for durations."""
+        return self._clocks.monotonic_seconds
+
+    def before(
+        self, seconds: float, *, since_event: int = 0, is_shown: Callable[[str], bool] = lambda _: False
+    ) -> Bucket:
+        """The bucket as it was so many seconds ago, at most `RECENT_SECONDS_MAX`, or later, at this event; and as it is
+        now, of keys that are shown."""
         bucket, since_seconds = self.bucket.copy(), self._clocks.monotonic_seconds() - seconds
         for before in reversed(self._recent):
-            if before.at_seconds < since_seconds:
+            if before.at_seconds < since_seconds or before.event <= since_event:
                 break
             if not is_shown(before.key):
                 bucket.put(before.key, before.found)
@@ -151,6 +169,37 @@ class Storage:
         """What an object was before it was last written; None if there was nothing."""
         written = [write for write in self.log.writes(key=key) if write.content and not write.content.is_dropped]
         return Bucket(written[:-1]).get(key)
+
+    def lie(self, request: Request, kept: bytes | None) -> int | None:
+        """Keep these bytes in place of those that are to be stored, or none. Returns the event at which they are.
+
+        What should have been stored is put aside, durably, for `put_right`.
+        """
+        asked = request.asked
+        assert isinstance(asked, PutObject), "only what is to be stored can be lied about"
+        content = self._contents.store(request.body)
+        lie = Lie(request.arrived, asked.key, content, self._clocks.now_ns(), asked.locked_until_ns)
+        self.log.put_aside(lie)
+        self._contents.know(content)
+        self._lies[asked.key] = lie
+        if kept is None:
+            return None
+        found = StoredObject(self._contents.store(kept), lie.at_ns, lie.locked_until_ns)
+        return self._change(request, asked.key, found)
+
+    def put_right(self, actor: str) -> int:
+        """Store what was acknowledged and not kept, as of the time when it should have been, unless its key was written
+        or deleted since. Returns how many objects that were."""
+        lies = list(self._lies.values())
+        for lie in lies:
+            request = Request(DeleteObject(lie.key), actor, b"", self.log.next_event())
+            self._change(request, lie.key, StoredObject(lie.content, lie.at_ns, lie.locked_until_ns))
+            self._forget_lie(lie.key)
+        return len(lies)
+
+    def _forget_lie(self, key: str) -> None:
+        if self._lies.pop(key, None) is not None:
+            self.log.drop_aside(key)
 
     def _read(self, asked: GetObject, bucket: Bucket) -> Answer:
         found = bucket.get(asked.key)
@@ -165,15 +214,18 @@ class Storage:
             raise S3Error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
         content = self._contents.store(without_chunks(request.body) if asked.is_chunked else request.body)
         found = StoredObject(content, self._clocks.now_ns(), asked.locked_until_ns)
-        return Answered(put_answer(content.digest), self._change(request, asked.key, found))
+        applied = self._change(request, asked.key, found)
+        self._forget_lie(asked.key)
+        return Answered(put_answer(content.digest), applied)
 
     def _delete(self, key: str, request: Request) -> Answered:
         found = self.bucket.get(key)
-        if found is None:
-            return Answered(Answer(204))
-        if found.locked_until_ns > self._clocks.now_ns():
+        is_locked = found is not None and found.locked_until_ns > self._clocks.now_ns()
+        if is_locked and not self._has_versions:
             raise LOCKED
-        return Answered(Answer(204), self._change(request, key, None))
+        applied = None if found is None else self._change(request, key, None)
+        self._forget_lie(key)
+        return Answered(Answer(204), applied)
 
     def _lock(self, key: str, request: Request) -> Answered:
         found = self.bucket.get(key)
@@ -195,7 +247,7 @@ class Storage:
         now_seconds = self._clocks.monotonic_seconds()
         while self._recent and self._recent[0].at_seconds < now_seconds - RECENT_SECONDS_MAX:
             self._recent.popleft()
-        self._recent.append(_Before(now_seconds, key, self.bucket.get(key)))
+        self._recent.append(_Before(now_seconds, applied, key, self.bucket.get(key)))
         self.bucket.put(key, found)
         self._make_room()
         return applied
@@ -207,7 +259,10 @@ class Storage:
             return
         dropped: list[Content] = []
         whole_from = 0
+        aside = {lie.content.digest for lie in self._lies.values()}
         for content, ended in _no_longer_held(self.log.writes()):
+            if content.digest in aside:
+                continue
             if kept_bytes <= self._bytes_max * _ROOM_MADE:
                 break
             dropped.append(content)
@@ -239,11 +294,24 @@ def _no_longer_held(writes: Iterable[Write]) -> list[tuple[Content, int]]:
     return [(content, event) for content, event in ended.items() if content.digest not in still]
 
 
+def put_right_in(directory: Path, actor: str) -> int:
+    """Put right, in a directory that nobody serves, what was acknowledged there and not kept. Returns how many objects
+    that were. Raises HarnessError if the directory can't be used."""
+    clocks = Clocks(lambda: 0, lambda: 0.0)  # What was to be stored is dated already.
+    try:
+        with opened(directory, clocks) as storage:
+            return storage.put_right(actor)
+    except (OSError, sqlite3.Error) as error:
+        raise HarnessError(f"the gateway's directory {directory} can't be used: {error}") from error
+
+
 @contextmanager
-def opened(directory: Path, clocks: Clocks, *, bytes_max: int | None = None) -> Iterator[Storage]:
-    """The storage in a directory, made if it is not there. `bytes_max` as in `Storage`."""
+def opened(
+    directory: Path, clocks: Clocks, *, has_versions: bool = False, bytes_max: int | None = None
+) -> Iterator[Storage]:
+    """The storage in a directory, made if it is not there. For the rest see `Storage`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(WriteLog(directory / LOG_NAME))
         contents = stack.enter_context(Contents(directory / CONTENTS_NAME))
-        yield Storage(log, contents, clocks, bytes_max=bytes_max)
+        yield Storage(directory, log, contents, clocks, has_versions=has_versions, bytes_max=bytes_max)

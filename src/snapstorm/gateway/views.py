@@ -35,6 +35,7 @@ class OverlaidContents(Contents):
 
     def __init__(self, path: Path, base: Contents) -> None:
         super().__init__(path)
+        self.directory = path.parent
         self._base = base
         self._own: set[bytes] = set()
 
@@ -114,7 +115,7 @@ class ServedViews:
         """The bucket of this name holds this at first, during the block; with this clock. Raises HarnessError."""
         clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds)
         with WriteLog(None) as log:
-            storage = Storage(log, contents, clocks, bucket=bucket)
+            storage = Storage(contents.directory, log, contents, clocks, has_versions=True, bucket=bucket)
             self.set_clock(name, clock)
             self._portal.call(self._server.storages.__setitem__, name, storage)
             try:

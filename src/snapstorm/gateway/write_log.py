@@ -30,6 +30,10 @@ CREATE TABLE IF NOT EXISTS writes (
 CREATE TABLE IF NOT EXISTS strikes (
     event INTEGER NOT NULL, effect TEXT NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS lies (
+    key TEXT PRIMARY KEY, arrived INTEGER NOT NULL, digest BLOB NOT NULL REFERENCES contents,
+    at_ns INTEGER NOT NULL, locked_until_ns INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS reserved (last_event INTEGER NOT NULL);
 INSERT INTO reserved SELECT 0 WHERE NOT EXISTS (SELECT * FROM reserved);
 CREATE TABLE IF NOT EXISTS whole (from_event INTEGER NOT NULL);
@@ -76,6 +80,19 @@ class HistorySize(NamedTuple):
     """Of all objects that it ever held, as far as they are still there."""
     whole_from: int
     """The event from which on the bucket can be seen as it was; 0 for always."""
+
+
+class Lie(NamedTuple):
+    """What was acknowledged and not kept."""
+
+    arrived: int
+    """The event of its request."""
+    key: str
+    content: Content
+    """What the object should hold."""
+    at_ns: int
+    """When it should have been written, by the bucket's clock."""
+    locked_until_ns: int
 
 
 class WriteLog:
@@ -179,6 +196,34 @@ class WriteLog:
     def strikes(self) -> Iterator[Strike]:
         """The requests that rules have changed, in order."""
         yield from map(Strike._make, self._database.execute("SELECT * FROM strikes ORDER BY event"))
+
+    def put_aside(self, lie: Lie) -> None:
+        """Make durable what the bucket should hold and will not."""
+        self._database.execute("BEGIN")
+        try:
+            self._database.execute("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", lie.content)
+            self._database.execute(
+                "INSERT OR REPLACE INTO lies (key, arrived, digest, at_ns, locked_until_ns) VALUES (?, ?, ?, ?, ?)",
+                (lie.key, lie.arrived, lie.content.digest, lie.at_ns, lie.locked_until_ns),
+            )
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+    def drop_aside(self, key: str) -> None:
+        """Note that the bucket holds of this key what it should."""
+        self._database.execute("DELETE FROM lies WHERE key = ?", (key,))
+
+    def lies(self) -> Iterator[Lie]:
+        """What the bucket should hold and does not, in order."""
+        rows = self._database.execute(
+            "SELECT arrived, key, digest, offset, size_bytes, at_ns, locked_until_ns"
+            " FROM lies JOIN contents USING (digest) ORDER BY arrived"
+        )
+        for arrived, key, digest, offset, size_bytes, at_ns, locked_until_ns in rows:
+            yield Lie(arrived, key, Content(digest, offset, size_bytes), at_ns, locked_until_ns)
 
     def contents(self) -> Iterator[Content]:
         """Everything that was ever stored, also what was dropped since."""

@@ -298,8 +298,12 @@ class Checker:
                 "they are not judged"
             )
 
-    async def judge_listing(self, listing: Listing, operation: str | None) -> list[Violation]:
-        """Hold a listing against what its client must see; settle the doubts that it settles."""
+    async def judge_listing(
+        self, listing: Listing, operation: str | None, *, veiled_since_tick: int | None = None
+    ) -> list[Violation]:
+        """Hold a listing against what its client must see; settle the doubts that it settles. `veiled_since_tick`: of
+        what happened since then, storage may not have shown all, so the listing is not held to that and settles
+        nothing."""
         ledger = self._run.ledger
         of_client = {found.operation: found for found in ledger.expectations(listing.client, OPEN_STATES)}
         tagged = ledger.expectations_of_operations(sorted(tagged_operations(listing) - of_client.keys()))
@@ -310,20 +314,32 @@ class Checker:
             listing=listing,
             expected=expected_of(listing, of_client, tagged),
             spans=self._dating.spans,
+            retention=ledger.expiries.retention,
             ahead_us=self._dating.ahead_us,
         )
         judged = self._panel.judge(seen)
         if operation is not None:
             with ledger.committing_later():  # Settling commits both.
                 ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))
-        ledger.settle(settled_by(listing, seen.expected, seen.entries.complete))
+        if veiled_since_tick is None:
+            ledger.settle(settled_by(listing, seen.expected, seen.entries.complete))
         if seen.entries.of_unknown_runs:
             self._note_of_unknown_runs()
         if not judged:
             return []
+        if veiled_since_tick is not None:
+            judged = self._without_veiled(seen, judged, veiled_since_tick)
         judged = await self._without_expired(listing, judged, operation)
         encoded = msgspec.json.encode([msgspec.structs.asdict(one) for one in listing.entries])
         return self._report_all(judged, {"listing.json": msgspec.json.format(encoded).decode()})
+
+    def _without_veiled(self, seen: ListingSeen, judged: list[Found], since_tick: int) -> list[Found]:
+        """The findings of a listing that are not about what happened since then. With any other, it is not kept to be
+        judged again."""
+        held = [one for one in judged if not _is_veiled(seen.expected.get(one.finding.expectation or ""), since_tick)]
+        if len(held) < len(judged) and seen.operation is not None:
+            self._run.ledger.forget_observation(seen.operation)
+        return held
 
     async def _without_expired(self, listing: Listing, judged: list[Found], operation: str | None) -> list[Found]:
         """The findings of a listing that are judged. After a change of retention, which may be why a snapshot is
@@ -355,6 +371,14 @@ class Checker:
         )
         ledger.end_operation(doubting, outcome="unknown", reason="settings were changed", seconds=0.0)
         return [one for one in judged if one not in missing]
+
+
+def _is_veiled(expectation: Expectation | None, since_tick: int) -> bool:
+    """Whether this snapshot came, or went, since then."""
+    if expectation is None:
+        return False
+    moments = expectation.acknowledged_tick, expectation.deletion_began_tick, expectation.deletion_ended_tick
+    return any(moment is not None and moment >= since_tick for moment in moments)
 
 
 def _below(sub_path: bytes, path: bytes) -> bytes:

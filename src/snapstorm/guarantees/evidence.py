@@ -57,6 +57,7 @@ FILES: tuple[tuple[str, str], ...] = (
     ("restored", "what was restored; of a large tree the files that differ"),
     ("objects.txt", "where the target keeps the damaged files: objects, contents, blobs"),
     ("listing.json", "the listing as it was shown"),
+    ("retention.txt", "the snapshots that the policy was judged by, each with its time and what keeps it"),
     ("entry.txt", "what the target has written down of the snapshot and of its deletion, also what it has replaced"),
     ("output.txt", "what the target said"),
     ("left-behind.txt", "what was left behind, and by which command, if that is known"),

@@ -6,13 +6,25 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import OPEN_STATES, Expectation, Settled, State
+from snapstorm.model.expiry import end_expiry, of_source
+from snapstorm.model.retention import Retention
 
 
 class ExpectedThen:
     """Everything that is expected at one moment of a run, which moves on from event to event."""
 
-    def __init__(self, recorded: Iterable[Expectation], began_tick: int) -> None:
-        """`recorded`: what the ledger expects now; `began_tick`: when the run began."""
+    def __init__(
+        self,
+        recorded: Iterable[Expectation],
+        began_tick: int,
+        retention: Retention | None = None,
+        *,
+        knows_all: bool = True,
+    ) -> None:
+        """`recorded`: what the ledger expects now; `began_tick`: when the run began. `retention`: what the target
+        keeps; `knows_all`: the ledger has every snapshot that was asked for."""
+        self._retention = retention
+        self._knows_all = knows_all
         self._recorded = {expectation.operation: expectation for expectation in recorded}
         self._all: dict[str, Expectation] = {}
         self._open: dict[str, dict[str, Expectation]] = {}
@@ -38,22 +50,37 @@ class ExpectedThen:
         """Whether this id is that of a snapshot of another operation."""
         return bool(self._by_snapshot.get(snapshot, set()) - {operation})
 
-    def begin(self, operation: str, doomed: Sequence[str], tick: int) -> None:
-        """An operation begins, which asks for the deletion of these snapshots, and perhaps for a new one."""
+    def begin(self, operation: str, doomed: Sequence[str], tick: int, may_expire: Sequence[str] = ()) -> None:
+        """An operation begins, which asks for the deletion of these snapshots, and perhaps for a new one, because of
+        which others may expire."""
         if (asked_for := self._recorded.get(operation)) is not None:
             self._put(snapshot_states.as_it_began(asked_for))
         self._doomed[operation] = doomed
         for found in self._of(doomed):
             self._put(snapshot_states.begin_deletion(found, operation, tick))
+        for found in self._of(may_expire):
+            if found.state is State.LIVE:
+                self._put(snapshot_states.begin_expiry(found, operation, tick))
 
     def end(self, operation: str, outcome: str, tick: int) -> None:
         """It has ended."""
         for found in self._of([operation]):
             if found.state is State.CREATING:
-                self._put(snapshot_states.end_creation(found, outcome, tick, self._recorded[operation].snapshot))
+                recorded = self._recorded[operation]
+                created = snapshot_states.end_creation(found, outcome, tick, recorded.snapshot, recorded.taken_us)
+                self._put(created)
+                self._end_expiry(created, outcome, tick)
         for found in self._of(self._doomed.pop(operation, ())):
             if found.state is State.DELETING:
                 self._put(snapshot_states.end_deletion(found, outcome, tick))
+
+    def _end_expiry(self, created: Expectation, outcome: str, tick: int) -> None:
+        """As the ledger does: see `Expiries.end`."""
+        if self._retention is None:
+            return
+        mine = of_source(self.open_of(created.client).values(), created)
+        for found in list(end_expiry(self._retention, mine, created, outcome, tick, knows_all=self._knows_all)):
+            self._put(found)
 
     def settle(self, settled: Iterable[Settled], tick: int) -> None:
         """A listing that ended at this moment has settled doubts: each at the next moment."""

@@ -16,7 +16,7 @@ from snapstorm.errors import TestbedError
 from snapstorm.guarantees.expected_then import ExpectedThen
 from snapstorm.guarantees.panel import FindingKey, Found, Panel, is_judged_from
 from snapstorm.guarantees.time_spans import Dating
-from snapstorm.ledger.ledger import Ledger
+from snapstorm.ledger.ledger import MAY_EXPIRE, Ledger
 from snapstorm.ledger.observed import Observed
 from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.action_results import SnapshotReceipt
@@ -155,7 +155,10 @@ class _Recheck:
         self._operations = list(ledger.record.operations(run_number))
         self._observed = {observed.operation: observed for observed in ledger.observations(run_number)}
         began = self._operations[0].began_tick if self._operations else 0
-        self._expected = ExpectedThen(ledger.expectations(), began)
+        self._retention = ledger.expiries.retention
+        self._expected = ExpectedThen(
+            ledger.expectations(), began, self._retention, knows_all=not ledger.gaps.unknown_runs()
+        )
         self._panel = Panel()
         self._digests: dict[tuple[str, str, bytes], bytes] = {}
         self._dating = Dating(ledger, run_number)
@@ -170,7 +173,8 @@ class _Recheck:
         """Everything in the order in which it happened."""
         for _, is_end, operation in sorted(self._moments(), key=lambda moment: moment[0]):
             if not is_end:
-                self._expected.begin(operation.id, _doomed(operation), operation.began_tick)
+                may_expire = operation.resolved.get(MAY_EXPIRE, ())
+                self._expected.begin(operation.id, _doomed(operation), operation.began_tick, may_expire)
                 continue
             self._expected.end(operation.id, operation.outcome or UNKNOWN, operation.ended_tick or 0)
             observed = self._observed.get(operation.id)
@@ -234,6 +238,7 @@ class _Recheck:
                 listing, self._expected.open_of(listing.client), [one for one in tagged if one is not None]
             ),
             spans=self._dating.spans,
+            retention=self._retention,
             ahead_us=self._dating.ahead_us,
         )
 

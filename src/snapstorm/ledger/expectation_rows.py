@@ -23,7 +23,7 @@ Execute: TypeAlias = Callable[[str, Sequence[object]], object]
 """Executes a statement within a transaction."""
 
 _SHARED = [_FIELDS.index(name) for name in ("client", "source", "capabilities")]
-_FLAGS = [_FIELDS.index(name) for name in ("adopted", "is_promise_in_doubt")]
+_FLAGS = [_FIELDS.index(name) for name in ("adopted", "is_promise_in_doubt", "is_expiry")]
 _STATE = _FIELDS.index("state")
 _STATES = {state.value: state for state in State}
 

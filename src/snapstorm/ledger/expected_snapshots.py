@@ -62,6 +62,10 @@ class ExpectedSnapshots(Promises):
         """Record that a snapshot was taken while storage was damaged."""
         self._change_all("operation = ?", [operation], lambda found: snapshot_states.taint(found, fault))
 
+    def taint_all(self, fault: int) -> None:
+        """Record that what this fault has done to the storage may have cost any live snapshot something."""
+        self._change_all("state = ?", [State.LIVE.value], lambda found: snapshot_states.taint(found, fault))
+
     def doubt_promises(self, client: str, after_tick: int) -> None:
         """Record that what was to be kept of this client's trees is not known for the snapshots begun since then."""
         self._change_all("client = ? AND began_tick > ?", [client, after_tick], snapshot_states.doubt_promise)

@@ -23,6 +23,7 @@ from snapstorm.ledger.compaction import Dropped, compact
 from snapstorm.ledger.effects import Effect
 from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations
 from snapstorm.ledger.expected_snapshots import ExpectedSnapshots
+from snapstorm.ledger.expiries import Expiries
 from snapstorm.ledger.fault_records import Injuries
 from snapstorm.ledger.findings import Findings
 from snapstorm.ledger.gaps import Gaps
@@ -33,6 +34,7 @@ from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translate
 from snapstorm.ledger.samples import Samples
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import State
+from snapstorm.model.expiry import TakingSpan
 from snapstorm.model.manifest import Manifest
 
 
@@ -54,9 +56,14 @@ class IntendedEffect:
     creates: AskedSnapshot | None = None
     deletes: Sequence[str] = ()
     """The expectations (by operation) whose deletion it asks for."""
+    taking: TakingSpan | None = None
+    """When the snapshot that it creates will be dated. The target's retention, if it has one, acts by that."""
 
 
 NO_EFFECT = IntendedEffect()
+
+MAY_EXPIRE = "may_expire"
+"""In what was resolved for a creation: the snapshots that the target's retention may end because of it."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,9 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
         super().__init__(connection)
         self.history = History(connection)
         self.gaps = Gaps(connection, on_change=self._effects.live_counts.clear)
+        self.expiries = Expiries(
+            connection, knows_all=lambda: not self.gaps.unknown_runs(), change=self._change_expectation
+        )
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -203,6 +213,11 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
     def begin_operation(self, intent: OperationIntent) -> int:
         """Make the intent of an operation durable, with all that it may change; return the tick at which it begins."""
         tick, operation, client, effect = self.next_tick(), intent.operation, intent.client, intent.effect
+        resolved, doomed = dict(effect.resolved), list[str]()
+        if effect.creates is not None:
+            doomed = list(self.expiries.doomed(client, effect.creates.source, effect.taking))
+        if doomed:
+            resolved[MAY_EXPIRE] = doomed
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
@@ -214,16 +229,16 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
                     intent.step,
                     intent.action,
                     intent.options,
-                    json.dumps(effect.resolved),
+                    json.dumps(resolved),
                     tick,
                     intent.began_seconds,
                     intent.is_own,
                     self.storage_event(),
                 ),
             )
-            self._effects.begin(
-                operation, Effect(client, effect.creates and effect.creates.source, bool(effect.deletes))
-            )
+            source = effect.creates and effect.creates.source
+            is_expiring = source is not None and self.expiries.retention is not None
+            self._effects.begin(operation, Effect(client, source, bool(effect.deletes) or is_expiring))
             if effect.creates is not None:
                 source, capabilities, manifest = effect.creates
                 self._store_manifest(manifest)
@@ -237,17 +252,26 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
                 )
                 insert_expectation(run, creating)
             for expectation in self.expectations_of_operations(effect.deletes):
-                doomed = snapshot_states.begin_deletion(expectation, operation, tick)
-                self._change_expectation(run, expectation, doomed)
+                deleting = snapshot_states.begin_deletion(expectation, operation, tick)
+                self._change_expectation(run, expectation, deleting)
+            self.expiries.begin(run, operation, doomed, tick)
         return tick
 
     def end_operation(
-        self, operation: str, *, outcome: str, reason: str, seconds: float, snapshot: str | None = None
+        self,
+        operation: str,
+        *,
+        outcome: str,
+        reason: str,
+        seconds: float,
+        snapshot: str | None = None,
+        taken_us: int | None = None,
     ) -> None:
         """Make the outcome of an operation durable, with what follows for its snapshots.
 
-        `outcome` `ok` makes what it created live (as `snapshot`) and what it deleted deleted; every other outcome
-        leaves both in doubt, except `failed`, `locked` and `no_op`, by which the target says that nothing happened.
+        `outcome` `ok` makes what it created live (as `snapshot`, taken at `taken_us`) and what it deleted deleted;
+        every other outcome leaves both in doubt, except `failed`, `locked` and `no_op`, by which the target says that
+        nothing happened. What a creation has let expire follows from `taken_us`.
         """
         tick = self.next_tick()
         with self._transaction() as run:
@@ -259,8 +283,9 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
             effect = self._effects.end(operation, is_ok=outcome == "ok")
             if effect.source is not None:
                 for creating in self.expectations_of_operations([operation]):
-                    created = snapshot_states.end_creation(creating, outcome, tick, snapshot)
+                    created = snapshot_states.end_creation(creating, outcome, tick, snapshot, taken_us)
                     self._change_expectation(run, creating, created)
+                    self.expiries.end(run, created, outcome, tick)
             if effect.deletes:
                 doomed = "deletion_operation = ? AND state = ?"
                 for deleting in read_expectations(self._connection, doomed, (operation, State.DELETING)):

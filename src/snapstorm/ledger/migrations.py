@@ -186,6 +186,12 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (run, client)
     ) WITHOUT ROWID;
     """,
+    # When the target says that it took the snapshot, by which its retention goes; and whether it was the retention that
+    # ended it, not a deletion.
+    """
+    ALTER TABLE expectations ADD COLUMN taken_us INTEGER;
+    ALTER TABLE expectations ADD COLUMN is_expiry INTEGER NOT NULL DEFAULT 0;
+    """,
     # Events of a storage that keeps a history of its writes: the latest when a run began, when an intent became
     # durable, and when an outcome did; and from which event to which it is promised that a snapshot is there.
     """

@@ -76,6 +76,10 @@ class Expectation(msgspec.Struct, frozen=True, gc=False):
     are not promised; the others are."""
     is_promise_in_doubt: bool = False
     """Somebody changed what is kept of its tree while it was taken, or about then: what differs proves nothing."""
+    taken_us: int | None = None
+    """When the target says that it began to take it, in microseconds since 1970; None where it does not."""
+    is_expiry: bool = False
+    """No deletion was asked for, but a creation, after which the target's policy does not keep it, or may not."""
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -105,6 +109,8 @@ class Settled:
     state: State
     snapshot: str | None = None
     failed_entries: int = 0
+    taken_us: int | None = None
+    """As in an expectation."""
 
 
 def must_be_listed(expectation: Expectation, listing: Listing) -> bool:

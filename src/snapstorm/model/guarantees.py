@@ -17,6 +17,7 @@ class Guarantee(StrEnum):
     RESTORED_EXACTLY = "restored-exactly"
     ACKNOWLEDGED_STAYS_LISTED = "acknowledged-stays-listed"
     DELETED_STAYS_GONE = "deleted-stays-gone"
+    KEPT_AS_PROMISED = "kept-as-promised"
     IN_DOUBT_ABSENT_OR_EXACT = "in-doubt-absent-or-exact"
     NOTHING_UNREQUESTED = "nothing-unrequested"
     CLIENTS_ISOLATED = "clients-isolated"

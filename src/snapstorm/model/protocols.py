@@ -26,6 +26,7 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage, Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.retention import KeepPolicy
 
 
 class Mode(StrEnum):
@@ -262,6 +263,9 @@ class TargetPlace:
     """Credentials for storage on S3, as variables of the environment; None for those that the user has."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The target's own settings, of those that its plugin offers."""
+    retention: KeepPolicy | None = None
+    """What a new repository is told to keep of each source; None for everything. Only for a target whose plugin says
+    how its retention counts."""
     workdir: Path | None = None
     """Where clients' files live, each client's in a directory of its name; None for `clients` below `directory`."""
     route: Route | None = None

@@ -14,8 +14,10 @@ from typing import NamedTuple
 
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.dating import TimeSpan
-from snapstorm.model.expectations import Expectation, Listing
+from snapstorm.model.expectations import Expectation, Listing, State, must_be_gone, must_be_listed
+from snapstorm.model.expiry import may_have_ended, overstaying
 from snapstorm.model.manifest import Counts
+from snapstorm.model.retention import Retention
 from snapstorm.model.sorted_listings import SortedListing, sort_listing
 
 
@@ -63,6 +65,8 @@ class ListingSeen(Seen):
     """What it is held against, by operation: what the client has, and whatever else the listing may show."""
     spans: Mapping[int, TimeSpan]
     """When each run can have taken its snapshots, by its number. A run without one is not held to any."""
+    retention: Retention | None = None
+    """What the target is told to keep; None for everything."""
     ahead_us: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """By how much clocks were ahead that were not right, by the number of the run and the client."""
 
@@ -70,6 +74,28 @@ class ListingSeen(Seen):
     def entries(self) -> SortedListing:
         """What it shows, sorted by what is known of it."""
         return sort_listing(self.listing, self.expected)
+
+    @functools.cached_property
+    def ended_by_retention(self) -> Sequence[Expectation]:
+        """The live snapshots that had to be listed and are not, and that the target's retention may have ended."""
+        if self.retention is None:
+            return ()
+        missing = (
+            found
+            for found in self.expected.values()
+            if found.state is State.LIVE
+            and found.operation not in self.entries.complete
+            and must_be_listed(found, self.listing)
+        )
+        return [found for found in missing if may_have_ended(found, self.expected.values())]
+
+    @functools.cached_property
+    def expired_and_listed(self) -> Sequence[Expectation]:
+        """The snapshots that are listed though the target's retention had to end them before."""
+        if self.retention is None:
+            return ()
+        shown = [found for name in self.entries.complete if (found := self.expected.get(name)) is not None]
+        return [found for found in overstaying(self.retention, shown) if must_be_gone(found, self.listing)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +168,8 @@ class StoredSnapshot(NamedTuple):
     id: str
     operation: str
     client: str
+    is_by_retention: bool = False
+    """The target's retention may have ended it, or had to."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,16 +21,21 @@ def begin_creation(
     return Expectation(operation, client, source, manifest, capabilities, State.CREATING, tick)
 
 
-def end_creation(creating: Expectation, outcome: str, tick: int, snapshot: str | None) -> Expectation:
-    """Its creation has ended. `snapshot`: the target's id, if the outcome is `ok`."""
+def end_creation(
+    creating: Expectation, outcome: str, tick: int, snapshot: str | None, taken_us: int | None = None
+) -> Expectation:
+    """Its creation has ended. `snapshot` and `taken_us`: its id, and when it was taken, as the target says, if the
+    outcome is `ok`."""
     if outcome == "ok":
-        return replace(creating, state=State.LIVE, snapshot=snapshot, acknowledged_tick=tick)
+        return replace(creating, state=State.LIVE, snapshot=snapshot, taken_us=taken_us, acknowledged_tick=tick)
     return replace(creating, state=State.ABSENT if _did_nothing(outcome) else State.CREATION_IN_DOUBT)
 
 
 def begin_deletion(expectation: Expectation, operation: str, tick: int) -> Expectation:
     """This operation asks for its deletion."""
-    return replace(expectation, state=State.DELETING, deletion_operation=operation, deletion_began_tick=tick)
+    return replace(
+        expectation, state=State.DELETING, deletion_operation=operation, deletion_began_tick=tick, is_expiry=False
+    )
 
 
 def end_deletion(deleting: Expectation, outcome: str, tick: int) -> Expectation:
@@ -40,6 +45,29 @@ def end_deletion(deleting: Expectation, outcome: str, tick: int) -> Expectation:
     if _did_nothing(outcome):
         return replace(deleting, state=State.LIVE, deletion_began_tick=None, deletion_ended_tick=None)
     return replace(deleting, state=State.DELETION_IN_DOUBT, deletion_ended_tick=None)
+
+
+def begin_expiry(live: Expectation, creation: str, tick: int) -> Expectation:
+    """This creation begins, after which the target's policy may not keep it."""
+    return replace(begin_deletion(live, creation, tick), is_expiry=True)
+
+
+def expire(there: Expectation, creation: str, tick: int) -> Expectation:
+    """This creation was acknowledged, and the policy does not keep it any more."""
+    began = tick if there.deletion_began_tick is None else there.deletion_began_tick
+    deleting = begin_deletion(there, creation, began)
+    return replace(deleting, state=State.DELETED, deletion_ended_tick=tick, is_expiry=True)
+
+
+def spare(expiring: Expectation) -> Expectation:
+    """The creation has ended, and the policy keeps it."""
+    return replace(expiring, state=State.LIVE, deletion_operation=None, deletion_began_tick=None, is_expiry=False)
+
+
+def doubt_expiry(there: Expectation, creation: str, tick: int) -> Expectation:
+    """This creation has ended such that the policy may have ended the snapshot, or not."""
+    began = tick if there.deletion_began_tick is None else there.deletion_began_tick
+    return replace(begin_expiry(there, creation, began), state=State.DELETION_IN_DOUBT)
 
 
 def lose_track(live: Expectation, operation: str, tick: int) -> Expectation:
@@ -59,12 +87,14 @@ def settle(doubted: Expectation, settled: Settled, tick: int) -> Expectation:
         doubted,
         state=State.LIVE,
         snapshot=settled.snapshot if doubted.snapshot is None else doubted.snapshot,
+        taken_us=settled.taken_us if doubted.taken_us is None else doubted.taken_us,
         adopted=doubted.adopted or is_first,
         acknowledged_tick=tick if is_first else doubted.acknowledged_tick,
         failed_entries=settled.failed_entries,
         deletion_operation=None,
         deletion_began_tick=None,
         deletion_ended_tick=None,
+        is_expiry=False,
     )
 
 
@@ -98,7 +128,8 @@ def as_of(expectation: Expectation, tick: int) -> Expectation | None:
         state = State.ABSENT if expectation.state is State.ABSENT else State.CREATION_IN_DOUBT
         return replace(_as_asked_for(expectation), state=state)
     state = State.LIVE if began is None else State.DELETION_IN_DOUBT if ended is None else State.DELETED
-    return replace(expectation, state=state, deletion_began_tick=began, deletion_ended_tick=ended)
+    is_expiry = expectation.is_expiry and began is not None
+    return replace(expectation, state=state, deletion_began_tick=began, deletion_ended_tick=ended, is_expiry=is_expiry)
 
 
 def as_it_began(expectation: Expectation) -> Expectation:
@@ -118,6 +149,8 @@ def _as_asked_for(expectation: Expectation) -> Expectation:
         deletion_began_tick=None,
         deletion_ended_tick=None,
         failed_entries=0,
+        taken_us=None,
+        is_expiry=False,
     )
 
 

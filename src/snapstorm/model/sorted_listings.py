@@ -81,14 +81,19 @@ def settled_by(
         entry = complete.get(expectation.operation)
         if expectation.state in (State.CREATION_IN_DOUBT, State.ABSENT):
             if entry is not None:
-                yield Settled(expectation.operation, State.LIVE, entry.id, entry.failed_entries)
+                yield _live(expectation, entry, entry.failed_entries)
             elif expectation.state is State.CREATION_IN_DOUBT and listing.is_quiescent:
                 yield Settled(expectation.operation, State.ABSENT)
         elif expectation.state is State.DELETION_IN_DOUBT:
             if entry is not None and listing.is_quiescent:
-                yield Settled(expectation.operation, State.LIVE, entry.id, expectation.failed_entries)
+                yield _live(expectation, entry, expectation.failed_entries)
             elif entry is None and _has_begun(expectation.deletion_began_tick, listing):
                 yield Settled(expectation.operation, State.DELETED, expectation.snapshot)
+
+
+def _live(doubted: Expectation, entry: ListedSnapshot, failed_entries: int) -> Settled:
+    taken_us = None if entry.particulars is None else entry.particulars.began_us
+    return Settled(doubted.operation, State.LIVE, entry.id, failed_entries, taken_us)
 
 
 def _has_begun(deletion_began_tick: int | None, listing: Listing) -> bool:

@@ -46,6 +46,8 @@ class Tally:
     known_violations: list[Violation] = field(default_factory=list)
     """Losses that a user has accepted, seen again."""
     snapshots_acknowledged: int = 0
+    snapshots_expired: int = 0
+    """Those that a retention policy has ended, as was promised."""
     restores_verified: int = 0
     restores_verified_earlier_runs: int = 0
     """Of these, restores of snapshots that an earlier run took."""

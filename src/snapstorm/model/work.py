@@ -36,6 +36,7 @@ class WorkKind(StrEnum):
     LIST_AMONG_OTHERS = "list among others"
     DELETE = "delete"
     EXPIRE = "expire"
+    RETENTION = "expiry by a policy"
     COLLECT = "collect"
     MEASURE = "measure storage"
     VERIFY = "verify"
@@ -75,6 +76,7 @@ def work_done(tally: Tally, clients: int) -> Mapping[str, int]:
     done: dict[str, int] = {kind: asked[asks_for] for kind, asks_for in _ASKS_FOR.items()}
     return {
         **done,
+        WorkKind.RETENTION: tally.snapshots_expired,
         WorkKind.RESTORE: tally.restores_verified,
         WorkKind.RESTORE_LINK: tally.links_verified,
         WorkKind.RESTORE_EMPTY_DIRECTORY: tally.empty_directories_verified,

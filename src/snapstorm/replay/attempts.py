@@ -58,6 +58,7 @@ async def do_again(
         are_faults_optional=True,
         fault_weights={},
         parameters=scenario.parameters,
+        retention=scenario.retention,
         virtual_start=scenario.virtual_start,
         clock_skews_seconds=scenario.clock_skews_seconds,
         scenario=scenario.model_dump_json(),

@@ -192,6 +192,8 @@ def _scenario(number: int, was: Any, recording: Recording, ledger: Ledger) -> Sc
         kept["parameters"] = json.loads(parameters)
     if (lived := ledger.lived_time(number)) is not None:
         kept["virtual_start"] = utc_of(lived.began_ns)
+    if (retention := ledger.expiries.retention) is not None:
+        kept["retention"] = retention.policy.model_dump()
     try:
         return Scenario.model_validate(
             {

@@ -141,7 +141,8 @@ def _show_value(value: object) -> str:
 def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[str]:
     """The content of a testbed."""
     states = ledger.count_states()
-    live, deleted = states[State.LIVE], states[State.DELETED]
+    live, expired = states[State.LIVE], ledger.expiries.count()
+    deleted = states[State.DELETED] - expired
     doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))
     runs, violations = ledger.runs(), ledger.violations()
     history = size_of_history(directory / GATEWAY)
@@ -153,7 +154,7 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
             "id": ledger.fact("testbed_id"),
             "target": ledger.fact("target"),
             "mode": ledger.fact("mode"),
-            "snapshots": {"live": live, "deleted": deleted, "in_doubt": doubt},
+            "snapshots": {"live": live, "deleted": deleted, "expired": expired, "in_doubt": doubt},
             "history": None if history is None else history._asdict(),
             "runs": [{name: run[name] for name in names} for run in runs],
             "violations": [
@@ -171,7 +172,8 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
         return
     facts = f"target {ledger.fact('target')}, mode {ledger.fact('mode')}"
     yield f"testbed    {directory} ({ledger.fact('testbed_id')}), {facts}"
-    yield f"snapshots  {live} live, {deleted} deleted, {doubt} in doubt"
+    gone = f"{deleted} deleted, {expired} expired" if expired else f"{deleted} deleted"
+    yield f"snapshots  {live} live, {gone}, {doubt} in doubt"
     if history is not None:
         yield f"history    {show_history(history)}"
     yield f"runs       {len(runs)}"

@@ -21,7 +21,9 @@ from snapstorm.ledger.record import json_value
 from snapstorm.ledger.run_rows import OperationRow, RanCommand, ViolationRow
 from snapstorm.ledger.samples import Sample
 from snapstorm.model.expectations import IN_DOUBT, State
+from snapstorm.model.lived_time import LivedTime
 from snapstorm.report.text import printable
+from snapstorm.runtime.clock import utc_of
 from snapstorm.testbed.testbed import read_testbed
 
 Row = TypeVar("Row")
@@ -45,6 +47,7 @@ EVIDENCE_TEXTS = {
     "differences.txt": EvidenceText("What differs, in words", 24_000),
     "expected-manifest.txt": EvidenceText("What the tree must be", 12_000),
     "entry.txt": EvidenceText("What the target has recorded about the snapshot", 8_000),
+    "retention.txt": EvidenceText("What the retention policy keeps of what was there", 16_000),
     "listing.json": EvidenceText("The listing as it was shown", 8_000),
     "output.txt": EvidenceText("The target's output", 8_000),
     "objects.txt": EvidenceText("Where the target keeps the damaged files", 8_000),
@@ -167,6 +170,16 @@ class RunData:
     """Whether the run is still at work. Only its own live page knows that."""
     summary: Mapping[str, Any]
     """What `--json` printed when the run ended; empty if it has not ended."""
+    lived: LivedTime | None = None
+    """Its virtual time; None for a run in real time."""
+
+    @property
+    def virtual_words(self) -> str:
+        """How much virtual time it has lived, in words; empty for a run in real time."""
+        if self.lived is None:
+            return ""
+        began, ended = (utc_of(self.lived.at_ns(seconds)) for seconds in (0.0, self.seconds))
+        return f"{self.lived.lived_days(self.seconds):,.1f} days lived, from {began} to {ended}"
 
     @property
     def has_ended(self) -> bool:
@@ -243,6 +256,7 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
         survival=ledger.history.survival(),
         is_going_on=False,
         summary=summary,
+        lived=ledger.lived_time(number),
     )
 
 
@@ -276,7 +290,8 @@ def proven_by(ledger: Ledger, number: int, summary: Mapping[str, Any]) -> Proven
         )
     verified, states = ledger.verified_by(number), ledger.count_states()
     doubt = sum(states[state] for state in IN_DOUBT)
-    return Proven(verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], states[State.DELETED], doubt)
+    deleted = states[State.DELETED] - ledger.expiries.count()
+    return Proven(verified.restores, 0, verified.bytes_verified, 0, 0, states[State.LIVE], deleted, doubt)
 
 
 def _grouped(rows: Sequence[Row], key_of: Callable[[Row], str]) -> dict[str, list[Row]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.gateway.app import Served, serving
-from snapstorm.gateway.storage import BUCKET, Clocks
+from snapstorm.gateway.storage import BUCKET, Clocks, Storage
 from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import KEY_VARIABLES
@@ -26,8 +26,22 @@ class OfferedStorage:
     place: TargetPlace
     check: Callable[[], None] = lambda: None
     """Raises HarnessError if storage of ours could not keep something."""
-    last_event: Callable[[], int | None] = lambda: None
-    """The latest event of the storage; None where it keeps no history."""
+    gateway: Served | None = None
+    """What serves it, where it is ours."""
+
+    @property
+    def held_bytes(self) -> Callable[[], int] | None:
+        """How many bytes the gateway holds; None without it."""
+        gateway = self.gateway
+        return None if gateway is None else lambda: gateway.ask(_held_bytes)
+
+    def last_event(self) -> int | None:
+        """The latest event of the storage; None where it keeps no history."""
+        return None if self.gateway is None else self.gateway.last_event
+
+
+def _held_bytes(storage: Storage) -> int:
+    return storage.bucket.bytes_total
 
 
 @dataclass(frozen=True)
@@ -67,7 +81,8 @@ def storage_for(
         yield OfferedStorage(replace(place, named_storage=named, time=time))
         return
     clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
-    with serving(place.directory / GATEWAY, clocks, bytes_max=history_bytes_max) as served:
+    directory = place.directory / GATEWAY
+    with serving(directory, clocks, has_versions=True, bytes_max=history_bytes_max) as served:
         access_key, secret_key = place.secrets.get(f"{GATEWAY} access"), place.secrets.get(f"{GATEWAY} secret")
         served.admit(_TARGET, access_key)
         reached = S3Storage(BUCKET, endpoint=served.endpoint, region=_REGION)
@@ -78,4 +93,4 @@ def storage_for(
             storage_secrets=storage_secrets,
             time=time and replace(time, served=served),
         )
-        yield OfferedStorage(offered, served.check, lambda: served.last_event)
+        yield OfferedStorage(offered, served.check, served)

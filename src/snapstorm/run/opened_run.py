@@ -27,6 +27,7 @@ from snapstorm.run.set_up import (
     named_storage,
     network_path_for,
     place_for,
+    record_retention,
     recording_failure,
     runner_for,
     testbed_for,
@@ -82,6 +83,7 @@ async def open_run(
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
         check_parameters(options, testbed, lambda words: listener(Noted(words)))
+        record_retention(options, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
         network_path = await stack.enter_async_context(network_path_for(options))
         storage = stack.enter_context(

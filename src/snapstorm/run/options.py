@@ -14,6 +14,7 @@ from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.location import FileStorage, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.manifest import is_utf8, path_as_text
 from snapstorm.model.protocols import Mode
+from snapstorm.model.retention import KeepPolicy, Retention
 from snapstorm.runtime.paths import clean_path
 from snapstorm.scenario.seeds import SEED_MAX
 from snapstorm.targets.plugin import ExternalServer, TargetPlugin
@@ -85,6 +86,8 @@ class HarnessOptions:
     """Clients work on until each of the named faults has struck, and not only until one has. Not for `all`."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The target's own settings for a new testbed; one that exists keeps those that it was made with."""
+    retention: KeepPolicy | None = None
+    """What the target of a new testbed keeps of each source; None for everything. One that exists keeps its own."""
     fault_pace: float = 1.0
     """How many times faster faults follow each other, and heal, than they would by themselves."""
     recovery_seconds_max: float = 120.0
@@ -173,6 +176,23 @@ def _directory_of(storage: NamedStorage | None) -> Path | None:
     return storage.path if isinstance(storage, FileStorage) else None
 
 
+def retention_for(options: HarnessOptions, policy: KeepPolicy) -> Retention:
+    """This policy, as the target reads it. Raises ConfigError where its retention can't be set."""
+    if options.external_server is not None:
+        raise ConfigError("the server that already runs has a retention of its operator's, so no other one can be set")
+    ends_at_latest = read_target(options.target)[0].retention_ends_at_latest
+    if ends_at_latest is None:
+        raise ConfigError(f"the target {options.target} has no retention that can be set, so leave it out")
+    if policy.keeps_all:
+        raise ConfigError("a retention whose counts are all 0 keeps everything, as none does, so leave it out")
+    return Retention(policy=policy, ends_at_latest=ends_at_latest)
+
+
+def _check_retention(options: HarnessOptions) -> None:
+    if options.retention is not None:
+        retention_for(options, options.retention)
+
+
 def check_options(options: HarnessOptions) -> None:
     """Look, before anything is changed, whether a run can be made like this. Raises ConfigError or TestbedError."""
     problems = []
@@ -199,8 +219,11 @@ def check_options(options: HarnessOptions) -> None:
     known_guarantees()  # Those of other packages may be none.
     check_faults(options.faults, are_optional=options.are_faults_optional)
     check_paths_of(options)
+    _check_retention(options)
     target, _ = read_target(options.target)
-    if isinstance(options.repository, S3Storage | GatewayStorage) and not target.has_bucket_storage:
+    is_bucket = isinstance(options.repository, S3Storage | GatewayStorage)
+    is_gateway = isinstance(options.repository, GatewayStorage) and target.has_gateway_storage
+    if is_bucket and not target.has_bucket_storage and not is_gateway:
         raise ConfigError(f"the target {target.name} keeps its repository in a directory")
     if options.testbed is not None:
         check_testbed_path(options.testbed, must_exist=options.must_exist)

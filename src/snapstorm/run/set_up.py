@@ -18,12 +18,12 @@ from snapstorm.faults.network_path import NetworkPath, open_network_path
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.temporaries import temporaries_in
 from snapstorm.model.events import Listener, Noted, RunBegan
-from snapstorm.model.location import GATEWAY, NamedStorage, read_storage
+from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, read_storage
 from snapstorm.model.protocols import Server, Target, TargetPlace
 from snapstorm.model.verdict import Verdict
 from snapstorm.persistence.persistence import REPOSITORY_FACT
 from snapstorm.persistence.places import make_from_copy
-from snapstorm.run.options import HarnessOptions
+from snapstorm.run.options import HarnessOptions, retention_for
 from snapstorm.run.storm import heal_what_is_left, heal_with_server
 from snapstorm.run.virtual_runs import begin_virtual_run
 from snapstorm.runtime.clock import Clock
@@ -143,6 +143,7 @@ def place_for(options: HarnessOptions, testbed: Testbed, workdir: Path) -> Targe
         is_oldest_format=options.is_oldest_format,
         upgrades_format=options.upgrades_format,
         parameters=json.loads(testbed.ledger.fact(PARAMETERS_FACT) or "{}"),
+        retention=retention.policy if (retention := testbed.ledger.expiries.retention) else None,
     )
 
 
@@ -176,12 +177,17 @@ def begin_run(
 def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[str], None]) -> None:
     """Refuse settings that the target does not have (ConfigError). A testbed keeps those that it was made with."""
     # A server that already runs has settings of its operator's.
-    offered = read_target(options.target)[0].parameters if options.external_server is None else {}
+    plugin = read_target(options.target)[0]
+    of_gateway = plugin.gateway_parameters
+    offered = {**plugin.parameters, **of_gateway} if options.external_server is None else {}
+    is_behind_gateway = isinstance(named_storage(options, testbed), GatewayStorage)
     for name, value in options.parameters.items():
         if name not in offered:
             hint = did_you_mean(name, offered)
             known = ", ".join(offered) or "none"
             raise ConfigError(f"the target {options.target} has no parameter {name!r}; {hint}there are: {known}")
+        if name in of_gateway and value != of_gateway[name][0] and not is_behind_gateway:
+            raise ConfigError(f"the parameter {name} needs a repository behind the gateway: --repository gateway")
         if value not in offered[name]:
             raise ConfigError(f"the parameter {name} must be one of {', '.join(offered[name])}, not {value!r}")
     before = testbed.ledger.fact(PARAMETERS_FACT)
@@ -191,6 +197,19 @@ def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[
         testbed.ledger.set_fact(PARAMETERS_FACT, json.dumps(dict(options.parameters)))
     elif options.parameters and json.loads(before) != dict(options.parameters):
         note(f"the testbed keeps the parameters that it was made with: {before}")
+
+
+def record_retention(options: HarnessOptions, testbed: Testbed, note: Callable[[str], None]) -> None:
+    """Record which retention a new testbed has, before its target is told. An older one keeps its own, or none."""
+    asked, expiries = options.retention, testbed.ledger.expiries
+    if asked is None:
+        return
+    before = expiries.retention
+    if before is None and testbed.ledger.fact("repository_id") is None:
+        expiries.set_retention(retention_for(options, asked))
+    elif before is None or before.policy != asked:
+        was = "everything" if before is None else str(before.policy)
+        note(f"the testbed keeps the retention that it was made with: {was}")
 
 
 def check_history(testbed: Testbed, options: HarnessOptions, clock: Clock) -> None:

@@ -119,23 +119,32 @@ class Storm:
     async def strike(self, key: str, draws: random.Random) -> str:
         """Inject one fault, hold it, heal it. Returns what came of it: HEALED, or why it broke nothing."""
         run = self._run
-        number = run.ledger.begin_fault(run.number, key, tick=run.ledger.next_tick(), began_seconds=run.now_seconds())
+        began_tick = run.ledger.next_tick()
+        number = run.ledger.begin_fault(run.number, key, tick=began_tick, began_seconds=run.now_seconds())
         fault = self._plan.faults[key](self._scene, draws)
         injury: Injury | None = None
+        is_counted = False
+
+        def count() -> None:
+            """Count it once something has met it."""
+            nonlocal is_counted
+            if injury is not None and fault.has_struck and not is_counted:
+                is_counted = True
+                run.tally.count_fault(key)
 
         def begin(details: Mapping[str, Any]) -> None:
             """Called by the fault right before it breaks something."""
             nonlocal injury
             run.ledger.detail_fault(number, details)
             if injury is None:
-                injury = self._weather.begin(number, fault)
-                run.tally.count_fault(key)
+                injury = self._weather.begin(number, fault, began_tick)
                 run.emit(FaultBegan(key))
 
         outcome = "nothing: the storm was over before"
         try:
             try:
                 await fault.inject(begin)
+                count()
                 await fault.judge()
                 await fault.hold(draws.uniform(*fault.hold_seconds) / self._plan.pace)
                 outcome = HEALED
@@ -144,10 +153,12 @@ class Storm:
             except TargetError as error:
                 outcome = f"failed: {error}"
         finally:
+            count()
             with anyio.CancelScope(shield=True):
                 if injury is not None:
                     await self._heal(fault)
-                    outcome = outcome if outcome.startswith("failed") else HEALED
+                    if fault.has_struck and not outcome.startswith("failed"):
+                        outcome = HEALED
                 run.ledger.end_fault(number, outcome, tick=run.ledger.next_tick(), ended_seconds=run.now_seconds())
                 if injury is not None:
                     self._weather.end(injury)

@@ -27,6 +27,7 @@ from snapstorm.errors import ConfigError, did_you_mean
 from snapstorm.model.actions import ACTIONS, Action, AdvanceTime
 from snapstorm.model.lived_time import SECONDS_PER_DAY
 from snapstorm.model.protocols import Mode
+from snapstorm.model.retention import KeepPolicy
 from snapstorm.scenario.problems import Place, named, problems_of
 from snapstorm.scenario.quantities import read_duration, read_moment, read_skew
 from snapstorm.scenario.recording import Recording, StepOfAction
@@ -88,6 +89,9 @@ class Scenario(BaseModel):
     """How often each fault is drawn relative to the others, if not as `snapstorm faults --json` says."""
     parameters: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """The target's own settings (`snapstorm target` lists them), for a new testbed."""
+    retention: KeepPolicy | None = None
+    """How many hourly, daily, weekly, monthly, annual and latest snapshots of each source the target of a new testbed
+    keeps; without it, all."""
     versions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Versions of the target that run one after the other on the same testbed, with a sweep in between. The duration,
     or the number of actions, is that of all versions together."""
@@ -115,6 +119,8 @@ class Scenario(BaseModel):
             self._check_recorded(self.recorded)
         elif not self.steps and not self.is_random:
             raise ValueError("has neither steps nor weights above 0, so it would do nothing")
+        if self.retention is not None and self.retention.keeps_all:
+            raise ValueError("has a retention whose counts are all 0, which keeps everything, as none does")
         if self.mode is Mode.DIRECT and self.clients != 1:
             raise ValueError(f"mode direct has exactly one client, not {self.clients}")
         self._check_time()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET, behaviour_named, unknown_defect
@@ -12,6 +12,7 @@ from snapstorm.defects.defect import Defect
 from snapstorm.defects.defective import with_defect
 from snapstorm.errors import ConfigError
 from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.location import GatewayStorage, NamedStorage
 from snapstorm.model.work import WorkKind
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
@@ -32,6 +33,8 @@ class Setup:
     faults: tuple[str, ...] = ()
     fault_pace: float = 1.0
     recovery_seconds_max: float = 120.0
+    repository: NamedStorage | None = None
+    """Where the repository is; None for the testbed."""
     rounds: int = 1
     """Runs on one testbed: some defects show only in a second one."""
     ends_early: bool = False
@@ -91,11 +94,14 @@ class Setups:
     under_fault: Setup
     whole_trees: Setup | None = None
     """With hard links, special files and attributes of the system; None where these are not kept."""
+    scenarios: Mapping[str, Scenario] = field(default_factory=dict[str, Scenario])
+    """By name, for defects of this target that only a scenario of their own can show."""
 
     def setup_for(self, name: str, defect: Defect) -> Setup:
         if defect.fault:
             return replace(
                 self.under_fault,
+                repository=GatewayStorage() if defect.is_behind_gateway else None,
                 faults=(defect.fault,),
                 scenario=_SCENARIOS.get(name, self.under_fault.scenario),
             )
@@ -103,7 +109,8 @@ class Setups:
             return self.whole_trees
         if name.endswith("-hangs"):
             return replace(self.usual, operation_seconds_max=self.hanging_seconds_max)
-        return replace(self.usual, scenario=_SCENARIOS[name], rounds=1) if name in _SCENARIOS else self.usual
+        scenarios = {**_SCENARIOS, **self.scenarios}
+        return replace(self.usual, scenario=scenarios[name], rounds=1) if name in scenarios else self.usual
 
 
 _SCENARIOS = {"collection-frees-nothing": shipped("space"), "verify-says-nothing": SIMULATED_LOSS}

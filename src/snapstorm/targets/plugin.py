@@ -105,12 +105,19 @@ class TargetPlugin(ABC):
     """Whether it has planted defects of its own, beside those that can be planted in every target (`NAME:DEFECT`)."""
     has_bucket_storage: bool = False
     """Whether its repository can be stored on S3."""
+    has_gateway_storage: bool = False
+    """Whether it can be stored behind the gateway, if it can't be stored on S3 in general."""
     keeps_copies: bool = False
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
     has_utf8_paths_only: bool = False
     """Whether nothing that it works on may have a path that is not UTF-8."""
+    retention_ends_at_latest: bool | None = None
+    """How the periods of its retention are counted (see `model.retention.Retention`); None if it has no retention that
+    a run may set. Each snapshot of a target that has one is dated, in receipts and listings."""
     has_virtual_time: bool = False
     """Whether it can live by a clock that its place gives it (`TargetPlace.time`), in place of the machine's."""
+    gateway_parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Settings as in `parameters` that only a repository behind the gateway can have."""
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Its own settings that a scenario may choose, each with its values, the default first."""
     options: Mapping[str, type[TargetOptions]] = field(default_factory=dict)

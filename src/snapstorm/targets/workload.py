@@ -59,6 +59,24 @@ SIMULATED_LOSS = Scenario.model_validate(
 )
 """No file holds any more what a collection may destroy, so that no later snapshot stores it again."""
 
+SIMULATED_DAYS = Scenario.model_validate(
+    {
+        "name": "days",
+        "clients": 2,
+        "virtual_start": "2025-12-19T12:00:00Z",
+        "rounds": 24,
+        "retention": {"daily": 3, "weekly": 5, "monthly": 3},
+        "steps": [
+            {"action": "write-random-files", "count": 1, "size_bytes": "1..2000"},
+            {"action": "snapshot-root"},
+            {"action": "list-snapshots", "every": 2},
+            {"action": "restore-random-snapshot", "every": 3},
+            {"action": "advance-time", "alone": True},
+        ],
+    }
+)
+"""Days around a turn of the year, on which snapshots expire by a policy."""
+
 _STEPS: tuple[dict[str, Any], ...] = (
     {"action": "write-random-files", **_ODD},
     {"action": "snapshot-root"},

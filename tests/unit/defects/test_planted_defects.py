@@ -7,11 +7,15 @@ would show nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import anyio
 import pytest
+from tests.unit.gateway.asking import CLOCKS, KEY
 from tests.unit.targets.test_memory import WHOLE, Bench, Client, Seen, Tree, add_special_entries, open_bench, tree_of
 
 from snapstorm.defects import all_defects
@@ -26,8 +30,11 @@ from snapstorm.errors import (
 )
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.gateway.app import Served, serving
+from snapstorm.gateway.rules import Operation, Rule, RuleEffect
 from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.action_results import ListedSnapshot, Particulars
+from snapstorm.model.retention import US_PER_DAY, KeepPolicy, Retention, kept_by
 from snapstorm.model.tree_differences import DifferenceKind, differences
 from snapstorm.targets.memory.planted import MEMORY_DEFECTS
 from snapstorm.targets.registry import find_target
@@ -35,6 +42,7 @@ from snapstorm.targets.registry import find_target
 pytestmark = pytest.mark.anyio
 
 SECONDS_MAX = 0.05
+NEW_YEAR_2026 = (date(2026, 1, 1) - date(1970, 1, 1)).days
 
 Check = Callable[[Bench], Awaitable[None]]
 CHECKS: dict[str, Check] = {}
@@ -55,17 +63,39 @@ def parameters_for(defect: str) -> dict[str, str]:
     return WHOLE if MEMORY_DEFECTS[defect].needs_whole_trees else {}
 
 
+@contextmanager
+def gateway_for(defect: str, directory: Path) -> Iterator[Served | None]:
+    """What serves the storage, where it shows only behind the gateway."""
+    if not MEMORY_DEFECTS[defect].is_behind_gateway:
+        yield None
+        return
+    with serving(directory / "gateway", CLOCKS) as gateway:
+        gateway.admit("target", KEY)
+        yield gateway
+
+
+@asynccontextmanager
+async def bench_for(defect: str, directory: Path, planted: str | None) -> AsyncIterator[Bench]:
+    """Where this defect can show, with a target in which this one is planted."""
+    with gateway_for(defect, directory) as gateway:
+        parameters = parameters_for(defect)
+        async with open_bench(
+            directory, planted, seconds_max=SECONDS_MAX, parameters=parameters, gateway=gateway
+        ) as bench:
+            yield bench
+
+
 @pytest.mark.parametrize("defect", sorted(MEMORY_DEFECTS))
 async def test_defect_does_what_its_sentence_says(scratch: Path, defect: str) -> None:
     """Its effect is seen within a few operations, always at the same ones."""
-    async with open_bench(scratch, defect, seconds_max=SECONDS_MAX, parameters=parameters_for(defect)) as bench:
+    async with bench_for(defect, scratch, defect) as bench:
         await CHECKS[defect](bench)
 
 
 @pytest.mark.parametrize("defect", sorted(MEMORY_DEFECTS))
 async def test_honest_target_shows_no_defect(scratch: Path, defect: str) -> None:
     """The check of each defect tells the honest target from the defective one."""
-    async with open_bench(scratch, seconds_max=SECONDS_MAX, parameters=parameters_for(defect)) as bench:
+    async with bench_for(defect, scratch, None) as bench:
         with pytest.raises((AssertionError, pytest.fail.Exception)):
             await CHECKS[defect](bench)
 
@@ -765,6 +795,60 @@ async def check_never_recovers(bench: Bench) -> None:
         await client.snapshot()
 
 
+class Calendar:
+    """A time that goes on only when it is told to."""
+
+    def __init__(self, day: int) -> None:
+        self.day = day
+
+    def now_ns(self, actor: str) -> int:
+        return self.day * US_PER_DAY * 1000
+
+    def url(self, actor: str, valid_seconds: float) -> str:
+        raise NotImplementedError
+
+
+async def days_kept(bench: Bench, **counts: int) -> tuple[set[str], set[str]]:
+    """Of a snapshot on each day around a new year, those that are there in the end, and those that must be."""
+    calendar, policy = Calendar(NEW_YEAR_2026 - 20), KeepPolicy(**counts)
+    bench.server.place = replace(bench.server.place, time=calendar, retention=policy)
+    client, taken_us = await bench.client(), dict[str, int]()
+    for _ in range(40):
+        taken_us[await client.snapshot()] = calendar.now_ns("") // 1000
+        calendar.day += 1
+    found = {entry.id for entry in await client.snapshotter.list_snapshots()}
+    return found, set(kept_by(Retention(policy=policy, ends_at_latest=True), taken_us))
+
+
+@shows("retention-ends-one-too-many")
+async def check_one_too_few_kept(bench: Bench) -> None:
+    found, kept = await days_kept(bench, daily=4)
+    assert found < kept
+
+
+@shows("retention-leaves-one")
+async def check_one_left(bench: Bench) -> None:
+    found, kept = await days_kept(bench, daily=4)
+    assert found > kept
+    assert len(found) == len(kept) + 1
+
+
+@shows("retention-counts-weeks-from-sunday")
+async def check_weeks_from_sunday(bench: Bench) -> None:
+    found, kept = await days_kept(bench, weekly=4)
+    assert found != kept
+
+
+@shows("retention-mixes-weeks-and-months")
+async def check_weeks_like_months(bench: Bench) -> None:
+    """Each alone is right."""
+    for alone in ({"weekly": 6}, {"monthly": 3}):
+        found, kept = await days_kept(bench, **alone)
+        assert len(found & kept) == len(kept)
+    found, kept = await days_kept(bench, weekly=6, monthly=3)
+    assert not kept <= found
+
+
 @shows("damage-is-not-noticed")
 async def check_damage_unnoticed(bench: Bench) -> None:
     client = await bench.client()
@@ -776,6 +860,47 @@ async def check_damage_unnoticed(bench: Bench) -> None:
     except OperationFailed as error:
         pytest.fail(str(error))
     assert {"content"} in changes(expected, restored).values()
+
+
+@shows("storage-error-is-passed-over")
+async def check_error_passed_over(bench: Bench) -> None:
+    client, gateway = await bench.client(), bench.gateway
+    assert gateway is not None
+    with gateway.misbehaving(Rule(RuleEffect.ERROR, frozenset({Operation.PUT}))):
+        try:
+            snapshot = await client.snapshot()
+        except OperationFailed as error:
+            pytest.fail(str(error))
+    assert await client.listed() == [snapshot]
+    with pytest.raises(OperationFailed, match="is not there"):
+        await client.restored(snapshot)
+
+
+@shows("hidden-object-is-taken-for-empty")
+async def check_hidden_taken_for_empty(bench: Bench) -> None:
+    client, gateway = await bench.client(), bench.gateway
+    assert gateway is not None
+    snapshot, expected = await client.snapshot(), tree_of(client.data)
+    with gateway.misbehaving(Rule(RuleEffect.STALE, frozenset({Operation.GET}), seconds=60.0)):
+        try:
+            restored = await client.restored(snapshot)
+        except OperationFailed as error:
+            pytest.fail(str(error))
+    assert {"content"} in changes(expected, restored).values()
+    assert await client.restored(snapshot) == expected
+
+
+@shows("storage-lie-is-believed")
+async def check_lie_believed(bench: Bench) -> None:
+    client, gateway = await bench.client(), bench.gateway
+    assert gateway is not None
+    with gateway.misbehaving(Rule(RuleEffect.FLIPPED, frozenset({Operation.PUT}))):
+        snapshot = await client.snapshot()
+    try:
+        restored = await client.restored(snapshot)
+    except OperationFailed as error:
+        pytest.fail(str(error))
+    assert {"content"} in changes(tree_of(client.data), restored).values()
 
 
 @shows("create-keeps-two")

@@ -16,6 +16,10 @@ BY_KIND = {
     FaultKind.STORAGE: "lose-blob flip-byte truncate-blob unfinished-files failing-writes few-open-files"
     " read-only-storage disk-full slow-storage failing-storage",
     FaultKind.RIGHTS: "remove-user change-password narrow-rights",
+    FaultKind.REFUSES: "storage-error storage-lost-answer storage-drop storage-torn storage-late storage-slow"
+    " storage-doubled storage-keeps-all",
+    FaultKind.LAGS: "storage-stale-list storage-partial-list storage-stale-read",
+    FaultKind.LIES: "storage-forgets storage-keeps-half storage-flips-bit storage-old-bytes",
 }
 
 

@@ -21,6 +21,34 @@ class Clock:
         return self.now
 
 
+class Touching(Fault):
+    """Of a storage, which may not have been asked for anything yet."""
+
+    key = "touching"
+    kind = FaultKind.LAGS
+    is_veil = True
+    aftermath_seconds = 5.0
+    struck_seconds: float | None = None
+    clock: Clock
+
+    async def inject(self, record: Record) -> None:
+        record({})
+
+    @property
+    def has_struck(self) -> bool:
+        return self.struck_seconds is not None
+
+    def touches(self, age_seconds: float) -> bool:
+        return self.struck_seconds is not None and self.clock.now - age_seconds <= self.struck_seconds
+
+
+def touching(clock: Clock) -> Touching:
+    scene: Any = None
+    made = Touching(scene, random.Random(1))
+    made.clock = clock
+    return made
+
+
 class OnlyBlob(Fault):
     """Excuses what is about its blob."""
 
@@ -121,3 +149,53 @@ def test_a_failure_has_damage_behind_it_only_while_that_stands() -> None:
     assert weather.damage_behind(OperationFailed("restore failed: no route to host")) is None
     weather.end(injury)
     assert weather.damage_behind(ERROR) is None
+
+
+def test_a_fault_that_nothing_has_met_excuses_nothing() -> None:
+    """It is active, and still no reason; once something has met it, what ended before is not excused either."""
+    clock = Clock()
+    weather, misleading = Weather(clock), touching(clock)
+    clock.now = 10.0
+    weather.begin(1, misleading, began_tick=7)
+    clock.now = 20.0
+    assert not weather.excuses("ada", 15.0, ERROR)
+    assert weather.veil(15.0) is None
+    assert weather.spoiler(15.0, is_safe=False) is None
+    misleading.struck_seconds = 18.0
+    assert weather.excuses("ada", 15.0, ERROR)
+    assert not weather.excuses("ada", 19.0, ERROR)
+
+
+def test_a_veil_is_told_with_the_moment_since_which_it_hides() -> None:
+    """Until it has healed, and for what began before that."""
+    clock = Clock()
+    weather, misleading = Weather(clock), touching(clock)
+    misleading.struck_seconds = 0.0
+    injury = weather.begin(1, misleading, began_tick=7)
+    assert weather.veil(0.0) is injury
+    assert injury.began_tick == 7
+    assert weather.damage(0.0) is None
+    clock.now = 3.0
+    weather.end(injury)
+    assert weather.veil(2.9) is injury
+    assert weather.veil(3.1) is None
+
+
+def test_what_a_collection_may_have_taken() -> None:
+    """An unsafe one relies on what storage shows; a safe one waits long enough for a lag, and for no lie."""
+    clock = Clock()
+    weather, misleading = Weather(clock), touching(clock)
+    misleading.struck_seconds = 0.0
+    injury = weather.begin(1, misleading)
+    assert weather.spoiler(0.0, is_safe=True) is None
+    assert weather.spoiler(0.0, is_safe=False) is injury
+    weather.end(injury)
+    lie = touching(clock)
+    lie.struck_seconds = 0.0
+    type(lie).spoils_collections = True
+    try:
+        lying = weather.begin(2, lie)
+        clock.now = 1.0
+        assert weather.spoiler(0.5, is_safe=True) is lying
+    finally:
+        type(lie).spoils_collections = False

@@ -150,3 +150,58 @@ def test_a_killed_process_leaves_all_that_it_answered(tmp_path: Path) -> None:
             assert read(storage, str(number)) == b"%d" % number * 100
         # The answer to the latest write may not be noted; each earlier one is.
         assert sum(write.acknowledged is None for write in storage.log.writes()) <= 1
+
+
+def test_with_versions_a_deletion_hides_what_is_locked(tmp_path: Path) -> None:
+    """As in S3: who deletes is not refused, and what was locked is in the history."""
+    with opened(tmp_path, at(5), has_versions=True) as storage:
+        event = put(storage, "a", b"one", locked_until_ns=DAY_NS)
+        delete(storage, "a")
+        assert storage.bucket.get("a") is None
+        assert keys_at(storage, event) == ["a"]
+
+
+def lie(storage: Storage, key: str, data: bytes, kept: bytes | None) -> None:
+    asked = PutObject(key, 0, is_only_if_absent=False, is_chunked=False)
+    storage.lie(Request(asked, "someone", data, storage.log.next_event()), kept)
+
+
+def test_what_was_lied_about_outlasts_any_end(tmp_path: Path) -> None:
+    """It is put right once, as of when it should have been written; what was written or deleted since stays so."""
+    with opened(tmp_path, at(5)) as storage:
+        for key in ("half", "none", "rewritten", "deleted"):
+            lie(storage, key, b"whole", None if key == "none" else b"wh")
+        put(storage, "rewritten", b"newer")
+        delete(storage, "deleted")
+        assert read(storage, "half") == b"wh"
+    with opened(tmp_path, at(9)) as storage:
+        assert storage.put_right("who heals") == 2
+        assert storage.put_right("who heals") == 0
+        assert {key: read(storage, key) for key in storage.bucket.keys} == {
+            "half": b"whole", "none": b"whole", "rewritten": b"newer"
+        }  # fmt: skip
+        found = storage.bucket.get("none")
+        assert found is not None
+        assert found.at_ns == 5
+    with opened(tmp_path, at(9)) as storage:
+        assert storage.put_right("who heals") == 0
+        assert read(storage, "half") == b"whole"
+
+
+def test_an_object_that_was_never_kept_can_be_deleted(tmp_path: Path) -> None:
+    """It does not come back then."""
+    with opened(tmp_path, at(5)) as storage:
+        lie(storage, "none", b"whole", None)
+        delete(storage, "none")
+        assert storage.put_right("who heals") == 0
+        assert storage.bucket.get("none") is None
+
+
+def test_nothing_before_an_event_is_hidden(tmp_path: Path) -> None:
+    """However recent it is."""
+    with opened(tmp_path, at(5)) as storage:
+        put(storage, "a", b"one")
+        event = storage.log.last_event
+        put(storage, "b", b"two")
+        assert storage.before(60).keys == ()
+        assert storage.before(60, since_event=event).keys == ("a",)

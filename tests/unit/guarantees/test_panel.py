@@ -64,6 +64,7 @@ def test_a_guarantee_that_is_not_whole_can_not_be_defined(without: str) -> None:
             {
                 Guarantee.ACKNOWLEDGED_STAYS_LISTED,
                 Guarantee.DELETED_STAYS_GONE,
+                Guarantee.KEPT_AS_PROMISED,
                 Guarantee.NOTHING_UNREQUESTED,
                 Guarantee.CLIENTS_ISOLATED,
             },

@@ -109,6 +109,26 @@ async def test_what_finds_nothing_to_break_counts_for_nothing() -> None:
     assert not stormy.weather.excuses("ada", 0.0, OperationUnknown("x"))
 
 
+async def test_what_nothing_has_met_counts_for_nothing() -> None:
+    """It was active, so it is healed; it is not counted as struck, and it is waited for."""
+
+    async def meet_nobody(self: Fault, record: Record) -> None:
+        record({"what": "active"})
+        Recorded.done.append("inject idle")
+        raise NothingToBreak("nobody met it")
+
+    idle = kind_of("idle", inject=meet_nobody, has_struck=False)
+    stormy = Stormy([idle])
+    await stormy.blow_until(lambda: len(stormy.ledger.faults_of(1)) >= 2)
+    assert stormy.tally.faults == {}
+    assert stormy.ledger.faults_of(1)[0].outcome == "nothing: nobody met it"
+    assert Recorded.done[:2] == ["inject idle", "heal idle"]
+    met = Stormy([kind_of("met", inject=meet_nobody)])
+    await met.blow_until(lambda: met.ledger.faults_of(1) and met.ledger.faults_of(1)[0].outcome)
+    assert met.tally.faults["met"] >= 1
+    assert met.ledger.faults_of(1)[0].outcome == "healed"
+
+
 async def test_a_fault_lasts_as_long_as_was_drawn() -> None:
     """Of the run's clock, divided by the pace."""
     stormy = Stormy([kind_of("long", hold_seconds=(HOUR_SECONDS, HOUR_SECONDS))], pace=2.0)

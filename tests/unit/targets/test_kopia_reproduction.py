@@ -89,6 +89,25 @@ def test_what_can_not_be_shown_is_said_and_nothing_is_claimed(guarantee: Guarant
         assert (ran.returncode, ran.stdout, len(ran.stderr.splitlines())) == (2, "", 1)
 
 
+SERVED = command("server", "start", "--htpasswd-file=/bed/server/users.htpasswd", directory="/bed/server")
+CONNECTED = command("repository", "connect", "server", "--url=https://h:1")
+
+
+def test_users_in_a_password_file_are_written_to_it() -> None:
+    """Those who have no user in the repository, with the password that all have in the script."""
+    other = replace(CONNECTED, directory="/bed/clients/c2@h/connection")
+    added = command("server", "users", "add", "c2@h", "--user-password-hash=x", directory="/bed/server")
+    lines = does([MADE, SERVED, added, CONNECTED, other])
+    written = next(line for line in lines if "htpasswd" in line)
+    assert written == "printf '%s\\n' 'c1@h:{SHA}0qBNcTAaiRUhfdX6+B0Sz/1s2Vg=' >\"$BED\"/bed/server/users.htpasswd"
+    assert lines.index(written) < next(number for number, line in enumerate(lines) if line.startswith("serve "))
+
+
+def test_a_removal_from_a_password_file_is_no_command() -> None:
+    """So who is let in can't be shown."""
+    assert "a file in which the server finds users" in script([MADE, SERVED], Shown(Guarantee.CLIENTS_ISOLATED, {None}))
+
+
 OPERATED = command("repository", "connect", "server", "--url=https://h:1")
 ELSEWHERE = replace(MADE, argv=[*MADE.argv[:4], "--path=/elsewhere"])
 

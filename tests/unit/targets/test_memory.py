@@ -18,14 +18,19 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
+from tests.unit.gateway.asking import KEY
 
 import snapstorm
 from snapstorm.errors import AccessDenied, HarnessError, OperationFailed, OperationPartial, TestbedError
 from snapstorm.filesystem.allowances import ACCESS, draw_xattr_value
 from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.gateway.app import Served
+from snapstorm.gateway.storage import BUCKET
+from snapstorm.model.location import S3Storage
 from snapstorm.model.manifest import EntryType, path_as_text
 from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, Target, TargetPlace
 from snapstorm.model.tree_differences import DifferenceKind, differences
+from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.store import Store
 from snapstorm.targets.registry import find_target
@@ -49,6 +54,8 @@ class Bench:
     target: Target
     place: TargetPlace
     server: Server
+    gateway: Served | None = None
+    """What serves its storage, where it is behind the gateway."""
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def client(self, name: str = "ada@storm") -> Client:
@@ -93,11 +100,15 @@ async def open_bench(
     is_new: bool = True,
     seconds_max: float = 60.0,
     parameters: Mapping[str, str] | None = None,
+    gateway: Served | None = None,
 ) -> AsyncIterator[Bench]:
     target = find_target(f"memory:{defect}" if defect else "memory")(ProcessRunner("none"))
     place = TargetPlace("the-testbed", directory, Secrets(), mode, is_new, seconds_max, parameters=parameters or {})
+    if gateway is not None:
+        bucket = S3Storage(BUCKET, endpoint=gateway.endpoint)
+        place = replace(place, named_storage=bucket, storage_secrets={KEY_VARIABLES[0]: KEY})
     async with target.serve(place) as server:
-        yield Bench(target, place, server)
+        yield Bench(target, place, server, gateway)
 
 
 def make_tree(root: Path) -> None:

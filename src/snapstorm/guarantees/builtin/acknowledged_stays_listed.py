@@ -1,6 +1,7 @@
 """acknowledged-stays-listed: each acknowledgement is of a new snapshot, and each listing must show every snapshot that
 was acknowledged before it began and whose deletion had not begun when it ended: under its id, client and source, and as
-what was said of it before. Of other clients' snapshots a listing need show none; those that it shows are judged."""
+what was said of it before. Of other clients' snapshots a listing need show none; those that it shows are judged. What
+the target's retention may have ended is judged by kept-as-promised."""
 
 from __future__ import annotations
 
@@ -40,13 +41,14 @@ class AcknowledgedStaysListed(JudgedGuarantee):
     @judges(ListingSeen)
     def judge_listing(self, seen: ListingSeen) -> Iterator[Finding]:
         complete = seen.entries.complete
+        judged_apart = {found.operation for found in seen.ended_by_retention}
         for expectation in seen.expected.values():
             if not must_be_listed(expectation, seen.listing):
                 continue
             entry = complete.get(expectation.operation)
             if entry is not None:
                 yield from self._judge_listed(seen, expectation, entry)
-            elif expectation.state is State.LIVE:
+            elif expectation.state is State.LIVE and expectation.operation not in judged_apart:
                 yield Finding(
                     f"snapshot {expectation.snapshot} of {expectation.source} was acknowledged, "
                     "its deletion was never asked for, and it is not listed",
@@ -76,6 +78,8 @@ class AcknowledgedStaysListed(JudgedGuarantee):
     @judges(StoredSeen)
     def judge_stored(self, seen: StoredSeen) -> Iterator[Finding]:
         for one in seen.missing:
+            if one.is_by_retention:
+                continue
             yield Finding(
                 f"snapshot {one.id} was acknowledged, its deletion was never asked for, and it is not among the "
                 "manifests in the repository",

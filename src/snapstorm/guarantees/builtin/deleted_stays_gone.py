@@ -1,5 +1,6 @@
 """deleted-stays-gone: no listing that began after the acknowledgement of a deletion shows its snapshot, nor does the
-repository hold it at the end of a run. What retention must take is judged as deletions."""
+repository hold it at the end of a run. What an `expire` was asked to take is judged as a deletion; what a policy ends
+by itself is judged by kept-as-promised."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class DeletedStaysGone(JudgedGuarantee):
     @judges(ListingSeen)
     def judge_listing(self, seen: ListingSeen) -> Iterator[Finding]:
         for expectation in seen.expected.values():
-            if must_be_gone(expectation, seen.listing):
+            if must_be_gone(expectation, seen.listing) and not expectation.is_expiry:
                 entry = seen.entries.complete.get(expectation.operation)
                 if entry is not None:
                     yield Finding(
@@ -33,6 +34,8 @@ class DeletedStaysGone(JudgedGuarantee):
     @judges(StoredSeen)
     def judge_stored(self, seen: StoredSeen) -> Iterator[Finding]:
         for one in seen.deleted:
+            if one.is_by_retention:
+                continue
             yield Finding(
                 f"snapshot {one.id} is among the manifests in the repository although its deletion was acknowledged",
                 one.id,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from snapstorm.model.location import Storage
+from snapstorm.model.retention import KeepPolicy
 from snapstorm.runtime.process import CompletedCommand, RunningProcess
 from snapstorm.targets.kopia.command import (
     CLOCK_VARIABLE,
@@ -34,15 +35,22 @@ class Administration:
     actor: Actor
 
     async def create_repository(
-        self, storage: Storage, identity: str, *, format_version: int | None = None, options: Sequence[str] = ()
+        self,
+        storage: Storage,
+        identity: str,
+        *,
+        derivation: str = FAST_DERIVATION,
+        format_version: int | None = None,
+        options: Sequence[str] = (),
     ) -> CompletedCommand:
-        """`format_version` None for what this Kopia makes by itself."""
+        """`derivation`: how keys follow from the password. `format_version` None for what this Kopia makes by
+        itself."""
         return await self.kopia.run(
             self.actor,
             "repository",
             "create",
             *storage_words(storage),
-            f"--format-block-key-derivation-algorithm={FAST_DERIVATION}",
+            f"--format-block-key-derivation-algorithm={derivation}",
             *([] if format_version is None else [f"--format-version={format_version}"]),
             *identity_options(identity),
             *self.actor.cache_options,
@@ -83,12 +91,15 @@ class Administration:
     async def list_snapshot_manifests(self) -> CompletedCommand:
         return await self._run("manifest", "list", "--filter=type:snapshot", "--json")
 
-    async def disable_maintenance(self) -> CompletedCommand:
-        return await self._run("maintenance", "set", "--enable-quick=false", "--enable-full=false")
+    async def disable_maintenance(self, *, extends_locks: bool = False) -> CompletedCommand:
+        """Run maintenance only when asked to; a full one is to extend the locks of objects, or not."""
+        extending = ["--extend-object-locks=true"] if extends_locks else []
+        return await self._run("maintenance", "set", "--enable-quick=false", "--enable-full=false", *extending)
 
-    async def set_global_policy(self, options: Sequence[str]) -> CompletedCommand:
-        """Keep all snapshots, and whatever else is to be set: two commands at once would not see each other's."""
-        return await self.kopia.set_retention(self.actor, "--global", KEEP_ALL, more_options=options)
+    async def set_global_policy(self, keep: KeepPolicy | None, options: Sequence[str]) -> CompletedCommand:
+        """Keep these snapshots of each source, or (None) all, and whatever else is to be set: two commands at once
+        would not see each other's."""
+        return await self.kopia.set_retention(self.actor, "--global", keep or KEEP_ALL, more_options=options)
 
     async def enable_access_control(self) -> CompletedCommand:
         return await self._run("server", "acl", "enable")
@@ -126,15 +137,25 @@ class Administration:
         return await self.kopia.run(self.actor, *words, env=replace(env, secret=secret))
 
     def start_server(
-        self, address: str, certificate: Path, key: Path, *, control_password: str, log: Path, clock_url: str | None
+        self,
+        address: str,
+        certificate: Path,
+        key: Path,
+        *,
+        control_password: str,
+        log: Path,
+        clock_url: str | None,
+        password_file: Path | None,
     ) -> AbstractAsyncContextManager[RunningProcess]:
-        """The server process, at `HOST:PORT` (0 for a free port); it makes the certificate if there is none."""
+        """The server process, at `HOST:PORT` (0 for a free port); it makes the certificate if there is none. Users in
+        the password file, which must be there, are let in besides those in the repository."""
         make_private(self.actor.directory)
         program = self.kopia.programs.draw(self.actor.name)
         words = ["server", "start", f"--address={address}", "--no-ui"]
         words += [f"--tls-cert-file={certificate}", f"--tls-key-file={key}"]
         if not certificate.exists():  # Kopia makes a certificate only where there is none yet.
             words += ["--tls-generate-cert", f"--tls-generate-rsa-key-size={_CERTIFICATE_RSA_BITS}"]
+        words += [] if password_file is None else [f"--htpasswd-file={password_file}"]
         env = self.actor.environment
         secret = {**env.secret, "KOPIA_SERVER_CONTROL_PASSWORD": control_password}
         own = env.own if clock_url is None else {**env.own, CLOCK_VARIABLE: clock_url}

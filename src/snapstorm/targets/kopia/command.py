@@ -15,6 +15,7 @@ from os import fsdecode
 from pathlib import Path
 
 from snapstorm.model.location import FileStorage, Storage
+from snapstorm.model.retention import KeepPolicy, Period
 from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.targets.kopia.environment import inherited_environment
@@ -39,6 +40,9 @@ COMMAND_CLOCK_SECONDS = 3600.0
 SERVER_CLOCK_SECONDS = 0.02
 """Likewise of a server, which must see jumps. One that goes on with an old time does not refresh its index, which looks
 like lost data after maintenance (measured)."""
+
+TESTING_DERIVATION = "testing-only-insecure"
+"""Costs next to nothing. Only a Kopia that was built with -tags=testing has it."""
 
 _LOGS_MB_MAX = "32"
 """Of each of the two kinds of logs that an actor keeps. Evidence takes the latest."""
@@ -187,14 +191,18 @@ class Kopia:
         self,
         actor: Actor,
         policy: str,
-        keep_latest: int,
+        keep: KeepPolicy | int,
         *,
         more_options: Sequence[str] = (),
         seconds_max: float | None = None,
     ) -> CompletedCommand:
-        """`policy` is `--global` or `USER@HOST:PATH`. Only the latest count: no snapshot is kept for its date."""
-        periods = ("hourly", "daily", "weekly", "monthly", "annual")
-        options = [f"--keep-latest={keep_latest}", *(f"--keep-{period}=0" for period in periods), *more_options]
+        """`policy` is `--global` or `USER@HOST:PATH`. Of a number, only the latest count: no snapshot is kept for its
+        date."""
+        if isinstance(keep, int):
+            counts = {period: keep if period is Period.LATEST else 0 for period in Period}
+        else:
+            counts = {period: keep.count(period) for period in Period}
+        options = [*(f"--keep-{period}={count}" for period, count in counts.items()), *more_options]
         return await self.run(actor, "policy", "set", policy, *options, seconds_max=seconds_max)
 
     async def list_policies(self, actor: Actor) -> CompletedCommand:

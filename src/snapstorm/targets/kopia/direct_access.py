@@ -24,12 +24,13 @@ from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.entries import EntryHistory
 from snapstorm.targets.kopia.objects import ObjectNames
+from snapstorm.targets.kopia.password_file import PASSWORD_FILE
 from snapstorm.targets.kopia.repository import IDENTITY, Repository, command_clock
 from snapstorm.targets.kopia.snapshotter import KopiaClient
 from snapstorm.targets.plain import PlainServer
 
 _CLIENTS_FILES = ("repository.config", "cache", "logs", "narrowed-retention")
-_SERVERS_FILES = ("server.log", "certificate.pem", "key.pem", "auditor", "impostors")
+_SERVERS_FILES = ("server.log", "certificate.pem", "key.pem", "auditor", "impostors", PASSWORD_FILE)
 """How the names begin of what belongs into the directories of clients, and into that of the server besides."""
 
 
@@ -122,6 +123,7 @@ class DirectAccess(PlainServer):
             verify_files_percent=self.verify_files_percent,
             connect_command=self._connect,
             obituary=self._obituary,
+            retention=self.place.retention,
         )
 
     def _actor(self, client: str) -> Actor:

@@ -131,6 +131,11 @@ def find_version(version: str) -> Path:
     return clean_path(found)
 
 
+def find_testing_build(version: str) -> Path:
+    """The build of this version whose clock can be set from outside. Raises HarnessError."""
+    return find_version(version if version.endswith(_TESTING_SUFFIX) else f"{version}{_TESTING_SUFFIX}")
+
+
 def _own_builds(version: str) -> Iterator[Path]:
     """What was built in the checkout that this package runs from, or in the one that the user stands in."""
     name = f"kopia-{version}"

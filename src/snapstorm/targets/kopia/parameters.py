@@ -18,6 +18,8 @@ class Command(Enum):
     """`policy set --global`."""
     CONNECT = auto()
     """`repository connect server`, of each client."""
+    SERVE = auto()
+    """`server start`; what else follows from it, `users` knows."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,11 @@ class Parameter:
     choices: Sequence[str]
     with_it: Sequence[str] = ()
     """Options that go with each value but the first, which is the default."""
+    is_switch: bool = False
+    """Every value but the first is set by the options in `with_it` alone."""
 
 
-PARAMETERS: Mapping[str, Parameter] = {
+PARAMETERS: dict[str, Parameter] = {
     "hash": Parameter(Command.CREATE, "--block-hash", ("BLAKE2B-256-128", "BLAKE3-256-128", "HMAC-SHA256-128")),
     "encryption": Parameter(
         Command.CREATE, "--encryption", ("AES256-GCM-HMAC-SHA256", "CHACHA20-POLY1305-HMAC-SHA256")
@@ -55,21 +59,43 @@ PARAMETERS: Mapping[str, Parameter] = {
     "parallel-upload-above-mib": Parameter(Command.POLICY, "--parallel-upload-above-size-mib", ("2048", "1", "16")),
     "content-cache-mb": Parameter(Command.CONNECT, "--content-cache-size-mb", ("5000", "1", "50")),
     "metadata-cache-mb": Parameter(Command.CONNECT, "--metadata-cache-size-mb", ("5000", "1", "50")),
+    "users": Parameter(Command.SERVE, "--htpasswd-file", ("repository", "htpasswd", "mixed")),
 }
 """By the name in a scenario's table `[parameters]`. The first value is Kopia's default (0.23.1), or near it."""
 
 
-def choices() -> dict[str, tuple[str, ...]]:
+OBJECT_LOCK = "object-lock"
+
+GATEWAY_PARAMETERS: dict[str, Parameter] = {
+    # Kopia extends locks only if they last a day longer than from one full collection to the next, which is a day.
+    OBJECT_LOCK: Parameter(
+        Command.CREATE,
+        "",
+        ("off", "on"),
+        with_it=("--retention-mode=GOVERNANCE", "--retention-period=49h"),
+        is_switch=True,
+    ),
+}
+"""Those that only a repository behind the gateway has."""
+
+
+def choices(parameters: Mapping[str, Parameter] = PARAMETERS) -> dict[str, tuple[str, ...]]:
     """Each parameter with its values."""
-    return {name: tuple(parameter.choices) for name, parameter in PARAMETERS.items()}
+    return {name: tuple(parameter.choices) for name, parameter in parameters.items()}
+
+
+def is_lock_extended(parameters: Mapping[str, str]) -> bool:
+    """Whether a full collection is to extend the locks of objects."""
+    return parameters.get(OBJECT_LOCK, "off") != "off"
 
 
 def options_for(command: Command, parameters: Mapping[str, str]) -> list[str]:
     """The words by which this command sets those of these parameters that are its."""
     words: list[str] = []
     for name, value in parameters.items():
-        parameter = PARAMETERS[name]
+        parameter = (PARAMETERS | GATEWAY_PARAMETERS)[name]
         if parameter.command is command:
             is_default = value == parameter.choices[0]
-            words += [f"{parameter.option}={value}", *(() if is_default else parameter.with_it)]
+            words += [] if parameter.is_switch else [f"{parameter.option}={value}"]
+            words += () if is_default else parameter.with_it
     return words

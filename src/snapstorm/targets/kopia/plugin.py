@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.targets.kopia.own_options import AccessOptions, RunOptions
-from snapstorm.targets.kopia.parameters import choices
+from snapstorm.targets.kopia.parameters import GATEWAY_PARAMETERS, choices
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, Shown, TargetPlugin
 
 if TYPE_CHECKING:
@@ -85,8 +85,10 @@ PLUGIN = KopiaPlugin(
     name="kopia",
     sentence="Kopia: a repository and a server of our own, or a server that already runs.",
     has_bucket_storage=True,
+    gateway_parameters=choices(GATEWAY_PARAMETERS),
     keeps_copies=True,
     has_utf8_paths_only=True,
+    retention_ends_at_latest=True,
     has_virtual_time=True,
     parameters=choices(),
     options={"run": RunOptions, "sweep": AccessOptions},

@@ -28,8 +28,15 @@ from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
 from snapstorm.targets.kopia.administration import Administration
-from snapstorm.targets.kopia.command import COMMAND_CLOCK_SECONDS, Actor, Kopia, make_private
-from snapstorm.targets.kopia.parameters import Command, options_for
+from snapstorm.targets.kopia.command import (
+    COMMAND_CLOCK_SECONDS,
+    FAST_DERIVATION,
+    TESTING_DERIVATION,
+    Actor,
+    Kopia,
+    make_private,
+)
+from snapstorm.targets.kopia.parameters import Command, is_lock_extended, options_for
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
@@ -88,6 +95,7 @@ class Repository:
         completed = await self.commands.create_repository(
             storage,
             IDENTITY,
+            derivation=FAST_DERIVATION if self._place.time is None else TESTING_DERIVATION,
             format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
             options=options_for(Command.CREATE, self._place.parameters),
         )
@@ -139,8 +147,8 @@ class Repository:
         answers.check_set_up(completed, "a second connection to the repository could not be made")
 
     async def prepare(self, *, has_server: bool) -> None:
-        """Set a new repository up: maintenance runs and snapshots expire only when asked to; with a server, rules in
-        the repository say who may see what.
+        """Set a new repository up: maintenance runs only when asked to, and snapshots expire only then or by the
+        policy of the testbed; with a server, rules in the repository say who may see what.
 
         Kopia's writers may work on one repository at once: six users added at once were all there (measured).
         """
@@ -149,19 +157,20 @@ class Repository:
         policy = options_for(Command.POLICY, self._place.parameters)
 
         async def disable_maintenance() -> None:
-            completed = await self.commands.disable_maintenance()
+            extends_locks = is_lock_extended(self._place.parameters)
+            completed = await self.commands.disable_maintenance(extends_locks=extends_locks)
             answers.check_set_up(completed, "maintenance could not be switched off")
 
-        async def disable_retention() -> None:
-            completed = await self.commands.set_global_policy(policy)
-            answers.check_set_up(completed, "retention could not be switched off")
+        async def set_retention() -> None:
+            completed = await self.commands.set_global_policy(self._place.retention, policy)
+            answers.check_set_up(completed, "the retention policy could not be set")
 
         async def enable_access_control() -> None:
             completed = await self.commands.enable_access_control()
             if not repository_answers.is_access_control_on(completed):
                 answers.check_set_up(completed, "access control could not be switched on")
 
-        await together([disable_maintenance, disable_retention, *([enable_access_control] if has_server else ())])
+        await together([disable_maintenance, set_retention, *([enable_access_control] if has_server else ())])
 
     def hash_ahead(self, password_by_user: Mapping[str, str]) -> None:
         """Begin to hash the passwords of users who will be added: 0.15 s each, on a processor that has nothing to do

@@ -15,17 +15,21 @@ from pathlib import Path, PurePath
 from snapstorm.ledger.record import RecordedCommand
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
+from snapstorm.targets.kopia.command import KEEP_ALL
 from snapstorm.targets.kopia.environment import bash_that_unsets
+from snapstorm.targets.kopia.password_file import hashed_for_file
 from snapstorm.targets.kopia.reproduction_trees import Trees, bash_word
 from snapstorm.targets.plugin import Shown
 
 _MEASURED = "what the server and the repository hold is measured over the time of a run"
+_DATED = "what expires by a policy follows from when each snapshot was taken, and a script takes them all at once"
 _STORM = "it is judged while faults strike, or after they have healed"
 
 WHY_NOT: Mapping[Guarantee, str | None] = {
     Guarantee.RESTORED_EXACTLY: None,
     Guarantee.ACKNOWLEDGED_STAYS_LISTED: None,
     Guarantee.DELETED_STAYS_GONE: None,
+    Guarantee.KEPT_AS_PROMISED: _DATED,
     Guarantee.IN_DOUBT_ABSENT_OR_EXACT: None,
     Guarantee.NOTHING_UNREQUESTED: None,
     Guarantee.CLIENTS_ISOLATED: None,
@@ -54,6 +58,7 @@ _SET_UP = (
 _ADDRESS = re.compile(r"^--(url|address)=https://.*")
 _HASH = re.compile(r"^--user-password-hash=.*")
 _PIN = re.compile(r"^--server-cert-fingerprint=.*")
+_PASSWORD_FILE = "--htpasswd-file="
 _KEEP = re.compile(r"^--keep-latest=(\d+)$")
 
 
@@ -74,6 +79,8 @@ class Script:
         self._removed: set[str] = set()
         """Clients that must be let in no more, as bash reads them."""
         self._has_server = False
+        self._file_users: list[str] = []
+        """Clients that the server knows from a password file, if it has one."""
 
     def lines(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
         """The script. It ends with the commands of the operations that have shown the violation, if they are known."""
@@ -90,6 +97,10 @@ class Script:
             return f"it takes what no command of Kopia's does ({', '.join(shown.faults)})"
         if commands[0].argv[1:4] != ["repository", "create", "filesystem"]:
             return "it takes a repository that is not in a directory of its own"
+        if any(_has_policy(command.argv[1:]) for command in commands):
+            return _DATED
+        if shown.guarantee == Guarantee.CLIENTS_ISOLATED and _has_password_file(commands):
+            return "it takes changes of a file in which the server finds users"
         if len({command.argv[0] for command in commands}) > 1:
             return "it takes several programs"
         places = [commands[0].argv[4].partition("=")[2], *(command.source or self._bed for command in commands)]
@@ -99,6 +110,7 @@ class Script:
 
     def _with_commands(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
         self._has_server = any(command.argv[1:3] == ["server", "start"] for command in commands)
+        self._file_users = _users_in_file(commands)
         yield "#!/usr/bin/env bash"
         yield f"# Shows a violation of {shown.guarantee}, with bare commands. Usage: bash FILE [PROGRAM]"
         yield "# Exit status: 1 if it shows it, 0 if not, 2 if nothing can be told."
@@ -141,6 +153,7 @@ class Script:
             case ["snapshot", "list", *_]:
                 yield f"{'try_removed' if client in self._removed else 'list'} {client} {line}"
             case ["server", "start", *_]:
+                yield from self._password_files(words)
                 yield f"serve {actor} {self._words(words, listens=True)}"
             case ["snapshot", "expire", policy, *_]:
                 if policy in self._kept:
@@ -168,6 +181,13 @@ class Script:
                 yield f"must {line}"
             case ["snapshot", "verify", *_]:
                 yield f"must {line}"
+
+    def _password_files(self, words: Sequence[str]) -> Iterator[str]:
+        """Write what the server is told to find users in. In the script every client's password is `client`."""
+        lines = " ".join(bash_word(f"{user}:{hashed_for_file('client')}") for user in self._file_users)
+        for word in words:
+            if word.startswith(_PASSWORD_FILE):
+                yield f"printf '%s\\n' {lines} >{self._quoted(word.removeprefix(_PASSWORD_FILE))}"
 
     def _take(self, command: RecordedCommand, client: str, line: str) -> Iterator[str]:
         manifest, source = self._manifest_of(command.manifest or ""), self._quoted(command.argv[-1])
@@ -213,6 +233,12 @@ class Script:
         return '"$BED"/bed'.join(bash_word(text) if text else "" for text in (before, after))
 
 
+def _has_policy(words: Sequence[str]) -> bool:
+    """Whether a command sets a policy by which snapshots of all sources expire."""
+    is_global = tuple(words[:3]) == ("policy", "set", "--global")
+    return is_global and any(word.startswith("--keep-") for word in words) and f"--keep-latest={KEEP_ALL}" not in words
+
+
 def _without_commands(shown: Shown, reason: str) -> Iterator[str]:
     """A script that says why it shows nothing."""
     yield "#!/usr/bin/env bash"
@@ -221,6 +247,22 @@ def _without_commands(shown: Shown, reason: str) -> Iterator[str]:
     yield "# The scenario and the test beside this file do it again. Exit status: 2."
     yield f"echo {bash_word(f'bare commands cannot show a violation of {shown.guarantee}: {reason}')} >&2"
     yield "exit 2"
+
+
+def _has_password_file(commands: Sequence[RecordedCommand]) -> bool:
+    return any(word.startswith(_PASSWORD_FILE) for command in commands for word in command.argv)
+
+
+def _users_in_file(commands: Sequence[RecordedCommand]) -> list[str]:
+    """The clients that have a connection, without those that were added to the repository."""
+    connected = [
+        Path(command.directory).parent.name
+        for command in commands
+        if command.directory and command.argv[1:4] == ["repository", "connect", "server"]
+        if Path(command.directory).parent.parent.name == "clients"
+    ]
+    added = {command.argv[4] for command in commands if command.argv[1:4] == ["server", "users", "add"]}
+    return [client for client in dict.fromkeys(connected) if client not in added]
 
 
 def _up_to(commands: Sequence[RecordedCommand], operations: Collection[str | None]) -> Sequence[RecordedCommand]:

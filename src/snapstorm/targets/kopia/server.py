@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import secrets
+import json
 import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -14,18 +14,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
-import anyio.to_thread
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
-from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
-from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, Actor, ServerAddress
+from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, TESTING_DERIVATION, Actor, ServerAddress
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
-from snapstorm.targets.kopia.repository import IDENTITY, command_clock, password_hash
+from snapstorm.targets.kopia.repository import IDENTITY, command_clock
 from snapstorm.targets.kopia.server_process import ServerProcess
+from snapstorm.targets.kopia.users import Users
 
 _JUMP_SECONDS = SERVER_CLOCK_SECONDS + 0.005
 _CONTROL_SECRET = "server-control"
@@ -37,6 +36,7 @@ class KopiaServer(DirectAccess):
 
     address: ServerAddress
     process: ServerProcess
+    users: Users
     added_ahead: set[str] = field(default_factory=set)
     """Users that were added while the server started, until they are let in."""
     known: set[str] = field(default_factory=set)
@@ -54,19 +54,16 @@ class KopiaServer(DirectAccess):
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
-        password_by_client = {
-            client: _password(self.place, client) for client in clients if client not in self.added_ahead
-        }
+        new = [client for client in clients if client not in self.added_ahead]
         self.added_ahead.difference_update(clients)  # Once: who is removed later is to be added again.
         self.known.update(clients)
-        await together(functools.partial(self.repository.add_user, *pair) for pair in password_by_client.items())
+        await self.users.add(new)
         await self.refresh()
 
     async def remove_client(self, client: str) -> None:
         """Let this client in no more. Without the refresh Kopia would for over 40 s (measured)."""
         self.added_ahead.discard(client)
-        deleted = await self.repository.commands.delete_user(client)
-        answers.check(deleted, f"deleting user {client}", OperationUnknown)
+        await self.users.remove(client)
         await self.refresh()
 
     async def refresh(self) -> None:
@@ -86,13 +83,16 @@ class KopiaServer(DirectAccess):
 
     def _actor(self, client: str) -> Actor:
         """Has a password of its own, and no business with the storage."""
-        password = _password(self.place, client)
+        password = self.users.password(client)
         return Actor(self.place.client(client), password, clock_url=command_clock(self.place, client))
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        return await self.kopia.connect_to_server(
+        completed = await self.kopia.connect_to_server(
             actor, await self._address_for(identity), identity, options_for(Command.CONNECT, self.place.parameters)
         )
+        if self.place.time is not None and completed.exit_code == 0:
+            _derive_at_no_cost(actor.config)
+        return completed
 
     async def _address_for(self, identity: str) -> ServerAddress:
         """Where a client finds the server: at its address, or at the end of the client's own way there."""
@@ -134,16 +134,12 @@ class KopiaServer(DirectAccess):
 
     async def change_password(self, client: str) -> None:
         """Give the client's user a password that nobody knows."""
-        await self._set_password(client, secrets.token_urlsafe())
+        await self.users.change_password(client)
+        await self.refresh()
 
     async def restore_password(self, client: str) -> None:
         """Give the user the password back that the client has."""
-        await self._set_password(client, _password(self.place, client))
-
-    async def _set_password(self, client: str, password: str) -> None:
-        hashed = await anyio.to_thread.run_sync(password_hash, password)
-        completed = await self.repository.commands.write_user(client, hashed, is_new=False)
-        answers.check(completed, f"setting the password of {client}", OperationUnknown)
+        await self.users.restore_password(client)
         await self.refresh()
 
     async def narrow_rights(self, client: str) -> None:
@@ -183,17 +179,19 @@ class KopiaServer(DirectAccess):
             answers.check(completed, "deleting a rule", OperationUnknown)
 
 
-def client_secret(client: str) -> str:
-    """The name of the secret that is this client's password."""
-    return f"client {client}"
-
-
-def _password(place: TargetPlace, client: str) -> str:
-    return place.secrets.get(client_secret(client))
+def _derive_at_no_cost(config: Path) -> None:
+    """Have commands of a connection derive the key of its cache at no cost, which takes more time than all else that a
+    command does. No option of `connect` can ask for it."""
+    settings = json.loads(config.read_text())
+    settings["apiServer"]["localCacheKeyDerivationAlgorithm"] = TESTING_DERIVATION
+    changed = config.with_suffix(".new")
+    changed.touch(mode=0o600)
+    changed.write_text(json.dumps(settings, indent=2))
+    changed.replace(config)
 
 
 @asynccontextmanager
-async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
+async def serve(access: DirectAccess, users: Users) -> AsyncIterator[KopiaServer]:
     """Start a server before an open repository, set a new repository up meanwhile, and end the server with the block.
 
     Raises HarnessError, one line, when the server does not start.
@@ -212,6 +210,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
         control_password=place.secrets.get(_CONTROL_SECRET),
         log=place.server / "server.log",
         clock_url=None if place.time is None else place.time.url(IDENTITY, SERVER_CLOCK_SECONDS),
+        password_file=users.file,
     )
     async with ServerProcess(launch) as process:
         ahead = set(place.clients_ahead if place.is_new else ())
@@ -222,7 +221,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
                 repository.identify,
                 repository.connect_auditor,
                 functools.partial(repository.prepare, has_server=True),
-                *(functools.partial(repository.add_user_ahead, user, _password(place, user)) for user in sorted(ahead)),
+                *(functools.partial(users.add_ahead, client) for client in sorted(ahead)),
             ]
         )
         yield KopiaServer(
@@ -232,6 +231,7 @@ async def serve(access: DirectAccess) -> AsyncIterator[KopiaServer]:
             verify_files_percent=access.verify_files_percent,
             address=ServerAddress(process.url, _fingerprint(certificate)),
             process=process,
+            users=users,
             added_ahead=ahead,
         )
 

@@ -16,6 +16,7 @@ from snapstorm.errors import HarnessError, NotSaved, OperationFailed, OperationU
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.retention import KeepPolicy
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
@@ -42,6 +43,8 @@ class KopiaClient:
     """How this client gets to the repository: through a server, or directly."""
     obituary: Callable[[], str] = str
     """What to add to the evidence of a failure when the server has ended; empty while it lives."""
+    retention: KeepPolicy | None = None
+    """What this client's sources keep by a policy of the testbed; None for everything."""
     leaves_out_identical: Callable[[str], bool] = lambda source: False
     """Whether a policy says that a tree is not saved which equals the latest snapshot of the same source."""
 
@@ -142,7 +145,7 @@ class KopiaClient:
             return
         target = os.fsdecode(self._retention_note.read_bytes())
         completed = await self.kopia.set_retention(
-            self.actor, target, KEEP_ALL, seconds_max=_RETENTION_RESET_SECONDS_MAX
+            self.actor, target, self.retention or KEEP_ALL, seconds_max=_RETENTION_RESET_SECONDS_MAX
         )
         with self._judging():
             answers.check(completed, "setting retention back", OperationFailed)

@@ -22,7 +22,8 @@ from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
 from snapstorm.targets.kopia.external_server import OperatorAccess, OperatorServer
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
-from snapstorm.targets.kopia.server import client_secret, serve
+from snapstorm.targets.kopia.server import serve
+from snapstorm.targets.kopia.users import Users
 
 CAPABILITIES = Capabilities(
     # Another directory than the root gets the newest mtime below it. Every entry counts: files, links, and
@@ -94,8 +95,9 @@ class KopiaTarget(Target):
             yield operated
             return
         repository = Repository(kopia, place)
-        if place.mode is Mode.SERVER and place.is_new:
-            repository.hash_ahead({client: place.secrets.get(client_secret(client)) for client in place.clients_ahead})
+        users = Users(place, repository)
+        if place.mode is Mode.SERVER:
+            users.prepare(place.clients_ahead if place.is_new else ())
         await repository.open()
         access = DirectAccess(kopia, place, repository, self.verify_files_percent)
         if place.mode is Mode.DIRECT:
@@ -103,7 +105,7 @@ class KopiaTarget(Target):
             await together([repository.identify, repository.connect_auditor, prepare])
             yield access
             return
-        async with serve(access) as server:
+        async with serve(access, users) as server:
             yield server
 
     # Abilities: stored repositories.

@@ -24,15 +24,16 @@ class MemoryPlugin(TargetPlugin):
         """There is nothing to find."""
         from snapstorm.targets.memory.target import MemoryTarget
 
-        checks_blobs = True
+        target = MemoryTarget()
         if defect is not None:
             from snapstorm.defects.all_defects import DEFECTS, unknown_defect
-            from snapstorm.targets.memory.planted import DAMAGE_UNNOTICED, OWN_DEFECTS
+            from snapstorm.targets.memory.planted import CREDULITY, OWN_DEFECTS
+            from snapstorm.targets.memory.wrong_retention import WRONG_RETENTIONS
 
             if defect not in OWN_DEFECTS:
                 raise unknown_defect(defect, [*DEFECTS, *OWN_DEFECTS])
-            checks_blobs = defect != DAMAGE_UNNOTICED
-        target = MemoryTarget(checks_blobs=checks_blobs)
+            keep = WRONG_RETENTIONS.get(defect)
+            target = MemoryTarget(CREDULITY[defect]) if keep is None else MemoryTarget(keep=keep)
         return lambda runner: target
 
     def specimens(self, programs: Sequence[Path]) -> Specimens:
@@ -47,6 +48,8 @@ PLUGIN = MemoryPlugin(
     sentence="A simulated backup system, honest or with a planted defect.",
     has_programs=False,
     has_planted_defects=True,
+    retention_ends_at_latest=True,
     has_virtual_time=True,
+    has_gateway_storage=True,
     parameters=PARAMETERS,
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,21 +17,30 @@ from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.location import S3Storage
 from snapstorm.model.manifest import path_as_text
 from snapstorm.model.protocols import Auditor, TargetDescription, TargetPlace
+from snapstorm.model.retention import Retention, kept_by
+from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.clock import Clock
+from snapstorm.targets.memory.bucket_store import CAREFUL, BucketStore, Credulity
 from snapstorm.targets.memory.exclusion import ExclusiveLock
 from snapstorm.targets.memory.parameters import modes_of
 from snapstorm.targets.memory.store import UNFINISHED, Store, Stored
 from snapstorm.targets.memory.trees import HAS_XATTRS, Tree, in_turns, read_tree, write_tree
 from snapstorm.targets.plain import PlainServer, PlainTarget
 
+Keep: TypeAlias = Callable[[Retention, Mapping[str, int]], Collection[str]]
+"""Which snapshots a retention keeps, of those of one source, with the times at which they were taken."""
+
 
 class MemoryTarget(PlainTarget):
-    """A simulated backup system. Unless it `checks_blobs`, it restores whatever is stored, damaged or not."""
+    """A simulated backup system, as credulous as it is made."""
 
-    def __init__(self, *, checks_blobs: bool = True) -> None:
-        self._checks_blobs = checks_blobs
+    def __init__(self, credulity: Credulity = CAREFUL, keep: Keep = kept_by) -> None:
+        """`keep`: what its retention keeps of a source's snapshots."""
+        self._credulity = credulity
+        self._keep = keep
 
     @property
     def description(self) -> TargetDescription:
@@ -53,16 +63,24 @@ class MemoryTarget(PlainTarget):
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[MemoryServer]:
-        """Serve the store in the repository's directory; no other storage is simulated."""
-        with closing(Store(place.repository, is_new=place.is_new, checks_blobs=self._checks_blobs)) as store:
-            yield MemoryServer(place, store)
+        """Serve the store in the repository's directory, or with its blobs in the gateway's bucket."""
+        with closing(self._open(place)) as store:
+            yield MemoryServer(place, store, self._keep)
+
+    def _open(self, place: TargetPlace) -> Store:
+        bucket, is_new, credulity = place.storage, place.is_new, self._credulity
+        if not isinstance(bucket, S3Storage):
+            return Store(place.repository, is_new=is_new, checks_blobs=credulity.checks_blobs)
+        access_key = (place.storage_secrets or {})[KEY_VARIABLES[0]]
+        return BucketStore(place.directory / "repository", bucket, access_key, is_new=is_new, credulity=credulity)
 
 
 class MemoryServer(PlainServer):
     """Serves one store."""
 
-    def __init__(self, place: TargetPlace, store: Store) -> None:
+    def __init__(self, place: TargetPlace, store: Store, keep: Keep = kept_by) -> None:
         self.place = place
+        self.keep = keep
         self.store = store
         self.modes = modes_of(place.parameters, place.mode)
         self.lock = ExclusiveLock(self.modes.locks, place.operation_seconds_max)
@@ -129,7 +147,7 @@ class MemoryServer(PlainServer):
 
     @property
     def storage_directory(self) -> Path | None:
-        return self.place.repository
+        return None if isinstance(self.store, BucketStore) else self.place.repository
 
     @property
     def unfinished_suffix(self) -> str:
@@ -151,7 +169,7 @@ class MemoryServer(PlainServer):
         self.readers.discard(client)
 
     async def storage_bytes(self) -> int | None:
-        return bytes_below(self.place.repository)
+        return self.store.bytes_total if isinstance(self.store, BucketStore) else bytes_below(self.place.repository)
 
     async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
         if self.is_ended:
@@ -187,6 +205,7 @@ class MemoryClient:
                 snapshot = await self._take(source, operation, pins)
                 self._check_answered()
                 self._store.keep(snapshot)
+                self._apply_retention(snapshot.source)
             return SnapshotReceipt(id=snapshot.id, **snapshot.particulars._asdict())
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
@@ -267,6 +286,18 @@ class MemoryClient:
             began_us=began_us,
             ended_us=self._now_ns(self._client) // 1000,
         )
+
+    def _apply_retention(self, source: str) -> None:
+        """Drop what the policy of the repository does not keep of a source. What an older snapstorm has stored has no
+        time, and stays."""
+        policy = self._server.place.retention
+        if policy is None:
+            return
+        stored = {snapshot.id: snapshot for snapshot in self._store.of(self._client, source)}
+        taken_us = {name: one.began_us for name, one in stored.items() if one.began_us is not None}
+        kept = self._server.keep(Retention(policy=policy, ends_at_latest=True), taken_us)
+        for name in taken_us.keys() - set(kept):
+            self._store.drop(stored[name])
 
     def _check_answered(self) -> None:
         if self._server.is_ended:

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 
 from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.judging import judge_unsaved, miscounted
@@ -31,11 +32,23 @@ async def _show_a_policy(bench: Bench) -> str | None:
     actor = await bench.create_repository()
     source = str(bench.directory / "source")
     await bench.ask(actor, "policy", "set", "--inherit=false", "--clear-ignore", source)
-    shown = await bench.kopia.run(actor, "policy", "show", source)
-    if shown.exit_code == 0:
+    return _failure_of(await bench.kopia.run(actor, "policy", "show", source), "policy show")
+
+
+async def _list_without_caches(bench: Bench) -> str | None:
+    """`cache set` leaves no room for caches, but their directory stays configured."""
+    actor = await bench.create_repository()
+    await bench.ask(actor, "cache", "set", "--content-cache-size-mb=0", "--metadata-cache-size-mb=0")
+    await run_file_work(remove_tree, actor.cache)
+    return _failure_of(await bench.kopia.list_snapshots(actor), "snapshot list")
+
+
+def _failure_of(completed: CompletedCommand, what: str) -> str | None:
+    """In words, how a command failed, with its panic if it had one; None if it did not fail."""
+    if completed.exit_code == 0:
         return None
-    panic = _PANIC.search(answers.stderr_of(shown))
-    return f"`policy show` ends with status {shown.exit_code}: {panic[0] if panic else words_of(shown)}"
+    panic = _PANIC.search(answers.stderr_of(completed))
+    return f"`{what}` ends with status {completed.exit_code}: {panic[0] if panic else words_of(completed)}"
 
 
 async def _take_links(bench: Bench) -> str | None:
@@ -196,6 +209,16 @@ BUGS = (
         bad=frozenset({"0.19.0"}),
         measured=MEASURED,
         provoke=_show_a_policy,
+    ),
+    KnownBug(
+        key="5406",
+        title="a command panics where caches are of size 0",
+        provoked="`cache set --content-cache-size-mb=0 --metadata-cache-size-mb=0`; the cache's directory is removed; "
+        "`snapshot list`.",
+        guarantee=Guarantee.AVAILABLE,
+        bad=frozenset(MEASURED),
+        measured=MEASURED,
+        provoke=_list_without_caches,
     ),
     KnownBug(
         key="5217",

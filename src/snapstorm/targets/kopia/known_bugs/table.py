@@ -8,13 +8,13 @@ from pathlib import Path
 from snapstorm.model.protocols import Program
 from snapstorm.targets.known_bug import KnownBug, KnownBugs
 from snapstorm.targets.kopia.discovery import find_kopia, find_version
-from snapstorm.targets.kopia.known_bugs import commands, epochs
+from snapstorm.targets.kopia.known_bugs import calendars, commands, epochs
 from snapstorm.targets.kopia.known_bugs import lost_storage as storage
 from snapstorm.targets.kopia.known_bugs import simultaneous as concurrency
 from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, open_bench
 
 BUGS: dict[str, KnownBug[Bench]] = {
-    bug.key: bug for bug in (*storage.BUGS, *commands.BUGS, *concurrency.BUGS, *epochs.BUGS)
+    bug.key: bug for bug in (*storage.BUGS, *commands.BUGS, *concurrency.BUGS, *calendars.BUGS, *epochs.BUGS)
 }
 """Every known bug by its key, in the order in which they are provoked."""
 

@@ -1,0 +1,196 @@
+"""While storage does not show all that was done, listings are held to what was done before, and retention waits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.tricked import TrickedTarget
+from tests.unit.one_run import CLIENT, OneRun
+
+from snapstorm.actions.parts import Parts
+from snapstorm.faults.fault import Fault, FaultKind, Record
+from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.model.action_results import ListedSnapshot
+from snapstorm.model.actions import DeleteSnapshot, Expire, ListSnapshots, RunGc, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.expectations import State
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.outcomes import NoOp, Ok, Unknown
+from snapstorm.targets.memory.target import MemoryClient
+from snapstorm.testbed.identity import acting_as
+
+pytestmark = pytest.mark.anyio
+
+
+class Misleading(Fault):
+    """Storage does not show all."""
+
+    key = "misleading"
+    kind = FaultKind.LAGS
+    is_veil = True
+
+    async def inject(self, record: Record) -> None:
+        record({})
+
+
+class Lying(Misleading):
+    """Storage does not keep all."""
+
+    key = "lying"
+    spoils_collections = True
+
+
+class Client(MemoryClient):
+    """Shows some snapshots, and others not."""
+
+    hidden: set[str] = set()  # noqa: RUF012 - cleared for each test
+    during_expire: Any = None
+
+    async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        return tuple(entry for entry in await super().list_snapshots() if entry.id not in self.hidden)
+
+    async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
+        await super().expire_snapshots(source, keep_latest)
+        if Client.during_expire is not None:
+            Client.during_expire()
+
+
+class Run:
+    """A run with a client at work."""
+
+    def __init__(self, one: OneRun, parts: Parts) -> None:
+        self.one, self.parts, self.engine = one, parts, parts.engine
+
+    def begin(self, kind: type[Fault]) -> int:
+        ledger, scene = self.one.ledger, None
+        tick = ledger.next_tick()
+        number = ledger.begin_fault(1, kind.key, tick=tick, began_seconds=0.0)
+        made: Any = kind
+        self.parts.weather.begin(number, made(scene, random.Random(1)), tick)
+        return number
+
+    async def snapshot(self) -> str:
+        await self.engine.execute(WriteRandomFiles(count=1))
+        taken = await self.engine.execute(SnapshotRoot())
+        assert isinstance(taken, Ok)
+        return taken.value.id
+
+    @property
+    def broken(self) -> list[tuple[Guarantee, str | None]]:
+        return [(found.guarantee, found.snapshot) for found in self.one.tally.violations]
+
+
+@asynccontextmanager
+async def at_work(scratch: Path) -> AsyncIterator[Run]:
+    one = OneRun(scratch)
+    Client.hidden, Client.during_expire = set(), None
+    async with TrickedTarget(client=Client).serve(one.place) as server:
+        writer = TreeFileWriter(data_directory=scratch / "data", capabilities=one.capabilities)
+        run = Run(one, one.parts(writer, server.client(CLIENT), server))
+        with acting_as(CLIENT):
+            await server.add_clients([CLIENT])
+            yield run
+    one.ledger.close()
+
+
+async def test_a_listing_is_held_to_what_was_there_before(scratch: Path) -> None:
+    """A snapshot that is younger than the fault may be missing; an older one must be there."""
+    async with at_work(scratch) as run:
+        old = await run.snapshot()
+        run.begin(Misleading)
+        new = await run.snapshot()
+        Client.hidden = {new}
+        await run.engine.execute(ListSnapshots())
+        assert run.broken == []
+        Client.hidden = {old}
+        await run.engine.execute(ListSnapshots())
+        assert run.broken == [(Guarantee.ACKNOWLEDGED_STAYS_LISTED, old)]
+
+
+async def test_a_deletion_may_not_show_yet(scratch: Path) -> None:
+    """One from before the fault must."""
+    async with at_work(scratch) as run:
+        kept = [await run.snapshot() for _ in range(2)]
+        listed = await run.parts.snapshotter.list_snapshots()
+        await run.engine.execute(DeleteSnapshot(id=kept[0]))
+        run.begin(Misleading)
+        await run.engine.execute(DeleteSnapshot(id=kept[1]))
+
+        async def show(self: MemoryClient) -> tuple[ListedSnapshot, ...]:
+            return listed
+
+        honest, Client.list_snapshots = Client.list_snapshots, show  # type: ignore[method-assign]
+        try:
+            await run.engine.execute(ListSnapshots())
+        finally:
+            Client.list_snapshots = honest  # type: ignore[method-assign]
+        assert run.broken == [(Guarantee.DELETED_STAYS_GONE, kept[0])]
+
+
+async def test_without_the_fault_nothing_may_be_missing(scratch: Path) -> None:
+    async with at_work(scratch) as run:
+        Client.hidden = {await run.snapshot()}
+        await run.engine.execute(ListSnapshots())
+        assert [guarantee for guarantee, _ in run.broken] == [Guarantee.ACKNOWLEDGED_STAYS_LISTED]
+
+
+async def test_a_misleading_listing_settles_no_doubt(scratch: Path) -> None:
+    """What is not shown may still be there."""
+    async with at_work(scratch) as run:
+        snapshot = await run.snapshot()
+        (found,) = run.one.ledger.expectations(CLIENT, {State.LIVE})
+        run.begin(Misleading)
+        run.one.ledger.begin_operation(_doubted_deletion(run, found.operation))
+        run.one.ledger.end_operation("doubt", outcome="unknown", reason="", seconds=0.0)
+        Client.hidden = {snapshot}
+        await run.engine.execute(ListSnapshots())
+        assert len(run.one.ledger.expectations(CLIENT, {State.DELETION_IN_DOUBT})) == 1
+
+
+def _doubted_deletion(run: Run, operation: str) -> Any:
+    from snapstorm.ledger.ledger import IntendedEffect, OperationIntent  # noqa: PLC0415
+
+    effect = IntendedEffect({"deletes": [operation]}, deletes=[operation])
+    return OperationIntent(
+        operation="doubt", run=1, client=CLIENT, step=0, action="delete-snapshot", options="{}",
+        began_seconds=0.0, effect=effect, is_own=True,
+    )  # fmt: skip
+
+
+async def test_retention_waits_until_all_is_shown(scratch: Path) -> None:
+    """Where the fault begins meanwhile, it is in doubt what has gone, and a listing after the fault tells."""
+    async with at_work(scratch) as run:
+        for _ in range(3):
+            await run.snapshot()
+        Client.during_expire = lambda: run.begin(Misleading)
+        outcome = await run.engine.execute(Expire(keep_latest=2))
+        assert isinstance(outcome, Unknown)
+        assert len(run.one.ledger.expectations(CLIENT, {State.DELETION_IN_DOUBT})) == 1
+        assert isinstance(await run.engine.execute(Expire(keep_latest=1)), NoOp)
+        assert run.broken == []
+        assert run.one.tally.failed_under_faults == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "safety", "is_tainted"),
+    [
+        (Misleading, "full", False),
+        (Misleading, "none", True),
+        (Lying, "full", True),
+        (None, "none", False),
+    ],
+)
+async def test_a_collection_taints_what_it_may_have_taken(
+    kind: type[Fault] | None, safety: str, is_tainted: bool, scratch: Path
+) -> None:
+    async with at_work(scratch) as run:
+        await run.snapshot()
+        number = None if kind is None else run.begin(kind)
+        action = RunGc.model_validate({"kind": "full", "safety": safety})
+        assert isinstance(await run.engine.execute(action), Ok)
+        (found,) = run.one.ledger.expectations(CLIENT, {State.LIVE})
+        assert found.tainted_by == (number if is_tainted else None)
