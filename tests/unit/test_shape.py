@@ -39,7 +39,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
         "cli pytest_plugin extending",
         "pytest_harness",
         "report",
-        "calibration",
+        "calibration exploration",
         "replay",
         "run",
         "persistence",

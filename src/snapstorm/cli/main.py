@@ -50,6 +50,7 @@ _COMMANDS = {
     "calibrate": "calibrate:calibrate_judge",
     "report": "report:report",
     "recheck": "recheck:recheck_run",
+    "explore": "explore:explore",
     "replay": "replay:replay",
     "shrink": "shrink:shrink",
     "run": "run:run",

@@ -97,6 +97,9 @@ class Place:
     repository_bytes_max: str | None = None
     """What the repository may hold, such as 8GiB: near it more is deleted and collected, beyond it no snapshot
     taken."""
+    history_bytes_max: str | None = None
+    """With --repository gateway: what it may keep of all that is stored and ever was, such as 2GiB. Beyond it, the
+    oldest of what is stored no more goes, and `snapstorm explore` begins later."""
     yes: bool = False
     """Write to a server that already runs without asking first."""
 
@@ -176,6 +179,7 @@ def run(
         clients_ahead=chosen.clients,
         data_bytes_max=chosen.data_bytes_max,
         repository_bytes_max=read_typed("--repository-bytes-max", place.repository_bytes_max, read_bytes),
+        history_bytes_max=read_typed("--history-bytes-max", place.history_bytes_max, read_bytes),
         operation_seconds_max=operation_seconds(
             judging.operation_timeout, has_faults=bool(work.faults or chosen.faults)
         ),

@@ -23,14 +23,17 @@ class WhichRun(NamedTuple):
     number: int
 
 
-def find_run(text: str) -> WhichRun:
-    """The run that `TESTBED` or `TESTBED:NUMBER` means.
+def find_run(text: str, *, is_latest: bool = False) -> WhichRun:
+    """The run that `TESTBED` or `TESTBED:NUMBER` means; with `is_latest`, without a number the latest, violated or not.
 
     Raises ConfigError if there is no such testbed or run, TestbedError for a ledger that can't be read.
     """
     directory, number = _split(text)
     with read_testbed(directory) as ledger:
-        return WhichRun(directory, _latest(directory, ledger) if number is None else _existing(ledger, number, text))
+        return WhichRun(
+            directory,
+            _latest(directory, ledger, is_latest=is_latest) if number is None else _existing(ledger, number, text),
+        )
 
 
 def _split(text: str) -> tuple[Path, int | None]:
@@ -50,9 +53,9 @@ def _split(text: str) -> tuple[Path, int | None]:
     return clean_path(name), int(number)
 
 
-def _latest(directory: Path, ledger: Ledger) -> int:
+def _latest(directory: Path, ledger: Ledger, *, is_latest: bool) -> int:
     violated = max((run for _, run, _, _ in ledger.violations()), default=None)
-    if violated is not None:
+    if violated is not None and not is_latest:
         return violated
     latest = ledger.runs(1)
     if not latest:

@@ -34,7 +34,7 @@ LOOPBACK = "127.0.0.1"
 _CLOSE = "snapstorm.close"
 _DENIED = S3Error(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.")
 _TORN = S3Error(400, "IncompleteBody", "You did not provide the number of bytes specified by Content-Length.")
-_FAILED = S3Error(500, "InternalError", "The gateway could not keep this; its run tells why.")
+FAILED = S3Error(500, "InternalError", "The gateway could not keep this; its run tells why.")
 
 
 class Gateway:
@@ -59,17 +59,17 @@ class Gateway:
         """Answer one request: the ASGI application."""
         if is_of_clock(scope["raw_path"]):
             answer = clock_answer(scope["method"], scope["raw_path"], scope["query_string"], self._now_ns_of)
-            await _send(Outcome(answer), send, scope)
+            await send_outcome(Outcome(answer), send, scope)
             return
         try:
             arrived = self.storage.log.next_event()
-            outcome = await self._outcome(scope, await _read_body(receive), arrived)
+            outcome = await self._outcome(scope, await read_body(receive), arrived)
         except S3Error as error:
             outcome = Outcome(error_answer(error))
         except (OSError, sqlite3.Error) as error:
             self.failure = error
-            outcome = Outcome(error_answer(_FAILED))
-        await _send(outcome, send, scope)
+            outcome = Outcome(error_answer(FAILED))
+        await send_outcome(outcome, send, scope)
         if outcome.applied is not None:
             try:
                 self.storage.log.acknowledge(outcome.applied)
@@ -111,6 +111,11 @@ class Served:
         """Where programs reach it: `http://127.0.0.1:PORT`."""
         self._gateway = gateway
         self._portal = portal
+
+    @property
+    def last_event(self) -> int:
+        """The number of the latest event: everything that was answered before it was asked for has a lower one."""
+        return self._gateway.storage.log.last_event
 
     @property
     def directory(self) -> Path:
@@ -166,7 +171,7 @@ class _Protocol(HttpToolsProtocol):
         self.scope["state"][_CLOSE] = self.transport.abort
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
     """The body of a request. Raises S3Error if the sender goes before its end."""
     parts: list[bytes] = []
     while True:
@@ -178,7 +183,8 @@ async def _read_body(receive: Receive) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def _send(outcome: Outcome, send: Send, scope: Scope) -> None:
+async def send_outcome(outcome: Outcome, send: Send, scope: Scope) -> None:
+    """Send an answer, or a part of it, or close the connection."""
     answer = outcome.answer
     if answer is None:
         scope["state"][_CLOSE]()
@@ -196,8 +202,10 @@ async def _send(outcome: Outcome, send: Send, scope: Scope) -> None:
 
 
 @contextmanager
-def serving(directory: Path, clocks: Clocks, *, port: int = 0, has_versions: bool = False) -> Iterator[Served]:
-    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free; `has_versions`: see
+def serving(
+    directory: Path, clocks: Clocks, *, port: int = 0, has_versions: bool = False, bytes_max: int | None = None
+) -> Iterator[Served]:
+    """Serve the bucket that is kept in a directory, during the block. Port 0 is any that is free; the others: see
     `Storage`.
 
     Raises HarnessError if the port can't be had, or the directory can't be used.
@@ -207,17 +215,18 @@ def serving(directory: Path, clocks: Clocks, *, port: int = 0, has_versions: boo
             listening = stack.enter_context(socket.create_server((LOOPBACK, port)))
             # Connections inherit it. Without it each answer waits 40 ms for the client to acknowledge its headers.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            storage = stack.enter_context(opened(directory, clocks, has_versions=has_versions))
+            storage = stack.enter_context(opened(directory, clocks, has_versions=has_versions, bytes_max=bytes_max))
         except (OSError, sqlite3.Error) as error:
             raise HarnessError(f"the gateway can't be started on {directory}: {error}") from error
         gateway = Gateway(storage, clocks.of_actor)
         portal = stack.enter_context(start_blocking_portal("asyncio", name="gateway"))
-        stack.enter_context(_served(gateway, listening, portal))
+        stack.enter_context(served_app(gateway, listening, portal))
         yield Served(gateway, portal, f"http://{LOOPBACK}:{listening.getsockname()[1]}")
 
 
 @contextmanager
-def _served(app: ASGIApp, listening: socket.socket, portal: BlockingPortal) -> Iterator[None]:
+def served_app(app: ASGIApp, listening: socket.socket, portal: BlockingPortal) -> Iterator[None]:
+    """Serve an application in the portal's thread, during the block."""
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).disabled = True
     config = uvicorn.Config(app, http=_Protocol, log_config=None, access_log=False, lifespan="off", ws="none")

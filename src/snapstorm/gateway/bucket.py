@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ class Bucket:
     def __init__(self, writes: Iterable[Write] = ()) -> None:
         self._objects: dict[str, StoredObject] = {}
         for write in writes:
-            found = _object_of(write)
+            found = object_of(write)
             if found is None:
                 self._objects.pop(write.key, None)
             else:
@@ -67,6 +67,11 @@ class Bucket:
             self._objects[key] = found
         elif self._objects.pop(key, None) is not None:
             del self._keys[bisect_left(self._keys, key)]
+
+    @property
+    def objects(self) -> Mapping[str, StoredObject]:
+        """All objects by key, in no particular order."""
+        return self._objects
 
     def copy(self) -> Bucket:
         """Another bucket with the same objects."""
@@ -105,5 +110,6 @@ class Bucket:
         return sum(found.content.size_bytes for found in self._objects.values())
 
 
-def _object_of(write: Write) -> StoredObject | None:
+def object_of(write: Write) -> StoredObject | None:
+    """What the key of a write holds since; None where it was deleted."""
     return None if write.content is None else StoredObject(write.content, write.at_ns, write.locked_until_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.bucket import Bucket, StoredObject
-from snapstorm.gateway.contents import Contents
+from snapstorm.gateway.contents import Content, Contents
 from snapstorm.gateway.s3 import (
     LOCKED,
     NO_SUCH_KEY,
@@ -39,8 +39,14 @@ from snapstorm.gateway.write_log import Lie, Write, WriteLog
 BUCKET = "snapstorm"
 """The name of the only bucket."""
 
+LOG_NAME = "log.sqlite3"
+CONTENTS_NAME = "contents"
+
 RECENT_SECONDS_MAX = 60.0
 """How far back `before` can look."""
+
+_ROOM_MADE = 0.9
+"""Down to this part of the bound, so that it is not reached again at the next write."""
 
 
 @dataclass(frozen=True)
@@ -88,22 +94,35 @@ class Storage:
     """Does what is asked of the bucket. Every change is in the log before it is answered."""
 
     def __init__(
-        self, directory: Path, log: WriteLog, contents: Contents, clocks: Clocks, *, has_versions: bool = False
+        self,
+        directory: Path,
+        log: WriteLog,
+        contents: Contents,
+        clocks: Clocks,
+        *,
+        has_versions: bool = False,
+        bytes_max: int | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
         """With versions, as S3 has them wherever it locks objects, a deletion only hides what is locked: the history
-        has it. Without, it is refused."""
+        has it. Without, it is refused. `bytes_max`: how much may be kept of what the bucket holds and ever held. Beyond
+        it, bytes that it holds no more are dropped, those first that it has held no more for longest. `bucket`: what
+        it holds, if that is not what the log says."""
         self._has_versions = has_versions
         for content in log.contents():
             contents.know(content)
         self.directory = directory
         self.log = log
-        self.bucket = Bucket(log.writes())
+        self.bucket = Bucket(log.writes()) if bucket is None else bucket
         self._contents = contents
         self._clocks = clocks
         self._lies = {lie.key: lie for lie in log.lies()}
         """What was acknowledged and not kept, by key."""
         self._recent: deque[_Before] = deque()
         """What recent changes have changed."""
+        self._bytes_max = bytes_max
+        self._looks_above_bytes = bytes_max or 0
+        self._make_room()
 
     def answer(self, request: Request, *, shown: Bucket | None = None) -> Answered:
         """Do what is asked. `shown` is read and listed in place of the bucket as it is.
@@ -148,7 +167,7 @@ class Storage:
 
     def overwritten(self, key: str) -> StoredObject | None:
         """What an object was before it was last written; None if there was nothing."""
-        written = [write for write in self.log.writes(key=key) if write.content is not None]
+        written = [write for write in self.log.writes(key=key) if write.content and not write.content.is_dropped]
         return Bucket(written[:-1]).get(key)
 
     def lie(self, request: Request, kept: bytes | None) -> int | None:
@@ -230,7 +249,49 @@ class Storage:
             self._recent.popleft()
         self._recent.append(_Before(now_seconds, applied, key, self.bucket.get(key)))
         self.bucket.put(key, found)
+        self._make_room()
         return applied
+
+    def _make_room(self) -> None:
+        """Keep to the bound, as far as that can be done without what the bucket holds."""
+        kept_bytes = self._contents.bytes_kept
+        if self._bytes_max is None or kept_bytes <= self._looks_above_bytes:
+            return
+        dropped: list[Content] = []
+        whole_from = 0
+        aside = {lie.content.digest for lie in self._lies.values()}
+        for content, ended in _no_longer_held(self.log.writes()):
+            if content.digest in aside:
+                continue
+            if kept_bytes <= self._bytes_max * _ROOM_MADE:
+                break
+            dropped.append(content)
+            kept_bytes -= content.size_bytes
+            whole_from = ended
+        # Where all that is left is held, looking again at each write would find nothing.
+        self._looks_above_bytes = max(self._bytes_max, int(kept_bytes / _ROOM_MADE))
+        if dropped:
+            self.log.drop(dropped, whole_from=whole_from)
+        gone = {content.digest for content in dropped}
+        kept = [before for before in self._recent if before.found is None or before.found.content.digest not in gone]
+        self._recent = deque(kept)
+        for content in dropped:
+            self._contents.drop(content)
+
+
+def _no_longer_held(writes: Iterable[Write]) -> list[tuple[Content, int]]:
+    """The contents that no key holds any more, each with the event at which the last one ceased to, in that order."""
+    held: dict[str, Content] = {}
+    ended: dict[Content, int] = {}
+    for write in writes:
+        before = held.pop(write.key, None)
+        if before is not None:
+            ended.pop(before, None)
+            ended[before] = write.applied
+        if write.content is not None and not write.content.is_dropped:
+            held[write.key] = write.content
+    still = {content.digest for content in held.values()}
+    return [(content, event) for content, event in ended.items() if content.digest not in still]
 
 
 def put_right_in(directory: Path, actor: str) -> int:
@@ -245,10 +306,12 @@ def put_right_in(directory: Path, actor: str) -> int:
 
 
 @contextmanager
-def opened(directory: Path, clocks: Clocks, *, has_versions: bool = False) -> Iterator[Storage]:
-    """The storage in a directory, made if it is not there. `has_versions`: see `Storage`."""
+def opened(
+    directory: Path, clocks: Clocks, *, has_versions: bool = False, bytes_max: int | None = None
+) -> Iterator[Storage]:
+    """The storage in a directory, made if it is not there. For the rest see `Storage`."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(WriteLog(directory / "log.sqlite3"))
-        contents = stack.enter_context(Contents(directory / "contents"))
-        yield Storage(directory, log, contents, clocks, has_versions=has_versions)
+        log = stack.enter_context(WriteLog(directory / LOG_NAME))
+        contents = stack.enter_context(Contents(directory / CONTENTS_NAME))
+        yield Storage(directory, log, contents, clocks, has_versions=has_versions, bytes_max=bytes_max)

@@ -12,7 +12,7 @@ given twice, whether or not the event was written down: others write them down, 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -36,9 +36,11 @@ CREATE TABLE IF NOT EXISTS lies (
 );
 CREATE TABLE IF NOT EXISTS reserved (last_event INTEGER NOT NULL);
 INSERT INTO reserved SELECT 0 WHERE NOT EXISTS (SELECT * FROM reserved);
+CREATE TABLE IF NOT EXISTS whole (from_event INTEGER NOT NULL);
 """
 _RESERVED_AT_ONCE = 10_000
 """Numbers of events are reserved so many at a time, because most events are not written down."""
+_READ_BUSY_SECONDS_MAX = 10.0
 
 
 class Write(NamedTuple):
@@ -70,6 +72,16 @@ class Strike(NamedTuple):
     key: str
 
 
+class HistorySize(NamedTuple):
+    """How much of the past of a bucket is kept."""
+
+    writes: int
+    bytes_kept: int
+    """Of all objects that it ever held, as far as they are still there."""
+    whole_from: int
+    """The event from which on the bucket can be seen as it was; 0 for always."""
+
+
 class Lie(NamedTuple):
     """What was acknowledged and not kept."""
 
@@ -86,12 +98,22 @@ class Lie(NamedTuple):
 class WriteLog:
     """The log, in an SQLite database of its own. For one thread at a time. Raises sqlite3.Error as SQLite does."""
 
-    def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = OFF")
-        self._database.executescript(_SCHEMA)
-        path.chmod(0o600)
+    def __init__(self, path: Path | None, *, is_read_only: bool = False) -> None:
+        """Without a path, nothing of it is kept. Read-only, the log must be there, and may be written by somebody else
+        meanwhile."""
+        self._is_read_only = is_read_only
+        if is_read_only and path is not None:
+            where = f"{path.absolute().as_uri()}?mode=ro"
+            self._database = sqlite3.connect(
+                where, uri=True, isolation_level=None, check_same_thread=False, timeout=_READ_BUSY_SECONDS_MAX
+            )
+        else:
+            self._database = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = OFF")
+            self._database.executescript(_SCHEMA)
+        if path is not None and not is_read_only:
+            path.chmod(0o600)
         (reserved,) = self._database.execute("SELECT last_event FROM reserved").fetchone()
         self._last_event: int = reserved
         self._reserved: int = reserved
@@ -102,15 +124,37 @@ class WriteLog:
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         try:
-            self._write_answered()
-            self._reserve(self._last_event)  # So that the numbers go on without a gap.
+            if not self._is_read_only:
+                self._write_answered()
+                self._reserve(self._last_event)  # So that the numbers go on without a gap.
         finally:
             self._database.close()
 
     @property
     def last_event(self) -> int:
-        """The number of the latest event."""
+        """The number of the latest event. May be read by any thread."""
         return self._last_event
+
+    def size(self) -> HistorySize:
+        """How much is kept."""
+        (writes,) = self._database.execute("SELECT count(*) FROM writes").fetchone()
+        kept = "SELECT ifnull(sum(size_bytes), 0) FROM contents WHERE offset >= 0"
+        (bytes_kept,) = self._database.execute(kept).fetchone()
+        (whole_from,) = self._database.execute("SELECT ifnull(max(from_event), 0) FROM whole").fetchone()
+        return HistorySize(writes, bytes_kept, whole_from)
+
+    def drop(self, contents: Sequence[Content], *, whole_from: int) -> None:
+        """Record that these bytes go, so that the bucket can be seen as it was from this event on only."""
+        self._database.execute("BEGIN")
+        try:
+            self._database.execute("INSERT INTO whole VALUES (?)", (whole_from,))
+            gone = [(content.dropped.offset, content.digest) for content in contents]
+            self._database.executemany("UPDATE contents SET offset = ? WHERE digest = ?", gone)
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
 
     def next_event(self) -> int:
         """The number of an event that happens now."""
@@ -126,7 +170,7 @@ class WriteLog:
         try:
             self._write_answered()
             if content is not None:
-                self._database.execute("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", content)
+                self._database.execute("INSERT OR REPLACE INTO contents VALUES (?, ?, ?)", content)
             self._database.execute(
                 "INSERT INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -182,7 +226,7 @@ class WriteLog:
             yield Lie(arrived, key, Content(digest, offset, size_bytes), at_ns, locked_until_ns)
 
     def contents(self) -> Iterator[Content]:
-        """Everything that was ever stored."""
+        """Everything that was ever stored, also what was dropped since."""
         for row in self._database.execute("SELECT digest, offset, size_bytes FROM contents"):
             yield Content(*row)
 

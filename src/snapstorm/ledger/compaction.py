@@ -49,6 +49,13 @@ _DROP_OBSERVATIONS = """
     DELETE FROM observations WHERE operation IN (SELECT id FROM operations WHERE run IN old_runs)
 """
 
+_DROP_MANIFESTS = """
+    DELETE FROM manifests WHERE NOT EXISTS (
+        SELECT 1 FROM expectations e LEFT JOIN operations o ON o.id = e.deletion_operation
+        WHERE e.manifest = digest AND NOT (e.state = 'deleted' AND o.run IN old_runs)
+    )
+"""
+
 _DROP_FAULTS = """
     DELETE FROM faults WHERE run IN old_runs AND outcome IS NOT NULL
     AND number NOT IN (SELECT tainted_by FROM expectations WHERE tainted_by IS NOT NULL)
@@ -74,7 +81,7 @@ def compact(connection: sqlite3.Connection, keep_runs: int, tick: int) -> Droppe
     connection.execute(_OLD_RUNS, (keep_runs,))
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for query in (_DROP_FAULTS, _DROP_SAMPLES, _DROP_OBSERVATIONS):
+        for query in (_DROP_MANIFESTS, _DROP_FAULTS, _DROP_SAMPLES, _DROP_OBSERVATIONS):
             connection.execute(query)
         before = dict(connection.execute(_COUNT_OPERATIONS))
         dropped = Dropped(

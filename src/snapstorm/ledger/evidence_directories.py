@@ -20,9 +20,10 @@ KEPT_TREE_BYTES_MAX = 64 << 20
 class EvidenceKeeper:
     """Gives each violation of a run a directory, and stores what explains the violation there."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, count: int = 0) -> None:
+        """`count`: how many there are already."""
         self._directory = directory
-        self._count = 0
+        self._count = count
 
     def new_directory(self, guarantee: str) -> Path:
         """A new directory for one violation of this guarantee."""

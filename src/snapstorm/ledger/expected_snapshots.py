@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.compaction import COMPACTED_TICK
 from snapstorm.ledger.effects import Effects
-from snapstorm.ledger.expectation_rows import read_expectations, update_expectation
+from snapstorm.ledger.expectation_rows import read_expectations
 from snapstorm.ledger.manifests import ManifestCache
-from snapstorm.ledger.transactions import LedgerBase
+from snapstorm.ledger.promise_rows import Promises
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import Expectation, Settled, State
 from snapstorm.model.manifest import Manifest, decode_manifest
 
 
-class ExpectedSnapshots(LedgerBase):
+class ExpectedSnapshots(Promises):
     """The part of the ledger that holds expectations and their manifests."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -54,7 +54,7 @@ class ExpectedSnapshots(LedgerBase):
         with self._transaction() as run:
             for doubt in settled:
                 for doubted in read_expectations(self._connection, "operation = ?", [doubt.operation]):
-                    update_expectation(run, snapshot_states.settle(doubted, doubt, self.next_tick()))
+                    self._change_expectation(run, doubted, snapshot_states.settle(doubted, doubt, self.next_tick()))
                 if doubt.state is not State.LIVE:
                     self._collect_manifests("operation", doubt.operation)
 
@@ -74,7 +74,7 @@ class ExpectedSnapshots(LedgerBase):
         """Store what becomes of the expectations for which this condition holds."""
         with self._transaction() as run:
             for found in read_expectations(self._connection, where, values):
-                update_expectation(run, change(found))
+                self._change_expectation(run, found, change(found))
 
     def expectations(
         self, client: str | None = None, states: Iterable[State] = (), source: str | None = None
@@ -200,7 +200,10 @@ class ExpectedSnapshots(LedgerBase):
         return next(iter(read_expectations(self._connection, where, (client, State.LIVE, *values))), None)
 
     def _collect_manifests(self, column: str, operation: str) -> None:
-        """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them."""
+        """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them, unless the storage
+        still has them in its history."""
+        if self.keeps_history:
+            return
         gone = self._connection.execute(
             f"DELETE FROM manifests WHERE digest IN (SELECT manifest FROM expectations WHERE {column} = ?)"
             " AND NOT EXISTS (SELECT 1 FROM expectations WHERE manifest = digest AND state != ?) RETURNING digest",

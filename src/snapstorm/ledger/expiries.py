@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from snapstorm.ledger.expectation_rows import Execute, read_expectations, update_expectation
+from snapstorm.ledger.expectation_rows import Execute, read_expectations
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import OPEN_STATES, Expectation, State
 from snapstorm.model.expiry import TakingSpan, end_expiry, may_expire
 from snapstorm.model.retention import Retention
+
+ChangeExpectation: TypeAlias = Callable[[Execute, Expectation, Expectation], None]
+"""Stores, within a transaction, what has become of an expectation, which it is given as it was and as it is."""
 
 RETENTION_FACT = "retention"
 """The fact that holds what the testbed's target keeps, as JSON."""
@@ -20,8 +24,11 @@ _OF_SOURCE = f"client = ? AND source = ? AND state IN ({', '.join('?' * len(OPEN
 class Expiries:
     """What expires in one testbed. Without a retention, nothing does."""
 
-    def __init__(self, connection: sqlite3.Connection, knows_all: Callable[[], bool]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, knows_all: Callable[[], bool], change: ChangeExpectation
+    ) -> None:
         """`knows_all` tells whether the ledger knows of every snapshot that was ever asked for."""
+        self._change = change
         self._connection = connection
         self._knows_all = knows_all
         row = connection.execute("SELECT value FROM facts WHERE name = ?", (RETENTION_FACT,)).fetchone()
@@ -74,12 +81,13 @@ class Expiries:
         for operation in doomed:
             for found in read_expectations(self._connection, "operation = ?", (operation,)):
                 if found.state is State.LIVE:
-                    update_expectation(run, snapshot_states.begin_expiry(found, creation, tick))
+                    self._change(run, found, snapshot_states.begin_expiry(found, creation, tick))
 
     def end(self, run: Execute, creation: Expectation, outcome: str, tick: int) -> None:
         """Store, within a transaction, what an ended creation has made of the snapshots of its source."""
         if self.retention is None:
             return
         mine, knows_all = self.of_source(creation.client, creation.source), self._knows_all()
+        before = {one.operation: one for one in mine}
         for found in end_expiry(self.retention, mine, creation, outcome, tick, knows_all=knows_all):
-            update_expectation(run, found)
+            self._change(run, before[found.operation], found)

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from snapstorm.ledger.expectation_rows import read_expectations, update_expectation
+from snapstorm.ledger.promise_rows import end_promise
 from snapstorm.model.expectations import State
 from snapstorm.model.snapshot_states import lose_track
 
@@ -48,7 +49,9 @@ class Gaps:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_FACT, json.dumps(gaps)))
             if may_have_deleted:
                 for live in read_expectations(self._connection, "state = ?", (State.LIVE,)):
-                    update_expectation(self._connection.execute, lose_track(live, _OPERATION, tick))
+                    lost = lose_track(live, _OPERATION, tick)
+                    update_expectation(self._connection.execute, lost)
+                    end_promise(self._connection, self._connection.execute, lost)
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise

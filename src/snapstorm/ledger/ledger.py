@@ -21,7 +21,7 @@ from snapstorm.errors import TestbedError
 from snapstorm.ledger.clock_records import ClockRecords
 from snapstorm.ledger.compaction import Dropped, compact
 from snapstorm.ledger.effects import Effect
-from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations, update_expectation
+from snapstorm.ledger.expectation_rows import insert_expectation, read_expectations
 from snapstorm.ledger.expected_snapshots import ExpectedSnapshots
 from snapstorm.ledger.expiries import Expiries
 from snapstorm.ledger.fault_records import Injuries
@@ -107,7 +107,9 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
         super().__init__(connection)
         self.history = History(connection)
         self.gaps = Gaps(connection, on_change=self._effects.live_counts.clear)
-        self.expiries = Expiries(connection, knows_all=lambda: not self.gaps.unknown_runs())
+        self.expiries = Expiries(
+            connection, knows_all=lambda: not self.gaps.unknown_runs(), change=self._change_expectation
+        )
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -158,8 +160,8 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
         with self._transaction() as run:
             number = max(run("SELECT coalesce(max(number), 0) + 1 FROM runs").fetchone()[0], self.gaps.next_run())
             run(
-                "INSERT INTO runs (number, seed, began_utc, scenario, target) VALUES (?, ?, ?, ?, ?)",
-                (number, seed, began_utc, scenario, target),
+                "INSERT INTO runs (number, seed, began_utc, scenario, target, began_event) VALUES (?, ?, ?, ?, ?, ?)",
+                (number, seed, began_utc, scenario, target, self.storage_event()),
             )
         return int(number)
 
@@ -219,7 +221,7 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
         with self._transaction() as run:
             run(
                 "INSERT INTO operations (id, run, client, step, action, options, resolved, began_tick, began_seconds,"
-                " is_own) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " is_own, began_event) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     operation,
                     intent.run,
@@ -231,6 +233,7 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
                     tick,
                     intent.began_seconds,
                     intent.is_own,
+                    self.storage_event(),
                 ),
             )
             source = effect.creates and effect.creates.source
@@ -249,7 +252,8 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
                 )
                 insert_expectation(run, creating)
             for expectation in self.expectations_of_operations(effect.deletes):
-                update_expectation(run, snapshot_states.begin_deletion(expectation, operation, tick))
+                deleting = snapshot_states.begin_deletion(expectation, operation, tick)
+                self._change_expectation(run, expectation, deleting)
             self.expiries.begin(run, operation, doomed, tick)
         return tick
 
@@ -272,19 +276,20 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
         tick = self.next_tick()
         with self._transaction() as run:
             run(
-                "UPDATE operations SET outcome = ?, reason = ?, seconds = ?, ended_tick = ? WHERE id = ?",
-                (outcome, reason, seconds, tick, operation),
+                "UPDATE operations SET outcome = ?, reason = ?, seconds = ?, ended_tick = ?, ended_event = ?"
+                " WHERE id = ?",
+                (outcome, reason, seconds, tick, self.storage_event(), operation),
             )
             effect = self._effects.end(operation, is_ok=outcome == "ok")
             if effect.source is not None:
                 for creating in self.expectations_of_operations([operation]):
                     created = snapshot_states.end_creation(creating, outcome, tick, snapshot, taken_us)
-                    update_expectation(run, created)
+                    self._change_expectation(run, creating, created)
                     self.expiries.end(run, created, outcome, tick)
             if effect.deletes:
                 doomed = "deletion_operation = ? AND state = ?"
                 for deleting in read_expectations(self._connection, doomed, (operation, State.DELETING)):
-                    update_expectation(run, snapshot_states.end_deletion(deleting, outcome, tick))
+                    self._change_expectation(run, deleting, snapshot_states.end_deletion(deleting, outcome, tick))
                 self._collect_manifests("deletion_operation", operation)
 
     def interrupt_open_operations(self) -> list[str]:

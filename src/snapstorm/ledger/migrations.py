@@ -192,6 +192,19 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE expectations ADD COLUMN taken_us INTEGER;
     ALTER TABLE expectations ADD COLUMN is_expiry INTEGER NOT NULL DEFAULT 0;
     """,
+    # Events of a storage that keeps a history of its writes: the latest when a run began, when an intent became
+    # durable, and when an outcome did; and from which event to which it is promised that a snapshot is there.
+    """
+    ALTER TABLE runs ADD COLUMN began_event INTEGER;
+    ALTER TABLE operations ADD COLUMN began_event INTEGER;
+    ALTER TABLE operations ADD COLUMN ended_event INTEGER;
+    CREATE TABLE promises (
+        expectation TEXT NOT NULL REFERENCES expectations (operation),
+        first_event INTEGER NOT NULL,
+        last_event INTEGER
+    );
+    CREATE INDEX promises_by_expectation ON promises (expectation);
+    """,
 )
 
 SCHEMA_VERSION = len(MIGRATIONS)

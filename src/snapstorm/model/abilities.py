@@ -1,4 +1,4 @@
-"""Abilities: what of a target can be broken, beside what every `Server` does.
+"""Abilities: what of a target can be broken or looked at, beside what every `Server` does.
 
 A server that has one implements its protocol as well; a fault looks before it acts, and one that finds no such ability
 is not available there. All that is done here is undone by the method beside it.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from snapstorm.model.action_results import ListedSnapshot
+from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
 
 Route: TypeAlias = Callable[[str, str, int], Awaitable[tuple[str, int]]]
@@ -233,4 +235,64 @@ class SetByOthers(Protocol):
 
     async def kept_of(self, client: str, source: Path, tree: Manifest) -> Manifest:
         """What is kept of the client's tree at `source`."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredPlace:
+    """Where a repository is stored that nobody serves, and where the commands that open it may put their files."""
+
+    storage: Storage
+    directory: Path
+    """Private to whoever opens it. Absolute."""
+    secret: Callable[[str], str]
+    """Gives the secret of a name, of the testbed that the repository is of."""
+    storage_secrets: Mapping[str, str]
+    """Credentials for storage on S3, as variables of the environment."""
+    operation_seconds_max: float = 300.0
+    clock: str | None = None
+    """The address of the clock that the commands go by; None for real time."""
+
+
+class StoredRepository(Protocol):
+    """An opened repository that nobody serves. Each call reads all that it needs from where it is stored, which may
+    have been replaced since the last one."""
+
+    async def list_snapshots(self) -> Sequence[ListedSnapshot]:
+        """All complete snapshots, of all clients."""
+        ...
+
+    async def verify(self, snapshots: Sequence[str]) -> None:
+        """Find these snapshots and read back everything in them. Raises TargetError unless all is there."""
+        ...
+
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        """Restore a snapshot, or what is at `sub_path` in it, to `destination`, which must not exist."""
+        ...
+
+    async def maintain(self) -> None:
+        """Run full maintenance, in the way that may run beside other work."""
+        ...
+
+
+@runtime_checkable
+class OpensStored(Protocol):
+    """A target that can open a stored repository without a server of its own, and knows how its objects on S3 lie in a
+    directory."""
+
+    async def open_stored(self, place: StoredPlace) -> StoredRepository:
+        """Connect to the repository. Raises TargetError if it can't be opened."""
+        ...
+
+    def path_in_directory(self, key: str) -> PurePosixPath:
+        """Where the object of this key lies in a repository that is stored in a directory."""
+        ...
+
+    @property
+    def directory_files(self) -> Mapping[str, bytes]:
+        """Files that a repository in a directory has besides, by name."""
+        ...
+
+    def commands_to_look(self, directory: str, snapshot: str) -> Sequence[str]:
+        """Lines of bash that show, with the target's own program alone, what a repository in this directory holds."""
         ...

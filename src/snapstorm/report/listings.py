@@ -12,12 +12,15 @@ import tomli_w
 
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.faults.fault import FaultKind
+from snapstorm.gateway.kept_history import size_of_history
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import ACTIONS, Action
 from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import State
+from snapstorm.model.location import GATEWAY
 from snapstorm.model.protocols import Target
+from snapstorm.report.summary import show_history
 from snapstorm.report.text import dump_json
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import SHIPPED
@@ -142,6 +145,7 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
     deleted = states[State.DELETED] - expired
     doubt = sum(states[state] for state in State if state.value.endswith("doubt") or state.value.endswith("ing"))
     runs, violations = ledger.runs(), ledger.violations()
+    history = size_of_history(directory / GATEWAY)
     if as_json:
         names = ("number", "seed", "began_utc", "ended_utc", "verdict")
         fields = ("client", "snapshot", "path", "detail", "evidence")
@@ -151,6 +155,7 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
             "target": ledger.fact("target"),
             "mode": ledger.fact("mode"),
             "snapshots": {"live": live, "deleted": deleted, "expired": expired, "in_doubt": doubt},
+            "history": None if history is None else history._asdict(),
             "runs": [{name: run[name] for name in names} for run in runs],
             "violations": [
                 {
@@ -169,6 +174,8 @@ def status_lines(directory: Path, ledger: Ledger, *, as_json: bool) -> Iterator[
     yield f"testbed    {directory} ({ledger.fact('testbed_id')}), {facts}"
     gone = f"{deleted} deleted, {expired} expired" if expired else f"{deleted} deleted"
     yield f"snapshots  {live} live, {gone}, {doubt} in doubt"
+    if history is not None:
+        yield f"history    {show_history(history)}"
     yield f"runs       {len(runs)}"
     for run in runs[-10:]:
         yield f"  {run['number']:4}  {run['began_utc']}  {run['verdict'] or 'killed':12}  seed {run['seed']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from snapstorm.gateway.write_log import HistorySize
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Violation
 from snapstorm.model.outcomes import OUTCOME_KEYS
@@ -37,6 +38,12 @@ def show_bytes(count: int) -> str:
     return f"{count} bytes" if unit == 0 else f"{amount:.1f} {units[unit]}"
 
 
+def show_history(history: HistorySize) -> str:
+    """How much is kept of the past of a storage, for people."""
+    bound = f", whole from event {history.whole_from} on" if history.whole_from else ""
+    return f"{history.writes:,} writes, {show_bytes(history.bytes_kept)}{bound}"
+
+
 def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
     """The summary as plain lines. The verdict is last, so that it is just above the prompt. Text of the target in it
     can't affect the terminal."""
@@ -62,6 +69,8 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
         )
     if result.seconds_by_work:
         lines.append(f"time       {_show_time(result)}")
+    if result.history is not None:
+        lines.append(f"history    {show_history(result.history)}; `snapstorm explore` tries crashes in it")
     if tally.restores_narrowed:
         lines.append(f"narrowed   {tally.restores_narrowed} restores compared by fewer properties than promised")
     if tally.locked_out:

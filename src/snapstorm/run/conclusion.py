@@ -7,7 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from snapstorm.errors import GuaranteeViolated, HarnessError, SnapstormError
+from snapstorm.gateway.kept_history import size_of_history
+from snapstorm.gateway.write_log import HistorySize
 from snapstorm.model.events import RunEnded
+from snapstorm.model.location import GATEWAY
 from snapstorm.model.protocols import Mode, Target
 from snapstorm.model.verdict import decide
 from snapstorm.run.phases import Phases
@@ -79,6 +82,12 @@ class Conclusion:
         with suppress(HarnessError):  # No verdict rests on it, and the ledger may have no room left.
             self.commands.write()
 
+    def _history(self) -> HistorySize | None:
+        try:
+            return size_of_history(self.testbed.directory / GATEWAY)
+        except HarnessError:  # What can't be read will be told by who needs it.
+            return None
+
     def _make_result(self) -> RunResult:
         run, own = self.run, own_usage()
         verdict, reason = decide(run.tally)
@@ -100,4 +109,5 @@ class Conclusion:
             testbed=self.testbed.directory,
             lived=run.ledger.lived_time(run.number),
             expired=run.ledger.expiries.count(),
+            history=self._history(),
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from snapstorm.errors import HarnessError
+from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import BUCKET, Clocks, Storage
 from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, S3Storage
@@ -35,6 +35,10 @@ class OfferedStorage:
         gateway = self.gateway
         return None if gateway is None else lambda: gateway.ask(_held_bytes)
 
+    def last_event(self) -> int | None:
+        """The latest event of the storage; None where it keeps no history."""
+        return None if self.gateway is None else self.gateway.last_event
+
 
 def _held_bytes(storage: Storage) -> int:
     return storage.bucket.bytes_total
@@ -60,14 +64,25 @@ class ToldTime:
 
 
 @contextmanager
-def storage_for(named: NamedStorage | None, place: TargetPlace, clock: Clock) -> Iterator[OfferedStorage]:
-    """The place with its storage, which is served during the block if it is the gateway. Raises HarnessError."""
+def storage_for(
+    named: NamedStorage | None, place: TargetPlace, clock: Clock, *, history_bytes_max: int | None = None
+) -> Iterator[OfferedStorage]:
+    """The place with its storage, which is served during the block if it is the gateway.
+
+    `history_bytes_max` bounds how much the gateway keeps. Raises HarnessError, and ConfigError for a bound where there
+    is no gateway.
+    """
     time = ToldTime(clock) if isinstance(clock, VirtualClock) else None
     if not isinstance(named, GatewayStorage):
+        if history_bytes_max is not None:
+            raise ConfigError(
+                "--history-bytes-max bounds the history of --repository gateway, and this testbed has none"
+            )
         yield OfferedStorage(replace(place, named_storage=named, time=time))
         return
     clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
-    with serving(place.directory / GATEWAY, clocks, has_versions=True) as served:
+    directory = place.directory / GATEWAY
+    with serving(directory, clocks, has_versions=True, bytes_max=history_bytes_max) as served:
         access_key, secret_key = place.secrets.get(f"{GATEWAY} access"), place.secrets.get(f"{GATEWAY} secret")
         served.admit(_TARGET, access_key)
         reached = S3Storage(BUCKET, endpoint=served.endpoint, region=_REGION)

@@ -88,8 +88,14 @@ async def open_run(
         workdir = stack.enter_context(workdir_for(options, testbed))
         network_path = await stack.enter_async_context(network_path_for(options))
         storage = stack.enter_context(
-            storage_for(named_storage(options, testbed), place_for(options, testbed, workdir), clock)
+            storage_for(
+                named_storage(options, testbed),
+                place_for(options, testbed, workdir),
+                clock,
+                history_bytes_max=options.history_bytes_max,
+            )
         )
+        testbed.ledger.storage_event = storage.last_event
         place = replace(storage.place, route=network_path.route if network_path else None)
         copies = await stack.enter_async_context(
             open_persistence(

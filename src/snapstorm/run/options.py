@@ -53,6 +53,8 @@ class HarnessOptions:
     """What one client's data directory may hold."""
     repository_bytes_max: int | None = None
     """What the repository may hold: near it more is deleted and collected, beyond it nothing new is snapshotted."""
+    history_bytes_max: int | None = None
+    """What the gateway may keep of what its bucket holds and ever held; None for all."""
     clients_ahead: int = 0
     """How many clients the run is going to have: a target may prepare for them while it starts."""
     operation_seconds_max: float = 300.0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from snapstorm.gateway.write_log import HistorySize
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.model.guarantees import Violation
@@ -45,6 +46,8 @@ class RunResult:
     """The run's virtual time; None for a run in real time."""
     expired: int = 0
     """How many of the deleted snapshots the target's retention has ended."""
+    history: HistorySize | None = None
+    """How much is kept of the past of the storage; None where none is."""
 
     @property
     def snapshots_in_doubt(self) -> int:
@@ -78,6 +81,7 @@ class RunResult:
             "restores_narrowed": tally.restores_narrowed,
             "bytes_verified": tally.bytes_verified,
             "sweep": {"verified": tally.sweep_verified, "left": tally.sweep_left},
+            "history": None if self.history is None else self.history._asdict(),
             "unaccounted": tally.unaccounted,
             "settings_unjudged": tally.settings_unjudged,
             "refused_by_design": tally.refused_by_design,

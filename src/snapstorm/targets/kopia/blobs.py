@@ -10,7 +10,7 @@ from pathlib import Path
 
 from snapstorm.model.abilities import Blob
 
-_ENDING = ".f"
+ENDING = ".f"
 _FILES, _REST = "p", "q"
 """Packs of what is in files; packs of directories, and of manifests, most of which are soon out of date."""
 _SESSIONS = "s"
@@ -79,7 +79,7 @@ def blobs(directory: Path, prefix: str = "", id_so_far: str = "") -> Iterator[tu
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     yield from blobs(directory / entry.name, prefix, blob_id)
-                elif blob_id.endswith(_ENDING) and blob_id.startswith(prefix):
-                    yield blob_id.removesuffix(_ENDING), directory / entry.name
+                elif blob_id.endswith(ENDING) and blob_id.startswith(prefix):
+                    yield blob_id.removesuffix(ENDING), directory / entry.name
     except FileNotFoundError:
         return  # Its last blob was just deleted.

@@ -45,7 +45,7 @@ OLDEST_FORMAT_VERSION = 1
 NEWEST_FORMAT_VERSION = 3
 """What 0.19.0 to 0.23.1 make when told to, and by themselves (measured)."""
 
-_REPOSITORY_SECRET = "repository"
+REPOSITORY_SECRET = "repository"
 _HASH_VERSION = 2
 _HASH_ITERATIONS = 600_000
 _HASH_BYTES = 32
@@ -68,7 +68,7 @@ class Repository:
             storage_secrets = read_credentials() if isinstance(place.storage, S3Storage) else {}
         self.actor = Actor(
             place.server,
-            place.secrets.get(_REPOSITORY_SECRET),
+            place.secrets.get(REPOSITORY_SECRET),
             storage_secrets=storage_secrets,
             clock_url=command_clock(place, IDENTITY),
         )

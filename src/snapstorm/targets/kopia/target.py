@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
+from snapstorm.model.abilities import StoredPlace, StoredRepository
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.protocols import Mode, Program, Server, Target, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import together
+from snapstorm.targets.kopia import stored
 from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
@@ -85,8 +87,7 @@ class KopiaTarget(Target):
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
         """Create or connect to the repository at `place`, start the server, and end everything with the block."""
-        programs = Programs([program.path for program in self.executables], place.seed)
-        kopia = Kopia(programs, self.runner, place.operation_seconds_max)
+        kopia = self._kopia(place.operation_seconds_max, place.seed)
         await remove_many_trees(self.runner, _caches_left_aside(place))
         if self.operator is not None:
             operated = OperatorServer(kopia, place, self.operator)
@@ -106,6 +107,28 @@ class KopiaTarget(Target):
             return
         async with serve(access, users) as server:
             yield server
+
+    # Abilities: stored repositories.
+
+    async def open_stored(self, place: StoredPlace) -> StoredRepository:
+        """Connect to a stored repository, without a server and without any cache."""
+        return await stored.open_stored(self._kopia(place.operation_seconds_max), place)
+
+    def path_in_directory(self, key: str) -> PurePosixPath:
+        """Where a blob lies in a repository that is stored in a directory."""
+        return stored.path_in_directory(key)
+
+    @property
+    def directory_files(self) -> Mapping[str, bytes]:
+        """How blobs are spread over directories."""
+        return stored.DIRECTORY_FILES
+
+    def commands_to_look(self, directory: str, snapshot: str) -> Sequence[str]:
+        """By the program that was named last."""
+        return stored.commands_to_look(self.executables[-1].path, directory, snapshot)
+
+    def _kopia(self, seconds_max: float, seed: int = 0) -> Kopia:
+        return Kopia(Programs([program.path for program in self.executables], seed), self.runner, seconds_max)
 
 
 def _caches_left_aside(place: TargetPlace) -> list[Path]:
