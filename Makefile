@@ -31,7 +31,7 @@ setup: $(SETUP) ## make .venv with everything in it, and build Kopia
 run: $(SETUP) ## run the main job: clients against a real Kopia server, every restore verified
 	$(BIN)/snapstorm run $(RUN_OPTIONS)
 
-test: $(SETUP) $(S3_SERVER) ## run all tests but the long ones
+test: $(SETUP) $(S3_SERVER) .tools/bin/kopia-$(KOPIA)-testing ## run all tests but the long ones
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-unit: $(SETUP) ## run the tests that take seconds

@@ -96,6 +96,7 @@ def test_an_honest_retention_passes(seed: int, scratch: Path) -> None:
 
 WEEKLY = (WriteRandomFiles(count=2), *((SnapshotRoot(), ListSnapshots(), WEEK) * 60))
 DAILY = (WriteRandomFiles(count=2), *((SnapshotRoot(), RestoreRandomSnapshot(), DAY) * 20))
+WITH_DELETIONS = (WriteRandomFiles(count=2), *((SnapshotRoot(), SnapshotRoot(), DeleteRandomSnapshot(), DAY) * 12))
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,7 @@ DAILY = (WriteRandomFiles(count=2), *((SnapshotRoot(), RestoreRandomSnapshot(), 
     [
         (wrong_retention.one_too_few, KeepPolicy(daily=5), DAILY),
         (wrong_retention.one_too_few, KeepPolicy(latest=3), DAILY),
+        (wrong_retention.one_too_few, KeepPolicy(latest=3), WITH_DELETIONS),
         (wrong_retention.one_too_many, KeepPolicy(daily=5), DAILY),
         (wrong_retention.one_too_many, KeepPolicy(weekly=2, latest=2), DAILY),
         (wrong_retention.weeks_from_sunday, KeepPolicy(weekly=4), DAILY),

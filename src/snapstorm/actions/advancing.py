@@ -8,6 +8,7 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.step import Step
 from snapstorm.errors import ConfigError
+from snapstorm.faults.weather import Weather
 from snapstorm.model.abilities import SeesJumps
 from snapstorm.model.actions import AdvanceTime
 from snapstorm.model.outcomes import Outcome
@@ -15,11 +16,14 @@ from snapstorm.model.protocols import Server
 from snapstorm.runtime.clock import NS_PER_SECOND, VirtualClock
 from snapstorm.testbed.context import REAL_TIME_STAYS, RunContext
 
+_POLL_SECONDS = 0.05
+
 
 @performs(AdvanceTime)
 @dataclass(frozen=True)
 class AdvanceTimePerformer(Performer[None]):
     run: RunContext
+    weather: Weather
     operations: Operations
     server: Server
 
@@ -37,5 +41,7 @@ class AdvanceTimePerformer(Performer[None]):
             if isinstance(self.server, SeesJumps):
                 await self.server.see_jump()
 
+        while self.weather.delays_something:
+            await self.run.clock.sleep(_POLL_SECONDS)
         outcome, _ = await self.operations.operate(step, advance)
         return outcome

@@ -14,6 +14,7 @@ from snapstorm.actions.performer import Performer, performs
 from snapstorm.actions.quota import Quota
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
+from snapstorm.errors import OperationUnknown
 from snapstorm.faults.weather import Weather
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.guarantees.checker import Checker
@@ -63,6 +64,8 @@ class Creations:
             if not fits:
                 return NoOp("the repository is at its limit")
             await self._settle_doubts(step, path)
+            if self._is_misled(began_seconds):
+                return NoOp("storage does not show all that was done, so retention could not be foreseen")
             resolved = {"source": as_text(directory), "manifest": manifest.digest}
             outcome, operation = await self._ask(step, path, manifest, resolved)
         if isinstance(outcome, NoOp):
@@ -89,14 +92,26 @@ class Creations:
         self, step: Step, path: Path, manifest: Manifest, resolved: Mapping[str, str]
     ) -> tuple[Outcome[SnapshotReceipt], str]:
         asked = AskedSnapshot(path_as_text(path), self.promised, manifest)
+        began_seconds = self.run.now_seconds()
+
+        async def create(operation: str) -> SnapshotReceipt:
+            receipt = await self.snapshotter.create_snapshot(path, operation)
+            if self._is_misled(began_seconds):
+                raise OperationUnknown("storage did not show all that was done, so others may have expired, or not")
+            return receipt
+
         outcome, operation = await self.operations.operate(
             step,
-            lambda operation: self.snapshotter.create_snapshot(path, operation),
+            create,
             IntendedEffect(resolved, creates=asked, taking=self._taking(step)),
         )
         if self.run.ledger.expiries.retention is not None:
             self.run.tally.snapshots_expired += self.run.ledger.expiries.ended_by(operation)
         return outcome, operation
+
+    def _is_misled(self, since_seconds: float) -> bool:
+        """Whether the target's retention, if it has one, may have seen less since then than there is."""
+        return self.run.ledger.expiries.retention is not None and self.weather.veil(since_seconds) is not None
 
     async def _settle_doubts(self, step: Step, path: Path) -> None:
         """List first where a snapshot of this source is in doubt: what is kept of the others depends on it."""

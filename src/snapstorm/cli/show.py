@@ -11,7 +11,7 @@ from snapstorm.cli.option_groups import ExistingTestbed, JsonOutput, Programs
 from snapstorm.errors import ConfigError
 from snapstorm.report.listings import action_lines, fault_lines, scenario_lines, status_lines, target_lines
 from snapstorm.report.testbed_history import history_lines
-from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.clock import Clock, utc_of
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.registry import DEFAULT_TARGET, find_target, read_target
@@ -42,7 +42,8 @@ def history(
     if limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {limit}")
     with read_testbed(testbed) as ledger:
-        for line in history_lines(testbed, ledger, Clock().utc(), limit, as_json=json_output):
+        now_utc = utc_of(ledger.last_virtual_ns()) if ledger.is_virtual else Clock().utc()
+        for line in history_lines(testbed, ledger, now_utc, limit, as_json=json_output):
             print(line)
     return 0
 

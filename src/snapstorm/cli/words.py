@@ -53,7 +53,6 @@ def changed(
     clients: int | None = None,
     duration: str | None = None,
     actions: int | None = None,
-    virtual_days: int | None = None,
     mode: str | None = None,
     weights: Sequence[str] = (),
     options: Sequence[str] = (),
@@ -89,10 +88,13 @@ def changed(
     changed, problems = build_scenario(document)
     if changed is None:
         raise ConfigError(*(named(place, words, _as_typed(place)) for place, words in problems))
-    return changed if virtual_days is None else _lasting(changed, virtual_days)
+    return changed
 
 
-def _lasting(scenario: Scenario, virtual_days: int) -> Scenario:
+def lasting(scenario: Scenario, virtual_days: int | None) -> Scenario:
+    """The scenario with as many rounds as so many virtual days take, if a number was typed."""
+    if virtual_days is None:
+        return scenario
     if virtual_days < 1:
         raise ConfigError(f"--virtual-days must be at least 1, not {virtual_days}")
     try:

@@ -107,13 +107,17 @@ class Fault(ABC):
     """What it takes to inject it, for people."""
     hold_seconds: ClassVar[tuple[float, float]] = (0.5, 4.0)
     """For how long it lasts: drawn from this range."""
-    aftermath_seconds: ClassVar[float] = 5.0
+    aftermath_seconds: float = 5.0
     """For how long after it has healed operations may still fail because of it."""
     is_damage: ClassVar[bool] = False
     """It damages what is stored: what is restored meanwhile is judged by `damage-is-detected`."""
     is_veil: ClassVar[bool] = False
     """Storage may show less than was acknowledged, or what was deleted, of what happened since the fault began, and
     nobody can tell: listings are not held to that."""
+    veil_seconds: float = 0.0
+    """For how long after it has healed somebody may still believe what storage has shown."""
+    delays: ClassVar[bool] = False
+    """Something of it may come some seconds late. Virtual time is not advanced meanwhile: it would be days late."""
     spoils_collections: ClassVar[bool] = False
     """A collection of garbage that meets it may take what is needed, and the target can't know."""
     heals_with_server: ClassVar[bool] = False

@@ -28,6 +28,8 @@ from snapstorm.gateway.storage import put_right_in
 
 _WAIT_FOR_STRIKE_SECONDS_MAX = 10.0
 _POLL_SECONDS = 0.02
+_LISTINGS_REMEMBERED_SECONDS = 35.0
+"""Somewhat longer than any target remembers a listing of its storage."""
 _NEVER = Strikes(0, None)
 _STATUSES = (500, 503, 503, 429, 403)
 _HEALER = "snapstorm"
@@ -43,6 +45,7 @@ class _MisbehavingStorage(Fault):
     """Puts a rule on, and takes it off."""
 
     needs = "a repository behind the gateway"
+    delays = True
     hold_seconds = (1.0, 6.0)
     aftermath_seconds = 8.0
     misbehaviour: ClassVar[Misbehaviour]
@@ -238,10 +241,18 @@ class _MisleadingStorage(_MisbehavingStorage):
 
     is_veil = True
 
+    def __init__(self, scene: Scene, draws: random.Random) -> None:
+        super().__init__(scene, draws)
+        if not scene.server.authenticates:
+            # Without a server, clients remember listings of the storage themselves. Their caches are theirs: while they
+            # are at work, deleting one may make an operation fail (measured).
+            self.aftermath_seconds = self.veil_seconds = _LISTINGS_REMEMBERED_SECONDS
+
     async def heal(self) -> None:
         await super().heal()
-        await self.scene.server.forget_caches(list(self.scene.clients))
-        await self.scene.server.refresh()
+        if self.has_struck:
+            await self.scene.server.forget_caches([])
+            await self.scene.server.refresh()
 
 
 class _Lags(_MisleadingStorage):

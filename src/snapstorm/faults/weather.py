@@ -77,7 +77,19 @@ class Weather:
 
     def veil(self, since_seconds: float) -> Injury | None:
         """The first fault since then because of which storage may have shown less than there was, if any."""
-        return next((one for one in self._met(since_seconds) if one.fault.is_veil), None)
+        return next(
+            (
+                one
+                for one in self._injuries
+                if one.fault.is_veil and one.lasts_at(since_seconds, one.fault.veil_seconds) and one.fault.has_struck
+            ),
+            None,
+        )
+
+    @property
+    def delays_something(self) -> bool:
+        """Whether a fault is active because of which something may come late."""
+        return any(one.ended_seconds is None and one.fault.delays for one in self._injuries)
 
     def spoiler(self, since_seconds: float, *, is_safe: bool) -> Injury | None:
         """The first fault since then because of which a collection of garbage may have taken what is needed, if any.

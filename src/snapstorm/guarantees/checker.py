@@ -320,6 +320,7 @@ class Checker:
             expected=expected_of(listing, of_client, tagged),
             spans=self._dating.spans,
             retention=ledger.expiries.retention,
+            creation_ticks=ledger.expiries.creation_ticks(listing.client),
             ahead_us=self._dating.ahead_us,
         )
         judged = self._panel.judge(seen)

@@ -67,7 +67,8 @@ class LayoutCheck:
         if expiries.retention is None:
             return False
         (lost,) = self._ledger.expectations_of_operations([operation])
-        return may_have_ended(lost, expiries.of_source(lost.client, lost.source))
+        ticks = expiries.creation_ticks(lost.client).get(lost.source, ())
+        return may_have_ended(lost, expiries.of_source(lost.client, lost.source), ticks, self._ledger.next_tick())
 
     def _deleted(self, stored: Collection[str], live: Collection[str]) -> Iterator[StoredSnapshot]:
         """Those of the stored snapshots that must not be there."""

@@ -244,6 +244,7 @@ class _Recheck:
             ),
             spans=self._dating.spans,
             retention=self._retention,
+            creation_ticks=self._ledger.expiries.creation_ticks(listing.client),
             ahead_us=self._dating.ahead_us,
         )
 

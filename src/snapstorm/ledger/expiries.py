@@ -39,6 +39,15 @@ class Expiries:
         """The snapshots of a source that may be there, in the order in which they were begun."""
         return read_expectations(self._connection, _OF_SOURCE, (client, source, *sorted(OPEN_STATES)))
 
+    def creation_ticks(self, client: str) -> dict[str, list[int]]:
+        """When all creations of a client began, by source. Without a retention, nobody needs to know: empty then."""
+        found: dict[str, list[int]] = {}
+        if self.retention is not None:
+            rows = self._connection.execute("SELECT source, began_tick FROM expectations WHERE client = ?", (client,))
+            for source, tick in rows:
+                found.setdefault(source, []).append(tick)
+        return found
+
     def count(self) -> int:
         """How many snapshots have expired."""
         row = self._connection.execute(

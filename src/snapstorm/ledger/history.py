@@ -21,9 +21,20 @@ from snapstorm.model.restore_debt import Unproven
 
 _SECONDS_PER_DAY = 86_400.0
 
-_LIVE_SNAPSHOTS = """
+_JULIAN_DAY_OF_UNIX_EPOCH = 2_440_587.5
+
+_BEGAN_JULIAN = f"""
+    o.began_seconds / 86400.0 + CASE WHEN r.virtual_began_ns IS NULL THEN julianday(r.began_utc) ELSE
+        {_JULIAN_DAY_OF_UNIX_EPOCH} + (r.virtual_began_ns + (
+            SELECT coalesce(sum(j.by_ns), 0) FROM clock_jumps j
+            WHERE j.run = r.number AND j.at_seconds <= o.began_seconds
+        )) / 86400e9 END
+"""
+"""The Julian day on which an operation `o` of a run `r` began, in the time that the run lived in."""
+
+_LIVE_SNAPSHOTS = f"""
     SELECT e.client, e.operation, e.snapshot, e.source,
-           julianday(r.began_utc) + o.began_seconds / 86400.0, o.run,
+           {_BEGAN_JULIAN}, o.run,
            v.number, v.run, v.at_utc, v.target_versions, v.through,
            coalesce(vo.ended_tick, vo.began_tick, e.acknowledged_tick, e.began_tick)
     FROM expectations e
@@ -34,14 +45,14 @@ _LIVE_SNAPSHOTS = """
     WHERE e.state = ?
 """
 
-_SURVIVALS = """
+_SURVIVALS = f"""
     SELECT o.run, v.target_versions,
-           julianday(v.at_utc) - julianday(r.began_utc) - o.began_seconds / 86400.0 AS age_days, count(*), max(v.at_utc)
+           julianday(v.at_utc) - ({_BEGAN_JULIAN}) AS age_days, count(*), max(v.at_utc)
     FROM expectations e
     JOIN verifications v ON v.number = e.last_verification
     JOIN operations o ON o.id = e.operation
     JOIN runs r ON r.number = o.run
-    GROUP BY o.run, v.target_versions, v.run
+    GROUP BY o.run, v.target_versions, v.run, CASE WHEN r.virtual_began_ns IS NULL THEN 0 ELSE o.began_seconds END
 """
 
 _COLLECTIONS = """
@@ -49,8 +60,6 @@ _COLLECTIONS = """
     AND coalesce(json_extract(resolved, '$.kind'), json_extract(options, '$.kind'), 'full') = 'full'
     ORDER BY ended_tick
 """
-
-_JULIAN_DAY_OF_UNIX_EPOCH = 2_440_587.5
 
 
 @dataclass(frozen=True)

@@ -116,15 +116,18 @@ def _fates(retention: Retention, there: Sequence[Expectation], creation: str, *,
     return _Fates(frozenset(going), frozenset(staying))
 
 
-def may_have_ended(lost: Expectation, of_source: Iterable[Expectation]) -> bool:
+def may_have_ended(
+    lost: Expectation, of_source: Iterable[Expectation], creation_ticks: Iterable[int], before_tick: int
+) -> bool:
     """Whether the policy may be why this live snapshot is not there: retention acts when another snapshot of the source
-    is taken, and by their dates."""
-    return any(
-        other.operation != lost.operation
-        and _is_same_source(other, lost)
-        and (other.began_tick > lost.began_tick or (other.taken_us or 0) > (lost.taken_us or 0))
-        for other in of_source
-    )
+    is taken, and by their dates.
+
+    `creation_ticks`: when creations of its source began, also those of snapshots that are deleted by now; of these only
+    count those `before_tick`.
+    """
+    if any(lost.began_tick < tick < before_tick for tick in creation_ticks):
+        return True
+    return any((other.taken_us or 0) > (lost.taken_us or 0) for other in of_source if _is_same_source(other, lost))
 
 
 def overstaying(retention: Retention, there: Iterable[Expectation]) -> list[Expectation]:

@@ -67,6 +67,8 @@ class ListingSeen(Seen):
     """When each run can have taken its snapshots, by its number. A run without one is not held to any."""
     retention: Retention | None = None
     """What the target is told to keep; None for everything."""
+    creation_ticks: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    """Where it is told to, when all creations of the client began, by source."""
     ahead_us: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """By how much clocks were ahead that were not right, by the number of the run and the client."""
 
@@ -87,7 +89,16 @@ class ListingSeen(Seen):
             and found.operation not in self.entries.complete
             and must_be_listed(found, self.listing)
         )
-        return [found for found in missing if may_have_ended(found, self.expected.values())]
+        return [
+            found
+            for found in missing
+            if may_have_ended(
+                found,
+                self.expected.values(),
+                self.creation_ticks.get(found.source, ()),
+                self.listing.began_tick,
+            )
+        ]
 
     @functools.cached_property
     def expired_and_listed(self) -> Sequence[Expectation]:

@@ -7,6 +7,7 @@ from typing import Any
 from snapstorm.report.figures import figures_of
 from snapstorm.report.run_data import FoundViolation, RunData
 from snapstorm.report.testbed_history import headline, survival_document
+from snapstorm.run.result import virtual_document
 from snapstorm.version import __version__
 
 SCHEMA = 1
@@ -29,6 +30,7 @@ def run_document(run: RunData) -> dict[str, Any]:
         "verdict": run.verdict if run.has_ended else None,
         "reason": run.reason,
         "seconds": round(run.seconds, 3),
+        "virtual": virtual_document(run.lived, run.seconds),
         "clients": list(run.clients),
         "proven": {
             "restores_verified": run.proven.restores,

@@ -7,14 +7,18 @@ from functools import partial
 from typing import TypeAlias
 
 from snapstorm.ledger.samples import Quantity
-from snapstorm.report.charts import Chart, Line, Stack, scale_for, time_scale
+from snapstorm.report.charts import Chart, Line, Stack, scale_for, show_moment, time_scale
 from snapstorm.report.figures import ActionFigures, Figures, percentile
 from snapstorm.report.run_data import RunData
 from snapstorm.report.summary import show_bytes
 from snapstorm.report.text import show_seconds
+from snapstorm.runtime.clock import utc_of
 
 MakeChart: TypeAlias = Callable[..., Chart]
 """A chart with what all charts of the run have in common."""
+
+LONG_DAYS = 1_000.0
+"""A run that has lived for longer is shown with months in place of days."""
 
 CHARTS_MAX = 12
 """The maximum number of latency charts: of the kinds of actions with the greatest total time."""
@@ -36,6 +40,7 @@ def charts_of(run: RunData, figures: Figures) -> dict[str, list[Chart]]:
     chart = partial(
         Chart,
         across=time_scale(max(run.seconds, 1e-3)),
+        show_across=moment_words(run),
         shaded=[(began, ended) for _, began, ended in run.fault_spans],
     )
     measured = sorted((found for found in figures.actions if found.seconds), key=lambda found: -sum(found.seconds))
@@ -45,6 +50,15 @@ def charts_of(run: RunData, figures: Figures) -> dict[str, list[Chart]]:
         "sizes": [_quantity(chart, run, one, title) for one, title in _SIZES.items() if one in run.samples],
         "processes": [_quantity(chart, run, one, title) for one, title in _PROCESSES.items() if one in run.samples],
     }
+
+
+def moment_words(run: RunData) -> Callable[[float], str]:
+    """Formats a moment of the run: as virtual dates in virtual time."""
+    lived = run.lived
+    if lived is None:
+        return show_moment
+    is_long = lived.lived_days(run.seconds) > LONG_DAYS
+    return lambda seconds: utc_of(lived.at_ns(seconds))[: len("2022-01") if is_long else len("2022-01-01")]
 
 
 def short_bytes(value: float) -> str:

@@ -21,7 +21,9 @@ from snapstorm.ledger.record import json_value
 from snapstorm.ledger.run_rows import OperationRow, RanCommand, ViolationRow
 from snapstorm.ledger.samples import Sample
 from snapstorm.model.expectations import IN_DOUBT, State
+from snapstorm.model.lived_time import LivedTime
 from snapstorm.report.text import printable
+from snapstorm.runtime.clock import utc_of
 from snapstorm.testbed.testbed import read_testbed
 
 Row = TypeVar("Row")
@@ -168,6 +170,16 @@ class RunData:
     """Whether the run is still at work. Only its own live page knows that."""
     summary: Mapping[str, Any]
     """What `--json` printed when the run ended; empty if it has not ended."""
+    lived: LivedTime | None = None
+    """Its virtual time; None for a run in real time."""
+
+    @property
+    def virtual_words(self) -> str:
+        """How much virtual time it has lived, in words; empty for a run in real time."""
+        if self.lived is None:
+            return ""
+        began, ended = (utc_of(self.lived.at_ns(seconds)) for seconds in (0.0, self.seconds))
+        return f"{self.lived.lived_days(self.seconds):,.1f} days lived, from {began} to {ended}"
 
     @property
     def has_ended(self) -> bool:
@@ -244,6 +256,7 @@ def _read(testbed: Path, ledger: Ledger, number: int) -> RunData:
         survival=ledger.history.survival(),
         is_going_on=False,
         summary=summary,
+        lived=ledger.lived_time(number),
     )
 
 

@@ -13,6 +13,7 @@ from snapstorm.report.kinds import by_kind
 from snapstorm.report.power import power_line
 from snapstorm.report.text import printable
 from snapstorm.run.result import RunResult
+from snapstorm.runtime.clock import utc_of
 from snapstorm.runtime.meter import Work
 
 STYLES = {
@@ -53,6 +54,12 @@ def summary_lines(result: RunResult, *, is_testbed_kept: bool) -> list[str]:
         + (f" ({earlier} of earlier runs)" if earlier else "")
         + f", {show_bytes(tally.bytes_verified)}; sweep: {tally.sweep_verified} verified, {tally.sweep_left} left",
     ]
+    if result.lived is not None:
+        lived, seconds = result.lived, result.seconds
+        lines.append(
+            f"virtual    {lived.lived_days(seconds):,.1f} days lived, from {utc_of(lived.began_ns)} to "
+            f"{utc_of(lived.at_ns(seconds))}"
+        )
     if result.seconds_by_work:
         lines.append(f"time       {_show_time(result)}")
     if tally.restores_narrowed:

@@ -84,6 +84,7 @@ def overview(run: RunData) -> dict[str, Any]:
         "outcomes": list(OUTCOMES),
         "outcomeWords": outcome_words(run),
         "seconds": max(run.seconds, 1e-3),
+        "virtual": _virtual(run),
         "count": len(run.operations),
         "perBlock": DETAILS_PER_BLOCK,
         "faults": [
@@ -100,6 +101,18 @@ def overview(run: RunData) -> dict[str, Any]:
             for found in run.violations
         ],
         "bins": _bins(run, lanes) if len(run.operations) > OVERVIEW_FROM else None,
+    }
+
+
+def _virtual(run: RunData) -> dict[str, Any] | None:
+    """When virtual time began, in milliseconds since 1970, and each jump: when in the run, and by how many
+    milliseconds. None for a run in real time."""
+    lived = run.lived
+    if lived is None:
+        return None
+    return {
+        "began": lived.began_ns // 1_000_000,
+        "jumps": [[round(jump.at_seconds, 4), jump.by_ns // 1_000_000] for jump in lived.jumps],
     }
 
 

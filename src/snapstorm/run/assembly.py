@@ -75,7 +75,9 @@ class RunParts:
         self.aftermath = Aftermath(run, weather, acting.engine, own, server, checker, self.hangs)
         server_processes = ServerProcesses(server, run.now_seconds)
         self.leaks = LeakWatch(run, weather, commands, server, server_processes, checker, opened.processes)
-        self.measurements = Measurements(run, place, server, server_processes, self.connected)
+        self.measurements = Measurements(
+            run, place, server, server_processes, self.connected, opened.storage.held_bytes
+        )
         self.layout = LayoutCheck(run.ledger, place, machine, server, checker)
         self.steering = Steering(run, opened.control, keep_going=options.keep_going)
         scene = Scene(

@@ -98,5 +98,6 @@ class Conclusion:
             tally=run.tally,
             states=run.ledger.count_states(),
             testbed=self.testbed.directory,
+            lived=run.ledger.lived_time(run.number),
             expired=run.ledger.expiries.count(),
         )

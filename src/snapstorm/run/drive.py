@@ -7,15 +7,15 @@ around a step that is to be done alone, and before random work, which is for all
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from snapstorm.actions.client import Client
 from snapstorm.actions.engine import Engine
-from snapstorm.model.events import DaysLived
 from snapstorm.run.arrivals import Arrivals
 from snapstorm.run.storm import AnyStorm
 from snapstorm.runtime.tasks import together
@@ -99,6 +99,13 @@ class Barrier:
             self._opened = anyio.Event()
 
 
+EndRound: TypeAlias = Callable[[int], Awaitable[object]]
+
+
+async def _go_on(_: int) -> None:
+    await checkpoint()
+
+
 async def drive(
     clients: Sequence[Client],
     scenario: Scenario,
@@ -107,11 +114,13 @@ async def drive(
     arrivals: Arrivals,
     storm: AnyStorm,
     note: Callable[[str], None],
+    end_round: EndRound = _go_on,
 ) -> None:
-    """Have all clients do a scenario, side by side."""
+    """Have all clients do a scenario, side by side. The first one calls `end_round` with the number of each round that
+    it has done."""
     decks = [engine.deal(scenario.weights, place, scenario.clients) for place in range(len(clients))]
     budget = Budget(scenario.random_seconds, scenario.actions, steering, storm, note, decks)
-    driver = _Driver(scenario, engine, steering, arrivals, budget, Barrier(len(clients)))
+    driver = _Driver(scenario, engine, steering, arrivals, budget, Barrier(len(clients)), end_round)
     await together([functools.partial(driver.drive, client.name, place) for place, client in enumerate(clients)])
 
 
@@ -125,6 +134,7 @@ class _Driver:
     arrivals: Arrivals
     budget: Budget
     barrier: Barrier
+    end_round: EndRound
 
     async def drive(self, client: str, place: int) -> None:
         """Have one client do its part. Outcomes are recorded and judged by the engine; none ends the others."""
@@ -147,9 +157,8 @@ class _Driver:
             if step.alone or self.engine.asks_target(step.make(), client):
                 await self.arrivals.wait_for(client)
             await self._do_alone(step, place) if step.alone else await self._do(step)
-        if place == 0 and self.scenario.virtual_start is not None:
-            days_after = self.scenario.days_after
-            self.engine.run.emit(DaysLived(days_after(number), days_after(self.scenario.rounds)))
+        if place == 0:
+            await self.end_round(number)
 
     async def _do_random(self, deck: Deck) -> None:
         weights, options = self.scenario.weights, self.scenario.options

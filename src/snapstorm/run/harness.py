@@ -23,7 +23,7 @@ from snapstorm.actions.client import Client
 from snapstorm.actions.engine import Engine
 from snapstorm.actions.upkeep import make_room
 from snapstorm.errors import ConfigError, HarnessError
-from snapstorm.model.events import Listener, ignore
+from snapstorm.model.events import DaysLived, Listener, ignore
 from snapstorm.model.protocols import Mode
 from snapstorm.run.arrivals import Arrivals
 from snapstorm.run.assembly import RunParts
@@ -97,8 +97,16 @@ class Harness:
                     await self._replay(clients, scenario.recorded)
                 else:
                     async with self._watching(arrivals):
-                        note = self._run.note
-                        await drive(clients, scenario, self.engine, parts.steering, arrivals, parts.storm, note)
+                        note, end_round = self._run.note, functools.partial(self._end_round, scenario)
+                        steering, storm = parts.steering, parts.storm
+                        await drive(clients, scenario, self.engine, steering, arrivals, storm, note, end_round)
+
+    async def _end_round(self, scenario: Scenario, number: int) -> None:
+        """Measure what is stored, and tell those who watch how much virtual time the scenario's rounds have taken."""
+        if scenario.virtual_start is not None:
+            await self._parts.measurements.look_at_storage()
+            days_after = scenario.days_after
+            self._run.emit(DaysLived(days_after(number), days_after(scenario.rounds)))
 
     @contextmanager
     def _working(self, words: str) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,13 +59,16 @@ class Measurements:
         server: Server,
         processes: ServerProcesses,
         clients: Sequence[str],
+        storage_bytes: Callable[[], int] | None = None,
     ) -> None:
+        """`storage_bytes`: how much the gateway holds, if the repository is behind it."""
         self._run = run
         self._place = place
         self._server = server
         self._processes = processes
         self._clients = clients
         """Whose caches and logs are measured. Grows while clients connect."""
+        self._storage_bytes = storage_bytes
         self._unwritten: list[Sample] = []
         self._written_seconds = 0.0
 
@@ -111,6 +114,11 @@ class Measurements:
             size_bytes = await run_file_work(measure, urgency=Urgency.NOBODY_WAITS)
             if size_bytes is not None:
                 self._add(quantity, size_bytes)
+
+    async def look_at_storage(self) -> None:
+        """Look once at how much the gateway keeps, if the repository is behind it."""
+        if self._storage_bytes is not None:
+            self._add(Quantity.REPOSITORY_BYTES, await run_file_work(self._storage_bytes))
 
     def _directories(self) -> dict[Quantity, list[Path]]:
         place = self._place

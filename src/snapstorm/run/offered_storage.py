@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.app import Served, serving
-from snapstorm.gateway.storage import BUCKET, Clocks
+from snapstorm.gateway.storage import BUCKET, Clocks, Storage
 from snapstorm.model.location import GATEWAY, GatewayStorage, NamedStorage, S3Storage
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.aws import KEY_VARIABLES
@@ -28,6 +28,16 @@ class OfferedStorage:
     """Raises HarnessError if storage of ours could not keep something."""
     gateway: Served | None = None
     """What serves it, where it is ours."""
+
+    @property
+    def held_bytes(self) -> Callable[[], int] | None:
+        """How many bytes the gateway holds; None without it."""
+        gateway = self.gateway
+        return None if gateway is None else lambda: gateway.ask(_held_bytes)
+
+
+def _held_bytes(storage: Storage) -> int:
+    return storage.bucket.bytes_total
 
 
 @dataclass(frozen=True)

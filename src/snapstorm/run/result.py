@@ -9,9 +9,11 @@ from typing import Any
 from snapstorm.model.actions import ACTIONS
 from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.model.guarantees import Violation
+from snapstorm.model.lived_time import LivedTime
 from snapstorm.model.outcomes import OUTCOME_KEYS
 from snapstorm.model.protocols import Mode, TargetDescription
 from snapstorm.model.verdict import Tally, Verdict
+from snapstorm.runtime.clock import NS_PER_SECOND, utc_of
 
 SCHEMA = 1
 """The version of the JSON object; fields are only ever added to one."""
@@ -39,6 +41,8 @@ class RunResult:
     tally: Tally
     states: dict[State, int]
     testbed: Path
+    lived: LivedTime | None = None
+    """The run's virtual time; None for a run in real time."""
     expired: int = 0
     """How many of the deleted snapshots the target's retention has ended."""
 
@@ -90,7 +94,23 @@ class RunResult:
             "known_violations": [_violation(violation) for violation in tally.known_violations],
             "notes": list(tally.notes),
             "error": tally.error,
+            "virtual": virtual_document(self.lived, self.seconds),
         }
+
+
+def virtual_document(lived: LivedTime | None, seconds: float) -> dict[str, Any] | None:
+    """The virtual time of a run that lasted so long, as plain values; None for a run in real time."""
+    if lived is None:
+        return None
+    return {
+        "began_utc": utc_of(lived.began_ns),
+        "ended_utc": utc_of(lived.at_ns(seconds)),
+        "days": round(lived.lived_days(seconds), 3),
+        "jumps": len(lived.jumps),
+        "clocks_ahead_seconds": {
+            client: ahead_ns / NS_PER_SECOND for client, ahead_ns in sorted(lived.ahead_ns_by_client.items())
+        },
+    }
 
 
 def _violation(violation: Violation) -> dict[str, str | None]:

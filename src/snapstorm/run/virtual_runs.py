@@ -13,6 +13,7 @@ from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.location import GatewayStorage
 from snapstorm.run.options import HarnessOptions
 from snapstorm.runtime.clock import NS_PER_SECOND, Clock, VirtualClock
+from snapstorm.targets.plugin import TargetPlugin
 from snapstorm.targets.registry import read_target
 from snapstorm.testbed.identity import client_name
 from snapstorm.testbed.testbed import check_testbed_path, read_testbed
@@ -29,6 +30,12 @@ def settled_in_time(options: HarnessOptions) -> HarnessOptions:
     if not is_asked and not _lives_virtually(options.testbed):
         return options
     target, _ = read_target(options.target)
+    check_virtual(options, target)
+    return replace(options, is_virtual=True, repository=GatewayStorage() if target.has_bucket_storage else None)
+
+
+def check_virtual(options: HarnessOptions, target: TargetPlugin) -> None:
+    """Raise ConfigError for what can't be in virtual time."""
     if not target.has_virtual_time:
         raise ConfigError(f"the target {target.name} can't live in virtual time; choose another, or a run in real time")
     if options.external_server is not None:
@@ -38,8 +45,6 @@ def settled_in_time(options: HarnessOptions) -> HarnessOptions:
             f"in virtual time the repository must be behind the gateway, which dates what is stored, not in "
             f"{options.repository}; leave --repository out"
         )
-    gateway = GatewayStorage() if target.has_bucket_storage else None
-    return replace(options, is_virtual=True, repository=gateway)
 
 
 def _lives_virtually(testbed: Path | None) -> bool:

@@ -50,6 +50,77 @@ _SPACE_ROUND: tuple[dict[str, Any], ...] = (
     {"action": "snapshot-root"},
 )
 
+_DAILY_CHANGES: tuple[dict[str, Any], ...] = (
+    {"action": "write-random-files", "count": "1..4", "size_bytes": "0..65536"},
+    {"action": "modify-files", "count": "1..4"},
+    # So that data stays as large as it is, and storage must level off.
+    {"action": "delete-files", "percent": 40, "every": 3},
+)
+
+_COLLECT_QUICKLY = {"action": "run-gc", "kind": "quick", "alone": True}
+_COLLECT_FULLY = {"action": "run-gc", "kind": "full", "alone": True}
+
+_IN_VIRTUAL_TIME: tuple[Scenario, ...] = (
+    Scenario.model_validate(
+        {
+            "name": "year",
+            "description": "Three clients live through a virtual year: daily snapshots, weekly collections.",
+            "clients": 3,
+            "virtual_start": "2022-01-01",
+            "rounds": 365,
+            "retention": {"daily": 7, "weekly": 4, "monthly": 12},
+            "steps": (
+                *_DAILY_CHANGES,
+                {"action": "snapshot-root"},
+                {"action": "restore-random-snapshot", "every": 7},
+                {**_COLLECT_FULLY, "every": 7},
+                _COLLECT_QUICKLY,
+                {"action": "advance-time", "days": 1, "alone": True},
+            ),
+            "data_bytes_max": 2 * _MiB,
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "decade",
+            "description": "Two clients live through ten virtual years: snapshots each fortnight, monthly collections.",
+            "clients": 2,
+            "virtual_start": "2012-01-01",
+            "rounds": 261,
+            "retention": {"latest": 3, "monthly": 12, "annual": 10},
+            "steps": (
+                *_DAILY_CHANGES,
+                {"action": "snapshot-root"},
+                {"action": "restore-random-snapshot", "every": 6},
+                {**_COLLECT_FULLY, "every": 2},
+                {"action": "advance-time", "days": 14, "alone": True},
+            ),
+            "data_bytes_max": 2 * _MiB,
+        }
+    ),
+    Scenario.model_validate(
+        {
+            "name": "skewed-clocks",
+            "description": "Four clients whose clocks are hours and days apart, through a virtual month.",
+            "clients": 4,
+            "virtual_start": "2022-01-01",
+            "clock_skews": ("0s", "5h", "-7h", "3d"),
+            "rounds": 30,
+            "steps": (
+                *_DAILY_CHANGES,
+                {"action": "snapshot-root"},
+                {"action": "restore-random-snapshot", "every": 5},
+                {"action": "delete-random-snapshot", "every": 4},
+                {"action": "list-snapshots", "every": 5},
+                {**_COLLECT_FULLY, "every": 5},
+                _COLLECT_QUICKLY,
+                {"action": "advance-time", "days": 1, "alone": True},
+            ),
+            "data_bytes_max": 2 * _MiB,
+        }
+    ),
+)
+
 SHIPPED: tuple[Scenario, ...] = (
     Scenario.model_validate(
         {
@@ -191,6 +262,7 @@ SHIPPED: tuple[Scenario, ...] = (
             ),
         }
     ),
+    *_IN_VIRTUAL_TIME,
 )
 """The default first."""
 

@@ -886,7 +886,7 @@ async def check_hidden_taken_for_empty(bench: Bench) -> None:
             restored = await client.restored(snapshot)
         except OperationFailed as error:
             pytest.fail(str(error))
-    assert {"content"} in changes(expected, restored).values()
+    assert {"content", "size"} in changes(expected, restored).values()
     assert await client.restored(snapshot) == expected
 
 

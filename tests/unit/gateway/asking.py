@@ -17,11 +17,16 @@ SIGNED = {"authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/2022/us-east-1/s3
 
 
 def ask(
-    gateway: Served, method: str, path: str, body: bytes | None = None, headers: dict[str, str] = SIGNED
+    gateway: Served,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: dict[str, str] = SIGNED,
+    bucket: str = "/snapstorm",
 ) -> tuple[int, bytes, dict[str, str]]:
     connection = http.client.HTTPConnection(urlsplit(gateway.endpoint).netloc, timeout=GIVE_UP_SECONDS)
     try:
-        connection.request(method, f"/snapstorm{path}", body, headers)
+        connection.request(method, f"{bucket}{path}", body, headers)
         response = connection.getresponse()
         return response.status, response.read(), dict(response.headers)
     finally:

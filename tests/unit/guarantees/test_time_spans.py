@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.guarantees.time_spans import CLOCK_SET_BY_US, Dating
+from snapstorm.guarantees.time_spans import CLOCK_SET_BY_US, CLOCK_WAS_SET, Dating
 from snapstorm.ledger.ledger import Ledger, OperationIntent
 from snapstorm.model.action_results import Particulars
 from snapstorm.model.dating import SaidSoFar, TimeSpan
+from snapstorm.model.lived_time import ClockJump
 
 SECOND_US = 1_000_000
 BEGAN_US = 1_795_953_600 * SECOND_US
@@ -84,3 +85,51 @@ def test_nothing_is_held_against_a_clock_that_was_set(ledger: Ledger) -> None:
     for one in (dating, again, later):
         assert dated(one, number, 3) == ""
         assert one.span_of("r1-c-1") is None
+
+
+START_NS = 1_640_995_200 * 1_000_000_000
+"""2022-01-01T00:00:00Z"""
+DAY_NS = 86_400 * 1_000_000_000
+
+
+def moved(dating: Dating, run: int, days: float, client: str = "c") -> str:
+    """What is wrong with a snapshot of this run, first listed as taken so many days after virtual time began."""
+    said = Particulars(began_us=START_NS // 1000 + int(days * DAY_NS / 1000))
+    ahead_us = dating.ahead_us.get((run, client), 0)
+    return SaidSoFar().contradiction(f"r{run}-{client}-{days}", said, dating.spans, ahead_us)
+
+
+def test_a_run_in_virtual_time_is_dated_by_that(ledger: Ledger) -> None:
+    """A jump is no setting of the clock, what the machine's clock says is of no matter, and a later run goes on."""
+    number = begin(ledger, "2026-11-29T12:00:00Z")
+    ledger.begin_virtual_run(number, START_NS, {})
+    dating = Dating(ledger, number)
+    assert not dating.come_to(1.0, START_NS + 1_000_000_000)
+    assert [bool(moved(dating, number, days)) for days in (-0.1, 0, 0.1)] == [True, False, True]
+    ledger.jump_clock(number, ClockJump(2.0, 10 * DAY_NS))
+    assert not dating.come_to(3.0, START_NS + 10 * DAY_NS + 3_000_000_000)
+    assert [bool(moved(dating, number, days)) for days in (-0.1, 0, 5, 10, 10.1)] == [True, False, False, False, True]
+    receipt = dating.span("c", 2.5, 3.0)
+    jumped_us = (START_NS + 10 * DAY_NS) // 1000
+    assert receipt == TimeSpan(jumped_us + 2_500_000, jumped_us + 3_000_000)
+    later = begin(ledger, "2026-11-29T12:10:00Z")
+    ledger.begin_virtual_run(later, START_NS + 11 * DAY_NS, {})
+    again = Dating(ledger, later)
+    assert [bool(moved(again, number, days)) for days in (-0.1, 0, 10, 11, 11.1)] == [True, False, False, False, True]
+    assert ledger.fact(f"{CLOCK_WAS_SET}{number}") is None
+
+
+def test_a_client_whose_clock_is_wrong_is_dated_by_that(ledger: Ledger) -> None:
+    """In its own run, and in later ones; others are not."""
+    number = begin(ledger, "2026-11-29T12:00:00Z")
+    ledger.begin_virtual_run(number, START_NS, {"skewed": 2 * DAY_NS})
+    dating = Dating(ledger, number)
+    dating.come_to(5.0, START_NS + 5_000_000_000)
+    later = begin(ledger, "2026-11-29T12:10:00Z")
+    ledger.begin_virtual_run(later, START_NS + 600_000_000_000, {})
+    for one in (dating, Dating(ledger, later)):
+        assert [bool(moved(one, number, days, "skewed")) for days in (0, 2, 2.1)] == [True, False, True]
+        assert [bool(moved(one, number, days)) for days in (0, 2)] == [False, True]
+    assert dating.span("skewed", 0.0, 1.0) == TimeSpan(START_NS // 1000, START_NS // 1000 + SECOND_US).seen_from(
+        2 * DAY_NS // 1000
+    )

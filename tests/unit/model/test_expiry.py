@@ -132,11 +132,14 @@ def test_sources_are_apart() -> None:
 
 
 def test_the_policy_is_no_reason_where_nothing_was_taken_later() -> None:
-    """Neither by its beginning nor by its date."""
-    assert may_have_ended(live("a", 0), [live("a", 0), live("b", 1)])
-    assert not may_have_ended(live("b", 1), [live("a", 0), live("b", 1)])
-    assert not may_have_ended(live("a", 0), [live("a", 0), replace(live("b", 1), source="/other")])
-    assert may_have_ended(live("b", 1), [replace(live("a", 0), taken_us=NOON + 9 * US_PER_DAY), live("b", 1)])
+    """Neither by its beginning nor by its date. What was taken later may be deleted by now."""
+    first, second = live("a", 0), live("b", 1)
+    assert may_have_ended(first, [first, second], [100, 101], 200)
+    assert not may_have_ended(second, [first, second], [100, 101], 200)
+    assert not may_have_ended(first, [first, replace(second, source="/other")], [100], 200)
+    assert may_have_ended(first, [first], [100, 101], 200)
+    assert not may_have_ended(first, [first], [100, 101], 101)
+    assert may_have_ended(second, [replace(first, taken_us=NOON + 9 * US_PER_DAY), second], [100, 101], 200)
 
 
 def test_one_that_stays_in_the_stead_of_a_lost_one_does_not_overstay() -> None:

@@ -18,7 +18,7 @@ from snapstorm.model.actions import Action, FileAction, Upkeep
 from snapstorm.model.guarantees import Guarantee, Violation
 from snapstorm.model.verdict import Tally
 from snapstorm.run.arrivals import Arrivals
-from snapstorm.run.drive import Barrier, Budget, drive
+from snapstorm.run.drive import Barrier, Budget, EndRound, drive
 from snapstorm.run.storm import AnyStorm, NoStorm
 from snapstorm.scenario.generator import Deck
 from snapstorm.scenario.scenarios import Scenario
@@ -109,17 +109,20 @@ async def drive_recorded(
     arrivals: Arrivals | None = None,
     clock: SteppedClock | None = None,
     storm: AnyStorm | None = None,
+    end_round: EndRound | None = None,
     **more: Any,
 ) -> list[str]:
     """What the run then notes."""
     scenario = Scenario.model_validate({"name": "x", "clients": clients, "steps": STEPS, **more})
+    rounds = {} if end_round is None else {"end_round": end_round}
     run = new_context(clock=clock or SteppedClock())
     recorder.tally = run.tally
     steering = Steering(run, Control(is_watched=False), keep_going=keep_going)
     engine: Any = recorder
     some = [Client(f"c{number}", engine) for number in range(1, clients + 1)]
     with anyio.fail_after(GIVE_UP_SECONDS):
-        await drive(some, scenario, engine, steering, arrivals or all_there(clients), storm or NoStorm(), run.note)
+        there, some_storm = arrivals or all_there(clients), storm or NoStorm()
+        await drive(some, scenario, engine, steering, there, some_storm, run.note, **rounds)
     return run.tally.notes
 
 
@@ -321,3 +324,23 @@ async def test_actions_are_kept_for_who_has_not_begun_yet() -> None:
         assert budget.take(slow)
         assert slow.take(weights, lambda _: True) is not None
     assert not budget.take(slow)
+
+
+async def test_steps_are_done_in_rounds_and_some_only_in_each_so_many_th() -> None:
+    """Each client does them; what is done alone is done once in a round; the end of each round is told once."""
+    recorder, ended = Recorder(), list[int]()
+    steps = (
+        {"action": "write-random-files"},
+        {"action": "run-gc", "alone": True, "every": 2},
+        {"action": "snapshot-root", "every": 3},
+    )
+
+    async def end_round(number: int) -> None:
+        ended.append(number)
+
+    await drive_recorded(recorder, 2, steps=steps, rounds=6, end_round=end_round)
+    write, collect, take = "write-random-files", "run-gc", "snapshot-root"
+    assert recorder.keys_of(1) == [write, write, collect, write, take, write, collect, write, write, collect, take]
+    assert recorder.keys_of(2) == [write, write, write, take, write, write, write, take]
+    assert recorder.beside[collect] <= {collect}
+    assert ended == [1, 2, 3, 4, 5, 6]

@@ -70,3 +70,12 @@ def test_what_can_not_be_done_is_refused(steps: list[RecordedStep], words: str) 
     recording = Recording(seed=1, steps=tuple(steps))
     with pytest.raises(ValidationError, match=words):
         Scenario(name="x", recorded=recording)
+
+
+def test_the_clients_that_are_kept_keep_their_clocks() -> None:
+    """They are renumbered, and their clocks with them."""
+    steps = [RecordedStep(name=f"s{number}", client=number, action="list-snapshots") for number in (1, 2, 3)]
+    recording = Recording(seed=1, steps=tuple(steps), clock_skews=("1s", "2s", "3s"))
+    assert recording.keeping(["s1", "s3"]).clock_skews == ("1s", "3s")
+    assert recording.keeping(["s3"]).clock_skews == ("3s",)
+    assert Recording(seed=1, steps=tuple(steps)).keeping(["s2"]).clock_skews == ()

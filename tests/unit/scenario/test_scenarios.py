@@ -6,7 +6,7 @@ import pytest
 
 from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, WriteRandomFiles
-from snapstorm.scenario.quantities import read_duration
+from snapstorm.scenario.quantities import read_duration, read_skew
 from snapstorm.scenario.scenarios import build_scenario, parse_scenario
 from snapstorm.scenario.shipped_scenarios import SHIPPED, shipped
 
@@ -146,7 +146,7 @@ def test_an_unknown_scenario_names_the_nearest() -> None:
 
 def test_shipped_scenarios_make_valid_actions() -> None:
     """Every step and every weighted action of every shipped scenario can be made."""
-    assert len(SHIPPED) == 8
+    assert len(SHIPPED) == 11
     for scenario in SHIPPED:
         assert build_scenario(scenario.model_dump(by_alias=True, exclude_unset=True)) == (scenario, [])
         for step in scenario.steps:
@@ -164,3 +164,61 @@ def test_an_upgrade_has_links_only_in_the_root() -> None:
             assert write.depth == 0 or not write.links
     assert any(isinstance(write, WriteRandomFiles) and write.links for write in writes)
     assert "snapshot-subpath" not in scenario.weights
+
+
+DAYS = """
+clients = 2
+virtual_start = 2022-01-01
+rounds = 4
+steps = [
+    { action = "snapshot-root" },
+    { action = "advance-time", hours = 36, alone = true },
+    { action = "advance-time", days = 7, alone = true, every = 2 },
+]
+"""
+
+
+def test_a_scenario_in_virtual_time_lasts_as_long_as_its_steps_advance_it() -> None:
+    """And can be made to last so many days, in whole rounds."""
+    scenario = parse_scenario(DAYS, "days.toml")
+    assert scenario.virtual_start == "2022-01-01T00:00:00Z"
+    assert [scenario.days_after(rounds) for rounds in range(5)] == [0, 1.5, 10, 11.5, 20]
+    assert [scenario.lasting(days).rounds for days in (1, 2, 10, 11, 1000)] == [1, 2, 2, 3, 200]
+    with pytest.raises(ValueError, match="does not advance time"):
+        shipped("randomized").lasting(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("virtual_start = 2022-01-01\n", ""), "needs a virtual_start"),
+        (("2022-01-01", '"soon"'), "'soon' is no moment"),
+        (("2022-01-01", "1999-12-31"), "the year is from 2000 to 2199"),
+        (("hours = 36", "hours = -1"), "hours: must be a number from 0"),
+        (("hours = 36, alone = true", "hours = 36"), "possible only in a step with alone = true"),
+        (("rounds = 4", 'rounds = 4\nclock_skews = ["late"]'), "'late' is no skew"),
+    ],
+)
+def test_what_can_not_be_in_virtual_time_is_told(change: tuple[str, str], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_scenario(DAYS.replace(*change), "days.toml")
+
+
+def test_skews_need_virtual_time() -> None:
+    """Nobody's real clock is wrong because a scenario says so."""
+    with pytest.raises(ConfigError, match="clock_skews, which needs a virtual_start"):
+        parse_scenario('clock_skews = ["5h"]\nsteps = [{ action = "snapshot-root" }]\n', "x.toml")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5h", 18_000.0), ("-2d", -172_800.0), ("0s", 0.0), ("90", 90.0)])
+def test_clocks_are_ahead_or_behind(text: str, seconds: float) -> None:
+    assert read_skew(text) == seconds
+
+
+@pytest.mark.parametrize("name", ["year", "decade", "skewed-clocks"])
+def test_the_scenarios_over_time_begin_in_the_past_and_last(name: str) -> None:
+    """As long as they say, and what collects garbage, or advances time, is done alone."""
+    scenario = shipped(name)
+    days = {"year": 365.0, "decade": 3_654.0, "skewed-clocks": 30.0}
+    assert scenario.days_after(scenario.rounds) == days[name]
+    assert all(step.alone for step in scenario.steps if step.action in ("run-gc", "advance-time"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.targets.kopia.discovery import VersionQuestion, find_kopia
+from snapstorm.targets.kopia.discovery import VersionQuestion, find_kopia, find_virtual_kopia, is_built_for_testing
 
 ANSWER = "echo '0.23.1 build: -(unknown_revision) from: '"
 pytestmark = pytest.mark.usefixtures("no_kopia")
@@ -143,3 +143,37 @@ def test_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
     question = VersionQuestion(program(tmp_path / "kopia", "echo $$; sleep 60 & wait"))
     pid = question.ask(seconds_max=0.2)
     assert not Path(f"/proc/{int(pid)}").exists()
+
+
+TESTING = "# build\t-buildmode=exe\nbuild\t-tags={}\n# end\n"
+
+
+@pytest.mark.parametrize(
+    ("comment", "is_it"),
+    [(TESTING.format("testing"), True), (TESTING.format("nohtmlui,testing"), True), (TESTING.format("tested"), False)],
+)
+def test_what_can_live_in_virtual_time_is_told_by_its_build_information(
+    tmp_path: Path, comment: str, is_it: bool
+) -> None:
+    path = program(tmp_path / "kopia", comment=comment)
+    assert is_built_for_testing(path) is is_it
+    if is_it:
+        assert find_virtual_kopia(path).path == path
+    else:
+        with pytest.raises(HarnessError, match=f"{path} can't live in virtual time"):
+            find_virtual_kopia(path)
+
+
+def test_without_a_name_one_is_found_that_can_live_in_virtual_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of KOPIA_EXE if it can, else the project's own build that can; a stock one is passed by."""
+    monkeypatch.setenv("KOPIA_EXE", str(program(tmp_path / "stock")))
+    with pytest.raises(HarnessError, match="build it with `make tools-all`"):
+        find_virtual_kopia()
+    (tmp_path / "tools" / "kopia-0.23.1").mkdir(parents=True)
+    own = program(tmp_path / ".tools" / "bin" / "kopia-0.23.1-testing", comment=TESTING.format("testing"))
+    assert find_virtual_kopia().path == own
+    named = program(tmp_path / "mine", comment=TESTING.format("testing"))
+    monkeypatch.setenv("KOPIA_EXE", str(named))
+    assert find_virtual_kopia().path == named

@@ -25,6 +25,14 @@
     return whole < 60 ? `${whole}:${rest}` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}:${rest}`;
   };
 
+  // In virtual time: the date at a moment of the run, after the jumps that were recorded until then.
+  const virtualDate = (seconds, length = 10) => {
+    const jumped = run.virtual.jumps.reduce((sum, [at, by]) => (at <= seconds ? sum + by : sum), 0);
+    return new Date(run.virtual.began + jumped + seconds * 1000).toISOString().slice(0, length).replace("T", " ");
+  };
+  const showTime = (seconds, digits = 2) =>
+    run.virtual ? `${showMoment(seconds, digits)} (${virtualDate(seconds, 16)})` : showMoment(seconds, digits);
+
   async function unpack(text) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
@@ -247,7 +255,7 @@
     for (let at = Math.ceil(view.from / step) * step; at <= view.to + step / 1e6; at += step) {
       const x = toX(at);
       pen.beginPath(); pen.moveTo(x, shape.top); pen.lineTo(x, shape.bottom + 4); pen.stroke();
-      const text = showMoment(at, digits), half = pen.measureText(text).width / 2;
+      const text = run.virtual ? virtualDate(at) : showMoment(at, digits), half = pen.measureText(text).width / 2;
       pen.fillText(text, Math.min(Math.max(x, half + 2), shape.width - half - 2), shape.bottom + 13);
     }
   }
@@ -256,7 +264,7 @@
     const span = Math.min(run.seconds, Math.max(SPAN_SECONDS_MIN, to - from));
     view.from = Math.max(0, Math.min(from, run.seconds - span));
     view.to = view.from + span;
-    shown.textContent = `${showMoment(view.from)} to ${showMoment(view.to)} of ${showMoment(run.seconds)}`;
+    shown.textContent = `${showTime(view.from)} to ${showTime(view.to)} of ${showMoment(run.seconds)}`;
     queueDraw();
     if (onlyShown.checked) filterList(true);
   }
@@ -293,8 +301,8 @@
     tip.hidden = index < 0 && !fault;
     if (!tip.hidden) {
       tip.textContent = index >= 0
-        ? `${words(index)}\n${clientName(operations.client[index])} at ${showMoment(operations.began[index])}`
-        : `fault ${fault.key}: ${fault.outcome}\n${showMoment(fault.began)} to ${showMoment(fault.ended)}`;
+        ? `${words(index)}\n${clientName(operations.client[index])} at ${showTime(operations.began[index])}`
+        : `fault ${fault.key}: ${fault.outcome}\n${showTime(fault.began)} to ${showTime(fault.ended)}`;
       tip.style.left = `${Math.max(2, Math.min(x + 12, shape.width - tip.offsetWidth - 2))}px`;
       tip.style.top = `${Math.min(y + 14, shape.height - tip.offsetHeight - 2)}px`;
     }
@@ -381,7 +389,7 @@
     const panel = byId("chosen"), list = panel.querySelector("dl"), began = operations.began[index];
     setText(panel.querySelector("h3"), words(index));
     const rows = [["operation", operations.id[index]], ["client", run.clients[operations.client[index]]],
-      ["began", showMoment(began, 3)], ["asked for by", operations.own[index] ? "snapstorm itself" : "the client's steps"]];
+      ["began", showTime(began, 3)], ["asked for by", operations.own[index] ? "snapstorm itself" : "the client's steps"]];
     if (chosenShown !== index || panel.hidden) {
       fill(list, rows);
       panel.querySelector("pre").hidden = true;

@@ -35,15 +35,22 @@ class Administration:
     actor: Actor
 
     async def create_repository(
-        self, storage: Storage, identity: str, *, format_version: int | None = None, options: Sequence[str] = ()
+        self,
+        storage: Storage,
+        identity: str,
+        *,
+        derivation: str = FAST_DERIVATION,
+        format_version: int | None = None,
+        options: Sequence[str] = (),
     ) -> CompletedCommand:
-        """`format_version` None for what this Kopia makes by itself."""
+        """`derivation`: how keys follow from the password. `format_version` None for what this Kopia makes by
+        itself."""
         return await self.kopia.run(
             self.actor,
             "repository",
             "create",
             *storage_words(storage),
-            f"--format-block-key-derivation-algorithm={FAST_DERIVATION}",
+            f"--format-block-key-derivation-algorithm={derivation}",
             *([] if format_version is None else [f"--format-version={format_version}"]),
             *identity_options(identity),
             *self.actor.cache_options,

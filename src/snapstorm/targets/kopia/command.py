@@ -41,6 +41,9 @@ SERVER_CLOCK_SECONDS = 0.02
 """Likewise of a server, which must see jumps. One that goes on with an old time does not refresh its index, which looks
 like lost data after maintenance (measured)."""
 
+TESTING_DERIVATION = "testing-only-insecure"
+"""Costs next to nothing. Only a Kopia that was built with -tags=testing has it."""
+
 _LOGS_MB_MAX = "32"
 """Of each of the two kinds of logs that an actor keeps. Evidence takes the latest."""
 

@@ -28,7 +28,14 @@ from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
 from snapstorm.targets.kopia.administration import Administration
-from snapstorm.targets.kopia.command import COMMAND_CLOCK_SECONDS, Actor, Kopia, make_private
+from snapstorm.targets.kopia.command import (
+    COMMAND_CLOCK_SECONDS,
+    FAST_DERIVATION,
+    TESTING_DERIVATION,
+    Actor,
+    Kopia,
+    make_private,
+)
 from snapstorm.targets.kopia.parameters import Command, is_lock_extended, options_for
 
 IDENTITY = "snapstorm@testbed"
@@ -88,6 +95,7 @@ class Repository:
         completed = await self.commands.create_repository(
             storage,
             IDENTITY,
+            derivation=FAST_DERIVATION if self._place.time is None else TESTING_DERIVATION,
             format_version=OLDEST_FORMAT_VERSION if self._place.is_oldest_format else None,
             options=options_for(Command.CREATE, self._place.parameters),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -18,7 +19,7 @@ from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, Ta
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
-from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, Actor, ServerAddress
+from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, TESTING_DERIVATION, Actor, ServerAddress
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, command_clock
@@ -86,9 +87,12 @@ class KopiaServer(DirectAccess):
         return Actor(self.place.client(client), password, clock_url=command_clock(self.place, client))
 
     async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        return await self.kopia.connect_to_server(
+        completed = await self.kopia.connect_to_server(
             actor, await self._address_for(identity), identity, options_for(Command.CONNECT, self.place.parameters)
         )
+        if self.place.time is not None and completed.exit_code == 0:
+            _derive_at_no_cost(actor.config)
+        return completed
 
     async def _address_for(self, identity: str) -> ServerAddress:
         """Where a client finds the server: at its address, or at the end of the client's own way there."""
@@ -173,6 +177,17 @@ class KopiaServer(DirectAccess):
         for rule in rules:
             completed = await self.repository.commands.delete_access_rule(rule.id)
             answers.check(completed, "deleting a rule", OperationUnknown)
+
+
+def _derive_at_no_cost(config: Path) -> None:
+    """Have commands of a connection derive the key of its cache at no cost, which takes more time than all else that a
+    command does. No option of `connect` can ask for it."""
+    settings = json.loads(config.read_text())
+    settings["apiServer"]["localCacheKeyDerivationAlgorithm"] = TESTING_DERIVATION
+    changed = config.with_suffix(".new")
+    changed.touch(mode=0o600)
+    changed.write_text(json.dumps(settings, indent=2))
+    changed.replace(config)
 
 
 @asynccontextmanager
