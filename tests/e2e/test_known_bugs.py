@@ -79,6 +79,23 @@ def test_an_unknown_bug_is_refused() -> None:
     assert "did you mean '5371'?" in line
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--known", "weeks-expires"), "did you mean 'weeks-expire'?"),
+        (("--known", "weeks-expire", "--known", "#5371"), "of the bug #5371; of these it can: weeks-expire"),
+        (("--target", "memory", "--known", "weeks-expire"), "no bugs of the target memory are known"),
+    ],
+)
+def test_a_run_is_told_only_of_bugs_that_predict(words: tuple[str, ...], why: str, scratch: Path) -> None:
+    """One line, and nothing is made."""
+    ran = snapstorm("run", "--testbed", scratch / "bed", *words)
+    assert (ran.status, ran.stdout) == (2, "")
+    (line,) = lines_of(ran.stderr)
+    assert why in line
+    assert not (scratch / "bed").exists()
+
+
 @pytest.mark.parametrize("key", ["4866", "5157", "5371"])
 def test_an_interrupt_leaves_nothing(key: str, real_kopia: Path, own_temporary: Path) -> None:
     """No process, no directory, no mount; whatever was going on."""

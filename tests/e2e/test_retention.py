@@ -48,6 +48,30 @@ def test_week_1_that_kopia_takes_for_january_is_found(scratch: Path) -> None:
     assert [found["today"] for found in again.json["violations"]] == ["still"]
 
 
+def test_a_collision_that_is_known_is_listed_and_not_counted(scratch: Path) -> None:
+    """The run passes, and so it does when it is judged again; without being told, it would not."""
+    keep, more = "weekly = 10\nmonthly = 12", ("--kopia", TESTING, "--repository", "gateway")
+    ran = run(scratch, keep, *more, "--known", "weeks-expire")
+    assert ran.status == 0, ran.stderr
+    assert ran.json["violations"] == []
+    assert ran.json["known_bugs"] == {"weeks-expire": 1}
+    (known,) = ran.json["known_violations"]
+    assert known["guarantee"] == "kept-as-promised"
+    assert "keeps it as weekly 2026-W01" in known["detail"]
+    status = snapstorm("status", "--testbed", scratch / "bed").stdout
+    assert "(accepted: known bug weeks-expire: retention takes an ISO week for a month" in status
+    assert snapstorm("recheck", scratch / "bed").status == 0
+
+
+def test_a_run_is_judged_again_with_what_is_known_since(scratch: Path) -> None:
+    """A violation that a bug predicts counts no more."""
+    assert on_kopia(scratch, "weekly = 10\nmonthly = 12").status == 1
+    assert snapstorm("recheck", scratch / "bed").status == 1
+    again = snapstorm("recheck", scratch / "bed", "--known", "weeks-expire", "--json")
+    assert again.status == 0
+    assert [found["is_accepted"] for found in again.json["violations"]] == [True]
+
+
 @pytest.mark.parametrize(("keep", "live"), [("weekly = 10", 5), ("weekly = 2\nlatest = 1", 2), ("monthly = 12", 2)])
 def test_kopia_keeps_what_can_not_collide(keep: str, live: int, scratch: Path) -> None:
     """The weeks or the months alone; what is not kept expires, and is counted apart."""

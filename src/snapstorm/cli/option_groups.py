@@ -88,8 +88,7 @@ class Judging:
     operation_timeout: str | None = None
     """After this time an operation is ended. Default: 300s, with faults 100s."""
     known: list[str] | None = None
-    """A known bug of the target, may be repeated: what it predicts exactly is listed, and not counted. `snapstorm
-    known-bugs` lists them."""
+    """KEY, may be repeated: list what this known bug of the target predicts exactly, and don't count it."""
 
 
 @Parameter(name="*", group=OUTPUT, negative="")

@@ -100,6 +100,12 @@ def test_a_row_as_json_has_every_key() -> None:
     }
 
 
+def test_bugs_that_predict_are_chosen_once_each() -> None:
+    """With the sign or without, as often as they are named."""
+    assert [bug.key for bug in KNOWN_BUGS.predicting(["weeks-expire", "#weeks-expire"])] == ["weeks-expire"]
+    assert KNOWN_BUGS.predicting([]) == ()
+
+
 @pytest.mark.usefixtures("no_kopia")
 def test_a_missing_version_says_what_to_do() -> None:
     """The environment's fault, before anything starts."""
