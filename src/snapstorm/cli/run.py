@@ -23,7 +23,16 @@ from snapstorm.cli.option_groups import (
 from snapstorm.cli.repeat import check_repetition, run_until_violation
 from snapstorm.cli.stages import plan_stages, run_stages, showing
 from snapstorm.cli.target_options import OwnOptions, own_options
-from snapstorm.cli.words import TypedPath, above_zero, changed, choose_scenario, lasting, operation_seconds, read_typed
+from snapstorm.cli.words import (
+    TypedPath,
+    above_zero,
+    changed,
+    choose_scenario,
+    keeping,
+    lasting,
+    operation_seconds,
+    read_typed,
+)
 from snapstorm.errors import ConfigError
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.model.location import GATEWAY, read_storage
@@ -229,9 +238,8 @@ def _choose(
         mode=place.mode,
         weights=work.weights or (),
         options=work.option or (),
-        retention=[part for text in work.keep or () for part in text.split(",")],
     )
-    return seed, lasting(typed, work.virtual_days)
+    return seed, lasting(keeping(typed, work.keep or ()), work.virtual_days)
 
 
 def _draw(seed: int, target: str, *, has_operator: bool, is_behind_gateway: bool) -> Scenario:

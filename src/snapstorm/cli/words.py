@@ -56,7 +56,6 @@ def changed(
     mode: str | None = None,
     weights: Sequence[str] = (),
     options: Sequence[str] = (),
-    retention: Sequence[str] = (),
 ) -> Scenario:
     """The scenario with what was typed. Raises ConfigError with every problem at once."""
     if duration is not None and actions is not None:
@@ -71,8 +70,6 @@ def changed(
         if not typed_weights:
             raise ConfigError(f"scenario {scenario.name} is a fixed sequence, so --duration and --actions do not apply")
         document.setdefault("duration", "60s")
-    if retention:
-        document["retention"] = {name: _whole_number(f"--keep {name}", value) for name, value in map(_keep, retention)}
     document["weights"] = document.get("weights", {}) | typed_weights
     for key, chosen in typed_options.items():
         merged = document.setdefault("options", {}).setdefault(key, {})
@@ -85,10 +82,25 @@ def changed(
         document["mode"] = mode
     if clients is not None or mode == "direct":
         document["clients"] = 1 if clients is None else clients
-    changed, problems = build_scenario(document)
-    if changed is None:
+    return _built(document)
+
+
+def keeping(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+    """The scenario with the retention policy that was typed, if one was: each text is `daily=7,weekly=4`."""
+    if not texts:
+        return scenario
+    pairs = (_pair("--keep", part) for text in texts for part in text.split(","))
+    document = scenario.model_dump(by_alias=True, exclude_unset=True)
+    document["steps"] = [step.as_document() for step in scenario.steps]
+    document["retention"] = {name: _whole_number(f"--keep {name}", value) for name, value in pairs}
+    return _built(document)
+
+
+def _built(document: dict[str, Any]) -> Scenario:
+    scenario, problems = build_scenario(document)
+    if scenario is None:
         raise ConfigError(*(named(place, words, _as_typed(place)) for place, words in problems))
-    return changed
+    return scenario
 
 
 def lasting(scenario: Scenario, virtual_days: int | None) -> Scenario:
@@ -101,10 +113,6 @@ def lasting(scenario: Scenario, virtual_days: int | None) -> Scenario:
         return scenario.lasting(virtual_days)
     except ValueError as error:
         raise ConfigError(f"--virtual-days {virtual_days}: {error}") from None
-
-
-def _keep(text: str) -> tuple[str, str]:
-    return _pair("--keep", text)
 
 
 def _options_by_action(options: Sequence[str]) -> dict[str, dict[str, Any]]:
