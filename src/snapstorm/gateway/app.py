@@ -168,7 +168,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["state"][_CLOSE] = self.transport.abort
+        self.scope.setdefault("state", {})[_CLOSE] = self.transport.abort
 
 
 async def read_body(receive: Receive) -> bytes:
