@@ -30,7 +30,7 @@ from snapstorm.ledger.gaps import Gaps
 from snapstorm.ledger.history import History
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.observed import Observations
-from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated
+from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated, up_to_date_copy
 from snapstorm.ledger.samples import Samples
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import State
@@ -134,13 +134,16 @@ class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, 
 
     @classmethod
     def open_to_read(cls, path: Path) -> Ledger:
-        """Open the ledger at `path` for reading only, also while a run writes to it. Raises TestbedError."""
+        """Open the ledger at `path` for reading only, also while a run writes to it. Raises TestbedError.
+
+        Of an older ledger a copy in memory is read, as it is now: the ledger itself stays as it is.
+        """
         version = refuse_what_is_not_ours(path)
-        if version < SCHEMA_VERSION:
-            raise TestbedError(f"the ledger {path} is just being made, or is older; a run on it brings it up to date")
+        if version == 0:
+            raise TestbedError(f"the ledger {path} is just being made; try again in a moment")
         try:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
-            return cls(connection)
+            return cls(connection if version == SCHEMA_VERSION else up_to_date_copy(connection))
         except sqlite3.Error as error:
             raise translated(error, path) from error
 

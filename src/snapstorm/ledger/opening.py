@@ -43,6 +43,17 @@ def migrate(connection: sqlite3.Connection) -> None:
         )
 
 
+def up_to_date_copy(older: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy in memory of an older ledger, brought up to date. Closes what it copies."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        older.backup(copy)
+    finally:
+        older.close()
+    migrate(copy)
+    return copy
+
+
 def translated(error: sqlite3.Error, path: Path | None) -> TestbedError | NoSpaceError:
     """An error of SQLite as one of ours: what is wrong with the ledger, and what to do."""
     where = f"the ledger {path}" if path else "the ledger"
