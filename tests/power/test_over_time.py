@@ -25,8 +25,8 @@ CHURN = Scenario.model_validate(
         "name": "churn",
         "clients": 2,
         "virtual_start": "2022-01-01T00:00:00Z",
-        "rounds": 64,
-        "retention": {"daily": 3},
+        "rounds": 80,
+        "retention": {"daily": 1},
         "data_bytes_max": 4_000_000,
         "steps": [
             {"action": "delete-files", "percent": 60},

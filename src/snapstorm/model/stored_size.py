@@ -14,12 +14,13 @@ from snapstorm.model.manifest import Manifest
 COLLECTIONS_MAX = 5
 """After so many full collections, what nobody needs must be gone. Kopia takes up to four: one finds it, the second one
 confirms that, the third one writes anew what shared its packs, the fourth one drops these."""
-COLLECTION_GAP_DAYS = 1.0
-"""Collections that follow each other sooner count as one: a target spares what is younger than a day."""
+COLLECTION_GAP_DAYS = 2.0
+"""Collections that follow each other sooner count as one: a target spares what is younger than a day, and so does not
+get on by one collection each day as it does by one each week."""
 FLOOR_COLLECTIONS = 2
 """The least counts that was held since so many collections. In between, a target holds up to twice as much."""
 NEEDED_FACTOR = 5
-"""Packs are kept for a while after they were written anew. An honest Kopia has held 2.5 times as much (measured)."""
+"""Packs are kept for a while after they were written anew: an honest Kopia has held 2.7 times as much (measured)."""
 SLACK_BYTES = 8 << 20
 """Indexes, logs, and what else does not grow with what is stored."""
 

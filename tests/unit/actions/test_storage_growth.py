@@ -24,9 +24,9 @@ SIZE_BYTES = 10_000
 Tamper: TypeAlias = "Callable[[sqlite3.Connection], object]"
 
 
-async def live(testbed: Path, days: int, *, hours: int = 24, start: str | None = START, **more: Any) -> list[Any]:
-    """Live so many days, each with a new file instead of the last one, a snapshot and a full collection. Returns what
-    was judged of the storage."""
+async def live(testbed: Path, rounds: int, *, hours: int = 48, start: str | None = START, **more: Any) -> list[Any]:
+    """Live so many times two days, each time with a new file instead of the last one, a snapshot and a full collection.
+    Returns what was judged of the storage."""
     steps = [
         {"action": "delete-files", "percent": 100},
         {"action": "write-random-files", "count": 1, "size_bytes": SIZE_BYTES},
@@ -36,7 +36,7 @@ async def live(testbed: Path, days: int, *, hours: int = 24, start: str | None =
         *([{"action": "advance-time", "hours": hours, "alone": True}] if start else []),
     ]
     scenario = Scenario.model_validate(
-        {"name": "days", "clients": 1, "steps": steps, "rounds": days, "virtual_start": start, **more}
+        {"name": "days", "clients": 1, "steps": steps, "rounds": rounds, "virtual_start": start, **more}
     )
     options = HarnessOptions(
         testbed=testbed,
@@ -63,9 +63,9 @@ def tamper(testbed: Path, change: Tamper) -> None:
 
 async def test_it_is_judged_after_enough_collections(scratch: Path) -> None:
     """What expired before the first of them is not needed any more, what expired since then is."""
-    (seen,) = await live(scratch / "bed", COLLECTIONS_MAX + 7, retention={"latest": 1, "daily": 2})
+    (seen,) = await live(scratch / "bed", COLLECTIONS_MAX + 7, retention={"latest": 2})
     assert seen.collections == COLLECTIONS_MAX
-    # Of each of these days one, and the one before them, which the retention still kept then.
+    # Of each of these rounds one, and the one before them, which the retention still kept then.
     assert seen.needed_bytes == (COLLECTIONS_MAX + 1) * SIZE_BYTES
     assert seen.held_bytes >= 2 * SIZE_BYTES
 
@@ -74,12 +74,12 @@ async def test_it_is_not_judged_before(scratch: Path) -> None:
     assert await live(scratch / "bed", COLLECTIONS_MAX - 1) == []
 
 
-async def test_collections_of_one_day_count_as_one(scratch: Path) -> None:
-    assert await live(scratch / "bed", COLLECTIONS_MAX + 2, hours=6) == []
+async def test_collections_of_two_days_count_as_one(scratch: Path) -> None:
+    assert await live(scratch / "bed", COLLECTIONS_MAX + 2, hours=24) == []
 
 
 async def test_a_wrong_clock_takes_more_time(scratch: Path) -> None:
-    """Two days of each, here: what was dated by it is spared for longer."""
+    """Here four days for each collection: what was dated by it is spared for longer."""
     assert await live(scratch / "skewed", COLLECTIONS_MAX + 2, clock_skews=("1d",)) == []
     assert len(await live(scratch / "right", COLLECTIONS_MAX + 2)) == 1
 
@@ -124,7 +124,7 @@ def with_fault(key: str, outcome: str | None = "healed") -> Tamper:
 )
 async def test_it_is_judged_only_where_all_is_known(scratch: Path, change: Tamper, *, is_judged: bool) -> None:
     """A testbed with this past, in its next run."""
-    await live(scratch / "bed", COLLECTIONS_MAX + 2, retention={"latest": 1, "daily": 2})
+    await live(scratch / "bed", COLLECTIONS_MAX + 2, retention={"latest": 2})
     tamper(scratch / "bed", change)
-    seen = await live(scratch / "bed", 1, retention={"latest": 1, "daily": 2})
+    seen = await live(scratch / "bed", 1, retention={"latest": 2})
     assert len(seen) == is_judged
