@@ -29,12 +29,13 @@ from snapstorm.model.manifest import Counts, Manifest
 from snapstorm.model.observations import (
     ObservationKind,
     RestoreObservation,
+    decode_held,
     decode_listing,
     decode_receipt,
     decode_restore,
 )
 from snapstorm.model.predicted_bugs import PredictedBug, bug_behind
-from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
+from snapstorm.model.seen import HeldSeen, ListingSeen, ReceiptSeen, RestoreSeen, Seen, UnsavedSeen
 from snapstorm.model.snapshot_states import UNKNOWN
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.model.verdict import JUDGED, Verdict
@@ -44,6 +45,7 @@ _SEEN: dict[str, type[Seen]] = {
     ObservationKind.RECEIPT: ReceiptSeen,
     ObservationKind.RESTORE: RestoreSeen,
     ObservationKind.UNSAVED: UnsavedSeen,
+    ObservationKind.SIZE: HeldSeen,
 }
 """As what the guarantees are handed each recorded observation."""
 
@@ -227,6 +229,9 @@ class _Recheck:
                 return self._seen_listing(operation, decode_listing(observed.encoded))
             case ObservationKind.RECEIPT:
                 return self._seen_receipt(operation, *decode_receipt(observed.encoded))
+            case ObservationKind.SIZE:
+                held = decode_held(observed.encoded)
+                return replace(held, client=operation.client, operation=operation.id)
             case ObservationKind.RESTORE:
                 return self._seen_restore(operation, decode_restore(observed.encoded))
             case _:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from snapstorm.ledger.run_rows import RunRows
 from snapstorm.model.lived_time import ClockJump, LivedTime
 
-_OFFSET_FACT = "virtual_offset_ns"
+OFFSET_FACT = "virtual_offset_ns"
+"""The fact that only a testbed in virtual time has: by how much that is ahead, besides the jumps."""
 
 
 class ClockRecords(RunRows):
@@ -19,18 +20,18 @@ class ClockRecords(RunRows):
     @property
     def is_virtual(self) -> bool:
         """Whether the testbed lives in virtual time, which it then does for good."""
-        return self.fact(_OFFSET_FACT) is not None
+        return self.fact(OFFSET_FACT) is not None
 
     def begin_virtual_time(self, offset_ns: int) -> None:
         """From now on the testbed lives in virtual time, which is ahead of the machine's clock by so much (negative:
         behind), besides the jumps."""
-        self.set_fact(_OFFSET_FACT, str(offset_ns))
+        self.set_fact(OFFSET_FACT, str(offset_ns))
 
     def virtual_offset_ns(self) -> int:
         """By how much virtual time is ahead of the machine's clock, with all jumps that were recorded; 0 in a testbed
         in real time."""
         jumped = self._one("SELECT coalesce(sum(by_ns), 0) FROM clock_jumps")
-        return int(self.fact(_OFFSET_FACT) or 0) + int(jumped[0])
+        return int(self.fact(OFFSET_FACT) or 0) + int(jumped[0])
 
     def begin_virtual_run(self, run_number: int, began_ns: int, ahead_ns_by_client: Mapping[str, int]) -> None:
         """The run begins at this moment of virtual time, with clocks that are ahead by so much (negative: behind)."""

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from snapstorm.errors import TestbedError
+from snapstorm.ledger.clock_records import OFFSET_FACT
 from snapstorm.ledger.compaction import COMPACTED_TICK
 from snapstorm.ledger.effects import Effects
 from snapstorm.ledger.expectation_rows import read_expectations
@@ -201,8 +202,8 @@ class ExpectedSnapshots(Promises):
 
     def _collect_manifests(self, column: str, operation: str) -> None:
         """Drop the manifests of snapshots that are deleted, as far as no other snapshot shares them, unless the storage
-        still has them in its history."""
-        if self.keeps_history:
+        still has them in its history, or how much it may hold is judged by them, as in virtual time."""
+        if self.keeps_history or self.fact(OFFSET_FACT) is not None:
             return
         gone = self._connection.execute(
             f"DELETE FROM manifests WHERE digest IN (SELECT manifest FROM expectations WHERE {column} = ?)"

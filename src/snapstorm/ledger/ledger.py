@@ -32,6 +32,7 @@ from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.ledger.observed import Observations
 from snapstorm.ledger.opening import migrate, refuse_what_is_not_ours, translated, up_to_date_copy
 from snapstorm.ledger.samples import Samples
+from snapstorm.ledger.upkeep_rows import UpkeepRows
 from snapstorm.model import snapshot_states
 from snapstorm.model.expectations import State
 from snapstorm.model.expiry import TakingSpan
@@ -100,7 +101,7 @@ class CommandRow(NamedTuple):
     """In which it ran: whose configuration it used."""
 
 
-class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, Samples):
+class Ledger(ClockRecords, ExpectedSnapshots, Findings, Injuries, Observations, Samples, UpkeepRows):
     """One testbed's ledger. Use `Ledger.open`; every method that changes something is durable when it returns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:

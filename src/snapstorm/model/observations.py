@@ -15,6 +15,7 @@ import msgspec
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.expectations import Listing
 from snapstorm.model.manifest import Counts, Manifest, decode_manifest
+from snapstorm.model.seen import HeldSeen
 
 LISTED_MAX = 8192
 """A longer listing is not kept: it would not fit, and finding that out takes time."""
@@ -27,6 +28,8 @@ class ObservationKind(StrEnum):
     UNSAVED = "unsaved"
     """A creation that saved nothing, because the tree is said to equal the latest snapshot. Recorded as a restore: what
     was promised is the tree that was there, what came back is that snapshot."""
+    SIZE = "size"
+    """How much a storage holds after long use."""
 
 
 class RestoreObservation(msgspec.Struct, frozen=True, array_like=True):
@@ -86,10 +89,17 @@ class _Receipt(msgspec.Struct, frozen=True, array_like=True):
     disagreement: str = ""
 
 
+class _Held(msgspec.Struct, frozen=True, array_like=True):
+    held_bytes: int
+    needed_bytes: int
+    collections: int
+
+
 _encoder = msgspec.msgpack.Encoder()
 _listings = msgspec.msgpack.Decoder(_Listing)
 _receipts = msgspec.msgpack.Decoder(_Receipt)
 _restores = msgspec.msgpack.Decoder(RestoreObservation)
+_held = msgspec.msgpack.Decoder(_Held)
 
 
 def encode_listing(listing: Listing) -> bytes | None:
@@ -148,3 +158,13 @@ def encode_restore(restore: RestoreObservation) -> bytes:
 def decode_restore(encoded: bytes) -> RestoreObservation:
     """Raises ValueError for what is none."""
     return _restores.decode(encoded)
+
+
+def encode_held(seen: HeldSeen) -> bytes:
+    return _encoder.encode(_Held(seen.held_bytes, seen.needed_bytes, seen.collections))
+
+
+def decode_held(encoded: bytes) -> HeldSeen:
+    """Raises ValueError for what is none."""
+    found = _held.decode(encoded)
+    return HeldSeen(held_bytes=found.held_bytes, needed_bytes=found.needed_bytes, collections=found.collections)

@@ -276,6 +276,17 @@ class StorageSeen(Seen):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldSeen(Seen):
+    """What a storage holds after long use in virtual time."""
+
+    held_bytes: int
+    """The least that it has held since the last collections."""
+    needed_bytes: int
+    """The contents of all files of the snapshots that were there since the first of so many full collections."""
+    collections: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecoveryFailureSeen(Seen):
     """A client that has not got on its feet after the last fault had healed."""
 

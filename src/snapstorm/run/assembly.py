@@ -6,6 +6,7 @@ import functools
 
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.actions.parts import Parts, PartsBasis
+from snapstorm.actions.storage_growth import StorageGrowth
 from snapstorm.faults.fault import Scene
 from snapstorm.faults.weather import Weather
 from snapstorm.filesystem.writer import TreeFileWriter
@@ -77,6 +78,15 @@ class RunParts:
         self.leaks = LeakWatch(run, weather, commands, server, server_processes, checker, opened.processes)
         self.measurements = Measurements(
             run, place, server, server_processes, self.connected, opened.storage.held_bytes
+        )
+        self.storage_growth = StorageGrowth(
+            run,
+            server,
+            acting.steps,
+            acting.operations,
+            checker,
+            held_bytes=opened.storage.unlocked_bytes,
+            is_exclusive=place.is_exclusive,
         )
         self.layout = LayoutCheck(run.ledger, place, machine, server, checker)
         self.steering = Steering(run, opened.control, keep_going=options.keep_going)

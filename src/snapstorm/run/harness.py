@@ -180,6 +180,8 @@ class Harness:
         with phase("layout", "looking at what is stored"):
             await parts.leaks.end()
             await parts.layout.check()
+            if connected:
+                await parts.storage_growth.judge(connected[0])
         self._opened.conclusion.count_unaccounted()
         await _make_room(self._opened, parts)
         async with parts.sweeper.sweeping(self._opened.options.sweep_seconds) as sweep:

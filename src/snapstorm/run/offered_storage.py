@@ -30,6 +30,13 @@ class OfferedStorage:
     """What serves it, where it is ours."""
 
     @property
+    def unlocked_bytes(self) -> Callable[[], int | None] | None:
+        """How many bytes the gateway holds; no number while some object is kept from being deleted. None without
+        it."""
+        gateway = self.gateway
+        return None if gateway is None else lambda: gateway.ask(_unlocked_bytes)
+
+    @property
     def held_bytes(self) -> Callable[[], int] | None:
         """How many bytes the gateway holds; None without it."""
         gateway = self.gateway
@@ -42,6 +49,11 @@ class OfferedStorage:
 
 def _held_bytes(storage: Storage) -> int:
     return storage.bucket.bytes_total
+
+
+def _unlocked_bytes(storage: Storage) -> int | None:
+    is_locked = any(found.locked_until_ns for found in storage.bucket.objects.values())
+    return None if is_locked else storage.bucket.bytes_total
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
 from snapstorm.model.guarantees import Finding, Guarantee
 from snapstorm.model.seen import (
     Footprint,
+    HeldSeen,
     IdleSeen,
     LeftBehind,
     LeftBehindSeen,
@@ -22,6 +23,7 @@ from snapstorm.model.seen import (
     SamplesEndSeen,
     StorageSeen,
 )
+from snapstorm.model.stored_size import allowed_bytes
 
 OPEN_FILES_GROWTH_MAX = 64
 """A healthy server holds 10 when idle, with one client or many (Kopia 0.22.3 and 0.23.1, measured); one that leaks
@@ -132,6 +134,17 @@ class NoLeak(JudgedGuarantee):
                 f"the repository holds {seen.now_bytes:,} bytes; {seen.marked_bytes:,} were marked, and at most "
                 f"{seen.allowed_bytes:,} are allowed",
                 fingerprint="storage",
+            )
+
+    @judges(HeldSeen)
+    def judge_held(self, seen: HeldSeen) -> Iterator[Finding]:
+        allowed = allowed_bytes(seen.needed_bytes)
+        if seen.held_bytes > allowed:
+            yield Finding(
+                f"the storage does not level off: it holds {seen.held_bytes:,} bytes; all files of the snapshots that "
+                f"were there since the last {seen.collections} full collections have {seen.needed_bytes:,}, and at "
+                f"most {allowed:,} are allowed",
+                fingerprint="storage over time",
             )
 
 
