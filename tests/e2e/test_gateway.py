@@ -109,11 +109,16 @@ def test_the_provider_is_valid_for_kopia(scratch: Path) -> None:
         served.check()
 
 
+def test_a_fault_of_the_storage_needs_the_gateway(scratch: Path) -> None:
+    ran = snapstorm("run", "--testbed", scratch / "bed", "--faults", "storage-error", "--actions", "1")
+    assert ran.status == 3
+    assert "storage-error is not possible here: the repository is not behind the gateway here" in ran.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         (("--repository", "s3://bucket", "--target", "memory"), "keeps its repository in a directory"),
-        (("--faults", "storage-error", "--actions", "1"), "the repository is not behind the gateway here"),
         (("--repository", "gateway", "--persist", "gateway"), "is kept in the testbed; name a place outside"),
     ],
 )

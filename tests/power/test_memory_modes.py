@@ -282,7 +282,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     """Has runs find the simulated target with clients of this kind."""
 
     def planted(kind: type[Client]) -> None:
-        monkeypatch.setattr(harness_module, "find_target", lambda *_: lambda _runner: Planted(kind))
+        monkeypatch.setattr(harness_module, "find_target", lambda *_, **__: lambda _runner: Planted(kind))
 
     return planted
 

@@ -809,10 +809,11 @@ class Calendar:
 
 
 async def days_kept(bench: Bench, **counts: int) -> tuple[set[str], set[str]]:
-    """Of a snapshot on each day around a new year, those that are there in the end, and those that must be."""
+    """Of a snapshot on each day around a new year, by a client of its own for each policy, those that are there in the
+    end, and those that must be."""
     calendar, policy = Calendar(NEW_YEAR_2026 - 20), KeepPolicy(**counts)
     bench.server.place = replace(bench.server.place, time=calendar, retention=policy)
-    client, taken_us = await bench.client(), dict[str, int]()
+    client, taken_us = await bench.client(f"{'-'.join(counts)}@storm"), dict[str, int]()
     for _ in range(40):
         taken_us[await client.snapshot()] = calendar.now_ns("") // 1000
         calendar.day += 1
