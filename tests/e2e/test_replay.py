@@ -53,6 +53,18 @@ def done_by_clients(bed: Path) -> dict[str, list[tuple[str, ...]]]:
     return found
 
 
+def test_faults_of_the_storage_strike_again(scratch: Path) -> None:
+    """The replay is behind the gateway as well; it has what only that has."""
+    bed, again = scratch / "bed", scratch / "again"
+    quick = ("--clients", "2", "--actions", "10", *SMALL)
+    faults = ("--repository", "gateway", "--faults", "storage-drop")
+    ran = snapstorm("run", "--target", "memory", "--testbed", bed, "--seed", "1", *quick, *faults, "--json")
+    assert ran.json["faults"], ran.stderr
+    replayed = snapstorm("replay", bed, "--testbed", again, "--json")
+    assert (again / "gateway").is_dir(), replayed.stderr
+    assert "left out of the faults" not in replayed.stderr
+
+
 @pytest.mark.parametrize("how", [(), ("--sequential",)])
 def test_the_same_files_and_the_same_choices(scratch: Path, recorded: Recorded, how: tuple[str, ...]) -> None:
     """Every snapshot of the replay is of the very tree that the recorded one was of."""

@@ -61,6 +61,10 @@ def test_a_collision_that_is_known_is_listed_and_not_counted(scratch: Path) -> N
     status = snapstorm("status", "--testbed", scratch / "bed").stdout
     assert "(accepted: known bug weeks-expire: retention takes an ISO week for a month" in status
     assert snapstorm("recheck", scratch / "bed").status == 0
+    explored = snapstorm("explore", scratch / "bed", "--every", "10", "--restore-every", "1", "--json")
+    assert explored.status == 0, explored.stdout
+    assert explored.json["accepted_losses"] == 1
+    assert explored.json["restores_compared"] > 0
 
 
 def test_a_run_is_judged_again_with_what_is_known_since(scratch: Path) -> None:

@@ -64,15 +64,17 @@ def stands_still_with_a_lie(run: subprocess.Popen[bytes], bed: Path) -> bool:
     return False
 
 
-def test_what_a_killed_run_was_lied_to_is_put_right(scratch: Path) -> None:
-    """The next start stores what had been acknowledged, says so, and nothing is lost."""
+@pytest.mark.parametrize("fault", ["storage-keeps-half", "storage-torn"])
+def test_what_a_killed_run_has_left_by_half_is_put_right(fault: str, scratch: Path) -> None:
+    """The next start stores what had been sent, says so, and nothing is lost. Half an index would keep Kopia from
+    opening the repository at all."""
     bed = scratch / "bed"
-    with struck_by("storage-keeps-half", bed, "--repository", "gateway") as run:
+    with struck_by(fault, bed, "--repository", "gateway") as run:
         wait_until(lambda: stands_still_with_a_lie(run, bed))
         run.kill()
     again = go_on(bed)
     assert again.status == 0, again.stderr
-    assert "which the fault storage-keeps-half of the killed run 1 had left" in again.stderr
+    assert f"which the fault {fault} of the killed run 1 had left" in again.stderr
     assert again.json["sweep"] == {"verified": again.json["snapshots"]["live"], "left": 0}
     assert [outcome for _, outcome in faults_of(bed) if outcome is None] == []
 

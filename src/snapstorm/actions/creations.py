@@ -22,7 +22,7 @@ from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, Ledger
 from snapstorm.model.action_results import SnapshotReceipt, TakenSnapshot
 from snapstorm.model.actions import DeleteFiles, DeleteRandomSubdirectory, SnapshotRoot, SnapshotSubpath
 from snapstorm.model.dating import CLOCK_TOLERANCE_US
-from snapstorm.model.expectations import IN_DOUBT
+from snapstorm.model.expectations import IN_DOUBT, State
 from snapstorm.model.expiry import TakingSpan
 from snapstorm.model.manifest import Manifest, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
@@ -63,7 +63,8 @@ class Creations:
         async with self.quota.reserved(manifest.counts.size_bytes) as fits:
             if not fits:
                 return NoOp("the repository is at its limit")
-            await self._settle_doubts(step, path)
+            if not await self._settle_doubts(step, path):
+                return NoOp("another snapshot of it is in doubt, so retention could not be foreseen")
             if self._is_misled(began_seconds):
                 return NoOp("storage does not show all that was done, so retention could not be foreseen")
             resolved = {"source": as_text(directory), "manifest": manifest.digest}
@@ -113,11 +114,14 @@ class Creations:
         """Whether the target's retention, if it has one, may have seen less since then than there is."""
         return self.run.ledger.expiries.retention is not None and self.weather.veil(since_seconds) is not None
 
-    async def _settle_doubts(self, step: Step, path: Path) -> None:
-        """List first where a snapshot of this source is in doubt: what is kept of the others depends on it."""
-        ledger = self.run.ledger
-        if ledger.expiries.retention and ledger.expectations(step.client, IN_DOUBT, source=path_as_text(path)):
-            await self.inspections.list(step, is_quiescent=True)
+    async def _settle_doubts(self, step: Step, path: Path) -> bool:
+        """List first where a snapshot of this source is in doubt: what is kept of the others depends on it. Returns
+        whether it is known of each snapshot of the source when it was taken, if it was."""
+        ledger, source = self.run.ledger, path_as_text(path)
+        if not ledger.expiries.retention or not ledger.expectations(step.client, IN_DOUBT, source=source):
+            return True
+        await self.inspections.list(step, is_quiescent=True)
+        return not ledger.expectations(step.client, {State.CREATION_IN_DOUBT}, source=source)
 
     def _taking(self, step: Step) -> TakingSpan | None:
         """When a snapshot will be dated that is asked for now. It may be asked for again until its time is up, and then

@@ -41,17 +41,19 @@ class RunGcPerformer(Performer[None]):
 
     async def _collect(self, step: Step, *, kind: str, is_safe: bool) -> Outcome[None]:
         step.redo = functools.partial(self._collect, kind=kind, is_safe=is_safe)
-        # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
         began_seconds = self.run.now_seconds()
+
+        async def collect(_: str) -> None:
+            try:
+                await self.server.collect_garbage(is_full=kind == "full", is_safe=is_safe)
+            finally:  # Before its outcome is durable: a collection that has none yet is thought of after a kill.
+                spoiler = self.weather.spoiler(began_seconds, is_safe=is_safe)
+                if spoiler is not None:
+                    self.run.ledger.taint_all(spoiler.number)
+
+        # One at a time: of two collections at once Kopia lets one do nothing (measured), which would judge nothing.
         async with self.collecting:
-            outcome, _ = await self.operations.operate(
-                step,
-                lambda _: self.server.collect_garbage(is_full=kind == "full", is_safe=is_safe),
-                IntendedEffect({"kind": kind}),
-            )
-        spoiler = self.weather.spoiler(began_seconds, is_safe=is_safe)
-        if spoiler is not None:
-            self.run.ledger.taint_all(spoiler.number)
+            outcome, _ = await self.operations.operate(step, collect, IntendedEffect({"kind": kind}))
         await self.quota.measure()
         return outcome
 

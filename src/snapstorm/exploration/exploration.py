@@ -65,6 +65,8 @@ class ExploreResult:
     counts: LookCounts
     found: list[FoundLoss]
     began_utc: str
+    accepted_losses: int
+    """Snapshots that are known to be lost, and that were not looked for."""
     seconds: float = 0.0
     is_interrupted: bool = False
 
@@ -113,6 +115,7 @@ class ExploreResult:
             "snapshots_read": self.counts.snapshots_read,
             "restores_compared": self.counts.restores,
             "bytes_compared": self.counts.bytes_compared,
+            "accepted_losses": self.accepted_losses,
             "losses": [finding.as_json() for finding in self.found],
         }
 
@@ -170,7 +173,8 @@ async def open_exploration(
         target = make_target(await stack.enter_async_context(ProcessRunner(testbed_id, temporaries=temporaries)))
         if not isinstance(target, OpensStored):
             raise ConfigError("this target can't open its storage as it was, so there is nothing to explore")
-        spans = ledger.promise_spans()
+        accepted = ledger.accepted_losses()
+        spans = [span for span in ledger.promise_spans() if span.expectation.operation not in accepted]
         plan = make_plan(history, spans, events, options.every)
         if not plan.points and plan.dropped:
             raise TestbedError(
@@ -186,7 +190,7 @@ async def open_exploration(
         place = _place_in(directory, options)
         scene = ExploredTestbed(history, spans, target, place, clock, views, is_virtual=ledger.is_virtual)
         explorer = Explorer(scene, plan, options.depth, finder, findings, listener.on_state)
-        result = ExploreResult(options, plan, explorer.tried, finder.counts, findings.found, clock.utc())
+        result = ExploreResult(options, plan, explorer.tried, finder.counts, findings.found, clock.utc(), len(accepted))
         listener.on_begin(plan)
         try:
             yield Exploration(explorer, result, clock, options.workers)

@@ -7,6 +7,7 @@ promise and the point that shows the loss, after which write it shows first.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from dataclasses import replace
 
 from snapstorm.errors import TargetError
@@ -55,9 +56,8 @@ class Worker:
     async def try_state(self, state: StorageState) -> bool:
         """Look for losses in this state, and report each. Returns whether it has gone on with it."""
         losses = await self._look(state)
-        if not losses and self._tried % self._depth.restore_every == 0:
-            draws = stream(self._depth.seed, "restore", state.point.count, len(state.early), len(state.lost))
-            losses = await self._finder.compare(await self._open(), state.promised, draws, self._scratch)
+        if self._tried % self._depth.restore_every == 0:
+            losses += await self._compare(state, losses)
         self._tried += 1
         for loss in losses:
             if self._witness.is_new(loss):
@@ -69,6 +69,15 @@ class Worker:
                 sighting = LossSighting(loss, state, self._went_on, Since.UNKNOWN, has_gone_on=True)
                 await run_file_work(self._witness.keep, sighting)
         return True
+
+    async def _compare(self, state: StorageState, lost: Sequence[Loss]) -> list[Loss]:
+        """List everything that is not lost, and restore and compare one of it."""
+        gone = {loss.key[1] for loss in lost}
+        left = [one for one in state.promised if one.operation not in gone]
+        if None in gone or not left:
+            return []
+        draws = stream(self._depth.seed, "restore", state.point.count, len(state.early), len(state.lost))
+        return await self._finder.compare(await self._open(), left, draws, self._scratch)
 
     async def _keep(self, loss: Loss, state: StorageState) -> None:
         """Find the first state that has this loss, and have it kept."""

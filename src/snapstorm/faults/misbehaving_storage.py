@@ -147,6 +147,36 @@ def _in_words(rule: Rule) -> Mapping[str, Any]:
     }
 
 
+class _SpoilsObjects(_MisbehavingStorage):
+    """Of a storage that keeps something else than what it was sent. When it heals, it gets what it should have."""
+
+    async def inject(self, record: Record) -> None:
+        directory = str(self.gateway.directory)
+        await super().inject(lambda details: record({**details, "gateway": directory}))
+
+    async def heal(self) -> None:
+        if self._number is not None:
+            await self._put_right()
+        await super().heal()
+
+    async def _put_right(self) -> None:
+        number = self._number
+        assert number is not None
+
+        def take_off_and_put_right() -> None:
+            self.gateway.take_off(number)
+            self.gateway.ask(lambda storage: storage.put_right(_HEALER))
+
+        await anyio.to_thread.run_sync(take_off_and_put_right)
+
+    @classmethod
+    def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
+        if not details or not Path(details["gateway"]).is_dir():
+            return None
+        count = put_right_in(Path(details["gateway"]), _HEALER)
+        return f"stored {count} object(s) as they were sent" if count else None
+
+
 class _Refuses(_MisbehavingStorage):
     """Of a storage that does not do what it does not acknowledge, or does more than it acknowledges."""
 
@@ -190,13 +220,18 @@ class StorageDrop(_Refuses):
     effect = RuleEffect.DROP
 
 
-class StorageTorn(_Refuses):
-    """The storage stores or sends half of some objects, then closes the connection."""
+class StorageTorn(_SpoilsObjects, _Refuses):
+    """The storage stores or sends half of some objects, then closes the connection; when it heals, none is half."""
 
     key = "storage-torn"
     weight = 3
     effect = RuleEffect.TORN
     operations = (_PUT, _GET, _PUT | _GET)
+
+    def touches(self, age_seconds: float) -> bool:
+        """Half an object may stay until it has healed: whoever sent it may be dead."""
+        is_stored = self._rule is not None and Operation.PUT in self._rule.operations
+        return super().touches(age_seconds) or (is_stored and self.has_struck)
 
 
 class StorageLate(_Refuses):
@@ -302,7 +337,7 @@ class StorageStaleRead(_Lags):
     operations = (_GET, _GET | _LIST)
 
 
-class _Lies(_MisleadingStorage):
+class _Lies(_SpoilsObjects, _MisleadingStorage):
     """Of a storage that acknowledges what it does not keep."""
 
     kind = FaultKind.LIES
@@ -313,41 +348,15 @@ class _Lies(_MisleadingStorage):
     operations: ClassVar[Sequence[frozenset[Operation]]] = (_PUT,)
     counts_max: ClassVar[Sequence[int | None]] = (1, 3, None)
 
-    async def inject(self, record: Record) -> None:
-        directory = str(self.gateway.directory)
-        await super().inject(lambda details: record({**details, "gateway": directory}))
-
     async def hold(self, seconds: float) -> None:
         """Clients write, and read. Then it is looked at what nobody's cache can hide any more."""
         await super().hold(seconds)
         await self.scene.server.forget_caches([])
         await self.scene.judge.probe_damage()
 
-    async def heal(self) -> None:
-        if self._number is not None:
-            await self._put_right()
-        await super().heal()
-
-    async def _put_right(self) -> None:
-        number = self._number
-        assert number is not None
-
-        def take_off_and_put_right() -> None:
-            self.gateway.take_off(number)
-            self.gateway.ask(lambda storage: storage.put_right(_HEALER))
-
-        await anyio.to_thread.run_sync(take_off_and_put_right)
-
     def touches(self, age_seconds: float) -> bool:
         """What it has not kept is missing until it has healed."""
         return self.has_struck
-
-    @classmethod
-    def heal_left_over(cls, details: Mapping[str, Any]) -> str | None:
-        if not details or not Path(details["gateway"]).is_dir():
-            return None
-        count = put_right_in(Path(details["gateway"]), _HEALER)
-        return f"stored {count} object(s) as they were acknowledged" if count else None
 
 
 class StorageForgets(_Lies):

@@ -36,7 +36,10 @@ def opened_history(directory: Path) -> Iterator[StorageHistory]:
         try:
             log = stack.enter_context(WriteLog(directory / LOG_NAME, is_read_only=True))
             contents = stack.enter_context(Contents(directory / CONTENTS_NAME, is_read_only=True))
-            past = BucketPast(tuple(log.writes()), log.last_event)
+            torn = {(strike.event, strike.key) for strike in log.strikes() if strike.effect == RuleEffect.TORN}
+            # Half an object that nobody was told of: no storage shows it after a crash that keeps to S3.
+            writes = tuple(write for write in log.writes() if (write.arrived, write.key) not in torn)
+            past = BucketPast(writes, log.last_event)
             lies = [strike.event for strike in log.strikes() if _is_lie(strike.effect)]
             history = StorageHistory(past, contents, log.size(), min(lies, default=None))
         except (OSError, sqlite3.Error) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
@@ -76,7 +77,8 @@ def _torn(storage: Storage, request: Request) -> Outcome:
     if isinstance(request.asked, GetObject):
         return Outcome(storage.answer(request).answer, is_cut=True)
     asked, body = _plain(request)
-    _attempt(storage, request._replace(asked=asked, body=body[: len(body) // 2]))
+    with contextlib.suppress(S3Error):
+        storage.keep_instead(request._replace(asked=asked, body=body), body[: len(body) // 2])
     return Outcome(None)
 
 
@@ -88,7 +90,7 @@ def _lie(effect: RuleEffect, storage: Storage, request: Request) -> Outcome:
         kept = None
     elif effect is RuleEffect.FLIPPED and body:
         kept = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
-    applied = storage.lie(request._replace(asked=asked, body=body), kept)
+    applied = storage.keep_instead(request._replace(asked=asked, body=body), kept)
     return Outcome(put_answer(digest_of(body)), applied)
 
 

@@ -117,7 +117,7 @@ class Storage:
         self._contents = contents
         self._clocks = clocks
         self._lies = {lie.key: lie for lie in log.lies()}
-        """What was acknowledged and not kept, by key."""
+        """What was acknowledged and not kept, or torn, by key."""
         self._recent: deque[_Before] = deque()
         """What recent changes have changed."""
         self._bytes_max = bytes_max
@@ -170,13 +170,14 @@ class Storage:
         written = [write for write in self.log.writes(key=key) if write.content and not write.content.is_dropped]
         return Bucket(written[:-1]).get(key)
 
-    def lie(self, request: Request, kept: bytes | None) -> int | None:
+    def keep_instead(self, request: Request, kept: bytes | None) -> int | None:
         """Keep these bytes in place of those that are to be stored, or none. Returns the event at which they are.
 
-        What should have been stored is put aside, durably, for `put_right`.
+        What should have been stored is put aside, durably, for `put_right`. Raises S3Error for what is refused.
         """
         asked = request.asked
-        assert isinstance(asked, PutObject), "only what is to be stored can be lied about"
+        assert isinstance(asked, PutObject), "only what is to be stored can be kept otherwise"
+        self._refuse_if_there(asked)
         content = self._contents.store(request.body)
         lie = Lie(request.arrived, asked.key, content, self._clocks.now_ns(), asked.locked_until_ns)
         self.log.put_aside(lie)
@@ -188,7 +189,7 @@ class Storage:
         return self._change(request, asked.key, found)
 
     def put_right(self, actor: str) -> int:
-        """Store what was acknowledged and not kept, as of the time when it should have been, unless its key was written
+        """Store what was not kept as it was sent, as of the time when it should have been, unless its key was written
         or deleted since. Returns how many objects that were."""
         lies = list(self._lies.values())
         for lie in lies:
@@ -210,13 +211,16 @@ class Storage:
         return object_answer(found, span, body)
 
     def _put(self, asked: PutObject, request: Request) -> Answered:
-        if asked.is_only_if_absent and self.bucket.get(asked.key) is not None:
-            raise S3Error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
+        self._refuse_if_there(asked)
         content = self._contents.store(without_chunks(request.body) if asked.is_chunked else request.body)
         found = StoredObject(content, self._clocks.now_ns(), asked.locked_until_ns)
         applied = self._change(request, asked.key, found)
         self._forget_lie(asked.key)
         return Answered(put_answer(content.digest), applied)
+
+    def _refuse_if_there(self, asked: PutObject) -> None:
+        if asked.is_only_if_absent and self.bucket.get(asked.key) is not None:
+            raise S3Error(412, "PreconditionFailed", "At least one of the pre-conditions you specified did not hold")
 
     def _delete(self, key: str, request: Request) -> Answered:
         found = self.bucket.get(key)
@@ -295,7 +299,7 @@ def _no_longer_held(writes: Iterable[Write]) -> list[tuple[Content, int]]:
 
 
 def put_right_in(directory: Path, actor: str) -> int:
-    """Put right, in a directory that nobody serves, what was acknowledged there and not kept. Returns how many objects
+    """Put right, in a directory that nobody serves, what was not kept there as it was sent. Returns how many objects
     that were. Raises HarnessError if the directory can't be used."""
     clocks = Clocks(lambda: 0, lambda: 0.0)  # What was to be stored is dated already.
     try:

@@ -41,6 +41,13 @@ class Verification(NamedTuple):
     """How it was restored: `client` or `auditor`."""
 
 
+_LOSSES = (
+    Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+    Guarantee.IN_DOUBT_ABSENT_OR_EXACT,
+    Guarantee.KEPT_AS_PROMISED,
+    Guarantee.RESTORED_EXACTLY,
+)
+"""What is broken where a snapshot is not there any more, or not as it was."""
 _COLUMNS = Verification._fields
 _INSERT_VERIFICATION = f"INSERT INTO verifications ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 
@@ -122,6 +129,15 @@ class Findings(LedgerBase):
         with self._transaction() as run:
             cursor = run("UPDATE violations SET accepted_reason = ? WHERE number = ?", (reason, number))
         return bool(cursor.rowcount == 1)
+
+    def accepted_losses(self) -> frozenset[str]:
+        """The snapshots of which it is known that they are lost, by the operations that asked for them."""
+        rows = self._connection.execute(
+            "SELECT expectation FROM violations WHERE accepted_reason IS NOT NULL AND expectation IS NOT NULL"
+            f" AND guarantee IN ({', '.join('?' * len(_LOSSES))})",
+            _LOSSES,
+        )
+        return frozenset(operation for (operation,) in rows)
 
     def recorded_violations(self, run_number: int) -> list[RecordedViolation]:
         """What a run has found, in order."""

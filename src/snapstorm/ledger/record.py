@@ -81,6 +81,10 @@ class Record:
         """All operations of a run, in the order in which they began."""
         return self._operations("WHERE run = ? ORDER BY began_tick", run_number)
 
+    def open_operations(self, run_number: int) -> Iterator[RecordedOperation]:
+        """The operations of a run that have not ended: those under way, or, of a killed run, when it was killed."""
+        return self._operations("WHERE run = ? AND outcome IS NULL ORDER BY began_tick", run_number)
+
     def last_operations(self, run_number: int, limit: int, client: str | None = None) -> list[RecordedOperation]:
         """The last operations of a run, of one client or of all, in the order in which they began."""
         which = "WHERE run = ? AND (? IS NULL OR client = ?) ORDER BY began_tick DESC LIMIT ?"

@@ -15,7 +15,9 @@ from snapstorm.ledger.findings import RecordedViolation
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.lived_time import LivedTime
+from snapstorm.model.location import GatewayStorage
 from snapstorm.model.protocols import Mode
+from snapstorm.persistence.persistence import REPOSITORY_FACT
 from snapstorm.run.set_up import PARAMETERS_FACT
 from snapstorm.runtime.clock import NS_PER_SECOND, utc_of
 from snapstorm.scenario.problems import named, problems_of
@@ -40,6 +42,8 @@ class Recorded:
     """The programs that it ran against."""
     guarantees: tuple[str, ...]
     """The guarantees that it found violated, in the order in which it found them."""
+    is_behind_gateway: bool
+    """The gateway was between the target and its storage."""
     restores: int
     """How many restores it made, snapstorm's own included."""
     cut: str | None
@@ -154,6 +158,7 @@ def read_recorded(ledger: Ledger, number: int) -> Recorded:
         target=target.get("asked") or ledger.fact("target"),
         executables=tuple(found["path"] for found in target.get("executables", ()) if found.get("path")),
         guarantees=tuple(violated),
+        is_behind_gateway=ledger.fact(REPOSITORY_FACT) == str(GatewayStorage()),
         restores=sum(operation.action.startswith("restore-") for operation in operations.values()),
         cut=_cut(spans, next(iter(violated.values()), None)),
         notes=tuple(_notes(ledger, number, len(there_are) - len(spans), steps)),

@@ -20,6 +20,7 @@ from snapstorm.faults.fault import Fault, NothingToBreak, Scene
 from snapstorm.faults.weather import Injury, Weather
 from snapstorm.ledger.fault_records import FaultRecord
 from snapstorm.ledger.ledger import Ledger
+from snapstorm.model.actions import RunGc
 from snapstorm.model.events import FaultBegan, FaultEnded
 from snapstorm.model.protocols import Server
 from snapstorm.run.options import HarnessOptions
@@ -246,8 +247,18 @@ def heal_what_is_left(
     """
     for left in ledger.open_faults():
         fault = faults.get(left.key)
+        if fault is not None and _may_have_misled_a_collection(ledger, left, fault):
+            ledger.taint_all(left.number)
         if fault is None or not fault.heals_with_server:
             _close(ledger, clock, left, fault.heal_left_over(left.details) if fault else None, note)
+
+
+def _may_have_misled_a_collection(ledger: Ledger, left: FaultRecord, fault: type[Fault]) -> bool:
+    """Whether a collection of garbage was under way when the run was killed that may have taken what is needed."""
+    return (fault.spoils_collections or fault.is_veil) and any(
+        one.action == RunGc.key and (fault.spoils_collections or one.options.get("safety") == "none")
+        for one in ledger.record.open_operations(left.run)
+    )
 
 
 async def heal_with_server(ledger: Ledger, clock: Clock, server: Server, note: Callable[[str], None]) -> None:

@@ -13,13 +13,15 @@ from tests.tricked import TrickedTarget
 from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.actions.parts import Parts
+from snapstorm.errors import OperationFailed, OperationUnknown
 from snapstorm.faults.fault import Fault, FaultKind, Record
 from snapstorm.filesystem.writer import TreeFileWriter
-from snapstorm.model.action_results import ListedSnapshot
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.actions import DeleteSnapshot, Expire, ListSnapshots, RunGc, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Unknown
+from snapstorm.model.retention import KeepPolicy, Retention
 from snapstorm.targets.memory.target import MemoryClient
 from snapstorm.testbed.identity import acting_as
 
@@ -49,8 +51,19 @@ class Client(MemoryClient):
 
     hidden: set[str] = set()  # noqa: RUF012 - cleared for each test
     during_expire: Any = None
+    failing_listings = 0
+    is_cut_off = False
+
+    async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
+        receipt = await super().create_snapshot(source, operation)
+        if Client.is_cut_off:
+            raise OperationUnknown("cut off")
+        return receipt
 
     async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        if Client.failing_listings:
+            Client.failing_listings -= 1
+            raise OperationFailed("nothing can be listed")
         return tuple(entry for entry in await super().list_snapshots() if entry.id not in self.hidden)
 
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
@@ -88,6 +101,7 @@ class Run:
 async def at_work(scratch: Path) -> AsyncIterator[Run]:
     one = OneRun(scratch)
     Client.hidden, Client.during_expire = set(), None
+    Client.failing_listings, Client.is_cut_off = 0, False
     async with TrickedTarget(client=Client).serve(one.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=one.capabilities)
         run = Run(one, one.parts(writer, server.client(CLIENT), server))
@@ -194,3 +208,20 @@ async def test_a_collection_taints_what_it_may_have_taken(
         assert isinstance(await run.engine.execute(action), Ok)
         (found,) = run.one.ledger.expectations(CLIENT, {State.LIVE})
         assert found.tainted_by == (number if is_tainted else None)
+
+
+async def test_no_doubt_about_one_snapshot_hides_the_loss_of_another(scratch: Path) -> None:
+    """Where a listing that was to settle the doubt fails, nothing is taken that retention would act upon."""
+    async with at_work(scratch) as run:
+        policy = KeepPolicy(latest=9)
+        run.one.ledger.expiries.set_retention(Retention(policy=policy, ends_at_latest=True))
+        kept = await run.snapshot()
+        Client.is_cut_off = True
+        assert isinstance(await run.engine.execute(SnapshotRoot()), Unknown)
+        Client.is_cut_off, Client.failing_listings = False, 1
+        assert isinstance(await run.engine.execute(SnapshotRoot()), NoOp)
+        Client.hidden = {kept}
+        await run.engine.execute(ListSnapshots())
+        lost = [guarantee for guarantee, snapshot in run.broken if snapshot == kept]
+        assert lost == [Guarantee.KEPT_AS_PROMISED]
+        assert isinstance(await run.engine.execute(SnapshotRoot()), Ok)

@@ -1,4 +1,5 @@
-"""A target whose repository is simply its objects: `snapshot ID` names the objects that the snapshot needs."""
+"""A target whose repository is simply its objects: `snapshot ID` names the objects that the snapshot needs,
+and `hidden ID` keeps it from being listed."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class PlainRepository:
         if (self.directory / "broken.x").exists():
             raise OperationFailed("nothing can be opened")
         found = [path.name.removesuffix(".x").removeprefix("snapshot ") for path in self.directory.glob("snapshot *")]
-        return [ListedSnapshot(one, CLIENT, "/data", "bed", one, None) for one in found]
+        shown = [one for one in found if not (self.directory / f"hidden {one}.x").exists()]
+        return [ListedSnapshot(one, CLIENT, "/data", "bed", one, None) for one in shown]
 
     async def verify(self, snapshots: Sequence[str]) -> None:
         self.commands.append(f"verify {len(snapshots)}")

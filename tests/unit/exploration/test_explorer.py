@@ -88,6 +88,16 @@ def test_what_is_not_listed_breaks_another_guarantee(tmp_path: Path) -> None:
     assert loss.violation.guarantee is Guarantee.ACKNOWLEDGED_STAYS_LISTED
 
 
+def test_one_loss_does_not_hide_another(tmp_path: Path) -> None:
+    """What is left is listed and compared all the same."""
+    writes = [*(write for write in HONEST if write[0] != "other"), ("hidden one", b""), ("yet more", b"m")]
+    explored = explore(tmp_path, make_history(tmp_path, *writes), promise("one", 21), promise("two", 31))
+    assert {(loss.violation.guarantee, loss.violation.snapshot, loss.states) for loss in explored.found} == {
+        (Guarantee.RESTORED_EXACTLY, "two", 4),
+        (Guarantee.ACKNOWLEDGED_STAYS_LISTED, "one", 2),
+    }
+
+
 def test_a_repository_that_can_not_be_opened_is_one_loss(tmp_path: Path) -> None:
     writes = [*HONEST, ("broken", b"b"), ("end", b"e")]
     explored = explore(tmp_path, make_history(tmp_path, *writes), promise("one", 21), promise("two", 41))

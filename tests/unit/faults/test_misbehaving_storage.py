@@ -29,6 +29,7 @@ from snapstorm.faults.misbehaving_storage import (
     StorageOldBytes,
     StorageSlow,
     StorageStaleList,
+    StorageTorn,
     _MisbehavingStorage,
 )
 from snapstorm.gateway.app import Served, serving
@@ -233,6 +234,19 @@ async def test_what_was_lied_about_is_there_once_it_has_healed(
     assert _read(gateway, "/again") == b"hello"
 
 
+async def test_no_half_object_outlasts_what_has_torn_it(gateway: Served, tmp_path: Path) -> None:
+    """Whoever sent it may never send it again; no S3 storage keeps half of it. Until then it may be in the way."""
+    clock = SteppedClock()
+    fault = with_operations(StorageTorn, Operation.PUT)(scene_at(gateway, tmp_path), random.Random(1))
+    await inject(fault, gateway)
+    assert _read(gateway, "/p1") == b"he"
+    clock.seconds = (fault.strikes.last_seconds or 0.0) + 60.0
+    fault.scene = replace(fault.scene, clock=clock)
+    assert fault.touches(0.1)
+    await fault.heal()
+    assert _read(gateway, "/p1") == b"hello"
+
+
 async def test_what_was_written_since_is_not_put_right(gateway: Served, tmp_path: Path) -> None:
     """Only what still is what the lie has left."""
     once = type("Once", (with_operations(StorageForgets, Operation.PUT),), {"counts_max": (1,)})
@@ -243,7 +257,7 @@ async def test_what_was_written_since_is_not_put_right(gateway: Served, tmp_path
     assert _read(gateway, "/p1") == b"newer"
 
 
-@pytest.mark.parametrize("kind", [StorageForgets, StorageKeepsHalf, StorageFlipsBit, StorageOldBytes])
+@pytest.mark.parametrize("kind", [StorageForgets, StorageKeepsHalf, StorageFlipsBit, StorageOldBytes, StorageTorn])
 async def test_the_next_run_puts_right_what_a_killed_one_has_left(
     kind: type[_MisbehavingStorage], tmp_path: Path
 ) -> None:
@@ -255,7 +269,7 @@ async def test_the_next_run_puts_right_what_a_killed_one_has_left(
         fault = with_operations(kind, *kind.operations[0])(scene_at(gateway, tmp_path), random.Random(1))
         (details,) = await inject(fault, gateway, "PUT" if Operation.PUT in kind.operations[0] else "GET")
     done = kind.heal_left_over(details)
-    assert done == (None if kind is StorageOldBytes else "stored 1 object(s) as they were acknowledged")
+    assert done == (None if kind is StorageOldBytes else "stored 1 object(s) as they were sent")
     assert kind.heal_left_over(details) is None
     assert kind.heal_left_over({}) is None
     with serving(tmp_path / "gateway", CLOCKS) as gateway:

@@ -163,7 +163,7 @@ def test_with_versions_a_deletion_hides_what_is_locked(tmp_path: Path) -> None:
 
 def lie(storage: Storage, key: str, data: bytes, kept: bytes | None) -> None:
     asked = PutObject(key, 0, is_only_if_absent=False, is_chunked=False)
-    storage.lie(Request(asked, "someone", data, storage.log.next_event()), kept)
+    storage.keep_instead(Request(asked, "someone", data, storage.log.next_event()), kept)
 
 
 def test_what_was_lied_about_outlasts_any_end(tmp_path: Path) -> None:

@@ -148,7 +148,9 @@ def test_an_accepted_violation_is_known_for_the_same_snapshot_only(ledger: Ledge
     lost = Violation(Guarantee.ACKNOWLEDGED_STAYS_LISTED, "lost", CLIENT, "k1")
     number = ledger.add_violation(1, lost, "a", "gone")
     assert not ledger.is_accepted(lost.guarantee, "a", "k1", "gone")
+    assert ledger.accepted_losses() == frozenset()
     assert ledger.accept(number, "disk was replaced")
+    assert ledger.accepted_losses() == {"a"}
     assert ledger.is_accepted(lost.guarantee, "a", "k1", "gone")
     assert not ledger.is_accepted(lost.guarantee, "a", "k1", "another file of it")
     assert not ledger.is_accepted(lost.guarantee, "b", "k2", "gone")

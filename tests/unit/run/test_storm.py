@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.waiting import until
 from snapstorm.errors import HarnessError, OperationUnknown
 from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Scene
 from snapstorm.faults.weather import Weather
+from snapstorm.ledger.ledger import NO_EFFECT, AskedSnapshot, IntendedEffect, OperationIntent
+from snapstorm.model.manifest import Manifest
 from snapstorm.run.storm import TURNS_MAX, Storm, StormPlan, heal_what_is_left
 from snapstorm.runtime.tasks import beside
 from snapstorm.testbed.control import Control, Steering
@@ -188,6 +191,35 @@ async def test_what_a_killed_run_left_is_healed_latest_first() -> None:
     assert ledger.open_faults() == []
     heal_what_is_left(ledger, run.clock, run.note, faults)
     assert len(notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "safety", "is_tainted"),
+    [
+        ({"spoils_collections": True}, "full", True),
+        ({"is_veil": True}, "none", True),
+        ({"is_veil": True}, "full", False),
+        ({}, "none", False),
+    ],
+)
+def test_a_collection_that_was_killed_under_a_fault_taints_what_is_live(
+    kind: dict[str, bool], safety: str, is_tainted: bool
+) -> None:
+    """As one that ends: it may have taken what is needed, and nobody else will tell."""
+    run = new_context()
+    ledger = run.ledger
+    asked = AskedSnapshot("/data", "{}", Manifest(()))
+    ledger.begin_operation(_intent("r1-a-1", "snapshot-root", "{}", IntendedEffect(creates=asked)))
+    ledger.end_operation("r1-a-1", outcome="ok", reason="", seconds=0.0, snapshot="k1")
+    number = ledger.begin_fault(1, "lost", tick=ledger.next_tick(), began_seconds=0.0)
+    ledger.begin_operation(_intent("r1-a-2", "run-gc", json.dumps({"safety": safety}), NO_EFFECT))
+    heal_what_is_left(ledger, run.clock, run.note, {"lost": kind_of("lost", **kind)})
+    (found,) = ledger.expectations("a")
+    assert found.tainted_by == (number if is_tainted else None)
+
+
+def _intent(operation: str, action: str, options: str, effect: IntendedEffect) -> OperationIntent:
+    return OperationIntent(operation, 1, "a", 1, action, options, 0.0, effect)
 
 
 @pytest.mark.parametrize("keys", [[], ["wanted"]])

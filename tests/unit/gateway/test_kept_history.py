@@ -1,0 +1,31 @@
+"""The history that the gateway has kept, as it is read."""
+
+from __future__ import annotations
+
+import http.client
+from pathlib import Path
+
+import pytest
+from tests.unit.gateway.asking import CLOCKS, KEY, ask
+
+from snapstorm.gateway.app import serving
+from snapstorm.gateway.kept_history import opened_history
+from snapstorm.gateway.rules import Operation, Rule, RuleEffect
+
+
+def test_no_half_object_is_in_the_past(tmp_path: Path) -> None:
+    """No storage that keeps to S3 shows a crash one. What is stored in its place later is there from then on."""
+    with serving(tmp_path, CLOCKS) as gateway:
+        gateway.admit("a client", KEY)
+        ask(gateway, "PUT", "/a", b"old")
+        with gateway.misbehaving(Rule(RuleEffect.TORN, frozenset({Operation.PUT}))):
+            for key in "ab":
+                with pytest.raises((http.client.HTTPException, ConnectionError)):
+                    ask(gateway, "PUT", f"/{key}", b"hello")
+        assert gateway.ask(lambda storage: storage.put_right("who heals")) == 2
+    with opened_history(tmp_path) as history:
+        sizes = [
+            {key: found.content.size_bytes for key, found in history.past.bucket_after(count).objects.items()}
+            for count in range(1, len(history.past) + 1)
+        ]
+    assert sizes == [{"a": 3}, {"a": 5}, {"a": 5, "b": 5}]
