@@ -48,7 +48,7 @@ class StorageGrowth:
     async def judge(self, client: str) -> None:
         """Judge it, as this client, while nobody works and nothing is in doubt. Does nothing where it can't be told
         what may still be held."""
-        collections = self._counted() if self.is_exclusive else ()
+        collections: Sequence[Collection] = self._counted() if self.is_exclusive else []
         if len(collections) < COLLECTIONS_MAX:
             return
         trees = self.run.ledger.trees_since(collections[-1].began_tick)
@@ -87,7 +87,7 @@ class StorageGrowth:
         takes where something has kept one of them from its work, or may have."""
         ledger = self.run.ledger
         if not ledger.is_virtual or ledger.gaps.unknown_runs() or _has_storage_suffered(ledger):
-            return ()
+            return []
         rows, lived = ledger.collections(), ledger.lived_times(self.run.number)
         found = [
             Collection(row.began_tick, lived[row.run].at_ns(row.began_seconds), row.run, row.began_seconds)
@@ -97,7 +97,7 @@ class StorageGrowth:
         # What a clock that is ahead has dated is spared for longer.
         skew_ns = max((abs(ahead) for one in lived.values() for ahead in one.ahead_ns_by_client.values()), default=0)
         counted = last_apart(found, round(COLLECTION_GAP_DAYS * SECONDS_PER_DAY * NS_PER_SECOND) + 2 * skew_ns)
-        return counted if counted and not _has_failed(rows, counted[-1].began_tick) else ()
+        return counted if counted and not _has_failed(rows, counted[-1].began_tick) else []
 
 
 def _has_failed(rows: Sequence[CollectionRow], since_tick: int) -> bool:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from snapstorm.cli.option_groups import JsonOutput
 from snapstorm.cli.which import find_run
 from snapstorm.guarantees.rejudging import Recheck, Rejudged, Today, recheck
+from snapstorm.model.observations import ObservationKind
 from snapstorm.model.verdict import EXIT_STATUS
 from snapstorm.report.text import dump_json
 from snapstorm.targets.registry import DEFAULT_TARGET, find_known_bugs
@@ -52,7 +53,8 @@ def recheck_run(
 
 def recheck_lines(found: Recheck) -> Iterator[str]:
     """The lines that the command prints. The last one is the verdict."""
-    counts = ", ".join(f"{count} {kind}(s)" for kind, count in found.judged.items())
+    shown = (kind for kind, count in found.judged.items() if count or kind != ObservationKind.SIZE)
+    counts = ", ".join(f"{found.judged[kind]} {kind}(s)" for kind in shown)
     yield f"run {found.run}: judged again: {counts}"
     if found.unrecorded:
         yield f"not recorded, and so not judged again: {found.unrecorded} listing(s) or restore(s)"
