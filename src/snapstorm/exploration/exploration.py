@@ -65,8 +65,6 @@ class ExploreResult:
     counts: LookCounts
     found: list[FoundLoss]
     began_utc: str
-    accepted_losses: int
-    """Snapshots that are known to be lost, and that were not looked for."""
     seconds: float = 0.0
     is_interrupted: bool = False
 
@@ -115,7 +113,7 @@ class ExploreResult:
             "snapshots_read": self.counts.snapshots_read,
             "restores_compared": self.counts.restores,
             "bytes_compared": self.counts.bytes_compared,
-            "accepted_losses": self.accepted_losses,
+            "accepted_losses": self.counts.accepted_losses,
             "losses": [finding.as_json() for finding in self.found],
         }
 
@@ -183,14 +181,14 @@ async def open_exploration(
             )
         kept_in = run_directory_of(testbed, options.run)
         findings = FoundLosses(ledger, history, target, _evidence_in(kept_in), listener.on_finding)
-        finder = LossFinder(ledger, target.capabilities)
+        finder = LossFinder(ledger, target.capabilities, LookCounts(accepted_losses=len(accepted)))
         views = None
         if options.depth.goes_on or ledger.is_virtual:
             views = stack.enter_context(serving_views())
         place = _place_in(directory, options)
         scene = ExploredTestbed(history, spans, target, place, clock, views, is_virtual=ledger.is_virtual)
         explorer = Explorer(scene, plan, options.depth, finder, findings, listener.on_state)
-        result = ExploreResult(options, plan, explorer.tried, finder.counts, findings.found, clock.utc(), len(accepted))
+        result = ExploreResult(options, plan, explorer.tried, finder.counts, findings.found, clock.utc())
         listener.on_begin(plan)
         try:
             yield Exploration(explorer, result, clock, options.workers)

@@ -59,6 +59,8 @@ class LookCounts:
     restores: int = 0
     """Restores that were compared and are equal."""
     bytes_compared: int = 0
+    accepted_losses: int = 0
+    """Snapshots that are known to be lost, and that were not looked for."""
 
 
 @dataclass

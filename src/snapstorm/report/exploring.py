@@ -109,7 +109,7 @@ def explored_lines(result: ExploreResult) -> Iterator[str]:
         (plan.without_promise, "points had nothing to lose yet, or nothing any more"),
         (plan.dropped, "points were left out: their bytes were dropped to make room (--history-bytes-max)"),
         (plan.after_lies, "points were left out: the storage had lied on purpose by then"),
-        (result.accepted_losses, "snapshots are known to be lost, so they were not looked for"),
+        (counts.accepted_losses, "snapshots are known to be lost, so they were not looked for"),
         (result.points_left, "points were not tried; those that were are spread over the run"),
     ):
         if count:
