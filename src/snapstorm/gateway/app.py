@@ -48,10 +48,11 @@ class Gateway:
         self.actors: dict[str, str] = {}
         """By access key: who that is. Secret keys are not checked."""
         self.failure: OSError | sqlite3.Error | None = None
-        self._late: set[asyncio.Task[None]] = set()
+        self._late: set[asyncio.Future[None]] = set()
+        """What rules have put off, or are at."""
 
     async def drain(self) -> None:
-        """Return once all that was to be done later has been done."""
+        """Return once all that was to be done later has been done, for those who wait for it as well."""
         while self._late:
             await asyncio.wait(self._late)
 
@@ -88,7 +89,13 @@ class Gateway:
             answered = self.storage.answer(request)
             return Outcome(answered.answer, answered.applied)
         self.storage.log.strike(Strike(arrived, rule.effect, actor, target_of(asked)[1]))
-        return await misbehave(rule, self.storage, request, self._later)
+        done = asyncio.get_running_loop().create_future()
+        self._late.add(done)
+        try:
+            return await misbehave(rule, self.storage, request, self._later)
+        finally:
+            self._late.discard(done)
+            done.set_result(None)
 
     def _later(self, seconds: float, do: Callable[[], object]) -> None:
         async def wait_and_do() -> None:

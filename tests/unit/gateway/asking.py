@@ -16,6 +16,13 @@ KEY = "0123"
 SIGNED = {"authorization": f"AWS4-HMAC-SHA256 Credential={KEY}/2022/us-east-1/s3/aws4_request, Signature=y"}
 
 
+def send(gateway: Served, method: str, path: str, body: bytes) -> http.client.HTTPConnection:
+    """Send a request, and wait for no answer."""
+    connection = http.client.HTTPConnection(urlsplit(gateway.endpoint).netloc, timeout=GIVE_UP_SECONDS)
+    connection.request(method, f"/snapstorm{path}", body, SIGNED)
+    return connection
+
+
 def ask(
     gateway: Served,
     method: str,

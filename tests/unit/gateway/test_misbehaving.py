@@ -6,7 +6,8 @@ import http.client
 from collections.abc import Callable
 
 import pytest
-from tests.unit.gateway.asking import ask
+from tests.unit.gateway.asking import ask, send
+from tests.waiting import wait_until
 
 from snapstorm.gateway.app import Served
 from snapstorm.gateway.rules import CAN_HAVE, Misbehaviour, Operation, Rule, RuleBook, RuleEffect
@@ -72,6 +73,15 @@ def test_a_slow_or_doubled_request_is_done(gateway: Served) -> None:
             assert ask(gateway, "PUT", "/a", b"hello")[0] == 200
         assert read(gateway) == b"hello"
     assert gateway.ask(lambda storage: len(list(storage.log.writes()))) == 3
+
+
+def test_a_slow_request_is_done_before_the_rule_is_gone(gateway: Served) -> None:
+    """Also if its sender does not wait for the answer."""
+    with gateway.misbehaving(Rule(RuleEffect.SLOW, PUT, seconds=0.3)):
+        connection = send(gateway, "PUT", "/a", b"hello")
+        wait_until(lambda: gateway.ask(lambda storage: any(storage.log.strikes())))
+        connection.close()
+    assert read(gateway) == b"hello"
 
 
 def test_an_object_is_cut_while_it_is_read(gateway: Served) -> None:
