@@ -91,7 +91,7 @@ class PolicySources:
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)])
-@pytest.mark.parametrize("version", ["0.19.0", "0.23.1"])
+@pytest.mark.parametrize("version", [pytest.param("0.19.0", marks=pytest.mark.long), "0.23.1"])
 async def test_kopia_keeps_what_the_oracle_keeps(version: str, seed: int, module_directory: Path) -> None:
     draws = random.Random(seed)
     async with open_bench("kopia", module_directory / f"{version}-{seed}", Mode.DIRECT) as bench:

@@ -107,6 +107,8 @@ class Fault(ABC):
     """What to say, in a few words, of a server without the ability."""
     needs: ClassVar[str] = "nothing"
     """What it takes to inject it, for people."""
+    needs_gateway: ClassVar[bool] = False
+    """Whether it is possible only where the repository is behind the gateway."""
     hold_seconds: ClassVar[tuple[float, float]] = (0.5, 4.0)
     """For how long it lasts: drawn from this range."""
     aftermath_seconds: float = 5.0

@@ -45,6 +45,7 @@ class _MisbehavingStorage(Fault):
     """Puts a rule on, and takes it off."""
 
     needs = "a repository behind the gateway"
+    needs_gateway = True
     delays = True
     hold_seconds = (1.0, 6.0)
     aftermath_seconds = 8.0
