@@ -222,7 +222,7 @@ class Store:
         pins = self._pins if is_safe else []
         used = {item.digest for snapshot in self for item in snapshot.items}.union(*pins)
         for name in os.listdir(self._blobs):
-            if name not in used:
+            if name not in used and not name.startswith("."):  # Others write there under such names.
                 self.drop_blob(name)
 
     def tidy(self) -> None:
