@@ -167,7 +167,7 @@ def follow_a_symlink(tree: Path) -> Blow | None:
         content = link.read_bytes() if is_in_tree else b""
         _put_in_place(link, link.resolve() if is_in_tree else link.parent, lambda new: new.write_bytes(content))
 
-    # Those to files last, for that is what a following restore is most like.
+    # Links to files come last and so are preferred: a restore that follows links does just this with them.
     return _on_last(sorted(_links(tree), key=Path.is_file), follow)
 
 

@@ -88,8 +88,8 @@ def _carries(pid: int, mark: bytes) -> bool:
 def _kill_if_owned(pid: int, mark: bytes) -> bool:
     """Kill the process if it carries the mark, and the group that it leads. Returns whether it did.
 
-    The runner may have died between starting a command and announcing its group, in which there may be processes that
-    have dropped their environment.
+    A runner that is killed may have started a command and not announced its group. Members of that group may have
+    dropped their environment, and carry no mark.
     """
     if not _carries(pid, mark):
         return False
