@@ -52,7 +52,7 @@ class _MisbehavingStorage(Fault):
     misbehaviour: ClassVar[Misbehaviour]
     effect: ClassVar[RuleEffect]
     operations: ClassVar[Sequence[frozenset[Operation]]]
-    """What a rule may be for; one is drawn."""
+    """What a rule may be for; one is drawn, of those that the storage is asked for."""
     counts_max: ClassVar[Sequence[int | None]] = (1, 3, 20, None)
     """How many requests a rule strikes at most; one is drawn. None for all while it is on."""
     of_some_keys_share: ClassVar[float] = 0.5
@@ -80,11 +80,14 @@ class _MisbehavingStorage(Fault):
         """What will go wrong."""
         draws = self.draws
         event, keys = self.gateway.ask(lambda storage: (storage.log.last_event, storage.bucket.keys))
+        # What nobody has asked for as long as we would wait, nobody will.
+        asked = self.gateway.asked_lately(_WAIT_FOR_STRIKE_SECONDS_MAX)
+        can_strike = [operations for operations in self.operations if operations & asked] or self.operations
         key_share = draws.random()
         is_of_some = draws.random() < self.of_some_keys_share and keys
         return Rule(
             self.effect,
-            draws.choice(self.operations),
+            draws.choice(can_strike),
             # Targets name objects by their kind, at the beginning.
             key_pattern=re.escape(keys[int(key_share * len(keys))][:1]) if is_of_some else "",
             requests_max=draws.choice(self.counts_max),

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.actor_clocks import clock_answer, clock_url, is_of_clock
 from snapstorm.gateway.misbehaving import Outcome, misbehave
-from snapstorm.gateway.rules import Rule, RuleBook, Strikes, target_of
+from snapstorm.gateway.rules import Operation, Rule, RuleBook, Strikes, target_of
 from snapstorm.gateway.s3 import S3Error, actor_of, error_answer, read_request
 from snapstorm.gateway.storage import BUCKET, Clocks, Request, Storage, opened
 from snapstorm.gateway.write_log import Strike
@@ -160,6 +160,10 @@ class Served:
         """Take a rule off. Returns once nothing is left that rules have put off, which may take `Rule.seconds`."""
         self._portal.call(self._gateway.rules.remove, number)
         self._portal.call(self._gateway.drain)
+
+    def asked_lately(self, seconds: float) -> frozenset[Operation]:
+        """What the storage has been asked for within so many seconds."""
+        return self._portal.call(self._gateway.rules.asked_lately, seconds)
 
     def strikes(self, number: int) -> Strikes:
         """How often this rule has struck until now."""

@@ -161,6 +161,7 @@ class RuleBook:
         self._on: dict[int, Rule] = {}
         self._struck_seconds: dict[int, float] = {}
         self._matched: dict[int, int] = {}
+        self._asked_seconds: dict[Operation, float] = {}
         self.struck: dict[int, int] = {}
         """By the number of a rule: how many requests it has changed, also after it was taken away."""
 
@@ -177,6 +178,9 @@ class RuleBook:
 
     def draw(self, asked: Asked, actor: str) -> Rule | None:
         """The rule that this request falls under, which counts as struck: the oldest that is on. None without one."""
+        operation, _ = target_of(asked)
+        if operation is not None:
+            self._asked_seconds[operation] = self._monotonic_seconds()
         for number, rule in self._on.items():
             if not rule.matches(asked, actor):
                 continue
@@ -187,6 +191,11 @@ class RuleBook:
                 self._struck_seconds[number] = self._monotonic_seconds()
                 return rule
         return None
+
+    def asked_lately(self, seconds: float) -> frozenset[Operation]:
+        """What has been asked for within so many seconds."""
+        since_seconds = self._monotonic_seconds() - seconds
+        return frozenset(operation for operation, when in self._asked_seconds.items() if when >= since_seconds)
 
     def strikes(self, number: int) -> Strikes:
         """How often this rule has struck, also after it was taken away."""

@@ -38,6 +38,8 @@ from snapstorm.runtime.clock import Clock
 
 pytestmark = pytest.mark.anyio
 
+Operations = frozenset[Operation]
+
 KINDS = [fault for fault in FAULTS.values() if issubclass(fault, _MisbehavingStorage)]
 SEEDS = 200
 LIST_SECONDS_MAX = 30.0
@@ -137,16 +139,31 @@ def test_what_is_drawn_is_bounded_and_follows_from_the_seed(kind: type[_Misbehav
         assert kind.hold_seconds[1] <= LIST_SECONDS_MAX
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_strikes_what_the_storage_is_asked_for(kind: type[_MisbehavingStorage]) -> None:
+    """Of the kinds of requests that it may strike; where nobody asks for any of them, it is drawn all the same."""
+    for operation in frozenset[Operation]().union(*kind.operations):
+        asked = frozenset({operation})
+        assert all(operation in _rule_of(kind, seed, asked).operations for seed in range(SEEDS))
+    assert _rule_of(kind, 1, frozenset({Operation.LOCK})).operations in kind.operations
+
+
 class _Bucket:
     """A gateway that answers only what a draw asks."""
+
+    def __init__(self, asked: Operations = frozenset()) -> None:
+        self._asked = asked
+
+    def asked_lately(self, seconds: float) -> Operations:
+        return self._asked
 
     def ask(self, question: Any) -> Any:
         return 7, ("kopia", "p1", "q2", "xn3")
 
 
-def _rule_of(kind: type[_MisbehavingStorage], seed: int) -> Any:
+def _rule_of(kind: type[_MisbehavingStorage], seed: int, asked: Operations = frozenset()) -> Any:
     scene: Any = scene_of(Looked(), Path("/nowhere"))
-    bucket: Any = _Bucket()
+    bucket: Any = _Bucket(asked)
     return kind(replace(scene, gateway=bucket), random.Random(seed)).draw_rule()
 
 

@@ -136,6 +136,18 @@ def test_a_rule_can_be_for_some_requests_only() -> None:
     assert all(book.draw(get, "one") is None for _ in range(3))
 
 
+def test_what_was_asked_for_is_told_for_a_while() -> None:
+    seconds = 100.0
+    book = RuleBook(lambda: seconds)
+    assert book.asked_lately(10.0) == frozenset()
+    book.draw(DeleteObject("a"), "one")
+    seconds = 106.0
+    book.draw(GetObject("a", None, has_body=True), "one")
+    assert book.asked_lately(10.0) == DELETE | GET
+    seconds = 111.0
+    assert book.asked_lately(10.0) == GET
+
+
 def test_effects_fit_their_operations() -> None:
     assert {misbehaviour for misbehaviour, _ in CAN_HAVE.values()} == set(Misbehaviour)
     assert CAN_HAVE.keys() == set(RuleEffect)
