@@ -62,7 +62,9 @@ class EndOfStorm:
     """Ends the clients' work once each fault has struck often enough and, where one is given, this guarantee has been
     violated: on a slow machine that only takes longer."""
 
-    def __init__(self, control: Control, faults: tuple[str, ...], shown_by: Guarantee | None, strikes_min: int) -> None:
+    def __init__(
+        self, control: Control, faults: tuple[str, ...], shown_by: Guarantee | None, strikes_min: int = STRIKES_MIN
+    ) -> None:
         self._control = control
         self._faults = faults
         self._strikes_min = strikes_min
