@@ -32,6 +32,8 @@ from snapstorm.targets.kopia.command import Actor
 from snapstorm.targets.kopia.repository import password_hash
 
 _COMMAND_SECONDS_MAX = 120
+_COMMANDS_AT_ONCE_MAX = 64
+"""More than clients in any run that is replayed."""
 _LISTENING = re.compile(r"^SERVER ADDRESS: (https://\S+)$", re.MULTILINE)
 _NO_CLIENT = "x" * 32
 
@@ -72,8 +74,8 @@ class Recorded:
         commands = [Command(tuple(json.loads(r[0])), r[1], r[1] + r[2], r[3], r[4], r[5]) for r in rows]
         serving = [command for command in commands if command.has("server", "start")]
         others = [command for command in commands if command not in serving]
-        users = [command.began for command in others if command.has("server", "users", "add")]
-        return cls(others, serving[0].argv, min(users))
+        served = [c.began for c in others if c.has("server", "users", "add") or c.has("server", "refresh")]
+        return cls(others, serving[0].argv, min(served))
 
     def set_up(self) -> Recorded:
         """Of these, what comes before the clients' first action."""
@@ -107,32 +109,31 @@ class Replay:
     def seconds(self) -> float:
         """Replay all, and return how long it took."""
         commands = self.recorded.commands
-        done = [threading.Event() for _ in commands]
+        by_end = sorted(range(len(commands)), key=lambda index: commands[index].ended)
         began = time.perf_counter()
         try:
-            with concurrent.futures.ThreadPoolExecutor(len(commands) + 1) as pool:
-                running = [pool.submit(self._await_and_run, index, done) for index in range(len(commands))]
+            with concurrent.futures.ThreadPoolExecutor(_COMMANDS_AT_ONCE_MAX) as pool:
+                running: list[concurrent.futures.Future[None]] = []
+                ended = 0
+                for command in commands:  # In the order of their beginnings.
+                    while commands[by_end[ended]].ended <= command.began:
+                        running[by_end[ended]].result(_COMMAND_SECONDS_MAX)
+                        ended += 1
+                    running.append(pool.submit(self._start, command))
                 for task in running:
-                    task.result()
+                    task.result(_COMMAND_SECONDS_MAX)
         finally:
             if self._server is not None:
                 self._server.send_signal(signal.SIGTERM)
                 self._server.wait(30)
         return time.perf_counter() - began
 
-    def _await_and_run(self, index: int, done: Sequence[threading.Event]) -> None:
-        command = self.recorded.commands[index]
-        try:
-            for earlier, event in zip(self.recorded.commands, done, strict=True):
-                if earlier.ended <= command.began and not event.wait(_COMMAND_SECONDS_MAX):
-                    raise RuntimeError("a command does not end")
-            if command.has("repository", "status") and self._server is None:
-                self._start_server()
-            if command.began >= self.recorded.serves_seconds and not self._serves.wait(60):
-                raise RuntimeError("the server does not start")
-            self._run(command)
-        finally:
-            done[index].set()
+    def _start(self, command: Command) -> None:
+        if command.has("repository", "status") and self._server is None:
+            self._start_server()
+        if command.began >= self.recorded.serves_seconds and not self._serves.wait(60):
+            raise RuntimeError("the server does not start")
+        self._run(command)
 
     def _start_server(self) -> None:
         """At the moment at which a run does: once the repository is there."""
@@ -150,7 +151,7 @@ class Replay:
             time.sleep(0.005)
         certificate = (self.bed / "server" / "certificate.pem").read_text()
         fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
-        self._words = [
+        self._words += [
             (r"^--(url|address)=https://.*", rf"--\1={found[1]}"),
             (r"^--server-cert-fingerprint=.*", f"--server-cert-fingerprint={fingerprint}"),
         ]
@@ -190,8 +191,7 @@ class Replay:
             password = _NO_CLIENT
         return Actor(path, password, has_cache=path.name != "auditor")
 
-    @staticmethod
-    def _environment(actor: Actor) -> dict[str, str]:
+    def _environment(self, actor: Actor) -> dict[str, str]:
         return {**actor.environment.own, "KOPIA_PASSWORD": actor.password}
 
 

@@ -91,7 +91,7 @@ class KopiaServer(DirectAccess):
             actor, await self._address_for(identity), identity, options_for(Command.CONNECT, self.place.parameters)
         )
         if self.place.time is not None and completed.exit_code == 0:
-            _derive_at_no_cost(actor.config)
+            derive_at_no_cost(actor.config)
         return completed
 
     async def _address_for(self, identity: str) -> ServerAddress:
@@ -179,7 +179,7 @@ class KopiaServer(DirectAccess):
             answers.check(completed, "deleting a rule", OperationUnknown)
 
 
-def _derive_at_no_cost(config: Path) -> None:
+def derive_at_no_cost(config: Path) -> None:
     """Have commands of a connection derive the key of its cache at no cost, which takes more time than all else that a
     command does. No option of `connect` can ask for it."""
     settings = json.loads(config.read_text())
