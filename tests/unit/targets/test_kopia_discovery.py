@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.targets.kopia.discovery import VersionQuestion, find_kopia, find_virtual_kopia, is_built_for_testing
+from snapstorm.targets.kopia.discovery import (
+    VersionQuestion,
+    find_kopia,
+    find_testing_build,
+    find_virtual_kopia,
+    is_built_for_testing,
+)
 
 ANSWER = "echo '0.23.1 build: -(unknown_revision) from: '"
 pytestmark = pytest.mark.usefixtures("no_kopia")
@@ -177,3 +183,15 @@ def test_without_a_name_one_is_found_that_can_live_in_virtual_time(
     named = program(tmp_path / "mine", comment=TESTING.format("testing"))
     monkeypatch.setenv("KOPIA_EXE", str(named))
     assert find_virtual_kopia().path == named
+
+
+def test_the_testing_build_of_a_program_is_itself_or_that_of_its_version(tmp_path: Path) -> None:
+    """Who names one has it used; for a stock build, the project's own of just that version."""
+    stock = find_kopia(program(tmp_path / "stock"))
+    with pytest.raises(HarnessError, match="no Kopia 0.23.1-testing was found: build it with `make tools-all`"):
+        find_testing_build(stock)
+    (tmp_path / "tools" / "kopia-0.23.1").mkdir(parents=True)
+    own = program(tmp_path / ".tools" / "bin" / "kopia-0.23.1-testing", comment=TESTING.format("testing"))
+    assert find_testing_build(stock).path == own
+    named = find_kopia(program(tmp_path / "mine", comment=TESTING.format("testing")))
+    assert find_testing_build(named) == named

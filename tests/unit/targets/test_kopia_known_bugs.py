@@ -133,6 +133,13 @@ def test_layout_in_which_an_epoch_is_stuck() -> None:
     assert epochs.compacted_sets(stuck)[2] == {"s2", "s5"}
 
 
+def test_sets_of_equal_contents_are_told_from_others() -> None:
+    """Whoever has written them; the first one is read."""
+    same, other = f"xs2_{SET}-s2-c1", f"xs2_{SET}-s5-c1"
+    assert epochs.contents_of_first([same]) == epochs.contents_of_first([other, same])
+    assert epochs.contents_of_first([f"xs2_{SET[::-1]}-s2-c1", same]) != epochs.contents_of_first([same])
+
+
 def test_layout_of_a_new_repository() -> None:
     """Nothing is there yet."""
     assert (epochs.write_epoch([]), epochs.last_in_ranges([]), epochs.stuck_epoch([])) == (0, -1, None)

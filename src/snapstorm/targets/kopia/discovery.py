@@ -131,9 +131,14 @@ def find_version(version: str) -> Path:
     return clean_path(found)
 
 
-def find_testing_build(version: str) -> Path:
-    """The build of this version whose clock can be set from outside. Raises HarnessError."""
-    return find_version(version if version.endswith(_TESTING_SUFFIX) else f"{version}{_TESTING_SUFFIX}")
+def find_testing_build(program: Program) -> Program:
+    """The program itself if its clock can be set from outside, or else the build of its version whose clock can be.
+
+    Raises HarnessError when there is none.
+    """
+    if is_built_for_testing(program.path):
+        return program
+    return find_kopia(find_version(f"{program.version}{_TESTING_SUFFIX}"))
 
 
 def _own_builds(version: str) -> Iterator[Path]:

@@ -9,8 +9,8 @@ import secrets
 import shlex
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,16 @@ from snapstorm.errors import HarnessError, OperationFailed
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_tree
 from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.gateway.app import Served, serving
+from snapstorm.gateway.storage import BUCKET, Clocks
 from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.location import FileStorage
+from snapstorm.model.location import FileStorage, S3Storage, Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Program
 from snapstorm.model.tree_differences import differences
+from snapstorm.runtime.aws import KEY_VARIABLES
+from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
 from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
@@ -34,7 +38,7 @@ from snapstorm.scenario.seeds import stream
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.blobs import blobs
-from snapstorm.targets.kopia.command import Actor, Kopia
+from snapstorm.targets.kopia.command import FAST_DERIVATION, TESTING_DERIVATION, Actor, Kopia
 from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import IDENTITY
 from snapstorm.targets.kopia.target import CAPABILITIES
@@ -71,6 +75,11 @@ class Bench:
     prefix: tuple[str, ...] = ()
     """Words before the program: what it is run through."""
     numbers: itertools.count[int] = field(default_factory=itertools.count)
+    storage: Storage | None = None
+    """Where the repository is; None for the directory `repository`."""
+    storage_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clock_url: str | None = None
+    """Where commands ask for virtual time; None for real time."""
 
     @functools.cached_property
     def kopia(self) -> Kopia:
@@ -96,24 +105,27 @@ class Bench:
         return CAPABILITIES.model_copy(update={"owner": os.geteuid() == 0})
 
     def actor(self, name: str, *, has_cache: bool = True) -> Actor:
-        return Actor(self.directory / "actors" / name, self.password, has_cache=has_cache)
+        return Actor(self.directory / "actors" / name, self.password, has_cache, self.storage_secrets, self.clock_url)
 
     async def create_repository(self, name: str = "first") -> Actor:
         """Make the repository, without maintenance that runs by itself, and return who has made it."""
         commands = Administration(self.kopia, self.actor(name))
-        made = await commands.create_repository(FileStorage(self.repository), IDENTITY)
+        storage = self.storage or FileStorage(self.repository)
+        derivation = FAST_DERIVATION if self.clock_url is None else TESTING_DERIVATION
+        made = await commands.create_repository(storage, IDENTITY, derivation=derivation)
         answers.check(made, "repository create", OperationFailed)
         answers.check(await commands.disable_maintenance(), "maintenance set", OperationFailed)
         return commands.actor
 
-    async def maintain(self, actor: Actor, *, is_safe: bool = True) -> CompletedCommand:
-        """Run full maintenance, whatever becomes of it."""
-        return await Administration(self.kopia, actor).run_maintenance(is_full=True, is_safe=is_safe)
+    async def maintain(self, actor: Actor, *, is_full: bool = True, is_safe: bool = True) -> CompletedCommand:
+        """Run maintenance, whatever becomes of it."""
+        return await Administration(self.kopia, actor).run_maintenance(is_full=is_full, is_safe=is_safe)
 
     async def connect(self, name: str, *, has_cache: bool = True) -> Actor:
         """Another connection to the repository, under the same identity."""
         actor = self.actor(name, has_cache=has_cache)
-        done = await self.kopia.connect_to_repository(actor, FileStorage(self.repository), IDENTITY)
+        storage = self.storage or FileStorage(self.repository)
+        done = await self.kopia.connect_to_repository(actor, storage, IDENTITY)
         answers.check(done, "repository connect", OperationFailed)
         return actor
 
@@ -193,6 +205,19 @@ async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[B
     finally:
         with anyio.CancelScope(shield=True):
             await run_file_work(remove_tree, directory)
+
+
+@contextmanager
+def behind_gateway(bench: Bench, clock: Clock) -> Iterator[tuple[Bench, Served]]:
+    """The same bench with its repository in the gateway's bucket, whose objects this clock dates; and the gateway."""
+    access_key = secrets.token_hex()
+    clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
+    with serving(bench.directory / "bucket", clocks) as gateway:
+        gateway.admit("kopia", access_key)
+        storage = S3Storage(BUCKET, endpoint=gateway.endpoint, region="us-east-1")
+        keys = dict(zip(KEY_VARIABLES, (access_key, secrets.token_hex()), strict=False))
+        yield replace(bench, storage=storage, storage_secrets=keys), gateway
+        gateway.check()
 
 
 def words_of(completed: CompletedCommand) -> str:

@@ -18,7 +18,7 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.targets.known_bug import KnownBug
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.command import Actor
-from snapstorm.targets.kopia.discovery import find_kopia, find_testing_build
+from snapstorm.targets.kopia.discovery import find_testing_build
 from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, words_of
 from snapstorm.targets.kopia.known_bugs.shared_period_names import is_let_go_by_shared_names, left_after_each
 
@@ -81,7 +81,7 @@ async def _days_left(bench: Bench, policy: KeepPolicy, days: Sequence[datetime])
 
 async def _delete_one_from_the_future(bench: Bench) -> str | None:
     """The clock of the build for virtual time can be set."""
-    bench = replace(bench, program=find_kopia(find_testing_build(bench.program.version)))
+    bench = replace(bench, program=find_testing_build(bench.program))
     async with _serve_clock(0) as now, _serve_clock(_DAYS_AHEAD) as later:
         today, ahead = (bench.through("env", f"KOPIA_FAKE_CLOCK_ENDPOINT={clock}") for clock in (now, later))
         actor = await today.create_repository()

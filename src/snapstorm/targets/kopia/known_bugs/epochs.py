@@ -8,148 +8,173 @@ upon the same epoch each time. If some of that epoch's indexes were deleted mean
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-import anyio
-
-from snapstorm.errors import HarnessError
+from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.gateway.app import Served
+from snapstorm.gateway.rules import Operation, Rule, RuleEffect
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.clock import NS_PER_SECOND, Clock, VirtualClock
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.known_bug import KnownBug
-from snapstorm.targets.kopia.command import Actor
-from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, SampleTree, Signal, until
+from snapstorm.targets.kopia import answers, snapshot_answers
+from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, Actor
+from snapstorm.targets.kopia.discovery import find_testing_build
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, SampleTree, Signal, behind_gateway, until
 
-_CLOCK = Clock()
+_BEGINNING = datetime(2022, 1, 1, tzinfo=UTC)
 _WRITES_PER_EPOCH = 10
 """The fewest that Kopia lets an epoch end after."""
 _PARAMETERS = (
-    "--epoch-refresh-frequency=700ms",
+    "--epoch-refresh-frequency=3m",
     "--epoch-min-duration=10m",
-    "--epoch-cleanup-safety-margin=2200ms",
+    "--epoch-cleanup-safety-margin=10m",
     f"--epoch-advance-on-count={_WRITES_PER_EPOCH}",
-    "--epoch-checkpoint-frequency=2",
+    "--epoch-checkpoint-frequency=1",
     "--epoch-delete-parallelism=1",
 )
-_BACK_DATED_SECONDS = 20 * 60
-_STOPPED_SECONDS = 0.9
-"""Longer than what maintenance knows of the epochs is good for, so that it looks again and sees one more."""
-_SAFETY_MARGIN_SECONDS = 2.4
-_LOSS_ROUNDS = 4
-_SECONDS_MAX = 90.0
+_JUMP_NS = 700 * NS_PER_SECOND
+"""Longer than each of these times. All jumps together are shorter than two hours, after which maintenance rewrites
+contents, and with them their indexes."""
+_PAUSE_SECONDS = 0.5
+"""For so long the answer waits during which the clock jumps."""
+_DELETION_SECONDS = 0.5
+"""How long the storage takes for a deletion: longer than another compaction takes (0.1 to 0.2 s, measured)."""
+_EPOCHS_MAX = 6
 _EPOCH = re.compile(r"xs(\d+)_[0-9a-f]+-(s[0-9a-f]+)-")
 _RANGE = re.compile(r"xr\d+_(\d+)_")
 
 
 async def _compact_an_epoch_twice(bench: Bench) -> str | None:
-    await bench.create_repository()
-    # Without a cache: nothing that is known of the epochs may be old.
-    writer, slow = await bench.connect("writer", has_cache=False), await bench.connect("slow", has_cache=False)
-    await bench.ask(writer, "repository", "set-parameters", *_PARAMETERS)
-    # So that it can be killed between two deletions.
-    await bench.ask(slow, "repository", "throttle", "set", "--write-requests-per-second=2")
-    run = _Run(bench, writer, slow)
-    while (stuck := stuck_epoch(bench.blob_ids("x"))) is None:
-        await run.end_epoch()
-    for _ in range(_LOSS_ROUNDS):
-        await run.interrupt_deletion(stuck)
-        if lost := await run.what_is_lost(stuck):
-            return f"{_in_words(bench, stuck)}; {lost}"
-    if len(compacted_sets(bench.blob_ids("x"))[stuck]) == 1:
+    """The clock of the build for virtual time can be set."""
+    testing = replace(bench, program=find_testing_build(bench.program))
+    clock = VirtualClock(Clock(), round(_BEGINNING.timestamp()) * NS_PER_SECOND)
+    with behind_gateway(testing, clock) as (remote, gateway):
+        virtual = replace(remote, clock_url=gateway.clock_url("kopia", SERVER_CLOCK_SECONDS))
+        await virtual.create_repository()
+        # Without a cache: nothing that is known of the epochs may be old.
+        writer, other = [await virtual.connect(name, has_cache=False) for name in ("writer", "other")]
+        await virtual.ask(writer, "repository", "set-parameters", *_PARAMETERS)
+        run = _Run(virtual, gateway, clock, writer)
+        stuck = await run.reach_stuck_epoch()
+        lost = await run.compact_what_is_left(stuck, other)
+        count = len(compacted_sets(run.blob_ids())[stuck])
+    if count == 1 and lost is None:
         return None
-    return f"{_in_words(bench, stuck)}; which of these sets is read is chance, and this time it is one that is whole"
+    lost = lost or "which of these sets is read is chance, and this time nothing is missing from it"
+    return f"epoch {stuck} of the indexes was compacted {count} times, the last from what was left of it; {lost}"
 
 
+@dataclass(frozen=True)
 class _Run:
     """One repository, taken from epoch to epoch."""
 
-    def __init__(self, bench: Bench, writer: Actor, slow: Actor) -> None:
-        self._bench = bench
-        self._writer = writer
-        self._slow = slow
-        self._deadline = _CLOCK.monotonic_seconds() + _SECONDS_MAX
-        self._snapshots: dict[int, list[tuple[str, SampleTree]]] = {}
-        """What was taken in each epoch."""
+    bench: Bench
+    gateway: Served
+    clock: VirtualClock
+    writer: Actor
+    snapshots: dict[int, list[tuple[str, SampleTree]]] = field(default_factory=dict)
+    """What was taken in each epoch."""
 
-    async def end_epoch(self) -> None:
-        """Fill the current epoch, make it look old, and have maintenance end it; slowly, until there is a gap."""
-        if _CLOCK.monotonic_seconds() > self._deadline:
-            raise HarnessError(f"no epoch got stuck within {_SECONDS_MAX:.0f} s")
-        epoch = write_epoch(self._bench.blob_ids("x"))
-        prefix = f"xn{epoch}_"
-        while len(self._bench.blob_ids(prefix)) < _WRITES_PER_EPOCH:
-            await self._write(epoch)
-        self._back_date(prefix)
-        if has_gap(self._bench.blob_ids("x")):
-            await self._bench.maintain(self._writer)
+    def blob_ids(self, prefix: str = "x") -> list[str]:
+        """The blobs that begin so, in the order in which they are listed."""
+        keys = self.gateway.ask(lambda storage: storage.bucket.keys)
+        return [key for key in keys if key.startswith(prefix)]
+
+    async def reach_stuck_epoch(self) -> int:
+        """End epochs until maintenance comes upon one that is compacted already, and return which."""
+        for _ in range(_EPOCHS_MAX):
+            await self._end_epoch()
+            if has_gap(self.blob_ids()):
+                await self._write()
+                await self._maintain(self.writer)
+            if (stuck := stuck_epoch(self.blob_ids())) is not None:
+                return stuck
+        raise HarnessError(f"no epoch got stuck within {_EPOCHS_MAX} epochs")
+
+    async def _end_epoch(self) -> None:
+        """Fill the current epoch, let it become old, and have maintenance end it; with a jump, until there is a gap."""
+        prefix = f"xn{write_epoch(self.blob_ids())}_"
+        await self._write()
+        self.clock.advance(_JUMP_NS)
+        while (missing := _WRITES_PER_EPOCH - len(self.blob_ids(prefix))) > 0:
+            await self._write(missing)
+        if has_gap(self.blob_ids()):
+            await self._maintain(self.writer)
         else:
-            await self._maintain_slowly()
+            await self._maintain_over_a_jump()
 
-    async def _write(self, epoch: int) -> None:
-        number = next(self._bench.numbers)
-        tree = await self._bench.write_tree(f"source-{number}", count=1, size_bytes=1000)
-        snapshot = await self._bench.take_snapshot(self._writer, tree.directory, "--no-auto-maintenance")
-        self._snapshots.setdefault(epoch, []).append((snapshot, tree))
+    async def _write(self, count: int = 1) -> None:
+        """Take so many snapshots, each of which writes an index."""
+        epoch, numbers = write_epoch(self.blob_ids()), self.bench.numbers
+        trees = [await self.bench.write_tree(f"source-{next(numbers)}", count=1, size_bytes=1000) for _ in range(count)]
+        *others, last = (tree.directory for tree in trees)
+        words = ("--flush-per-source", "--no-auto-maintenance", *map(str, others))
+        taken = await self.bench.create_snapshot(self.writer, last, *words)
+        answers.check(taken, "snapshot create", OperationFailed)
+        for tree, line in zip(trees, taken.stdout.splitlines(), strict=True):
+            snapshot = snapshot_answers.read_receipt(replace(taken, stdout=line)).id
+            self.snapshots.setdefault(epoch, []).append((snapshot, tree))
 
-    def _back_date(self, prefix: str) -> None:
-        """An epoch must have lasted ten minutes, by the times of its blobs."""
-        files = [path for path in self._bench.repository.rglob("*.f") if self._id(path).startswith(prefix)]
-        oldest = min(files, key=lambda path: path.stat().st_mtime_ns)
-        seconds = oldest.stat().st_mtime - _BACK_DATED_SECONDS
-        os.utime(oldest, (seconds, seconds))
+    async def _maintain(self, actor: Actor, *, is_full: bool = True) -> CompletedCommand:
+        completed = await self.bench.maintain(actor, is_full=is_full)
+        answers.check(completed, "maintenance run", OperationFailed)
+        return completed
 
-    def _id(self, path: Path) -> str:
-        return "".join(path.relative_to(self._bench.repository).parts)
+    async def _maintain_over_a_jump(self) -> None:
+        """The clock jumps while the marker of the next epoch is being stored."""
+        rule = Rule(RuleEffect.SLOW, frozenset({Operation.PUT}), "xe", seconds=_PAUSE_SECONDS)
 
-    async def _maintain_slowly(self) -> None:
-        before = self._bench.blob_ids("xe")
+        async def jump(_: Signal) -> None:
+            await until(lambda: self.gateway.strikes(number).requests > 0, "an epoch was ended")
+            self.clock.advance(_JUMP_NS)
 
-        async def stop(send: Signal) -> None:
-            await until(lambda: self._bench.blob_ids("xe") != before, "an epoch was ended")
-            send(signal.SIGSTOP)
-            await anyio.sleep(_STOPPED_SECONDS)
-            send(signal.SIGCONT)
+        number = self.gateway.put_on(rule)
+        try:
+            await self.bench.beside(lambda: self._maintain(self.writer), jump)
+        finally:
+            self.gateway.take_off(number)
 
-        # It may be stopped too late, or give up where what it knows must be fresh (both seen once): then the next one
-        # is stopped.
-        await self._bench.beside(lambda: self._bench.maintain(self._writer), stop)
+    async def compact_what_is_left(self, epoch: int, other: Actor) -> str | None:
+        """Compact an epoch while maintenance deletes its indexes one by one. Returns in words what is lost by that."""
+        self.clock.advance(_JUMP_NS)
+        await self._write()  # By its time Kopia knows what is old enough.
+        indexes, sets, lost = f"xn{epoch}_", f"xs{epoch}_", list[str]()
+        slow = Rule(RuleEffect.SLOW, frozenset({Operation.DELETE}), indexes, seconds=_DELETION_SECONDS)
 
-    async def interrupt_deletion(self, epoch: int) -> None:
-        """Kill maintenance when it has deleted one of an epoch's indexes, if it does."""
-        await anyio.sleep(_SAFETY_MARGIN_SECONDS)
-        await self._write(write_epoch(self._bench.blob_ids("x")))  # By its time Kopia knows what the margin has passed.
-        prefix = f"xn{epoch}_"
-        before = self._bench.blob_ids(prefix)
-        has_ended = anyio.Event()
+        async def compact(_: Signal) -> None:
+            left, read = self.blob_ids(indexes), contents_of_first(self.blob_ids(sets))
+            while left and not lost:
+                left = await self._fewer_than(left, indexes)
+                await self._maintain(other, is_full=False)
+                before, read = read, contents_of_first(self.blob_ids(sets))
+                if read != before and (wrong := await self._what_is_lost(epoch)):
+                    lost.append(wrong)
 
-        async def run() -> CompletedCommand:
-            try:
-                return await self._bench.maintain(self._slow)
-            finally:
-                has_ended.set()
+        with self.gateway.misbehaving(slow):
+            await self.bench.beside(lambda: self._maintain(self.writer), compact)
+        return lost[0] if lost else await self._what_is_lost(epoch)
 
-        async def kill(send: Signal) -> None:
-            await until(
-                lambda: has_ended.is_set() or self._bench.blob_ids(prefix) != before,
-                "maintenance ended",
-                seconds_max=60.0,
-            )
-            if not has_ended.is_set():
-                send(signal.SIGKILL)
+    async def _fewer_than(self, blobs: Sequence[str], prefix: str) -> list[str]:
+        """What is left of these blobs, once one of them was deleted."""
+        await until(lambda: len(self.blob_ids(prefix)) < len(blobs), "an index was deleted")
+        return self.blob_ids(prefix)
 
-        await self._bench.beside(run, kill)
-
-    async def what_is_lost(self, epoch: int) -> str | None:
+    async def _what_is_lost(self, epoch: int) -> str | None:
         """In words, the first snapshot of an epoch that is not what was written; None if all are."""
-        auditor = await self._bench.connect_auditor()
-        for snapshot, tree in self._snapshots.get(epoch, ()):
-            if wrong := await self._bench.what_is_wrong_with(snapshot, tree.manifest, auditor):
+        auditor = await self.bench.connect_auditor()
+        for snapshot, tree in self.snapshots.get(epoch, ()):
+            if wrong := await self.bench.what_is_wrong_with(snapshot, tree.manifest, auditor):
                 return f"snapshot {snapshot}, taken in that epoch: {wrong}"
         return None
+
+
+def contents_of_first(sets: Sequence[str]) -> str:
+    """What tells the contents of the first of these compacted sets, which is the one that Kopia reads."""
+    return sets[0].partition("-")[0]
 
 
 def write_epoch(blobs: Sequence[str]) -> int:
@@ -183,17 +208,13 @@ def stuck_epoch(blobs: Sequence[str]) -> int | None:
     return following if has_gap(blobs) and following in compacted_sets(blobs) else None
 
 
-def _in_words(bench: Bench, epoch: int) -> str:
-    count = len(compacted_sets(bench.blob_ids("x"))[epoch])
-    return f"epoch {epoch} of the indexes was compacted {count} times, the last from what was left of it"
-
-
 BUGS = (
     KnownBug(
         key="5371",
         title="an epoch of the indexes is compacted twice, and contents are lost",
-        provoked="Maintenance is stopped while it ends an epoch, so that a range takes in one epoch too many; later it "
-        "is killed while it deletes the indexes of the epoch after that, and runs again.",
+        provoked="The clock jumps while maintenance ends an epoch, so that a range takes in one epoch too many; later "
+        "maintenance runs twice at once, and the storage is slow to delete the indexes of the epoch after that. On the "
+        "build for virtual time, whose clock can be set.",
         guarantee=Guarantee.RESTORED_EXACTLY,
         bad=frozenset({"0.19.0", "0.22.3"}),
         measured=MEASURED,

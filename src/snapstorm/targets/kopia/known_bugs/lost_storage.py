@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from snapstorm.errors import HarnessError, OperationFailed
-from snapstorm.gateway.app import serving
 from snapstorm.gateway.rules import Operation, Rule, RuleEffect
-from snapstorm.gateway.storage import BUCKET, Clocks
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.location import S3Storage
-from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.clock import Clock
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers, snapshot_answers
-from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.blobs import find_packs
-from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, stop, until, words_of
-from snapstorm.targets.kopia.repository import IDENTITY
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, behind_gateway, stop, until, words_of
 
 _MEGABYTE = 1_000_000
 _DISK_BYTES = 30 << 20
@@ -90,18 +82,12 @@ async def _fill_the_disk(bench: Bench) -> str | BrokenGuarantee | None:
 
 async def _list_what_is_forbidden(bench: Bench) -> str | None:
     """The storage answers every listing with 403, as one does that lacks the right to list."""
-    clock, access_key = Clock(), secrets.token_hex()
-    with serving(bench.directory / "bucket", Clocks(clock.wall_ns, clock.monotonic_seconds)) as gateway:
-        gateway.admit("kopia", access_key)
-        storage = S3Storage(BUCKET, endpoint=gateway.endpoint, region="us-east-1")
-        keys = dict(zip(KEY_VARIABLES, (access_key, secrets.token_hex()), strict=False))
-        commands = Administration(bench.kopia, replace(bench.actor("first"), storage_secrets=keys))
-        made = await commands.create_repository(storage, IDENTITY)
-        answers.check(made, "repository create", OperationFailed)
-        tree = await bench.write_tree("source", count=1, size_bytes=1000)
-        await bench.take_snapshot(commands.actor, tree.directory)
+    with behind_gateway(bench, Clock()) as (remote, gateway):
+        actor = await remote.create_repository()
+        tree = await remote.write_tree("source", count=1, size_bytes=1000)
+        await remote.take_snapshot(actor, tree.directory)
         with gateway.misbehaving(Rule(RuleEffect.ERROR, frozenset({Operation.LIST}), status=403)):
-            listed = await bench.kopia.run(commands.actor, "snapshot", "list", seconds_max=_LISTING_SECONDS_MAX)
+            listed = await bench.kopia.run(actor, "snapshot", "list", seconds_max=_LISTING_SECONDS_MAX)
     if listed.timed_out:
         return (
             f"the storage answers each listing with 403, and `snapshot list` neither succeeds nor fails within "
