@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import anyio
-from anyio.abc import SocketAttribute, SocketStream
-
 from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.gateway.app import serving
+from snapstorm.gateway.storage import Clocks
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.retention import US_PER_SECOND, KeepPolicy, Period, Retention, kept_by
-from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.clock import NS_PER_SECOND, Clock, VirtualClock
 from snapstorm.targets.known_bug import KnownBug
 from snapstorm.targets.kopia import answers, snapshot_answers
-from snapstorm.targets.kopia.command import Actor
+from snapstorm.targets.kopia.command import COMMAND_CLOCK_SECONDS, Actor
 from snapstorm.targets.kopia.discovery import find_testing_build
 from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, words_of
 from snapstorm.targets.kopia.known_bugs.shared_period_names import is_let_go_by_shared_names, left_after_each
@@ -28,9 +26,9 @@ _A_YEAR_OF_WEEKS = KeepPolicy(weekly=_WEEKS, monthly=12)
 _A_USUAL_POLICY = KeepPolicy(latest=3, daily=30, weekly=8, monthly=12, annual=3)
 _DAYS = 8
 _DAYS_AHEAD = 700
-_LOOPBACK = "127.0.0.1"
-_REQUEST_BYTES_MAX = 1 << 16
-_CLOCK_VALID_NS = 3_600_000_000_000
+_DAY_NS = 86_400 * NS_PER_SECOND
+_AHEAD = "ahead"
+"""Whose clock that is."""
 _SHOWN = 3
 
 
@@ -81,12 +79,16 @@ async def _days_left(bench: Bench, policy: KeepPolicy, days: Sequence[datetime])
 
 async def _delete_one_from_the_future(bench: Bench) -> str | None:
     """The clock of the build for virtual time can be set."""
-    bench = replace(bench, program=find_testing_build(bench.program))
-    async with _serve_clock(0) as now, _serve_clock(_DAYS_AHEAD) as later:
-        today, ahead = (bench.through("env", f"KOPIA_FAKE_CLOCK_ENDPOINT={clock}") for clock in (now, later))
+    testing = replace(bench, program=find_testing_build(bench.program))
+    real = Clock()
+    clock = VirtualClock(real, real.wall_ns(), {_AHEAD: _DAYS_AHEAD * _DAY_NS})
+    clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
+    with serving(bench.directory / "clocks", clocks) as told:
+        today = replace(testing, clock_url=told.clock_url("today", COMMAND_CLOCK_SECONDS))
         actor = await today.create_repository()
+        ahead = replace(actor, clock_url=told.clock_url(_AHEAD, COMMAND_CLOCK_SECONDS))
         tree = await today.write_tree("source", count=1, size_bytes=100)
-        doomed = await ahead.take_snapshot(actor, tree.directory)
+        doomed = await today.take_snapshot(ahead, tree.directory)
         deleted = await today.kopia.delete_snapshot(actor, doomed)
         if deleted.exit_code != 0:
             raise HarnessError(f"`snapshot delete` is refused: {words_of(deleted)}")
@@ -102,26 +104,6 @@ async def _is_listed(bench: Bench, actor: Actor, snapshot: str) -> bool:
     listed = await bench.kopia.list_snapshots(actor)
     answers.check(listed, "snapshot list", OperationFailed)
     return snapshot in {entry.id for entry in snapshot_answers.read_listing(listed)}
-
-
-@asynccontextmanager
-async def _serve_clock(days_ahead: int) -> AsyncIterator[str]:
-    """The address of a clock that is so many days ahead, as builds for virtual time ask for it."""
-    clock = Clock()
-
-    async def answer(stream: SocketStream) -> None:
-        async with stream:
-            await stream.receive(_REQUEST_BYTES_MAX)
-            at = datetime.fromisoformat(clock.utc()) + timedelta(days=days_ahead)
-            body = json.dumps({"time": f"{at:%FT%T}Z", "validFor": _CLOCK_VALID_NS})
-            head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-            await stream.send(f"{head}{body}".encode())
-
-    async with await anyio.create_tcp_listener(local_host=_LOOPBACK) as listener, anyio.create_task_group() as group:
-        group.start_soon(listener.serve, answer)
-        port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - nothing of Django's
-        yield f"http://{_LOOPBACK}:{port}"
-        group.cancel_scope.cancel()
 
 
 BUGS = (
