@@ -211,6 +211,20 @@ async def test_retention_waits_until_all_is_shown(scratch: Path) -> None:
         assert run.one.tally.failed_under_faults == 1
 
 
+async def test_the_latest_is_the_one_with_the_latest_date(scratch: Path) -> None:
+    """Retention goes by dates. A clock that was ahead, and is right now, has dated an earlier snapshot later."""
+    async with at_work(scratch) as run:
+        client: Any = run.parts.snapshotter
+        right, client._now_ns = client._now_ns, lambda who: right(who) + 60 * 10**9
+        ahead = await run.snapshot()
+        client._now_ns = right
+        await run.snapshot()
+        assert isinstance(await run.engine.execute(Expire(keep_latest=1)), Ok)
+        await run.engine.execute(ListSnapshots())
+        assert run.broken == []
+        assert [found.snapshot for found in run.one.ledger.expectations(CLIENT, {State.LIVE})] == [ahead]
+
+
 @pytest.mark.parametrize(
     ("kind", "safety", "is_tainted"),
     [
