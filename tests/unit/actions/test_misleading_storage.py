@@ -17,6 +17,7 @@ from snapstorm.errors import OperationFailed, OperationUnknown
 from snapstorm.faults.fault import Fault, FaultKind, Record
 from snapstorm.faults.weather import Injury
 from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.guarantees.rejudging import recheck
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.actions import (
     DeleteSnapshot,
@@ -185,6 +186,28 @@ async def test_a_misleading_listing_settles_no_doubt(scratch: Path) -> None:
         Client.hidden = {snapshot}
         await run.engine.execute(ListSnapshots())
         assert len(run.one.ledger.expectations(CLIENT, {State.DELETION_IN_DOUBT})) == 1
+
+
+async def test_judging_again_settles_no_doubt_by_a_misleading_listing(scratch: Path) -> None:
+    """As the run did not."""
+    async with at_work(scratch) as run:
+        snapshot, ledger = await run.snapshot(), run.one.ledger
+        (found,) = ledger.expectations(CLIENT, {State.LIVE})
+        injury = run.begin(Misleading)
+        ledger.begin_operation(_doubted_deletion(run, found.operation))
+        ledger.end_operation("doubt", outcome="unknown", reason="", seconds=0.0)
+        Client.hidden = {snapshot}
+        await run.engine.execute(ListSnapshots())
+        Client.hidden = set()
+        run.heal(injury)
+        with run.engine.steps.own(CLIENT, ListSnapshots()) as step:
+            await run.parts.inspections.list(step, is_quiescent=True)
+        await run.engine.execute(ListSnapshots())
+        assert len(ledger.expectations(CLIENT, {State.LIVE})) == 1
+        assert run.broken == []
+        again = recheck(ledger, 1)
+        assert again.violations == []
+        assert again.notes == []
 
 
 def _doubted_deletion(run: Run, operation: str) -> Any:
