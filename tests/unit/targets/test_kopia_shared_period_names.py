@@ -230,3 +230,22 @@ def test_what_is_known_is_recorded_as_accepted_and_not_counted(scratch: Path) ->
     assert one_run.tally.known_bugs == {"weeks-expire": 1}
     reasons = {row.violation.snapshot: row.accepted_reason for row in one_run.ledger.recorded_violations(1)}
     assert reasons == {"id-2026-01-04": BUG.reason, "id-2026-01-25": None}
+
+
+def test_who_knows_of_a_loss_does_not_know_that_it_has_come_back(scratch: Path) -> None:
+    """Week 1 went by the bug. Later the policy ends it, and then it is listed: what brings it back is another bug."""
+    week, newest = "2026-01-04", "2026-02-08"
+    one_run = OneRun(scratch, known_bugs=[BUG])
+    assert one_run.checker().report(found_in(listing_of(SUNDAYS, [week], POLICY))[week]) is None
+    seen = listing_of(SUNDAYS, [], KeepPolicy(weekly=4, monthly=12))
+    ended = replace(
+        seen.expected[week],
+        state=State.DELETED,
+        deletion_operation=newest,
+        deletion_began_tick=14,
+        deletion_ended_tick=15,
+        is_expiry=True,
+    )
+    back = found_in(dataclasses.replace(seen, expected={**seen.expected, week: ended}))[week]
+    assert one_run.checker().report(back) is not None
+    assert one_run.ledger.accepted_losses() == {week}
