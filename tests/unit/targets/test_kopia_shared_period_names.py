@@ -235,6 +235,7 @@ def test_what_is_known_is_recorded_as_accepted_and_not_counted(scratch: Path) ->
 def test_who_knows_of_a_loss_does_not_know_that_it_has_come_back(scratch: Path) -> None:
     """Week 1 went by the bug. Later the policy ends it, and then it is listed: what brings it back is another bug."""
     week, newest = "2026-01-04", "2026-02-08"
+    (scratch / "same").mkdir()
     one_run = OneRun(scratch, known_bugs=[BUG])
     assert one_run.checker().report(found_in(listing_of(SUNDAYS, [week], POLICY))[week]) is None
     seen = listing_of(SUNDAYS, [], KeepPolicy(weekly=4, monthly=12))
@@ -248,4 +249,8 @@ def test_who_knows_of_a_loss_does_not_know_that_it_has_come_back(scratch: Path) 
     )
     back = found_in(dataclasses.replace(seen, expected={**seen.expected, week: ended}))[week]
     assert one_run.checker().report(back) is not None
+    same_run = OneRun(scratch / "same", known_bugs=[BUG])
+    checker = same_run.checker()
+    assert checker.report(found_in(listing_of(SUNDAYS, [week], POLICY))[week]) is None
+    assert checker.report(back) is not None
     assert one_run.ledger.accepted_losses() == {week}
