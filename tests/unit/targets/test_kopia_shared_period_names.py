@@ -17,7 +17,7 @@ from snapstorm.guarantees.panel import Found, Panel
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.dating import Particulars
 from snapstorm.model.expectations import Expectation, Listing, State
-from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.guarantees import Finding, Guarantee, Violation
 from snapstorm.model.predicted_bugs import PredictedBug, bug_behind
 from snapstorm.model.retention import KeepPolicy, Period, Retention, kept_by
 from snapstorm.model.seen import ListingSeen
@@ -230,6 +230,18 @@ def test_what_is_known_is_recorded_as_accepted_and_not_counted(scratch: Path) ->
     assert one_run.tally.known_bugs == {"weeks-expire": 1}
     reasons = {row.violation.snapshot: row.accepted_reason for row in one_run.ledger.recorded_violations(1)}
     assert reasons == {"id-2026-01-04": BUG.reason, "id-2026-01-25": None}
+
+
+def test_a_kill_before_a_known_loss_was_accepted_changes_nothing(scratch: Path) -> None:
+    """The run that was killed has recorded it only. The next one sees it again, and accepts it."""
+    one_run, week = OneRun(scratch, known_bugs=[BUG]), "2026-01-04"
+    found = found_in(listing_of(SUNDAYS, [week], POLICY))[week]
+    recorded = Violation(found.guarantee, found.finding.detail, CLIENT, found.finding.snapshot)
+    one_run.ledger.add_violation(1, recorded, week, found.finding.fingerprint)
+    assert one_run.ledger.accepted_losses() == frozenset()
+    assert one_run.checker().report(found) is None
+    assert (one_run.tally.violations, one_run.tally.known_bugs) == ([], {"weeks-expire": 1})
+    assert one_run.ledger.accepted_losses() == {week}
 
 
 def test_who_knows_of_a_loss_does_not_know_that_it_has_come_back(scratch: Path) -> None:
