@@ -132,6 +132,8 @@ class ExpirePerformer(Performer[None]):
         mine = self.ledger.expectations(step.client, {State.LIVE, *IN_DOUBT}, source=path_as_text(source))
         if any(expectation.state is not State.LIVE for expectation in mine):
             return NoOp("a snapshot of the data directory is in doubt, so retention could not be foreseen")
+        if all(found.taken_us is not None for found in mine):  # Retention goes by that; a clock may have been wrong.
+            mine.sort(key=lambda found: found.taken_us or 0)
         doomed = [expectation.operation for expectation in mine[: -action.keep_latest]]
         if not doomed:
             return NoOp(f"there are not more than {action.keep_latest} snapshots of the data directory")

@@ -21,7 +21,13 @@ from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.action_results import Comparison
-from snapstorm.model.actions import RestoreIntoDataDirectory, RestoreRandomSnapshot, RestoreSnapshot, RestoreSubpath
+from snapstorm.model.actions import (
+    RestoreIntoDataDirectory,
+    RestoreRandomSnapshot,
+    RestoreSnapshot,
+    RestoreSubpath,
+    RunGc,
+)
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.manifest import EntryType, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
@@ -120,6 +126,8 @@ class Restores:
     ) -> Outcome[Comparison]:
         snapshot = expectation.snapshot or ""
         began_seconds = self.run.now_seconds()
+        # A collection that a fault has misled may take something later.
+        is_sure = through is not self.snapshotter and not self._is_collecting()
         directory = self.workdir / step.client / "restores" / step.next_operation()
         directory.mkdir(parents=True, mode=0o700)
         tree, entries, is_small = directory / _TREE, 0, False
@@ -157,6 +165,9 @@ class Restores:
                 is_damaged=self.weather.damage(began_seconds) is not None,
             )
             step.violations += found
+            is_whole = sub_path == b"" and comparison.is_equal and expectation.failed_entries == 0
+            if is_whole and is_sure and expectation.tainted_by is not None and self._is_shown_all(began_seconds):
+                self.run.ledger.end_taint(expectation.operation)
             entries, is_small = comparison.entries, comparison.restored.is_small
             if adopt and comparison.is_equal:
                 await self.source.check(step)
@@ -168,6 +179,13 @@ class Restores:
                     await self.cleaner.remove_now(directory, is_small=True)
                 else:
                     await self.cleaner.remove(directory, entries=entries)
+
+    def _is_collecting(self) -> bool:
+        return any(one.action == RunGc.key for one in self.operations.in_flight())
+
+    def _is_shown_all(self, since_seconds: float) -> bool:
+        """Whether no fault since then can have made storage show anything but what it keeps."""
+        return self.weather.damage(since_seconds) is None and self.weather.veil(since_seconds) is None
 
     def _note_tainted(self, expectation: Expectation) -> None:
         """Count a snapshot that was taken while storage was damaged and can't be restored, and note the first."""

@@ -15,7 +15,7 @@ from snapstorm.filesystem.removal import remove_tree
 from snapstorm.gateway.views import OverlaidContents, ServedViews
 from snapstorm.model.abilities import StoredRepository
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.model.location import S3Storage
+from snapstorm.model.location import FileStorage, S3Storage
 from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.clock import NS_PER_SECOND, Clock, VirtualClock
 from snapstorm.runtime.threads import run_file_work
@@ -45,35 +45,45 @@ class GoingOn:
             scene.place,
             storage=storage,
             directory=directory / "connection",
+            may_cache=True,
             storage_secrets=dict.fromkeys(KEY_VARIABLES[:2], name),
             clock=views.clock_url(name, CLOCK_SECONDS) if scene.is_virtual else None,
         )
-        self._repository: StoredRepository | None = None
+        self._read: StoredRepository | None = None
 
     async def go_on(self, state: StorageState, at_ns: int, shown: Path) -> list[Loss]:
-        """What is lost of a state once time has passed and maintenance has run. If something is, the storage is put at
-        `shown` as it is then."""
+        """What is lost of a state once time has passed and maintenance has run. The storage as it is then is put at
+        `shown`, where it is read faster than from the bucket."""
         clock = VirtualClock(self._scene.clock, at_ns) if self._scene.is_virtual else self._scene.clock
         with self._contents() as contents, self._views.showing(self._name, state.bucket, contents, clock) as storage:
-            losses = await self._maintain_and_look(state, clock)
+            loss = await self._maintain_all(state, clock)
             self._views.check()
-            if losses:
-                plain = PlainStorage(shown, contents, self._scene.target)
-                await run_file_work(plain.show, storage.bucket)
-        return losses
+            plain = PlainStorage(shown, contents, self._scene.target)
+            await run_file_work(plain.show, storage.bucket)
+            return [loss] if loss is not None else await self._look(state, shown)
 
-    async def _maintain_and_look(self, state: StorageState, clock: Clock) -> list[Loss]:
+    async def _maintain_all(self, state: StorageState, clock: Clock) -> Loss | None:
         try:
-            if self._repository is None:
-                self._repository = await self._scene.target.open_stored(self._place)
+            remove_tree(self._place.directory)  # With all that was cached of another state.
+            repository = await self._scene.target.open_stored(self._place)
         except TargetError as error:
-            return [unopened(error, state.promised)]
+            return unopened(error, state.promised)
         for _ in range(ROUNDS if self._scene.is_virtual else 1):
             if isinstance(clock, VirtualClock):
                 clock.advance(PAUSE_SECONDS * NS_PER_SECOND)
-            if (failure := await self._maintain(self._repository)) is not None:
-                return [failure]
-        return list(await self._finder.look(self._repository, state.promised, self._directory / "restores"))
+            if (failure := await self._maintain(repository)) is not None:
+                return failure
+        return None
+
+    async def _look(self, state: StorageState, shown: Path) -> list[Loss]:
+        try:
+            if self._read is None:
+                directory = self._directory / "reading"
+                place = replace(self._place, storage=FileStorage(shown), directory=directory, may_cache=False)
+                self._read = await self._scene.target.open_stored(place)
+        except TargetError as error:
+            return [unopened(error, state.promised)]
+        return list(await self._finder.look(self._read, state.promised, self._directory / "restores"))
 
     async def _maintain(self, repository: StoredRepository) -> Loss | None:
         try:

@@ -80,7 +80,14 @@ def make_plan(history: StorageHistory, spans: Sequence[PromiseSpan], run: RunEve
 def point_at(history: StorageHistory, spans: Sequence[PromiseSpan], count: int) -> Point:
     """The point after so many writes."""
     first, last = history.past.events_after(count)
-    return Point(count, first, last, promised(spans, first, last), promised(spans, last))
+    spoiled_from = history.misled_from or 0
+    return Point(
+        count,
+        first,
+        last,
+        promised(spans, first, last, spoiled_from=spoiled_from),
+        promised(spans, last, spoiled_from=spoiled_from),
+    )
 
 
 def _spread(points: Sequence[Point]) -> Iterator[Point]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ class StorageHistory:
     lied_from: int | None
     """The first event at which the storage lied on purpose, so that nothing could be promised any more; None if it
     never did."""
+    misled_from: int | None
+    """The same where it lied or lagged on purpose, so that snapshots may have been spoiled."""
 
 
 @contextmanager
@@ -40,8 +42,9 @@ def opened_history(directory: Path) -> Iterator[StorageHistory]:
             # Half an object that nobody was told of: no storage shows it after a crash that keeps to S3.
             writes = tuple(write for write in log.writes() if (write.arrived, write.key) not in torn)
             past = BucketPast(writes, log.last_event)
-            lies = [strike.event for strike in log.strikes() if _is_lie(strike.effect)]
-            history = StorageHistory(past, contents, log.size(), min(lies, default=None))
+            lied_from = _first_strike(log, {Misbehaviour.LIES})
+            misled_from = _first_strike(log, {Misbehaviour.LIES, Misbehaviour.LAGS})
+            history = StorageHistory(past, contents, log.size(), lied_from, misled_from)
         except (OSError, sqlite3.Error) as error:
             raise TestbedError(f"the history in {directory} can't be read: {error}") from error
         yield history
@@ -63,5 +66,7 @@ def size_of_history(directory: Path) -> HistorySize | None:
         raise TestbedError(f"the history in {directory} can't be read: {error}") from error
 
 
-def _is_lie(effect: str) -> bool:
-    return effect in set(RuleEffect) and CAN_HAVE[RuleEffect(effect)][0] is Misbehaviour.LIES
+def _first_strike(log: WriteLog, kinds: Container[Misbehaviour]) -> int | None:
+    """The first event at which the storage misbehaved in one of these ways; None if it never did."""
+    effects = {effect.value for effect, (kind, _) in CAN_HAVE.items() if kind in kinds}
+    return min((strike.event for strike in log.strikes() if strike.effect in effects), default=None)

@@ -92,8 +92,7 @@ class Checker:
 
     def observe(self, seen: Seen) -> list[Violation]:
         """Judge something that was seen, and report what it shows."""
-        judged = self._panel.judge(seen)
-        return self._report_all(judged) if judged else []
+        return self._report_all(self._panel.judge(seen))
 
     def _report_all(
         self, found: Iterable[Found], texts: Mapping[str, str] | None = None, tree: RestoredTree | None = None
@@ -329,21 +328,22 @@ class Checker:
                 ledger.observe(operation, ObservationKind.LISTING, encode_listing(listing))
         if veiled_since_tick is None:
             ledger.settle(settled_by(listing, seen.expected, seen.entries.complete))
+        else:
+            judged = self._without_veiled(seen, judged, veiled_since_tick)
         if seen.entries.of_unknown_runs:
             self._note_of_unknown_runs()
         if not judged:
             return []
-        if veiled_since_tick is not None:
-            judged = self._without_veiled(seen, judged, veiled_since_tick)
         judged = await self._without_expired(listing, judged, operation)
         encoded = msgspec.json.encode([msgspec.structs.asdict(one) for one in listing.entries])
         return self._report_all(judged, {"listing.json": msgspec.json.format(encoded).decode()})
 
     def _without_veiled(self, seen: ListingSeen, judged: list[Found], since_tick: int) -> list[Found]:
-        """The findings of a listing that are not about what happened since then. With any other, it is not kept to be
-        judged again."""
+        """The findings of a listing that are not about what happened since then. With any other, or where it would
+        settle a doubt, it is not kept to be judged again."""
         held = [one for one in judged if not _is_veiled(seen.expected.get(one.finding.expectation or ""), since_tick)]
-        if len(held) < len(judged) and seen.operation is not None:
+        settles = any(settled_by(seen.listing, seen.expected, seen.entries.complete))
+        if (settles or len(held) < len(judged)) and seen.operation is not None:
             self._run.ledger.forget_observation(seen.operation)
         return held
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from snapstorm.errors import HarnessError
 from snapstorm.guarantees import builtin
 from snapstorm.guarantees.judged_guarantee import DEFINED, JudgedGuarantee
-from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.guarantees import OVERSTAYED, Finding, Guarantee
 from snapstorm.model.seen import Seen
 from snapstorm.runtime.extensions import load_extensions, load_modules
 
@@ -57,6 +57,8 @@ class FindingKey(NamedTuple):
     of: str | None
     """The expectation; or else the operation, or else the fingerprint."""
     snapshot: str | None
+    has_overstayed: bool = False
+    """A snapshot that was lost before may be there later, when it must not."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Found:
     @property
     def key(self) -> FindingKey:
         of = self.finding.expectation or self.seen.operation or self.finding.fingerprint
-        return FindingKey(self.guarantee, of, self.finding.snapshot)
+        return FindingKey(self.guarantee, of, self.finding.snapshot, self.finding.fingerprint == OVERSTAYED)
 
 
 class Panel:

@@ -23,7 +23,7 @@ from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.actions import ListSnapshots
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.expectations import Expectation, Listing, State
-from snapstorm.model.guarantees import Violation
+from snapstorm.model.guarantees import OVERSTAYED, Violation
 from snapstorm.model.judging import digest_of, fingerprint_of, judge_restored, judge_unsaved, promise_of
 from snapstorm.model.manifest import Counts, Manifest
 from snapstorm.model.observations import (
@@ -328,7 +328,7 @@ class _Recheck:
         for row in self._ledger.recorded_violations(self._recheck.run):
             violation = row.violation
             of = row.expectation or violation.operation or row.fingerprint
-            key = FindingKey(violation.guarantee, of, violation.snapshot)
+            key = FindingKey(violation.guarantee, of, violation.snapshot, row.fingerprint == OVERSTAYED)
             then.add(key)
             observed = self._observed.get(violation.operation or "")
             can_judge = observed is not None and is_judged_from(violation.guarantee, _SEEN.get(observed.kind))

@@ -67,6 +67,10 @@ class ExpectedSnapshots(Promises):
         """Record that what this fault has done to the storage may have cost any live snapshot something."""
         self._change_all("state = ?", [State.LIVE.value], lambda found: snapshot_states.taint(found, fault))
 
+    def end_taint(self, operation: str) -> None:
+        """Record that a snapshot is whole, whatever had damaged the storage when it was taken."""
+        self._change_all("operation = ? AND tainted_by IS NOT NULL", [operation], snapshot_states.end_taint)
+
     def doubt_promises(self, client: str, after_tick: int) -> None:
         """Record that what was to be kept of this client's trees is not known for the snapshots begun since then."""
         self._change_all("client = ? AND began_tick > ?", [client, after_tick], snapshot_states.doubt_promise)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from snapstorm.ledger.record import Record
 from snapstorm.ledger.transactions import LedgerBase
-from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.guarantees import OVERSTAYED, Guarantee, Violation
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ class Findings(LedgerBase):
         """The snapshots of which it is known that they are lost, by the operations that asked for them."""
         rows = self._connection.execute(
             "SELECT expectation FROM violations WHERE accepted_reason IS NOT NULL AND expectation IS NOT NULL"
-            f" AND guarantee IN ({', '.join('?' * len(_LOSSES))})",
-            _LOSSES,
+            f" AND guarantee IN ({', '.join('?' * len(_LOSSES))}) AND fingerprint != ?",
+            (*_LOSSES, OVERSTAYED),
         )
         return frozenset(operation for (operation,) in rows)
 

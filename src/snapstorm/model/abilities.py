@@ -252,11 +252,13 @@ class StoredPlace:
     operation_seconds_max: float = 300.0
     clock: str | None = None
     """The address of the clock that the commands go by; None for real time."""
+    may_cache: bool = False
+    """Whether commands may remember what they have read: nobody replaces it while the repository is open."""
 
 
 class StoredRepository(Protocol):
     """An opened repository that nobody serves. Each call reads all that it needs from where it is stored, which may
-    have been replaced since the last one."""
+    have been replaced since the last one, unless the place may be cached."""
 
     async def list_snapshots(self) -> Sequence[ListedSnapshot]:
         """All complete snapshots, of all clients."""

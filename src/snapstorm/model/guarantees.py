@@ -44,6 +44,11 @@ class Guarantee(StrEnum):
 _WITHOUT_NAME: dict[str, Guarantee] = {}
 
 
+OVERSTAYED = "overstayed"
+"""The fingerprint of a snapshot that is there though the target's retention had to end it: it is not lost, and whoever
+has accepted its loss has not accepted that."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What shows that a guarantee does not hold."""

@@ -21,17 +21,20 @@ class PromiseSpan(NamedTuple):
     """None as long as nobody has asked for its deletion."""
 
 
-def promised(spans: Iterable[PromiseSpan], event: int, until_event: int | None = None) -> list[Expectation]:
+def promised(
+    spans: Iterable[PromiseSpan], event: int, until_event: int | None = None, *, spoiled_from: int = 0
+) -> list[Expectation]:
     """The snapshots that the storage must hold as it was at this event, or at some event up to `until_event` while no
     write was applied.
 
-    Not those that a fault may have spoiled, nor those of which it is not known what was to be kept.
+    Not those that a fault may have spoiled, from the event on at which the first one can have done so, nor those of
+    which it is not known what was to be kept.
     """
     last = event if until_event is None else until_event
     found = {
         span.expectation.operation: span.expectation
         for span in spans
         if span.first_event <= last and (span.last_event is None or span.last_event >= event)
-        if span.expectation.tainted_by is None and not span.expectation.is_promise_in_doubt
+        if (span.expectation.tainted_by is None or last < spoiled_from) and not span.expectation.is_promise_in_doubt
     }
     return list(found.values())

@@ -114,7 +114,8 @@ class Snapshotter(Restorer, Protocol):
         ...
 
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
-        """Delete all but the latest `keep_latest` snapshots of `source` by the target's own retention."""
+        """Delete all but the latest `keep_latest` snapshots of `source`, by when the target says that it took them, by
+        its own retention."""
         ...
 
     async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:

@@ -103,6 +103,11 @@ def taint(expectation: Expectation, fault: int) -> Expectation:
     return replace(expectation, tainted_by=fault)
 
 
+def end_taint(expectation: Expectation) -> Expectation:
+    """It was read back wholly from the storage, which no fault damages now."""
+    return replace(expectation, tainted_by=None)
+
+
 def doubt_promise(expectation: Expectation) -> Expectation:
     """What was to be kept of its tree is not known."""
     return replace(expectation, is_promise_in_doubt=True)

@@ -12,6 +12,8 @@ from typing import ClassVar, NamedTuple
 
 WIDTH, HEIGHT = 360, 170
 LEFT, RIGHT, TOP, BOTTOM = 54, 8, 10, 24
+_CHARACTER_WIDTH_MAX = 6.5
+"""Of the text at an axis, with some space around it."""
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 
@@ -137,7 +139,11 @@ class Chart:
         return [Mark(round(self._y(value), 1), self.show(value) if value else "0") for value in self.upward.ticks()]
 
     def marks_across(self) -> Iterator[Mark]:
-        for value in self.across.ticks():
+        """As many as there is room for."""
+        values = self.across.ticks()
+        room = self._x(self.across.step) - LEFT
+        widest = max(len(self.show_across(value)) for value in values) * _CHARACTER_WIDTH_MAX
+        for value in values[:: math.ceil(widest / room)]:
             x = self._x(value)
             yield Mark(round(x, 1), self.show_across(value), "end" if x > self.right - 12 else "middle")
 

@@ -24,13 +24,15 @@ from snapstorm.model.actions import RunGc
 from snapstorm.model.events import FaultBegan, FaultEnded
 from snapstorm.model.protocols import Server
 from snapstorm.run.options import HarnessOptions
-from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.clock import Clock, VirtualClock
 from snapstorm.scenario.recording import Recording
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.control import Control, Steering
 
 CALM_SECONDS = (0.5, 3.0)
 """Between two faults: drawn from this range."""
+CALM_SECONDS_IN_VIRTUAL_TIME = (0.05, 0.3)
+"""A day takes about half a second there, and some faults heal at its end."""
 TURNS_MAX = 3
 """A fault that was asked for and found nothing to break this many times is not waited for any longer."""
 
@@ -49,6 +51,8 @@ class StormPlan:
     """In place of the faults' own."""
     pace: float = 1.0
     """So many times faster than by default."""
+    calm_seconds: tuple[float, float] = CALM_SECONDS
+    """Between two faults."""
     faults: Mapping[str, type[Fault]] = field(default_factory=lambda: FAULTS)
     """All that there are."""
     heal_seconds_max: float = 120.0
@@ -81,7 +85,7 @@ class Storm:
         order, deck = self._run.stream("storm"), list(self._keys)
         order.shuffle(deck)
         while True:
-            calm_seconds = order.uniform(*CALM_SECONDS) / self._plan.pace if self._keys else math.inf
+            calm_seconds = order.uniform(*self._plan.calm_seconds) / self._plan.pace if self._keys else math.inf
             while (asked := await self._steering.next_fault(calm_seconds)) is not None:
                 outcome = await self._strike_next(asked)
                 if outcome != HEALED:
@@ -215,6 +219,7 @@ def storm_for(
         is_each_awaited=options.is_each_fault_awaited and ALL not in options.faults,
         weights=options.fault_weights,
         pace=options.fault_pace,
+        calm_seconds=CALM_SECONDS_IN_VIRTUAL_TIME if isinstance(run.clock, VirtualClock) else CALM_SECONDS,
     )
     return Storm(run, weather, steering, scene, plan)
 

@@ -15,12 +15,23 @@ from tests.unit.one_run import CLIENT, OneRun
 from snapstorm.actions.parts import Parts
 from snapstorm.errors import OperationFailed, OperationUnknown
 from snapstorm.faults.fault import Fault, FaultKind, Record
+from snapstorm.faults.weather import Injury
 from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.guarantees.rejudging import recheck
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
-from snapstorm.model.actions import DeleteSnapshot, Expire, ListSnapshots, RunGc, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.actions import (
+    DeleteSnapshot,
+    Expire,
+    ListSnapshots,
+    RestoreSnapshot,
+    RunGc,
+    SnapshotRoot,
+    WriteRandomFiles,
+)
 from snapstorm.model.expectations import State
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.outcomes import NoOp, Ok, Unknown
+from snapstorm.model.protocols import Server
 from snapstorm.model.retention import KeepPolicy, Retention
 from snapstorm.targets.memory.target import MemoryClient
 from snapstorm.testbed.identity import acting_as
@@ -52,6 +63,7 @@ class Client(MemoryClient):
     hidden: set[str] = set()  # noqa: RUF012 - cleared for each test
     during_expire: Any = None
     failing_listings = 0
+    failing_restores = 0
     is_cut_off = False
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
@@ -66,6 +78,12 @@ class Client(MemoryClient):
             raise OperationFailed("nothing can be listed")
         return tuple(entry for entry in await super().list_snapshots() if entry.id not in self.hidden)
 
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        if Client.failing_restores:
+            Client.failing_restores -= 1
+            raise OperationFailed("it can't be read")
+        await super().restore_snapshot(snapshot, destination, sub_path)
+
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
         await super().expire_snapshots(source, keep_latest)
         if Client.during_expire is not None:
@@ -75,16 +93,20 @@ class Client(MemoryClient):
 class Run:
     """A run with a client at work."""
 
-    def __init__(self, one: OneRun, parts: Parts) -> None:
-        self.one, self.parts, self.engine = one, parts, parts.engine
+    def __init__(self, one: OneRun, parts: Parts, server: Server) -> None:
+        self.one, self.parts, self.engine, self.server = one, parts, parts.engine, server
+        self.injuries: dict[int, Injury] = {}
 
     def begin(self, kind: type[Fault]) -> int:
         ledger, scene = self.one.ledger, None
         tick = ledger.next_tick()
         number = ledger.begin_fault(1, kind.key, tick=tick, began_seconds=0.0)
         made: Any = kind
-        self.parts.weather.begin(number, made(scene, random.Random(1)), tick)
+        self.injuries[number] = self.parts.weather.begin(number, made(scene, random.Random(1)), tick)
         return number
+
+    def heal(self, number: int) -> None:
+        self.parts.weather.end(self.injuries[number])
 
     async def snapshot(self) -> str:
         await self.engine.execute(WriteRandomFiles(count=1))
@@ -101,10 +123,11 @@ class Run:
 async def at_work(scratch: Path) -> AsyncIterator[Run]:
     one = OneRun(scratch)
     Client.hidden, Client.during_expire = set(), None
-    Client.failing_listings, Client.is_cut_off = 0, False
+    Client.failing_listings = Client.failing_restores = 0
+    Client.is_cut_off = False
     async with TrickedTarget(client=Client).serve(one.place) as server:
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=one.capabilities)
-        run = Run(one, one.parts(writer, server.client(CLIENT), server))
+        run = Run(one, one.parts(writer, server.client(CLIENT), server), server)
         with acting_as(CLIENT):
             await server.add_clients([CLIENT])
             yield run
@@ -165,6 +188,28 @@ async def test_a_misleading_listing_settles_no_doubt(scratch: Path) -> None:
         assert len(run.one.ledger.expectations(CLIENT, {State.DELETION_IN_DOUBT})) == 1
 
 
+async def test_judging_again_settles_no_doubt_by_a_misleading_listing(scratch: Path) -> None:
+    """As the run did not."""
+    async with at_work(scratch) as run:
+        snapshot, ledger = await run.snapshot(), run.one.ledger
+        (found,) = ledger.expectations(CLIENT, {State.LIVE})
+        injury = run.begin(Misleading)
+        ledger.begin_operation(_doubted_deletion(run, found.operation))
+        ledger.end_operation("doubt", outcome="unknown", reason="", seconds=0.0)
+        Client.hidden = {snapshot}
+        await run.engine.execute(ListSnapshots())
+        Client.hidden = set()
+        run.heal(injury)
+        with run.engine.steps.own(CLIENT, ListSnapshots()) as step:
+            await run.parts.inspections.list(step, is_quiescent=True)
+        await run.engine.execute(ListSnapshots())
+        assert len(ledger.expectations(CLIENT, {State.LIVE})) == 1
+        assert run.broken == []
+        again = recheck(ledger, 1)
+        assert again.violations == []
+        assert again.notes == []
+
+
 def _doubted_deletion(run: Run, operation: str) -> Any:
     from snapstorm.ledger.ledger import IntendedEffect, OperationIntent  # noqa: PLC0415
 
@@ -189,6 +234,20 @@ async def test_retention_waits_until_all_is_shown(scratch: Path) -> None:
         assert run.one.tally.failed_under_faults == 1
 
 
+async def test_the_latest_is_the_one_with_the_latest_date(scratch: Path) -> None:
+    """Retention goes by dates. A clock that was ahead, and is right now, has dated an earlier snapshot later."""
+    async with at_work(scratch) as run:
+        client: Any = run.parts.snapshotter
+        right, client._now_ns = client._now_ns, lambda who: right(who) + 60 * 10**9
+        ahead = await run.snapshot()
+        client._now_ns = right
+        await run.snapshot()
+        assert isinstance(await run.engine.execute(Expire(keep_latest=1)), Ok)
+        await run.engine.execute(ListSnapshots())
+        assert run.broken == []
+        assert [found.snapshot for found in run.one.ledger.expectations(CLIENT, {State.LIVE})] == [ahead]
+
+
 @pytest.mark.parametrize(
     ("kind", "safety", "is_tainted"),
     [
@@ -208,6 +267,36 @@ async def test_a_collection_taints_what_it_may_have_taken(
         assert isinstance(await run.engine.execute(action), Ok)
         (found,) = run.one.ledger.expectations(CLIENT, {State.LIVE})
         assert found.tainted_by == (number if is_tainted else None)
+
+
+@pytest.mark.parametrize(
+    ("is_past_caches", "has_healed", "is_judged"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+async def test_a_tainted_snapshot_that_has_come_back_whole_must_do_so_again(
+    is_past_caches: bool, has_healed: bool, is_judged: bool, scratch: Path
+) -> None:
+    """Until then a loss may be the fault's. A cache of its client could hide it, and storage that does not show what is
+    there."""
+    async with at_work(scratch) as run:
+        await run.snapshot()
+        injury = run.begin(Lying)
+        await run.engine.execute(RunGc(kind="full", safety="full"))
+        if has_healed:
+            run.heal(injury)
+        (found,) = run.one.ledger.expectations(CLIENT, {State.LIVE})
+        assert found.tainted_by == injury
+        restores, steps = run.parts.restores, run.engine.steps
+        past_caches = run.server.client(CLIENT)
+        with steps.own(CLIENT, RestoreSnapshot(id=found.snapshot or "")) as step:
+            outcome = await restores.restore(step, found, through=past_caches if is_past_caches else None)
+        assert isinstance(outcome, Ok)
+        assert outcome.value.is_equal
+        run.heal(injury)
+        run.parts.weather.end_recovery()
+        Client.failing_restores = 2
+        await run.engine.execute(RestoreSnapshot(id=found.snapshot or ""))
+        assert run.broken == ([(Guarantee.RESTORED_EXACTLY, found.snapshot)] if is_judged else [])
+        assert run.one.tally.tainted_lost == (0 if is_judged else 1)
 
 
 async def test_no_doubt_about_one_snapshot_hides_the_loss_of_another(scratch: Path) -> None:

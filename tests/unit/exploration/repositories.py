@@ -82,7 +82,11 @@ class PlainTarget:
 
 
 def make_history(
-    directory: Path, *writes: tuple[str, bytes | None], lied_from: int | None = None, whole_from: int = 0
+    directory: Path,
+    *writes: tuple[str, bytes | None],
+    lied_from: int | None = None,
+    misled_from: int | None = None,
+    whole_from: int = 0,
 ) -> StorageHistory:
     """A history of writes one after the other: the write of number N (from 1) is applied at event 10 N, and answered at
     once."""
@@ -95,7 +99,7 @@ def make_history(
             contents.know(content)
         found.append(Write(number * 10 - 1, number * 10, number * 10 + 1, number, "someone", key, content, 0))
     size = HistorySize(len(found), contents.bytes_kept, whole_from)
-    return StorageHistory(BucketPast(found, len(found) * 10 + 9), contents, size, lied_from)
+    return StorageHistory(BucketPast(found, len(found) * 10 + 9), contents, size, lied_from, misled_from or lied_from)
 
 
 LIVE = Expectation("", CLIENT, "/data", "no manifest", "{}", State.LIVE, 1)

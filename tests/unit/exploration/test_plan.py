@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.exploration.repositories import make_history, promise
 
 from snapstorm.exploration.plan import RunEvents, make_plan
@@ -59,3 +61,14 @@ def test_after_a_lie_nothing_is_promised(tmp_path: Path) -> None:
     plan = make_plan(make_history(tmp_path, *WRITES, lied_from=105), [promise("s", 0)], ALL, 1)
     assert sorted(point.count for point in plan.points) == list(range(1, 10))
     assert plan.after_lies == 31
+
+
+@pytest.mark.parametrize(("misled_from", "counts"), [(None, []), (105, range(1, 10)), (1000, range(1, 41))])
+def test_what_a_fault_may_have_spoiled_was_promised_before_any_had_struck(
+    misled_from: int | None, counts: Sequence[int], tmp_path: Path
+) -> None:
+    """A collection under a fault taints all that is live, also what was taken long before."""
+    span = promise("s", 0)
+    tainted = span._replace(expectation=replace(span.expectation, tainted_by=1))
+    plan = make_plan(make_history(tmp_path, *WRITES, misled_from=misled_from), [tainted], ALL, 1)
+    assert sorted(point.count for point in plan.points) == list(counts)

@@ -17,7 +17,7 @@ from snapstorm.errors import TestbedError
 from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, Ledger, OperationIntent
 from snapstorm.ledger.migrations import SCHEMA_VERSION
 from snapstorm.model.expectations import Settled, State
-from snapstorm.model.guarantees import Guarantee, Violation
+from snapstorm.model.guarantees import OVERSTAYED, Guarantee, Violation
 from snapstorm.model.manifest import Entry, EntryType, Manifest
 
 CLIENT = "client-1@snapstorm"
@@ -140,6 +140,14 @@ def test_manifests_are_stored_once(ledger: Ledger, path: Path) -> None:
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM manifests").fetchone() == (1,)
     connection.close()
+
+
+def test_what_has_stayed_too_long_is_not_lost(ledger: Ledger) -> None:
+    """So it is still looked for where it was promised."""
+    begin_creation(ledger, "a")
+    left = Violation(Guarantee.KEPT_AS_PROMISED, "left", CLIENT, "k1")
+    assert ledger.accept(ledger.add_violation(1, left, "a", OVERSTAYED), "known")
+    assert ledger.accepted_losses() == frozenset()
 
 
 def test_an_accepted_violation_is_known_for_the_same_snapshot_only(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -111,3 +112,14 @@ def test_durations_are_shown_for_people(seconds: float, words: str) -> None:
 def test_what_can_not_be_seen_is_escaped() -> None:
     """Controls, lone surrogates and what turns the direction of writing round; line feeds and tabs stay."""
     assert printable("a\x00\x1b\u202e\u2028\ud800\tb\nc") == "a\\x00\\x1b\\u202e\\u2028\\ud800\tb\nc"
+
+
+def test_times_at_an_axis_do_not_run_into_each_other() -> None:
+    chart = partial(Chart, "a", "b", "c", time_scale(60), scale_for(3), str)
+    assert len(list(chart().marks_across())) == 7
+    for show in (lambda _: "2022-01-01", lambda _: "2022-01-01 00:00"):
+        marks = list(chart(show_across=show).marks_across())
+        assert len(marks) >= 2
+        widths = [len(mark.text) * 6.0 for mark in marks]
+        gaps = [second.at - first.at for first, second in pairwise(marks)]
+        assert all(gap > width for gap, width in zip(gaps, widths[1:], strict=True))

@@ -10,6 +10,7 @@ from tests.unit.report.runs import BEGAN, CLIENTS, DIFFERENCES, NASTY, Bed, busy
 
 from snapstorm.errors import TestbedError
 from snapstorm.ledger.samples import Quantity
+from snapstorm.report.html import live_parts
 from snapstorm.report.junit import run_as_junit
 from snapstorm.report.markdown import run_as_markdown
 from snapstorm.report.run_data import NOT_ENDED, read_run
@@ -137,6 +138,7 @@ def test_all_accepted_is_said_beside_the_verdict(tmp_path: Path) -> None:
     found = read_run(tmp_path / "bed", 1)
     assert found.headline == "VIOLATED, ALL OF IT ACCEPTED"
     assert "VIOLATED, ALL OF IT ACCEPTED" in run_as_markdown(found)
+    assert '<div class="verdict is-violated">' in live_parts(found)["head"]
     assert 'message="1 violation(s), accepted: known since March"' in run_as_junit(found)
     assert 'failures="0"' in run_as_junit(found)
 
@@ -157,3 +159,15 @@ def test_nothing_unprintable_reaches_a_renderer_from_evidence(tmp_path: Path) ->
     assert found.evidence.texts["README.md"].startswith(NASTY[:20])
     assert "\x1b" not in found.evidence.texts["README.md"]
     assert "\u202e" not in found.evidence.texts["README.md"]
+
+
+def test_a_pass_apart_from_known_bugs_is_a_pass(tmp_path: Path) -> None:
+    bed = Bed(tmp_path / "bed")
+    run = bed.begin()
+    bed.violation(run, "x")
+    bed.ledger.accept(1, "known bug x")
+    bed.end(run, verdict="pass")
+    bed.close()
+    found = read_run(tmp_path / "bed", 1)
+    assert found.headline == "PASS, APART FROM KNOWN BUGS"
+    assert '<div class="verdict is-pass">' in live_parts(found)["head"]

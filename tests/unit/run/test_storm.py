@@ -103,6 +103,15 @@ async def test_each_fault_comes_once_before_any_comes_again() -> None:
     assert len({tuple(order) for order in orders}) > 1
 
 
+async def test_there_is_a_calm_between_two_faults() -> None:
+    """In virtual time a short one, because days take less than a second there."""
+    stormy = Stormy([kind_of("one", hold_seconds=(0.0, 0.0))], calm_seconds=(20.0, 30.0))
+    began_seconds = stormy.run.now_seconds()
+    await stormy.blow_until(lambda: has_injected(3))
+    seconds = stormy.run.now_seconds() - began_seconds
+    assert seconds >= 20.0 * Recorded.done.count("inject one")
+
+
 async def test_what_finds_nothing_to_break_counts_for_nothing() -> None:
     """It is recorded as such, not healed, and no failure is excused by it."""
     stormy = Stormy([kind_of("idle", inject=find_nothing)])

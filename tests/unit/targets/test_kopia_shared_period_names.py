@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,17 +10,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.unit.one_run import CLIENT, OneRun
 
 from snapstorm.guarantees.panel import Found, Panel
 from snapstorm.model.action_results import ListedSnapshot
+from snapstorm.model.dating import Particulars
 from snapstorm.model.expectations import Expectation, Listing, State
-from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.guarantees import Finding, Guarantee, Violation
 from snapstorm.model.predicted_bugs import PredictedBug, bug_behind
 from snapstorm.model.retention import KeepPolicy, Period, Retention, kept_by
 from snapstorm.model.seen import ListingSeen
 from snapstorm.targets.kopia.known_bugs.shared_period_names import (
-    is_let_go_by_shared_names,
+    is_by_shared_names,
     kept_sharing_names,
     left_after_each,
     wrongly_let_go,
@@ -27,7 +30,7 @@ from snapstorm.targets.kopia.known_bugs.shared_period_names import (
 
 DAY = timedelta(days=1)
 USUAL = KeepPolicy(latest=10, hourly=48, daily=7, weekly=4, monthly=24, annual=3)
-BUG = PredictedBug("weeks-expire", "a week is taken for a month", is_let_go_by_shared_names)
+BUG = PredictedBug("weeks-expire", "a week is taken for a month", is_by_shared_names)
 
 
 def every(step: timedelta, count: int, start: datetime = datetime(2025, 1, 5, 12, tzinfo=UTC)) -> dict[str, int]:
@@ -120,8 +123,10 @@ def listing_of(weeks: dict[str, int], missing: Sequence[str], policy: KeepPolicy
         for number, (day, at_us) in enumerate(weeks.items())
     }
     entries = [
-        ListedSnapshot(f"id-{day}", CLIENT, "/data", testbed="bed", operation=day, incomplete=None)
-        for day in weeks
+        ListedSnapshot(
+            f"id-{day}", CLIENT, "/data", testbed="bed", operation=day, incomplete=None, particulars=Particulars(at_us)
+        )
+        for day, at_us in weeks.items()
         if day not in missing
     ]
     listing = Listing(CLIENT, "bed", entries, began_tick=1000, ended_tick=1001)
@@ -167,10 +172,50 @@ def test_a_week_is_not_lost_before_a_month_of_its_number_is_there() -> None:
     assert {day: is_known(one) for day, one in found.items()} == {"2026-01-04": True, "2026-01-11": False}
 
 
+def test_a_week_is_known_as_lost_to_a_snapshot_whose_creation_is_in_doubt() -> None:
+    """The first one of February was cut off after it had let week 2 go: the listing that shows the loss is also the
+    first one that shows what made it."""
+    february = "2026-02-01"
+    seen = listing_of({day: SUNDAYS[day] for day in SUNDAYS if day <= february}, ["2026-01-11"], POLICY)
+    in_doubt = replace(
+        seen.expected[february],
+        state=State.CREATION_IN_DOUBT,
+        acknowledged_tick=None,
+        snapshot=None,
+        taken_us=None,
+    )
+    expected = {**seen.expected, february: in_doubt}
+    seen = dataclasses.replace(seen, expected=expected, creation_ticks={"/data": [in_doubt.began_tick]})
+    assert {day: is_known(one) for day, one in found_in(seen).items()} == {"2026-01-11": True}
+    before = [replace(one, particulars=None) for one in seen.listing.entries]
+    undated = dataclasses.replace(seen, listing=replace(seen.listing, entries=before))
+    assert {day: is_known(one) for day, one in found_in(undated).items()} == {"2026-01-11": False}
+
+
+@pytest.mark.parametrize(("monthly", "is_by_names"), [(1, True), (0, False)])
+def test_an_older_week_that_stays_in_place_of_one_that_does_not_count_is_known(monthly: int, is_by_names: bool) -> None:
+    """Week 1 of 2026 is not among the latest four, because January has its name. It stays for another reason, and so
+    does week 52, which the policy does not keep any more. Without months that is another bug's."""
+    policy = KeepPolicy(latest=4, weekly=4, monthly=monthly)
+    weeks = every(7 * DAY, 5, datetime(2025, 12, 28, 12, tzinfo=UTC))
+    seen = listing_of(weeks, [], policy)
+    oldest, *_, newest = weeks
+    left = replace(
+        seen.expected[oldest],
+        state=State.DELETED,
+        deletion_operation=newest,
+        deletion_began_tick=8,
+        deletion_ended_tick=9,
+        is_expiry=True,
+    )
+    seen = dataclasses.replace(seen, expected={**seen.expected, oldest: left})
+    assert {day: is_known(one) for day, one in found_in(seen).items()} == {oldest: is_by_names}
+
+
 @pytest.mark.parametrize("guarantee", [one for one in Guarantee if one is not Guarantee.KEPT_AS_PROMISED])
 def test_other_guarantees_are_none_of_its_business(guarantee: Guarantee) -> None:
     seen = listing_of(SUNDAYS, ["2026-01-04"], POLICY)
-    assert not is_let_go_by_shared_names(guarantee, Finding("x", expectation="2026-01-04"), seen)
+    assert not is_by_shared_names(guarantee, Finding("x", expectation="2026-01-04"), seen)
 
 
 def test_what_is_known_is_recorded_as_accepted_and_not_counted(scratch: Path) -> None:
@@ -185,3 +230,39 @@ def test_what_is_known_is_recorded_as_accepted_and_not_counted(scratch: Path) ->
     assert one_run.tally.known_bugs == {"weeks-expire": 1}
     reasons = {row.violation.snapshot: row.accepted_reason for row in one_run.ledger.recorded_violations(1)}
     assert reasons == {"id-2026-01-04": BUG.reason, "id-2026-01-25": None}
+
+
+def test_a_kill_before_a_known_loss_was_accepted_changes_nothing(scratch: Path) -> None:
+    """The run that was killed has recorded it only. The next one sees it again, and accepts it."""
+    one_run, week = OneRun(scratch, known_bugs=[BUG]), "2026-01-04"
+    found = found_in(listing_of(SUNDAYS, [week], POLICY))[week]
+    recorded = Violation(found.guarantee, found.finding.detail, CLIENT, found.finding.snapshot)
+    one_run.ledger.add_violation(1, recorded, week, found.finding.fingerprint)
+    assert one_run.ledger.accepted_losses() == frozenset()
+    assert one_run.checker().report(found) is None
+    assert (one_run.tally.violations, one_run.tally.known_bugs) == ([], {"weeks-expire": 1})
+    assert one_run.ledger.accepted_losses() == {week}
+
+
+def test_who_knows_of_a_loss_does_not_know_that_it_has_come_back(scratch: Path) -> None:
+    """Week 1 went by the bug. Later the policy ends it, and then it is listed: what brings it back is another bug."""
+    week, newest = "2026-01-04", "2026-02-08"
+    (scratch / "same").mkdir()
+    one_run = OneRun(scratch, known_bugs=[BUG])
+    assert one_run.checker().report(found_in(listing_of(SUNDAYS, [week], POLICY))[week]) is None
+    seen = listing_of(SUNDAYS, [], KeepPolicy(weekly=4, monthly=12))
+    ended = replace(
+        seen.expected[week],
+        state=State.DELETED,
+        deletion_operation=newest,
+        deletion_began_tick=14,
+        deletion_ended_tick=15,
+        is_expiry=True,
+    )
+    back = found_in(dataclasses.replace(seen, expected={**seen.expected, week: ended}))[week]
+    assert one_run.checker().report(back) is not None
+    same_run = OneRun(scratch / "same", known_bugs=[BUG])
+    checker = same_run.checker()
+    assert checker.report(found_in(listing_of(SUNDAYS, [week], POLICY))[week]) is None
+    assert checker.report(back) is not None
+    assert one_run.ledger.accepted_losses() == {week}

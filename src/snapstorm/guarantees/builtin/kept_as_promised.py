@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from snapstorm.guarantees.judged_guarantee import JudgedGuarantee, judges
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.expiry import of_source
-from snapstorm.model.guarantees import Finding, Guarantee
+from snapstorm.model.guarantees import OVERSTAYED, Finding, Guarantee
 from snapstorm.model.retention import PeriodId, Retention, in_order, kept_by, utc_text
 from snapstorm.model.seen import ListingSeen, StoredSeen
 
@@ -42,7 +42,7 @@ class KeptAsPromised(JudgedGuarantee):
         for one in seen.deleted:
             if one.is_by_retention:
                 words = f"snapshot {one.id}, which the policy does not keep, is among the manifests in the repository"
-                yield Finding(words, one.id, one.operation, one.client)
+                yield Finding(words, one.id, one.operation, one.client, fingerprint=OVERSTAYED)
 
 
 def _lost(retention: Retention, seen: ListingSeen, lost: Expectation) -> Finding:
@@ -74,6 +74,7 @@ def _left(retention: Retention, seen: ListingSeen, left: Expectation) -> Finding
         left.snapshot,
         left.operation,
         left.client,
+        fingerprint=OVERSTAYED,
         texts={EVIDENCE: _document(retention, seen, compared, kept)},
     )
 

@@ -1,4 +1,4 @@
-"""A stored repository of Kopia, opened without a server and without any cache; and how its blobs lie in a directory."""
+"""A stored repository of Kopia, opened without a server; and how its blobs lie in a directory."""
 
 from __future__ import annotations
 
@@ -68,7 +68,11 @@ async def open_stored(kopia: Kopia, place: StoredPlace) -> StoredRepository:
     """Connect to a stored repository, as who may run maintenance. Raises TargetError if it can't be opened."""
     password = place.secret(REPOSITORY_SECRET)
     actor = Actor(
-        place.directory, password, has_cache=False, storage_secrets=place.storage_secrets, clock_url=place.clock
+        place.directory,
+        password,
+        has_cache=place.may_cache,
+        storage_secrets=place.storage_secrets,
+        clock_url=place.clock,
     )
     completed = await kopia.connect_to_repository(actor, place.storage, IDENTITY)
     answers.check(completed, "repository connect", OperationFailed)

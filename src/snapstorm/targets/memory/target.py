@@ -228,7 +228,8 @@ class MemoryClient:
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
         async with self._operation():
             self._check_may_write()
-            for snapshot in self._store.of(self._client, path_as_text(source))[:-keep_latest]:
+            found = self._store.of(self._client, path_as_text(source))
+            for snapshot in sorted(found, key=lambda one: (one.began_us or 0, one.number))[:-keep_latest]:
                 self._store.drop(snapshot)
 
     async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:

@@ -18,7 +18,7 @@ from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.command import COMMAND_CLOCK_SECONDS, Actor
 from snapstorm.targets.kopia.discovery import find_testing_build
 from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, words_of
-from snapstorm.targets.kopia.known_bugs.shared_period_names import is_let_go_by_shared_names, left_after_each
+from snapstorm.targets.kopia.known_bugs.shared_period_names import is_by_shared_names, left_after_each
 
 _FIRST_WEEK = datetime(2025, 1, 5, 12, tzinfo=UTC)
 _WEEKS = 52
@@ -116,7 +116,7 @@ BUGS = (
         bad=frozenset(MEASURED),
         measured=MEASURED,
         provoke=_take_a_year_of_weeks,
-        predicts=is_let_go_by_shared_names,
+        predicts=is_by_shared_names,
     ),
     KnownBug(
         key="future-expires",

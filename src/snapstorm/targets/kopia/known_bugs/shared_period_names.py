@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from snapstorm.model.expectations import State
-from snapstorm.model.expiry import of_source
+from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.guarantees import Finding, Guarantee
 from snapstorm.model.retention import (
     KeepPolicy,
@@ -67,6 +66,12 @@ def wrongly_let_go(policy: KeepPolicy, taken_us: Mapping[str, int]) -> frozenset
     return frozenset(right.keys() - kept_sharing_names(policy, taken_us).keys())
 
 
+def wrongly_kept(policy: KeepPolicy, taken_us: Mapping[str, int]) -> frozenset[str]:
+    """The snapshots that the policy does not keep, and that Kopia keeps because weeks before them do not count."""
+    right = kept_by(Retention(policy=policy, ends_at_latest=True), taken_us)
+    return frozenset(kept_sharing_names(policy, taken_us).keys() - right.keys())
+
+
 def left_after_each(policy: KeepPolicy, taken: Sequence[tuple[str, int]]) -> list[str]:
     """What Kopia leaves, the oldest first, where retention is applied after each snapshot, as `snapshot create` does.
 
@@ -79,27 +84,43 @@ def left_after_each(policy: KeepPolicy, taken: Sequence[tuple[str, int]]) -> lis
     return in_order(left)[::-1]
 
 
-def is_let_go_by_shared_names(guarantee: Guarantee, finding: Finding, seen: Seen) -> bool:
-    """Whether shared names are why a snapshot that the policy keeps is not listed.
+def is_by_shared_names(guarantee: Guarantee, finding: Finding, seen: Seen) -> bool:
+    """Whether shared names are why a snapshot that the policy keeps is not listed, or why one is that it does not keep:
+    a week whose name is taken does not count as one of the latest, so an older one stays.
 
-    It goes when another one is taken: so it does if, counted as Kopia does, some snapshot of its source after it has
-    ended it.
+    Either happens when another one is taken: so it does if, counted as Kopia does, some snapshot of its source after it
+    has done it.
     """
     if guarantee is not Guarantee.KEPT_AS_PROMISED or not isinstance(seen, ListingSeen) or seen.retention is None:
         return False
-    lost = next((one for one in seen.ended_by_retention if one.operation == finding.expectation), None)
-    if lost is None or lost.taken_us is None or not seen.retention.ends_at_latest:
+    if not seen.retention.ends_at_latest:
         return False
-    taken_us = {
-        one.operation: one.taken_us
-        for one in of_source(seen.expected.values(), lost)
-        if one.state is State.LIVE and one.taken_us is not None
-    }
-    return any(
-        lost.operation in wrongly_let_go(seen.retention.policy, _until(taken_us, newest_us))
-        for newest_us in taken_us.values()
-        if newest_us > lost.taken_us
-    )
+    policy = seen.retention.policy
+    for wronged, differing in ((seen.ended_by_retention, wrongly_let_go), (seen.expired_and_listed, wrongly_kept)):
+        one = next((one for one in wronged if one.operation == finding.expectation), None)
+        if one is not None and one.taken_us is not None:
+            taken_us = _taken_us(seen, one)
+            return any(
+                one.operation in differing(policy, _until(taken_us, newest_us))
+                for newest_us in taken_us.values()
+                if newest_us > one.taken_us
+            )
+    return False
+
+
+def _taken_us(seen: ListingSeen, wronged: Expectation) -> Mapping[str, int]:
+    """When the snapshots of its source were taken that are listed, also where their creation is still in doubt, and
+    those that had to be."""
+    found: dict[str, int] = {}
+    for one in seen.expected.values():
+        entry = seen.entries.complete.get(one.operation)
+        if (one.client, one.source) != (wronged.client, wronged.source) or not (entry or one.state is State.LIVE):
+            continue
+        said = entry.particulars if entry is not None else None
+        at_us = one.taken_us if one.taken_us is not None or said is None else said.began_us
+        if at_us is not None:
+            found[one.operation] = at_us
+    return found
 
 
 def _until(taken_us: Mapping[str, int], newest_us: int) -> Mapping[str, int]:
