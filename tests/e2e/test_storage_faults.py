@@ -22,7 +22,7 @@ BEHIND_THE_GATEWAY = ("--repository", "gateway", "--clients", "2", *SMALL)
 @pytest.mark.parametrize(
     "faults",
     [
-        "storage-lost-answer,storage-stale-read,storage-keeps-half",
+        "storage-lost-answer,storage-keeps-half",
         *(
             pytest.param(faults, marks=pytest.mark.long)
             for faults in ("storage-refuses", "storage-lags", "storage-lies")
