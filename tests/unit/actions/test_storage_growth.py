@@ -114,7 +114,7 @@ def with_fault(key: str, outcome: str | None = "healed") -> Tamper:
     [
         pytest.param(lambda _: None, True, id="nothing"),
         pytest.param(with_fault("kill-client"), True, id="a fault beside the storage"),
-        pytest.param(with_fault("flip-byte", "nothing"), True, id="a fault that found nothing"),
+        pytest.param(with_fault("flip-byte", "nothing: nothing is stored yet"), True, id="a fault that found nothing"),
         pytest.param(with_fault("flip-byte"), False, id="damage"),
         pytest.param(with_fault("storage-stale-read"), False, id="a veil"),
         pytest.param(with_fault("no-such-fault"), False, id="a fault of a later version"),

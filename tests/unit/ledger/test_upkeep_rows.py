@@ -71,7 +71,7 @@ def test_collections_are_told_with_their_kind_and_outcome(ledger: Ledger) -> Non
 
 
 def test_faults_that_found_nothing_to_break_are_left_out(ledger: Ledger) -> None:
-    for key, outcome in (("a", "healed"), ("b", "nothing"), ("c", "it could not be done")):
+    for key, outcome in (("a", "healed"), ("b", "nothing: nobody asked"), ("c", "it could not be done")):
         number = ledger.begin_fault(1, key, tick=ledger.next_tick(), began_seconds=0.0)
         ledger.end_fault(number, outcome, tick=ledger.next_tick(), ended_seconds=1.0)
     ledger.begin_fault(1, "d", tick=ledger.next_tick(), began_seconds=2.0)
