@@ -94,9 +94,10 @@ class VirtualReplay(Replay):
 
 
 def recorded_in(bed: Path) -> tuple[Recorded, int]:
-    """What a run in virtual time did, its jumps among its commands, and when it began.
+    """The commands of a run in virtual time, with a command for each jump of its clock, and when the run began.
 
-    Without what failed: it must be refused to users who have been removed, and here nobody is.
+    Commands that failed are left out: most of them had to be refused because a user had been removed, and the replay
+    removes no users.
     """
     recorded = Recorded.read(bed)
     recorded.commands = [command for command in recorded.commands if command.exit_code == 0]

@@ -74,7 +74,7 @@ class StorageGrowth:
         return await run_file_work(self.held_bytes)
 
     def _least_since(self, collection: Collection) -> list[int]:
-        """What this run has measured since then."""
+        """The sizes of the storage that this run has sampled since this collection began."""
         since_seconds = collection.began_seconds if collection.run == self.run.number else 0.0
         return [
             int(sample.value)
@@ -106,7 +106,7 @@ def _has_failed(rows: Sequence[CollectionRow], since_tick: int) -> bool:
 
 
 def _has_storage_suffered(ledger: Ledger) -> bool:
-    """Whether a fault has ever taken something from the storage, or hidden it, of which collections go by."""
+    """Whether a fault in this testbed has ever damaged or hidden what is stored, which collections rely on."""
     kinds = {kind.key: kind for kind in Fault.defined}
     found = [kinds.get(key) for key in ledger.faults_ever()]
     return any(kind is None or kind.is_damage or kind.is_veil or kind.spoils_collections for kind in found)

@@ -52,8 +52,8 @@ class GoingOn:
         self._read: StoredRepository | None = None
 
     async def go_on(self, state: StorageState, at_ns: int, shown: Path) -> list[Loss]:
-        """What is lost of a state once time has passed and maintenance has run. The storage as it is then is put at
-        `shown`, where it is read faster than from the bucket."""
+        """Let time pass in a state, run maintenance, and return what is lost after that. The maintained storage is
+        copied to the directory `shown`, which is read faster than the bucket."""
         clock = VirtualClock(self._scene.clock, at_ns) if self._scene.is_virtual else self._scene.clock
         with self._contents() as contents, self._views.showing(self._name, state.bucket, contents, clock) as storage:
             loss = await self._maintain_all(state, clock)

@@ -52,7 +52,8 @@ class _MisbehavingStorage(Fault):
     misbehaviour: ClassVar[Misbehaviour]
     effect: ClassVar[RuleEffect]
     operations: ClassVar[Sequence[frozenset[Operation]]]
-    """What a rule may be for; one is drawn, of those that the storage is asked for."""
+    """The kinds of requests that a rule may strike. One set is drawn, from those of which the storage is being asked
+    something."""
     counts_max: ClassVar[Sequence[int | None]] = (1, 3, 20, None)
     """How many requests a rule strikes at most; one is drawn. None for all while it is on."""
     of_some_keys_share: ClassVar[float] = 0.5

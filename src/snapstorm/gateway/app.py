@@ -49,7 +49,7 @@ class Gateway:
         """By access key: who that is. Secret keys are not checked."""
         self.failure: OSError | sqlite3.Error | None = None
         self._late: set[asyncio.Future[None]] = set()
-        """What rules have put off, or are at."""
+        """What rules do later, and the requests that a rule is changing now."""
 
     async def drain(self) -> None:
         """Return once all that was to be done later has been done, for those who wait for it as well."""
@@ -162,7 +162,7 @@ class Served:
         self._portal.call(self._gateway.drain)
 
     def asked_lately(self, seconds: float) -> frozenset[Operation]:
-        """What the storage has been asked for within so many seconds."""
+        """The kinds of requests that have arrived in the last so many seconds."""
         return self._portal.call(self._gateway.rules.asked_lately, seconds)
 
     def strikes(self, number: int) -> Strikes:

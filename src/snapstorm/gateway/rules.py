@@ -193,7 +193,7 @@ class RuleBook:
         return None
 
     def asked_lately(self, seconds: float) -> frozenset[Operation]:
-        """What has been asked for within so many seconds."""
+        """The kinds of requests that have arrived in the last so many seconds."""
         since_seconds = self._monotonic_seconds() - seconds
         return frozenset(operation for operation, when in self._asked_seconds.items() if when >= since_seconds)
 

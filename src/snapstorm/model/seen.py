@@ -277,7 +277,7 @@ class StorageSeen(Seen):
 
 @dataclass(frozen=True, kw_only=True)
 class HeldSeen(Seen):
-    """What a storage holds after long use in virtual time."""
+    """How much a storage holds at the end of a run in virtual time."""
 
     held_bytes: int
     """The least that it has held since the last collections."""

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 WIDTH, HEIGHT = 360, 170
 LEFT, RIGHT, TOP, BOTTOM = 54, 8, 10, 24
 _CHARACTER_WIDTH_MAX = 6.5
-"""Of the text at an axis, with some space around it."""
+"""Room for one character of a label at an axis, with its share of the gap between two labels."""
 _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
 

@@ -28,7 +28,7 @@ _DAYS = 8
 _DAYS_AHEAD = 700
 _DAY_NS = 86_400 * NS_PER_SECOND
 _AHEAD = "ahead"
-"""Whose clock that is."""
+"""The actor whose clock is ahead."""
 _SHOWN = 3
 
 

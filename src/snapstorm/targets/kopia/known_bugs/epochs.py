@@ -77,7 +77,7 @@ class _Run:
     clock: VirtualClock
     writer: Actor
     snapshots: dict[int, list[tuple[str, SampleTree]]] = field(default_factory=dict)
-    """What was taken in each epoch."""
+    """The snapshots that were taken in each epoch, with their trees."""
 
     def blob_ids(self, prefix: str = "x") -> list[str]:
         """The blobs that begin so, in the order in which they are listed."""
