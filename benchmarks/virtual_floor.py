@@ -27,7 +27,7 @@ from snapstorm.gateway.storage import Clocks
 from snapstorm.runtime.clock import Clock, VirtualClock
 from snapstorm.targets.kopia.command import CLOCK_VARIABLE, COMMAND_CLOCK_SECONDS, SERVER_CLOCK_SECONDS, Actor
 from snapstorm.targets.kopia.password_file import PASSWORD_FILE, PasswordFile
-from snapstorm.targets.kopia.server import derive_at_no_cost
+from snapstorm.targets.kopia.server import JUMP_SECONDS, derive_at_no_cost
 
 _JUMP = "advance-time"
 _CHANGED_FILES = 5
@@ -54,7 +54,7 @@ class VirtualReplay(Replay):
     @contextmanager
     def served(self) -> Iterator[None]:
         """Behind a gateway of its own, during the block."""
-        clocks = Clocks(self.clock.virtual_ns, self.clock.monotonic_seconds, self.clock.virtual_ns)
+        clocks = Clocks.following(self.clock)
         with serving(self.bed / "floor", clocks, has_versions=True) as self._served:
             self._served.admit("target", _KEY)
             self._words.append((r"^--endpoint=.*", f"--endpoint={self._served.endpoint.removeprefix('http://')}"))
@@ -63,7 +63,7 @@ class VirtualReplay(Replay):
     def _run(self, command: Command) -> None:
         if command.argv[0] == _JUMP:
             self.clock.advance(int(command.argv[1]))
-            time.sleep(SERVER_CLOCK_SECONDS + 0.005)
+            time.sleep(JUMP_SECONDS)
             return
         if command.has("snapshot", "create"):
             self._change_files(Path(command.argv[-1]))

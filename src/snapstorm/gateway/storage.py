@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.bucket import Bucket, StoredObject
@@ -35,6 +35,7 @@ from snapstorm.gateway.s3 import (
     without_chunks,
 )
 from snapstorm.gateway.write_log import Lie, Write, WriteLog
+from snapstorm.runtime.clock import Clock
 
 BUCKET = "snapstorm"
 """The name of the only bucket."""
@@ -59,6 +60,11 @@ class Clocks:
     """Real time, for durations."""
     now_ns_of: Callable[[str], int] | None = None
     """The time of an actor's own clock, by his name; None if all of them are as the one that dates objects."""
+
+    @classmethod
+    def following(cls, clock: Clock) -> Self:
+        """Those of a run that lives by this clock."""
+        return cls(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
 
     def of_actor(self, actor: str) -> int:
         """What this actor's own clock says, in nanoseconds since 1970."""

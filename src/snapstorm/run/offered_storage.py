@@ -92,7 +92,7 @@ def storage_for(
             )
         yield OfferedStorage(replace(place, named_storage=named, time=time))
         return
-    clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
+    clocks = Clocks.following(clock)
     directory = place.directory / GATEWAY
     with serving(directory, clocks, has_versions=True, bytes_max=history_bytes_max) as served:
         access_key, secret_key = place.secrets.get(f"{GATEWAY} access"), place.secrets.get(f"{GATEWAY} secret")

@@ -26,7 +26,8 @@ from snapstorm.targets.kopia.repository import IDENTITY, command_clock
 from snapstorm.targets.kopia.server_process import ServerProcess
 from snapstorm.targets.kopia.users import Users
 
-_JUMP_SECONDS = SERVER_CLOCK_SECONDS + 0.005
+JUMP_SECONDS = SERVER_CLOCK_SECONDS + 0.005
+"""After so long the server has asked for the time again."""
 _CONTROL_SECRET = "server-control"
 
 
@@ -78,7 +79,7 @@ class KopiaServer(DirectAccess):
 
     async def see_jump(self) -> None:
         """Wait until the server has asked for the time again, and have it look at the repository by it."""
-        await anyio.sleep(_JUMP_SECONDS)
+        await anyio.sleep(JUMP_SECONDS)
         await self.refresh()
 
     def _actor(self, client: str) -> Actor:

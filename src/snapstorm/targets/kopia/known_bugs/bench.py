@@ -211,7 +211,7 @@ async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[B
 def behind_gateway(bench: Bench, clock: Clock) -> Iterator[tuple[Bench, Served]]:
     """The same bench with its repository in the gateway's bucket, whose objects this clock dates; and the gateway."""
     access_key = secrets.token_hex()
-    clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
+    clocks = Clocks.following(clock)
     with serving(bench.directory / "bucket", clocks) as gateway:
         gateway.admit("kopia", access_key)
         storage = S3Storage(BUCKET, endpoint=gateway.endpoint, region="us-east-1")

@@ -82,7 +82,7 @@ async def _delete_one_from_the_future(bench: Bench) -> str | None:
     testing = replace(bench, program=find_testing_build(bench.program))
     real = Clock()
     clock = VirtualClock(real, real.wall_ns(), {_AHEAD: _DAYS_AHEAD * _DAY_NS})
-    clocks = Clocks(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
+    clocks = Clocks.following(clock)
     with serving(bench.directory / "clocks", clocks) as told:
         today = replace(testing, clock_url=told.clock_url("today", COMMAND_CLOCK_SECONDS))
         actor = await today.create_repository()
