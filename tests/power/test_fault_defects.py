@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 from tests.power.rechecked import check_rechecked
+from tests.power.runs import run_to_end
 from tests.power.seeds import seeds
 from tests.power.test_memory_defects import SCENARIO
 
@@ -18,7 +18,7 @@ from snapstorm.model.events import Event, FaultEnded, RestoreVerified, Violation
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.location import GatewayStorage
 from snapstorm.model.verdict import Verdict
-from snapstorm.run.harness import HarnessOptions, open_harness
+from snapstorm.run.harness import HarnessOptions
 from snapstorm.run.result import RunResult
 from snapstorm.run.storm import HEALED
 from snapstorm.scenario.scenarios import Scenario
@@ -96,25 +96,20 @@ def run_once(
 ) -> RunResult:
     """One run in a quick storm, or without one, which comes to the same when it is judged again."""
     control = Control()
-
-    async def body() -> RunResult:
-        options = HarnessOptions(
-            testbed=testbed,
-            target=target,
-            seed=seed,
-            operation_seconds_max=5.0,  # A busy machine must not take so long for what does not hang.
-            keep_going=True,
-            faults=faults,
-            fault_pace=pace,
-            repository=GatewayStorage() if set(faults) & set(OF_STORAGE) else None,
-            recovery_seconds_max=0.001,  # One try is always made, and is enough.
-        )
-        async with open_harness(options, EndOfStorm(control, faults, shown_by, strikes_min), control) as harness:
-            await harness.run_scenario(scenario if faults else SCENARIO)
-            await harness.finish()
-        return harness.result
-
-    result = anyio.run(body)
+    options = HarnessOptions(
+        testbed=testbed,
+        target=target,
+        seed=seed,
+        operation_seconds_max=5.0,  # A busy machine must not take so long for what does not hang.
+        keep_going=True,
+        faults=faults,
+        fault_pace=pace,
+        repository=GatewayStorage() if set(faults) & set(OF_STORAGE) else None,
+        recovery_seconds_max=0.001,  # One try is always made, and is enough.
+    )
+    result = run_to_end(
+        options, scenario if faults else SCENARIO, EndOfStorm(control, faults, shown_by, strikes_min), control
+    )
     # A probe of damage that is cut off with its fault may have restored without being judged.
     check_rechecked(testbed, result, unrecorded_max=2)
     return result
@@ -160,17 +155,10 @@ def test_an_honest_target_passes_whatever_its_storage_does(seed: int, scratch: P
 @pytest.mark.parametrize("defect", sorted(BEHIND_THE_GATEWAY))
 def test_a_defect_of_storage_shows_only_under_its_fault(defect: str, scratch: Path) -> None:
     """Otherwise it would show nothing of the fault."""
-
-    async def body() -> RunResult:
-        options = HarnessOptions(
-            testbed=scratch / "testbed", target=f"memory:{defect}", seed=1, repository=GatewayStorage()
-        )
-        async with open_harness(options) as harness:
-            await harness.run_scenario(SCENARIO)
-            await harness.finish()
-        return harness.result
-
-    assert anyio.run(body).verdict is Verdict.PASS
+    options = HarnessOptions(
+        testbed=scratch / "testbed", target=f"memory:{defect}", seed=1, repository=GatewayStorage()
+    )
+    assert run_to_end(options, SCENARIO).verdict is Verdict.PASS
 
 
 OF_EACH_KIND = ("kill-server", "lose-blob", "change-password")
@@ -214,16 +202,10 @@ def test_a_storm_without_a_fault_is_inconclusive(scratch: Path) -> None:
             verified.append(event)
             control.stop()
 
-    async def body() -> RunResult:
-        options = HarnessOptions(
-            testbed=scratch / "testbed", target="memory", seed=1, faults=("kill-server",), fault_pace=1e-6
-        )
-        async with open_harness(options, stop_soon, control) as harness:
-            await harness.run_scenario(SCENARIO)
-            await harness.finish()
-        return harness.result
-
-    result = anyio.run(body)
+    options = HarnessOptions(
+        testbed=scratch / "testbed", target="memory", seed=1, faults=("kill-server",), fault_pace=1e-6
+    )
+    result = run_to_end(options, SCENARIO, stop_soon, control)
     assert verified
     assert result.verdict is Verdict.INCONCLUSIVE
     assert "no fault struck" in result.reason

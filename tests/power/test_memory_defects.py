@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import anyio
 import pytest
 from tests.power.rechecked import check_rechecked
+from tests.power.runs import run_to_end
 from tests.power.seeds import seeds
 
 from snapstorm.model.verdict import Verdict
-from snapstorm.run.harness import HarnessOptions, open_harness
+from snapstorm.run.harness import HarnessOptions
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
@@ -51,24 +51,17 @@ SCENARIOS = {
 
 def run_once(testbed: Path, target: str, seed: int, scenario: Scenario = SCENARIO) -> RunResult:
     """One short run, which comes to the same when it is judged again; operations that hang are ended soon."""
-
-    async def body() -> RunResult:
-        options = HarnessOptions(
-            testbed=testbed,
-            target=target,
-            seed=seed,
-            operation_seconds_max=0.3,
-            keep_going=True,
-            parameters=scenario.parameters,
-            retention=scenario.retention,
-            virtual_start=scenario.virtual_start,
-        )
-        async with open_harness(options) as harness:
-            await harness.run_scenario(scenario)
-            await harness.finish()
-        return harness.result
-
-    result = anyio.run(body)
+    options = HarnessOptions(
+        testbed=testbed,
+        target=target,
+        seed=seed,
+        operation_seconds_max=0.3,
+        keep_going=True,
+        parameters=scenario.parameters,
+        retention=scenario.retention,
+        virtual_start=scenario.virtual_start,
+    )
+    result = run_to_end(options, scenario)
     check_rechecked(testbed, result)
     return result
 

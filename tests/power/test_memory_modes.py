@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from msgspec.structs import replace
 from tests.power.rechecked import check_rechecked
+from tests.power.runs import run_to_end
 from tests.power.seeds import seeds
 from tests.power.test_fault_defects import PACE, SIMULATED, UNDER_STORM, EndOfStorm
 from tests.power.test_memory_defects import SCENARIO
@@ -27,7 +27,7 @@ from snapstorm.model.protocols import TargetPlace
 from snapstorm.model.verdict import Verdict
 from snapstorm.model.work import WorkKind
 from snapstorm.run import harness as harness_module
-from snapstorm.run.harness import HarnessOptions, open_harness
+from snapstorm.run.harness import HarnessOptions
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.memory import MemoryTarget
@@ -59,25 +59,18 @@ def run_once(
 ) -> RunResult:
     """One short run, with or without a storm, which comes to the same when it is judged again."""
     control = Control()
-
-    async def body() -> RunResult:
-        options = HarnessOptions(
-            testbed=testbed,
-            target="memory",
-            seed=seed,
-            operation_seconds_max=seconds_max,
-            keep_going=True,
-            parameters=modes,
-            faults=faults,
-            fault_pace=PACE,
-            recovery_seconds_max=0.001,  # One try is always made, and is enough.
-        )
-        async with open_harness(options, EndOfStorm(control, faults, None), control) as harness:
-            await harness.run_scenario(scenario)
-            await harness.finish()
-        return harness.result
-
-    result = anyio.run(body)
+    options = HarnessOptions(
+        testbed=testbed,
+        target="memory",
+        seed=seed,
+        operation_seconds_max=seconds_max,
+        keep_going=True,
+        parameters=modes,
+        faults=faults,
+        fault_pace=PACE,
+        recovery_seconds_max=0.001,  # One try is always made, and is enough.
+    )
+    result = run_to_end(options, scenario, EndOfStorm(control, faults, None), control)
     check_rechecked(testbed, result, unrecorded_max=2 if faults else 0)
     return result
 

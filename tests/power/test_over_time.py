@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anyio
 import pytest
 from tests.power.rechecked import check_rechecked
+from tests.power.runs import run_to_end
 from tests.power.seeds import seeds
 
 from snapstorm.guarantees.rejudging import Today
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.observations import ObservationKind
 from snapstorm.model.verdict import Verdict
-from snapstorm.run.harness import HarnessOptions, open_harness
+from snapstorm.run.harness import HarnessOptions
 from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 
@@ -42,22 +42,16 @@ CHURN = Scenario.model_validate(
 
 
 def live(testbed: Path, target: str, seed: int) -> RunResult:
-    async def body() -> RunResult:
-        options = HarnessOptions(
-            testbed=testbed,
-            target=target,
-            seed=seed,
-            keep_going=True,
-            data_bytes_max=CHURN.data_bytes_max,
-            retention=CHURN.retention,
-            virtual_start=CHURN.virtual_start,
-        )
-        async with open_harness(options) as harness:
-            await harness.run_scenario(CHURN)
-            await harness.finish()
-        return harness.result
-
-    return anyio.run(body)
+    options = HarnessOptions(
+        testbed=testbed,
+        target=target,
+        seed=seed,
+        keep_going=True,
+        data_bytes_max=CHURN.data_bytes_max,
+        retention=CHURN.retention,
+        virtual_start=CHURN.virtual_start,
+    )
+    return run_to_end(options, CHURN)
 
 
 def test_a_collection_that_frees_nothing_is_caught_over_time(scratch: Path) -> None:

@@ -134,6 +134,19 @@ def listing_of(weeks: dict[str, int], missing: Sequence[str], policy: KeepPolicy
     return ListingSeen(client=CLIENT, operation="o", listing=listing, expected=expected, spans={}, retention=retention)
 
 
+def with_ended(seen: ListingSeen, day: str, *, by: str, tick: int) -> ListingSeen:
+    """The same listing, of which retention had to end one snapshot when another one was taken."""
+    ended = replace(
+        seen.expected[day],
+        state=State.DELETED,
+        deletion_operation=by,
+        deletion_began_tick=tick,
+        deletion_ended_tick=tick + 1,
+        is_expiry=True,
+    )
+    return dataclasses.replace(seen, expected={**seen.expected, day: ended})
+
+
 def found_in(seen: ListingSeen) -> dict[str | None, Found]:
     found = [one for one in Panel().judge(seen) if one.guarantee is Guarantee.KEPT_AS_PROMISED]
     return {one.finding.expectation: one for one in found}
@@ -200,15 +213,7 @@ def test_an_older_week_that_stays_in_place_of_one_that_does_not_count_is_known(m
     weeks = every(7 * DAY, 5, datetime(2025, 12, 28, 12, tzinfo=UTC))
     seen = listing_of(weeks, [], policy)
     oldest, *_, newest = weeks
-    left = replace(
-        seen.expected[oldest],
-        state=State.DELETED,
-        deletion_operation=newest,
-        deletion_began_tick=8,
-        deletion_ended_tick=9,
-        is_expiry=True,
-    )
-    seen = dataclasses.replace(seen, expected={**seen.expected, oldest: left})
+    seen = with_ended(seen, oldest, by=newest, tick=8)
     assert {day: is_known(one) for day, one in found_in(seen).items()} == {oldest: is_by_names}
 
 
@@ -251,15 +256,7 @@ def test_who_knows_of_a_loss_does_not_know_that_it_has_come_back(scratch: Path) 
     one_run = OneRun(scratch, known_bugs=[BUG])
     assert one_run.checker().report(found_in(listing_of(SUNDAYS, [week], POLICY))[week]) is None
     seen = listing_of(SUNDAYS, [], KeepPolicy(weekly=4, monthly=12))
-    ended = replace(
-        seen.expected[week],
-        state=State.DELETED,
-        deletion_operation=newest,
-        deletion_began_tick=14,
-        deletion_ended_tick=15,
-        is_expiry=True,
-    )
-    back = found_in(dataclasses.replace(seen, expected={**seen.expected, week: ended}))[week]
+    back = found_in(with_ended(seen, week, by=newest, tick=14))[week]
     assert one_run.checker().report(back) is not None
     same_run = OneRun(scratch / "same", known_bugs=[BUG])
     checker = same_run.checker()
