@@ -56,7 +56,7 @@ class _MisbehavingStorage(Fault):
     something."""
     counts_max: ClassVar[Sequence[int | None]] = (1, 3, 20, None)
     """How many requests a rule strikes at most; one is drawn. None for all while it is on."""
-    of_some_keys_share: ClassVar[float] = 0.5
+    of_one_kind_share: ClassVar[float] = 0.5
     """How many rules are for objects of one kind only."""
     seconds_range: ClassVar[tuple[float, float]] = (0.0, 0.0)
     """How long the rule's effect takes."""
@@ -80,17 +80,17 @@ class _MisbehavingStorage(Fault):
     def draw_rule(self) -> Rule:
         """What will go wrong."""
         draws = self.draws
-        event, keys = self.gateway.ask(lambda storage: (storage.log.last_event, storage.bucket.keys))
+        event = self.gateway.last_event
         # What nobody has asked for as long as we would wait, nobody will.
         asked = self.gateway.asked_lately(_WAIT_FOR_STRIKE_SECONDS_MAX)
-        can_strike = [operations for operations in self.operations if operations & asked] or self.operations
-        key_share = draws.random()
-        is_of_some = draws.random() < self.of_some_keys_share and keys
+        operations = draws.choice([some for some in self.operations if some & asked.keys()] or self.operations)
+        kinds = sorted({first for operation in operations for first in asked.get(operation, ())})
+        kind = draws.choice(kinds or [""])
+        is_of_one_kind = draws.random() < self.of_one_kind_share
         return Rule(
             self.effect,
-            draws.choice(can_strike),
-            # Targets name objects by their kind, at the beginning.
-            key_pattern=re.escape(keys[int(key_share * len(keys))][:1]) if is_of_some else "",
+            operations,
+            key_pattern=re.escape(kind) if is_of_one_kind else "",
             requests_max=draws.choice(self.counts_max),
             every=draws.choice((1, 1, 2, 3)),
             status=draws.choice(_STATUSES),

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from snapstorm.errors import HarnessError
 from snapstorm.gateway.actor_clocks import clock_answer, clock_url, is_of_clock
-from snapstorm.gateway.misbehaving import Outcome, misbehave
+from snapstorm.gateway.misbehaving import Outcome, changes, misbehave
 from snapstorm.gateway.rules import Operation, Rule, RuleBook, Strikes, target_of
 from snapstorm.gateway.s3 import S3Error, actor_of, error_answer, read_request
 from snapstorm.gateway.storage import BUCKET, Clocks, Request, Storage, opened
@@ -84,7 +84,7 @@ class Gateway:
             raise _DENIED
         asked = read_request(scope["method"], scope["raw_path"], scope["query_string"], headers, BUCKET)
         request = Request(asked, actor, body, arrived)
-        rule = self.rules.draw(asked, actor)
+        rule = self.rules.draw(asked, actor, lambda rule: changes(rule, self.storage, asked))
         if rule is None:
             answered = self.storage.answer(request)
             return Outcome(answered.answer, answered.applied)
@@ -161,8 +161,9 @@ class Served:
         self._portal.call(self._gateway.rules.remove, number)
         self._portal.call(self._gateway.drain)
 
-    def asked_lately(self, seconds: float) -> frozenset[Operation]:
-        """The kinds of requests that have arrived in the last so many seconds."""
+    def asked_lately(self, seconds: float) -> dict[Operation, frozenset[str]]:
+        """The kinds of requests that have arrived in the last so many seconds, each with the first characters of the
+        keys that they were about."""
         return self._portal.call(self._gateway.rules.asked_lately, seconds)
 
     def strikes(self, number: int) -> Strikes:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
-from snapstorm.gateway.bucket import Bucket
+from snapstorm.gateway.bucket import Bucket, Page, StoredObject
 from snapstorm.gateway.contents import digest_of
 from snapstorm.gateway.rules import Rule, RuleEffect, target_of
-from snapstorm.gateway.s3 import Answer, GetObject, PutObject, S3Error, put_answer, without_chunks
+from snapstorm.gateway.s3 import Answer, Asked, GetObject, ListObjects, PutObject, S3Error, put_answer, without_chunks
 from snapstorm.gateway.storage import Answered, Request, Storage
 
 
@@ -51,14 +51,41 @@ async def misbehave(rule: Rule, storage: Storage, request: Request, later: Later
             return _honest(storage.answer(request))
         case RuleEffect.TORN:
             return _torn(storage, request)
-        case RuleEffect.STALE:
-            return _honest(storage.answer(request, shown=_recently(rule, storage)))
-        case RuleEffect.PARTIAL_LIST:
-            return _honest(storage.answer(request, shown=_recently(rule, storage, _is_of_half)))
-        case RuleEffect.OLD_BYTES:
-            return _honest(storage.answer(request, shown=_with_overwritten(storage, request)))
+        case RuleEffect.STALE | RuleEffect.PARTIAL_LIST | RuleEffect.OLD_BYTES:
+            return _honest(storage.answer(request, shown=_shown_under(rule, storage, request.asked)))
         case RuleEffect.NOT_STORED | RuleEffect.HALF_STORED | RuleEffect.FLIPPED:
             return _lie(rule.effect, storage, request)
+
+
+def changes(rule: Rule, storage: Storage, asked: Asked) -> bool:
+    """Whether the rule makes a difference: the past may be as the present."""
+    shown = _shown_under(rule, storage, asked)
+    return shown is None or _told_of(shown, asked) != _told_of(storage.bucket, asked)
+
+
+def _shown_under(rule: Rule, storage: Storage, asked: Asked) -> Bucket | None:
+    """What is read and listed in place of the bucket as it is; None for a rule that does something else."""
+    match rule.effect:
+        case RuleEffect.STALE:
+            return _recently(rule, storage)
+        case RuleEffect.PARTIAL_LIST:
+            return _recently(rule, storage, _is_of_half)
+        case RuleEffect.OLD_BYTES:
+            return _with_overwritten(storage, asked)
+        case _:
+            return None
+
+
+def _told_of(bucket: Bucket, asked: Asked) -> Page | StoredObject | None:
+    match asked:
+        case GetObject(key=key):
+            return bucket.get(key)
+        case ListObjects():
+            return bucket.page(
+                asked.prefix, delimiter=asked.delimiter, after=asked.after, entries_max=asked.entries_max
+            )
+        case _:
+            return None
 
 
 def _honest(answered: Answered) -> Outcome:
@@ -102,8 +129,8 @@ def _is_of_half(key: str) -> bool:
     return digest_of(key.encode("utf-8", "surrogateescape"))[0] % 2 == 0
 
 
-def _with_overwritten(storage: Storage, request: Request) -> Bucket:
-    _, key = target_of(request.asked)
+def _with_overwritten(storage: Storage, asked: Asked) -> Bucket:
+    _, key = target_of(asked)
     bucket, before = storage.bucket.copy(), storage.overwritten(key)
     if before is not None:
         bucket.put(key, before)

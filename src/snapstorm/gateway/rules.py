@@ -100,7 +100,7 @@ class Rule:
     requests_max: int | None = None
     """How many requests at most; None for all."""
     every: int = 1
-    """Of the requests that match, each so many-th."""
+    """Of the requests that match and that it would change, each so many-th."""
     status: int = 503
     """Of an error."""
     seconds: float = 1.0
@@ -161,7 +161,7 @@ class RuleBook:
         self._on: dict[int, Rule] = {}
         self._struck_seconds: dict[int, float] = {}
         self._matched: dict[int, int] = {}
-        self._asked_seconds: dict[Operation, float] = {}
+        self._asked_seconds: dict[tuple[Operation, str], float] = {}
         self.struck: dict[int, int] = {}
         """By the number of a rule: how many requests it has changed, also after it was taken away."""
 
@@ -176,13 +176,14 @@ class RuleBook:
         """Take a rule away."""
         self._on.pop(number, None)
 
-    def draw(self, asked: Asked, actor: str) -> Rule | None:
-        """The rule that this request falls under, which counts as struck: the oldest that is on. None without one."""
-        operation, _ = target_of(asked)
+    def draw(self, asked: Asked, actor: str, changes: Callable[[Rule], bool] = lambda _: True) -> Rule | None:
+        """The rule that this request falls under, which counts as struck: the oldest that is on and `changes` what
+        comes of it. None without one."""
+        operation, key = target_of(asked)
         if operation is not None:
-            self._asked_seconds[operation] = self._monotonic_seconds()
+            self._asked_seconds[operation, key[:1]] = self._monotonic_seconds()
         for number, rule in self._on.items():
-            if not rule.matches(asked, actor):
+            if not rule.matches(asked, actor) or not changes(rule):
                 continue
             self._matched[number] += 1
             is_used_up = rule.requests_max is not None and self.struck[number] >= rule.requests_max
@@ -192,10 +193,16 @@ class RuleBook:
                 return rule
         return None
 
-    def asked_lately(self, seconds: float) -> frozenset[Operation]:
-        """The kinds of requests that have arrived in the last so many seconds."""
+    def asked_lately(self, seconds: float) -> dict[Operation, frozenset[str]]:
+        """The kinds of requests that have arrived in the last so many seconds, each with the first characters of the
+        keys that they were about: objects of one kind begin alike. An empty one is that of a listing of all."""
         since_seconds = self._monotonic_seconds() - seconds
-        return frozenset(operation for operation, when in self._asked_seconds.items() if when >= since_seconds)
+        lately = [asked for asked, when in self._asked_seconds.items() if when >= since_seconds]
+        return {
+            operation: frozenset(first for also, first in lately if also is operation)
+            for operation in Operation
+            if any(also is operation for also, _ in lately)
+        }
 
     def strikes(self, number: int) -> Strikes:
         """How often this rule has struck, also after it was taken away."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -25,6 +26,7 @@ from snapstorm.faults.misbehaving_storage import (
     StorageError,
     StorageFlipsBit,
     StorageForgets,
+    StorageKeepsAll,
     StorageKeepsHalf,
     StorageOldBytes,
     StorageSlow,
@@ -37,8 +39,6 @@ from snapstorm.gateway.rules import Misbehaviour, Operation, Rule
 from snapstorm.runtime.clock import Clock
 
 pytestmark = pytest.mark.anyio
-
-Operations = frozenset[Operation]
 
 KINDS = [fault for fault in FAULTS.values() if issubclass(fault, _MisbehavingStorage)]
 SEEDS = 200
@@ -74,13 +74,14 @@ def scene_at(gateway: Served, directory: Path, clock: Clock | None = None) -> Sc
     return replace(scene_of(Looked(), directory), gateway=gateway, clock=clock or Clock())
 
 
-async def inject(fault: _MisbehavingStorage, gateway: Served, method: str = "PUT", path: str = "/p1") -> Any:
+async def inject(fault: _MisbehavingStorage, gateway: Served, *requests: tuple[str, str]) -> Any:
     """Inject it while somebody asks the storage for what it strikes. Returns what was recorded."""
     recorded: list[Mapping[str, Any]] = []
 
     def ask_once() -> None:
-        with suppress(OSError, http.client.HTTPException):
-            ask(gateway, method, path, b"hello" if method == "PUT" else None)
+        for method, path in requests or [("PUT", "/p1")]:
+            with suppress(OSError, http.client.HTTPException):
+                ask(gateway, method, path, b"hello" if method == "PUT" else None)
 
     async def ask_on() -> None:
         while True:
@@ -103,7 +104,7 @@ def with_operations(kind: type[_MisbehavingStorage], operation: Operation) -> ty
     def draw_rule(self: _MisbehavingStorage) -> Rule:
         return replace(kind.draw_rule(self), every=1)
 
-    members = {"operations": (frozenset({operation}),), "counts_max": (None,), "of_some_keys_share": 0.0}
+    members = {"operations": (frozenset({operation}),), "counts_max": (None,), "of_one_kind_share": 0.0}
     return type(f"Always{kind.__name__}", (kind,), {**members, "draw_rule": draw_rule})
 
 
@@ -141,27 +142,33 @@ def test_what_is_drawn_is_bounded_and_follows_from_the_seed(kind: type[_Misbehav
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_strikes_what_the_storage_is_asked_for(kind: type[_MisbehavingStorage]) -> None:
-    """Of the kinds of requests that it may strike; where nobody asks for any of them, it is drawn all the same."""
+    """Of the kinds of requests, and of objects, that it may strike; where nobody asks for any, it is drawn all the
+    same."""
     for operation in frozenset[Operation]().union(*kind.operations):
-        asked = frozenset({operation})
-        assert all(operation in _rule_of(kind, seed, asked).operations for seed in range(SEEDS))
-    assert _rule_of(kind, 1, frozenset({Operation.LOCK})).operations in kind.operations
+        rules = [_rule_of(kind, seed, {operation: frozenset({"p", "q"})}) for seed in range(SEEDS)]
+        assert all(operation in rule.operations for rule in rules)
+        of_kinds = {rule.key_pattern for rule in rules}
+        is_of_all = kind in {StorageKeepsAll, StorageOldBytes}
+        assert of_kinds == ({""} if is_of_all else {"", "p", "q"})
+    assert _rule_of(kind, 1, {Operation.LOCK: frozenset({"p"})}).operations in kind.operations
+    assert _rule_of(kind, 1).operations in kind.operations
 
 
 class _Bucket:
     """A gateway that answers only what a draw asks."""
 
-    def __init__(self, asked: Operations = frozenset()) -> None:
+    last_event = 7
+
+    def __init__(self, asked: Mapping[Operation, frozenset[str]]) -> None:
         self._asked = asked
 
-    def asked_lately(self, seconds: float) -> Operations:
+    def asked_lately(self, seconds: float) -> Mapping[Operation, frozenset[str]]:
         return self._asked
 
-    def ask(self, question: Any) -> Any:
-        return 7, ("kopia", "p1", "q2", "xn3")
 
-
-def _rule_of(kind: type[_MisbehavingStorage], seed: int, asked: Operations = frozenset()) -> Any:
+def _rule_of(
+    kind: type[_MisbehavingStorage], seed: int, asked: Mapping[Operation, frozenset[str]] = MappingProxyType({})
+) -> Any:
     scene: Any = scene_of(Looked(), Path("/nowhere"))
     bucket: Any = _Bucket(asked)
     return kind(replace(scene, gateway=bucket), random.Random(seed)).draw_rule()
@@ -224,8 +231,7 @@ async def test_a_lag_hides_nothing_older_than_itself(gateway: Served, tmp_path: 
     scene = scene_at(gateway, tmp_path)
     kind = with_operations(StorageStaleList, Operation.LIST)
     fault = type("Lagging", (kind,), {"seconds_range": (30.0, 30.0)})(scene, random.Random(1))
-    await inject(fault, gateway, "GET", "?list-type=2")
-    ask(gateway, "PUT", "/new", b"two")
+    await inject(fault, gateway, ("PUT", "/new"), ("GET", "?list-type=2"))
     assert _keys(gateway) == ["old"]
     await fault.heal()
     assert _keys(gateway) == ["new", "old"]
@@ -284,7 +290,7 @@ async def test_the_next_run_puts_right_what_a_killed_one_has_left(
         ask(gateway, "PUT", "/p1", b"old")
         ask(gateway, "PUT", "/p1", b"hello")
         fault = with_operations(kind, *kind.operations[0])(scene_at(gateway, tmp_path), random.Random(1))
-        (details,) = await inject(fault, gateway, "PUT" if Operation.PUT in kind.operations[0] else "GET")
+        (details,) = await inject(fault, gateway, ("PUT" if Operation.PUT in kind.operations[0] else "GET", "/p1"))
     done = kind.heal_left_over(details)
     assert done == (None if kind is StorageOldBytes else "stored 1 object(s) as they were sent")
     assert kind.heal_left_over(details) is None

@@ -109,6 +109,29 @@ def test_what_was_a_while_ago_is_shown(gateway: Served) -> None:
     assert b"<KeyCount>7<" in ask(gateway, "GET", "?list-type=2")[1]
 
 
+def test_a_rule_that_makes_no_difference_does_not_strike(gateway: Served) -> None:
+    """What is shown is as it is: nobody was misled, and the rule is not used up."""
+    for path, body in (("/a", b"one"), ("/b", b"one"), ("/a", b"two")):
+        ask(gateway, "PUT", path, body)
+    event = gateway.last_event
+    with gateway.misbehaving(Rule(RuleEffect.OLD_BYTES, GET, requests_max=1)):
+        assert ask(gateway, "GET", "/b")[1] == b"one"
+        assert ask(gateway, "GET", "/a")[1] == b"one"
+        assert ask(gateway, "GET", "/a")[1] == b"two"
+    for effect in (RuleEffect.STALE, RuleEffect.PARTIAL_LIST):
+        with gateway.misbehaving(Rule(effect, LIST, seconds=60, since_event=event)):
+            assert b"<KeyCount>2<" in ask(gateway, "GET", "?list-type=2")[1]
+    with gateway.misbehaving(Rule(RuleEffect.STALE, GET | LIST, seconds=60, requests_max=2, since_event=event)):
+        assert ask(gateway, "GET", "/a")[1] == b"two"
+        ask(gateway, "PUT", "/c", b"new")
+        assert b"<KeyCount>0<" in ask(gateway, "GET", "?list-type=2&prefix=x")[1]
+        assert b"<KeyCount>2<" in ask(gateway, "GET", "?list-type=2")[1]
+        assert ask(gateway, "GET", "/c")[0] == 404
+        assert ask(gateway, "GET", "/c")[1] == b"new"
+    strikes = gateway.ask(lambda storage: list(storage.log.strikes()))
+    assert [(strike.effect, strike.key) for strike in strikes] == [("old-bytes", "a"), ("stale", ""), ("stale", "c")]
+
+
 def test_each_strike_is_recorded(gateway: Served) -> None:
     with gateway.misbehaving(Rule(RuleEffect.ERROR, DELETE | PUT, key_pattern="p", requests_max=2)):
         statuses = [ask(gateway, "PUT", path, b"")[0] for path in ("/a", "/p1", "/p2", "/p3")]
@@ -139,13 +162,14 @@ def test_a_rule_can_be_for_some_requests_only() -> None:
 def test_what_was_asked_for_is_told_for_a_while() -> None:
     seconds = 100.0
     book = RuleBook(lambda: seconds)
-    assert book.asked_lately(10.0) == frozenset()
+    assert book.asked_lately(10.0) == {}
     book.draw(DeleteObject("a"), "one")
     seconds = 106.0
-    book.draw(GetObject("a", None, has_body=True), "one")
-    assert book.asked_lately(10.0) == DELETE | GET
+    for key in ("p1", "q1", "q2"):
+        book.draw(GetObject(key, None, has_body=True), "one")
+    assert book.asked_lately(10.0) == {Operation.DELETE: {"a"}, Operation.GET: {"p", "q"}}
     seconds = 111.0
-    assert book.asked_lately(10.0) == GET
+    assert book.asked_lately(10.0) == {Operation.GET: {"p", "q"}}
 
 
 def test_effects_fit_their_operations() -> None:

@@ -86,6 +86,8 @@ _SETUPS = Setups(
         keep_going=True,
         fault_pace=30.0,
         recovery_seconds_max=1.5,
+        # What was damaged may be deleted before anybody restores it in calm weather; the end of a round is calm.
+        rounds=3,
     ),
     scenarios=SCENARIOS,
 )
