@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 KOPIA := 0.23.1
 MORE_KOPIAS := 0.22.3 0.19.0 0.23.1-testing 0.22.3-testing 0.19.0-testing
 VERSITYGW := 1.8.0
+RESTIC := 0.18.1
+MORE_RESTICS := 0.16.5 0.14.0
+REST_SERVER := 0.14.0
 RUN_OPTIONS ?=
 MINUTES ?= 30
 
@@ -16,11 +19,13 @@ SETUP := $(VENV)/.installed .tools/bin/kopia-$(KOPIA)
 
 S3_SERVER := .tools/bin/versitygw-$(VERSITYGW)
 
+RESTIC_PROGRAMS := .tools/bin/restic-$(RESTIC) .tools/bin/rest-server-$(REST_SERVER)
+
 # pytest keeps what it has compiled of the tests: otherwise each of its processes takes seconds to do it again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check docs docs-pages \
-    tools-all lock clean
+    tools-all tools-restic lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -31,7 +36,7 @@ setup: $(SETUP) ## make .venv with everything in it, and build Kopia
 run: $(SETUP) ## run the main job: clients against a real Kopia server, every restore verified
 	$(BIN)/snapstorm run $(RUN_OPTIONS)
 
-test: $(SETUP) $(S3_SERVER) .tools/bin/kopia-$(KOPIA)-testing ## run all tests but the long ones
+test: $(SETUP) $(S3_SERVER) $(RESTIC_PROGRAMS) .tools/bin/kopia-$(KOPIA)-testing ## run all tests but the long ones
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-unit: $(SETUP) ## run the tests that take seconds
@@ -75,7 +80,9 @@ docs: $(SETUP) ## build the documentation as a site in .site
 docs-pages: $(SETUP) ## make the generated pages of docs/ anew
 	$(BIN)/python tools/generate_docs.py
 
-tools-all: $(SETUP) $(MORE_KOPIAS:%=.tools/bin/kopia-%) ## build older Kopias as well, and those for virtual time
+tools-restic: $(RESTIC_PROGRAMS) ## build restic and its rest-server
+
+tools-all: $(SETUP) $(MORE_KOPIAS:%=.tools/bin/kopia-%) tools-restic $(MORE_RESTICS:%=.tools/bin/restic-%) ## build older versions as well, and those for virtual time
 
 $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -94,6 +101,13 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 # The build whose clock can be set from outside, for runs in virtual time.
 .tools/bin/kopia-%-testing: tools/kopia-%/go.mod tools/kopia-%/go.sum
 	@tools/build-kopia $*-testing $@
+
+# What the target restic consists of.
+.tools/bin/restic-%: tools/restic-%/go.mod tools/restic-%/go.sum
+	@tools/build-restic restic $* $@
+
+.tools/bin/rest-server-%: tools/rest-server-%/go.mod tools/rest-server-%/go.sum
+	@tools/build-restic rest-server $* $@
 
 # An S3 server for the tests alone.
 .tools/bin/versitygw-%: tools/versitygw/go.mod tools/versitygw/go.sum

@@ -26,7 +26,7 @@ from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import Clocks
 from snapstorm.runtime.clock import Clock, VirtualClock
 from snapstorm.targets.kopia.command import CLOCK_VARIABLE, COMMAND_CLOCK_SECONDS, SERVER_CLOCK_SECONDS, Actor
-from snapstorm.targets.kopia.password_file import PASSWORD_FILE, PasswordFile
+from snapstorm.targets.password_file import PASSWORD_FILE, PasswordFile
 from snapstorm.targets.kopia.server import JUMP_SECONDS, derive_at_no_cost
 
 _JUMP = "advance-time"

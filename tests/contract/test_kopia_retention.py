@@ -20,8 +20,8 @@ from tests.waiting import until
 from snapstorm.model.protocols import Mode
 from snapstorm.model.retention import KeepPolicy, Period, Retention, kept_by
 from snapstorm.targets.kopia.discovery import find_version
-from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.snapshotter import KopiaClient
+from snapstorm.targets.programs import Programs
 
 pytestmark = pytest.mark.anyio
 

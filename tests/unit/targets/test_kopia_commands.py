@@ -16,8 +16,8 @@ from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.environment import bash_that_unsets, inherited_environment
-from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import password_hash
+from snapstorm.targets.programs import Programs
 
 pytestmark = pytest.mark.anyio
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from snapstorm.errors import HarnessError
+from snapstorm.targets.executables import VersionQuestion
 from snapstorm.targets.kopia.discovery import (
-    VersionQuestion,
     find_kopia,
     find_testing_build,
     find_virtual_kopia,
@@ -146,7 +147,7 @@ def test_a_path_with_parents_in_it_is_cleaned(tmp_path: Path, monkeypatch: pytes
 
 def test_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
     """A program that waits for something, and its child that holds the pipe, do not hang the search."""
-    question = VersionQuestion(program(tmp_path / "kopia", "echo $$; sleep 60 & wait"))
+    question = VersionQuestion(program(tmp_path / "kopia", "echo $$; sleep 60 & wait"), ["--version"], os.environ)
     pid = question.ask(seconds_max=0.2)
     assert not Path(f"/proc/{int(pid)}").exists()
 

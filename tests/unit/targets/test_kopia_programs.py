@@ -8,7 +8,7 @@ import pytest
 
 from snapstorm.errors import HarnessError
 from snapstorm.targets.kopia.discovery import find_version
-from snapstorm.targets.kopia.programs import Programs
+from snapstorm.targets.programs import Programs
 
 OLD, NEW = Path("/old/kopia"), Path("/new/kopia")
 

@@ -11,8 +11,8 @@ from snapstorm.errors import HarnessError
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.kopia.parameters import PARAMETERS
-from snapstorm.targets.kopia.password_file import PasswordFile, hashed_for_file
 from snapstorm.targets.kopia.users import USERS_PARAMETER, UsersAre, is_in_file, users_are
+from snapstorm.targets.password_file import PasswordFile, hashed_for_file
 
 CLIENTS = [f"client-{number}@snapstorm" for number in range(1, 9)]
 

@@ -19,7 +19,7 @@ from snapstorm.model.retention import KeepPolicy, Period
 from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.targets.kopia.environment import inherited_environment
-from snapstorm.targets.kopia.programs import Programs
+from snapstorm.targets.programs import Programs
 
 KEEP_ALL = 2_147_483_647
 """The largest `--keep-latest`: retention never expires a snapshot."""

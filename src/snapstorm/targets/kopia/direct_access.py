@@ -24,9 +24,9 @@ from snapstorm.targets.kopia.blobs import count_sessions, epochs_compacted_twice
 from snapstorm.targets.kopia.command import Actor, Kopia
 from snapstorm.targets.kopia.entries import EntryHistory
 from snapstorm.targets.kopia.objects import ObjectNames
-from snapstorm.targets.kopia.password_file import PASSWORD_FILE
 from snapstorm.targets.kopia.repository import IDENTITY, Repository, command_clock
 from snapstorm.targets.kopia.snapshotter import KopiaClient
+from snapstorm.targets.password_file import PASSWORD_FILE
 from snapstorm.targets.plain import PlainServer
 
 _CLIENTS_FILES = ("repository.config", "cache", "logs", "narrowed-retention")

@@ -20,7 +20,7 @@ from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.kopia import answers, repository_answers, snapshot_answers
 from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.command import Actor, Kopia, make_private
-from snapstorm.targets.kopia.programs import Programs
+from snapstorm.targets.programs import Programs
 
 _SECRET = "persister"
 """The name of the second repository's password among the testbed's secrets."""

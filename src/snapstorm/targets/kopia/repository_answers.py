@@ -9,7 +9,8 @@ import msgspec
 
 from snapstorm.errors import OperationFailed
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets.kopia.answers import Count, Id, Text, check, error_of, read, stderr_of
+from snapstorm.targets.command_output import Count, Id, Text, stderr_of
+from snapstorm.targets.kopia.answers import check, error_of, read
 
 _STORAGE_IN_USE = "found existing data in storage location"
 _ACCESS_CONTROL_ON = "ACLs already enabled"

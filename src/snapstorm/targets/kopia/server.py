@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -23,12 +24,13 @@ from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, TESTING_DERIVA
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, command_clock
-from snapstorm.targets.kopia.server_process import ServerProcess
 from snapstorm.targets.kopia.users import Users
+from snapstorm.targets.server_process import ServerProcess
 
 JUMP_SECONDS = SERVER_CLOCK_SECONDS + 0.005
 """After so long the server has asked for the time again."""
 _CONTROL_SECRET = "server-control"
+_LISTENING = re.compile(r"^SERVER ADDRESS: https://(\S+):(\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ async def serve(access: DirectAccess, users: Users) -> AsyncIterator[KopiaServer
         clock_url=None if place.time is None else place.time.url(IDENTITY, SERVER_CLOCK_SECONDS),
         password_file=users.file,
     )
-    async with ServerProcess(launch) as process:
+    async with ServerProcess(launch, _LISTENING, "Kopia's server", answers.last_words) as process:
         ahead = set(place.clients_ahead if place.is_new else ())
         # Maintenance and rules are read from the repository when they are needed, and `add_clients` refreshes.
         await together(

@@ -12,20 +12,8 @@ from snapstorm.errors import OperationFailed, OperationPartial, OperationUnknown
 from snapstorm.model.abilities import SnapshotMarks
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets.kopia.answers import (
-    COUNT_MAX,
-    NO_SPACE,
-    Count,
-    Id,
-    Text,
-    check,
-    decoded,
-    error_of,
-    read,
-    shortened,
-    stderr_of,
-    unreadable,
-)
+from snapstorm.targets.command_output import COUNT_MAX, NO_SPACE, Count, Id, Text, decoded, shortened, stderr_of
+from snapstorm.targets.kopia.answers import check, error_of, read, unreadable
 from snapstorm.targets.kopia.command import OPERATION_TAG, TESTBED_TAG
 
 _DAMAGED = re.compile(r"^(?:ERROR )?(error processing .+)$", re.MULTILINE)

@@ -20,10 +20,10 @@ from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
 from snapstorm.targets.kopia.external_server import OperatorAccess, OperatorServer
-from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import Repository
 from snapstorm.targets.kopia.server import serve
 from snapstorm.targets.kopia.users import Users
+from snapstorm.targets.programs import Programs
 
 CAPABILITIES = Capabilities(
     # Another directory than the root gets the newest mtime below it. Every entry counts: files, links, and

@@ -20,8 +20,8 @@ from snapstorm.errors import OperationFailed, OperationUnknown
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers
-from snapstorm.targets.kopia.password_file import PASSWORD_FILE, PasswordFile
 from snapstorm.targets.kopia.repository import Repository, password_hash
+from snapstorm.targets.password_file import PASSWORD_FILE, PasswordFile
 
 USERS_PARAMETER = "users"
 

@@ -35,13 +35,14 @@ from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf
 from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.scenario.seeds import stream
+from snapstorm.targets.command_output import stderr_of
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.administration import Administration
 from snapstorm.targets.kopia.blobs import blobs
 from snapstorm.targets.kopia.command import FAST_DERIVATION, TESTING_DERIVATION, Actor, Kopia
-from snapstorm.targets.kopia.programs import Programs
 from snapstorm.targets.kopia.repository import IDENTITY
 from snapstorm.targets.kopia.target import CAPABILITIES
+from snapstorm.targets.programs import Programs
 
 MEASURED = ("0.19.0", "0.22.3", "0.23.1")
 """The versions on which known bugs were looked for."""
@@ -222,7 +223,7 @@ def behind_gateway(bench: Bench, clock: Clock) -> Iterator[tuple[Bench, Served]]
 
 def words_of(completed: CompletedCommand) -> str:
     """The last that a command said."""
-    return answers.last_words(answers.stderr_of(completed))
+    return answers.last_words(stderr_of(completed))
 
 
 def stop(send: Signal) -> None:

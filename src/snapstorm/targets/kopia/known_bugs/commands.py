@@ -15,6 +15,7 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.judging import judge_unsaved, miscounted
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.threads import run_file_work
+from snapstorm.targets.command_output import stderr_of
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, until, words_of
@@ -47,7 +48,7 @@ def _failure_of(completed: CompletedCommand, what: str) -> str | None:
     """In words, how a command failed, with its panic if it had one; None if it did not fail."""
     if completed.exit_code == 0:
         return None
-    panic = _PANIC.search(answers.stderr_of(completed))
+    panic = _PANIC.search(stderr_of(completed))
     return f"`{what}` ends with status {completed.exit_code}: {panic[0] if panic else words_of(completed)}"
 
 

@@ -1,4 +1,4 @@
-"""Which Kopia the next process is: the one under test, or one of several versions, drawn from the seed."""
+"""Which program the next process is: the one under test, or one of several versions, drawn from the seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from snapstorm.scenario.seeds import stream
 
 
 class Programs:
-    """The Kopias under test.
+    """The programs under test.
 
     Each draw follows from the seed, from who runs the process, and from how many that one has run before, so that it
     depends neither on timing nor on what others do.

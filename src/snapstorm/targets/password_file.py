@@ -1,9 +1,10 @@
-"""The file with users and passwords that a Kopia server can read beside the users in its repository.
+"""A file with users and passwords that a server reads, in the format of Apache's htpasswd.
 
-Kopia looks here first (`server start --htpasswd-file`, hidden), and the formats of Apache's htpasswd are accepted. A
-password of ours is 24 random bytes, so a plain hash of it is as good as a slow one, and costs the server nothing. It
-reads the file when it starts and when it is refreshed (0.19.0 to 0.23.1, measured). A file that is missing then leaves
-in force what was read before, so it is never removed.
+A password of ours is 24 random bytes, so a plain hash of it is as good as a slow one, and costs the server nothing.
+
+Kopia looks here first (`server start --htpasswd-file`, hidden), and then for users in its repository. It reads the file
+when it starts and when it is refreshed (0.19.0 to 0.23.1, measured). A file that is missing then leaves in force what
+was read before, so it is never removed. rest-server reads it when it starts and on the signal HUP (0.14.0, measured).
 """
 
 from __future__ import annotations

@@ -14,13 +14,12 @@ import anyio
 
 from snapstorm.errors import HarnessError
 from snapstorm.runtime.process import RunningProcess
-from snapstorm.targets.kopia import answers
+from snapstorm.targets.command_output import last_line
 
 _START_SECONDS_MAX = 60.0
 _START_AGAIN_TRIES = 5
 _START_AGAIN_PAUSE_SECONDS = 1.0
 _END_SECONDS_MAX = 15.0
-_LISTENING = re.compile(r"^SERVER ADDRESS: https://(\S+):(\d+)$", re.MULTILINE)
 _LOOPBACK = "127.0.0.1"
 
 Launch = Callable[[str], AbstractAsyncContextManager[RunningProcess]]
@@ -30,8 +29,15 @@ Launch = Callable[[str], AbstractAsyncContextManager[RunningProcess]]
 class ServerProcess:
     """One server after the other, always at the same address. The last one ends with the block."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(
+        self, launch: Launch, listening: re.Pattern[str], name: str, last_words: Callable[[str], str] = last_line
+    ) -> None:
+        """`listening`: the line that says that it listens, with the host and the port as groups; `name`: what people
+        call it; `last_words`: of its log, the reason why it has ended."""
         self._launch = launch
+        self._listening = listening
+        self._name = name
+        self._last_words = last_words
         self._block = AsyncExitStack()
         self._process: RunningProcess | None = None
         self._changing = anyio.Lock()
@@ -75,13 +81,13 @@ class ServerProcess:
         """Wait until it listens. Raises HarnessError, one line, when it does not start."""
         process = self._process
         assert process is not None
-        match = await process.line_matching(_LISTENING, seconds_max=_START_SECONDS_MAX)
+        match = await process.line_matching(self._listening, seconds_max=_START_SECONDS_MAX)
         if match is not None:
             self._port, self.url = int(match[2]), f"https://{match[1]}:{match[2]}"
             return
         if process.child.exit_code is None:
-            raise HarnessError(f"Kopia's server did not start within {_START_SECONDS_MAX:.0f} s; see {process.log}")
-        raise HarnessError(f"Kopia's server did not start: {answers.last_words(process.log_tail())}")
+            raise HarnessError(f"{self._name} did not start within {_START_SECONDS_MAX:.0f} s; see {process.log}")
+        raise HarnessError(f"{self._name} did not start: {self._last_words(process.log_tail())}")
 
     async def end(self, number: signal.Signals) -> None:
         """End it by this signal, and wait until it has gone; killed if the signal does not do."""
