@@ -32,6 +32,7 @@ from snapstorm.cli.words import (
     lasting,
     operation_seconds,
     read_typed,
+    with_parameters,
 )
 from snapstorm.errors import ConfigError
 from snapstorm.faults.catalogue import FAULTS
@@ -77,6 +78,8 @@ class Workload:
     faults: list[str] | None = None
     """What is broken on purpose while clients work, by name and separated by commas, or all: as much as is possible
     here. `snapstorm faults` lists them."""
+    parameter: list[str] | None = None
+    """NAME=VALUE, may be repeated: a setting of the target's own, for a new testbed; the rest keep theirs."""
     swarm: bool = False
     """Draw the whole configuration from the seed: actions, faults, trees, number of clients, the target's own
     settings. It is printed as a scenario; the same seed draws the same."""
@@ -102,6 +105,8 @@ class Place:
     against: AgainstTarget = AgainstTarget()
     mode: Literal["server", "direct"] | None = None
     """server: many clients against one server; direct: one client on the repository itself."""
+    upgrade: bool = False
+    """Run the programs given by --program one after the other on the same testbed, with a sweep between."""
     directories: Directories = Directories()
     repository_bytes_max: str | None = None
     """What the repository may hold, such as 8GiB: near it more is deleted and collected, beyond it no snapshot
@@ -206,9 +211,10 @@ def run(
         clock_skews_seconds=chosen.clock_skews_seconds,
         scenario=chosen.model_dump_json(),
     )
-    stages = plan_stages(options, chosen, is_upgrade=chosen_options.is_upgrade)
+    is_upgrade = place.upgrade or chosen_options.is_upgrade
+    stages = plan_stages(options, chosen, is_upgrade=is_upgrade)
     if work.is_repeated:
-        check_repetition(work.minutes, chosen, is_wanted=work.until_violation, is_upgrade=chosen_options.is_upgrade)
+        check_repetition(work.minutes, chosen, is_wanted=work.until_violation, is_upgrade=is_upgrade)
     if server is not None:
         _check_consent(server, yes=place.yes)
     with showing(output, place.testbed, watched.web, watched.metrics) as shown:
@@ -239,6 +245,7 @@ def _choose(
         weights=work.weights or (),
         options=work.option or (),
     )
+    typed = with_parameters(typed, work.parameter or ())
     return seed, lasting(keeping(typed, work.keep or ()), work.virtual_days)
 
 

@@ -85,6 +85,12 @@ def changed(
     return _built(document)
 
 
+def with_parameters(scenario: Scenario, texts: Sequence[str]) -> Scenario:
+    """The scenario with the settings of the target that were typed: each text is `layout=shared`."""
+    parameters = dict(_pair("--parameter", text) for text in texts)
+    return scenario.model_copy(update={"parameters": {**scenario.parameters, **parameters}}) if texts else scenario
+
+
 def keeping(scenario: Scenario, texts: Sequence[str]) -> Scenario:
     """The scenario with the retention policy that was typed, if one was: each text is `daily=7,weekly=4`."""
     if not texts:

@@ -101,7 +101,7 @@ def test_one_that_can_not_be_loaded_harms_only_those_who_want_it(value: str, sai
     declare(odd=value)
     with pytest.raises(HarnessError, match=said):
         find_target("odd")
-    assert {"server", "upgrade"} <= set(vars(own_options("run")().of(KOPIA)))
+    assert {"server", "fingerprint"} <= set(vars(own_options("run")().of(KOPIA)))
 
 
 def test_two_targets_of_one_name_are_refused(declare: Declare) -> None:

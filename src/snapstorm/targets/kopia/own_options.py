@@ -39,16 +39,3 @@ class AccessOptions(TargetOptions):
         from snapstorm.targets.kopia.external_server import read_access  # noqa: PLC0415 - for few runs
 
         return read_access(self.server, self.fingerprint, self.clients_file)
-
-
-@dataclass(frozen=True)
-class RunOptions(AccessOptions):
-    """How a run goes against Kopia."""
-
-    upgrade: bool = False
-    """Run the programs given by --program one after the other on the same testbed, with a sweep between."""
-
-    @property
-    def is_upgrade(self) -> bool:
-        """Whether the programs run one after the other."""
-        return self.upgrade

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
-from snapstorm.targets.kopia.own_options import AccessOptions, RunOptions
+from snapstorm.targets.kopia.own_options import AccessOptions
 from snapstorm.targets.kopia.parameters import GATEWAY_PARAMETERS, choices
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, OpenPersister, Shown, TargetPlugin
 
@@ -91,5 +91,5 @@ PLUGIN = KopiaPlugin(
     retention_ends_at_latest=True,
     has_virtual_time=True,
     parameters=choices(),
-    options={"run": RunOptions, "sweep": AccessOptions},
+    options={"run": AccessOptions, "sweep": AccessOptions},
 )

@@ -1,0 +1,47 @@
+"""restic, as the rest of snapstorm knows it."""
+
+from __future__ import annotations
+
+# What a run needs is imported where it is used, so that the help, and runs against other targets, need not load it.
+# ruff: noqa: PLC0415
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
+from snapstorm.targets.restic.parameters import PARAMETERS
+
+
+@dataclass(frozen=True)
+class ResticPlugin(TargetPlugin):
+    """Implements `TargetPlugin`."""
+
+    def find(self, programs: Sequence[Path], defect: str | None, server: ExternalServer | None) -> MakeTarget:
+        """Find each program that was named, or the one that there is, and a rest-server."""
+        from snapstorm.errors import HarnessError
+        from snapstorm.model.protocols import Program
+        from snapstorm.targets.restic.discovery import find_rest_server, find_restic
+        from snapstorm.targets.restic.target import ResticTarget
+
+        found = [find_restic(program) for program in programs] or [find_restic()]
+        rest_server: Program | HarnessError
+        try:
+            rest_server = find_rest_server()
+        except HarnessError as error:  # It is needed in mode server only.
+            rest_server = error
+        return lambda runner: ResticTarget(found, rest_server, runner)
+
+    def find_version(self, version: str) -> Path:
+        """The restic of just this version. Raises HarnessError."""
+        from snapstorm.targets.restic.discovery import find_version
+
+        return find_version(version)
+
+
+PLUGIN = ResticPlugin(
+    name="restic",
+    sentence="restic: repositories behind a rest-server of our own.",
+    has_utf8_paths_only=True,
+    parameters=PARAMETERS,
+)
+"""What the entry point names."""

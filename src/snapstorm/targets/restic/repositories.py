@@ -1,0 +1,212 @@
+"""The repositories of one testbed, worked on directly: made or opened, set up, cleared of garbage.
+
+There is one for each client, in the layout `private`, or one for all.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from snapstorm.errors import HarnessError, OperationFailed, TargetError, TestbedError
+from snapstorm.model.protocols import Mode, TargetPlace
+from snapstorm.runtime.tasks import together
+from snapstorm.runtime.threads import run_file_work
+from snapstorm.targets.restic import answers, repository_answers, snapshot_answers
+from snapstorm.targets.restic.blobs import count_locks
+from snapstorm.targets.restic.command import Actor, Restic, make_private
+from snapstorm.targets.restic.parameters import Layout, layout_of
+
+REPOSITORY_SECRET = "repository"
+NEWEST_FORMAT_VERSION = 2
+IDS_FILE = "repositories.json"
+ADMINISTRATOR, AUDITOR = "administrator", "auditor"
+"""Directories of the server's."""
+_CONFIG = "config"
+_LISTED_LAST = ("config", "data", "index", "keys", "locks", "snapshots")
+"""What lies in the directory of a repository."""
+
+
+class _Ids(msgspec.Struct):
+    """What is known of the repositories of clients."""
+
+    id: str
+    """That of all of them together, of our own making."""
+    clients: dict[str, str] = {}
+    """restic's own, by client."""
+
+
+class Repositories:
+    """All repositories of a testbed. `open` comes first."""
+
+    def __init__(self, restic: Restic, place: TargetPlace) -> None:
+        self._restic = restic
+        self._place = place
+        self.is_private = place.mode is Mode.SERVER and layout_of(place.parameters) is Layout.PRIVATE
+        """Whether each client has one of its own."""
+        self.id = ""
+        """What tells these from those of every other testbed; known once they were opened."""
+        self._id_by_client: dict[str, str] = {}
+        # Each command costs a core for 0.3 s; a hundred at once would only get in their way.
+        self._working = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
+
+    def directory(self, client: str) -> Path:
+        """Where the repository is that this client uses."""
+        return self._place.repository / client if self.is_private else self._place.repository
+
+    def password(self, client: str) -> str:
+        """That of the repository that this client uses."""
+        return self._password_of(self.directory(client))
+
+    def _password_of(self, directory: Path) -> str:
+        name = f"{REPOSITORY_SECRET} {directory.name}" if self.is_private else REPOSITORY_SECRET
+        return self._place.secrets.get(name)
+
+    @property
+    def directories(self) -> Sequence[Path]:
+        """Those that there are."""
+        found = self._place.repository.glob(f"*/{_CONFIG}") if self.is_private else [self._place.repository / _CONFIG]
+        return sorted(path.parent for path in found if path.exists())
+
+    def administrator(self, directory: Path) -> Actor:
+        """Who works directly on a repository."""
+        password = self._password_of(directory)
+        return Actor(self._place.server / ADMINISTRATOR, str(directory), password, has_cache=False)
+
+    def auditor(self, directory: Path) -> Actor:
+        """Who reads a repository past the server, every cache and every lock."""
+        return Actor(
+            self._place.server / AUDITOR,
+            str(directory),
+            self._password_of(directory),
+            has_cache=False,
+            takes_locks=False,
+        )
+
+    async def open(self) -> None:
+        """Make the repository of a new testbed, if there is one for all, or look at those of an old one. What killed
+        runs have left of locks is removed.
+
+        Raises HarnessError where a new one can't be made, TestbedError where old ones can't be opened.
+        """
+        directory = self._place.repository
+        if self._place.is_new:
+            _prepare_directory(directory)
+            make_private(self._place.server)
+            if not self.is_private:
+                await self.create(directory)
+        elif not directory.is_dir():
+            raise TestbedError(f"the repository of this testbed is missing: there is no {directory}")
+        await together([functools.partial(self._unlock_left, one) for one in self.directories])
+        await self._identify()
+        if self._place.upgrades_format:
+            await together([functools.partial(self._upgrade, one) for one in self.directories])
+
+    async def create(self, directory: Path) -> None:
+        """Make a repository, unless there is one. Raises HarnessError."""
+        if (directory / _CONFIG).exists():  # Written last (0.14.0 to 0.18.1).
+            return
+        async with self._working:
+            completed = await self._restic.create_repository(
+                self.administrator(directory), is_oldest_format=self._place.is_oldest_format
+            )
+        if not repository_answers.is_in_use(completed):
+            answers.check_set_up(completed, f"the repository could not be made in {directory}")
+
+    async def _unlock_left(self, directory: Path) -> None:
+        if await run_file_work(count_locks, directory):
+            completed = await self._restic.unlock(self.administrator(directory))
+            answers.check_set_up(completed, f"the repository {directory} can't be opened", failure=TestbedError)
+
+    async def _identify(self) -> None:
+        if not self.is_private:
+            self.id = await self._read_id(self._place.repository)
+            return
+        file = self._place.server / IDS_FILE
+        try:
+            known = msgspec.json.decode(file.read_bytes(), type=_Ids) if file.exists() else _Ids(secrets.token_hex(32))
+        except (OSError, ValueError) as error:
+            raise TestbedError(
+                f"the file {file}, which tells the repositories of this testbed, can't be read"
+            ) from error
+        self.id, self._id_by_client = known.id, known.clients
+        self._write_ids()
+
+    async def _read_id(self, directory: Path) -> str:
+        completed = await self._restic.read_config(self.auditor(directory))
+        try:
+            return repository_answers.read_config(completed).id
+        except TargetError as error:
+            raise TestbedError(f"the repository {directory} can't be opened: {error}") from error
+
+    def check_id(self, client: str, repository_id: str) -> None:
+        """Raise TestbedError if the repository that this client finds is another one than before."""
+        known = self._id_by_client.setdefault(client, repository_id) if self.is_private else self.id
+        if known != repository_id:
+            raise TestbedError(
+                f"the repository of {client} in {self.directory(client)} is not the one that this testbed knows; put "
+                "that one back, or choose another testbed"
+            )
+        if self.is_private:
+            self._write_ids()
+
+    def _write_ids(self) -> None:
+        file = self._place.server / IDS_FILE
+        content = msgspec.json.encode(_Ids(self.id, self._id_by_client))
+        new = file.with_suffix(".new")
+        try:
+            if file.exists() and file.read_bytes() == content:
+                return
+            new.write_bytes(content)
+            new.replace(file)
+        except OSError as error:
+            raise HarnessError(f"{file} can't be written: {error.strerror}") from error
+
+    async def _upgrade(self, directory: Path) -> None:
+        """Bring a repository to the newest format, and see that it got there."""
+        administrator = self.administrator(directory)
+        if await self._format_version(directory) >= NEWEST_FORMAT_VERSION:
+            return
+        completed = await self._restic.upgrade(administrator)
+        answers.check_set_up(completed, f"the repository {directory} could not be upgraded")
+        after = await self._format_version(directory)
+        if after < NEWEST_FORMAT_VERSION:
+            raise HarnessError(
+                f"the repository {directory} is still of format version {after} after an upgrade that restic said was "
+                "done"
+            )
+
+    async def _format_version(self, directory: Path) -> int:
+        return repository_answers.read_config(await self._restic.read_config(self.auditor(directory))).version
+
+    async def prune(self, *, is_full: bool) -> None:
+        """Collect the garbage of all repositories. Raises OperationFailed unless each was collected."""
+        await together([functools.partial(self._prune, one, is_full=is_full) for one in self.directories])
+
+    async def _prune(self, directory: Path, *, is_full: bool) -> None:
+        async with self._working:
+            completed = await self._restic.prune(self.administrator(directory), is_full=is_full)
+        snapshot_answers.check_pruned(completed)
+
+    def holding(self, snapshot: str) -> Path:
+        """The repository that holds a snapshot. Raises OperationFailed where none does."""
+        for directory in self.directories:
+            if (directory / "snapshots" / snapshot).exists():
+                return directory
+        raise OperationFailed(f"no repository holds snapshot {snapshot}")
+
+
+def _prepare_directory(path: Path) -> None:
+    try:
+        names = [entry.name for entry in path.iterdir()] if path.exists() else []
+        if any(name not in _LISTED_LAST for name in names):
+            raise HarnessError(f"{path} is not empty, so no new repository can be made there")
+        make_private(path)
+    except OSError as error:
+        raise HarnessError(f"no repository can be made in {path}: {error.strerror}") from error

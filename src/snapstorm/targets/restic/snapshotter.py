@@ -1,0 +1,149 @@
+"""One client of a repository: takes, restores, lists and deletes snapshots."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapstorm.errors import HarnessError, OperationFailed, TargetError
+from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
+from snapstorm.filesystem.removal import remove_tree
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
+from snapstorm.runtime.tasks import together
+from snapstorm.runtime.threads import run_file_work
+from snapstorm.targets.restic import answers, repository_answers, snapshot_answers
+from snapstorm.targets.restic.command import OPERATION_TAG, TESTBED_TAG, Actor, Restic
+
+_ASIDE = ".restoring"
+"""What the name of a directory ends with into which restic restores, beside where the tree is to be."""
+
+
+@dataclass(frozen=True)
+class ResticClient:
+    """Implements `ClientSnapshotter`, and `Auditor` where its actor takes no locks."""
+
+    restic: Restic
+    actor: Actor
+    host: str
+    """What restic is told that the client is."""
+    testbed: str
+    tells_counts: bool
+    """Each version tells in listings what a creation has told."""
+    check_repository: Callable[[str], None] = lambda _: None
+    """Raises TestbedError for the id of a repository that is another one than before."""
+    obituary: Callable[[], str] = str
+    """What to add to the evidence of a failure when the server has ended; empty while it lives."""
+    sources: MutableMapping[str, str] = field(default_factory=dict)
+    """What each snapshot was taken of, by its id, as far as that has been said."""
+
+    async def connect(self) -> None:
+        """See that the repository lets this client in, with nothing cached: a cache would hide what it has lost."""
+        drop_cache = functools.partial(remove_many_trees, self.restic.runner, set_aside(self.actor.cache))
+        await together([self._look, drop_cache])
+
+    async def _look(self) -> None:
+        completed = await self.restic.read_config(self.actor)
+        with self._judging():
+            config = repository_answers.read_config(completed)
+        self.check_repository(config.id)
+
+    async def disconnect(self) -> None:
+        """No connection is kept; forget what was cached."""
+        if self.actor.cache.exists():
+            await run_file_work(remove_tree, self.actor.cache)
+
+    async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
+        """Snapshot the tree at `source`. Raises OperationUnknown unless a complete snapshot was acknowledged."""
+        tags = {TESTBED_TAG: self.testbed, OPERATION_TAG: operation}
+        completed = await self.restic.create_snapshot(self.actor, source, self.host, tags)
+        with self._judging():
+            receipt = snapshot_answers.read_receipt(completed, str(source), tells_counts=self.tells_counts)
+        self.sources[receipt.id] = str(source)
+        return receipt
+
+    async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
+        """Restore a snapshot, or what is at `sub_path` in it, to `destination`, which must not exist.
+
+        restic restores into a directory beside it, out of which the tree is moved. Where it has brought nothing back,
+        there is nothing at `destination` either; what it has brought back besides stays, to be seen.
+        """
+        aside = _aside_of(destination)
+        source = await self._source_of(snapshot)
+        try:
+            completed, restored = await self.restic.restore(self.actor, snapshot, Path(source), sub_path, aside)
+            with self._judging():
+                answers.check(completed, "restore", OperationFailed)
+        except BaseException:
+            with suppress(HarnessError):
+                remove_tree(aside)
+            raise
+        await run_file_work(_move_out, restored, destination, aside)
+
+    async def _source_of(self, snapshot: str) -> str:
+        if snapshot not in self.sources:
+            completed = await self.restic.show_snapshot(self.actor, snapshot)
+            with self._judging():
+                self.sources[snapshot] = snapshot_answers.read_source(completed)
+        return self.sources[snapshot]
+
+    async def delete_snapshot(self, snapshot: str) -> None:
+        """Delete a snapshot. Raises OperationUnknown when restic does not acknowledge it."""
+        completed = await self.restic.delete_snapshot(self.actor, snapshot)
+        with self._judging():
+            snapshot_answers.check_deleted(completed)
+
+    async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
+        """Delete all but the latest snapshots of `source` by retention, which restic applies only when it is told."""
+        completed = await self.restic.expire(self.actor, self.host, source, keep_latest)
+        with self._judging():
+            snapshot_answers.check_deleted(completed, "forget --keep-last")
+
+    async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        """Everything in the repository, whoever made it."""
+        completed = await self.restic.list_snapshots(self.actor)
+        with self._judging():
+            listed = snapshot_answers.read_listing(completed, tells_counts=self.tells_counts)
+        self.sources.update((one.id, one.source) for one in listed)
+        return listed
+
+    async def verify_snapshots(self) -> None:
+        """Have restic read everything in the repository back. Raises OperationPartial when it reports damage."""
+        completed = await self.restic.check(self.actor)
+        with self._judging():
+            snapshot_answers.check_verified(completed)
+
+    async def verify_snapshot(self, snapshot: str) -> None:
+        """The same: restic checks whole repositories only."""
+        await self.verify_snapshots()
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """Add how the server ended, if it did, to the evidence of a failure."""
+        try:
+            yield
+        except TargetError as error:
+            if last_words := self.obituary():
+                answers.add_evidence(error, last_words)
+            raise
+
+
+def _aside_of(destination: Path) -> Path:
+    """The directory to restore into, with nothing there. Raises HarnessError where the tree can't be moved then."""
+    if os.path.lexists(destination):
+        raise HarnessError(f"{destination} is in the way: a restore into what is there already proves nothing")
+    return destination.with_name(destination.name + _ASIDE)
+
+
+def _move_out(restored: Path, destination: Path, aside: Path) -> None:
+    """Move what was restored out of the directory into which restic has restored it, and remove that."""
+    if os.path.lexists(restored):
+        restored.rename(destination)
+    for directory in restored.parents:
+        with suppress(OSError):  # Something else is in it.
+            directory.rmdir()
+        if directory == aside:
+            return
