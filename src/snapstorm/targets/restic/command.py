@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import fsdecode
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
@@ -27,7 +27,7 @@ _WAIT_FOR_LOCKS_SECONDS = 2
 """After this time a command gives up; it is asked for again once another one has ended. restic looks again only after
 5 s, or at the end of this time (0.18.1, by its source)."""
 _UNLOCK_SECONDS_MAX = 20.0
-_SPECIAL = re.compile(rb"([\\*?\[\]])")
+_SPECIAL = re.compile(r"([\\*?\[\]])")
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,38 @@ class Actor:
         is_directory = self.repository.startswith("/")
         (variables if is_directory else secrets)["RESTIC_REPOSITORY"] = self.repository
         return Environment(variables, HIDDEN.inherited_environment(), secrets)
+
+
+@dataclass(frozen=True)
+class TakenPath:
+    """The absolute path of what a snapshot was taken of, as restic shows it: with U+FFFD for what is not UTF-8. Of the
+    names above and including what was taken, each directory in a snapshot holds only one, so it is found all the
+    same."""
+
+    text: str
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """From the root of the file system on; None for one that is not known."""
+        return tuple(name if _is_exact(name) else None for name in PurePosixPath(self.text).parts[1:])
+
+    @property
+    def known_parent(self) -> PurePosixPath:
+        """The deepest directory above it whose path is known."""
+        parent = PurePosixPath("/")
+        for name in self.names[:-1]:
+            if name is None:
+                return parent
+            parent /= name
+        return parent
+
+    @property
+    def names_below_known_parent(self) -> tuple[str | None, ...]:
+        return self.names[len(self.known_parent.parts) - 1 :]
+
+
+def _is_exact(name: str) -> bool:
+    return "\N{REPLACEMENT CHARACTER}" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 @dataclass(frozen=True)
@@ -144,24 +176,25 @@ class Restic:
         return await self.run(actor, "backup", "--json", *marks, *self.options, str(source))
 
     async def restore(
-        self, actor: Actor, snapshot: str, source: Path, sub_path: bytes, target: Path
-    ) -> tuple[CompletedCommand, Path]:
-        """Restore a snapshot of the tree at `source`, or what is at `sub_path` in it, below the directory `target`, and
-        return where it is then.
+        self, actor: Actor, snapshot: str, source: TakenPath, sub_path: bytes, target: Path
+    ) -> tuple[CompletedCommand, Sequence[str | None]]:
+        """Restore a snapshot of the tree at `source`, or what is at `sub_path` in it, below the directory `target`.
+        Returns by which names it is found there, None standing for the only entry.
 
         What is asked for is restored as an entry of its parent: of the root of what restic restores, mode and times are
         lost (0.14.0 to 0.18.1, measured).
         """
         program = self.programs.draw(actor.name)
         version = self.version_by_program[program]
-        origin, parent = snapshot, source.parent.relative_to("/")
+        origin, names = snapshot, source.names
         if version >= versions.WAITS_FOR_LOCKS:  # Without the directories above, which may be anybody's.
-            origin, parent = f"{snapshot}:{source.parent}", Path()
-        inner = Path(parent, source.name, fsdecode(sub_path)) if sub_path else Path(parent, source.name)
+            origin, names = f"{snapshot}:{source.known_parent}", source.names_below_known_parent
         words = ["restore", origin, f"--target={target}"]
         words += ["--sparse"] if version >= versions.RESTORES_SPARSE else []
-        words += [f"--include=/{as_pattern(inner)}"] if sub_path else []
-        return await self.run(actor, *words, program=program), target / inner
+        if sub_path:
+            names = (*names, *fsdecode(sub_path).split("/"))
+            words.append(f"--include=/{'/'.join('*' if name is None else as_pattern(name) for name in names)}")
+        return await self.run(actor, *words, program=program), names
 
     async def list_snapshots(self, actor: Actor) -> CompletedCommand:
         """Of all hosts."""
@@ -188,9 +221,9 @@ class Restic:
         return await self.run(actor, "prune", bound, *self.options)
 
 
-def as_pattern(path: Path) -> str:
-    """A path as a pattern of restic's that matches nothing else."""
-    return fsdecode(_SPECIAL.sub(rb"\\\1", bytes(path)))
+def as_pattern(name: str) -> str:
+    """A name as a pattern of restic's that matches nothing else."""
+    return _SPECIAL.sub(r"\\\1", name)
 
 
 def make_private(directory: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.restic import answers, repository_answers, snapshot_answers
-from snapstorm.targets.restic.command import OPERATION_TAG, TESTBED_TAG, Actor, Restic
+from snapstorm.targets.restic.command import OPERATION_TAG, TESTBED_TAG, Actor, Restic, TakenPath
 
 _ASIDE = ".restoring"
 """What the name of a directory ends with into which restic restores, beside where the tree is to be."""
@@ -74,14 +74,14 @@ class ResticClient:
         aside = _aside_of(destination)
         source = await self._source_of(snapshot)
         try:
-            completed, restored = await self.restic.restore(self.actor, snapshot, Path(source), sub_path, aside)
+            completed, names = await self.restic.restore(self.actor, snapshot, TakenPath(source), sub_path, aside)
             with self._judging():
                 answers.check(completed, "restore", OperationFailed)
         except BaseException:
             with suppress(HarnessError):
                 remove_tree(aside)
             raise
-        await run_file_work(_move_out, restored, destination, aside)
+        await run_file_work(_move_out, names, destination, aside)
 
     async def _source_of(self, snapshot: str) -> str:
         if snapshot not in self.sources:
@@ -138,12 +138,27 @@ def _aside_of(destination: Path) -> Path:
     return destination.with_name(destination.name + _ASIDE)
 
 
-def _move_out(restored: Path, destination: Path, aside: Path) -> None:
+def _move_out(names: Sequence[str | None], destination: Path, aside: Path) -> None:
     """Move what was restored out of the directory into which restic has restored it, and remove that."""
-    if os.path.lexists(restored):
-        restored.rename(destination)
+    restored = _find(names, aside)
+    if restored is None:
+        return
+    restored.rename(destination)
     for directory in restored.parents:
         with suppress(OSError):  # Something else is in it.
             directory.rmdir()
         if directory == aside:
             return
+
+
+def _find(names: Sequence[str | None], directory: Path) -> Path | None:
+    """What is below the directory by these names, None standing for the only entry; None if there is nothing."""
+    for name in names:
+        found = os.listdir(directory) if directory.is_dir() and not directory.is_symlink() else []
+        if name is None and len(found) == 1:
+            directory /= found[0]
+        elif name in found:
+            directory /= name
+        else:
+            return None
+    return directory
