@@ -7,9 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
 from snapstorm.targets.restic.parameters import PARAMETERS
+
+if TYPE_CHECKING:
+    from snapstorm.targets.known_bug import KnownBugs
+    from snapstorm.targets.restic.known_bugs.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,13 @@ class ResticPlugin(TargetPlugin):
         from snapstorm.targets.restic.discovery import find_version
 
         return find_version(version)
+
+    @property
+    def known_bugs(self) -> KnownBugs[Bench]:
+        """The table of `docs/known-bugs.md`."""
+        from snapstorm.targets.restic.known_bugs.table import KNOWN_BUGS
+
+        return KNOWN_BUGS
 
 
 PLUGIN = ResticPlugin(

@@ -26,6 +26,17 @@ _XATTRS_OF_ROOT = ("security.", "trusted.")
 _XATTRS = ("system.posix_acl_", "user.")
 
 
+def capabilities_of(those: Sequence[versions.Version], *, is_root: bool) -> Capabilities:
+    """What survives a snapshot and a restore by any of these versions: everything but sockets, which are left out with
+    exit status 0 (0.14.0 to 0.18.1, measured)."""
+    return Capabilities(
+        owner=is_root,
+        sockets=False,
+        xattr_prefixes=(*(_XATTRS_OF_ROOT if is_root else ()), *_XATTRS),
+        sparse=all(version >= versions.RESTORES_SPARSE for version in those),
+    )
+
+
 @dataclass(frozen=True)
 class ResticTarget(Target):
     """restic, with rest-server before its repositories."""
@@ -48,15 +59,9 @@ class ResticTarget(Target):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What survives a snapshot and a restore, for the user that this process runs as: everything but sockets, which
-        are left out with exit status 0 (0.14.0 to 0.18.1, measured)."""
-        is_root = os.geteuid() == 0
-        return Capabilities(
-            owner=is_root,
-            special_files=True,
-            sockets=False,
-            xattr_prefixes=(*(_XATTRS_OF_ROOT if is_root else ()), *_XATTRS),
-            sparse=self._all_are_from(versions.RESTORES_SPARSE),
+        """What survives a snapshot and a restore, for the user that this process runs as."""
+        return capabilities_of(
+            [read_version(program.version) for program in self.executables], is_root=os.geteuid() == 0
         )
 
     @property

@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import secrets
 import shlex
-import signal
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import anyio
-
-from snapstorm.errors import HarnessError, OperationFailed
-from snapstorm.filesystem.removal import remove_tree
-from snapstorm.filesystem.scanner import scan_tree
-from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.errors import OperationFailed
 from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import BUCKET, Clocks
-from snapstorm.model.actions import WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.location import FileStorage, S3Storage, Storage
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Program
-from snapstorm.model.tree_differences import differences
 from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.clock import Clock
-from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
-from snapstorm.runtime.tasks import together
-from snapstorm.runtime.threads import run_file_work
-from snapstorm.scenario.seeds import stream
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.targets.command_output import stderr_of
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.administration import Administration
@@ -43,39 +30,22 @@ from snapstorm.targets.kopia.command import FAST_DERIVATION, TESTING_DERIVATION,
 from snapstorm.targets.kopia.repository import IDENTITY
 from snapstorm.targets.kopia.target import CAPABILITIES
 from snapstorm.targets.programs import Programs
+from snapstorm.targets.workbench import Workbench, temporary_directory
 
 MEASURED = ("0.19.0", "0.22.3", "0.23.1")
 """The versions on which known bugs were looked for."""
 
 COMMAND_SECONDS_MAX = 120.0
-_POLL_SECONDS = 0.001
-_TREE_BYTES_MAX = 1 << 30
 _PASSWORD_BYTES = 24
-_DIFFERENCES_SHOWN = 3
-
-Signal = Callable[[int], bool]
-"""Sends a signal to a running command, with its group; whether it still ran."""
 
 
 @dataclass(frozen=True)
-class SampleTree:
-    """A tree on disk, and what is in it."""
-
-    directory: Path
-    manifest: Manifest
-
-
-@dataclass(frozen=True)
-class Bench:
+class Bench(Workbench):
     """Everything below `directory` is this bench's own. Made by `open_bench`."""
 
-    program: Program
-    directory: Path
-    runner: ProcessRunner
     password: str = field(default_factory=lambda: secrets.token_urlsafe(_PASSWORD_BYTES), repr=False)
     prefix: tuple[str, ...] = ()
     """Words before the program: what it is run through."""
-    numbers: itertools.count[int] = field(default_factory=itertools.count)
     storage: Storage | None = None
     """Where the repository is; None for the directory `repository`."""
     storage_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -136,18 +106,6 @@ class Bench:
         answers.check(completed, " ".join(words[:2]), OperationFailed)
         return completed
 
-    async def write_tree(self, name: str, *, count: int, size_bytes: int) -> SampleTree:
-        """A new tree of plain files whose content can't be compressed."""
-        directory = self.directory / name
-        writer = TreeFileWriter(
-            data_directory=directory, capabilities=self.capabilities, total_bytes_max=_TREE_BYTES_MAX
-        )
-        action = WriteRandomFiles(
-            count=count, size_bytes=size_bytes, depth=0, duplicate_percent=0, compressible_percent=0, odd_percent=0
-        )
-        await writer.apply(action, stream("known-bugs", name, next(self.numbers)))
-        return SampleTree(directory, await writer.scan())
-
     async def take_snapshot(self, actor: Actor, tree: Path, *options: str) -> str:
         """The id of a snapshot that was acknowledged."""
         return snapshot_answers.read_receipt(await self.create_snapshot(actor, tree, *options)).id
@@ -173,25 +131,6 @@ class Bench:
             return f"its restore ends with status {completed.exit_code}: {words_of(completed)}"
         return await self.difference(expected, destination)
 
-    async def difference(self, expected: Manifest, restored: Path) -> str | None:
-        """In words, how a restored tree or file differs, byte for byte, from what it must be; None if it does not."""
-        found = differences(expected, await run_file_work(scan_tree, restored), self.capabilities)
-        return "; ".join(map(str, found[:_DIFFERENCES_SHOWN])) or None
-
-    async def beside(
-        self, command: Callable[[], Awaitable[CompletedCommand]], act: Callable[[Signal], Coroutine[Any, Any, None]]
-    ) -> CompletedCommand:
-        """Run one command, and meanwhile act: on that command by signals, and otherwise as one pleases."""
-        name = f"known-bug-{next(self.numbers)}"
-        results: list[CompletedCommand] = []
-
-        async def run() -> None:
-            on_behalf_of.set(name)
-            results.append(await command())
-
-        await together([run, lambda: act(lambda number: self.runner.signal_children_of(name, number) > 0)])
-        return results[0]
-
     def blob_ids(self, prefix: str = "") -> list[str]:
         """The blobs in the repository's directory that begin so, unfinished ones left out."""
         return sorted(blob_id for blob_id, _ in blobs(self.repository, prefix))
@@ -200,12 +139,8 @@ class Bench:
 @asynccontextmanager
 async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[Bench]:
     """A bench in a temporary directory, which goes with the block."""
-    directory = Path(tempfile.mkdtemp(prefix="snapstorm-known-bug-"))
-    try:
+    async with temporary_directory() as directory:
         yield Bench(program, directory, runner)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await run_file_work(remove_tree, directory)
 
 
 @contextmanager
@@ -224,18 +159,3 @@ def behind_gateway(bench: Bench, clock: Clock) -> Iterator[tuple[Bench, Served]]
 def words_of(completed: CompletedCommand) -> str:
     """The last that a command said."""
     return answers.last_words(stderr_of(completed))
-
-
-def stop(send: Signal) -> None:
-    """Stop a command in the midst of its work. Raises HarnessError when it has ended already."""
-    if not send(signal.SIGSTOP):
-        raise HarnessError("the command ended before it could be stopped")
-
-
-async def until(condition: Callable[[], bool], what: str, *, seconds_max: float = 30.0) -> None:
-    """Wait until something in the repository has become true. Raises HarnessError when it does not."""
-    with anyio.move_on_after(seconds_max):
-        while not condition():  # noqa: ASYNC110
-            await anyio.sleep(_POLL_SECONDS)
-        return
-    raise HarnessError(f"waited for {seconds_max:.0f} s in vain until {what}")

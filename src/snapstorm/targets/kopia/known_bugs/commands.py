@@ -18,8 +18,9 @@ from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.command_output import stderr_of
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers, snapshot_answers
-from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, until, words_of
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, words_of
 from snapstorm.targets.kopia.target import MISCOUNTS_LINKS
+from snapstorm.targets.workbench import Signal, until
 
 _NOBODY = 65534
 _USER = 1000

@@ -23,7 +23,8 @@ from snapstorm.targets.known_bug import KnownBug
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, Actor
 from snapstorm.targets.kopia.discovery import find_testing_build
-from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, SampleTree, Signal, behind_gateway, until
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, behind_gateway
+from snapstorm.targets.workbench import SampleTree, Signal, until
 
 _BEGINNING = datetime(2022, 1, 1, tzinfo=UTC)
 _WRITES_PER_EPOCH = 10

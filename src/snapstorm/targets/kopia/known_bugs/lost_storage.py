@@ -16,7 +16,8 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.targets.known_bug import BrokenGuarantee, KnownBug, needs_root
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.blobs import find_packs
-from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, behind_gateway, stop, until, words_of
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, behind_gateway, words_of
+from snapstorm.targets.workbench import Signal, stop, until
 
 _MEGABYTE = 1_000_000
 _DISK_BYTES = 30 << 20

@@ -20,8 +20,9 @@ from snapstorm.runtime.tasks import together
 from snapstorm.targets.known_bug import KnownBug
 from snapstorm.targets.kopia import answers, snapshot_answers
 from snapstorm.targets.kopia.command import Actor
-from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench, Signal, stop, until
+from snapstorm.targets.kopia.known_bugs.bench import MEASURED, Bench
 from snapstorm.targets.kopia.target import KopiaTarget
+from snapstorm.targets.workbench import Signal, stop, until
 
 _CLIENTS = 3
 _SNAPSHOTS_EACH = 24

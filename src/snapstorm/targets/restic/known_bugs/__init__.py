@@ -1,0 +1,1 @@
+"""Known bugs of restic, and how each is provoked."""
