@@ -112,10 +112,16 @@ def go_on(bed: Path) -> Ran:
     "fault",
     [
         "disk-full",
-        "narrow-rights",
         *(
             pytest.param(fault, marks=pytest.mark.long)
-            for fault in ("slow-storage", "read-only-storage", "lose-blob", "change-password", "failing-storage")
+            for fault in (
+                "narrow-rights",
+                "slow-storage",
+                "read-only-storage",
+                "lose-blob",
+                "change-password",
+                "failing-storage",
+            )
         ),
     ],
 )
