@@ -33,7 +33,7 @@ class AccessList:
 
     @property
     def shim(self) -> Path:
-        """The program in place of `ssh`: `shim KEY-FILE PROGRAM USER@HOST ...`."""
+        """The program in place of `ssh`: `shim KEY-FILE LOG PROGRAM USER@HOST ...`."""
         return self.directory / _SHIM
 
     def prepare(self) -> None:
@@ -74,19 +74,22 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 
 def shim_script(access: Path, repositories: Path, base: Path) -> str:
-    """The shim. It is given a client's key file, the program that is to serve, and what borg gives to `ssh`."""
+    """The shim. It is given a client's key file, a log, the program that is to serve, and what borg gives to `ssh`.
+
+    Why it has refused a client stands in the log, too: borg does not always read it (measured, 1.4.5).
+    """
     settings: Mapping[str, str] = {**SETTINGS, "BORG_BASE_DIR": str(base)}
     assigned = " ".join(shlex.quote(f"{name}={value}") for name, value in settings.items())
     passed_on = " ".join(f'${{{name}+"{name}=${name}"}}' for name in _PASSED_ON)
     return f"""#!/bin/sh
 # In place of ssh and sshd: serves a client that shows the right key its own repository, and no other one.
-key_file=$1 program=$2 client=$3 shown= known= repository=
+key_file=$1 log=$2 program=$3 client=$4 shown= known= repository=
 case $client in */* | .*) exit 255 ;; esac
 list={shlex.quote(str(access))}/$client
 [ -r "$key_file" ] && IFS= read -r shown <"$key_file"
 [ -r "$list" ] && {{ IFS= read -r known && IFS= read -r repository; }} <"$list"
 if [ -z "$known" ] || [ "$shown" != "$known" ]; then
-    echo "$client: {REFUSED}." >&2
+    echo "$client: {REFUSED}." | tee "$log" >&2
     exit 255
 fi
 cd {shlex.quote(str(repositories))} || exit 1

@@ -52,20 +52,27 @@ REFUSED = "Permission denied (key)"
 _DENIED_NAMES = frozenset({"PathNotAllowed", "PassphraseWrong"})
 _DENIED = re.compile(r"Permission denied \([a-z,-]+\)")
 _LOCKED_NAMES = frozenset({"LockTimeout"})
-_DAMAGED_NAMES = re.compile(
-    r"\b(?:IntegrityError|FileIntegrityError|ObjectNotFound|CheckNeeded|NoManifestError|DecompressionError|InvalidRepository)\b"
+_DAMAGED_NAMES = frozenset(
+    {"IntegrityError", "FileIntegrityError", "Repository.ObjectNotFound", "Repository.CheckNeeded"}
 )
+_SEGMENT = re.compile(r"\[segment (\d+), offset|/data/\d+/(\d+)\b|[Ss]egment (\d+) (?:not found|is missing)")
+"""What names the file that is damaged or missing: `Segment entry checksum mismatch [segment 2, offset 8]`, and where
+Python says which file it could not open (1.4.5, measured)."""
 _DAMAGED = re.compile(
-    r"[Ii]ntegrity error|Data integrity|not found in repository|missing chunk|Missing file chunk|Index mismatch|"
-    r"Inconsistency detected|Repository index missing or corrupted|was not found|segment \d+ is (?:missing|corrupt)|"
-    r"Invalid (?:segment|object) |checksum mismatch|Manifest authentication|No manifest found|has no manifest"
+    r"IntegrityError|ObjectNotFound|Data integrity error|Object with key \S+ not found|Index object count mismatch|"
+    r"Index mismatch for key|[Mm]issing (?:file )?chunk|failed authentication|Manifest not found|has no manifest"
 )
+"""What is said of damage where no file is named."""
 _NO_ARCHIVE = re.compile(r"Archive \S+ (?:not found|does not exist)")
 _CHECKPOINT = re.compile(r"(.+)\.checkpoint(?:\.\d+)?")
 """What `create` saves meanwhile, or when it is interrupted: an archive of this name, without a comment."""
 
-_NO_REASONS = ("Traceback", " ", "Platform:", "Linux:", "Borg:", "PID:")
-"""How lines begin that tell where borg broke, and on what it runs."""
+_TRACEBACK = re.compile(
+    r"\s|Traceback |During handling of |The above exception |Local Exception$|Platform: |Linux: |Borg: |PID: |sys\.argv: |"
+    r"SSH_ORIGINAL_COMMAND: |Connection closed by remote host"
+)
+"""How lines begin that tell where borg broke, and on what it runs; and what says less than the lines before it."""
+_FROM_SERVER = re.compile(r"^(?:Remote|Borg server): ")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -180,12 +187,13 @@ class Answers:
 
     def error_of(self, completed: CompletedCommand, kind: type[TargetError], words: str) -> TargetError:
         """An error of this kind, with all that the command has printed as evidence."""
-        said = said_by(completed)
-        is_damage = any(_DAMAGED_NAMES.search(name) for name in said.names) or (
-            _DAMAGED.search(said.words) or _DAMAGED_NAMES.search(said.words)
-        )
-        blobs: Container[str] = BlobsOf(self.repository) if is_damage else ()
-        return kind(words, evidence=evidence_of(completed, "borg"), blobs=blobs)
+        return kind(words, evidence=evidence_of(completed, "borg"), blobs=self._blobs_behind(said_by(completed)))
+
+    def _blobs_behind(self, said: Said) -> Container[str]:
+        """The files that a failure may be about."""
+        if named := _SEGMENT.findall(said.words):
+            return frozenset(blob_id(self.repository, next(filter(None, numbers))) for numbers in named)
+        return BlobsOf(self.repository) if said.names & _DAMAGED_NAMES or _DAMAGED.search(said.words) else ()
 
     def read_receipt(self, completed: CompletedCommand, *, counts_bytes: bool) -> SnapshotReceipt:
         """The archive that was made. It is acknowledged only by 0: with a warning, something was left out, or has
@@ -228,7 +236,7 @@ class Answers:
     def check_verified(self, completed: CompletedCommand, what: str) -> None:
         """Raise OperationPartial if the check itself found damage, which is another thing than a check that failed."""
         said = said_by(completed)
-        is_about_damage = is_warning(completed) or _DAMAGED_NAMES.search(" ".join(said.names))
+        is_about_damage = is_warning(completed) or bool(said.names & _DAMAGED_NAMES)
         if is_about_damage and not completed.timed_out and not NO_SPACE.search(said.words):
             words = f"{what} reports damage: {_reason(said)}"
             raise OperationPartial(words, evidence=evidence_of(completed, "borg"), blobs=BlobsOf(self.repository))
@@ -242,11 +250,10 @@ def is_warning(completed: CompletedCommand) -> bool:
 
 
 def _reason(said: Said) -> str:
-    """What it said of what went wrong, short enough for one line of ours."""
-    lines = [
-        line for line in said.lines if not line.startswith(("Traceback", " ", "Platform:", "Linux:", "Borg:", "PID:"))
-    ]
-    return shortened(lines[0].splitlines()[0]) if lines else "it said nothing"
+    """What it said last of what went wrong, short enough for one line of ours."""
+    lines = [_FROM_SERVER.sub("", line) for line in said.words.splitlines() if line.strip()]
+    told = [line for line in lines if not _TRACEBACK.match(line)]
+    return shortened((told or lines)[-1].strip()) if lines else "it said nothing"
 
 
 def _microseconds(moment: datetime) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -67,12 +67,17 @@ class Actor:
     """Where it is, as borg's command line has it."""
     passphrase: str = field(repr=False)
     shell: Sequence[str] = ()
-    """In place of `ssh`, for a repository that is served; to it the program is added that is to serve."""
+    """In place of `ssh`, for a repository that is served; to it a log is added, and the program that is to serve."""
 
     @property
     def cache(self) -> Path:
         """The directory of the cache."""
         return self.directory / "cache"
+
+    @property
+    def shell_log(self) -> Path:
+        """Where the shell writes why it has refused a command."""
+        return self.directory / "shell.log"
 
     def environment(self, server_program: Path) -> Environment:
         """In which this actor's commands run."""
@@ -86,7 +91,7 @@ class Actor:
             "BORG_HOSTNAME": host or user,
         }
         if self.shell:
-            variables["BORG_RSH"] = shlex.join([*self.shell, str(server_program)])
+            variables["BORG_RSH"] = shlex.join([*self.shell, str(self.shell_log), str(server_program)])
         return Environment(variables, inherited_environment(), {"BORG_PASSPHRASE": self.passphrase})
 
 
@@ -112,16 +117,20 @@ class Borg:
     async def run(
         self, actor: Actor, *words: str, cwd: Path | None = None, seconds_max: float | None = None
     ) -> CompletedCommand:
-        """Any command."""
+        """Any command. What the shell has written is added to what borg has."""
         make_private(actor.directory)
+        actor.shell_log.unlink(missing_ok=True)
         environment = actor.environment(self.programs.draw(f"{actor.name}/server"))
-        return await self.runner.run(
+        completed = await self.runner.run(
             [self.programs.draw(actor.name), "--log-json", f"--lock-wait={self._lock_seconds}", *words],
             env=environment,
             cwd=cwd or actor.directory,
             stdin=subprocess.DEVNULL,
             seconds_max=self.seconds_max if seconds_max is None else seconds_max,
         )
+        if completed.exit_code != 0 and actor.shell_log.exists():
+            return replace(completed, stderr=completed.stderr + actor.shell_log.read_bytes())
+        return completed
 
     @property
     def _lock_seconds(self) -> int:
