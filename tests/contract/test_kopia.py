@@ -334,7 +334,7 @@ async def _is_let_in(client: Client) -> bool:
     return True
 
 
-@pytest.mark.parametrize("users", ["repository", "htpasswd", "mixed"])
+@pytest.mark.parametrize("users", ["repository", "htpasswd", pytest.param("mixed", marks=pytest.mark.long)])
 async def test_users_are_kept_out_wherever_they_are(users: str, scratch: Path) -> None:
     """A wrong password, one that was changed, and a removed user are refused; others work on, also after a restart."""
     async with open_bench("kopia", scratch, parameters={"users": users}) as bench:

@@ -18,7 +18,7 @@ from tests.waiting import GIVE_UP_SECONDS, wait_until
 from snapstorm.testbed.testbed import read_testbed
 
 SMALL = (
-    "--option", "write-random-files.size_bytes=0..100000", "--option", "write-random-files.count=1..10",
+    "--option", "write-random-files.size_bytes=0..20000", "--option", "write-random-files.count=1..10",
     "--weights", "snapshot-root=60", "--weights", "write-random-files=40", "--weights", "delete-random-snapshot=2",
     "--weights", "expire=0",
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -101,21 +102,27 @@ def struck_by(fault: str, bed: Path, *more: str) -> Iterator[subprocess.Popen[by
             run.kill()
 
 
-def go_on(bed: Path) -> Ran:
-    """A run that takes one more snapshot, and restores all."""
+def go_on(bed: Path, *more: str) -> Ran:
+    """A run that takes one more snapshot, and restores all. `more` words of the command come last."""
     config = bed.with_name("one.toml")
     config.write_text(ONE_SNAPSHOT)
-    return snapstorm("run", "--config", config, "--testbed", bed, "--json", "--progress", "plain")
+    return snapstorm("run", "--config", config, "--testbed", bed, "--json", "--progress", "plain", *more)
 
 
 @pytest.mark.parametrize(
     "fault",
     [
         "disk-full",
-        "narrow-rights",
         *(
             pytest.param(fault, marks=pytest.mark.long)
-            for fault in ("slow-storage", "read-only-storage", "lose-blob", "change-password", "failing-storage")
+            for fault in (
+                "narrow-rights",
+                "slow-storage",
+                "read-only-storage",
+                "lose-blob",
+                "change-password",
+                "failing-storage",
+            )
         ),
     ],
 )
@@ -135,6 +142,22 @@ def test_what_a_kill_leaves_broken_is_healed(fault: str, scratch: Path) -> None:
     assert again.json["snapshots"]["in_doubt"] == 0
     assert not mounts_below(scratch)
     assert [outcome for _, outcome in faults_of(bed) if outcome is None] == []
+
+
+def test_a_testbed_that_was_moved_or_copied_since_is_healed_where_it_is(scratch: Path) -> None:
+    """Each heals its own repository, and no other one."""
+    bed, moved, copied = scratch / "bed", scratch / "moved", scratch / "copied"
+    with struck_by("lose-blob", bed, "--target", "memory") as run:
+        run.kill()
+        run.wait(timeout=GIVE_UP_SECONDS)
+    shutil.copytree(bed, copied, symlinks=True)
+    bed.rename(moved)
+    for place in (copied, moved):
+        again = go_on(place, "--target", "memory")
+        assert again.status == 0, again.stderr
+        assert "back, which the fault lose-blob of the killed run 1 had left" in again.stderr
+        assert again.json["sweep"] == {"verified": again.json["snapshots"]["live"], "left": 0}
+    assert not bed.exists()
 
 
 def test_a_signal_heals_what_is_broken(scratch: Path) -> None:

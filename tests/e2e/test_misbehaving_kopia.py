@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.commandline import scenario, snapstorm
+from tests.e2e.commandline import SMALL, scenario, snapstorm
 
 SCENARIO = scenario(
     "write-random-files count = 20, size_bytes = '5000..30000', odd_percent = 0",
@@ -255,7 +255,7 @@ if argv[:2] == ["server", "start"]:
     sys.exit(9)
 """
     ran = snapstorm(
-        "run", "--kopia", wrapper(body), "--clients", "2", "--duration", "30s", "--testbed", scratch / "testbed",
+        "run", "--kopia", wrapper(body), "--clients", "2", "--actions", "12", *SMALL, "--testbed", scratch / "testbed",
         "--json",
     )  # fmt: skip
     assert ran.status == 1, ran.stderr

@@ -154,6 +154,7 @@ async def test_rights_are_found_out_and_held_to(scratch: Path, wrapper: Callable
         assert "was let delete snapshot" in second.json["violations"][0]["detail"]
 
 
+@pytest.mark.long  # On the simulated target: tests/unit/guarantees/test_settings.py.
 @pytest.mark.usefixtures("nothing_left")
 async def test_a_change_of_settings_leaves_unjudged_what_rests_on_it(
     scratch: Path, wrapper: Callable[..., Path]

@@ -44,7 +44,7 @@ def shrink(*words: str | Path, seconds_max: float = GIVE_UP_SECONDS) -> Ran:
     [
         pytest.param("restore-flips-a-byte", 3, marks=pytest.mark.long),  # As other tests here.
         # Every second snapshot skips: in what was recorded that is the first one of the second client.
-        ("create-skips-a-file", 4),
+        pytest.param("create-skips-a-file", 4, marks=pytest.mark.long),
         ("restore-gives-a-stale-version", 5),
     ],
 )

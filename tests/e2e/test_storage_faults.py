@@ -63,7 +63,7 @@ def stands_still_with_a_lie(run: subprocess.Popen[bytes], bed: Path) -> bool:
     return False
 
 
-@pytest.mark.parametrize("fault", ["storage-keeps-half", "storage-torn"])
+@pytest.mark.parametrize("fault", [pytest.param("storage-keeps-half", marks=pytest.mark.long), "storage-torn"])
 def test_what_a_killed_run_has_left_by_half_is_put_right(fault: str, scratch: Path) -> None:
     """The next start stores what had been sent, says so, and nothing is lost. Half an index would keep Kopia from
     opening the repository at all."""

@@ -47,6 +47,7 @@ def programs_run(bed: Path) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.long  # That they are drawn: tests/unit/targets/test_kopia_programs.py; that a run has several: below.
 def test_mixed_versions_share_a_run(scratch: Path, versioned: Versioned) -> None:
     """Each process is one of them, and the result names both."""
     bed, config = scratch / "bed", scratch / "steps.toml"

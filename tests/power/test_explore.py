@@ -108,6 +108,7 @@ def test_a_dropped_pack_is_caught_at_every_later_point_that_needs_it(bed: Path) 
     assert password not in looked.stdout + looked.stderr
 
 
+@pytest.mark.long  # As a dropped pack.
 def test_a_dropped_index_is_caught(bed: Path) -> None:
     """Snapshots whose manifests it has are not listed any more, or nothing can be read."""
     drop_write(bed, "xn0", after=drop_write(bed, "p"))
