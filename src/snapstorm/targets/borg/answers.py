@@ -68,8 +68,8 @@ _CHECKPOINT = re.compile(r"(.+)\.checkpoint(?:\.\d+)?")
 """What `create` saves meanwhile, or when it is interrupted: an archive of this name, without a comment."""
 
 _TRACEBACK = re.compile(
-    r"\s|Traceback |During handling of |The above exception |Local Exception$|Platform: |Linux: |Borg: |PID: |sys\.argv: |"
-    r"SSH_ORIGINAL_COMMAND: |Connection closed by remote host"
+    r"\s|Traceback |During handling of |The above exception |Local Exception$|Platform: |Linux: |Borg: |PID: |"
+    r"sys\.argv: |SSH_ORIGINAL_COMMAND: |Connection closed by remote host"
 )
 """How lines begin that tell where borg broke, and on what it runs; and what says less than the lines before it."""
 _FROM_SERVER = re.compile(r"^(?:Remote|Borg server): ")

@@ -64,18 +64,9 @@ class BorgClient:
         """
         _check_free(destination)
         async with _directory_beside(destination) as directory:
-            path = await self._path_of(snapshot, sub_path) if sub_path else None
-            self.answers.check(
-                await self.borg.extract(self.actor, snapshot, path, directory), "extract", OperationFailed
-            )
+            extracted = await self.borg.extract(self.actor, snapshot, sub_path, directory)
+            self.answers.check(extracted, "extract", OperationFailed)
             await run_file_work(_move_out, directory, sub_path, destination)
-
-    async def _path_of(self, snapshot: str, sub_path: bytes) -> str:
-        """The path in the archive: below the name of the source, which the listing tells."""
-        listed = {entry.id: entry for entry in await self.list_snapshots()}
-        if snapshot not in listed:
-            raise OperationFailed(f"there is no archive {snapshot}")
-        return f"{Path(listed[snapshot].source).name}/{os.fsdecode(sub_path)}"
 
     async def delete_snapshot(self, snapshot: str) -> None:
         """Delete an archive. Raises OperationUnknown when borg does not acknowledge it."""

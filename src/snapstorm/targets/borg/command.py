@@ -6,6 +6,8 @@ the words: passphrases travel in the environment, keys of clients in files.
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -153,9 +155,10 @@ class Borg:
         options = ("--json", "--consider-checkpoints", "--format={comment}{end}{username}{hostname}")
         return await self.run(actor, "list", *options, actor.repository)
 
-    async def extract(self, actor: Actor, archive: str, path: str | None, directory: Path) -> CompletedCommand:
-        """Into a directory, under the path that it has in the archive. `path`: one file or directory in it."""
-        parts = () if path is None else (f"pp:{path}",)
+    async def extract(self, actor: Actor, archive: str, sub_path: bytes, directory: Path) -> CompletedCommand:
+        """Into a directory, under the path in the archive, which begins with the name of the source: all of it, or what
+        is at `sub_path` below the source. Matched by a regular expression, for which the name need not be known."""
+        parts = [f"re:^[^/]+/{re.escape(os.fsdecode(sub_path))}(?:/|\\Z)"] if sub_path else []
         words = ("extract", "--sparse", f"{actor.repository}::{archive}", *parts)
         return await self.run(actor, *words, cwd=directory)
 
