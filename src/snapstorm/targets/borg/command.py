@@ -117,7 +117,7 @@ class Borg:
     """After this time a command is ended."""
 
     async def run(
-        self, actor: Actor, *words: str, cwd: Path | None = None, seconds_max: float | None = None
+        self, actor: Actor, *words: str, cwd: Path | None = None, stdin: int = subprocess.DEVNULL
     ) -> CompletedCommand:
         """Any command. What the shell has written is added to what borg has."""
         make_private(actor.directory)
@@ -127,8 +127,8 @@ class Borg:
             [self.programs.draw(actor.name), "--log-json", f"--lock-wait={self._lock_seconds}", *words],
             env=environment,
             cwd=cwd or actor.directory,
-            stdin=subprocess.DEVNULL,
-            seconds_max=self.seconds_max if seconds_max is None else seconds_max,
+            stdin=stdin,
+            seconds_max=self.seconds_max,
         )
         if completed.exit_code != 0 and actor.shell_log.exists():
             return replace(completed, stderr=completed.stderr + actor.shell_log.read_bytes())

@@ -7,10 +7,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from snapstorm.errors import ConfigError
 from snapstorm.targets.borg.parameters import PARAMETERS
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
+
+if TYPE_CHECKING:
+    from snapstorm.targets.borg.known_bugs import Bench
+    from snapstorm.targets.known_bug import KnownBugs
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,13 @@ class BorgPlugin(TargetPlugin):
         from snapstorm.targets.borg.discovery import find_version
 
         return find_version(version)
+
+    @property
+    def known_bugs(self) -> KnownBugs[Bench]:
+        """The table of `docs/known-bugs.md`."""
+        from snapstorm.targets.borg.known_bugs import KNOWN_BUGS
+
+        return KNOWN_BUGS
 
 
 PLUGIN = BorgPlugin(

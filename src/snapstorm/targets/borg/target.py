@@ -42,7 +42,7 @@ class BorgTarget(PlainTarget):
         notes = []
         if not self._counts_bytes:
             notes.append(
-                "borg before 1.4 counts metadata among the bytes of an archive (stats-count-metadata among the known "
+                "borg before 1.4 counts metadata among the bytes of an archive (metadata-in-stats among the known "
                 "bugs), so these bytes are not compared"
             )
         if not self.capabilities.owner:
