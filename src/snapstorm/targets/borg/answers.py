@@ -128,7 +128,7 @@ def said_by(completed: CompletedCommand) -> Said:
     return Said(frozenset(names), lines)
 
 
-class _Statistics(msgspec.Struct, frozen=True):
+class _ArchiveStatistics(msgspec.Struct, frozen=True):
     nfiles: Count
     """Files whose content was kept: of several names of one file one counts. Neither links nor special files do."""
     original_size: Count
@@ -139,7 +139,7 @@ class _CreatedArchive(msgspec.Struct, frozen=True):
     name: Id
     start: datetime
     end: datetime
-    stats: _Statistics
+    stats: _ArchiveStatistics
 
 
 class _Created(msgspec.Struct, frozen=True):

@@ -14,8 +14,9 @@ from snapstorm.targets.borg.parameters import PARAMETERS
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
 
 if TYPE_CHECKING:
-    from snapstorm.targets.borg.known_bugs import Bench
+    from snapstorm.targets.borg.known_bugs.bench import Bench
     from snapstorm.targets.known_bug import KnownBugs
+    from snapstorm.targets.planted import Specimens
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,17 @@ class BorgPlugin(TargetPlugin):
 
         return find_version(version)
 
+    def specimens(self, programs: Sequence[Path]) -> Specimens:
+        """Wrappers around the program that was named, or the one that there is."""
+        from snapstorm.targets.borg.discovery import find_borg
+        from snapstorm.targets.borg.planted import wrapped
+
+        return wrapped(find_borg(*programs[-1:]).path)
+
     @property
     def known_bugs(self) -> KnownBugs[Bench]:
         """The table of `docs/known-bugs.md`."""
-        from snapstorm.targets.borg.known_bugs import KNOWN_BUGS
+        from snapstorm.targets.borg.known_bugs.table import KNOWN_BUGS
 
         return KNOWN_BUGS
 

@@ -16,10 +16,10 @@ from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.borg.access import AccessList
 from snapstorm.targets.borg.answers import Answers
-from snapstorm.targets.borg.client import BorgClient
 from snapstorm.targets.borg.command import Actor, Borg, local, served
 from snapstorm.targets.borg.parameters import Layout, chosen, layout_of
 from snapstorm.targets.borg.repositories import Repositories
+from snapstorm.targets.borg.snapshotter import BorgClient
 from snapstorm.targets.plain import PlainServer
 
 _UNFINISHED = ".tmp"
