@@ -9,6 +9,8 @@ VERSITYGW := 1.8.0
 RESTIC := 0.18.1
 MORE_RESTICS := 0.16.5 0.14.0
 REST_SERVER := 0.14.0
+BORG := 1.4.5
+MORE_BORGS := 1.2.4
 RUN_OPTIONS ?=
 MINUTES ?= 30
 
@@ -22,11 +24,13 @@ S3_SERVER := .tools/bin/versitygw-$(VERSITYGW)
 
 RESTIC_PROGRAMS := .tools/bin/restic-$(RESTIC) .tools/bin/rest-server-$(REST_SERVER)
 
+BORG_PROGRAM := .tools/bin/borg-$(BORG)
+
 # pytest keeps what it has compiled of the tests: otherwise each of its processes takes seconds to do it again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check docs docs-pages \
-    tools-all tools-restic lock clean
+    tools-all tools-restic tools-borg lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -37,7 +41,7 @@ setup: $(SETUP) ## make .venv with everything in it, and build Kopia
 run: $(SETUP) ## run the main job: clients against a real Kopia server, every restore verified
 	$(BIN)/snapstorm run $(RUN_OPTIONS)
 
-test: $(SETUP) $(S3_SERVER) $(RESTIC_PROGRAMS) .tools/bin/kopia-$(KOPIA)-testing ## run all tests but the long ones
+test: $(SETUP) $(S3_SERVER) $(RESTIC_PROGRAMS) $(BORG_PROGRAM) .tools/bin/kopia-$(KOPIA)-testing ## run all tests but the long ones
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-unit: $(SETUP) ## run the tests that take seconds
@@ -83,7 +87,9 @@ docs-pages: $(SETUP) ## make the generated pages of docs/ anew
 
 tools-restic: $(RESTIC_PROGRAMS) ## build restic and its rest-server
 
-tools-all: $(SETUP) $(MORE_KOPIAS:%=.tools/bin/kopia-%) tools-restic $(MORE_RESTICS:%=.tools/bin/restic-%) ## build older versions as well, and those for virtual time
+tools-borg: $(BORG_PROGRAM) ## compile borg
+
+tools-all: $(SETUP) $(MORE_KOPIAS:%=.tools/bin/kopia-%) tools-restic $(MORE_RESTICS:%=.tools/bin/restic-%) $(BORG_PROGRAM) $(MORE_BORGS:%=.tools/bin/borg-%) ## build older versions as well, and those for virtual time
 
 $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -110,6 +116,12 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 .tools/bin/rest-server-%: tools/rest-server-%/go.mod tools/rest-server-%/go.sum
 	@tools/build-restic rest-server $* $@
 
+# Borg is compiled, so it needs headers of the system. Where they are missing, `make tools-borg` fails and names them, and
+# the tests of borg say that they were not run, and why.
+test tools-all: export BORG_IS_OPTIONAL := 1
+.tools/bin/borg-%: tools/borg-%/requirements.lock tools/borg-build/requirements.lock
+	@tools/build-borg $* $@ $(PYTHON)
+
 # An S3 server for the tests alone.
 .tools/bin/versitygw-%: tools/versitygw/go.mod tools/versitygw/go.sum
 	@tools/build-versitygw $@
@@ -119,6 +131,11 @@ lock: ## make the locked requirements anew from requirements/*.in
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/run.lock requirements/run.in
 	$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements/dev.lock requirements/dev.in
+	for directory in tools/borg-build tools/borg-$(BORG) $(MORE_BORGS:%=tools/borg-%); do \
+	    $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	        --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	        --output-file $$directory/requirements.lock $$directory/requirements.in || exit 1; \
+	done
 
 clean: ## remove what was installed, built and cached
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .site dist

@@ -16,7 +16,7 @@ from snapstorm.cli.calibrate import calibrate_judge
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
-from snapstorm.targets.kopia.wrappers import WrapperDefect
+from snapstorm.targets.wrapper_programs import WrapperDefect
 
 FLIPPED = "restore-flips-a-byte"
 WRAPPED = "restore-writes-nothing"

@@ -12,7 +12,8 @@ import pytest
 from tests.e2e.commandline import scenario, snapstorm
 
 from snapstorm.targets.kopia.wrapper_defects import LEAVING_BEHIND
-from snapstorm.targets.kopia.wrappers import make_wrapper, times_struck
+from snapstorm.targets.kopia.wrappers import make_wrapper
+from snapstorm.targets.wrapper_programs import times_struck
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

@@ -78,6 +78,8 @@ class SnapshotReceipt:
     """How many entries the target says that it left out because it was told to."""
     disagreement: str = ""
     """In what two parts of what the target says contradict each other, in words; empty if in nothing."""
+    counts_files_once: bool = False
+    """Whether a file with several names counts once among the files, and its bytes once."""
 
     @property
     def particulars(self) -> Particulars:

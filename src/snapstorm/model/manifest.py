@@ -132,6 +132,16 @@ class Manifest(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
         types, size_bytes = Counter(entry.type for entry in self.entries), sum(entry.size for entry in self.entries)
         return Counts(types[EntryType.FILE], types[EntryType.DIRECTORY], size_bytes, types[EntryType.SYMLINK])
 
+    @functools.cached_property
+    def counts_of_files(self) -> Counts:
+        """How much there is in it. A file with several names in it counts once."""
+        others = [
+            entry for entry in self.entries if entry.type is EntryType.FILE and entry.target not in (b"", entry.path)
+        ]
+        every = self.counts
+        size_bytes = every.size_bytes - sum(entry.size for entry in others)
+        return every._replace(files=every.files - len(others), size_bytes=size_bytes)
+
     @property
     def is_small(self) -> bool:
         """Whether a tree like this is read or removed in a moment."""

@@ -87,6 +87,7 @@ class _Receipt(msgspec.Struct, frozen=True, array_like=True):
     failed_entries: int | None = None
     excluded_entries: int | None = None
     disagreement: str = ""
+    counts_files_once: bool = False
 
 
 class _Held(msgspec.Struct, frozen=True, array_like=True):

@@ -12,7 +12,8 @@ from snapstorm.guarantees.judged_guarantee import JudgedIn
 from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.targets.kopia.planted import AT_THE_BOUNDARY
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
-from snapstorm.targets.kopia.wrappers import make_wrapper, times_struck, why_it_broke
+from snapstorm.targets.kopia.wrappers import make_wrapper
+from snapstorm.targets.wrapper_programs import times_struck, why_it_broke
 
 ECHO = Path("/bin/echo")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from snapstorm.defects.all_defects import FOR_EVERY_TARGET
 from snapstorm.model.work import WorkKind
 from snapstorm.targets.kopia.wrapper_defects import WRAPPER_DEFECTS
-from snapstorm.targets.kopia.wrappers import WrapperDefect, make_wrapper, times_struck, why_it_broke
+from snapstorm.targets.kopia.wrappers import make_wrapper
 from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Specimen, Specimens, specimens_of
+from snapstorm.targets.wrapper_programs import WrapperDefect, times_struck, why_it_broke
 
 AT_THE_BOUNDARY = FOR_EVERY_TARGET | {"gc-drops-content", "verify-passes-over-damage"}
 

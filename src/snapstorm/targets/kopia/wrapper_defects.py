@@ -10,7 +10,7 @@ import textwrap
 
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
-from snapstorm.targets.kopia.wrappers import WrapperDefect
+from snapstorm.targets.wrapper_programs import WrapperDefect
 
 
 def _when(command: str, body: str, *, number: int = 1) -> str:

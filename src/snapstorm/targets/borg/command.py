@@ -1,0 +1,186 @@
+"""The command line of borg: which words ask for what, and in which environment they run.
+
+Together with `answers`, which knows what comes back, this is all that knows borg's interface. No secret is ever among
+the words: passphrases travel in the environment, keys of clients in files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+
+from snapstorm.runtime.child import Environment
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner
+from snapstorm.targets.borg.environment import inherited_environment
+from snapstorm.targets.programs import Programs
+
+LOCK_SECONDS_MAX = 60
+"""How long a command waits for the lock of a repository."""
+HOST_ID = "snapstorm"
+"""By which borg tells locks of processes on this machine, which it removes once they are dead, from those of others.
+Its own choice has the address of a network card, or a random number where there is none."""
+COMPACT_SEGMENTS_PERCENT = 0
+"""A collection rewrites every segment from which anything can be dropped."""
+_LOCALE = "C.UTF-8"
+
+SETTINGS: Mapping[str, str] = {
+    "BORG_EXIT_CODES": "modern",
+    "BORG_SELFTEST": "disabled",
+    "BORG_HOST_ID": HOST_ID,
+    "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+    # Times in JSON bear no time zone.
+    "TZ": "UTC",
+    "LC_ALL": _LOCALE,
+}
+"""What every borg is told. 1.2.4 knows no exit statuses but 0, 1 and 2. The self-test takes 0.2 s."""
+
+
+class Comment(msgspec.Struct, frozen=True):
+    """What is written down with each archive: borg keeps no path of the source, and 1.2.4 takes no other names for the
+    user and the host than the real ones."""
+
+    client: str
+    source: str
+    testbed: str
+    operation: str
+
+    @property
+    def as_option(self) -> str:
+        """As a value for `--comment`, in which borg replaces what stands in braces."""
+        return msgspec.json.encode(self).decode().replace("{", "{{").replace("}", "}}")
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who runs commands: a directory, a cache, and a way to a repository."""
+
+    name: str
+    """Tells this actor from the others of its testbed."""
+    directory: Path
+    """Private to this actor; made at its first command."""
+    repository: str
+    """Where it is, as borg's command line has it."""
+    passphrase: str = field(repr=False)
+    shell: Sequence[str] = ()
+    """In place of `ssh`, for a repository that is served; to it a log is added, and the program that is to serve."""
+
+    @property
+    def cache(self) -> Path:
+        """The directory of the cache."""
+        return self.directory / "cache"
+
+    @property
+    def shell_log(self) -> Path:
+        """Where the shell writes why it has refused a command."""
+        return self.directory / "shell.log"
+
+    def environment(self, server_program: Path) -> Environment:
+        """In which this actor's commands run."""
+        user, _, host = self.name.partition("@")
+        variables = {
+            **SETTINGS,
+            "BORG_BASE_DIR": str(self.directory),
+            "BORG_CACHE_DIR": str(self.cache),
+            "BORG_CONFIG_DIR": str(self.directory / "config"),
+            "BORG_USERNAME": user,
+            "BORG_HOSTNAME": host or user,
+        }
+        if self.shell:
+            variables["BORG_RSH"] = shlex.join([*self.shell, str(self.shell_log), str(server_program)])
+        return Environment(variables, inherited_environment(), {"BORG_PASSPHRASE": self.passphrase})
+
+
+def local(repository: Path) -> str:
+    """A repository in a directory, as borg's command line has it."""
+    return f"file://{repository}".replace("{", "{{").replace("}", "}}")
+
+
+def served(client: str, repository: str) -> str:
+    """A repository that is served to this client, below the directory in which the server stands."""
+    return f"ssh://{client}/./{repository}"
+
+
+@dataclass(frozen=True)
+class Borg:
+    """The program under test, with a method for each command."""
+
+    programs: Programs
+    runner: ProcessRunner
+    seconds_max: float
+    """After this time a command is ended."""
+
+    async def run(
+        self, actor: Actor, *words: str, cwd: Path | None = None, stdin: int = subprocess.DEVNULL
+    ) -> CompletedCommand:
+        """Any command. What the shell has written is added to what borg has."""
+        make_private(actor.directory)
+        actor.shell_log.unlink(missing_ok=True)
+        environment = actor.environment(self.programs.draw(f"{actor.name}/server"))
+        completed = await self.runner.run(
+            [self.programs.draw(actor.name), "--log-json", f"--lock-wait={self._lock_seconds}", *words],
+            env=environment,
+            cwd=cwd or actor.directory,
+            stdin=stdin,
+            seconds_max=self.seconds_max,
+        )
+        if completed.exit_code != 0 and actor.shell_log.exists():
+            return replace(completed, stderr=completed.stderr + actor.shell_log.read_bytes())
+        return completed
+
+    @property
+    def _lock_seconds(self) -> int:
+        """Less than the whole time, so that borg says itself that it waits for a lock."""
+        return max(1, min(LOCK_SECONDS_MAX, int(self.seconds_max / 2)))
+
+    async def create_repository(self, actor: Actor, encryption: str) -> CompletedCommand:
+        return await self.run(actor, "init", f"--encryption={encryption}", actor.repository)
+
+    async def create(
+        self, actor: Actor, source: Path, archive: str, comment: Comment, compression: str
+    ) -> CompletedCommand:
+        """From the directory above the source, so that its root is kept, and its path is not (measured)."""
+        name = source.name if not source.name.startswith("-") else f"./{source.name}"
+        options = ("--json", f"--comment={comment.as_option}", f"--compression={compression}")
+        return await self.run(actor, "create", *options, f"{actor.repository}::{archive}", name, cwd=source.parent)
+
+    async def list_archives(self, actor: Actor) -> CompletedCommand:
+        """All archives, also what a creation that was cut off has left, oldest first."""
+        options = ("--json", "--consider-checkpoints", "--format={comment}{end}{username}{hostname}")
+        return await self.run(actor, "list", *options, actor.repository)
+
+    async def extract(self, actor: Actor, archive: str, sub_path: bytes, directory: Path) -> CompletedCommand:
+        """Into a directory, under the path in the archive, which begins with the name of the source: all of it, or what
+        is at `sub_path` below the source. Matched by a regular expression, for which the name need not be known."""
+        parts = [f"re:^[^/]+/{re.escape(os.fsdecode(sub_path))}(?:/|\\Z)"] if sub_path else []
+        words = ("extract", "--sparse", f"{actor.repository}::{archive}", *parts)
+        return await self.run(actor, *words, cwd=directory)
+
+    async def read_back(self, actor: Actor, archive: str) -> CompletedCommand:
+        """Read all of one archive, and write nothing."""
+        return await self.run(actor, "extract", "--dry-run", f"{actor.repository}::{archive}")
+
+    async def delete(self, actor: Actor, archives: Sequence[str]) -> CompletedCommand:
+        """In one transaction."""
+        return await self.run(actor, "delete", f"{actor.repository}::{archives[0]}", *archives[1:])
+
+    async def check(self, actor: Actor) -> CompletedCommand:
+        """The whole repository, and all data in it."""
+        return await self.run(actor, "check", "--verify-data", actor.repository)
+
+    async def compact(self, actor: Actor) -> CompletedCommand:
+        return await self.run(actor, "compact", f"--threshold={COMPACT_SEGMENTS_PERCENT}", actor.repository)
+
+
+def make_private(directory: Path) -> None:
+    """Make the directory and those above it that are missing, all closed to other users."""
+    if directory.is_dir():
+        return
+    make_private(directory.parent)
+    directory.mkdir(mode=0o700, exist_ok=True)

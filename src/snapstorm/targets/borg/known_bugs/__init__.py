@@ -1,0 +1,1 @@
+"""Bugs of borg that are known, and how each is provoked."""

@@ -1,0 +1,71 @@
+"""Borg as a target: what it is, what survives it, and how it is started for one testbed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.borg.access import AccessList
+from snapstorm.targets.borg.command import Borg
+from snapstorm.targets.borg.repositories import Repositories
+from snapstorm.targets.borg.server import BorgServer
+from snapstorm.targets.plain import PlainTarget
+from snapstorm.targets.programs import Programs
+
+_ROOTS_XATTRS = ("security.", "trusted.")
+
+COUNTS_BYTES_SINCE = (1, 4)
+"""Older ones count what is known about files among the bytes of files (1.2.4 does, 1.4.5 does not, measured)."""
+
+
+def capabilities_of(*, is_root: bool) -> Capabilities:
+    """What survives `create` and `extract` (1.2.4 and 1.4.5, measured). Sockets are left out, with exit status 0."""
+    prefixes = ("system.posix_acl_", "user.", *(_ROOTS_XATTRS if is_root else ()))
+    return Capabilities(owner=is_root, xattr_prefixes=prefixes)
+
+
+@dataclass(frozen=True)
+class BorgTarget(PlainTarget):
+    """Borg, with a repository for each client or one for all."""
+
+    executables: Sequence[Program]
+    """The programs under test; each process is one of them."""
+    runner: ProcessRunner
+
+    @property
+    def description(self) -> TargetDescription:
+        notes = []
+        if not self._counts_bytes:
+            notes.append(
+                "borg before 1.4 counts metadata among the bytes of an archive (metadata-in-stats among the known "
+                "bugs), so these bytes are not compared"
+            )
+        if not self.capabilities.owner:
+            notes.append("owners of files are not compared: restoring them needs root")
+        return TargetDescription("borg", tuple(self.executables), tuple(notes))
+
+    @property
+    def _counts_bytes(self) -> bool:
+        versions = (program.version.split(".") for program in self.executables)
+        return all((int(number[0]), int(number[1])) >= COUNTS_BYTES_SINCE for number in versions)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return capabilities_of(is_root=os.geteuid() == 0)
+
+    @asynccontextmanager
+    async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
+        """There is no process that serves all: each client's command starts one of its own."""
+        programs = Programs([program.path for program in self.executables], place.seed)
+        borg = Borg(programs, self.runner, place.operation_seconds_max)
+        repositories = Repositories(place, borg)
+        repository_id = repositories.open()
+        access = AccessList(place.server, repositories.directory)
+        if place.mode is Mode.SERVER:
+            access.prepare()
+        yield BorgServer(borg, place, repositories, repository_id, self._counts_bytes, access)
