@@ -43,7 +43,7 @@ SHOWN_BY_FIRST = {"verify-says-nothing": None, "restart-takes-no-snapshots": Non
 
 SIMULATED = (
     "kill-server", "terminate-server", "lose-blob", "flip-byte", "truncate-blob", "unfinished-files", "remove-user",
-    "change-password", "narrow-rights",
+    "change-password", "narrow-rights", "append-only",
 )  # fmt: skip
 """What the simulated target can suffer without root."""
 

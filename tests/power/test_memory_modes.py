@@ -50,7 +50,7 @@ HONEST: Sequence[Modes] = (SHARED, OPEN, WAITING, REFUSING, WHOLE, UNNAMED, BARE
 
 LOSS = SIMULATED_LOSS.model_copy(update={"clients": 3})
 """No later snapshot stores again what is lost."""
-RIGHTS = ("remove-user", "change-password", "narrow-rights")
+RIGHTS = ("remove-user", "change-password", "narrow-rights", "append-only")
 CALM_SEEDS, STORM_SEEDS, ALL_SEEDS = 1, 1, 8
 STORMS_BY_DEFAULT: Sequence[Modes] = (OPEN, WAITING, ALL)
 """What the others change is in one of these, too."""

@@ -167,3 +167,11 @@ class ReadersWrite(Behaviour):
 
     async def narrow_rights(self, client: str) -> None:
         return
+
+
+@planted("append-only-deletes", Guarantee.CLIENTS_ISOLATED, None, fault="append-only")
+class Deletes(Behaviour):
+    """A server that is told to let nobody delete lets everybody."""
+
+    async def refuse_deletions(self) -> None:
+        return

@@ -55,6 +55,10 @@ class Judge(Protocol):
         """A client that may only read must not get a snapshot acknowledged."""
         ...
 
+    async def must_not_delete(self, client: str) -> None:
+        """A client that may not delete must not get a deletion acknowledged."""
+        ...
+
     async def probe_damage(self) -> None:
         """Restore some snapshots while storage is damaged: wrong bytes must never come with success."""
         ...

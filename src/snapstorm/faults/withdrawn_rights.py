@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from snapstorm.faults.fault import Fault, FaultKind, Record, Scene
-from snapstorm.model.abilities import ChangesPasswords, NarrowsRights
+from snapstorm.model.abilities import ChangesPasswords, NarrowsRights, RefusesDeletions
 from snapstorm.model.protocols import Server
 
 
@@ -118,3 +118,31 @@ class NarrowRights(_TakesRights):
 
     async def judge(self) -> None:
         await self.scene.judge.must_not_write(self.client)
+
+
+class AppendOnly(Fault):
+    """The server is restarted so that it lets nobody delete, and after some seconds as it was."""
+
+    key = "append-only"
+    weight = 2
+    kind = FaultKind.RIGHTS
+    needs = "a server of our own that can refuse to delete"
+    ability = RefusesDeletions
+    lacking = "the server can't refuse to delete"
+    hold_seconds = (0.5, 3.0)
+    disturbs_process = True
+
+    async def inject(self, record: Record) -> None:
+        record({})
+        await self._server.refuse_deletions()
+
+    async def judge(self) -> None:
+        await self.scene.judge.must_not_delete(self.draws.choice(sorted(self.scene.clients)))
+
+    async def heal(self) -> None:
+        await self._server.allow_deletions()
+
+    @property
+    def _server(self) -> RefusesDeletions:
+        assert isinstance(self.scene.server, RefusesDeletions)
+        return self.scene.server

@@ -210,6 +210,19 @@ class NarrowsRights(Protocol):
         ...
 
 
+@runtime_checkable
+class RefusesDeletions(Protocol):
+    """The server can be restarted so that it lets nobody delete, and as it was. In effect on return."""
+
+    async def refuse_deletions(self) -> None:
+        """Restart it so that it only adds: what clients ask to have deleted stays."""
+        ...
+
+    async def allow_deletions(self) -> None:
+        """Restart it as it was. Does nothing where deletions are allowed."""
+        ...
+
+
 RETENTION = "retention"
 """The name of the setting that says which snapshots expire."""
 

@@ -11,6 +11,7 @@ from snapstorm.actions.step import Failure
 from snapstorm.faults.weather import Weather
 from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.guarantees.checker import Checker
+from snapstorm.model.manifest import path_as_text
 from snapstorm.model.seen import DamagePassedOverSeen, LetInSeen
 from snapstorm.testbed.context import RunContext
 
@@ -42,6 +43,18 @@ class FaultJudge:
         if await self.own_operations.try_to_snapshot(client, self.workdir / client / "probe", text):
             words = f"{client} may only read, and was let take a snapshot"
             self.checker.observe(LetInSeen(client=client, words=words))
+
+    async def must_not_delete(self, client: str) -> None:
+        """A client that may not delete must not get a deletion acknowledged, of a snapshot taken for it that stays."""
+        tree = self.workdir / client / "probe"
+        if not await self.own_operations.try_to_snapshot(client, tree, "nobody may delete the snapshot of this\n"):
+            return
+        taken = self.run.ledger.latest_live(client, path_as_text(tree))
+        if taken is not None and await self.own_operations.try_to_delete(client, taken) is None:
+            words = f"{client} may not delete, and was let delete snapshot {taken.snapshot}"
+            self.checker.observe(
+                LetInSeen(client=client, words=words, snapshot=taken.snapshot, expectation=taken.operation)
+            )
 
     async def probe_damage(self) -> None:
         """Restore some snapshots, drawn, within a bounded time: what comes with success must be right, and what fails

@@ -953,6 +953,17 @@ async def check_old_password(bench: Bench) -> None:
     await let_in(client)
 
 
+@shows("append-only-deletes")
+async def check_append_only_deletes(bench: Bench) -> None:
+    client = await bench.client()
+    snapshot = await client.snapshot()
+    await bench.server.refuse_deletions()
+    try:
+        await client.snapshotter.delete_snapshot(snapshot)
+    except AccessDenied as error:
+        pytest.fail(str(error))
+
+
 @shows("reader-may-write")
 async def check_reader_writes(bench: Bench) -> None:
     client = await bench.client()

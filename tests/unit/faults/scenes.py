@@ -19,6 +19,9 @@ class NoJudge(Judge):
     async def must_not_write(self, client: str) -> None:
         return
 
+    async def must_not_delete(self, client: str) -> None:
+        return
+
     async def probe_damage(self) -> None:
         return
 

@@ -15,7 +15,7 @@ BY_KIND = {
     FaultKind.NETWORK: "network-latency network-bandwidth network-reset network-half-open network-black-hole partition",
     FaultKind.STORAGE: "lose-blob flip-byte truncate-blob unfinished-files failing-writes few-open-files"
     " read-only-storage disk-full slow-storage failing-storage",
-    FaultKind.RIGHTS: "remove-user change-password narrow-rights",
+    FaultKind.RIGHTS: "remove-user change-password narrow-rights append-only",
     FaultKind.REFUSES: "storage-error storage-lost-answer storage-drop storage-torn storage-late storage-slow"
     " storage-doubled storage-keeps-all",
     FaultKind.LAGS: "storage-stale-list storage-partial-list storage-stale-read",

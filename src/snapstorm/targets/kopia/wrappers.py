@@ -6,7 +6,7 @@ from pathlib import Path
 
 from snapstorm.targets import wrapper_programs
 
-_HELPERS = r'''
+HELPERS = r'''
 config = pathlib.Path(os.environ.get("KOPIA_CONFIG_PATH", "/none/none"))
 client = next((part for part in reversed(config.parts) if "@" in part), "")
 
@@ -29,4 +29,4 @@ def secret(name):
 
 def make_wrapper(directory: Path, real: Path, body: str) -> Path:
     """Make the program in a new private directory."""
-    return wrapper_programs.make_wrapper(directory, real, body, _HELPERS)
+    return wrapper_programs.make_wrapper(directory, real, body, HELPERS)

@@ -89,6 +89,7 @@ class MemoryServer(PlainServer):
         """Clients whose password was changed."""
         self.readers: set[str] = set()
         """Clients that may only read."""
+        self.deletes = True
 
     @property
     def repository_id(self) -> str:
@@ -168,6 +169,12 @@ class MemoryServer(PlainServer):
     async def widen_rights(self, client: str) -> None:
         self.readers.discard(client)
 
+    async def refuse_deletions(self) -> None:
+        self.deletes = False
+
+    async def allow_deletions(self) -> None:
+        self.deletes = True
+
     async def storage_bytes(self) -> int | None:
         return self.store.bytes_total if isinstance(self.store, BucketStore) else bytes_below(self.place.repository)
 
@@ -222,12 +229,12 @@ class MemoryClient:
 
     async def delete_snapshot(self, snapshot: str) -> None:
         async with self._operation():
-            self._check_may_write()
+            self._check_may_delete()
             self._store.drop(self._find(snapshot))
 
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
         async with self._operation():
-            self._check_may_write()
+            self._check_may_delete()
             found = self._store.of(self._client, path_as_text(source))
             for snapshot in sorted(found, key=lambda one: (one.began_us or 0, one.number))[:-keep_latest]:
                 self._store.drop(snapshot)
@@ -307,6 +314,11 @@ class MemoryClient:
     def _check_may_write(self) -> None:
         if self._client in self._server.readers:
             raise AccessDenied(f"{self._client} may only read")
+
+    def _check_may_delete(self) -> None:
+        self._check_may_write()
+        if not self._server.deletes:
+            raise AccessDenied("nobody may delete")
 
     @asynccontextmanager
     async def _operation(self) -> AsyncIterator[None]:

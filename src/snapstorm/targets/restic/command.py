@@ -137,7 +137,7 @@ class Restic:
         if not actor.directory.is_dir():
             make_private(actor.directory)
         return await self.runner.run(
-            [program, *words, *self._options(actor, self.version_by_program[program])],
+            [program, words[0], *self._options(actor, self.version_by_program[program]), *words[1:]],
             env=actor.environment,
             cwd=actor.directory,
             seconds_max=self.seconds_max if seconds_max is None else seconds_max,

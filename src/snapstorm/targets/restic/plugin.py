@@ -14,6 +14,7 @@ from snapstorm.targets.restic.parameters import PARAMETERS
 
 if TYPE_CHECKING:
     from snapstorm.targets.known_bug import KnownBugs
+    from snapstorm.targets.planted import Specimens
     from snapstorm.targets.restic.known_bugs.bench import Bench
 
 
@@ -41,6 +42,13 @@ class ResticPlugin(TargetPlugin):
         from snapstorm.targets.restic.discovery import find_version
 
         return find_version(version)
+
+    def specimens(self, programs: Sequence[Path]) -> Specimens:
+        """Wrappers around the program that was named, or the one that there is."""
+        from snapstorm.targets.restic.discovery import find_restic
+        from snapstorm.targets.restic.planted import wrapped
+
+        return wrapped(find_restic(*programs[-1:]).path)
 
     @property
     def known_bugs(self) -> KnownBugs[Bench]:

@@ -1,0 +1,327 @@
+"""The defects that wrappers add to the real restic: those in which the real process matters. All others are planted at
+the protocol boundary, in `snapstorm.defects`."""
+
+from __future__ import annotations
+
+import textwrap
+
+from snapstorm.model.guarantees import Guarantee
+from snapstorm.model.work import WorkKind
+from snapstorm.targets.wrapper_programs import WrapperDefect
+
+HELPERS = r'''
+import stat
+
+cache = pathlib.Path(os.environ.get("RESTIC_CACHE_DIR", "/none/none"))
+client = next((part for part in reversed(cache.parts) if "@" in part), "")
+
+
+def asks_for(word):
+    return argv[:1] == [word]
+
+
+def is_plain(path):
+    return path.is_file() and not path.is_symlink() and path.stat().st_size > 0
+
+
+def found_below(directory, matches):
+    """The first file below a directory, in the order of paths, that matches."""
+    for path in sorted(pathlib.Path(directory).rglob("*")):
+        if matches(path):
+            return path
+    return None
+
+
+def touch_up(matches, change):
+    """Hand a restore on, change one of the files that it has brought back, and end as it did."""
+    done = run(argv)
+    target = next(word.partition("=")[2] for word in argv if word.startswith("--target="))
+    path = found_below(target, matches) if done.returncode == 0 else None
+    if path is not None and count("asked") % 2 == 0:
+        strike()
+        status = path.lstat()
+        parent, times = path.parent, path.parent.stat()
+        change(path)
+        if path.exists() and not path.is_symlink():
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.utime(parent, ns=(times.st_atime_ns, times.st_mtime_ns))
+    end(done)
+
+
+def messages(done):
+    """What `backup --json` has said, a value for each line."""
+    import json
+
+    return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else None
+
+
+def end_with(done, said):
+    """End with these messages."""
+    import json
+
+    sys.stdout.write("".join(json.dumps(one) + "\n" for one in said))
+    sys.stdout.flush()
+    sys.exit(done.returncode)
+
+
+def globals_of(arguments):
+    """The options that go with every command."""
+    return [word for word in arguments if word.startswith("--cacert=")]
+
+
+def bed():
+    """The testbed whose command this is."""
+    return next(parent for parent in cache.parents if (parent / "secrets.toml").exists())
+
+
+def secret(name):
+    import tomllib
+
+    return tomllib.loads((bed() / "secrets.toml").read_text())[name]
+'''
+
+
+def _when(command: str, body: str, *, number: int = 1) -> str:
+    """Each time that this command is asked for, or every second or third time, something else is done."""
+    block = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    return f"\nif asks_for({command!r}) and every({number}, 'asked'):\n{block}\n"
+
+
+def _restore(sentence: str, matches: str, change: str) -> WrapperDefect:
+    """A file that this matches is brought back, and then changed so."""
+    body = f"""
+def change(path):
+{textwrap.indent(textwrap.dedent(change).strip(), "    ")}
+
+
+if asks_for("restore"):
+    touch_up(lambda path: {matches}, change)
+"""
+    return WrapperDefect(sentence, Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, body)
+
+
+def _backup(sentence: str, guarantee: Guarantee, body: str, *, number: int = 3) -> WrapperDefect:
+    return WrapperDefect(sentence, guarantee, WorkKind.CREATE, _when("backup", body, number=number))
+
+
+_MIXES_CLIENTS_UP = """
+if client.startswith("client-2@") and "impostors" not in cache.parts and "@" in os.environ["RESTIC_REPOSITORY"]:
+    import urllib.parse
+
+    strike()
+    other = "client-1@" + client.partition("@")[2]
+    parts = urllib.parse.urlsplit(os.environ["RESTIC_REPOSITORY"].removeprefix("rest:"))
+    user, word = (urllib.parse.quote(text, safe="") for text in (other, secret(f"client {other}")))
+    os.environ["RESTIC_REPOSITORY"] = f"rest:https://{user}:{word}@{parts.hostname}:{parts.port}/{other}/"
+    os.environ["RESTIC_PASSWORD"] = secret(f"repository {other}")
+"""
+
+_AVAILABLE = Guarantee.AVAILABLE
+
+_RESTORES = {
+    "restore-flips-one-byte": _restore(
+        "One byte of a restored file is another one.",
+        "is_plain(path)",
+        """
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        """,
+    ),
+    "restore-splits-names": _restore(
+        "A name of a file becomes a file of its own.",
+        "is_plain(path) and path.stat().st_nlink > 1",
+        """
+        import shutil
+
+        new = path.with_name("new")
+        shutil.copy2(path, new)
+        status = path.stat()
+        os.chown(new, status.st_uid, status.st_gid)
+        os.chmod(new, stat.S_IMODE(status.st_mode))
+        new.replace(path)
+        """,
+    ),
+    "restore-loses-an-xattr": _restore(
+        "An extended attribute is lost.",
+        "is_plain(path) and any(name.startswith('user.') for name in os.listxattr(path))",
+        """
+        os.removexattr(path, next(name for name in os.listxattr(path) if name.startswith("user.")))
+        """,
+    ),
+    "restore-drops-a-fifo": _restore("A FIFO is left out.", "stat.S_ISFIFO(path.lstat().st_mode)", "path.unlink()"),
+    "restore-cuts-a-time": _restore(
+        "The time of a link is cut to seconds.",
+        "path.is_symlink()",
+        """
+        seconds = path.lstat().st_mtime_ns // 1_000_000_000
+        os.utime(path, ns=(seconds * 1_000_000_000,) * 2, follow_symlinks=False)
+        """,
+    ),
+    "restore-brings-nothing-back": WrapperDefect(
+        "A restore succeeds and writes nothing.",
+        Guarantee.RESTORED_EXACTLY,
+        WorkKind.RESTORE,
+        _when("restore", "sys.exit(0)", number=2),
+    ),
+    "restore-hides-an-error": _restore(
+        "A file is missing in what was restored, with exit status 0.", "is_plain(path)", "path.unlink()"
+    ),
+}
+
+_BACKUPS = {
+    "backup-never-ends": _backup("A backup never ends.", _AVAILABLE, "wait_for_ever()"),
+    "backup-answers-garbage": _backup(
+        "A snapshot is taken, and the answer can't be read.",
+        _AVAILABLE,
+        'run(argv)\nprint(\'{"message_type": "summary"\')\nsys.exit(0)',
+    ),
+    "backup-is-not-saved": _backup(
+        "A snapshot is acknowledged with an id, and was forgotten at once.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        """
+        done = run(argv)
+        said = messages(done)
+        run(["forget", said[-1]["snapshot_id"], *globals_of(argv)])
+        end(done)
+        """,
+    ),
+    "backup-leaves-a-file-out": _backup(
+        "A file is left out, with exit status 0.",
+        Guarantee.PARTIAL_IS_REPORTED,
+        r"""
+        import re
+
+        path = found_below(argv[-1], lambda path: is_plain(path) and path.stat().st_nlink == 1)
+        if path is not None:
+            argv.insert(1, "--exclude=" + re.sub(r"([\\*?\[\]$])", r"\\\1", str(path)))
+        """,
+    ),
+    "backup-tells-a-wrong-count": _backup(
+        "One file more is acknowledged than there was.",
+        Guarantee.PARTIAL_IS_REPORTED,
+        """
+        done = run(argv)
+        said = messages(done)
+        said[-1]["total_files_processed"] += 1
+        end_with(done, said)
+        """,
+    ),
+    "backup-copies-elsewhere": _backup(
+        "A snapshot is stored a second time, of a host that is no client.",
+        Guarantee.NOTHING_UNREQUESTED,
+        """
+        done = run(argv)
+        run(["backup", "--host=elsewhere", argv[-1], *globals_of(argv)])
+        end(done)
+        """,
+        number=2,
+    ),
+    "backup-leaves-a-process": _backup(
+        "A process stays that has left its group and cleared its environment.",
+        Guarantee.NO_LEAK,
+        """
+        import subprocess
+
+        subprocess.Popen(
+            ["/bin/sleep", "100"], env={}, cwd="/", start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        """,
+        number=2,
+    ),
+    "backup-leaves-a-temporary-file": _backup(
+        "A file stays in the temporary directory.",
+        Guarantee.NO_LEAK,
+        """
+        import tempfile
+
+        os.close(tempfile.mkstemp(prefix="pack-")[0])
+        """,
+        number=2,
+    ),
+}
+
+_OTHERS = {
+    "forget-does-nothing": WrapperDefect(
+        "A deletion is acknowledged and not done.",
+        Guarantee.DELETED_STAYS_GONE,
+        WorkKind.LIST,
+        _when("forget", "sys.exit(0)"),
+    ),
+    "forget-ends-with-1": WrapperDefect(
+        "A deletion is done, and the exit status says that it failed.",
+        _AVAILABLE,
+        WorkKind.DELETE,
+        _when("forget", "end(run(argv), status=1)"),
+    ),
+    "forget-finds-a-lock": WrapperDefect(
+        "A deletion is refused because of a lock, whoever works.",
+        _AVAILABLE,
+        WorkKind.DELETE,
+        _when(
+            "forget",
+            "sys.stderr.write('unable to create lock in backend: repository is already locked by PID 1 on x by y\\n')\n"
+            "sys.exit(11)",
+        ),
+    ),
+    "prune-does-nothing": WrapperDefect(
+        "A collection is acknowledged and not done.",
+        _AVAILABLE,
+        WorkKind.COLLECT,
+        _when("prune", "sys.exit(0)"),
+    ),
+    "prune-takes-too-much": WrapperDefect(
+        "A collection takes a pack that is needed.",
+        Guarantee.RESTORED_EXACTLY,
+        WorkKind.RESTORE,
+        _when(
+            "prune",
+            """
+            done = run(argv)
+            packs = pathlib.Path(os.environ["RESTIC_REPOSITORY"]).glob("data/??/*")
+            for pack in sorted(packs, key=lambda path: path.stat().st_size)[-1:]:
+                pack.unlink()
+            end(done)
+            """,
+        ),
+    ),
+    # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
+    "check-complains-of-good-data": WrapperDefect(
+        "The check finds damage where there is none.",
+        _AVAILABLE,
+        WorkKind.VERIFY,
+        _when("check", "sys.exit('error for tree 01234567:\\nFatal: repository contains errors')"),
+    ),
+    "list-leaves-the-latest-out": WrapperDefect(
+        "The latest snapshot is not shown.",
+        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
+        WorkKind.LIST,
+        _when(
+            "snapshots",
+            """
+            done = run(argv)
+            shown = shown_by(done)
+            if shown:
+                shown.pop()
+            end(done, shown)
+            """,
+            number=3,
+        ),
+    ),
+    "list-leaves-a-file": WrapperDefect(
+        "A file stays in the directory in which the command ran.",
+        Guarantee.NO_LEAK,
+        WorkKind.LIST,
+        _when("snapshots", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
+    ),
+    "clients-are-mixed-up": WrapperDefect(
+        "One client works as another.",
+        Guarantee.CLIENTS_ISOLATED,
+        WorkKind.LIST_AMONG_OTHERS,
+        _MIXES_CLIENTS_UP,
+    ),
+}
+
+WRAPPER_DEFECTS: dict[str, WrapperDefect] = {**_RESTORES, **_BACKUPS, **_OTHERS}
+"""Every defect that a wrapper adds, by its name."""
