@@ -219,7 +219,7 @@ async def test_removed_client_is_refused(bench: Bench) -> None:
     assert await client.listed() == {snapshot}
 
 
-@pytest.mark.parametrize("name", ["memory", "kopia", pytest.param("borg", marks=NEEDS_BORG)])
+@pytest.mark.parametrize("name", ["memory", "kopia", "restic", pytest.param("borg", marks=NEEDS_BORG)])
 async def test_a_client_that_was_foreseen_is_like_any_other(scratch: Path, name: str) -> None:
     """It may be added before anybody asks for it; but once it is removed, it is refused until it is added again."""
     foreseen = ["ahead@storm"]

@@ -23,7 +23,7 @@ from snapstorm.targets.restic.snapshotter import ResticClient
 from snapstorm.targets.restic.users import Users
 from snapstorm.targets.server_process import ServerProcess
 
-_LISTENING = re.compile(r"^start server on (\S+):(\d+)$", re.MULTILINE)
+LISTENING = re.compile(r"^start server on (\S+):(\d+)$", re.MULTILINE)
 _TEMPORARY = ".rest-server-temp"
 
 
@@ -174,7 +174,7 @@ async def serve(access: DirectAccess, program: Program) -> AsyncIterator[RestSer
 
     users = Users(place, certificate, lambda: (process.pid, process.url))
     users.prepare(place.clients_ahead if place.is_new else ())
-    process = ServerProcess(launch, _LISTENING, "rest-server")
+    process = ServerProcess(launch, LISTENING, "rest-server")
     async with process:
         await process.wait()
         yield RestServer(

@@ -81,7 +81,10 @@ class ResticClient:
             with suppress(HarnessError):
                 remove_tree(aside)
             raise
-        await run_file_work(_move_out, names, destination, aside)
+        if not await run_file_work(_move_out, names, destination, aside) and sub_path:
+            raise OperationFailed(
+                f"restore exited with 0 and brought nothing back: is there a {sub_path!r} in {snapshot}?"
+            )
 
     async def _source_of(self, snapshot: str) -> str:
         if snapshot not in self.sources:
@@ -138,17 +141,19 @@ def _aside_of(destination: Path) -> Path:
     return destination.with_name(destination.name + _ASIDE)
 
 
-def _move_out(names: Sequence[str | None], destination: Path, aside: Path) -> None:
-    """Move what was restored out of the directory into which restic has restored it, and remove that."""
+def _move_out(names: Sequence[str | None], destination: Path, aside: Path) -> bool:
+    """Move what was restored out of the directory into which restic has restored it, and remove that. Whether there
+    was anything."""
     restored = _find(names, aside)
     if restored is None:
-        return
+        return False
     restored.rename(destination)
     for directory in restored.parents:
         with suppress(OSError):  # Something else is in it.
             directory.rmdir()
         if directory == aside:
-            return
+            break
+    return True
 
 
 def _find(names: Sequence[str | None], directory: Path) -> Path | None:

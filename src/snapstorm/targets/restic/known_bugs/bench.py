@@ -11,15 +11,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from snapstorm.errors import OperationFailed, OperationTimedOut
+from snapstorm.errors import HarnessError, OperationFailed, OperationTimedOut
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.manifest import Manifest
 from snapstorm.model.protocols import Program
+from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.targets.command_output import stderr_of
 from snapstorm.targets.programs import Programs
 from snapstorm.targets.restic import answers, snapshot_answers
 from snapstorm.targets.restic.command import Actor, Restic
+from snapstorm.targets.restic.discovery import find_rest_server
+from snapstorm.targets.restic.environment import HIDDEN
+from snapstorm.targets.restic.server import LISTENING
 from snapstorm.targets.restic.snapshotter import ResticClient
 from snapstorm.targets.restic.target import capabilities_of
 from snapstorm.targets.restic.versions import read_version
@@ -33,12 +37,15 @@ RESTORE_SECONDS_MAX = 20.0
 """0.14.0 and 0.16.5 look ten times for a pack that is missing, for a minute; 0.18.1 gives up at once (measured)."""
 _MISSING = re.compile(r"open \S+: no such file or directory")
 _HOST = "snapstorm"
+_START_SECONDS_MAX = 30.0
 
 
 @dataclass(frozen=True)
 class Bench(Workbench):
     """Everything below `directory` is this bench's own. Made by `open_bench`."""
 
+    address: str | None = None
+    """Where the repository is, if not in its directory."""
     password: str = field(default_factory=secrets.token_urlsafe, repr=False)
 
     @functools.cached_property
@@ -59,7 +66,8 @@ class Bench(Workbench):
     @functools.cached_property
     def actor(self) -> Actor:
         """Who works on the repository, with nothing cached."""
-        return Actor(self.directory / "actor", str(self.repository), self.password, has_cache=False)
+        repository = self.address or str(self.repository)
+        return Actor(self.directory / "actor", repository, self.password, has_cache=False)
 
     @property
     def client(self) -> ResticClient:
@@ -94,6 +102,18 @@ class Bench(Workbench):
                 raise
             return f"its restore is tried again and again for {RESTORE_SECONDS_MAX:.0f} s: {missing[0]}"
         return await self.difference(expected, destination)
+
+    @asynccontextmanager
+    async def append_only(self) -> AsyncIterator[Bench]:
+        """The same bench, its repository behind a rest-server that lets nobody delete."""
+        words: list[str | Path] = ["--path", self.directory, "--listen", "127.0.0.1:0", "--no-auth", "--append-only"]
+        env = Environment({}, HIDDEN.inherited_environment())
+        log = self.directory / "server.log"
+        async with self.runner.start([find_rest_server().path, *words], env=env, log=log) as server:
+            listening = await server.line_matching(LISTENING, seconds_max=_START_SECONDS_MAX)
+            if listening is None:
+                raise HarnessError(f"rest-server did not start: {server.log_tail().strip()}")
+            yield replace(self, address=f"rest:http://{listening[1]}:{listening[2]}/{self.repository.name}/")
 
     async def count_snapshots(self) -> int:
         """How many are listed."""

@@ -75,6 +75,20 @@ async def _keep_a_tag_that_nothing_has(bench: Bench) -> str | None:
     return None
 
 
+async def _forget_where_nobody_may(bench: Bench) -> str | None:
+    async with bench.append_only() as remote:
+        await remote.create_repository()
+        tree = await remote.write_tree("source", count=1, size_bytes=1000)
+        snapshot = await remote.take_snapshot(tree.directory)
+        completed = await remote.restic.run(remote.actor, "forget", snapshot)
+        left = await remote.count_snapshots()
+    if completed.exit_code == 0 and left:
+        return f"`forget` exits with 0, and the snapshot is listed as before: {words_of(completed)}"
+    if not left:
+        raise HarnessError("the snapshot is gone, though the server lets nobody delete")
+    return None
+
+
 async def _link_to_what_is_not_utf8(bench: Bench) -> str | None:
     await bench.create_repository()
     tree = await bench.write_tree("source", count=1, size_bytes=1000)
@@ -134,6 +148,15 @@ BUGS = (
         bad=frozenset({"0.14.0", "0.16.5"}),
         measured=MEASURED,
         provoke=_keep_a_tag_that_nothing_has,
+    ),
+    KnownBug(
+        key="5233",
+        title="a snapshot that can't be removed is said to be",
+        provoked="`forget` through a rest-server that was started with `--append-only`.",
+        guarantee=Guarantee.DELETED_STAYS_GONE,
+        bad=frozenset({"0.18.1"}),
+        measured=MEASURED,
+        provoke=_forget_where_nobody_may,
     ),
     KnownBug(
         key="3311",
