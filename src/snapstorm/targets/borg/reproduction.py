@@ -41,7 +41,7 @@ _REASONS: Mapping[Guarantee, str] = {
 }
 _OTHER_REASON = "snapstorm's own account of the run is needed to judge it"
 
-_LOCATION = re.compile(r"^(?:ssh://[^/]+/\./|file://.*/)([^/:]+?)(?:\.new)?(?:::(.+))?$", re.DOTALL)
+_LOCATION = re.compile(r"^(?:ssh://[^/]+/\./[^/]+/|file://.*/)([^/:]+?)(?:\.new)?(?:::(.+))?$", re.DOTALL)
 _SUB_PATH = re.compile(r"^re:\^\[\^/\]\+/(.*)\(\?:/\|\\Z\)$", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _LEFT_OUT = ("--log-json", "--lock-wait=", "--comment=")
