@@ -13,7 +13,13 @@ from snapstorm.targets.wrapper_programs import make_wrapper
 
 pytestmark = [pytest.mark.needs_borg, pytest.mark.usefixtures("nothing_left")]
 
-STEPS = ("write-random-files count = 8, size_bytes = '0..20000'", "snapshot-root", "restore-snapshot", "expire keep_latest = 1", "run-gc")
+STEPS = (
+    "write-random-files count = 8, size_bytes = '0..20000'",
+    "snapshot-root",
+    "restore-snapshot",
+    "expire keep_latest = 1",
+    "run-gc",
+)
 
 
 def config(directory: Path, layout: str) -> Path:

@@ -9,7 +9,6 @@ import pytest
 from snapstorm.errors import HarnessError
 from snapstorm.targets.borg.discovery import PINNED_VERSION, find_borg, find_version
 
-
 pytestmark = pytest.mark.usefixtures("no_kopia")  # Nor any other program of a target.
 
 
