@@ -36,6 +36,8 @@ _LAST_USE_SECONDS_MAX = 10.0
 _FUSE = Path("/dev/fuse")
 _IN_USE = "in-use"
 """Stands in the work directory of a small disk once something may have been written there."""
+_OPAQUE = "trusted.overlay.opaque"
+"""By this attribute an overlay marks a directory that was made where another one had been deleted."""
 
 
 class _Mounts(StorageFault):
@@ -218,18 +220,36 @@ class FailingStorage(_TroubledDisk):
 
 
 def move_down(upper: Path, lower: Path) -> None:
-    """Do below an overlay what was done on top of it: files written and replaced, and files deleted."""
+    """Do below an overlay what was done on top of it: files written and replaced, and files and directories deleted."""
     for entry in sorted(upper.rglob("*")):
-        place = lower / entry.relative_to(upper)
-        status = entry.lstat()
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-            place.unlink(missing_ok=True)  # A whiteout: this was deleted.
-        elif stat.S_ISDIR(status.st_mode):
-            place.mkdir(mode=stat.S_IMODE(status.st_mode), exist_ok=True)
-        elif stat.S_ISREG(status.st_mode):
-            new = place.with_name(f".{place.name}.moved")
-            shutil.copy2(entry, new)
-            new.replace(place)
+        try:
+            _move_one(entry, lower / entry.relative_to(upper))
+        except FileNotFoundError:
+            if os.path.lexists(entry):
+                raise
+            # Somebody is still at work on top, and has just deleted it.
+
+
+def _move_one(entry: Path, place: Path) -> None:
+    status = entry.lstat()
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+        remove_tree(place)  # A whiteout: this was deleted.
+    elif stat.S_ISDIR(status.st_mode):
+        if _is_opaque(entry):
+            remove_tree(place)
+        place.mkdir(mode=stat.S_IMODE(status.st_mode), exist_ok=True)
+    elif stat.S_ISREG(status.st_mode):
+        new = place.with_name(f".{place.name}.moved")
+        shutil.copy2(entry, new)
+        new.replace(place)
+
+
+def _is_opaque(entry: Path) -> bool:
+    """Whether this is a directory that was made anew where one had been deleted: what that one held is gone."""
+    try:
+        return os.getxattr(entry, _OPAQUE, follow_symlinks=False) == b"y"
+    except OSError:
+        return False
 
 
 def is_mounted(path: Path) -> bool:

@@ -137,3 +137,21 @@ def test_what_was_written_over_a_full_disk_goes_below(tmp_path: Path) -> None:
     found = {str(path.relative_to(lower)): path.read_bytes() for path in lower.rglob("*") if path.is_file()}
     deleted = {} if os.geteuid() == 0 else {"a/deleted": b"x"}
     assert found == {"a/kept": b"1", "a/replaced": b"new", "b/c/new": b"2"} | deleted
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make the devices and attributes of an overlay")
+def test_directories_that_were_deleted_on_a_full_disk_go_below_as_well(tmp_path: Path) -> None:
+    """One that is gone, as the lock of a repository is, and one that was made anew, which holds what is new only."""
+    upper, lower = tmp_path / "upper", tmp_path / "lower"
+    for path in ("gone/old", "again/old"):
+        (lower / path).parent.mkdir(parents=True)
+        (lower / path).write_bytes(b"1")
+    (upper / "again").mkdir(parents=True)
+    (upper / "again" / "new").write_bytes(b"2")
+    os.mknod(upper / "gone", 0o020000, os.makedev(0, 0))
+    try:
+        os.setxattr(upper / "again", "trusted.overlay.opaque", b"y")
+    except OSError as error:
+        pytest.skip(f"this file system keeps no attributes of root's: {error}")
+    mounts.move_down(upper, lower)
+    assert [str(path.relative_to(lower)) for path in sorted(lower.rglob("*"))] == ["again", "again/new"]

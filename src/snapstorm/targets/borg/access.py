@@ -16,9 +16,9 @@ from pathlib import Path
 from snapstorm.errors import HarnessError
 from snapstorm.runtime.watchdog import OWNER_VARIABLE
 from snapstorm.targets.borg.answers import REFUSED
-from snapstorm.targets.borg.command import SETTINGS, make_private
+from snapstorm.targets.borg.command import LINK, SETTINGS, make_private
 
-_LIST, _SHIM = "access", "shim"
+_LIST, _SHIM, _BASE = "access", "shim", "base"
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", OWNER_VARIABLE)
 """Variables of the client's that the server's side gets as well: by the last one it is known as ours, and ended."""
 
@@ -38,8 +38,13 @@ class AccessList:
 
     def prepare(self) -> None:
         """Write the shim anew: a testbed may have moved."""
+        base = self.directory / _BASE
         make_private(self.directory / _LIST)
-        _write(self.shim, shim_script(self.directory / _LIST, self.repositories, self.directory / "base"), 0o700)
+        make_private(base)
+        link = base / LINK
+        link.unlink(missing_ok=True)
+        link.symlink_to(self.repositories)
+        _write(self.shim, shim_script(self.directory / _LIST, base), 0o700)
 
     def let_in(self, client: str, key: str, repository: str) -> None:
         """Let this client in, with this key, to this repository. In effect on return."""
@@ -73,7 +78,7 @@ def _write(path: Path, text: str, mode: int) -> None:
     new.replace(path)
 
 
-def shim_script(access: Path, repositories: Path, base: Path) -> str:
+def shim_script(access: Path, base: Path) -> str:
     """The shim. It is given a client's key file, a log, the program that is to serve, and what borg gives to `ssh`.
 
     Why it has refused a client stands in the log, too: borg does not always read it (measured, 1.4.5).
@@ -92,6 +97,6 @@ if [ -z "$known" ] || [ "$shown" != "$known" ]; then
     echo "$client: {REFUSED}." | tee "$log" >&2
     exit 255
 fi
-cd {shlex.quote(str(repositories))} || exit 1
-exec env -i {passed_on} {assigned} "$program" serve --restrict-to-repository "./$repository"
+cd {shlex.quote(str(base))} || exit 1
+exec env -i {passed_on} {assigned} "$program" serve --restrict-to-repository "./{LINK}/$repository"
 """

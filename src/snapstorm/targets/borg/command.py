@@ -28,6 +28,7 @@ HOST_ID = "snapstorm"
 Its own choice has the address of a network card, or a random number where there is none."""
 COMPACT_SEGMENTS_PERCENT = 0
 """A collection rewrites every segment from which anything can be dropped."""
+LINK = "repositories"
 _LOCALE = "C.UTF-8"
 
 SETTINGS: Mapping[str, str] = {
@@ -103,8 +104,9 @@ def local(repository: Path) -> str:
 
 
 def served(client: str, repository: str) -> str:
-    """A repository that is served to this client, below the directory in which the server stands."""
-    return f"ssh://{client}/./{repository}"
+    """A repository that is served to this client. The server stands beside a link to all repositories: where they lie,
+    something may be mounted over them."""
+    return f"ssh://{client}/./{LINK}/{repository}"
 
 
 @dataclass(frozen=True)

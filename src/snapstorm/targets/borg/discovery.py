@@ -20,7 +20,7 @@ _NEXT_MAJOR = (2,)
 
 _QUESTION = ("--log-json", "--version")
 """Other programs have no such option."""
-_VERSION_LINE = re.compile(r"^\S+ (\d+(?:\.\d+)*)(\S*)$", re.MULTILINE)
+_VERSION_LINE = re.compile(r"^.+ (\d+(?:\.\d+)*)(\S*)$", re.MULTILINE)
 """What borg answers: the name of its file and the version, `borg 1.4.5`, `borg 2.0.0b25` (1.2.4, 1.4.5, measured)."""
 
 

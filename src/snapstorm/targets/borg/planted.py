@@ -116,7 +116,7 @@ _EXTRACTING: Mapping[str, WrapperDefect] = {
     ),
     "extract-does-nothing": WrapperDefect(
         "Nothing is brought back, with exit status 0.",
-        Guarantee.RESTORED_EXACTLY,
+        Guarantee.AVAILABLE,
         WorkKind.RESTORE,
         _when("extract", "sys.exit(0)", number=2),
     ),

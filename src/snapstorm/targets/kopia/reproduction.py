@@ -17,9 +17,9 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
 from snapstorm.targets.kopia.command import KEEP_ALL
 from snapstorm.targets.kopia.environment import bash_that_unsets
-from snapstorm.targets.kopia.reproduction_trees import Trees, bash_word
 from snapstorm.targets.password_file import hashed_for_file
 from snapstorm.targets.plugin import Shown
+from snapstorm.targets.reproduction_trees import Trees, bash_word
 
 _MEASURED = "what the server and the repository hold is measured over the time of a run"
 _DATED = "what expires by a policy follows from when each snapshot was taken, and a script takes them all at once"

@@ -13,10 +13,15 @@ EMBEDDED_BYTES_MAX = 256 << 10
 """Contents of more than this are not in the script: random bytes of the same number are written instead."""
 
 
+_USERS_XATTRS = b"user."
+
+
 class Trees:
     """Writes trees as lines of one script."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_whole: bool = False) -> None:
+        """`is_whole`: with FIFOs and devices, hard links, and attributes of users."""
+        self._is_whole = is_whole
         self._embedded_bytes = 0
         self._contents: set[str] = set()
         """Those that the script has made."""
@@ -26,7 +31,7 @@ class Trees:
         yield f"wipe {root}; mkdir -p {root}"
         entries = [entry for entry in manifest.entries if entry.path != ROOT]
         for entry in entries:
-            yield from self._entry(f"{root}/{bash_bytes(entry.path)}", entry)
+            yield from self._entry(root, f"{root}/{bash_bytes(entry.path)}", entry)
         # Last and the deepest first: making what is in a directory changes its time.
         for entry in (*reversed(entries), *(entry for entry in manifest.entries if entry.path == ROOT)):
             place = root if entry.path == ROOT else f"{root}/{bash_bytes(entry.path)}"
@@ -34,13 +39,25 @@ class Trees:
                 seconds = f"{entry.mtime_ns // 10**9}.{entry.mtime_ns % 10**9:09}"
                 yield f"chmod {entry.mode:o} {place}; touch -d @{seconds} {place}"
 
-    def _entry(self, place: str, entry: Entry) -> Iterator[str]:
+    def _entry(self, root: str, place: str, entry: Entry) -> Iterator[str]:
+        if self._is_whole and entry.type is EntryType.FILE and entry.target not in (b"", entry.path):
+            yield f"ln {root}/{bash_bytes(entry.target)} {place}"
+            return
+        yield from self._new_entry(place, entry)
+        if self._is_whole and entry.type in (EntryType.DIRECTORY, EntryType.FILE):
+            for name, value in entry.xattrs:
+                if name.startswith(_USERS_XATTRS):
+                    yield f"set_xattr {place} {bash_bytes(name)} {value.hex() or chr(39) * 2}"
+
+    def _new_entry(self, place: str, entry: Entry) -> Iterator[str]:
         if entry.type is EntryType.DIRECTORY:
             yield f"mkdir -p {place}"
         elif entry.type is EntryType.SYMLINK:
             yield f"ln -s -- {bash_bytes(entry.target)} {place}"
         elif entry.type is EntryType.FILE:
             yield from self._content(place, entry)
+        elif self._is_whole and entry.type is EntryType.FIFO:
+            yield f"mkfifo {place}"
         else:
             yield f"# {show_path(entry.path)}: a FIFO, a socket or a device, left out"
 
