@@ -73,6 +73,7 @@ class Script:
             yield "# In the recorded run clients were at work at once; here one command follows the other."
         yield ""
         yield bash_that_unsets() + " # What would change what the program does."
+        yield files("snapstorm.targets").joinpath("reproduction_functions.sh").read_text(encoding="utf-8")
         yield files("snapstorm.targets.borg").joinpath("reproduction.sh").read_text(encoding="utf-8")
         for command in _up_to(commands, shown.operations):
             yield from self._command(command)

@@ -13,17 +13,6 @@ shown=0
 name=() state=() repository=() tree=()
 trap 'wipe "$BED"' EXIT
 
-# Remove a tree, also one with directories that are closed: TREE
-wipe() {
-    chmod -R u+rwX "$1" 2>/dev/null
-    rm -rf "$1"
-}
-
-show() {
-    echo "SHOWN: $*"
-    shown=1
-}
-
 # Run a command in a directory, with the files of one client, keeping what it says: CLIENT DIRECTORY WORDS...
 ask() {
     local client=$1 directory=$2
@@ -34,31 +23,6 @@ ask() {
         cd "$directory" && export BORG_BASE_DIR=$BED/clients/$client
         exec timeout --foreground --kill-after=5 "$SECONDS_MAX" "$PROGRAM" "$@"
     ) </dev/null >"$BED/output" 2>"$BED/errors" || status=$?
-}
-
-# The same, where it has to succeed. An honest program does, whatever it did in the recorded run.
-must() {
-    ask "$@"
-    [ "$status" = 0 ] && return
-    case $status in
-        124 | 137) show "no end after $SECONDS_MAX s: ${*:3}" ;;
-        *) show "exit status $status, where it has to succeed: ${*:3}" ;;
-    esac
-    tail -c 2000 "$BED/errors"
-    return 1
-}
-
-# The same, where nothing could be found out if it failed.
-set_up() {
-    ask "$@"
-    [ "$status" = 0 ] && return
-    echo "can't tell: exit status $status, before there was anything to judge: ${*:3}" >&2
-    tail -c 2000 "$BED/errors" >&2
-    exit 2
-}
-
-set_xattr() { # FILE NAME HEXADECIMAL
-    python3 -c 'import os, sys; os.setxattr(sys.argv[1], os.fsencode(sys.argv[2]), bytes.fromhex(sys.argv[3]))' "$@"
 }
 
 # Make an archive of a tree: NUMBER CLIENT REPOSITORY NAME TREE WORDS...
@@ -91,46 +55,6 @@ restore() {
     must "$client" "$directory" "$@" || return
     compare "$BED/expected/$number${part:+/$part}" "$directory/$(basename "${tree[number]}")${part:+/$part}"
     wipe "$directory"
-}
-
-# Hold an extracted tree against the one that was there: EXPECTED EXTRACTED
-compare() {
-    if ! [ -e "$2" ] && ! [ -L "$2" ]; then
-        show "exit status 0, and $2 is not there"
-    elif ! diff <(facts "$1") <(facts "$2") >"$BED/differences"; then
-        show "$2 is not what was archived"
-        head -n 20 "$BED/differences"
-    fi
-}
-
-# All that borg keeps of a tree, a line for each entry: its type, mode, owner, time, content, attributes, and the first
-# name of the same file. Sockets are left out.
-facts() {
-    python3 - "$1" <<'PYTHON'
-import hashlib, os, stat, sys
-
-root = os.fsencode(sys.argv[1])
-paths, first = [root], {}
-for directory, directories, files in os.walk(root):
-    paths += [os.path.join(directory, name) for name in directories + files]
-for path in sorted(paths):
-    status = os.lstat(path)
-    mode, shown = status.st_mode, os.path.relpath(path, root)
-    if stat.S_ISSOCK(mode):
-        continue
-    facts = [shown, oct(mode), status.st_mtime_ns, status.st_rdev]
-    if os.geteuid() == 0:
-        facts += [status.st_uid, status.st_gid]
-    if stat.S_ISREG(mode):
-        with open(path, "rb") as file:
-            facts += [status.st_size, hashlib.sha256(file.read()).hexdigest()]
-        facts.append(first.setdefault(status.st_ino, shown))
-    if stat.S_ISLNK(mode):
-        facts.append(os.readlink(path))
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        facts += [(name, os.getxattr(path, name)) for name in sorted(os.listxattr(path))]
-    print(*map(repr, facts))
-PYTHON
 }
 
 # List, and hold what is listed against what was made and deleted in this repository: CLIENT REPOSITORY WORDS...

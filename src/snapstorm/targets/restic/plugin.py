@@ -4,15 +4,17 @@ from __future__ import annotations
 
 # What a run needs is imported where it is used, so that the help, and runs against other targets, need not load it.
 # ruff: noqa: PLC0415
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from snapstorm.targets.plugin import ExternalServer, MakeTarget, TargetPlugin
+from snapstorm.model.manifest import Manifest
+from snapstorm.targets.plugin import ExternalServer, MakeTarget, Shown, TargetPlugin
 from snapstorm.targets.restic.parameters import PARAMETERS
 
 if TYPE_CHECKING:
+    from snapstorm.ledger.record import RecordedCommand
     from snapstorm.targets.known_bug import KnownBugs
     from snapstorm.targets.planted import Specimens
     from snapstorm.targets.restic.known_bugs.bench import Bench
@@ -42,6 +44,14 @@ class ResticPlugin(TargetPlugin):
         from snapstorm.targets.restic.discovery import find_version
 
         return find_version(version)
+
+    def script(
+        self, commands: Sequence[RecordedCommand], shown: Shown, manifest_of: Callable[[str], Manifest | None]
+    ) -> Iterator[str]:
+        """A bash script of the commands that a run has recorded."""
+        from snapstorm.targets.restic.reproduction import Script
+
+        return Script(manifest_of).lines(commands, shown)
 
     def specimens(self, programs: Sequence[Path]) -> Specimens:
         """Wrappers around the program that was named, or the one that there is."""

@@ -28,6 +28,8 @@ NEWEST_FORMAT_VERSION = 2
 IDS_FILE = "repositories.json"
 ADMINISTRATOR, AUDITOR = "administrator", "auditor"
 """Directories of the server's."""
+OF_ALL = "all"
+"""Stands for a repository that all clients share, where those of others have their client's name."""
 _CONFIG = "config"
 _LISTED_LAST = ("config", "data", "index", "keys", "locks", "snapshots")
 """What lies in the directory of a repository."""
@@ -76,18 +78,16 @@ class Repositories:
 
     def administrator(self, directory: Path) -> Actor:
         """Who works directly on a repository."""
-        password = self._password_of(directory)
-        return Actor(self._place.server / ADMINISTRATOR, str(directory), password, has_cache=False)
+        place = self._place.server / ADMINISTRATOR / self._name_of(directory)
+        return Actor(place, str(directory), self._password_of(directory), has_cache=False)
 
     def auditor(self, directory: Path) -> Actor:
         """Who reads a repository past the server, every cache and every lock."""
-        return Actor(
-            self._place.server / AUDITOR,
-            str(directory),
-            self._password_of(directory),
-            has_cache=False,
-            takes_locks=False,
-        )
+        place = self._place.server / AUDITOR / self._name_of(directory)
+        return Actor(place, str(directory), self._password_of(directory), has_cache=False, takes_locks=False)
+
+    def _name_of(self, directory: Path) -> str:
+        return directory.name if self.is_private else OF_ALL
 
     async def open(self) -> None:
         """Make the repository of a new testbed, if there is one for all, or look at those of an old one. What killed
