@@ -117,7 +117,7 @@ ALL = [
     *SERVED,
     ("memory", Mode.DIRECT),
     ("kopia", Mode.DIRECT),
-    ("restic", Mode.DIRECT),
+    pytest.param(("restic", Mode.DIRECT), marks=pytest.mark.long),
     pytest.param(("borg", Mode.DIRECT), marks=NEEDS_BORG),
 ]
 
