@@ -66,6 +66,7 @@ def command(
 
 
 COMMANDS = [
+    RecordedCommand(["/bin/rest-server", "--path", f"{BED}/repository"], f"{BED}/server", None, None, None, None, 0),
     command("init", directory=SERVER),
     command("cat", "--cacert=/c.pem", "--retry-lock=2s", "config"),
     command(

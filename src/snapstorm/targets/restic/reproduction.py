@@ -63,6 +63,7 @@ class Script:
 
     def lines(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
         """The script. It ends with the commands of the operations that have shown the violation, if they are known."""
+        commands = [command for command in commands if not _is_servers(command)]
         reason = _why_not(commands, shown)
         yield "#!/usr/bin/env bash"
         if reason:
@@ -153,6 +154,11 @@ class Script:
                 yield f"expire {given[_KEEP]} {who} {self._sources[given[_PATH]]} {bash_word(given[_HOST])}"
         elif words[-1] in self._numbers:
             yield f"delete {self._numbers[words[-1]]} {who}"
+
+
+def _is_servers(command: RecordedCommand) -> bool:
+    """Whether it is the server's, which has options only; the script needs none."""
+    return command.argv[1].startswith("-")
 
 
 def _words(words: Sequence[str]) -> str:

@@ -6,10 +6,10 @@ import functools
 import os
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from snapstorm.errors import HarnessError, OperationFailed, TargetError
+from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
@@ -18,6 +18,7 @@ from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.restic import answers, repository_answers, snapshot_answers
 from snapstorm.targets.restic.command import OPERATION_TAG, TESTBED_TAG, Actor, Restic, TakenPath
 
+ID_DIGITS = 64
 _ASIDE = ".restoring"
 """What the name of a directory ends with into which restic restores, beside where the tree is to be."""
 
@@ -62,8 +63,21 @@ class ResticClient:
         completed = await self.restic.create_snapshot(self.actor, source, self.host, tags)
         with self._judging():
             receipt = snapshot_answers.read_receipt(completed, str(source), tells_counts=self.tells_counts)
+        if len(receipt.id) < ID_DIGITS:
+            receipt = replace(receipt, id=await self._whole_id(receipt.id, operation))
         self.sources[receipt.id] = str(source)
         return receipt
+
+    async def _whole_id(self, beginning: str, operation: str) -> str:
+        """The id of the snapshot that an operation has taken, of which 0.14.0 tells the first eight digits. Raises
+        OperationUnknown where it can't be asked for; one that is not listed stays as it is, to be judged."""
+        try:
+            listed = await self.list_snapshots()
+        except TargetError as error:
+            words = f"backup acknowledged snapshot {beginning}, whose whole id could not be asked for: {error}"
+            raise OperationUnknown(words, evidence=error.evidence, blobs=error.blobs) from error
+        whole = [one.id for one in listed if one.operation == operation and one.id.startswith(beginning)]
+        return whole[0] if len(whole) == 1 else beginning
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
         """Restore a snapshot, or what is at `sub_path` in it, to `destination`, which must not exist.
