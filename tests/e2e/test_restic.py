@@ -86,8 +86,9 @@ def test_a_violation_is_made_a_script_that_shows_it(scratch: Path) -> None:
     shrunk = snapstorm("shrink", scratch / "bed", "--program", program, "--minutes", "1", "--output", scratch / "out")
     assert shrunk.status in (0, 4), (shrunk.stdout, shrunk.stderr)
     (script,) = (scratch / "out").glob("*.sh")
-    shown = subprocess.run(["bash", script, program], capture_output=True, text=True, check=False)
-    assert (shown.returncode, "SHOWN: " in shown.stdout) == (1, True), (shown.stdout, shown.stderr)
+    # The program strikes at every second restore, so one of two runs of the script meets it.
+    shown = [subprocess.run(["bash", script, program], capture_output=True, text=True, check=False) for _ in range(2)]
+    assert any(one.returncode == 1 and "SHOWN: " in one.stdout for one in shown), shown
     honest = subprocess.run(["bash", script, find_restic().path], capture_output=True, text=True, check=False)
     assert (honest.returncode, honest.stdout) == (0, "not shown\n"), (honest.stdout, honest.stderr)
 

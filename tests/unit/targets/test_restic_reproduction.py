@@ -19,6 +19,7 @@ SOURCE = f"{BED}/clients/c@h/data"
 TREE = Manifest.of(
     [
         Entry(b"", EntryType.DIRECTORY, 0o755, 0, 0, 10**18),
+        Entry(b"a\nname", EntryType.FILE, 0o644, 0, 0, 10**18, size=0, digest=b"\0" * 32),
         Entry(b"file", EntryType.FILE, 0o644, 0, 0, 10**18, size=0, digest=b"\0" * 32),
     ]
 )
@@ -99,7 +100,7 @@ def test_an_honest_program_shows_nothing(tmp_path: Path) -> None:
     ("guarantee", "defect", "words"),
     [
         ("restored-exactly", "restore", "is not what was taken"),
-        ("partial-is-reported", "count", "was acknowledged with total_files_processed: 2"),
+        ("partial-is-reported", "count", "was acknowledged with total_files_processed: 3"),
         ("deleted-stays-gone", "forget", "is listed although its deletion was acknowledged"),
     ],
 )

@@ -39,7 +39,7 @@ take() {
     must "$client" "$name" "$@" || { state[number]=doubt; return; }
     id[number]=$(last_said snapshot_id) || { show "exit status 0, and no snapshot in JSON: $*"; state[number]=doubt; return; }
     state[number]=live
-    judge_count "$number" total_files_processed "$(find "${tree[number]}" -type f | wc -l)"
+    judge_count "$number" total_files_processed "$(find "${tree[number]}" -type f -printf '\n' | wc -l)"
     judge_count "$number" total_bytes_processed \
         "$(find "${tree[number]}" -type f -printf '%s\n' | awk '{ sum += $1 } END { print sum + 0 }')"
 }
