@@ -33,6 +33,14 @@ class HarnessError(SnapstormError):
     """The machine or snapstorm itself could not do its part; says nothing about the target."""
 
 
+class FaultNotPossible(HarnessError):
+    """A fault that was asked for by name is not possible here. `why` says why not."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"the fault {key} is not possible here: {why}")
+        self.why = why
+
+
 class NoSpaceError(HarnessError):
     """A disk that holds clients' files or the testbed is full. Unlike other harness errors, it can be recovered from
     by deleting some of a client's own files."""

@@ -39,7 +39,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
         "cli pytest_plugin extending",
         "pytest_harness",
         "report",
-        "calibration exploration",
+        "calibration comparison exploration",
         "replay",
         "run",
         "persistence",

@@ -48,6 +48,7 @@ _COMMANDS = {
     "known-bugs": "known_bugs:known_bugs",
     "bundle": "bundle:bundle",
     "calibrate": "calibrate:calibrate_judge",
+    "compare": "compare:compare",
     "report": "report:report",
     "recheck": "recheck:recheck_run",
     "explore": "explore:explore",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.errors import ConfigError, FaultNotPossible
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys
 from snapstorm.guarantees.panel import known_guarantees
 from snapstorm.model.location import FileStorage, GatewayStorage, NamedStorage, S3Storage
@@ -143,7 +143,7 @@ def check_faults(faults: Sequence[str], *, are_optional: bool) -> None:
     for key in keys:
         reason = FAULTS[key].why_not_here()
         if reason is not None:
-            raise HarnessError(f"the fault {key} is not possible here: {reason}")
+            raise FaultNotPossible(key, reason)
 
 
 def check_paths(target: TargetPlugin, paths: Mapping[str, Path | None]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from snapstorm.errors import HarnessError, TargetError
+from snapstorm.errors import FaultNotPossible, HarnessError, TargetError
 from snapstorm.faults.catalogue import ALL, FAULTS, read_keys, weighted_deck
 from snapstorm.faults.fault import Fault, NothingToBreak, Scene
 from snapstorm.faults.weather import Injury, Weather
@@ -233,7 +233,7 @@ def _possible(options: HarnessOptions, run: RunContext, reasons: Mapping[str, st
         if reason is None:
             continue
         if ALL not in options.faults and not options.are_faults_optional:
-            raise HarnessError(f"the fault {key} is not possible here: {reason}")
+            raise FaultNotPossible(key, reason)
         left_out.setdefault(reason, []).append(key)
     for reason, keys in left_out.items():
         run.note(f"left out of the faults, because {reason}: {', '.join(keys)}")

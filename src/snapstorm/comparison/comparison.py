@@ -1,0 +1,225 @@
+"""Targets side by side: the same trees, the same faults, and what came of them.
+
+Every fact comes from a run that anybody can repeat with one command, which stands beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from snapstorm.errors import FaultNotPossible, HarnessError, TargetError
+from snapstorm.faults.catalogue import FAULTS
+from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.events import ActionEnded, Event
+from snapstorm.model.location import GatewayStorage
+from snapstorm.model.manifest import EntryType, Manifest
+from snapstorm.model.protocols import Program
+from snapstorm.model.verdict import Verdict
+from snapstorm.run.harness import Harness, HarnessOptions, open_harness
+from snapstorm.run.result import RunResult
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.scenario.scenarios import Scenario
+from snapstorm.scenario.shipped_scenarios import shipped
+from snapstorm.targets.registry import find_target, read_target
+from snapstorm.testbed.testbed import read_testbed
+
+TIMED_SCENARIOS = ("many-small-files", "one-large-file")
+"""Those in which snapshots and restores are timed, by one client."""
+_CLIENTS, _ACTIONS = 2, 16
+_WRITE = {"size_bytes": "0..100000", "count": "1..10"}
+
+
+_FAULTY_SECONDS_MAX = 100.0
+"""For an operation, as `snapstorm run` has it with faults."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a target took for the trees of one scenario, by one client."""
+
+    scenario: str
+    snapshot_seconds: Sequence[float]
+    """Of each snapshot, without what snapstorm does beside it."""
+    restore_seconds: Sequence[float]
+    files: int
+    size_bytes: int
+    trees: str
+    """Tells whether two targets had the same files: their paths and content."""
+    reason: str = ""
+    """Why it was not measured to its end; empty if it was."""
+
+    @property
+    def snapshot_median_seconds(self) -> float | None:
+        return median(self.snapshot_seconds) if self.snapshot_seconds else None
+
+    @property
+    def restore_median_seconds(self) -> float | None:
+        return median(self.restore_seconds) if self.restore_seconds else None
+
+
+@dataclass(frozen=True)
+class Weathered:
+    """What came of one fault."""
+
+    fault: str
+    verdict: Verdict | None
+    """None where the fault is not possible."""
+    struck: int = 0
+    failed: int = 0
+    """Operations that failed, or whose outcome was unknown."""
+    first_failure: str = ""
+    """Why the first of them did, in the target's words."""
+    violated: Sequence[str] = ()
+    """The guarantees that did not hold."""
+    reason: str = ""
+    """Why there is no result."""
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing was violated."""
+        return not self.violated
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All that was found out of one target."""
+
+    name: str
+    programs: Sequence[Program]
+    capabilities: Capabilities
+    timings: Sequence[Timing] = ()
+    weathered: Sequence[Weathered] = ()
+
+
+@dataclass(frozen=True)
+class TargetComparison:
+    """Several targets, and with which seed they were run."""
+
+    seed: int
+    targets: list[Compared] = field(default_factory=list[Compared])
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing was violated on any of them."""
+        return all(one.is_good for target in self.targets for one in target.weathered)
+
+
+def timing_command(target: str, scenario: str, seed: int) -> str:
+    """The command line that does the same again."""
+    return f"snapstorm run {scenario} --target {target} --clients 1 --seed {seed}"
+
+
+def fault_command(target: str, fault: str, seed: int) -> str:
+    """The command line that does the same again."""
+    options = " ".join(f"--option write-random-files.{name}={value}" for name, value in _WRITE.items())
+    counts = f"--clients {_CLIENTS} --actions {_ACTIONS}"
+    where = " --repository gateway" if FAULTS[fault].needs_gateway else ""
+    return f"snapstorm run --target {target} {counts} {options} --keep-going --faults {fault}{where} --seed {seed}"
+
+
+async def describe(target: str) -> Compared:
+    """Find a target, without changing anything. Raises ConfigError, HarnessError."""
+    make_target = find_target(target, ())
+    async with ProcessRunner("none") as runner:
+        found = make_target(runner)
+        return Compared(target, found.description.programs, found.capabilities)
+
+
+async def time_it(target: str, scenario: str, seed: int, testbed: Path) -> Timing:
+    """Run one of `TIMED_SCENARIOS`, and read from the ledger how long the target took."""
+    plan = shipped(scenario).model_copy(update={"clients": 1})
+    reason = await _run(plan, HarnessOptions(testbed=testbed, target=target, seed=seed), _FailureWatch())
+    with read_testbed(testbed) as ledger:
+        manifests = [ledger.manifest(one.manifest) for one in ledger.expectations()]
+        return Timing(
+            scenario,
+            ledger.durations_of(1, [SnapshotRoot.key]),
+            ledger.durations_of(1, [RestoreSnapshot.key]),
+            files=sum(one.counts.files for one in manifests),
+            size_bytes=sum(one.counts.size_bytes for one in manifests),
+            trees=_digest_of(manifests),
+            reason=reason,
+        )
+
+
+async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathered:
+    """Let one fault strike while two clients work."""
+    randomized = shipped("randomized")
+    plugin, _ = read_target(target)
+    if FAULTS[fault].needs_gateway and not (plugin.has_bucket_storage or plugin.has_gateway_storage):
+        return Weathered(fault, None, reason=f"the target {target} has no storage behind the gateway")
+    options = {**randomized.options, WriteRandomFiles.key: {**randomized.options[WriteRandomFiles.key], **_WRITE}}
+    changed = {"clients": _CLIENTS, "actions": _ACTIONS, "duration_seconds": None, "options": options}
+    watch = _FailureWatch()
+    asked = HarnessOptions(
+        testbed=testbed,
+        target=target,
+        seed=seed,
+        faults=(fault,),
+        is_each_fault_awaited=True,
+        keep_going=True,
+        repository=GatewayStorage() if FAULTS[fault].needs_gateway else None,
+        operation_seconds_max=_FAULTY_SECONDS_MAX,
+    )
+    try:
+        reason = await _run(randomized.model_copy(update=changed), asked, watch)
+    except FaultNotPossible as error:
+        return Weathered(fault, None, reason=error.why)
+    result = watch.result
+    return Weathered(
+        fault,
+        result.verdict,
+        struck=sum(result.tally.faults.values()),
+        failed=watch.failed,
+        first_failure=watch.first_failure,
+        violated=sorted({violation.guarantee.value for violation in result.tally.violations}),
+        reason=reason or result.reason,
+    )
+
+
+class _FailureWatch:
+    """Notes of a run what its result does not tell."""
+
+    def __init__(self) -> None:
+        self.harness: Harness | None = None
+        self.failed = 0
+        self.first_failure = ""
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ActionEnded) and event.outcome in {"failed", "unknown"}:
+            self.failed += 1
+            self.first_failure = self.first_failure or f"{event.key}: {event.reason}"
+
+    @property
+    def result(self) -> RunResult:
+        assert self.harness is not None, "a run that was begun"
+        return self.harness.result
+
+
+async def _run(scenario: Scenario, options: HarnessOptions, watch: _FailureWatch) -> str:
+    """One run to its end. Returns why it did not come there; empty if it did. Raises what a run raises that could not
+    be begun."""
+    try:
+        async with open_harness(options, watch) as watch.harness:
+            await watch.harness.run_scenario(scenario)
+            await watch.harness.finish()
+    except (HarnessError, TargetError) as error:
+        if watch.harness is None:
+            raise
+        return str(error)
+    return ""
+
+
+def _digest_of(manifests: Sequence[Manifest]) -> str:
+    """Of the paths and the content of the files; modes and owners depend on what a target keeps."""
+    digest = hashlib.sha256()
+    for manifest in manifests:
+        for entry in manifest.entries:
+            if entry.type is EntryType.FILE:
+                digest.update(b"%d %s %s" % (len(entry.path), entry.path, entry.digest))
+    return digest.hexdigest()
