@@ -108,7 +108,12 @@ async def open_bench(name: str, directory: Path, mode: Mode = Mode.SERVER, **pla
 
 NEEDS_BORG = pytest.mark.needs_borg
 SERVED = [("memory", Mode.SERVER), ("kopia", Mode.SERVER), pytest.param(("borg", Mode.SERVER), marks=NEEDS_BORG)]
-ALL = [*SERVED, ("memory", Mode.DIRECT), ("kopia", Mode.DIRECT), pytest.param(("borg", Mode.DIRECT), marks=NEEDS_BORG)]
+ALL = [
+    *SERVED,
+    ("memory", Mode.DIRECT),
+    ("kopia", Mode.DIRECT),
+    pytest.param(("borg", Mode.DIRECT), marks=[NEEDS_BORG, pytest.mark.long]),
+]
 
 
 def bench_id(parameter: tuple[str, Mode]) -> str:
