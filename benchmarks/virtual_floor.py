@@ -26,8 +26,8 @@ from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import Clocks
 from snapstorm.runtime.clock import Clock, VirtualClock
 from snapstorm.targets.kopia.command import CLOCK_VARIABLE, COMMAND_CLOCK_SECONDS, SERVER_CLOCK_SECONDS, Actor
-from snapstorm.targets.password_file import PASSWORD_FILE, PasswordFile
 from snapstorm.targets.kopia.server import JUMP_SECONDS, derive_at_no_cost
+from snapstorm.targets.password_file import PASSWORD_FILE, PasswordFile
 
 _JUMP = "advance-time"
 _CHANGED_FILES = 5

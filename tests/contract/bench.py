@@ -118,7 +118,7 @@ ALL = [
     ("memory", Mode.DIRECT),
     ("kopia", Mode.DIRECT),
     pytest.param(("restic", Mode.DIRECT), marks=pytest.mark.long),
-    pytest.param(("borg", Mode.DIRECT), marks=NEEDS_BORG),
+    pytest.param(("borg", Mode.DIRECT), marks=[NEEDS_BORG, pytest.mark.long]),
 ]
 
 

@@ -44,6 +44,7 @@ def test_a_run_passes_and_goes_on(layout: str, mode: str, scratch: Path) -> None
     assert ran.json["target"]["version"] == PINNED_VERSION
     assert ran.json["restores_verified"] > 0
     assert ran.json["snapshots"]["live"] == (2 if mode == "server" else 1)
+    assert snapstorm("recheck", scratch / "bed").status == 0  # What was recorded tells the same.
     swept = snapstorm("sweep", *bed[2:], "--json")
     assert swept.status == 0, (swept.stdout, swept.stderr)
     assert swept.json["sweep"]["verified"] == ran.json["snapshots"]["live"]

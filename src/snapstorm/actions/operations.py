@@ -199,7 +199,7 @@ class Operations:
                 taken_us=None if receipt is None else receipt.began_us,
             )
             if receipt is not None and effect.creates is not None:
-                encoded = encode_receipt(receipt, effect.creates.manifest.counts)
+                encoded = encode_receipt(receipt, receipt.counts_of(effect.creates.manifest))
                 ledger.observe(operation, ObservationKind.RECEIPT, encoded)
         await ledger.committed()
 

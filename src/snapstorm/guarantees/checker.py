@@ -239,7 +239,7 @@ class Checker:
             client=client,
             operation=operation,
             receipt=receipt,
-            there=manifest.counts_of_files if receipt.counts_files_once else manifest.counts,
+            there=receipt.counts_of(manifest),
             is_id_of_another=self._run.ledger.is_id_of_another(receipt.id, operation),
             span=self._dating.span(client, began_seconds, self._run.now_seconds()),
         )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from snapstorm.model.manifest import Manifest
+from snapstorm.model.manifest import Counts, Manifest
 from snapstorm.model.tree_differences import Difference
 
 
@@ -80,6 +80,10 @@ class SnapshotReceipt:
     """In what two parts of what the target says contradict each other, in words; empty if in nothing."""
     counts_files_once: bool = False
     """Whether a file with several names counts once among the files, and its bytes once."""
+
+    def counts_of(self, tree: Manifest) -> Counts:
+        """How much there is in a tree, counted as the target counts."""
+        return tree.counts_of_files if self.counts_files_once else tree.counts
 
     @property
     def particulars(self) -> Particulars:

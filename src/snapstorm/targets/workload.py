@@ -116,3 +116,14 @@ REAL = Scenario.model_validate(
     }
 )
 """Against a real target, where an operation takes half a second: 48 actions, each kind at least twice."""
+
+REAL_WHOLE_TREES = REAL.model_copy(
+    update={
+        "name": "calibration-of-whole-trees",
+        "steps": Scenario.model_validate(
+            {"name": "first", "steps": [{"action": "write-random-files", **_ODD, "one_of_each": True}]}
+        ).steps
+        + REAL.steps[1:],
+    }
+)
+"""The same, where the first files are one of each kind that the target keeps: hard links, FIFOs, devices."""

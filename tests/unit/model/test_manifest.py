@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
 from snapstorm.model.manifest import Entry, EntryType, Manifest, decode_manifest, show_path
+from snapstorm.model.observations import decode_receipt, encode_receipt
 from snapstorm.model.tree_differences import DifferenceKind, differences, with_newest_times
 
 EVERYTHING = Capabilities()
@@ -133,3 +135,13 @@ def test_an_empty_directory_is_seen() -> None:
     assert not TREE.has_empty_directory
     assert not Manifest.of([directory(b"")]).has_empty_directory
     assert Manifest.of([directory(b""), directory(b"d"), directory(b"d/e")]).has_empty_directory
+
+
+def test_a_file_with_several_names_counts_once_where_a_target_counts_so() -> None:
+    """With its bytes, however many names it has; its names outside of the tree are not known."""
+    one, other, alone = (msgspec.structs.replace(file(name, b"xyz"), target=b"7") for name in (b"a", b"b", b"c"))
+    tree = Manifest.of([directory(b""), one, other, msgspec.structs.replace(alone, target=b"8"), file(b"d", b"z")])
+    once, each = SnapshotReceipt("s", counts_files_once=True), SnapshotReceipt("s")
+    assert each.counts_of(tree) == tree.counts == (4, 1, 10, 0)
+    assert once.counts_of(tree) == (3, 1, 7, 0)
+    assert decode_receipt(encode_receipt(once, once.counts_of(tree))) == (once, (3, 1, 7, 0))

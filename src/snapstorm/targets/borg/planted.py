@@ -12,6 +12,7 @@ from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
 from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Specimen, Specimens, specimens_of
+from snapstorm.targets.workload import REAL_WHOLE_TREES
 from snapstorm.targets.wrapper_programs import WrapperDefect, make_wrapper, times_struck, why_it_broke
 
 AT_THE_BOUNDARY = FOR_EVERY_TARGET | {name for name, defect in DEFECTS.items() if defect.needs_whole_trees}
@@ -211,12 +212,15 @@ WRAPPER_DEFECTS: Mapping[str, WrapperDefect] = {**_EXTRACTING, **_OTHERS}
 """Those in which the real process matters. All others are planted at the protocol boundary."""
 
 
+_WHOLE_TREES = replace(REAL_SETUPS.usual, scenario=REAL_WHOLE_TREES)
+
+
 def wrapped(real: Path) -> Specimens:
     """The real program with each defect, and without any."""
-    setups = replace(REAL_SETUPS, whole_trees=REAL_SETUPS.usual)
+    setups = replace(REAL_SETUPS, whole_trees=_WHOLE_TREES)
     at_the_boundary = specimens_of("borg", [real], names=AT_THE_BOUNDARY, setups=setups)
     wrappers = [_wrapper_specimen(real, name, defect) for name, defect in WRAPPER_DEFECTS.items()]
-    usual = at_the_boundary.honest[:1]
+    usual = [one for one in at_the_boundary.honest if one.setup in (REAL_SETUPS.usual, _WHOLE_TREES)]
     return Specimens([*at_the_boundary.defects, *wrappers], [*usual, _wrapper_specimen(real, HONEST, None)])
 
 
@@ -232,7 +236,7 @@ def _wrapper_specimen(real: Path, name: str, defect: WrapperDefect | None) -> Sp
         sentence=defect.sentence if defect else "Does everything right.",
         guarantee=defect.guarantee if defect else None,
         shown_by=defect.shown_by if defect else WorkKind.RESTORE,
-        setup=REAL_SETUPS.usual,
+        setup=_WHOLE_TREES,
         plant=plant,
         times_struck=times_struck,
         why_it_broke=why_it_broke,
