@@ -105,7 +105,7 @@ def _backup(sentence: str, guarantee: Guarantee, body: str, *, number: int = 3) 
 
 
 _MIXES_CLIENTS_UP = """
-if client.startswith("client-2@") and "impostors" not in cache.parts and "@" in os.environ["RESTIC_REPOSITORY"]:
+if client.startswith("client-2@") and "clients" in cache.parts and os.environ["RESTIC_REPOSITORY"].startswith("rest:"):
     import urllib.parse
 
     strike()
