@@ -6,20 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from snapstorm.model.work import WorkKind
-from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Specimen
+from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Setup, Specimen
 from snapstorm.targets.wrapper_programs import WrapperDefect, make_wrapper, times_struck, why_it_broke
 
 
 def wrapper_specimen(
-    kind: str, real: Path, name: str = "", defect: WrapperDefect | None = None, helpers: str = ""
+    kind: str,
+    real: Path,
+    name: str = "",
+    defect: WrapperDefect | None = None,
+    helpers: str = "",
+    *,
+    usual: Setup = REAL_SETUPS.usual,
 ) -> Specimen:
     """A wrapper around the real program of this target with this defect, or one that does nothing. `helpers`: what its
-    body sees besides."""
+    body sees besides; `usual`: how it is run unless it hangs."""
 
     def plant(directory: Path) -> Planted:
         return Planted(kind, [make_wrapper(directory, real, defect.body if defect else "", helpers)])
 
-    usual = REAL_SETUPS.usual
     hanging = replace(usual, operation_seconds_max=REAL_SETUPS.hanging_seconds_max)
     return Specimen(
         kind=kind,
