@@ -20,11 +20,13 @@ STEPS = (
     "expire keep_latest = 1",
     "run-gc",
 )
+OTHERS = {"private": "", "shared": 'encryption = "authenticated-blake2"\ncompression = "auto,lzma,1"\n'}
+"""Further parameters, so that values other than the defaults occur."""
 
 
 def config(directory: Path, layout: str) -> Path:
     file = directory / f"{layout}.toml"
-    file.write_text(f'{scenario(*STEPS, "verify-repository")}\n[parameters]\nlayout = "{layout}"\n')
+    file.write_text(f'{scenario(*STEPS, "verify-repository")}\n[parameters]\nlayout = "{layout}"\n{OTHERS[layout]}')
     return file
 
 

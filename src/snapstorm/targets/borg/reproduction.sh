@@ -8,6 +8,7 @@ command -v python3 >/dev/null || { echo "can't tell: there is no python3, which 
 BED=$(cd "$(mktemp -d)" && pwd -P) || exit 2
 mkdir "$BED/contents" "$BED/expected" "$BED/repository"
 export BORG_PASSPHRASE=repository BORG_EXIT_CODES=modern BORG_RELOCATED_REPO_ACCESS_IS_OK=yes
+export BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
 shown=0
 # What is known of each archive, by its number. States: absent, live, gone, doubt.
 name=() state=() repository=() tree=()
