@@ -26,11 +26,13 @@ RESTIC_PROGRAMS := .tools/bin/restic-$(RESTIC) .tools/bin/rest-server-$(REST_SER
 
 BORG_PROGRAM := .tools/bin/borg-$(BORG)
 
+TEST_PROGRAMS := $(S3_SERVER) $(RESTIC_PROGRAMS) $(BORG_PROGRAM) .tools/bin/kopia-$(KOPIA)-testing
+
 # pytest keeps what it has compiled of the tests: otherwise each of its processes takes seconds to do it again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check docs docs-pages \
-    tools-all tools-restic tools-borg lock clean
+    tools-all tools-test tools-restic tools-borg lock clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -41,7 +43,7 @@ setup: $(SETUP) ## make .venv with everything in it, and build Kopia
 run: $(SETUP) ## run the main job: clients against a real Kopia server, every restore verified
 	$(BIN)/snapstorm run $(RUN_OPTIONS)
 
-test: $(SETUP) $(S3_SERVER) $(RESTIC_PROGRAMS) $(BORG_PROGRAM) .tools/bin/kopia-$(KOPIA)-testing ## run all tests but the long ones
+test: $(SETUP) $(TEST_PROGRAMS) ## run all tests but the long ones
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-unit: $(SETUP) ## run the tests that take seconds
@@ -89,6 +91,8 @@ tools-restic: $(RESTIC_PROGRAMS) ## build restic and its rest-server
 
 tools-borg: $(BORG_PROGRAM) ## compile borg
 
+tools-test: $(SETUP) $(TEST_PROGRAMS) ## build what tests need
+
 tools-all: $(SETUP) $(MORE_KOPIAS:%=.tools/bin/kopia-%) tools-restic $(MORE_RESTICS:%=.tools/bin/restic-%) $(BORG_PROGRAM) $(MORE_BORGS:%=.tools/bin/borg-%) ## build older versions as well, and those for virtual time
 
 $(VENV)/.installed: requirements/dev.lock pyproject.toml
@@ -118,7 +122,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 
 # Borg is compiled, so it needs headers of the system. Where they are missing, `make tools-borg` fails and names them, and
 # the tests of borg say that they were not run, and why.
-test tools-all: export BORG_IS_OPTIONAL := 1
+test tools-test tools-all: export BORG_IS_OPTIONAL := 1
 .tools/bin/borg-%: tools/borg-%/requirements.lock tools/borg-build/requirements.lock
 	@tools/build-borg $* $@ $(PYTHON)
 
