@@ -15,7 +15,7 @@ from snapstorm.errors import FaultNotPossible, HarnessError, TargetError
 from snapstorm.faults.catalogue import FAULTS
 from snapstorm.model.actions import RestoreSnapshot, SnapshotRoot, WriteRandomFiles
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.events import ActionEnded, Event
+from snapstorm.model.events import ActionEnded, Event, Listener, ignore
 from snapstorm.model.location import GatewayStorage
 from snapstorm.model.manifest import EntryType, Manifest
 from snapstorm.model.protocols import Program
@@ -29,7 +29,7 @@ from snapstorm.targets.registry import find_target, read_target
 from snapstorm.testbed.testbed import read_testbed
 
 TIMED_SCENARIOS = ("many-small-files", "one-large-file")
-"""Those in which snapshots and restores are timed, by one client."""
+"""One client runs these, and its snapshots and restores are timed."""
 _CLIENTS, _ACTIONS = 2, 16
 _WRITE = {"size_bytes": "0..100000", "count": "1..10"}
 
@@ -40,18 +40,19 @@ _FAULTY_SECONDS_MAX = 100.0
 
 @dataclass(frozen=True)
 class Timing:
-    """How long a target took for the trees of one scenario, by one client."""
+    """How long a target took for the trees of one scenario, with one client at work."""
 
     scenario: str
     snapshot_seconds: Sequence[float]
-    """Of each snapshot, without what snapstorm does beside it."""
+    """How long the target took for each snapshot. What snapstorm does itself is not counted."""
     restore_seconds: Sequence[float]
     files: int
     size_bytes: int
     trees: str
-    """Tells whether two targets had the same files: their paths and content."""
+    """A digest of the files' paths and contents. Two targets with the same digest had the same files."""
+    verdict: Verdict
     reason: str = ""
-    """Why it was not measured to its end; empty if it was."""
+    """Why the verdict is what it is."""
 
     @property
     def snapshot_median_seconds(self) -> float | None:
@@ -64,7 +65,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Weathered:
-    """What came of one fault."""
+    """What happened while one fault struck."""
 
     fault: str
     verdict: Verdict | None
@@ -77,12 +78,7 @@ class Weathered:
     violated: Sequence[str] = ()
     """The guarantees that did not hold."""
     reason: str = ""
-    """Why there is no result."""
-
-    @property
-    def is_good(self) -> bool:
-        """Nothing was violated."""
-        return not self.violated
+    """Why the verdict is what it is, or why the fault is not possible."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,9 @@ class TargetComparison:
     @property
     def is_good(self) -> bool:
         """Nothing was violated on any of them."""
-        return all(one.is_good for target in self.targets for one in target.weathered)
+        verdicts = {one.verdict for target in self.targets for one in target.weathered}
+        verdicts |= {one.verdict for target in self.targets for one in target.timings}
+        return Verdict.VIOLATED not in verdicts
 
 
 def timing_command(target: str, scenario: str, seed: int) -> str:
@@ -133,7 +131,7 @@ async def describe(target: str) -> Compared:
 async def time_it(target: str, scenario: str, seed: int, testbed: Path) -> Timing:
     """Run one of `TIMED_SCENARIOS`, and read from the ledger how long the target took."""
     plan = shipped(scenario).model_copy(update={"clients": 1})
-    reason = await _run(plan, HarnessOptions(testbed=testbed, target=target, seed=seed), _FailureWatch())
+    result = await _run(plan, HarnessOptions(testbed=testbed, target=target, seed=seed), ignore)
     with read_testbed(testbed) as ledger:
         manifests = [ledger.manifest(one.manifest) for one in ledger.expectations()]
         return Timing(
@@ -143,7 +141,8 @@ async def time_it(target: str, scenario: str, seed: int, testbed: Path) -> Timin
             files=sum(one.counts.files for one in manifests),
             size_bytes=sum(one.counts.size_bytes for one in manifests),
             trees=_digest_of(manifests),
-            reason=reason,
+            verdict=result.verdict,
+            reason=result.reason,
         )
 
 
@@ -155,7 +154,12 @@ async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathere
         return Weathered(fault, None, reason=f"the target {target} has no storage behind the gateway")
     options = {**randomized.options, WriteRandomFiles.key: {**randomized.options[WriteRandomFiles.key], **_WRITE}}
     changed = {"clients": _CLIENTS, "actions": _ACTIONS, "duration_seconds": None, "options": options}
-    watch = _FailureWatch()
+    failures: list[str] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, ActionEnded) and event.outcome in {"failed", "unknown"}:
+            failures.append(f"{event.key}: {event.reason}")
+
     asked = HarnessOptions(
         testbed=testbed,
         target=target,
@@ -167,56 +171,35 @@ async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathere
         operation_seconds_max=_FAULTY_SECONDS_MAX,
     )
     try:
-        reason = await _run(randomized.model_copy(update=changed), asked, watch)
+        result = await _run(randomized.model_copy(update=changed), asked, note)
     except FaultNotPossible as error:
         return Weathered(fault, None, reason=error.why)
-    result = watch.result
     return Weathered(
         fault,
         result.verdict,
         struck=sum(result.tally.faults.values()),
-        failed=watch.failed,
-        first_failure=watch.first_failure,
+        failed=len(failures),
+        first_failure=failures[0] if failures else "",
         violated=sorted({violation.guarantee.value for violation in result.tally.violations}),
-        reason=reason or result.reason,
+        reason=result.reason,
     )
 
 
-class _FailureWatch:
-    """Notes of a run what its result does not tell."""
-
-    def __init__(self) -> None:
-        self.harness: Harness | None = None
-        self.failed = 0
-        self.first_failure = ""
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, ActionEnded) and event.outcome in {"failed", "unknown"}:
-            self.failed += 1
-            self.first_failure = self.first_failure or f"{event.key}: {event.reason}"
-
-    @property
-    def result(self) -> RunResult:
-        assert self.harness is not None, "a run that was begun"
-        return self.harness.result
-
-
-async def _run(scenario: Scenario, options: HarnessOptions, watch: _FailureWatch) -> str:
-    """One run to its end. Returns why it did not come there; empty if it did. Raises what a run raises that could not
-    be begun."""
+async def _run(scenario: Scenario, options: HarnessOptions, listener: Listener) -> RunResult:
+    """One run, as far as it comes; its result says why it ended. Raises what a run raises that can't be begun."""
+    harness: Harness | None = None
     try:
-        async with open_harness(options, watch) as watch.harness:
-            await watch.harness.run_scenario(scenario)
-            await watch.harness.finish()
-    except (HarnessError, TargetError) as error:
-        if watch.harness is None:
+        async with open_harness(options, listener) as harness:
+            await harness.run_scenario(scenario)
+            await harness.finish()
+    except (HarnessError, TargetError):
+        if harness is None:
             raise
-        return str(error)
-    return ""
+    return harness.result
 
 
 def _digest_of(manifests: Sequence[Manifest]) -> str:
-    """Of the paths and the content of the files; modes and owners depend on what a target keeps."""
+    """Modes and owners are left out, because they depend on what a target keeps."""
     digest = hashlib.sha256()
     for manifest in manifests:
         for entry in manifest.entries:

@@ -49,7 +49,7 @@ class Gateway:
         """By access key: who that is. Secret keys are not checked."""
         self.failure: OSError | sqlite3.Error | None = None
         self._late: set[asyncio.Future[None]] = set()
-        """What rules do later, and the requests that a rule is changing now."""
+        """Work that rules have put off, and requests that a rule is changing now."""
 
     async def drain(self) -> None:
         """Return once all that was to be done later has been done, for those who wait for it as well."""
@@ -161,7 +161,7 @@ class Served:
         self._portal.call(self._gateway.rules.remove, number)
         self._portal.call(self._gateway.drain)
 
-    def asked_lately(self, seconds: float) -> dict[Operation, frozenset[str]]:
+    def asked_lately(self, seconds: float) -> dict[Operation, set[str]]:
         """The kinds of requests that have arrived in the last so many seconds, each with the first characters of the
         keys that they were about."""
         return self._portal.call(self._gateway.rules.asked_lately, seconds)

@@ -64,7 +64,7 @@ def changes(rule: Rule, storage: Storage, asked: Asked) -> bool:
 
 
 def _shown_under(rule: Rule, storage: Storage, asked: Asked) -> Bucket | None:
-    """What is read and listed in place of the bucket as it is; None for a rule that does something else."""
+    """The bucket that the rule shows in place of the real one; None for a rule that shows the real one."""
     match rule.effect:
         case RuleEffect.STALE:
             return _recently(rule, storage)

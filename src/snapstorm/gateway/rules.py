@@ -100,7 +100,7 @@ class Rule:
     requests_max: int | None = None
     """How many requests at most; None for all."""
     every: int = 1
-    """Of the requests that match and that it would change, each so many-th."""
+    """It strikes every so many-th request that matches and that it would change."""
     status: int = 503
     """Of an error."""
     seconds: float = 1.0
@@ -183,26 +183,25 @@ class RuleBook:
         if operation is not None:
             self._asked_seconds[operation, key[:1]] = self._monotonic_seconds()
         for number, rule in self._on.items():
-            if not rule.matches(asked, actor) or not changes(rule):
+            is_used_up = rule.requests_max is not None and self.struck[number] >= rule.requests_max
+            if is_used_up or not rule.matches(asked, actor) or not changes(rule):
                 continue
             self._matched[number] += 1
-            is_used_up = rule.requests_max is not None and self.struck[number] >= rule.requests_max
-            if not is_used_up and self._matched[number] % rule.every == 0:
+            if self._matched[number] % rule.every == 0:
                 self.struck[number] += 1
                 self._struck_seconds[number] = self._monotonic_seconds()
                 return rule
         return None
 
-    def asked_lately(self, seconds: float) -> dict[Operation, frozenset[str]]:
+    def asked_lately(self, seconds: float) -> dict[Operation, set[str]]:
         """The kinds of requests that have arrived in the last so many seconds, each with the first characters of the
         keys that they were about: objects of one kind begin alike. An empty one is that of a listing of all."""
         since_seconds = self._monotonic_seconds() - seconds
-        lately = [asked for asked, when in self._asked_seconds.items() if when >= since_seconds]
-        return {
-            operation: frozenset(first for also, first in lately if also is operation)
-            for operation in Operation
-            if any(also is operation for also, _ in lately)
-        }
+        lately: dict[Operation, set[str]] = {}
+        for (operation, first), when in self._asked_seconds.items():
+            if when >= since_seconds:
+                lately.setdefault(operation, set()).add(first)
+        return lately
 
     def strikes(self, number: int) -> Strikes:
         """How often this rule has struck, also after it was taken away."""

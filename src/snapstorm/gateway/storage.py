@@ -63,7 +63,7 @@ class Clocks:
 
     @classmethod
     def following(cls, clock: Clock) -> Self:
-        """Those of a run that lives by this clock."""
+        """The clocks of a run whose time comes from this clock."""
         return cls(clock.virtual_ns, clock.monotonic_seconds, clock.virtual_ns)
 
     def of_actor(self, actor: str) -> int:

@@ -88,9 +88,14 @@ def _seconds(values: Sequence[float], middle: float | None) -> str:
 
 _TIMED: Mapping[str, Callable[[Timing], str]] = {
     "files": lambda timing: f"{timing.files:,}, {show_bytes(timing.size_bytes)}",
-    "snapshot": lambda timing: timing.reason or _seconds(timing.snapshot_seconds, timing.snapshot_median_seconds),
+    "verdict": lambda timing: _verdict(timing.verdict, timing.reason),
+    "snapshot": lambda timing: _seconds(timing.snapshot_seconds, timing.snapshot_median_seconds),
     "restore": lambda timing: _seconds(timing.restore_seconds, timing.restore_median_seconds),
 }
+
+
+def _verdict(verdict: Verdict, reason: str) -> str:
+    return f"{verdict}" if verdict is Verdict.PASS else f"**{verdict}**: {reason}"
 
 
 def _faults(comparison: TargetComparison) -> Iterator[str]:
@@ -133,7 +138,7 @@ def _outcome(one: Weathered) -> str:
     if one.violated:
         return f"**violated: {', '.join(one.violated)}**"
     if one.verdict is not Verdict.PASS:
-        return f"{one.verdict}: {one.reason}"
+        return _verdict(one.verdict, one.reason)
     if not one.struck:
         return "found nothing to break"
     return "rode out" if not one.failed else f"recovered, {one.failed} operation(s) failed"

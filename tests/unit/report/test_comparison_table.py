@@ -11,7 +11,7 @@ from snapstorm.model.protocols import Program
 from snapstorm.model.verdict import Verdict
 from snapstorm.report.comparison_table import comparison_lines
 
-TIMING = Timing("one-large-file", [1.0, 3.0, 2.0], [0.5], files=1, size_bytes=40 << 20, trees="a")
+TIMING = Timing("one-large-file", [1.0, 3.0, 2.0], [0.5], files=1, size_bytes=40 << 20, trees="a", verdict=Verdict.PASS)
 ONE = Compared(
     "one",
     [Program(Path("/one"), "1.2", "0" * 64)],
@@ -27,7 +27,16 @@ OTHER = replace(
     ONE,
     name="other",
     capabilities=Capabilities(),
-    timings=[replace(TIMING, trees="b", reason="the server did not start", snapshot_seconds=[], restore_seconds=[])],
+    timings=[
+        replace(
+            TIMING,
+            trees="b",
+            verdict=Verdict.ERROR,
+            reason="the server did not start",
+            snapshot_seconds=[],
+            restore_seconds=[],
+        )
+    ],
     weathered=[
         Weathered("kill-server", Verdict.VIOLATED, struck=1, failed=1, violated=["available", "recovers"]),
         Weathered("flip-byte", Verdict.PASS),
@@ -45,12 +54,13 @@ def test_each_fact_stands_beside_the_others() -> None:
     assert "# one, other: side by side" in lines
     assert "| version | 1.2 | 1.2 |" in lines
     assert "| two names of one file stay one file | no | yes |" in lines
-    assert "| snapshot | 2.00 (1.00 to 3.00) | the server did not start |" in lines
+    assert "| verdict | pass | **error**: the server did not start |" in lines
+    assert "| snapshot | 2.00 (1.00 to 3.00) | - |" in lines
     assert "| restore | 0.50 | - |" in lines
     assert any(line.startswith("**The files were not the same**") for line in lines)
     assert "| `kill-server` | rode out | **violated: available, recovers** |" in lines
     assert "| `flip-byte` | recovered, 2 operation(s) failed | found nothing to break |" in lines
-    assert "| `storage-drop` | not possible: it is not there | inconclusive: nothing was restored |" in lines
+    assert "| `storage-drop` | not possible: it is not there | **inconclusive**: nothing was restored |" in lines
     assert "- `flip-byte`, one: `restore: blob 'a|b' is damaged`" in lines
 
 
@@ -70,3 +80,5 @@ def test_what_was_not_done_is_not_there() -> None:
 def test_one_violation_makes_it_bad() -> None:
     assert TargetComparison(7, [ONE]).is_good
     assert not TargetComparison(7, [ONE, OTHER]).is_good
+    while_timed = replace(ONE, timings=[replace(TIMING, verdict=Verdict.VIOLATED)])
+    assert not TargetComparison(7, [while_timed]).is_good
