@@ -105,6 +105,14 @@ def wait_for_ever():
 '''
 
 
+def when(command: str, body: str, *, number: int = 1) -> str:
+    """The body of a wrapper that does something else each time that this command is asked for, or each second or third
+    time. `asks_for` is a helper of the target's."""
+    words = ", ".join(repr(word) for word in command.split())
+    block = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    return f"\nif asks_for({words}) and every({number}, 'asked'):\n{block}\n"
+
+
 def make_wrapper(directory: Path, real: Path, body: str, helpers: str = "") -> Path:
     """Make the program, and a directory for what it remembers, in a new private directory. `helpers`: Python that the
     bodies of a target may use."""

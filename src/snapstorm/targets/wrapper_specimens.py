@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET
 from snapstorm.model.work import WorkKind
-from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Setup, Specimen
+from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Setup, Specimen, Specimens, specimens_of
+from snapstorm.targets.workload import REAL_WHOLE_TREES
 from snapstorm.targets.wrapper_programs import WrapperDefect, make_wrapper, times_struck, why_it_broke
+
+AT_THE_BOUNDARY_OF_WHOLE_TREES = FOR_EVERY_TARGET | {
+    name for name, defect in DEFECTS.items() if defect.needs_whole_trees
+}
+"""The defects that can be planted at the protocol boundary of every target that keeps whole trees."""
 
 
 def wrapper_specimen(
@@ -37,3 +45,17 @@ def wrapper_specimen(
         times_struck=times_struck,
         why_it_broke=why_it_broke,
     )
+
+
+def wrapped_whole_trees(
+    kind: str, real: Path, names: Collection[str], defects: Mapping[str, WrapperDefect], helpers: str
+) -> Specimens:
+    """The real program of a target that keeps whole trees, with each defect, and without any. Those of these names are
+    planted at the protocol boundary, `defects` by wrappers."""
+    whole_trees = replace(REAL_SETUPS.usual, scenario=REAL_WHOLE_TREES)
+    at_the_boundary = specimens_of(kind, [real], names=names, setups=replace(REAL_SETUPS, whole_trees=whole_trees))
+    wrappers = [wrapper_specimen(kind, real, name, one, helpers, usual=whole_trees) for name, one in defects.items()]
+    # What only a fault shows is too seldom to be worth an honest run.
+    usual = [one for one in at_the_boundary.honest if one.setup in (REAL_SETUPS.usual, whole_trees)]
+    honest = wrapper_specimen(kind, real, helpers=helpers, usual=whole_trees)
+    return Specimens([*at_the_boundary.defects, *wrappers], [*usual, honest])

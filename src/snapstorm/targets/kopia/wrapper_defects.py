@@ -6,22 +6,13 @@ the repository itself. All others are planted at the protocol boundary, in `snap
 
 from __future__ import annotations
 
-import textwrap
-
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
-from snapstorm.targets.wrapper_programs import WrapperDefect
-
-
-def _when(command: str, body: str, *, number: int = 1) -> str:
-    """Each time that this command is asked for, or every second or third time, something else is done."""
-    words = ", ".join(repr(word) for word in command.split())
-    block = textwrap.indent(textwrap.dedent(body).strip(), "    ")
-    return f"\nif asks_for({words}) and every({number}, 'asked'):\n{block}\n"
+from snapstorm.targets.wrapper_programs import WrapperDefect, when
 
 
 def _create(sentence: str, guarantee: Guarantee, body: str, *, number: int = 3) -> WrapperDefect:
-    return WrapperDefect(sentence, guarantee, WorkKind.CREATE, _when("snapshot create", body, number=number))
+    return WrapperDefect(sentence, guarantee, WorkKind.CREATE, when("snapshot create", body, number=number))
 
 
 _CONTRADICTS_ITSELF = """
@@ -95,7 +86,7 @@ LEAVING_BEHIND = {
         "A file stays in the directory in which the command ran.",
         Guarantee.NO_LEAK,
         WorkKind.LIST,
-        _when("snapshot list", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
+        when("snapshot list", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
     ),
 }
 
@@ -105,7 +96,7 @@ WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
         "A restore succeeds and writes nothing.",
         Guarantee.RESTORED_EXACTLY,
         WorkKind.RESTORE,
-        _when("restore", "sys.exit(0)", number=2),
+        when("restore", "sys.exit(0)", number=2),
     ),
     "create-never-ends": _create("A creation never ends.", _AVAILABLE, "wait_for_ever()"),
     "create-is-incomplete": _create(
@@ -147,32 +138,32 @@ WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
         "A deletion is done, and the exit status says that it failed.",
         _AVAILABLE,
         WorkKind.DELETE,
-        _when("snapshot delete", "end(run(argv), status=1)"),
+        when("snapshot delete", "end(run(argv), status=1)"),
     ),
     "expire-runs-nothing": WrapperDefect(
         "Retention is acknowledged and not applied.",
         Guarantee.DELETED_STAYS_GONE,
         WorkKind.EXPIRE,
-        _when("snapshot expire", "sys.exit(0)"),
+        when("snapshot expire", "sys.exit(0)"),
     ),
     "maintenance-does-nothing": WrapperDefect(
         "A collection is acknowledged and not done.",
         _AVAILABLE,
         WorkKind.COLLECT,
-        _when("maintenance run", "sys.exit(0)"),
+        when("maintenance run", "sys.exit(0)"),
     ),
     "maintenance-is-only-quick": WrapperDefect(
         "A full collection is acknowledged, and only a quick one done.",
         _AVAILABLE,
         WorkKind.COLLECT,
-        _when("maintenance run", "argv = [{'--full': '--no-full'}.get(word, word) for word in argv]"),
+        when("maintenance run", "argv = [{'--full': '--no-full'}.get(word, word) for word in argv]"),
     ),
     # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
     "verify-complains-of-good-data": WrapperDefect(
         "The check finds damage where there is none.",
         _AVAILABLE,
         WorkKind.VERIFY,
-        _when("snapshot verify", "sys.exit('ERROR error processing a/b: invalid checksum at BLOB p1')"),
+        when("snapshot verify", "sys.exit('ERROR error processing a/b: invalid checksum at BLOB p1')"),
     ),
     "server-does-not-refresh": WrapperDefect(
         "A server that was told to look again does not see that a client was removed.",
@@ -184,7 +175,7 @@ WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
         "Rights are set up so that each client may read everything.",
         _ISOLATED,
         WorkKind.LIST_AMONG_OTHERS,
-        _when(
+        when(
             "server acl enable",
             """
             done = run(argv)

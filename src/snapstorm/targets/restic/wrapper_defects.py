@@ -3,15 +3,25 @@ the protocol boundary, in `snapstorm.defects`."""
 
 from __future__ import annotations
 
-import textwrap
-
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
-from snapstorm.targets.wrapper_programs import WrapperDefect
+from snapstorm.targets import restore_wrappers
+from snapstorm.targets.restore_wrappers import (
+    CUT_TIME,
+    DROPPED_FIFO,
+    FLIPPED_BYTE,
+    LOST_XATTR,
+    SPLIT_NAMES,
+    RestoredWrong,
+    Restoring,
+)
+from snapstorm.targets.wrapper_programs import WrapperDefect, when
 
-HELPERS = r'''
-import stat
+_RESTORING = Restoring(asked="asks_for('restore')", directory="restored_to()")
 
+HELPERS = (
+    restore_wrappers.HELPERS
+    + r'''
 cache = pathlib.Path(os.environ.get("RESTIC_CACHE_DIR", "/none/none"))
 client = next((part for part in reversed(cache.parts) if "@" in part), "")
 
@@ -20,32 +30,8 @@ def asks_for(word):
     return argv[:1] == [word]
 
 
-def is_plain(path):
-    return path.is_file() and not path.is_symlink() and path.stat().st_size > 0
-
-
-def found_below(directory, matches):
-    """The first file below a directory, in the order of paths, that matches."""
-    for path in sorted(pathlib.Path(directory).rglob("*")):
-        if matches(path):
-            return path
-    return None
-
-
-def touch_up(matches, change):
-    """Hand a restore on, change one of the files that it has brought back, and end as it did."""
-    done = run(argv)
-    target = next(word.partition("=")[2] for word in argv if word.startswith("--target="))
-    path = found_below(target, matches) if done.returncode == 0 else None
-    if path is not None and count("asked") % 2 == 0:
-        strike()
-        status = path.lstat()
-        parent, times = path.parent, path.parent.stat()
-        change(path)
-        if path.exists() and not path.is_symlink():
-            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        os.utime(parent, ns=(times.st_atime_ns, times.st_mtime_ns))
-    end(done)
+def restored_to():
+    return next(word.partition("=")[2] for word in argv if word.startswith("--target="))
 
 
 def messages(done):
@@ -79,29 +65,11 @@ def secret(name):
 
     return tomllib.loads((bed() / "secrets.toml").read_text())[name]
 '''
-
-
-def _when(command: str, body: str, *, number: int = 1) -> str:
-    """Each time that this command is asked for, or every second or third time, something else is done."""
-    block = textwrap.indent(textwrap.dedent(body).strip(), "    ")
-    return f"\nif asks_for({command!r}) and every({number}, 'asked'):\n{block}\n"
-
-
-def _restore(sentence: str, matches: str, change: str) -> WrapperDefect:
-    """A file that this matches is brought back, and then changed so."""
-    body = f"""
-def change(path):
-{textwrap.indent(textwrap.dedent(change).strip(), "    ")}
-
-
-if asks_for("restore"):
-    touch_up(lambda path: {matches}, change)
-"""
-    return WrapperDefect(sentence, Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, body)
+)
 
 
 def _backup(sentence: str, guarantee: Guarantee, body: str, *, number: int = 3) -> WrapperDefect:
-    return WrapperDefect(sentence, guarantee, WorkKind.CREATE, _when("backup", body, number=number))
+    return WrapperDefect(sentence, guarantee, WorkKind.CREATE, when("backup", body, number=number))
 
 
 _MIXES_CLIENTS_UP = """
@@ -119,53 +87,19 @@ if client.startswith("client-2@") and "clients" in cache.parts and os.environ["R
 _AVAILABLE = Guarantee.AVAILABLE
 
 _RESTORES = {
-    "restore-flips-one-byte": _restore(
-        "One byte of a restored file is another one.",
-        "is_plain(path)",
-        """
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 1
-        path.write_bytes(content)
-        """,
-    ),
-    "restore-splits-names": _restore(
-        "A name of a file becomes a file of its own.",
-        "is_plain(path) and path.stat().st_nlink > 1",
-        """
-        import shutil
-
-        new = path.with_name("new")
-        shutil.copy2(path, new)
-        status = path.stat()
-        os.chown(new, status.st_uid, status.st_gid)
-        os.chmod(new, stat.S_IMODE(status.st_mode))
-        new.replace(path)
-        """,
-    ),
-    "restore-loses-an-xattr": _restore(
-        "An extended attribute is lost.",
-        "not path.is_symlink() and any(name.startswith('user.') for name in os.listxattr(path))",
-        """
-        os.removexattr(path, next(name for name in os.listxattr(path) if name.startswith("user.")))
-        """,
-    ),
-    "restore-drops-a-fifo": _restore("A FIFO is left out.", "stat.S_ISFIFO(path.lstat().st_mode)", "path.unlink()"),
-    "restore-cuts-a-time": _restore(
-        "The time of a link is cut to seconds.",
-        "path.is_symlink()",
-        """
-        seconds = path.lstat().st_mtime_ns // 1_000_000_000
-        os.utime(path, ns=(seconds * 1_000_000_000,) * 2, follow_symlinks=False)
-        """,
-    ),
+    "restore-flips-one-byte": _RESTORING.wrong(FLIPPED_BYTE),
+    "restore-splits-names": _RESTORING.wrong(SPLIT_NAMES),
+    "restore-loses-an-xattr": _RESTORING.wrong(LOST_XATTR),
+    "restore-drops-a-fifo": _RESTORING.wrong(DROPPED_FIFO),
+    "restore-cuts-a-time": _RESTORING.wrong(CUT_TIME),
     "restore-brings-nothing-back": WrapperDefect(
         "A restore succeeds and writes nothing.",
         Guarantee.RESTORED_EXACTLY,
         WorkKind.RESTORE,
-        _when("restore", "sys.exit(0)", number=2),
+        when("restore", "sys.exit(0)", number=2),
     ),
-    "restore-hides-an-error": _restore(
-        "A file is missing in what was restored, with exit status 0.", "is_plain(path)", "path.unlink()"
+    "restore-hides-an-error": _RESTORING.wrong(
+        RestoredWrong("A file is missing in what was restored, with exit status 0.", "is_plain(path)", "path.unlink()")
     ),
 }
 
@@ -247,19 +181,19 @@ _OTHERS = {
         "A deletion is acknowledged and not done.",
         Guarantee.DELETED_STAYS_GONE,
         WorkKind.LIST,
-        _when("forget", "sys.exit(0)"),
+        when("forget", "sys.exit(0)"),
     ),
     "forget-ends-with-1": WrapperDefect(
         "A deletion is done, and the exit status says that it failed.",
         _AVAILABLE,
         WorkKind.DELETE,
-        _when("forget", "end(run(argv), status=1)"),
+        when("forget", "end(run(argv), status=1)"),
     ),
     "forget-finds-a-lock": WrapperDefect(
         "A deletion is refused because of a lock, whoever works.",
         _AVAILABLE,
         WorkKind.DELETE,
-        _when(
+        when(
             "forget",
             "sys.stderr.write('unable to create lock in backend: repository is already locked by PID 1 on x by y\\n')\n"
             "sys.exit(11)",
@@ -269,20 +203,20 @@ _OTHERS = {
         "A collection is acknowledged and not done.",
         _AVAILABLE,
         WorkKind.COLLECT,
-        _when("prune", "sys.exit(0)"),
+        when("prune", "sys.exit(0)"),
     ),
     # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
     "check-complains-of-good-data": WrapperDefect(
         "The check finds damage where there is none.",
         _AVAILABLE,
         WorkKind.VERIFY,
-        _when("check", "sys.exit('error for tree 01234567:\\nFatal: repository contains errors')"),
+        when("check", "sys.exit('error for tree 01234567:\\nFatal: repository contains errors')"),
     ),
     "list-leaves-the-latest-out": WrapperDefect(
         "The latest snapshot is not shown.",
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
         WorkKind.LIST,
-        _when(
+        when(
             "snapshots",
             """
             done = run(argv)
@@ -298,7 +232,7 @@ _OTHERS = {
         "A file stays in the directory in which the command ran.",
         Guarantee.NO_LEAK,
         WorkKind.LIST,
-        _when("snapshots", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
+        when("snapshots", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
     ),
     "clients-are-mixed-up": WrapperDefect(
         "One client works as another.",
