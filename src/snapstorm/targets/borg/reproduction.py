@@ -8,38 +8,20 @@ the script, not what one did. Its functions are in `reproduction.sh`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from snapstorm.ledger.record import RecordedCommand
-from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.manifest import Manifest
-from snapstorm.targets.borg.environment import bash_that_unsets
+from snapstorm.targets.borg.environment import HIDDEN
 from snapstorm.targets.plugin import Shown
-from snapstorm.targets.reproduction_trees import Trees, bash_bytes, bash_word
-
-_MEASURED = "what the repository holds is measured over the time of a run"
-_STORM = "it is judged while faults strike, or after they have healed"
-_SHOWN_TO_BORG = frozenset(
-    {
-        Guarantee.RESTORED_EXACTLY,
-        Guarantee.ACKNOWLEDGED_STAYS_LISTED,
-        Guarantee.DELETED_STAYS_GONE,
-        Guarantee.PARTIAL_IS_REPORTED,
-        Guarantee.AVAILABLE,
-    }
+from snapstorm.targets.reproduction_script import (
+    commands_up_to,
+    direct_script,
+    script_without_commands,
+    why_no_direct_script,
 )
-"""Violations that a script of bare commands judges."""
-_REASONS: Mapping[Guarantee, str] = {
-    Guarantee.CLIENTS_ISOLATED: "the script works straight on repositories, past all that keeps clients apart",
-    Guarantee.NO_LEAK: _MEASURED,
-    Guarantee.LAYOUT_IS_SOUND: _MEASURED,
-    Guarantee.DAMAGE_IS_DETECTED: _STORM,
-    Guarantee.RECOVERS: _STORM,
-    Guarantee.VERIFY_AGREES: _STORM,
-}
-_OTHER_REASON = "snapstorm's own account of the run is needed to judge it"
+from snapstorm.targets.reproduction_trees import Trees, bash_bytes, bash_word
 
 _LOCATION = re.compile(r"^(?:ssh://[^/]+/\./[^/]+/|file://.*/)([^/:]+?)(?:\.new)?(?:::(.+))?$", re.DOTALL)
 _SUB_PATH = re.compile(r"^re:\^\[\^/\]\+/(.*)\(\?:/\|\\Z\)$", re.DOTALL)
@@ -59,27 +41,10 @@ class Script:
 
     def lines(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
         """The script. It ends with the commands of the operations that have shown the violation, if they are known."""
-        reason = _why_not(commands, shown)
-        yield "#!/usr/bin/env bash"
-        if reason:
-            words = f"bare commands cannot show a violation of {shown.guarantee}: {reason}"
-            yield f"# {words}."
-            yield f"echo {bash_word(words)} >&2"
-            yield "exit 2"
-            return
-        yield f"# Shows a violation of {shown.guarantee}, with bare commands. Usage: bash FILE [PROGRAM]"
-        yield "# Exit status: 1 if it shows it, 0 if not, 2 if nothing can be told."
-        if not shown.is_sequence:
-            yield "# In the recorded run clients were at work at once; here one command follows the other."
-        yield ""
-        yield bash_that_unsets() + " # What would change what the program does."
-        yield files("snapstorm.targets").joinpath("reproduction_functions.sh").read_text(encoding="utf-8")
-        yield files("snapstorm.targets.borg").joinpath("reproduction.sh").read_text(encoding="utf-8")
-        for command in _up_to(commands, shown.operations):
-            yield from self._command(command)
-        yield ""
-        yield '[ "$shown" = 1 ] || echo "not shown"'
-        yield 'exit "$shown"'
+        if reason := why_no_direct_script("borg", commands, shown):
+            return script_without_commands(shown, reason)
+        steps = (line for command in commands_up_to(commands, shown.operations) for line in self._command(command))
+        return direct_script("borg", shown, HIDDEN.bash_that_unsets(), steps)
 
     def _command(self, command: RecordedCommand) -> Iterator[str]:
         """What the script does for a command. Those that are not known here were asked to explain what was found."""
@@ -133,21 +98,3 @@ class Script:
         if (found := _LOCATION.match(word)) is None:
             return bash_word(word)
         return self._place(name) + (f"::{bash_word(found[2])}" if found[2] else "")
-
-
-def _why_not(commands: Sequence[RecordedCommand], shown: Shown) -> str | None:
-    """Why no script can be made that is right; None if one can."""
-    guarantee = Guarantee(shown.guarantee)
-    if guarantee not in _SHOWN_TO_BORG:
-        return _REASONS.get(guarantee, _OTHER_REASON)
-    if shown.faults:
-        return f"it takes what no command of borg's does ({', '.join(shown.faults)})"
-    if len({command.argv[0] for command in commands}) > 1:
-        return "it takes several programs"
-    return None
-
-
-def _up_to(commands: Sequence[RecordedCommand], operations: Collection[str | None]) -> Sequence[RecordedCommand]:
-    """The commands up to the last one of these operations; all of them if not all of these are known."""
-    last = max((index for index, command in enumerate(commands) if command.operation in operations), default=None)
-    return commands if last is None or None in operations else commands[: last + 1]

@@ -8,7 +8,7 @@ restore, receipt and listing by that, as the run's checker did. Its functions ar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path, PurePath
 
@@ -19,6 +19,7 @@ from snapstorm.targets.kopia.command import KEEP_ALL
 from snapstorm.targets.kopia.environment import bash_that_unsets
 from snapstorm.targets.password_file import hashed_for_file
 from snapstorm.targets.plugin import Shown
+from snapstorm.targets.reproduction_script import commands_up_to, script_without_commands
 from snapstorm.targets.reproduction_trees import Trees, bash_word
 
 _MEASURED = "what the server and the repository hold is measured over the time of a run"
@@ -87,7 +88,7 @@ class Script:
         # The first command makes the repository, in the server's directory on the testbed.
         self._bed = str(Path(commands[0].directory or "/").parent)
         reason = self._why_not(commands, shown)
-        yield from _without_commands(shown, reason) if reason else self._with_commands(commands, shown)
+        yield from script_without_commands(shown, reason) if reason else self._with_commands(commands, shown)
 
     def _why_not(self, commands: Sequence[RecordedCommand], shown: Shown) -> str | None:
         """Why no script can be made that is right; None if one can."""
@@ -121,7 +122,7 @@ class Script:
         yield files("snapstorm.targets.kopia").joinpath("reproduction.sh").read_text(encoding="utf-8")
         yield f"{bash_that_unsets()} # What would change what the program does."
         yield f"isolated={int(self._has_server)} # Whether a client may be shown its own snapshots only."
-        for command in _up_to(commands, shown.operations):
+        for command in commands_up_to(commands, shown.operations):
             yield from self._command(command)
         yield ""
         yield '[ "$shown" = 1 ] || echo "not shown"'
@@ -239,16 +240,6 @@ def _has_policy(words: Sequence[str]) -> bool:
     return is_global and any(word.startswith("--keep-") for word in words) and f"--keep-latest={KEEP_ALL}" not in words
 
 
-def _without_commands(shown: Shown, reason: str) -> Iterator[str]:
-    """A script that says why it shows nothing."""
-    yield "#!/usr/bin/env bash"
-    yield f"# The run has found a violation of {shown.guarantee}, which bare commands can't show:"
-    yield f"# {reason}."
-    yield "# The scenario and the test beside this file do it again. Exit status: 2."
-    yield f"echo {bash_word(f'bare commands cannot show a violation of {shown.guarantee}: {reason}')} >&2"
-    yield "exit 2"
-
-
 def _has_password_file(commands: Sequence[RecordedCommand]) -> bool:
     return any(word.startswith(_PASSWORD_FILE) for command in commands for word in command.argv)
 
@@ -263,9 +254,3 @@ def _users_in_file(commands: Sequence[RecordedCommand]) -> list[str]:
     ]
     added = {command.argv[4] for command in commands if command.argv[1:4] == ["server", "users", "add"]}
     return [client for client in dict.fromkeys(connected) if client not in added]
-
-
-def _up_to(commands: Sequence[RecordedCommand], operations: Collection[str | None]) -> Sequence[RecordedCommand]:
-    """The commands up to the last one of these operations; all of them if not all of these are known."""
-    last = max((index for index, command in enumerate(commands) if command.operation in operations), default=None)
-    return commands if last is None or None in operations else commands[: last + 1]
