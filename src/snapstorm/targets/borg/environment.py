@@ -12,4 +12,3 @@ HIDDEN = HiddenVariables(prefixes=("BORG_", "PYTHON", "XDG_", "SSH_", "LC_"), na
 """The language is set: borg reads the encoding of paths from it."""
 
 inherited_environment = HIDDEN.inherited_environment
-bash_that_unsets = HIDDEN.bash_that_unsets

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import anyio
-
 from snapstorm.errors import OperationFailed
-from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.protocols import Program
-from snapstorm.model.tree_differences import differences
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.borg.answers import Answers, said_by
 from snapstorm.targets.borg.command import Actor, Borg, local
 from snapstorm.targets.borg.target import capabilities_of
 from snapstorm.targets.programs import Programs
+from snapstorm.targets.workbench import Workbench, temporary_directory
 
 MEASURED = ("1.2.4", "1.4.5")
 """The versions on which known bugs were looked for."""
@@ -34,12 +31,9 @@ NAME = "repository"
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One borg, and a directory that is the bench's own. Made by `open_bench`."""
+class Bench(Workbench):
+    """Everything below `directory` is this bench's own. Made by `open_bench`."""
 
-    program: Program
-    directory: Path
-    runner: ProcessRunner
     passphrase: str = field(default_factory=secrets.token_urlsafe, repr=False)
 
     @property
@@ -49,6 +43,11 @@ class Bench:
     @property
     def repository(self) -> Path:
         return self.directory / NAME
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What survives an archive, for the user that this process runs as."""
+        return capabilities_of(is_root=os.geteuid() == 0)
 
     def actor(self, name: str = "first") -> Actor:
         return Actor(name, self.directory / "actors" / name, local(self.repository), self.passphrase)
@@ -76,15 +75,12 @@ class Bench:
 
     async def what_is_wrong_with(self, archive: str, source: Path) -> str | None:
         """In words, how an archive of a tree differs from it; None if it does not."""
-        destination = self.directory / f"restored-{secrets.token_hex(4)}"
+        destination = self.directory / f"restored-{next(self.numbers)}"
         destination.mkdir()
         completed = await self.borg.extract(self.actor("reader"), archive, b"", destination)
         if completed.exit_code:
             return f"its extract ends with status {completed.exit_code}: {last_words(completed)}"
-        restored = await run_file_work(scan_tree, destination / source.name)
-        expected = await run_file_work(scan_tree, source)
-        found = differences(expected, restored, capabilities_of(is_root=os.geteuid() == 0))
-        return str(found[0]) if found else None
+        return await self.difference(await run_file_work(scan_tree, source), destination / source.name)
 
     async def names(self) -> set[str]:
         """The archives that are listed."""
@@ -99,12 +95,8 @@ class Bench:
 @asynccontextmanager
 async def open_bench(program: Program, runner: ProcessRunner) -> AsyncIterator[Bench]:
     """A bench in a temporary directory, which goes with the block."""
-    directory = Path(tempfile.mkdtemp(prefix="snapstorm-known-bug-"))
-    try:
+    async with temporary_directory() as directory:
         yield Bench(program, directory, runner)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await run_file_work(remove_tree, directory)
 
 
 def last_words(completed: CompletedCommand) -> str:

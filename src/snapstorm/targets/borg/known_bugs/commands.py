@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 
-from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.errors import OperationFailed
 from snapstorm.model.guarantees import Guarantee
-from snapstorm.runtime.polling import until
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.borg.answers import Answers
@@ -18,6 +17,7 @@ from snapstorm.targets.borg.command import Actor, Borg, local
 from snapstorm.targets.borg.known_bugs.bench import COMMAND_SECONDS_MAX, FILE_BYTES, MEASURED, NAME, Bench, last_words
 from snapstorm.targets.known_bug import KnownBug, needs_root
 from snapstorm.targets.programs import Programs
+from snapstorm.targets.workbench import until
 
 _WAIT_SECONDS_MAX = 60.0
 _FED_BYTES = 20_000_000
@@ -103,7 +103,8 @@ async def _break_the_lock(bench: Bench) -> str | None:
     async def meddle() -> None:
         try:
             await anyio.to_thread.run_sync(_feed, writing)
-            await _until(lambda: bench.written_bytes() >= _WRITTEN_BYTES_MIN)
+            written = f"{_WRITTEN_BYTES_MIN:,} bytes were written"
+            await until(lambda: bench.written_bytes() >= _WRITTEN_BYTES_MIN, written, seconds_max=_WAIT_SECONDS_MAX)
             await bench.ask("break-lock", local(bench.repository), name="other")
             await bench.ask("create", bench.archive("new"), tree.name, name="other", cwd=tree.parent)
             await bench.ask("delete", bench.archive("old"), name="other")
@@ -140,13 +141,6 @@ def _feed(writing: int) -> None:
     left = memoryview(os.urandom(_FED_BYTES))
     while left:
         left = left[os.write(writing, left) :]
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    with anyio.move_on_after(_WAIT_SECONDS_MAX):
-        await until(condition)
-        return
-    raise HarnessError("borg has not written what it was fed")
 
 
 _ALL = frozenset(MEASURED)
