@@ -9,21 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TypeVar
 
-from snapstorm.errors import (
-    AccessDenied,
-    HarnessError,
-    NoSpaceError,
-    OperationTimedOut,
-    RepositoryLocked,
-    SnapstormError,
-    TargetError,
-    VersionRefused,
-)
+from snapstorm.errors import AccessDenied, RepositoryLocked, TargetError, VersionRefused
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets import command_output
-from snapstorm.targets.command_output import NO_SPACE, decoded, ending, shortened, stderr_of
+from snapstorm.targets.answers import AnswerReader, KnownFailure
+from snapstorm.targets.command_output import shortened, stderr_of
 from snapstorm.targets.restic.blobs import blobs_named
 
 _DENIED = re.compile(r"(?:HTTP response \(|server response(?: unexpected)?: )40[13]\b|wrong password or no key found")
@@ -42,56 +32,6 @@ _UNHELPFUL = re.compile(
 
 _EXIT_ERROR = re.compile(r'^\{"message_type":"exit_error".*"message":"(.*)"\}$', re.MULTILINE)
 
-_T = TypeVar("_T")
-
-
-def check(completed: CompletedCommand, what: str, failure: type[TargetError]) -> None:
-    """Raise unless the command ended by itself and with 0. `failure` says what a plain failure leaves known."""
-    if completed.exit_code != 0 or completed.timed_out:
-        raise explain(completed, what, failure)
-
-
-def explain(completed: CompletedCommand, what: str, failure: type[TargetError]) -> SnapstormError:
-    """The error that fits a command that did not do what it was asked to: `failure`, or what its words say."""
-    words = stderr_of(completed)
-    if NO_SPACE.search(words):
-        return NoSpaceError(f"{what} found a disk full: {last_words(words)}")
-    if completed.timed_out:
-        return error_of(completed, OperationTimedOut, f"{what} was ended after {completed.seconds:.0f} s")
-    if _LOCKED.search(words):
-        return error_of(completed, RepositoryLocked, f"{what} found the repository locked: {last_words(words)}")
-    if _REFUSED_VERSION.search(words):
-        return error_of(completed, VersionRefused, f"{what} was refused to this version: {last_words(words)}")
-    if _DENIED.search(words):
-        return error_of(completed, AccessDenied, f"{what} was refused: {last_words(words)}")
-    return error_of(completed, failure, f"{what} ended with {ending(completed)}: {last_words(words)}")
-
-
-def error_of(completed: CompletedCommand, kind: type[TargetError], words: str) -> TargetError:
-    """An error of this kind, with all that the command has printed as evidence, and the packs that it names."""
-    return kind(words, evidence=evidence_of(completed), blobs=blobs_named(completed.stderr + b" " + completed.stdout))
-
-
-def add_evidence(error: TargetError, printed: str) -> None:
-    """Add what somebody else has printed about the same failure."""
-    error.evidence += printed
-
-
-def check_set_up(
-    completed: CompletedCommand, problem: str, *, what: str = "restic", failure: type[HarnessError] = HarnessError
-) -> None:
-    """Raise `failure`, in one line that begins with the problem, unless the command ended by itself and with 0."""
-    if completed.exit_code != 0 or completed.timed_out:
-        raise failure(f"{problem}: {explain(completed, what, TargetError)}")
-
-
-def evidence_of(completed: CompletedCommand) -> str:
-    """What was asked and what came back, for the report.
-
-    Holds no secret: restic gets them in its environment only, and prints `***` for the server's password.
-    """
-    return command_output.evidence_of(completed, "restic")
-
 
 def last_words(text: str) -> str:
     """The line that says why it failed, short enough for one line of ours."""
@@ -99,6 +39,33 @@ def last_words(text: str) -> str:
     lines = "\n".join(found or [text]).replace(r"\n", "\n").splitlines()
     telling = [line.strip() for line in lines if line.strip() and not _UNHELPFUL.match(line.strip())]
     return shortened(telling[-1].removeprefix("Fatal: ")) if telling else "it said nothing"
+
+
+def add_evidence(error: TargetError, printed: str) -> None:
+    """Add what somebody else has printed about the same failure."""
+    error.evidence += printed
+
+
+_READER = AnswerReader(
+    program="restic",
+    title="restic",
+    failures=(
+        KnownFailure(_LOCKED, RepositoryLocked, "found the repository locked"),
+        KnownFailure(_REFUSED_VERSION, VersionRefused, "was refused to this version"),
+        KnownFailure(_DENIED, AccessDenied, "was refused"),
+    ),
+    last_words=last_words,
+    blobs_named=blobs_named,
+)
+"""Evidence holds no secret: restic gets them in its environment only, and prints `***` for the server's password."""
+
+check = _READER.check
+explain = _READER.explain
+error_of = _READER.error_of
+check_set_up = _READER.check_set_up
+evidence_of = _READER.evidence_of
+read = _READER.read
+unreadable = _READER.unreadable
 
 
 def is_locked_by_nobody(completed: CompletedCommand) -> bool:
@@ -117,17 +84,3 @@ def _runs(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
-
-
-def read(completed: CompletedCommand, what: str, kind: type[_T], failure: type[TargetError]) -> _T:
-    """What the command says on stdout. Raises as `check` does, and `failure` also for what can't be read."""
-    check(completed, what, failure)
-    try:
-        return decoded(completed.stdout, kind)
-    except ValueError as error:
-        raise unreadable(completed, what, failure, error) from error
-
-
-def unreadable(completed: CompletedCommand, what: str, failure: type[TargetError], reason: object) -> TargetError:
-    """The failure of a command that ended well and whose JSON can't be read."""
-    return error_of(completed, failure, f"{what} exited with 0 but its JSON can't be read: {reason}")
