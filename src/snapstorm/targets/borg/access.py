@@ -1,4 +1,5 @@
-"""Who is let in, and the shim that lets clients in: what `ssh` and `sshd` are between borg and `borg serve`.
+"""The access list, and the shim that checks it. The shim takes the place of `ssh` and `sshd` between borg and
+`borg serve`.
 
 Borg starts the shim in place of `ssh`. The shim compares the key that the client shows with the one in the access list,
 a file for each client. To a client that has the right one it serves the client's repository and no other one, as a
@@ -28,7 +29,7 @@ class AccessList:
     """The clients that are let in, each with a key and the repository that it is served."""
 
     directory: Path
-    """Of the server."""
+    """The server's directory."""
     repositories: Path
 
     @property

@@ -1,4 +1,4 @@
-"""What borg's answers mean: exit statuses, log lines and JSON, translated once.
+"""Reads borg's answers: this module alone knows what its exit statuses, log lines and JSON mean.
 
 Exit statuses with `BORG_EXIT_CODES=modern`: 0 done, 1 and from 100 done with warnings, others failed; 1.2.4 has 0, 1
 and 2 only (measured). So what failed is told by the names that borg gives its errors in log lines (`msgid`), which are
@@ -79,7 +79,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class BlobsOf(Container[str]):
-    """All files of one repository: borg's errors name objects, and no files."""
+    """All files of one repository, because borg's errors name objects and no files."""
 
     def __init__(self, repository: str) -> None:
         self._prefix = blob_id(repository, "")
@@ -105,7 +105,7 @@ class Said:
     """What a command has said on stderr."""
 
     names: frozenset[str]
-    """Of errors and of kinds of messages."""
+    """The names of errors, and of kinds of messages."""
     lines: Sequence[str]
     """Its messages for people, and what was no log line."""
 

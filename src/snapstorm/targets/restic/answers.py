@@ -1,4 +1,4 @@
-"""What restic's answers mean: exit statuses and words, translated once; here what all answers have in common.
+"""Tells why a command of restic has failed, by its words. What answers of one kind say is read in other modules.
 
 From 0.17 on restic ends with 10 where there is no repository, 11 where it is locked, and 12 for a wrong password;
 before, with 1 for everything. So its words are gone by, which say the same in all versions (0.14.0, 0.16.5 and 0.18.1,
