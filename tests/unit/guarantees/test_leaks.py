@@ -324,8 +324,16 @@ class Group:
         self._answer()
 
     def add_process(self) -> None:
-        """Have one more process in the group, which ends with it."""
-        self.added.append(subprocess.Popen(["sleep", str(GROUP_SECONDS_MAX)], process_group=self.leader))
+        """Have one more process in the group, which ends with it. Returns once it has answered: while a program starts,
+        it has files open that it closes again."""
+        added = subprocess.Popen(
+            ["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, process_group=self.leader
+        )
+        self.added.append(added)
+        assert added.stdin is not None
+        assert added.stdout is not None
+        added.stdin.write(b"ready\n")
+        assert added.stdout.readline() == b"ready\n"
 
     def _answer(self) -> int:
         assert self._process.stdout is not None
@@ -344,7 +352,7 @@ def wrapped(name: str = "server") -> Iterator[Group]:
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             for added in group.added if group else ():
-                added.wait()
+                added.communicate()
 
 
 @pytest.mark.parametrize("name", ["server", "x) (S 1 1 1"])
