@@ -1,41 +1,40 @@
-"""The floor: exactly the Kopia commands that a run has recorded, with the same overlap, and nothing around them.
+"""The floor: just the commands of the target that a run has recorded, with the same overlap, and nothing around them.
 
-    python benchmarks/floor.py SCENARIO
+    python benchmarks/floor.py [--target kopia|restic|borg] SCENARIO ...
 
 Runs a fixed scenario, then replays the commands of its ledger, sweep included, in an empty testbed over the same files:
 each command starts as soon as all those have ended that had ended before it in the run. Nothing is written, read or
-compared meanwhile. What the run took more is snapstorm's own.
+compared meanwhile. What the run took more is snapstorm's own. What a target needs for that stands in `floor_TARGET.py`.
 """
 
 from __future__ import annotations
 
+import abc
+import argparse
 import concurrent.futures
-import hashlib
+import importlib
 import json
-import re
 import shutil
 import signal
 import sqlite3
-import ssl
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import SNAPSTORM, run, scratch_directory
 
+from snapstorm.runtime.child import Environment
 from snapstorm.runtime.secrets import FileSecretStore
-from snapstorm.targets.kopia.command import Actor
-from snapstorm.targets.kopia.repository import password_hash
 
 _COMMAND_SECONDS_MAX = 120
 _COMMANDS_AT_ONCE_MAX = 64
 """More than clients in any run that is replayed."""
-_LISTENING = re.compile(r"^SERVER ADDRESS: (https://\S+)$", re.MULTILINE)
-_NO_CLIENT = "x" * 32
+NO_CLIENT = "x" * 32
+"""A password that nobody has."""
+TARGETS = ("kopia", "restic", "borg")
 
 
 @dataclass(frozen=True)
@@ -59,9 +58,6 @@ class Recorded:
     """What one run did."""
 
     commands: list[Command]
-    server: tuple[str, ...]
-    serves_seconds: float
-    """When the first command began that needs the server."""
 
     @classmethod
     def read(cls, bed: Path) -> Recorded:
@@ -71,52 +67,86 @@ class Recorded:
             " LEFT JOIN expectations USING (operation) ORDER BY began_seconds"
         ).fetchall()
         ledger.close()
-        commands = [Command(tuple(json.loads(r[0])), r[1], r[1] + r[2], r[3], r[4], r[5]) for r in rows]
-        serving = [command for command in commands if command.has("server", "start")]
-        others = [command for command in commands if command not in serving]
-        served = [c.began for c in others if c.has("server", "users", "add") or c.has("server", "refresh")]
-        return cls(others, serving[0].argv, min(served))
+        return cls([Command(tuple(json.loads(r[0])), r[1], r[1] + r[2], r[3], r[4], r[5]) for r in rows])
 
     def set_up(self) -> Recorded:
         """Of these, what comes before the clients' first action."""
         first = min(command.began for command in self.commands if command.snapshot is not None)
-        return Recorded([c for c in self.commands if c.began < first], self.server, self.serves_seconds)
+        return Recorded([command for command in self.commands if command.began < first])
 
 
 @dataclass
-class Replay:
-    """One replay over a testbed of which only the clients' files and the secrets are left."""
+class Replay(abc.ABC):
+    """One replay over a testbed of which only the clients' files, the secrets, and what costs no command are left."""
 
     bed: Path
     recorded: Recorded
-    _ids: dict[str, str] = field(default_factory=dict)
-    _hashes: dict[str, str] = field(default_factory=dict)
+    _new_by_recorded: dict[str, str] = field(default_factory=dict)
+    """Words of the replay, by those of the run."""
     _server: subprocess.Popen[bytes] | None = None
     _serves: threading.Event = field(default_factory=threading.Event)
-    _words: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._secrets = FileSecretStore(self.bed / "secrets.toml").all()
-        users = [c for c in self.recorded.commands if c.has("server", "users", "add")]
-        self._hashes = {user: password_hash(self._secrets[f"client {user}"]) for user in (c.argv[4] for c in users)}
-        for directory in ("repository", "server", "runs"):
-            shutil.rmtree(self.bed / directory, ignore_errors=True)
-        for client in (self.bed / "clients").iterdir():
-            for entry in client.iterdir():
-                if entry.name != "data":
-                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        self._servers_argv = next((c.argv for c in self.recorded.commands if self._is_server(c)), ())
+        self._commands = [command for command in self.recorded.commands if not self._is_server(command)]
+        self._serves_seconds = min((c.began for c in self._commands if self._needs_server(c)), default=0.0)
+        self._clear()
+
+    # What is the target's own.
+
+    @abc.abstractmethod
+    def _clear(self) -> None:
+        """Leave of the testbed what a run finds."""
+
+    @abc.abstractmethod
+    def _environment(self, command: Command) -> tuple[Mapping[str, str], Path]:
+        """The variables and the directory of a command."""
+
+    def _is_server(self, command: Command) -> bool:
+        """Whether this command is the server."""
+        return False
+
+    def _needs_server(self, command: Command) -> bool:
+        """Whether this command can't begin before the server listens."""
+        return False
+
+    def _starts_server(self, command: Command) -> bool:
+        """Whether the server is started just before this command."""
+        return False
+
+    @property
+    def _servers_environment(self) -> tuple[Mapping[str, str], Path]:
+        """The variables and the directory of the server."""
+        raise NotImplementedError
+
+    def _read_address(self, log: str) -> bool:
+        """Note where the server listens; False if its log does not tell yet."""
+        raise NotImplementedError
+
+    def _words(self, command: Command) -> list[str]:
+        """What is to be run for a command."""
+        return [self._new_by_recorded.get(word, word) for word in command.argv]
+
+    def _id_in(self, stdout: bytes) -> str | None:
+        """The id of the snapshot that was taken, if the target chooses it."""
+        return None
+
+    def _finish(self, command: Command) -> None:  # noqa: B027 - most targets need nothing
+        """What a run does after this command, as far as later ones need it."""
+
+    # What is common.
 
     def seconds(self) -> float:
         """Replay all, and return how long it took."""
-        commands = self.recorded.commands
-        by_end = sorted(range(len(commands)), key=lambda index: commands[index].ended)
+        by_end = sorted(range(len(self._commands)), key=lambda index: self._commands[index].ended)
         began = time.perf_counter()
         try:
             with concurrent.futures.ThreadPoolExecutor(_COMMANDS_AT_ONCE_MAX) as pool:
                 running: list[concurrent.futures.Future[None]] = []
                 ended = 0
-                for command in commands:  # In the order of their beginnings.
-                    while commands[by_end[ended]].ended <= command.began:
+                for command in self._commands:  # In the order of their beginnings.
+                    while self._commands[by_end[ended]].ended <= command.began:
                         running[by_end[ended]].result(_COMMAND_SECONDS_MAX)
                         ended += 1
                     running.append(pool.submit(self._start, command))
@@ -129,85 +159,87 @@ class Replay:
         return time.perf_counter() - began
 
     def _start(self, command: Command) -> None:
-        if command.has("repository", "status") and self._server is None:
+        if self._server is None and self._servers_argv and self._starts_server(command):
             self._start_server()
-        if command.began >= self.recorded.serves_seconds and not self._serves.wait(60):
+        if self._servers_argv and command.began >= self._serves_seconds and not self._serves.wait(60):
             raise RuntimeError("the server does not start")
         self._run(command)
 
     def _start_server(self) -> None:
-        """At the moment at which a run does: once the repository is there."""
         log = self.bed / "server.log"
-        actor = self._actor(str(self.bed / "server"))
-        env = {**self._environment(actor), "KOPIA_SERVER_CONTROL_PASSWORD": self._secrets["server-control"]}
+        env, directory = self._servers_environment
         with log.open("wb") as file:
-            self._server = subprocess.Popen(
-                self.recorded.server, env=env, cwd=actor.directory, stdout=file, stderr=file
-            )
+            self._server = subprocess.Popen(self._servers_argv, env=env, cwd=directory, stdout=file, stderr=file)
         threading.Thread(target=self._wait_for_server, args=(log,), daemon=True).start()
 
     def _wait_for_server(self, log: Path) -> None:
-        while not (found := _LISTENING.search(log.read_text())):
+        while not self._read_address(log.read_text()):
             time.sleep(0.005)
-        certificate = (self.bed / "server" / "certificate.pem").read_text()
-        fingerprint = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
-        self._words += [
-            (r"^--(url|address)=https://.*", rf"--\1={found[1]}"),
-            (r"^--server-cert-fingerprint=.*", f"--server-cert-fingerprint={fingerprint}"),
-        ]
         self._serves.set()
 
     def _run(self, command: Command) -> None:
-        actor = self._actor(command.directory)
-        actor.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        env = self._environment(actor)
-        if command.has("server", "refresh"):
-            env["KOPIA_SERVER_PASSWORD"] = self._secrets["server-control"]
-        words = [self._word(word) for word in command.argv]
-        if command.has("server", "users", "add"):
-            words[5] = f"--user-password-hash={self._hashes[words[4]]}"
-        if command.has("restore"):
-            Path(words[-1]).parent.mkdir(parents=True, exist_ok=True)
+        env, directory = self._environment(command)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        words = self._words(command)
         done = subprocess.run(
-            words, env=env, cwd=actor.directory, capture_output=True, timeout=_COMMAND_SECONDS_MAX, check=False
+            words, env=env, cwd=directory, capture_output=True, timeout=_COMMAND_SECONDS_MAX, check=False
         )
         if (done.returncode == 0) != (command.exit_code == 0):
             raise RuntimeError(
                 f"{' '.join(words)}: {done.returncode}, not {command.exit_code}: {done.stderr[-2000:]!r}"
             )
-        if command.snapshot is not None and command.has("snapshot", "create"):
-            self._ids[command.snapshot] = json.loads(done.stdout)["id"]
+        if command.snapshot is not None and (taken := self._id_in(done.stdout)) is not None:
+            self._new_by_recorded[command.snapshot] = taken
+        self._finish(command)
 
-    def _word(self, word: str) -> str:
-        for pattern, replacement in self._words:
-            word = re.sub(pattern, replacement, word)
-        return self._ids.get(word, word)
+    def _passwords(self) -> Mapping[str, str]:
+        """By client."""
+        start = "client "
+        return {name.removeprefix(start): value for name, value in self._secrets.items() if name.startswith(start)}
 
-    def _actor(self, directory: str) -> Actor:
-        path = Path(directory)
-        is_client = path.parent.parent.name == "clients"
-        password = self._secrets[f"client {path.parent.name}"] if is_client else self._secrets["repository"]
-        if path.parent.name == "impostors":
-            password = _NO_CLIENT
-        return Actor(path, password, has_cache=path.name != "auditor")
+    def _shown_password(self, client: str, command: Command) -> str:
+        """A command that failed had to: it was an impostor's, or of a client that had been shut out."""
+        return self._passwords()[client] if command.exit_code == 0 else NO_CLIENT
 
-    def _environment(self, actor: Actor) -> dict[str, str]:
-        return {**actor.environment.own, "KOPIA_PASSWORD": actor.password}
+    def _remove(self, *names: str) -> None:
+        for name in names:
+            for path in self.bed.glob(name):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
 
 
-def run_and_replay(scenario: str, more: Sequence[str] = ()) -> tuple[float, float]:
+def variables_of(environment: Environment) -> Mapping[str, str]:
+    """All of them."""
+    return {**environment.inherited, **environment.own, **environment.secret}
+
+
+def replay_of(target: str, bed: Path, recorded: Recorded | None = None) -> Replay:
+    """A replay of the run in this testbed, or of some of its commands."""
+    module = importlib.import_module(f"floor_{target}")
+    replay: Replay = module.REPLAY(bed, recorded or Recorded.read(bed))
+    return replay
+
+
+def run_and_replay(scenario: str, target: str = "kopia", more: Sequence[str] = ()) -> tuple[float, float]:
     """Seconds of a whole run, and of the floor right after it."""
     with scratch_directory() as scratch:
         bed = scratch / "bed"
-        took = run([*SNAPSTORM, "run", scenario, "--testbed", bed, "--progress", "none", *more])
-        return took.seconds, Replay(bed, Recorded.read(bed)).seconds()
+        argv = [*SNAPSTORM, "run", scenario, "--target", target, "--testbed", str(bed), "--progress", "none", *more]
+        took = run(argv)
+        return took.seconds, replay_of(target, bed).seconds()
 
 
 def main() -> None:
     """Print both for each scenario that is named."""
-    for scenario in sys.argv[1:]:
-        whole, floor = run_and_replay(scenario)
-        print(f"{scenario}: {whole:.2f} s, floor {floor:.2f} s, ratio {whole / floor:.2f}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", default="kopia", choices=TARGETS)
+    parser.add_argument("scenario", nargs="+")
+    typed = parser.parse_args()
+    for scenario in typed.scenario:
+        whole, floor = run_and_replay(scenario, typed.target)
+        print(f"{typed.target}, {scenario}: {whole:.2f} s, floor {floor:.2f} s, ratio {whole / floor:.2f}")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ import random
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import SNAPSTORM, run, scratch_directory
-from floor import Command, Recorded, Replay
+from floor import Command, Recorded
+from floor_kopia import KopiaReplay
 
 from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import Clocks
@@ -36,7 +37,7 @@ _KEY = "floor"
 
 
 @dataclass
-class VirtualReplay(Replay):
+class VirtualReplay(KopiaReplay):
     """Also has what only a run in virtual time has: the gateway, its clocks, and a file of users."""
 
     began_ns: int = 0
@@ -57,7 +58,7 @@ class VirtualReplay(Replay):
         clocks = Clocks.following(self.clock)
         with serving(self.bed / "floor", clocks, has_versions=True) as self._served:
             self._served.admit("target", _KEY)
-            self._words.append((r"^--endpoint=.*", f"--endpoint={self._served.endpoint.removeprefix('http://')}"))
+            self._replaced.append((r"^--endpoint=.*", f"--endpoint={self._served.endpoint.removeprefix('http://')}"))
             yield
 
     def _run(self, command: Command) -> None:
@@ -77,11 +78,11 @@ class VirtualReplay(Replay):
             path.chmod(0o600)
             path.write_bytes(os.urandom(self._draws.randrange(_CHANGED_BYTES_MAX)))
 
-    def _environment(self, actor: Actor) -> dict[str, str]:
+    def _variables(self, actor: Actor) -> Mapping[str, str]:
         assert self._served is not None
         seconds = SERVER_CLOCK_SECONDS if self._is_starting else COMMAND_CLOCK_SECONDS
         return {
-            **super()._environment(actor),
+            **super()._variables(actor),
             CLOCK_VARIABLE: self._served.clock_url(actor.name, seconds),
             "AWS_ACCESS_KEY_ID": _KEY,
             "AWS_SECRET_ACCESS_KEY": _KEY,
