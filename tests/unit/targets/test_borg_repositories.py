@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from snapstorm.errors import HarnessError
+from snapstorm.model.location import FileStorage
 from snapstorm.model.protocols import Mode, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
@@ -80,3 +82,18 @@ def test_a_path_that_borg_can_not_read_is_refused(tmp_path: Path) -> None:
     """Two colons end the path of a repository."""
     with pytest.raises(HarnessError, match="can't have :: in the path"):
         repositories_in(tmp_path / "a::b").open()
+
+
+def test_a_new_testbed_takes_no_directory_of_somebody_else(tmp_path: Path) -> None:
+    """Neither foreign files nor the repositories of another testbed; what its own killed run has begun it does."""
+    mine, other = repositories_in(tmp_path / "mine"), repositories_in(tmp_path / "other")
+    marker = mine.open()
+    (mine.directory / "c1@h").mkdir()
+    assert mine.open() == marker
+    write(other.directory / "file", 1)
+    with pytest.raises(HarnessError, match="is not empty"):
+        other.open()
+    foreign = replace(other, place=replace(other.place, testbed="another", named_storage=FileStorage(mine.directory)))
+    with pytest.raises(HarnessError, match="is not empty"):
+        foreign.open()
+    assert [path.name for path in other.directory.iterdir()] == ["file"]

@@ -44,14 +44,24 @@ class Repositories:
             raise HarnessError(f"borg can't have {_SEPARATOR} in the path of a repository, as in {self.directory}")
         file = self.directory / _ID
         try:
-            if self.place.is_new and not file.exists():
+            if self.place.is_new and not self._was_begun(file):
                 make_private(self.directory)
                 new = file.with_suffix(_UNFINISHED)
-                new.write_text(secrets.token_hex(16))
+                new.write_text(f"{self.place.testbed} {secrets.token_hex(16)}")
                 new.replace(file)
             return file.read_text().strip()
         except OSError as error:
             raise HarnessError(f"the repositories in {self.directory} can't be opened: {error.strerror}") from error
+
+    def _was_begun(self, file: Path) -> bool:
+        """Whether a killed run has begun to make the repositories of this testbed. Raises HarnessError if somebody
+        else's files are there."""
+        found = {path.name for path in self.directory.iterdir()} if self.directory.exists() else set[str]()
+        if file.name in found and file.read_text().startswith(f"{self.place.testbed} "):
+            return True
+        if found - {file.with_suffix(_UNFINISHED).name}:
+            raise HarnessError(f"{self.directory} is not empty, so no new repository can be made there")
+        return False
 
     def name_for(self, client: str) -> str:
         """The name of the repository that this client uses."""
