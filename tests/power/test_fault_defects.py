@@ -23,7 +23,7 @@ from snapstorm.run.result import RunResult
 from snapstorm.run.storm import HEALED
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.memory.planted import BEHIND_THE_GATEWAY, MEMORY_DEFECTS
-from snapstorm.targets.workload import SIMULATED_LOSS
+from snapstorm.targets.workload import LOSS
 from snapstorm.testbed.control import Control
 
 OF_THE_INTERFACE = frozenset({FaultKind.REFUSES, FaultKind.LAGS, FaultKind.LIES})
@@ -54,7 +54,7 @@ SELDOM_MET = frozenset({"storage-stale-list", "storage-partial-list", "storage-k
 
 UNDER_STORM = SCENARIO.model_copy(update={"actions": ACTIONS_MAX})
 
-SCENARIOS = {"verify-says-nothing": SIMULATED_LOSS}
+SCENARIOS = {"verify-says-nothing": LOSS}
 """Where a random run may undo what the defect has done."""
 
 

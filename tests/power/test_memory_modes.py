@@ -32,7 +32,7 @@ from snapstorm.run.result import RunResult
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.targets.memory import MemoryTarget
 from snapstorm.targets.memory.target import MemoryServer
-from snapstorm.targets.workload import SIMULATED_LOSS
+from snapstorm.targets.workload import LOSS
 from snapstorm.testbed.control import Control
 
 Modes = Mapping[str, str]
@@ -48,7 +48,7 @@ WHOLE_TREES: Modes = {"trees": "whole"}
 ALL: Modes = {**SHARED, **REFUSING, **WHOLE, **UNNAMED, **BARE, **WHOLE_TREES}
 HONEST: Sequence[Modes] = (SHARED, OPEN, WAITING, REFUSING, WHOLE, UNNAMED, BARE, WHOLE_TREES, ALL)
 
-LOSS = SIMULATED_LOSS.model_copy(update={"clients": 3})
+LOSS_OF_THREE = LOSS.model_copy(update={"clients": 3})
 """No later snapshot stores again what is lost."""
 RIGHTS = ("remove-user", "change-password", "narrow-rights", "append-only")
 CALM_SEEDS, STORM_SEEDS, ALL_SEEDS = 1, 1, 8
@@ -334,7 +334,7 @@ def test_a_check_of_the_whole_repository_that_lies_is_found(
     """Asked by a client that has lost nothing, while another one has; or while nobody has."""
     plant(kind)
     faults = ("unfinished-files",)  # The target's own check is compared after faults.
-    scenario = LOSS if kind is CheckPasses else SCENARIO
+    scenario = LOSS_OF_THREE if kind is CheckPasses else SCENARIO
     result = run_once(scratch / "testbed", modes, 1, *faults, scenario=scenario)
     assert Guarantee.VERIFY_AGREES in {violation.guarantee for violation in result.tally.violations}
 
@@ -342,6 +342,6 @@ def test_a_check_of_the_whole_repository_that_lies_is_found(
 def test_a_loss_explains_why_a_check_asked_by_another_client_complains(scratch: Path, plant: Plant) -> None:
     """The check is honest, so all that is broken is what the loss has broken."""
     plant(LosesContent)
-    result = run_once(scratch / "testbed", WHOLE, 1, "unfinished-files", scenario=LOSS)
+    result = run_once(scratch / "testbed", WHOLE, 1, "unfinished-files", scenario=LOSS_OF_THREE)
     assert {violation.guarantee for violation in result.tally.violations} == {Guarantee.RESTORED_EXACTLY}
     assert len({violation.client for violation in result.tally.violations}) == 1

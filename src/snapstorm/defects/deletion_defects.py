@@ -137,9 +137,10 @@ class GcDropsContent(Behaviour):
     async def collect(self, *, is_full: bool, is_safe: bool) -> None:
         await super().collect(is_full=is_full, is_safe=is_safe)
         if is_full and isinstance(self.honest.server, StoredInFiles):
-            blobs = [blob.path for blob in await self.honest.server.content_blobs() if blob.holds_files]
-            for path in sorted(blobs, key=lambda path: path.stat().st_mtime_ns)[-1:]:
-                path.unlink()
+            blobs = await self.honest.server.content_blobs()
+            of_files = [blob for blob in blobs if blob.holds_files] or blobs
+            for blob in sorted(of_files, key=lambda blob: blob.path.stat().st_mtime_ns)[-1:]:
+                blob.path.unlink()
 
 
 @planted("collection-frees-nothing", Guarantee.NO_LEAK, WorkKind.MEASURE, needs_ability=True)

@@ -43,7 +43,7 @@ SIMULATED = Scenario.model_validate(
 )
 """Against a simulated target, where an operation takes no time."""
 
-SIMULATED_LOSS = Scenario.model_validate(
+LOSS = Scenario.model_validate(
     {
         "name": "loss",
         "clients": 1,
