@@ -17,7 +17,7 @@ from snapstorm.model.work import WorkKind
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
 from snapstorm.targets.plugin import MakeTarget, TargetPlugin
-from snapstorm.targets.workload import REAL, LOSS
+from snapstorm.targets.workload import LOSS, REAL
 
 HONEST = "honest"
 """The name of a specimen without a defect."""
