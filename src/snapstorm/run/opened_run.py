@@ -14,7 +14,7 @@ from snapstorm.persistence.persistence import REPOSITORY_FACT, AnyCopies
 from snapstorm.persistence.places import open_persistence
 from snapstorm.run.conclusion import Conclusion
 from snapstorm.run.offered_storage import OfferedStorage, storage_for
-from snapstorm.run.options import HarnessOptions, check_storage
+from snapstorm.run.options import HarnessOptions
 from snapstorm.run.phases import Phases
 from snapstorm.run.set_up import (
     begin_from_copy,
@@ -38,7 +38,7 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Work
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.plugin import MakeTarget
-from snapstorm.targets.registry import find_known_bugs, read_target
+from snapstorm.targets.registry import find_known_bugs
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.control import Control
@@ -83,7 +83,6 @@ async def open_run(
         target = make_target(runner)
         if options.mode not in target.modes:
             raise ConfigError(f"the target {options.target} can't be driven in mode {options.mode}")
-        check_storage(read_target(options.target)[0], named_storage(options, testbed), options.mode)
         check_parameters(options, testbed, lambda words: listener(Noted(words)))
         record_retention(options, testbed, lambda words: listener(Noted(words)))
         workdir = stack.enter_context(workdir_for(options, testbed))
