@@ -240,3 +240,15 @@ def test_a_repository_is_known_by_its_id() -> None:
     in_use = '{"message_type":"exit_error","code":1,"message":"Fatal: ... config file already exists\\n"}\n'
     assert repository_answers.is_in_use(ended(1, b"", in_use))
     assert not repository_answers.is_in_use(ended(1, b"", WRONG_PASSWORD))
+
+
+def test_a_stack_is_not_what_it_says() -> None:
+    """Of what `prune` says where a pack is missing, the cause and what it has failed (0.18.1)."""
+    said = (
+        "Load(<data/9fb569764c>, 242, 1019) failed: The specified key does not exist.\n"
+        "The specified key does not exist.\nReadFull(<data/9fb569764c>)\n"
+        "github.com/restic/restic/internal/backend.ReadAt\n"
+        "\tgithub.com/restic/restic@v0.18.1/internal/backend/readerat.go:38\n"
+        "runtime.goexit\n\truntime/asm_amd64.s:1771\n"
+    )
+    assert answers.last_words(said) == "ReadFull(<data/9fb569764c>): The specified key does not exist."
