@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.errors import ConfigError, HarnessError, OperationFailed
+from snapstorm.errors import ConfigError, HarnessError, OperationFailed, OperationPartial
 from snapstorm.model.abilities import StoredPlace
 from snapstorm.model.location import FileStorage, GatewayStorage, S3Storage
 from snapstorm.model.protocols import Mode, TargetPlace
@@ -115,6 +115,18 @@ async def test_what_needs_a_directory_has_none(tmp_path: Path) -> None:
         assert await access.storage_bytes() is None
         told = replace(access, place=replace(place, stored_bytes=lambda: 5))
         assert await told.storage_bytes() == 5
+
+
+async def test_a_snapshot_that_the_storage_has_lost_is_missed(tmp_path: Path) -> None:
+    """restic's own check finds nothing wrong: nothing in a repository says which snapshots there were."""
+    async with ProcessRunner("restic-test") as runner:
+        restic = restic_that(tmp_path, runner, snapshots=(0, LISTED, ""), check=(0, "no errors were found\n", ""))
+        place = place_in(tmp_path)
+        auditor = DirectAccess(restic, place, Repositories(restic, place), tells_counts=True).auditor
+        assert auditor is not None
+        await auditor.verify_snapshot(ID)
+        with pytest.raises(OperationPartial, match="lists no snapshot cdcd"):
+            await auditor.verify_snapshot("cd" * 32)
 
 
 def test_a_bucket_takes_the_mode_in_which_there_is_no_server() -> None:

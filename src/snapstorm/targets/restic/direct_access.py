@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from snapstorm.errors import HarnessError
+from snapstorm.errors import HarnessError, OperationFailed, OperationPartial
 from snapstorm.filesystem.bulk_removal import remove_many_trees
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
@@ -192,8 +192,12 @@ class ResticAuditor:
         await self.access.auditing(snapshot).restore_snapshot(snapshot, destination, sub_path)
 
     async def verify_snapshot(self, snapshot: str) -> None:
-        """Have restic read everything back in the repository that holds it."""
-        await self.access.auditing(snapshot).verify_snapshots()
+        """Have restic find it, and read everything back in the repository that holds it."""
+        try:
+            auditing = self.access.auditing(snapshot)
+        except OperationFailed as error:
+            raise OperationPartial(str(error)) from error
+        await auditing.verify_snapshot(snapshot)
 
 
 def wrong_password() -> str:
