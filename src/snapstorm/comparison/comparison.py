@@ -123,9 +123,9 @@ def fault_command(target: str, fault: str, seed: int) -> str:
 
 def _crowd(target: str, fault: str) -> tuple[Mode, int]:
     """In which mode a fault strikes, and how many clients: one directly, where no server stores in the gateway."""
-    plugin, _ = read_target(target)
-    is_direct = FAULTS[fault].needs_gateway and Mode.SERVER not in plugin.bucket_modes
-    return (Mode.DIRECT, 1) if is_direct else (Mode.SERVER, _CLIENTS)
+    if FAULTS[fault].needs_gateway and Mode.SERVER not in read_target(target)[0].bucket_modes:
+        return Mode.DIRECT, 1
+    return Mode.SERVER, _CLIENTS
 
 
 async def describe(target: str) -> Compared:
