@@ -113,7 +113,7 @@ def test_known_bugs_show_where_they_are(key: str, seen: str) -> None:
     [
         (("--program", "/bin/true"), "is not restic"),
         (("--program", "/no/such/restic"), "there is no restic at"),
-        (("--repository", "gateway"), "keeps its repository in a directory"),
+        (("--repository", "gateway"), "in mode server the target restic stores in directories only"),
     ],
 )
 def test_what_can_not_be_is_refused_in_one_line(arguments: tuple[str, ...], words: str, scratch: Path) -> None:

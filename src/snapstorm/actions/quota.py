@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from snapstorm.errors import ConfigError
 from snapstorm.model.actions import ACTIONS, Action
 from snapstorm.model.protocols import Server
 
@@ -87,6 +88,10 @@ class Quota:
             self._reserved_bytes -= bytes_wanted
 
     async def measure(self) -> None:
-        """Look how much the repository holds."""
-        if self._bytes_max is not None:
-            self.used_bytes = await self._server.storage_bytes() or 0
+        """Look how much the repository holds. Raises ConfigError where there is a limit and the target can't tell."""
+        if self._bytes_max is None:
+            return
+        used_bytes = await self._server.storage_bytes()
+        if used_bytes is None:
+            raise ConfigError("how much the repository holds can't be told here, so leave --repository-bytes-max out")
+        self.used_bytes = used_bytes

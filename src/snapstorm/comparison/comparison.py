@@ -18,7 +18,7 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.events import ActionEnded, Event, Listener, ignore
 from snapstorm.model.location import GatewayStorage
 from snapstorm.model.manifest import EntryType, Manifest
-from snapstorm.model.protocols import Program
+from snapstorm.model.protocols import Mode, Program
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
@@ -115,9 +115,17 @@ def timing_command(target: str, scenario: str, seed: int) -> str:
 def fault_command(target: str, fault: str, seed: int) -> str:
     """The command line that does the same again."""
     options = " ".join(f"--option write-random-files.{name}={value}" for name, value in _WRITE.items())
-    counts = f"--clients {_CLIENTS} --actions {_ACTIONS}"
+    mode, clients = _crowd(target, fault)
+    how = f"--clients {clients} --actions {_ACTIONS}" + (f" --mode {mode}" if mode is not Mode.SERVER else "")
     where = " --repository gateway" if FAULTS[fault].needs_gateway else ""
-    return f"snapstorm run --target {target} {counts} {options} --keep-going --faults {fault}{where} --seed {seed}"
+    return f"snapstorm run --target {target} {how} {options} --keep-going --faults {fault}{where} --seed {seed}"
+
+
+def _crowd(target: str, fault: str) -> tuple[Mode, int]:
+    """In which mode a fault strikes, and how many clients: one directly, where no server stores in the gateway."""
+    if FAULTS[fault].needs_gateway and Mode.SERVER not in read_target(target)[0].bucket_modes:
+        return Mode.DIRECT, 1
+    return Mode.SERVER, _CLIENTS
 
 
 async def describe(target: str) -> Compared:
@@ -147,13 +155,20 @@ async def time_it(target: str, scenario: str, seed: int, testbed: Path) -> Timin
 
 
 async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathered:
-    """Let one fault strike while two clients work."""
+    """Let one fault strike while two clients work, or one where only one can."""
     randomized = shipped("randomized")
     plugin, _ = read_target(target)
     if FAULTS[fault].needs_gateway and not (plugin.has_bucket_storage or plugin.has_gateway_storage):
         return Weathered(fault, None, reason=f"the target {target} has no storage behind the gateway")
     options = {**randomized.options, WriteRandomFiles.key: {**randomized.options[WriteRandomFiles.key], **_WRITE}}
-    changed = {"clients": _CLIENTS, "actions": _ACTIONS, "duration_seconds": None, "options": options}
+    mode, clients = _crowd(target, fault)
+    changed = {
+        "clients": clients,
+        "actions": _ACTIONS,
+        "duration_seconds": None,
+        "options": options,
+        "mode": mode,
+    }
     failures: list[str] = []
 
     def note(event: Event) -> None:
@@ -163,6 +178,7 @@ async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathere
     asked = HarnessOptions(
         testbed=testbed,
         target=target,
+        mode=mode,
         seed=seed,
         faults=(fault,),
         is_each_fault_awaited=True,

@@ -11,7 +11,7 @@ could not do our part; they return only on an acknowledged success.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -262,6 +262,8 @@ class TargetPlace:
     """Where the repository is stored, if not in the testbed."""
     storage_secrets: Mapping[str, str] | None = field(default=None, repr=False)
     """Credentials for storage on S3, as variables of the environment; None for those that the user has."""
+    stored_bytes: Callable[[], int] | None = None
+    """How many bytes the storage holds, where it is snapstorm's own gateway. Blocks."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The target's own settings, of those that its plugin offers."""
     retention: KeepPolicy | None = None

@@ -106,9 +106,9 @@ def _faults(comparison: TargetComparison) -> Iterator[str]:
     yield "## What came of faults"
     yield ""
     yield (
-        "Two clients at work, one kind of fault at a time. *Rode out*: no operation failed. *Recovered*: some did, all"
-        " of which the fault excuses; then every client worked again, and every acknowledged snapshot came back, byte"
-        " for byte."
+        "Two clients at work (`--clients 1 --mode direct` where no server of the target's stores in a bucket), one kind"
+        " of fault at a time. *Rode out*: no operation failed. *Recovered*: some did, all of which the fault excuses;"
+        " then every client worked again, and every acknowledged snapshot came back, byte for byte."
     )
     yield ""
     found = {(target.name, one.fault): one for target in targets for one in target.weathered}

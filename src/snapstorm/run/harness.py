@@ -206,6 +206,7 @@ async def _go_on_from_history(opened: OpenedRun, parts: RunParts) -> None:
     """
     names = opened.run.ledger.clients_with_expectations()
     if not names:
+        await parts.acting.quota.measure()  # So that a limit that can't be kept is refused before anything is written.
         return
 
     async def reconcile() -> None:

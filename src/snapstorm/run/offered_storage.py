@@ -103,6 +103,7 @@ def storage_for(
             place,
             named_storage=reached,
             storage_secrets=storage_secrets,
+            stored_bytes=lambda: served.ask(_held_bytes),
             time=time and replace(time, served=served),
         )
         yield OfferedStorage(offered, served.check, served)

@@ -196,6 +196,17 @@ def _check_retention(options: HarnessOptions) -> None:
         retention_for(options, options.retention)
 
 
+def check_storage(target: TargetPlugin, storage: NamedStorage | None, mode: Mode) -> None:
+    """Raise ConfigError where the target can't have its repository there, or not in this mode."""
+    if not isinstance(storage, S3Storage | GatewayStorage):
+        return
+    if not target.has_bucket_storage and not (isinstance(storage, GatewayStorage) and target.has_gateway_storage):
+        raise ConfigError(f"the target {target.name} keeps its repository in a directory")
+    if mode not in target.bucket_modes:
+        modes = " or ".join(sorted(f"--mode {mode}" for mode in target.bucket_modes))
+        raise ConfigError(f"in mode {mode} the target {target.name} stores in directories only; a bucket needs {modes}")
+
+
 def check_options(options: HarnessOptions) -> None:
     """Look, before anything is changed, whether a run can be made like this. Raises ConfigError or TestbedError."""
     problems = []
@@ -225,10 +236,7 @@ def check_options(options: HarnessOptions) -> None:
     check_paths_of(options)
     _check_retention(options)
     target, _ = read_target(options.target)
-    is_bucket = isinstance(options.repository, S3Storage | GatewayStorage)
-    is_gateway = isinstance(options.repository, GatewayStorage) and target.has_gateway_storage
-    if is_bucket and not target.has_bucket_storage and not is_gateway:
-        raise ConfigError(f"the target {target.name} keeps its repository in a directory")
+    check_storage(target, options.repository, options.mode)
     if options.testbed is not None:
         check_testbed_path(options.testbed, must_exist=options.must_exist)
     if options.workdir is not None and options.workdir.exists() and not options.workdir.is_dir():

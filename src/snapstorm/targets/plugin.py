@@ -23,7 +23,7 @@ from snapstorm.errors import ConfigError
 from snapstorm.ledger.persisters import Persister
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
-from snapstorm.model.protocols import Target
+from snapstorm.model.protocols import Mode, Target
 from snapstorm.runtime.process import ProcessRunner
 
 if TYPE_CHECKING:
@@ -107,6 +107,8 @@ class TargetPlugin(ABC):
     """Whether its repository can be stored on S3."""
     has_gateway_storage: bool = False
     """Whether it can be stored behind the gateway, if it can't be stored on S3 in general."""
+    bucket_modes: frozenset[Mode] = frozenset(Mode)
+    """The modes in which its repository can be stored on S3 or behind the gateway, if it can."""
     keeps_copies: bool = False
     """Whether copies of a ledger can be kept as snapshots in a repository of it, at the place `NAME:DIRECTORY`."""
     has_utf8_paths_only: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from snapstorm.actions.quota import Quota
+from snapstorm.errors import ConfigError
 from snapstorm.targets.plain import PlainServer
 
 pytestmark = pytest.mark.anyio
@@ -21,9 +22,20 @@ class Holding(PlainServer):
         return self._used_bytes
 
 
+class Silent(PlainServer):
+    """A server that can't tell how much its repository holds."""
+
+
 def quota(used_bytes: int, bytes_max: int | None = 100) -> tuple[Quota, list[str]]:
     notes: list[str] = []
     return Quota(Holding(used_bytes), bytes_max, notes.append), notes
+
+
+async def test_a_limit_that_can_not_be_kept_is_refused() -> None:
+    """Where nobody can tell how much is held, it would be no limit."""
+    with pytest.raises(ConfigError, match="leave --repository-bytes-max out"):
+        await Quota(Silent(), 100, lambda _: None).measure()
+    await Quota(Silent(), None, lambda _: None).measure()
 
 
 async def test_without_a_limit_nothing_changes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.comparison.comparison import describe, time_it, weather
+from snapstorm.comparison.comparison import describe, fault_command, time_it, weather
 from snapstorm.errors import ConfigError
 from snapstorm.model.verdict import Verdict
 
@@ -53,6 +53,13 @@ async def test_a_fault_of_storage_strikes_behind_the_gateway(scratch: Path) -> N
     found = await weather("memory", "storage-drop", 1, scratch / "bed")
     assert found.verdict is Verdict.PASS
     assert found.struck >= 1
+
+
+def test_storage_of_a_target_without_a_server_for_it_is_used_directly() -> None:
+    """One client; all other faults strike two, behind the server."""
+    assert "--clients 1 --actions 16 --mode direct" in fault_command("restic", "storage-drop", 1)
+    assert "--clients 2 --actions 16 --option" in fault_command("restic", "kill-server", 1)
+    assert "--clients 2 --actions 16 --option" in fault_command("kopia", "storage-drop", 1)
 
 
 async def test_a_target_is_described_before_anything_runs() -> None:

@@ -240,3 +240,33 @@ def test_a_repository_is_known_by_its_id() -> None:
     in_use = '{"message_type":"exit_error","code":1,"message":"Fatal: ... config file already exists\\n"}\n'
     assert repository_answers.is_in_use(ended(1, b"", in_use))
     assert not repository_answers.is_in_use(ended(1, b"", WRONG_PASSWORD))
+
+
+def test_a_stack_is_not_what_it_says() -> None:
+    """Of what `prune` says where a pack is missing, the cause and what it has failed (0.18.1)."""
+    said = (
+        "Load(<data/9fb569764c>, 242, 1019) failed: The specified key does not exist.\n"
+        "The specified key does not exist.\nReadFull(<data/9fb569764c>)\n"
+        "github.com/restic/restic/internal/backend.ReadAt\n"
+        "\tgithub.com/restic/restic@v0.18.1/internal/backend/readerat.go:38\n"
+        "runtime.goexit\n\truntime/asm_amd64.s:1771\n"
+    )
+    assert answers.last_words(said) == "ReadFull(<data/9fb569764c>): The specified key does not exist."
+
+
+def test_a_partial_backup_says_what_it_could_not_do() -> None:
+    """It may be a directory of the snapshot before, of which the pack is missing. 0.16.5 does not say what."""
+    why = r"tree 96977f48 could not be loaded: ReadFull(\u003cdata/9fb569764c\u003e): The specified key does not exist."
+    said = (
+        '{"message_type":"error","error":%s,"during":"archival","item":"/"}\n'
+        '{"message_type":"exit_error","code":3,"message":"Warning: at least one source file could not be read"}\n'
+    )
+    for error, words in (
+        (
+            f'{{"message":"{why}"}}',
+            "left something out: tree 96977f48 could not be loaded: ReadFull",
+        ),
+        ("{}", "left something out: Warning: at least one source file could not be read"),
+    ):
+        with pytest.raises(OperationPartial, match=words):
+            snapshot_answers.read_receipt(ended(3, b"", said % error), "/src", tells_counts=True)

@@ -22,9 +22,8 @@ import anyio.to_thread
 
 from snapstorm.errors import HarnessError, TargetError, TestbedError
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
-from snapstorm.model.location import FileStorage, S3Storage
+from snapstorm.model.location import FileStorage
 from snapstorm.model.protocols import TargetPlace
-from snapstorm.runtime.aws import read_credentials
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
 from snapstorm.targets.kopia.administration import Administration
@@ -37,6 +36,7 @@ from snapstorm.targets.kopia.command import (
     make_private,
 )
 from snapstorm.targets.kopia.parameters import Command, is_lock_extended, options_for
+from snapstorm.targets.storage_credentials import storage_credentials
 
 IDENTITY = "snapstorm@testbed"
 """Who works directly on the repository, whoever and wherever snapstorm runs."""
@@ -63,13 +63,10 @@ class Repository:
         self._hashes: dict[str, Future[str]] = {}
         self.id = ""
         """What tells this repository from every other one; known once it was identified."""
-        storage_secrets = place.storage_secrets
-        if storage_secrets is None:
-            storage_secrets = read_credentials() if isinstance(place.storage, S3Storage) else {}
         self.actor = Actor(
             place.server,
             place.secrets.get(REPOSITORY_SECRET),
-            storage_secrets=storage_secrets,
+            storage_secrets=storage_credentials(place),
             clock_url=command_clock(place, IDENTITY),
         )
         """Who works directly on the repository."""

@@ -30,14 +30,19 @@ _UNHELPFUL = re.compile(
 )
 """Lines after the one that says why."""
 
+_STACK_FRAME = re.compile(r"^\S+\n\t\S+:\d+$", re.MULTILINE)
+"""A function and where it stands in the source. `prune` ends with them where it can't read what it needs (0.18.1)."""
+
 _EXIT_ERROR = re.compile(r'^\{"message_type":"exit_error".*"message":"(.*)"\}$', re.MULTILINE)
 
 
 def last_words(text: str) -> str:
     """The line that says why it failed, short enough for one line of ours."""
     found = _EXIT_ERROR.findall(text)
-    lines = "\n".join(found or [text]).replace(r"\n", "\n").splitlines()
-    telling = [line.strip() for line in lines if line.strip() and not _UNHELPFUL.match(line.strip())]
+    said = _STACK_FRAME.sub("", "\n".join(found or [text]).replace(r"\n", "\n").replace(r"\t", "\t"))
+    telling = [line.strip() for line in said.splitlines() if line.strip() and not _UNHELPFUL.match(line.strip())]
+    if len(telling) > 1 and _STACK_FRAME.search(text):
+        telling.append(f"{telling[-1]}: {telling[-2]}")  # With a stack, the cause comes before what it has failed.
     return shortened(telling[-1].removeprefix("Fatal: ")) if telling else "it said nothing"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from os import fsdecode
 from pathlib import Path, PurePosixPath
 
+from snapstorm.model.location import FileStorage, Storage
 from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
 from snapstorm.targets.programs import Programs
@@ -46,8 +47,10 @@ class Actor:
     takes_locks: bool = True
     unlocker: Actor | None = None
     """Who removes what killed commands have left in this repository; None for the actor itself."""
-    storage_variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the storage wants to know."""
+    storage_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the storage wants to know, by the name of the environment variable that restic takes it from."""
+    region: str | None = None
+    """Of storage on S3, where it has one."""
 
     @functools.cached_property
     def name(self) -> str:
@@ -63,9 +66,11 @@ class Actor:
     def environment(self) -> Environment:
         """In which this actor's commands run."""
         variables = {"RESTIC_CACHE_DIR": str(self.cache), "RESTIC_PROGRESS_FPS": "0"}
-        secrets = {"RESTIC_PASSWORD": self.password, **self.storage_variables}
-        is_directory = self.repository.startswith("/")
-        (variables if is_directory else secrets)["RESTIC_REPOSITORY"] = self.repository
+        secrets = {"RESTIC_PASSWORD": self.password, **self.storage_secrets}
+        if self.region is not None:
+            variables["AWS_DEFAULT_REGION"] = self.region
+        holds_password = self.repository.startswith("rest:")
+        (secrets if holds_password else variables)["RESTIC_REPOSITORY"] = self.repository
         return Environment(variables, HIDDEN.inherited_environment(), secrets)
 
 
@@ -152,11 +157,12 @@ class Restic:
             options.append(f"--retry-lock={_WAIT_FOR_LOCKS_SECONDS}s")
         return options
 
-    async def unlock(self, actor: Actor) -> CompletedCommand:
-        """Remove the locks of processes of this machine that have ended."""
+    async def unlock(self, actor: Actor, *, is_for_all: bool = False) -> CompletedCommand:
+        """Remove the locks of processes of this machine that have ended; or all locks, if nobody is at work."""
         unlocker = actor.unlocker or actor
         program = self.programs.draw(f"{unlocker.name} unlocking")
-        return await self._run(unlocker, program, "unlock", seconds_max=min(_UNLOCK_SECONDS_MAX, self.seconds_max))
+        words = ["unlock", *(["--remove-all"] if is_for_all else [])]
+        return await self._run(unlocker, program, *words, seconds_max=min(_UNLOCK_SECONDS_MAX, self.seconds_max))
 
     async def create_repository(self, actor: Actor, *, is_oldest_format: bool = False) -> CompletedCommand:
         """In the format 2 or, the oldest that can be made, 1."""
@@ -219,6 +225,13 @@ class Restic:
         needed."""
         bound = "--max-unused=0" if is_full else "--max-repack-size=0"
         return await self.run(actor, "prune", bound, *self.options)
+
+
+def address_of(storage: Storage) -> str:
+    """How restic is told where a repository is. Which style of bucket names S3 has there, restic finds out itself."""
+    if isinstance(storage, FileStorage):
+        return str(storage.path)
+    return f"s3:{storage.endpoint}/{storage.bucket}/{storage.prefix}".rstrip("/")
 
 
 def as_pattern(name: str) -> str:

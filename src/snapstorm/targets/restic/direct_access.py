@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from snapstorm.errors import HarnessError
+from snapstorm.errors import HarnessError, OperationFailed, OperationPartial
 from snapstorm.filesystem.bulk_removal import remove_many_trees
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
+from snapstorm.model.location import FileStorage
 from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.password_file import PASSWORD_FILE
@@ -98,8 +99,11 @@ class DirectAccess(PlainServer):
         await remove_many_trees(self.restic.runner, [self.client_cache(client) for client in clients])
 
     async def storage_bytes(self) -> int | None:
-        """The bytes of all files."""
-        return await run_file_work(bytes_below, self.place.repository)
+        """The bytes of all files, or what storage of ours holds. restic does not tell what a bucket holds."""
+        measure = self.place.stored_bytes
+        if self.storage_directory is not None:
+            measure = functools.partial(bytes_below, self.storage_directory)
+        return None if measure is None else await run_file_work(measure)
 
     async def collect_garbage(self, *, is_full: bool = True, is_safe: bool = True) -> None:
         """Prune each repository. There is no other way than the safe one."""
@@ -118,9 +122,8 @@ class DirectAccess(PlainServer):
         )
 
     def _actor(self, client: str) -> Actor:
-        """Works on the repository's directory."""
-        directory = self.repositories.directory(client)
-        return Actor(self.place.client(client), str(directory), self.repositories.password(client))
+        """Works straight on the repository."""
+        return self.repositories.actor(self.repositories.storage(client), self.place.client(client))
 
     def _obituary(self) -> str:
         return ""
@@ -128,20 +131,22 @@ class DirectAccess(PlainServer):
     # Abilities: what can be looked at, and broken.
 
     async def irregularities(self) -> Sequence[str]:
-        """Files that no repository has."""
+        """Files that no repository has, if they are in directories."""
         found = [await run_file_work(find_irregularities, one) for one in self.repositories.directories]
         return [words for of_one in found for words in of_one]
 
     async def stored_snapshots(self) -> Mapping[str, SnapshotMarks] | None:
         """From the repositories, past the server and every cache."""
         found: dict[str, SnapshotMarks] = {}
-        for directory in self.repositories.directories:
-            listed = await self.restic.list_snapshots(self.repositories.auditor(directory))
+        for storage in self.repositories.storages:
+            listed = await self.restic.list_snapshots(self.repositories.auditor(storage))
             found.update(snapshot_answers.read_marks(listed))
         return found
 
     async def open_sessions(self) -> int | None:
-        """Locks."""
+        """Locks, if the repositories are in directories."""
+        if self.storage_directory is None:
+            return None
         return sum([await run_file_work(count_locks, one) for one in self.repositories.directories])
 
     @property
@@ -155,8 +160,9 @@ class DirectAccess(PlainServer):
 
     @property
     def storage_directory(self) -> Path | None:
-        """The directory of the repositories."""
-        return self.place.repository
+        """The directory of the repositories, if they are in one."""
+        storage = self.place.storage
+        return storage.path if isinstance(storage, FileStorage) else None
 
     def stray_files(self) -> Sequence[Path]:
         """What lies in the directories of the server and of the clients that no command was told to write."""
@@ -186,8 +192,12 @@ class ResticAuditor:
         await self.access.auditing(snapshot).restore_snapshot(snapshot, destination, sub_path)
 
     async def verify_snapshot(self, snapshot: str) -> None:
-        """Have restic read everything back in the repository that holds it."""
-        await self.access.auditing(snapshot).verify_snapshots()
+        """Have restic find it, and read everything back in the repository that holds it."""
+        try:
+            auditing = self.access.auditing(snapshot)
+        except OperationFailed as error:
+            raise OperationPartial(str(error)) from error
+        await auditing.verify_snapshot(snapshot)
 
 
 def wrong_password() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snapstorm.model.manifest import Manifest
+from snapstorm.model.protocols import Mode
 from snapstorm.targets.plugin import ExternalServer, MakeTarget, Shown, TargetPlugin
 from snapstorm.targets.restic.parameters import PARAMETERS
 
@@ -70,7 +71,9 @@ class ResticPlugin(TargetPlugin):
 
 PLUGIN = ResticPlugin(
     name="restic",
-    sentence="restic: repositories behind a rest-server of our own.",
+    sentence="restic: repositories behind a rest-server of our own, or one in a directory or on S3.",
+    has_bucket_storage=True,
+    bucket_modes=frozenset({Mode.DIRECT}),
     has_utf8_paths_only=True,
     parameters=PARAMETERS,
 )

@@ -60,7 +60,7 @@ class RestServer(DirectAccess):
         """Let these clients in, with a password each that was made for this testbed. Known ones stay as they are."""
         if self.repositories.is_private:
             create = self.repositories.create
-            await together([functools.partial(create, self.repositories.directory(client)) for client in clients])
+            await together([functools.partial(create, self.repositories.storage(client)) for client in clients])
         await self.users.add(clients)
         if self.place.route is not None:
             parts = urlsplit(self.process.url)
@@ -91,7 +91,7 @@ class RestServer(DirectAccess):
             f"rest:https://{quote(client, safe='')}:{quote(password, safe='')}@{address}/{path}",
             self.repositories.password(client),
             certificate=self.certificate,
-            unlocker=self.repositories.administrator(self.repositories.directory(client)),
+            unlocker=self.repositories.administrator(self.repositories.storage(client)),
         )
 
     def _obituary(self) -> str:

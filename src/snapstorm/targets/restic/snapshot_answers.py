@@ -20,6 +20,9 @@ from snapstorm.targets.restic.command import OPERATION_TAG, TESTBED_TAG
 _PARTIAL = 3
 """The exit status of `backup` where files could not be read; what could be is saved, and listed like any other."""
 
+_ERROR = re.compile(r'^\{"message_type":"error","error":\{"message":("(?:[^"\\]|\\.)*")', re.MULTILINE)
+"""Of a file that can't be read; and of a directory of the snapshot before (0.18.1; 0.16.5 does not say why)."""
+
 _NOT_DELETED = re.compile(
     r"^(?:Ignoring \"|could not find a snapshot for ID|unable to remove |.*no matching ID)", re.MULTILINE
 )
@@ -121,7 +124,7 @@ def read_receipt(completed: CompletedCommand, source: str, *, tells_counts: bool
     """
     what = "backup"
     if completed.exit_code == _PARTIAL and not completed.timed_out and not NO_SPACE.search(stderr_of(completed)):
-        words = f"{what} left something out: {last_words(stderr_of(completed))}"
+        words = f"{what} left something out: {_first_error(stderr_of(completed))}"
         raise error_of(completed, OperationPartial, words)
     check(completed, what, OperationUnknown)
     lines = completed.stdout.splitlines()
@@ -133,6 +136,12 @@ def read_receipt(completed: CompletedCommand, source: str, *, tells_counts: bool
         raise error_of(completed, OperationUnknown, f"{what} exited with 0 but does not say which snapshot it took")
     particulars = message.particulars(source) if tells_counts else Particulars()
     return SnapshotReceipt(id=message.snapshot_id, **particulars._asdict())
+
+
+def _first_error(words: str) -> str:
+    """What it says of the first thing that it could not do, short enough for one line of ours."""
+    found = _ERROR.search(words)
+    return last_words(words) if found is None else shortened(str(msgspec.json.decode(found[1])))
 
 
 def read_listing(completed: CompletedCommand, *, tells_counts: bool) -> tuple[ListedSnapshot, ...]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from snapstorm.errors import HarnessError
 from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
+from snapstorm.model.abilities import StoredPlace, StoredRepository
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.protocols import Mode, Program, Server, Target, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.programs import Programs
-from snapstorm.targets.restic import versions
+from snapstorm.targets.restic import stored, versions
 from snapstorm.targets.restic.command import Restic
 from snapstorm.targets.restic.direct_access import DirectAccess
 from snapstorm.targets.restic.parameters import options_of
@@ -74,10 +75,7 @@ class ResticTarget(Target):
         """Create or open the repositories at `place`, start the server, and end everything with the block."""
         if place.mode is Mode.SERVER and isinstance(self.server, HarnessError):
             raise self.server
-        version_by_program = {program.path: read_version(program.version) for program in self.executables}
-        programs = Programs([program.path for program in self.executables], place.seed)
-        options = options_of(place.parameters)
-        restic = Restic(programs, version_by_program, self.runner, place.operation_seconds_max, options)
+        restic = self._restic(place.operation_seconds_max, place.seed, options_of(place.parameters))
         await remove_many_trees(self.runner, _caches_left_aside(place))
         repositories = Repositories(restic, place)
         await repositories.open()
@@ -88,6 +86,30 @@ class ResticTarget(Target):
         assert isinstance(self.server, Program), "otherwise it was raised"
         async with serve(access, self.server) as server:
             yield server
+
+    # Abilities: stored repositories.
+
+    async def open_stored(self, place: StoredPlace) -> StoredRepository:
+        """Look into a stored repository, without a server, a cache or locks."""
+        return await stored.open_stored(self._restic(place.operation_seconds_max), place)
+
+    def path_in_directory(self, key: str) -> PurePosixPath:
+        """restic has the same layout everywhere (0.14.0 to 0.18.1, measured)."""
+        return PurePosixPath(key)
+
+    @property
+    def directory_files(self) -> Mapping[str, bytes]:
+        """None."""
+        return {}
+
+    def commands_to_look(self, directory: str, snapshot: str) -> Sequence[str]:
+        """By the program that was named last."""
+        return stored.commands_to_look(self.executables[-1].path, directory, snapshot)
+
+    def _restic(self, seconds_max: float, seed: int = 0, options: Sequence[str] = ()) -> Restic:
+        version_by_program = {program.path: read_version(program.version) for program in self.executables}
+        programs = Programs([program.path for program in self.executables], seed)
+        return Restic(programs, version_by_program, self.runner, seconds_max, options)
 
     def _all_are_from(self, version: versions.Version) -> bool:
         """Whether all programs are of this version or newer."""
