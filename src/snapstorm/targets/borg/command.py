@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -60,6 +60,14 @@ class Comment(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode().replace("{", "{{").replace("}", "}}")
 
 
+class Shell(Protocol):
+    """What borg starts in place of `ssh`, for a repository that is served."""
+
+    def variables(self, server_program: Path, log: Path) -> Mapping[str, str]:
+        """What borg is told of it: it is to have this program serve, and to write to `log` why it fails."""
+        ...
+
+
 @dataclass(frozen=True)
 class Actor:
     """Who runs commands: a directory, a cache, and a way to a repository."""
@@ -71,8 +79,8 @@ class Actor:
     repository: str
     """Where it is, as borg's command line has it."""
     passphrase: str = field(repr=False)
-    shell: Sequence[str] = ()
-    """In place of `ssh`, for a repository that is served; to it a log is added, and the program that is to serve."""
+    shell: Shell | None = None
+    """For a repository that is served."""
 
     @property
     def cache(self) -> Path:
@@ -95,8 +103,8 @@ class Actor:
             "BORG_USERNAME": user,
             "BORG_HOSTNAME": host or user,
         }
-        if self.shell:
-            variables["BORG_RSH"] = shlex.join([*self.shell, str(self.shell_log), str(server_program)])
+        if self.shell is not None:
+            variables.update(self.shell.variables(server_program, self.shell_log))
         return Environment(variables, inherited_environment(), {"BORG_PASSPHRASE": self.passphrase})
 
 

@@ -17,7 +17,7 @@ from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.manifest import path_as_text
 from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.borg.access import write_key
+from snapstorm.targets.borg.access import Way
 from snapstorm.targets.borg.answers import Answers
 from snapstorm.targets.borg.command import Actor, Borg, Comment
 
@@ -36,20 +36,19 @@ class BorgClient:
     compression: str
     counts_bytes: bool
     """Whether every program under test counts the bytes of files alone."""
-    key_file: Path | None = None
-    """The key that it shows; None where none is asked for."""
-    key: str = ""
+    way: Way | None = None
+    """By which it reaches its repository; None where that is in a directory, and no key is asked for."""
 
     async def connect(self) -> None:
         """No connection is kept: see whether the client is let in."""
-        if self.key_file is not None:
-            write_key(self.key_file, self.key)
+        if self.way is not None:
+            await self.way.show_key()
         await self.list_snapshots()
 
     async def disconnect(self) -> None:
         """Forget the key. The cache stays: borg would have to make it anew from the repository."""
-        if self.key_file is not None:
-            self.key_file.unlink(missing_ok=True)
+        if self.way is not None:
+            self.way.hide_key()
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
         """Make an archive of the tree at `source`, named for the operation."""

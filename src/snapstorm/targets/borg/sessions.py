@@ -1,0 +1,128 @@
+"""The processes of sshd that serve connections. Each is in a session of its own, outside sshd's process group, and goes
+on when sshd has ended (OpenSSH 9.2, measured).
+
+They bear no mark of ours: sshd writes its title over its environment. So they are found as descendants of sshd. To find
+all, sshd is stopped first, and then what was found, until no more is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import psutil
+
+from snapstorm.runtime.polling import until
+from snapstorm.runtime.process import ProcessRunner
+
+_END_SECONDS_MAX = 5.0
+_GONE_SECONDS_MAX = 10.0
+
+
+@dataclass
+class Sessions:
+    """Of one server after the other."""
+
+    runner: ProcessRunner
+    server_pid: Callable[[], int | None]
+    _stopped: list[psutil.Process] = field(default_factory=list)
+
+    def count(self) -> int:
+        """How many connections are served."""
+        pid = self.server_pid()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return 0 if pid is None else len(_living(psutil.Process(pid).children()))
+        return 0
+
+    def stop(self) -> Sequence[psutil.Process]:
+        """Stop the server and all that serves connections. Returns the latter. Raises ProcessLookupError where there is
+        no server.
+
+        Should snapstorm be killed meanwhile, they would stay stopped. So the watchdog is told of them before.
+        """
+        pid = self.server_pid()
+        if pid is None:
+            raise ProcessLookupError
+        os.killpg(pid, signal.SIGSTOP)
+        while new := [one for one in _descendants(pid) if one not in self._stopped]:
+            for one in new:
+                self._watch_over(one)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.suspend()
+            self._stopped.extend(new)
+        return tuple(self._stopped)
+
+    def go_on(self) -> None:
+        """Have all that was stopped go on. Raises ProcessLookupError where there is no server."""
+        for one in self._stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.resume()
+            self.runner.forget_group(one.pid)
+        self._stopped.clear()
+        pid = self.server_pid()
+        if pid is None:
+            raise ProcessLookupError
+        os.killpg(pid, signal.SIGCONT)
+
+    async def end_all(self, *, is_asked: bool) -> None:
+        """End what serves connections, and leave the server stopped. Does nothing where there is none."""
+        try:
+            found = self.stop()
+        except ProcessLookupError:
+            return
+        if is_asked:
+            for one in found:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.terminate()
+                    one.resume()
+            with anyio.move_on_after(_END_SECONDS_MAX):
+                await until(lambda: not _living(found))
+        for one in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_GONE_SECONDS_MAX):
+            await until(lambda: not _living(found))
+        for one in found:
+            self.runner.forget_group(one.pid)
+        self._stopped.clear()
+
+    def _watch_over(self, one: psutil.Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(one.pid) == one.pid:
+                self.runner.watch_group(one.pid)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return _living(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _living(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Those that have not ended. One that nobody has reaped has."""
+    found = []
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one)
+    return found
+
+
+def end_left_over(pid_file: Path, config: Path) -> None:
+    """End a server, and what serves its connections, that a killed run has left: the one of this configuration."""
+    try:
+        server = psutil.Process(int(pid_file.read_text()))
+        if str(config) not in " ".join(server.cmdline()):
+            return  # The number has gone to another one.
+        server.suspend()
+        for one in [*server.children(recursive=True), server]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+    except (OSError, ValueError, psutil.Error):
+        return  # There is none.
