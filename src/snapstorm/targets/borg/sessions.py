@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from snapstorm.runtime.process import ProcessRunner
 
 _END_SECONDS_MAX = 5.0
 _GONE_SECONDS_MAX = 10.0
+_SANDBOXED = re.compile(r"^sshd\S*: .*\[net\]\s*$")
+"""Its title."""
 
 
 @dataclass
@@ -39,9 +42,8 @@ class Sessions:
             return 0 if pid is None else len(_living(psutil.Process(pid).children()))
         return 0
 
-    def stop(self) -> Sequence[psutil.Process]:
-        """Stop the server and all that serves connections. Returns the latter. Raises ProcessLookupError where there is
-        no server.
+    def stop(self) -> None:
+        """Stop the server and all that serves connections. Raises ProcessLookupError where there is no server.
 
         Should snapstorm be killed meanwhile, they would stay stopped. So the watchdog is told of them before.
         """
@@ -49,13 +51,12 @@ class Sessions:
         if pid is None:
             raise ProcessLookupError
         os.killpg(pid, signal.SIGSTOP)
-        while new := [one for one in _descendants(pid) if one not in self._stopped]:
+        while new := [one for one in _descendants(pid) if one not in self._stopped and not _is_sandboxed(one)]:
             for one in new:
                 self._watch_over(one)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.suspend()
             self._stopped.extend(new)
-        return tuple(self._stopped)
 
     def go_on(self) -> None:
         """Have all that was stopped go on. Raises ProcessLookupError where there is no server."""
@@ -70,11 +71,17 @@ class Sessions:
         os.killpg(pid, signal.SIGCONT)
 
     async def end_all(self, *, is_asked: bool) -> None:
-        """End what serves connections, and leave the server stopped. Does nothing where there is none."""
+        """End the server, asking it first (TERM) or at once (KILL), and all that serves connections. Does nothing where
+        there is no server."""
+        pid = self.server_pid()
         try:
-            found = self.stop()
+            self.stop()
         except ProcessLookupError:
             return
+        assert pid is not None
+        found = _descendants(pid)
+        os.killpg(pid, signal.SIGTERM if is_asked else signal.SIGKILL)
+        os.killpg(pid, signal.SIGCONT)
         if is_asked:
             for one in found:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -102,6 +109,15 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return _living(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
+
+
+def _is_sandboxed(one: psutil.Process) -> bool:
+    """Whether it speaks to a client that has not logged in yet. Its sandbox lacks a system call by which a process that
+    was stopped goes on, so it would be killed (OpenSSH 9.2, measured). Without its parent, which is stopped, it can
+    let nobody in."""
+    with contextlib.suppress(psutil.Error):
+        return _SANDBOXED.search(" ".join(one.cmdline())) is not None
+    return True
 
 
 def _living(processes: Sequence[psutil.Process]) -> list[psutil.Process]:

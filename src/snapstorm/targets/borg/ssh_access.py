@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from snapstorm.errors import HarnessError
 from snapstorm.model.protocols import TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.watchdog import OWNER_VARIABLE
@@ -26,8 +27,11 @@ from snapstorm.targets.borg.sshd import (
     make_key,
     user_name,
 )
+from snapstorm.targets.command_output import last_line, stderr_of
 
 _CONNECT_SECONDS_MAX = ALIVE_SECONDS * ALIVE_COUNT_MAX
+_CHECK_SECONDS_MAX = 60.0
+_READY = "ready"
 _HOST = "snapstorm"
 """By this name a client knows the server's key, whatever way it takes."""
 _PASSED_ON = ("PATH", "HOME")
@@ -51,9 +55,10 @@ class SshWay:
     make_key_up: SshKeys
 
     def variables(self, server_program: Path, log: Path) -> Mapping[str, str]:
-        return {"BORG_RSH": shlex.join(self._command(log)), "BORG_REMOTE_PATH": self.words[server_program]}
+        return {"BORG_RSH": shlex.join(self.command(log)), "BORG_REMOTE_PATH": self.words[server_program]}
 
-    def _command(self, log: Path) -> Sequence[str]:
+    def command(self, log: Path) -> Sequence[str]:
+        """The words of `ssh`, but for the last ones. It writes to `log` what it complains of."""
         host, _, port = self.address.rpartition(":")
         options = (
             f"HostName={host}",
@@ -164,6 +169,30 @@ class SshAccess(Access):
             for one in self.admitted.admitted()
         ]
         write_private(self.files.authorized_keys, "".join(f"{line}\n" for line in [*lines, *more]))
+
+    async def check(self) -> None:
+        """See whether a login works, by a key that is good for nothing else. Raises HarnessError, one line, if not."""
+        key = await self.keys.make(self.files.host_key)
+        self._write_authorized_keys(authorized_line(f"printf {_READY}", key))
+        way = replace(self._way("nobody", self.place.server, self.files.host_key), key_file=self.files.host_key)
+        log = self.place.server / "check.log"
+        log.unlink(missing_ok=True)
+        done = await self.runner.run(
+            [*way.command(log), "nobody"],
+            env=inherited_environment(),
+            seconds_max=_CHECK_SECONDS_MAX,
+            is_of_target=False,
+        )
+        said = log.read_text("utf-8", "replace") if log.exists() else ""
+        if done.exit_code != 0:
+            why = last_line(said + stderr_of(done))
+            raise HarnessError(f"sshd does not let {user_name()} in, or runs nothing: {why}; see {self.files.log}")
+        if done.stdout != _READY.encode():
+            raise HarnessError(
+                f"the login shell of {user_name()} prints something of its own, which no program can read"
+            )
+        log.unlink(missing_ok=True)
+        self._write_authorized_keys()
 
     async def let_in(self, repository_by_client: Mapping[str, str]) -> None:
         for client, repository in repository_by_client.items():

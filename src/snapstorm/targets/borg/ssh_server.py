@@ -104,6 +104,7 @@ async def serve(basis: BorgServer, access: SshAccess) -> AsyncIterator[SshServer
     async with process:
         await _wait(process)
         access.listening.append(process.address)
+        await access.check()
         given = {one.name: getattr(basis, one.name) for one in fields(basis)}
         try:
             yield SshServer(**{**given, "access": access}, process=process, sessions=sessions)
