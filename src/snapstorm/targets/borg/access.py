@@ -45,8 +45,8 @@ class Access(ABC):
         """Have another key asked for than the client's, which nobody has."""
 
     @abstractmethod
-    def way(self, client: str) -> Way:
-        """The way of a client that was let in."""
+    def way(self, client: str, directory: Path) -> Way:
+        """The way of a client that was let in, and keeps its key in this directory."""
 
     @abstractmethod
     def impostors_way(self, client: str, directory: Path) -> Way:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
@@ -18,7 +18,7 @@ from snapstorm.targets.borg.answers import Answers
 from snapstorm.targets.borg.command import Actor, Borg, local, served
 from snapstorm.targets.borg.parameters import Layout, chosen, layout_of
 from snapstorm.targets.borg.repositories import Repositories
-from snapstorm.targets.borg.snapshotter import BorgClient
+from snapstorm.targets.borg.snapshotter import BorgClient, Impostor
 from snapstorm.targets.plain import PlainServer
 
 _UNFINISHED = ".tmp"
@@ -36,6 +36,8 @@ class BorgServer(PlainServer):
     counts_bytes: bool
     access: Access | None
     """None without a server."""
+    known: dict[str, None] = field(default_factory=dict, kw_only=True)
+    """Clients that were added, in order."""
 
     @property
     def repository_id(self) -> str:
@@ -60,6 +62,7 @@ class BorgServer(PlainServer):
         """Let these clients in, and make the repositories that they lack."""
         names = {self.repositories.name_for(client) for client in clients}
         await together(functools.partial(self.repositories.make, name) for name in sorted(names))
+        self.known.update(dict.fromkeys(clients))
         if self.access is not None:
             await self.access.let_in({client: self.repositories.name_for(client) for client in clients})
 
@@ -75,20 +78,29 @@ class BorgServer(PlainServer):
 
     def client(self, client: str) -> ClientSnapshotter:
         """The snapshotter of a client that was added."""
-        way = None if self.access is None else self.access.way(client)
-        return self._snapshotter(client, self.place.client(client), way)
+        directory = self.place.client(client)
+        way = None if self.access is None else self.access.way(client, directory)
+        return self._snapshotter(client, client, directory, way)
 
     def impostor(self, client: str) -> ClientSnapshotter:
-        """A snapshotter that claims to be `client`, and has another key."""
+        """A snapshotter that claims to be `client`, and has another key. When it is refused, it comes as another
+        client, with that one's key, and asks for the repository of `client`."""
         directory = self.place.server / "impostors" / client
         way = None if self.access is None else self.access.impostors_way(client, directory)
-        return self._snapshotter(client, directory, way)
+        stranger = self._snapshotter(client, client, directory, way)
+        other = next((one for one in self.known if one != client), None)
+        if other is None or self.access is None or not self.isolates_clients:
+            return stranger
+        directory /= "neighbour"
+        neighbour = self._snapshotter(other, client, directory, self.access.way(other, directory))
+        return Impostor(**{one.name: getattr(stranger, one.name) for one in fields(stranger)}, neighbour=neighbour)
 
-    def _snapshotter(self, client: str, directory: Path, way: Way | None) -> BorgClient:
-        name = self.repositories.name_for(client)
-        where = local(self.repositories.directory / name) if way is None else served(client, name)
-        actor = Actor(client, directory, where, self.repositories.passphrase(name), way)
-        return replace(self._borg_client(actor, Answers(name)), way=way)
+    def _snapshotter(self, name: str, client: str, directory: Path, way: Way | None) -> BorgClient:
+        """The one that uses the repository of a client, as whoever has this name."""
+        repository = self.repositories.name_for(client)
+        where = local(self.repositories.directory / repository) if way is None else served(name, repository)
+        actor = Actor(name, directory, where, self.repositories.passphrase(repository), way)
+        return replace(self._borg_client(actor, Answers(repository)), way=way)
 
     def _borg_client(self, actor: Actor, answers: Answers) -> BorgClient:
         compression = chosen(self.place, "compression")

@@ -70,8 +70,8 @@ class ShimAccess(Access):
     async def change_key(self, client: str, repository: str) -> None:
         self.admitted.let_in(client, secrets.token_urlsafe(), repository)
 
-    def way(self, client: str) -> ShimWay:
-        return ShimWay(self.shim, self.place.client(client) / _KEY, self._key(client))
+    def way(self, client: str, directory: Path) -> ShimWay:
+        return ShimWay(self.shim, directory / _KEY, self._key(client))
 
     def impostors_way(self, client: str, directory: Path) -> ShimWay:
         return ShimWay(self.shim, directory / _KEY, secrets.token_urlsafe())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.errors import AccessDenied, HarnessError, OperationFailed
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
@@ -96,6 +96,35 @@ class BorgClient:
     async def verify_snapshot(self, snapshot: str) -> None:
         """Have borg read all of one archive back."""
         self.answers.check_verified(await self.borg.read_back(self.actor, snapshot), "extract --dry-run")
+
+
+@dataclass(frozen=True)
+class Impostor(BorgClient):
+    """Claims to be a client, with another key. When it is refused, it comes as another client, with that one's key."""
+
+    neighbour: BorgClient | None = None
+    """That other client, on the repository of the first."""
+
+    async def connect(self) -> None:
+        """Raises AccessDenied if neither is let in."""
+        if self.neighbour is not None and self.neighbour.way is not None:
+            await self.neighbour.way.show_key()
+        await super().connect()
+
+    async def disconnect(self) -> None:
+        """Forget the keys."""
+        await super().disconnect()
+        if self.neighbour is not None:
+            await self.neighbour.disconnect()
+
+    async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        """What either is shown."""
+        try:
+            return await super().list_snapshots()
+        except AccessDenied:
+            if self.neighbour is None:
+                raise
+            return await self.neighbour.list_snapshots()
 
 
 def _check_free(destination: Path) -> None:

@@ -214,8 +214,8 @@ class SshAccess(Access):
         lost.unlink()
         self._write_authorized_keys()
 
-    def way(self, client: str) -> SshWay:
-        return self._way(client, self.place.client(client), self.keys.path(client))
+    def way(self, client: str, directory: Path) -> SshWay:
+        return self._way(client, directory, self.keys.path(client))
 
     def impostors_way(self, client: str, directory: Path) -> SshWay:
         return self._way(client, directory, None)
