@@ -34,6 +34,7 @@ PORT_TAKEN = re.compile(r"Address already in use")
 _PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where sshd is; seldom on PATH."""
 _SECONDS_MAX = 60.0
+_STATUS = 42
 _MISSING_DIRECTORY = re.compile(r"Missing privilege separation directory: (\S+)")
 _UNKNOWN_OPTION = re.compile(r"Bad configuration option")
 _SPECIAL = re.compile(r'["\\%$\x00-\x1f\x7f]')
@@ -52,15 +53,19 @@ class SshPrograms:
     keygen: Path
 
 
-def find_ssh() -> SshPrograms:
-    """Find them. Raises HarnessError, one line, that says what to install."""
+def find_ssh(path: str | None = None) -> SshPrograms:
+    """Find them, on this path or else on PATH and where sshd usually is. Raises HarnessError, one line, that says what
+    to install."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_PLACES)) if path is None else path
     return SshPrograms(
-        _find("sshd", "openssh-server"), _find("ssh", "openssh-client"), _find("ssh-keygen", "openssh-client")
+        sshd=_find("sshd", path, "openssh-server"),
+        ssh=_find("ssh", path, "openssh-client"),
+        keygen=_find("ssh-keygen", path, "openssh-client"),
     )
 
 
-def _find(name: str, package: str) -> Path:
-    found = shutil.which(name) or shutil.which(name, path=os.pathsep.join(_PLACES))
+def _find(name: str, path: str, package: str) -> Path:
+    found = shutil.which(name, path=path)
     if found is None:
         raise HarnessError(f"no {name} was found, which transport=ssh needs; on Debian: apt install {package}")
     return clean_path(found)  # sshd starts itself again by its path, and wants a whole one.
@@ -155,7 +160,7 @@ async def check_sshd(programs: SshPrograms, runner: ProcessRunner, directory: Pa
 
     Raises HarnessError, one line, that says what is missing and what to do.
     """
-    await _check_shell(runner)
+    await check_shell(runner, pwd.getpwnam(user_name()).pw_shell or "/bin/sh")
     files = SshdFiles(directory)
     files.prepare([])
     await make_key(programs, runner, files.host_key)
@@ -176,15 +181,14 @@ async def check_sshd(programs: SshPrograms, runner: ProcessRunner, directory: Pa
     raise HarnessError(f"sshd can't be started: {last_line(stderr_of(tested))}")
 
 
-async def _check_shell(runner: ProcessRunner) -> None:
+async def check_shell(runner: ProcessRunner, shell: str) -> None:
     """sshd has the login shell run what is asked for. Raises HarnessError, one line, if it runs nothing."""
-    name = user_name()
-    shell = pwd.getpwnam(name).pw_shell or "/bin/sh"
+    problem = f"sshd can't be used: the login shell of {user_name()}, {shell},"
     if not os.access(shell, os.X_OK):
-        raise HarnessError(f"sshd can't be used: the login shell of {name}, {shell}, is no program")
-    done = await _run(runner, Path(shell), "-c", "exit 42")
-    if done.exit_code != 42:
-        raise HarnessError(f"sshd can't be used: the login shell of {name}, {shell}, runs no commands; chsh changes it")
+        raise HarnessError(f"{problem} is no program; chsh changes it")
+    done = await _run(runner, Path(shell), "-c", f"exit {_STATUS}")
+    if done.exit_code != _STATUS:
+        raise HarnessError(f"{problem} runs no commands; chsh changes it")
 
 
 async def make_key(programs: SshPrograms, runner: ProcessRunner, path: Path) -> str:
