@@ -23,6 +23,7 @@ from snapstorm.runtime.process import ProcessRunner
 
 _END_SECONDS_MAX = 5.0
 _GONE_SECONDS_MAX = 10.0
+_REAP_SECONDS_MAX = 1.0
 _SANDBOXED = re.compile(r"^sshd\S*: .*\[net\]\s*$")
 """Its title."""
 
@@ -82,21 +83,29 @@ class Sessions:
         found = _descendants(pid)
         os.killpg(pid, signal.SIGTERM if is_asked else signal.SIGKILL)
         os.killpg(pid, signal.SIGCONT)
-        if is_asked:
-            for one in found:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    one.terminate()
-                    one.resume()
-            with anyio.move_on_after(_END_SECONDS_MAX):
-                await until(lambda: not _living(found))
+        served = [one for one in found if not _is_sshd(one)]
+        for one in found if is_asked else served:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.send_signal(signal.SIGTERM if is_asked else signal.SIGKILL)
+        for one in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.resume()
+        # sshd reaps what it has started: to borg, the holder of a lock lives until it is reaped.
+        with anyio.move_on_after(_END_SECONDS_MAX if is_asked else _REAP_SECONDS_MAX):
+            await until(lambda: self._are_reaped(served))
         for one in found:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
         with anyio.CancelScope(shield=True), anyio.move_on_after(_GONE_SECONDS_MAX):
-            await until(lambda: not _living(found))
+            await until(lambda: self._are_reaped(served) and not _living(found))
         for one in found:
             self.runner.forget_group(one.pid)
         self._stopped.clear()
+
+    def _are_reaped(self, processes: Sequence[psutil.Process]) -> bool:
+        """Whether they have ended, and somebody knows: we, where we have adopted them."""
+        self.runner.strays()
+        return not any(one.is_running() for one in processes)
 
     def _watch_over(self, one: psutil.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -109,6 +118,12 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return _living(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return []
+
+
+def _is_sshd(one: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return one.name().startswith("sshd")
+    return False
 
 
 def _is_sandboxed(one: psutil.Process) -> bool:
