@@ -34,7 +34,7 @@ def temporary(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("honest", [0, pytest.param(1, marks=pytest.mark.long)])  # By default in tests/unit.
 def test_a_wrapper_is_caught_and_an_honest_one_passes(honest: int, temporary: Path) -> None:
     """Exit status 0, under its right name, and nothing is left."""
-    words = ("--kind", "kopia", "--only", WRAPPED, "--honest", f"{honest}", "--seed", "1", "--json")
+    words = ("--target", "kopia", "--only", WRAPPED, "--honest", f"{honest}", "--seed", "1", "--json")
     ran = snapstorm("calibrate", *words)
     assert ran.status == 0, ran.stderr
     assert {found["name"]: found["caught"] for found in ran.json["classes"]} == {WRAPPED: 1}
@@ -75,7 +75,7 @@ def test_an_interrupted_calibration_leaves_nothing(temporary: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--only", "restore-flips-a-bite", "--kind", "memory"), "restore-flips-a-byte"),
+        (("--only", "restore-flips-a-bite", "--target", "memory"), "restore-flips-a-byte"),
         (("--runs", "0"), "--runs"),
         (("--honest", "-1"), "--honest"),
         (("--seed", "-1"), "--seed"),

@@ -61,7 +61,7 @@ def test_the_planted_defect_violates_the_guarantee(scratch: Path, installed: dic
 
 def test_the_judge_is_calibrated_on_it(installed: dict[str, str]) -> None:
     """With a defect that works for every target, of which the example knows nothing; an honest run passes."""
-    words = ("--kind", "tar", "--only", "restore-flips-a-byte", "--honest", "1", "--seed", "1")
+    words = ("--target", "tar", "--only", "restore-flips-a-byte", "--honest", "1", "--seed", "1")
     ran = snapstorm("calibrate", *words, "--json", env=installed)
     assert ran.status == 0, ran.stderr
     assert (ran.json["caught"], ran.json["honest_passed"], ran.json["classes"][0]["kind"]) == (1, 1, "tar")

@@ -78,7 +78,7 @@ COMMANDS: list[tuple[str, int, str]] = [
     ("accept 9 --testbed violated --reason known", BAD_USAGE, ERR),
     ("actions", PASS, OUT),
     ("bundle violated --output bundle.tar.gz", PASS, OUT),
-    ("calibrate --kind memory --only create-says-nothing --honest 0", BAD_USAGE, ERR),
+    ("calibrate --target memory --only create-says-nothing --honest 0", BAD_USAGE, ERR),
     ("calibrate --kind memory --only verify-says-nothing --honest 0 --json", PASS, OUT),
     ("compact --testbed passed", PASS, OUT),
     ("faults --json", PASS, OUT),

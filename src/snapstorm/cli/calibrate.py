@@ -33,14 +33,14 @@ from snapstorm.targets.registry import plugin_named, plugins, target_names
 ALL = "all"
 
 if TYPE_CHECKING:
-    Kind: TypeAlias = str
+    Choice: TypeAlias = str
 else:
-    Kind = Literal[(*target_names(), ALL)]
+    Choice = Literal[(*target_names(), ALL)]
 
 
 def calibrate_judge(
     *,
-    kind: Kind = ALL,
+    target: Annotated[Choice, Parameter(name=["--target", "--kind"])] = ALL,
     only: Annotated[list[str] | None, Parameter(negative="")] = None,
     runs: int = 1,
     honest: int = 20,
@@ -55,8 +55,8 @@ def calibrate_judge(
 
     Parameters
     ----------
-    kind
-        The target: memory (simulated), kopia, or another that is installed; all: each of them.
+    target
+        memory (simulated), kopia, or another that is installed; all: each of them.
     only
         The name of a defect, may be repeated: no others are tried.
     runs
@@ -74,17 +74,17 @@ def calibrate_judge(
         raise ConfigError(f"--honest must not be below 0, not {honest}")
     if seed is not None and not 0 <= seed <= SEED_MAX:
         raise ConfigError(f"--seed must be from 0 to {SEED_MAX}, not {seed}")
-    offered = find_specimens(kind, [program] if program else [])
+    offered = find_specimens(target, [program] if program else [])
     specimens = choose_specimens(offered, only or [], runs=runs, honest=honest)
     return calibrate_with(specimens, secrets.randbelow(1 << 32) if seed is None else seed, json_output=json_output)
 
 
-def find_specimens(kind: str, programs: Sequence[Path]) -> list[Specimens]:
+def find_specimens(target: str, programs: Sequence[Path]) -> list[Specimens]:
     """The specimens of this target, or of all that are installed. Raises ConfigError for a target without any,
     HarnessError if a program can't be found."""
-    chosen = plugins() if kind == ALL else [plugin_named(kind)]
+    chosen = plugins() if target == ALL else [plugin_named(target)]
     if programs and sum(plugin.has_programs for plugin in chosen) > 1:
-        raise ConfigError("--program is the program of one target; choose that with --kind")
+        raise ConfigError("--program is the program of one target; choose that with --target")
     found: list[Specimens] = []
     for plugin in chosen:
         specimens = plugin.specimens(programs if plugin.has_programs else ())
@@ -92,7 +92,7 @@ def find_specimens(kind: str, programs: Sequence[Path]) -> list[Specimens]:
             check_paths(plugin, {"TMPDIR": Path(tempfile.gettempdir())})
             found.append(specimens)
     if not found:
-        raise ConfigError(f"nothing is planted in the target {kind}, so that there is nothing to catch")
+        raise ConfigError(f"nothing is planted in the target {target}, so that there is nothing to catch")
     return found
 
 
