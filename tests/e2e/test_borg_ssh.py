@@ -94,31 +94,33 @@ def test_authorized_keys_that_let_in_too_many_are_caught(name: str, short: Path,
     assert words in ran.stdout
 
 
-@pytest.mark.long
-def test_a_server_that_is_killed_takes_its_sessions_with_it(scratch: Path) -> None:
-    """And is there again afterwards; so is one whose network was cut."""
-    file = scratch / "steps.toml"
+@pytest.fixture
+def busy(scratch: Path) -> Path:
+    """Long enough for faults."""
+    file = scratch / "busy.toml"
     steps = ["write-random-files count = 30, size_bytes = 200000", *["snapshot-root", "restore-snapshot"] * 6]
     file.write_text(scenario(*steps) + OVER_SSH)
+    return file
+
+
+@pytest.mark.long
+def test_a_server_that_is_killed_takes_its_sessions_with_it(busy: Path, scratch: Path) -> None:
+    """And is there again afterwards, with no lock of theirs left; so is one whose network was cut."""
     faults = "kill-server,terminate-server,pause-server,network-reset,remove-user,change-password"
-    words = ("run", "--config", file, "--target", "borg", "--seed", "3", "--faults", faults)
+    words = ("run", "--config", busy, "--target", "borg", "--seed", "3", "--faults", faults)
     ran = snapstorm(*words, "--testbed", scratch / "bed", "--json")
     assert ran.status == 0, (ran.stderr, ran.json["violations"])
     assert ran.json["restores_verified"] > 0
 
 
 @pytest.mark.long
-def test_a_killed_run_leaves_nothing_and_is_continued(short: Path, scratch: Path) -> None:
+def test_a_killed_run_leaves_nothing_and_is_continued(busy: Path, scratch: Path) -> None:
     """Neither the listening sshd nor what serves its connections stays, even if it stood still."""
     bed = scratch / "bed"
-    words = ("run", "--config", short, "--target", "borg", "--testbed", bed, "--duration", "60s")
-    run = subprocess.Popen(
-        command(*words, "--faults", "pause-server"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    words = ("run", "--config", busy, "--target", "borg", "--testbed", bed, "--faults", "pause-server")
+    run = subprocess.Popen(command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert run.stderr is not None
-    for line in run.stderr:
-        if "fault pause-server" in line:
-            break
+    assert any("fault pause-server" in line for line in run.stderr)
     wait_until(lambda: _stopped_below(run.pid), lambda: "no sshd was stopped")
     stopped = _stopped_below(run.pid)
     os.kill(run.pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from snapstorm.errors import ConfigError
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
@@ -66,8 +67,10 @@ class BorgTarget(PlainTarget):
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
         """Over `ssh` there is a server that all clients reach; otherwise each client's command starts one of its own.
-        Raises HarnessError, one line, where what `ssh` takes is missing."""
-        is_over_ssh = place.mode is Mode.SERVER and chosen(place, "transport") == Transport.SSH
+        Raises HarnessError, one line, where what `ssh` takes is missing, and ConfigError for `ssh` without a server."""
+        is_over_ssh = chosen(place, "transport") == Transport.SSH
+        if is_over_ssh and place.mode is Mode.DIRECT:
+            raise ConfigError("transport=ssh needs a server, which there is none of in mode direct")
         ssh = find_ssh() if is_over_ssh else None
         programs = Programs([program.path for program in self.executables], place.seed)
         borg = Borg(programs, self.runner, place.operation_seconds_max)
