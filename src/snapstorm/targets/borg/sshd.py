@@ -31,6 +31,8 @@ _CONNECTIONS_MAX = 1000
 LISTENING = re.compile(r"^Server listening on (\S+) port (\d+)\.\r?$", re.MULTILINE)
 PORT_TAKEN = re.compile(r"Address already in use")
 
+SSHD = "sshd"
+"""The program's name."""
 _PLACES = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 """Where sshd is; seldom on PATH."""
 _SECONDS_MAX = 60.0
@@ -58,7 +60,7 @@ def find_ssh(path: str | None = None) -> SshPrograms:
     to install."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_PLACES)) if path is None else path
     return SshPrograms(
-        sshd=_find("sshd", path, "openssh-server"),
+        sshd=_find(SSHD, path, "openssh-server"),
         ssh=_find("ssh", path, "openssh-client"),
         keygen=_find("ssh-keygen", path, "openssh-client"),
     )
