@@ -8,7 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from tests.borgs import say_what_was_not_run, skip_without_borg
+from tests import borgs, sshds
 from tests.directories import memory_directory
 
 hypothesis.settings.register_profile("snapstorm", deadline=None)
@@ -30,12 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             folder = item.path.relative_to(here).parts[0]
             if folder in FOLDERS:
                 item.add_marker(folder)
-    skip_without_borg(items)
+    borgs.skip_without_borg(items)
+    sshds.skip_without_sshd(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What could not be run stands right above the last line."""
-    say_what_was_not_run(terminalreporter)
+    borgs.say_what_was_not_run(terminalreporter)
+    sshds.say_what_was_not_run(terminalreporter)
 
 
 @pytest.fixture

@@ -93,7 +93,10 @@ def find_or_fail(name: str) -> Callable[[ProcessRunner], Target]:
 
 @asynccontextmanager
 async def open_bench(name: str, directory: Path, mode: Mode = Mode.SERVER, **place: Any) -> AsyncIterator[Bench]:
-    """A bench of its own, for tests that break or restart it."""
+    """A bench of its own, for tests that break or restart it. A name may have a transport: `borg+ssh`."""
+    name, _, transport = name.partition("+")
+    if transport:
+        place = {**place, "parameters": {"transport": transport}}
     make_target = find_or_fail(name)
     secrets = FileSecretStore(directory / "secrets.toml")
     described = replace(
@@ -107,11 +110,13 @@ async def open_bench(name: str, directory: Path, mode: Mode = Mode.SERVER, **pla
 
 
 NEEDS_BORG = pytest.mark.needs_borg
+OVER_SSH = [NEEDS_BORG, pytest.mark.needs_sshd, pytest.mark.long]
 SERVED = [
     ("memory", Mode.SERVER),
     ("kopia", Mode.SERVER),
     ("restic", Mode.SERVER),
     pytest.param(("borg", Mode.SERVER), marks=NEEDS_BORG),
+    pytest.param(("borg+ssh", Mode.SERVER), marks=OVER_SSH),
 ]
 ALL = [
     *SERVED,

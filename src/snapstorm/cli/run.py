@@ -252,7 +252,8 @@ def _choose(
 def _draw(seed: int, target: str, *, has_operator: bool, is_behind_gateway: bool) -> Scenario:
     """The configuration that follows from this seed, printed on stderr as a scenario that can be run again."""
     plugin, _ = read_target(target)
-    parameters = {**plugin.parameters, **(plugin.gateway_parameters if is_behind_gateway else {})}
+    offered = {**plugin.parameters, **(plugin.gateway_parameters if is_behind_gateway else {})}
+    parameters = {name: values for name, values in offered.items() if name not in plugin.parameters_not_drawn}
     faults = [key for key, fault in FAULTS.items() if is_behind_gateway or not fault.needs_gateway]
     scenario = draw_swarm(seed, [], {}) if has_operator else draw_swarm(seed, faults, parameters)
     print(f"swarm: seed {seed} draws", file=sys.stderr)

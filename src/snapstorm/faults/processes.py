@@ -20,7 +20,7 @@ from snapstorm.faults.fault import (
     killable_operations,
 )
 from snapstorm.filesystem.removal import remove_tree
-from snapstorm.model.abilities import CachesOfClients, InProcess, Restartable, RunsCommands
+from snapstorm.model.abilities import CachesOfClients, InProcess, Restartable, RunsCommands, ServesInSessions
 from snapstorm.model.actions import RunGc
 from snapstorm.runtime.process import on_behalf_of
 from snapstorm.runtime.threads import run_file_work
@@ -86,12 +86,26 @@ class PauseServer(Fault):
     async def inject(self, record: Record) -> None:
         self._pid = server_pid(self.scene)
         record({})
-        os.killpg(self._pid, signal.SIGSTOP)
+        self._stop()
 
     async def heal(self) -> None:
         if self._pid is not None:
             with suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGCONT)
+                self._continue()
+
+    def _stop(self) -> None:
+        assert self._pid is not None
+        if isinstance(self.scene.server, ServesInSessions):
+            self.scene.server.stop_all()
+        else:
+            os.killpg(self._pid, signal.SIGSTOP)
+
+    def _continue(self) -> None:
+        assert self._pid is not None
+        if isinstance(self.scene.server, ServesInSessions):
+            self.scene.server.continue_all()
+        else:
+            os.killpg(self._pid, signal.SIGCONT)
 
 
 class SlowServer(PauseServer):
@@ -102,14 +116,13 @@ class SlowServer(PauseServer):
     hold_seconds = (3.0, 10.0)
 
     async def hold(self, seconds: float) -> None:
-        assert self._pid is not None
         stopped_share, deadline = self.draws.uniform(0.5, 0.95), self.scene.clock.monotonic_seconds() + seconds
         with suppress(ProcessLookupError):  # Should it end meanwhile, clients tell.
             while self.scene.clock.monotonic_seconds() < deadline:
                 await self.scene.clock.sleep(_SLICE_SECONDS * stopped_share)
-                os.killpg(self._pid, signal.SIGCONT)
+                self._continue()
                 await self.scene.clock.sleep(_SLICE_SECONDS * (1 - stopped_share))
-                os.killpg(self._pid, signal.SIGSTOP)
+                self._stop()
 
 
 def server_pid(scene: Scene) -> int:

@@ -43,6 +43,19 @@ class InProcess(Protocol):
 
 
 @runtime_checkable
+class ServesInSessions(Protocol):
+    """The server has processes of their own for connections, outside the process group of `InProcess.server_pid`."""
+
+    def stop_all(self) -> None:
+        """Stop the server and these. Raises ProcessLookupError where there is no server."""
+        ...
+
+    def continue_all(self) -> None:
+        """Have what was stopped go on. Raises ProcessLookupError where there is no server."""
+        ...
+
+
+@runtime_checkable
 class SeesJumps(Protocol):
     """In virtual time, something of the target goes on through jumps, as a server does."""
 

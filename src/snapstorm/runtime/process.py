@@ -274,6 +274,16 @@ class ProcessRunner:
         found = [child for child in self._children if child.operation == operation and child.exit_code is None]
         return sum(child.signal(number) for child in found)
 
+    def watch_group(self, group: int) -> None:
+        """Have the watchdog kill a process group that one of our processes has made, as it kills those of commands."""
+        if self._lifeline is not None:
+            self._lifeline.announce(group)
+
+    def forget_group(self, group: int) -> None:
+        """Such a group has ended, or will by itself. Does nothing for one that is not watched."""
+        if self._lifeline is not None:
+            self._lifeline.forget(group)
+
     def _groups(self) -> set[int]:
         """The process groups that belong to this runner and still run."""
         watching = set() if self._lifeline is None else {self._lifeline.watchdog_pid}

@@ -122,6 +122,8 @@ class TargetPlugin(ABC):
     """Settings as in `parameters` that only a repository behind the gateway can have."""
     parameters: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Its own settings that a scenario may choose, each with its values, the default first."""
+    parameters_not_drawn: Collection[str] = ()
+    """Those of them that nobody draws at random, because they take what a machine may lack."""
     options: Mapping[str, type[TargetOptions]] = field(default_factory=dict)
     """By command (`run`, `sweep`), the options that only this target has."""
 

@@ -43,8 +43,8 @@ class ServerProcess:
         self._changing = anyio.Lock()
         self._port = 0
         """0 until a free one was found."""
-        self.url = ""
-        """Where it listens, once `wait` has returned."""
+        self.address = ""
+        """Where it listens, `HOST:PORT`, once `wait` has returned."""
 
     async def __aenter__(self) -> Self:
         self._process = await self._block.enter_async_context(self._launch(f"{_LOOPBACK}:0"))
@@ -54,6 +54,11 @@ class ServerProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._block.aclose()
+
+    @property
+    def url(self) -> str:
+        """Where one that speaks HTTPS listens."""
+        return f"https://{self.address}"
 
     @property
     def pid(self) -> int | None:
@@ -83,7 +88,7 @@ class ServerProcess:
         assert process is not None
         match = await process.line_matching(self._listening, seconds_max=_START_SECONDS_MAX)
         if match is not None:
-            self._port, self.url = int(match[2]), f"https://{match[1]}:{match[2]}"
+            self._port, self.address = int(match[2]), f"{match[1]}:{match[2]}"
             return
         if process.child.exit_code is None:
             raise HarnessError(f"{self._name} did not start within {_START_SECONDS_MAX:.0f} s; see {process.log}")

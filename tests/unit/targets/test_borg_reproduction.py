@@ -64,6 +64,12 @@ def test_each_command_is_done_on_a_repository_in_a_directory() -> None:
     ]
 
 
+def test_a_server_makes_no_difference() -> None:
+    """Over ssh the commands are the same words, and sshd's own is not one of borg's."""
+    server = replace(MADE, argv=["/usr/sbin/sshd", "-D", "-e"])
+    assert lines_of(MADE, CREATED, EXTRACTED, server) == lines_of(MADE, CREATED, EXTRACTED)
+
+
 def test_trees_are_made_with_all_that_borg_keeps() -> None:
     """Hard links, FIFOs and attributes."""
     lines = list(Script(lambda _: TREE).lines([MADE, CREATED], Shown(Guarantee.RESTORED_EXACTLY, {None})))

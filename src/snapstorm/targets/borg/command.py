@@ -6,13 +6,14 @@ the words: passphrases travel in the environment, keys of clients in files.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -60,6 +61,14 @@ class Comment(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self).decode().replace("{", "{{").replace("}", "}}")
 
 
+class Shell(Protocol):
+    """What borg starts in place of `ssh`, for a repository that is served."""
+
+    def variables(self, server_program: Path, log: Path) -> Mapping[str, str]:
+        """What borg is told of it: it is to have this program serve, and to write to `log` why it fails."""
+        ...
+
+
 @dataclass(frozen=True)
 class Actor:
     """Who runs commands: a directory, a cache, and a way to a repository."""
@@ -71,21 +80,16 @@ class Actor:
     repository: str
     """Where it is, as borg's command line has it."""
     passphrase: str = field(repr=False)
-    shell: Sequence[str] = ()
-    """In place of `ssh`, for a repository that is served; to it a log is added, and the program that is to serve."""
+    shell: Shell | None = None
+    """For a repository that is served."""
 
     @property
     def cache(self) -> Path:
         """The directory of the cache."""
         return self.directory / "cache"
 
-    @property
-    def shell_log(self) -> Path:
-        """Where the shell writes why it has refused a command."""
-        return self.directory / "shell.log"
-
-    def environment(self, server_program: Path) -> Environment:
-        """In which this actor's commands run."""
+    def environment(self, server_program: Path, shell_log: Path) -> Environment:
+        """In which a command of this actor's runs. `shell_log`: where the shell writes why it has refused it."""
         user, _, host = self.name.partition("@")
         variables = {
             **SETTINGS,
@@ -95,8 +99,8 @@ class Actor:
             "BORG_USERNAME": user,
             "BORG_HOSTNAME": host or user,
         }
-        if self.shell:
-            variables["BORG_RSH"] = shlex.join([*self.shell, str(self.shell_log), str(server_program)])
+        if self.shell is not None:
+            variables.update(self.shell.variables(server_program, shell_log))
         return Environment(variables, inherited_environment(), {"BORG_PASSPHRASE": self.passphrase})
 
 
@@ -119,14 +123,17 @@ class Borg:
     runner: ProcessRunner
     seconds_max: float
     """After this time a command is ended."""
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    """Of commands: one actor may run several at a time."""
 
     async def run(
         self, actor: Actor, *words: str, cwd: Path | None = None, stdin: int = subprocess.DEVNULL
     ) -> CompletedCommand:
         """Any command. What the shell has written is added to what borg has."""
         make_private(actor.directory)
-        actor.shell_log.unlink(missing_ok=True)
-        environment = actor.environment(self.programs.draw(f"{actor.name}/server"))
+        shell_log = actor.directory / f"shell-{next(self.numbers)}.log"
+        shell_log.unlink(missing_ok=True)  # Of a run that was killed.
+        environment = actor.environment(self.programs.draw(f"{actor.name}/server"), shell_log)
         completed = await self.runner.run(
             [self.programs.draw(actor.name), "--log-json", f"--lock-wait={self._lock_seconds}", *words],
             env=environment,
@@ -134,9 +141,9 @@ class Borg:
             stdin=stdin,
             seconds_max=self.seconds_max,
         )
-        if completed.exit_code != 0 and actor.shell_log.exists():
-            return replace(completed, stderr=completed.stderr + actor.shell_log.read_bytes())
-        return completed
+        written = shell_log.read_bytes() if shell_log.exists() else b""
+        shell_log.unlink(missing_ok=True)
+        return replace(completed, stderr=completed.stderr + written) if completed.exit_code != 0 else completed
 
     @property
     def _lock_seconds(self) -> int:

@@ -17,6 +17,15 @@ class Layout(StrEnum):
     """All clients use one. Its lock lets one of them in at a time, and each sees all archives."""
 
 
+class Transport(StrEnum):
+    """What stands between borg and `borg serve`."""
+
+    SHIM = "shim"
+    """A script of ours that compares keys."""
+    SSH = "ssh"
+    """`ssh`, and an `sshd` of our own on the loopback interface."""
+
+
 ENCRYPTIONS = ("repokey-blake2", "repokey", "authenticated-blake2")
 COMPRESSIONS = ("lz4", "none", "zstd", "zlib,1", "auto,lzma,1")
 
@@ -24,6 +33,7 @@ PARAMETERS: Mapping[str, Sequence[str]] = {
     "layout": tuple(Layout),
     "encryption": ENCRYPTIONS,
     "compression": COMPRESSIONS,
+    "transport": tuple(Transport),
 }
 """By name the values, the default first."""
 

@@ -117,6 +117,12 @@ _OTHERS: Mapping[str, WrapperDefect] = {
         WorkKind.LIST,
         when("delete", "sys.exit(0)", number=1),
     ),
+    "serve-lets-into-every-repository": WrapperDefect(
+        "Whoever is let in is served every repository, not only the own one.",
+        Guarantee.CLIENTS_ISOLATED,
+        WorkKind.WRONG_PASSWORD,
+        when("serve", "argv[1:] = ['--restrict-to-path', os.path.dirname(argv[-1])]"),
+    ),
     "list-forgets-the-latest": WrapperDefect(
         "The latest archive is not shown.",
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,

@@ -69,4 +69,5 @@ PLUGIN = BorgPlugin(
     sentence="Borg: a repository for each client or one for all, reached as over ssh, or directly.",
     has_utf8_paths_only=True,
     parameters=PARAMETERS,
+    parameters_not_drawn=("transport",),
 )

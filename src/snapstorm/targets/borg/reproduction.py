@@ -14,6 +14,7 @@ from pathlib import Path
 from snapstorm.ledger.record import RecordedCommand
 from snapstorm.model.manifest import Manifest
 from snapstorm.targets.borg.environment import HIDDEN
+from snapstorm.targets.borg.sshd import SSHD
 from snapstorm.targets.plugin import Shown
 from snapstorm.targets.reproduction_script import (
     commands_up_to,
@@ -40,7 +41,11 @@ class Script:
         """Of archives, by their names."""
 
     def lines(self, commands: Sequence[RecordedCommand], shown: Shown) -> Iterator[str]:
-        """The script. It ends with the commands of the operations that have shown the violation, if they are known."""
+        """The script. It ends with the commands of the operations that have shown the violation, if they are known.
+
+        The words of commands are the same over ssh, but for the server's, which is left out here.
+        """
+        commands = [command for command in commands if Path(command.argv[0]).name != SSHD]
         if reason := why_no_direct_script("borg", commands, shown):
             return script_without_commands(shown, reason)
         steps = (line for command in commands_up_to(commands, shown.operations) for line in self._command(command))

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import functools
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError
 from snapstorm.filesystem.scanner import bytes_below
 from snapstorm.model.abilities import Blob, SnapshotMarks
-from snapstorm.model.protocols import Auditor, ClientSnapshotter, Mode, TargetPlace
+from snapstorm.model.protocols import Auditor, ClientSnapshotter, TargetPlace
 from snapstorm.runtime.tasks import together
 from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.borg.access import AccessList
+from snapstorm.targets.borg.access import Access, Way
 from snapstorm.targets.borg.answers import Answers
 from snapstorm.targets.borg.command import Actor, Borg, local, served
 from snapstorm.targets.borg.parameters import Layout, chosen, layout_of
 from snapstorm.targets.borg.repositories import Repositories
-from snapstorm.targets.borg.snapshotter import BorgClient
+from snapstorm.targets.borg.snapshotter import BorgClient, Impostor
 from snapstorm.targets.plain import PlainServer
 
 _UNFINISHED = ".tmp"
@@ -35,9 +34,10 @@ class BorgServer(PlainServer):
     marker: str
     """What tells these repositories from all others."""
     counts_bytes: bool
-    access: AccessList
-    known: set[str] = field(default_factory=set)
-    """Clients that were let in."""
+    access: Access | None
+    """None without a server."""
+    known: dict[str, None] = field(default_factory=dict, kw_only=True)
+    """Clients that were added, in order."""
 
     @property
     def repository_id(self) -> str:
@@ -46,7 +46,7 @@ class BorgServer(PlainServer):
     @property
     def authenticates(self) -> bool:
         """Each client has a key; without a server nobody asks for one."""
-        return self.place.mode is Mode.SERVER
+        return self.access is not None
 
     @property
     def isolates_clients(self) -> bool:
@@ -62,38 +62,45 @@ class BorgServer(PlainServer):
         """Let these clients in, and make the repositories that they lack."""
         names = {self.repositories.name_for(client) for client in clients}
         await together(functools.partial(self.repositories.make, name) for name in sorted(names))
-        self.known.update(clients)
-        if self.authenticates:
-            for client in clients:
-                self.access.let_in(client, self._key(client), self.repositories.name_for(client))
+        self.known.update(dict.fromkeys(clients))
+        if self.access is not None:
+            await self.access.let_in({client: self.repositories.name_for(client) for client in clients})
 
     async def remove_client(self, client: str) -> None:
         """Let this client in no more."""
-        if not self.authenticates:
-            raise HarnessError(f"{client} can't be shut out: without a server there are no rights")
-        self.access.shut_out(client)
+        await self._asked_for_keys(client).shut_out(client)
 
-    def _key(self, client: str) -> str:
-        return self.place.secrets.get(f"client {client}")
+    def _asked_for_keys(self, client: str) -> Access:
+        """The access. Raises HarnessError where there is none."""
+        if self.access is None:
+            raise HarnessError(f"{client} can't be shut out: without a server there are no rights")
+        return self.access
 
     def client(self, client: str) -> ClientSnapshotter:
         """The snapshotter of a client that was added."""
-        return self._snapshotter(client, self.place.client(client), self._key(client) if self.authenticates else "")
+        directory = self.place.client(client)
+        way = None if self.access is None else self.access.way(client, directory)
+        return self._snapshotter(client, client, directory, way)
 
     def impostor(self, client: str) -> ClientSnapshotter:
-        """A snapshotter that claims to be `client`, and has another key."""
-        return self._snapshotter(client, self.place.server / "impostors" / client, secrets.token_urlsafe())
+        """A snapshotter that claims to be `client`, and has another key. When it is refused, it comes as another
+        client, with that one's key, and asks for the repository of `client`."""
+        directory = self.place.server / "impostors" / client
+        way = None if self.access is None else self.access.impostors_way(client, directory)
+        stranger = self._snapshotter(client, client, directory, way)
+        other = next((one for one in self.known if one != client), None)
+        if other is None or self.access is None or not self.isolates_clients:
+            return stranger
+        directory /= "neighbour"
+        neighbour = self._snapshotter(other, client, directory, self.access.way(other, directory))
+        return Impostor(**{one.name: getattr(stranger, one.name) for one in fields(stranger)}, neighbour=neighbour)
 
-    def _snapshotter(self, client: str, directory: Path, key: str) -> BorgClient:
-        name = self.repositories.name_for(client)
-        passphrase = self.repositories.passphrase(name)
-        answers = Answers(name)
-        if not self.authenticates:
-            actor = Actor(client, directory, local(self.repositories.directory / name), passphrase)
-            return self._borg_client(actor, answers)
-        key_file = directory / "key"
-        actor = Actor(client, directory, served(client, name), passphrase, (str(self.access.shim), str(key_file)))
-        return replace(self._borg_client(actor, answers), key_file=key_file, key=key)
+    def _snapshotter(self, name: str, client: str, directory: Path, way: Way | None) -> BorgClient:
+        """The one that uses the repository of a client, as whoever has this name."""
+        repository = self.repositories.name_for(client)
+        where = local(self.repositories.directory / repository) if way is None else served(name, repository)
+        actor = Actor(name, directory, where, self.repositories.passphrase(repository), way)
+        return replace(self._borg_client(actor, Answers(repository)), way=way)
 
     def _borg_client(self, actor: Actor, answers: Answers) -> BorgClient:
         compression = chosen(self.place, "compression")
@@ -159,10 +166,10 @@ class BorgServer(PlainServer):
 
     async def change_password(self, client: str) -> None:
         """Have another key asked for than the client's."""
-        self.access.let_in(client, secrets.token_urlsafe(), self.repositories.name_for(client))
+        await self._asked_for_keys(client).change_key(client, self.repositories.name_for(client))
 
     async def restore_password(self, client: str) -> None:
-        self.access.let_in(client, self._key(client), self.repositories.name_for(client))
+        await self._asked_for_keys(client).let_in({client: self.repositories.name_for(client)})
 
 
 @dataclass(frozen=True)

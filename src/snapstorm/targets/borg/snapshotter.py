@@ -11,13 +11,13 @@ from pathlib import Path
 
 import anyio
 
-from snapstorm.errors import HarnessError, OperationFailed
+from snapstorm.errors import AccessDenied, HarnessError, OperationFailed
 from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
 from snapstorm.model.manifest import path_as_text
 from snapstorm.runtime.threads import run_file_work
-from snapstorm.targets.borg.access import write_key
+from snapstorm.targets.borg.access import Way
 from snapstorm.targets.borg.answers import Answers
 from snapstorm.targets.borg.command import Actor, Borg, Comment
 
@@ -36,20 +36,19 @@ class BorgClient:
     compression: str
     counts_bytes: bool
     """Whether every program under test counts the bytes of files alone."""
-    key_file: Path | None = None
-    """The key that it shows; None where none is asked for."""
-    key: str = ""
+    way: Way | None = None
+    """By which it reaches its repository; None where that is in a directory, and no key is asked for."""
 
     async def connect(self) -> None:
         """No connection is kept: see whether the client is let in."""
-        if self.key_file is not None:
-            write_key(self.key_file, self.key)
+        if self.way is not None:
+            await self.way.show_key()
         await self.list_snapshots()
 
     async def disconnect(self) -> None:
         """Forget the key. The cache stays: borg would have to make it anew from the repository."""
-        if self.key_file is not None:
-            self.key_file.unlink(missing_ok=True)
+        if self.way is not None:
+            self.way.hide_key()
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
         """Make an archive of the tree at `source`, named for the operation."""
@@ -97,6 +96,35 @@ class BorgClient:
     async def verify_snapshot(self, snapshot: str) -> None:
         """Have borg read all of one archive back."""
         self.answers.check_verified(await self.borg.read_back(self.actor, snapshot), "extract --dry-run")
+
+
+@dataclass(frozen=True)
+class Impostor(BorgClient):
+    """Claims to be a client, with another key. When it is refused, it comes as another client, with that one's key."""
+
+    neighbour: BorgClient | None = None
+    """That other client, on the repository of the first."""
+
+    async def connect(self) -> None:
+        """Raises AccessDenied if neither is let in."""
+        if self.neighbour is not None and self.neighbour.way is not None:
+            await self.neighbour.way.show_key()
+        await super().connect()
+
+    async def disconnect(self) -> None:
+        """Forget the keys."""
+        await super().disconnect()
+        if self.neighbour is not None:
+            await self.neighbour.disconnect()
+
+    async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        """What either is shown."""
+        try:
+            return await super().list_snapshots()
+        except AccessDenied:
+            if self.neighbour is None:
+                raise
+            return await self.neighbour.list_snapshots()
 
 
 def _check_free(destination: Path) -> None:

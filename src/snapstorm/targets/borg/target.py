@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from snapstorm.errors import ConfigError
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.borg.access import AccessList
 from snapstorm.targets.borg.command import Borg
+from snapstorm.targets.borg.parameters import Transport, chosen
 from snapstorm.targets.borg.repositories import Repositories
 from snapstorm.targets.borg.server import BorgServer
+from snapstorm.targets.borg.shim import ShimAccess
+from snapstorm.targets.borg.ssh_access import SshAccess
+from snapstorm.targets.borg.ssh_server import serve
+from snapstorm.targets.borg.sshd import check_sshd, find_ssh
 from snapstorm.targets.plain import PlainTarget
 from snapstorm.targets.programs import Programs
 
@@ -60,12 +66,27 @@ class BorgTarget(PlainTarget):
 
     @asynccontextmanager
     async def serve(self, place: TargetPlace) -> AsyncIterator[Server]:
-        """There is no process that serves all: each client's command starts one of its own."""
+        """Over `ssh` there is a server that all clients reach; otherwise each client's command starts one of its own.
+        Raises HarnessError, one line, where what `ssh` takes is missing, and ConfigError for `ssh` without a server."""
+        is_over_ssh = chosen(place, "transport") == Transport.SSH
+        if is_over_ssh and place.mode is Mode.DIRECT:
+            raise ConfigError("transport=ssh needs a server, which there is none of in mode direct")
+        ssh = find_ssh() if is_over_ssh else None
         programs = Programs([program.path for program in self.executables], place.seed)
         borg = Borg(programs, self.runner, place.operation_seconds_max)
         repositories = Repositories(place, borg)
+        if ssh is not None:
+            await check_sshd(ssh, self.runner, place.server)
         repository_id = repositories.open()
-        access = AccessList(place.server, repositories.directory)
-        if place.mode is Mode.SERVER:
-            access.prepare()
-        yield BorgServer(borg, place, repositories, repository_id, self._counts_bytes, access)
+        admitted = AccessList(place.server, repositories.directory)
+        basis = BorgServer(borg, place, repositories, repository_id, self._counts_bytes, None)
+        if ssh is not None:
+            access = SshAccess(place, admitted, ssh, self.runner, [program.path for program in self.executables])
+            async with serve(basis, access) as server:
+                yield server
+        elif place.mode is Mode.SERVER:
+            shim = ShimAccess(place, admitted)
+            shim.prepare()
+            yield replace(basis, access=shim)
+        else:
+            yield basis
