@@ -18,10 +18,10 @@ from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.secrets import FileSecretStore
 from snapstorm.targets.programs import Programs
 from snapstorm.targets.registry import read_target
-from snapstorm.targets.restic import snapshotter
 from snapstorm.targets.restic.command import Actor, Restic, address_of
 from snapstorm.targets.restic.direct_access import DirectAccess
 from snapstorm.targets.restic.repositories import Repositories
+from snapstorm.targets.restic.snapshotter import ResticClient
 from snapstorm.targets.restic.stored import commands_to_look, open_stored
 
 pytestmark = pytest.mark.anyio
@@ -132,12 +132,10 @@ async def test_a_snapshot_that_the_storage_has_lost_is_missed(tmp_path: Path) ->
 
 @pytest.mark.parametrize(("seconds_max", "is_found"), [(30.0, True), (0.0, False)])
 async def test_a_short_id_is_looked_for_until_storage_shows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds_max: float, *, is_found: bool
+    tmp_path: Path, seconds_max: float, *, is_found: bool
 ) -> None:
     """0.14.0 tells eight digits, and a listing may be old. One that never shows the snapshot is judged by what was
     told."""
-    monkeypatch.setattr(snapshotter, "_LISTED_SECONDS_MAX", seconds_max)
-    monkeypatch.setattr(snapshotter, "_LISTED_AGAIN_SECONDS", 0.0)
     shown = json.dumps([{**json.loads(LISTED)[0], "tags": ["operation:1"]}])
     taken = json.dumps({"message_type": "summary", "snapshot_id": ID[:8]})
     path = tmp_path / "restic"
@@ -148,7 +146,10 @@ async def test_a_short_id_is_looked_for_until_storage_shows_it(
     path.chmod(0o755)
     async with ProcessRunner("restic-test") as runner:
         restic = Restic(Programs([path]), {path: (0, 14, 0)}, runner, 30.0)
-        client = snapshotter.ResticClient(restic, Actor(tmp_path / "actor", "/r", "word"), "h", "t", tells_counts=False)
+        actor = Actor(tmp_path / "actor", "/r", "word")
+        client = ResticClient(
+            restic, actor, "h", "t", tells_counts=False, listed_seconds_max=seconds_max, listed_again_seconds=0.0
+        )
         receipt = await client.create_snapshot(Path("/a"), "1")
     assert receipt.id == (ID if is_found else ID[:8])
 

@@ -21,8 +21,6 @@ from snapstorm.targets.restic import answers, repository_answers, snapshot_answe
 from snapstorm.targets.restic.command import OPERATION_TAG, TESTBED_TAG, Actor, Restic, TakenPath
 
 ID_DIGITS = 64
-_LISTED_SECONDS_MAX, _LISTED_AGAIN_SECONDS = 40.0, 2.0
-"""For how long, and how often, it is looked whether a snapshot is listed that was acknowledged."""
 _ASIDE = ".restoring"
 """What the name of a directory ends with into which restic restores, beside where the tree is to be."""
 
@@ -44,6 +42,10 @@ class ResticClient:
     """What to add to the evidence of a failure when the server has ended; empty while it lives."""
     sources: MutableMapping[str, str] = field(default_factory=dict)
     """What each snapshot was taken of, by its id, as far as that has been said."""
+    listed_seconds_max: float = 40.0
+    """For how long it is looked whether a snapshot is listed that was acknowledged by a part of its id."""
+    listed_again_seconds: float = 2.0
+    """After this time it is looked again."""
 
     async def connect(self) -> None:
         """See that the repository lets this client in, with nothing cached: a cache would hide what it has lost."""
@@ -76,7 +78,7 @@ class ResticClient:
         """The id of the snapshot that an operation has taken, of which 0.14.0 tells the first eight digits. Raises
         OperationUnknown where it can't be asked for; one that is not listed for longer than any fault of storage lasts
         stays as it is, to be judged."""
-        deadline = anyio.current_time() + _LISTED_SECONDS_MAX
+        deadline = anyio.current_time() + self.listed_seconds_max
         while True:
             try:
                 listed = await self.list_snapshots()
@@ -88,7 +90,7 @@ class ResticClient:
                 return whole[0]
             if anyio.current_time() >= deadline:
                 return beginning
-            await anyio.sleep(_LISTED_AGAIN_SECONDS)
+            await anyio.sleep(self.listed_again_seconds)
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
         """Restore a snapshot, or what is at `sub_path` in it, to `destination`, which must not exist.
