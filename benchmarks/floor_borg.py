@@ -11,6 +11,7 @@ from floor import NO_CLIENT, Command, Replay, variables_of
 
 from snapstorm.targets.borg.access import AccessList, write_key
 from snapstorm.targets.borg.command import LINK, Actor
+from snapstorm.targets.borg.shim import ShimWay
 
 _SERVED = re.compile(rf"^ssh://([^/]+)/\./{LINK}/([^/:]+)")
 _LOCAL = re.compile(r"^file://(.*)/([^/:]+)(?:::.*)?$")
@@ -25,12 +26,14 @@ class BorgReplay(Replay):
         self._remove("repository", "runs", "clients/*/connection*", "server/operator", "server/impostors")
         (self.bed / "repository").mkdir(mode=0o700)
         access = AccessList(self.bed / "server", self.bed / "repository")
-        served = (found for command in self._commands if (found := _first(_SERVED, command)) is not None)
+        allowed = [command for command in self._commands if command.exit_code == 0]
+        served = (found for command in allowed if (found := _first(_SERVED, command)) is not None)
         for client, name in {(found[1], found[2]) for found in served}:
             access.let_in(client, self._passwords()[client], name)
 
     def _environment(self, command: Command) -> tuple[Mapping[str, str], Path]:
-        environment = self._actor(command).environment(Path(command.argv[0]))
+        actor = self._actor(command)
+        environment = actor.environment(Path(command.argv[0]), actor.directory / "shell.log")
         return variables_of(environment), Path(command.directory)
 
     def _actor(self, command: Command) -> Actor:
@@ -39,8 +42,9 @@ class BorgReplay(Replay):
             shown = self._shown_password(client, command)
             place = "clients/{}/connection" if shown != NO_CLIENT else "server/impostors/{}"
             directory = self.bed / place.format(client)
-            write_key(directory / "key", shown)
-            return Actor(client, directory, "", secret, (str(self.bed / "server" / "shim"), str(directory / "key")))
+            way = ShimWay(self.bed / "server" / "shim", directory / "key", shown)
+            write_key(way.key_file, shown)
+            return Actor(client, directory, "", secret, way)
         local = _first(_LOCAL, command)
         assert local is not None
         name = local[2].removesuffix(_UNFINISHED)
