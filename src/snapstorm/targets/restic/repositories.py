@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import anyio
 import msgspec
 
 from snapstorm.errors import HarnessError, OperationFailed, TargetError, TestbedError
+from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.location import FileStorage, S3Storage, Storage
 from snapstorm.model.protocols import Mode, TargetPlace
 from snapstorm.runtime.tasks import together
@@ -121,7 +122,7 @@ class Repositories:
         storage = self._place.storage
         if self._place.is_new:
             if isinstance(storage, FileStorage):
-                _prepare_directory(storage.path)
+                _prepare_directory(storage.path, () if self.is_private else _LISTED_LAST)
             make_private(self._place.server)
             if not self.is_private:
                 await self.create(storage)
@@ -134,8 +135,11 @@ class Repositories:
 
     async def create(self, storage: Storage) -> None:
         """Make a repository, unless there is one. Raises HarnessError."""
-        if isinstance(storage, FileStorage) and (storage.path / _CONFIG).exists():  # Written last (0.14.0 to 0.18.1).
-            return
+        if isinstance(storage, FileStorage):
+            if (storage.path / _CONFIG).exists():  # Written last (0.14.0 to 0.18.1).
+                return
+            if self.is_private and storage.path.exists():
+                await run_file_work(_remove_what_was_begun, storage.path)
         async with self._working:
             completed = await self._restic.create_repository(
                 self.administrator(storage), is_oldest_format=self._place.is_oldest_format
@@ -235,10 +239,19 @@ class Repositories:
         raise OperationFailed(f"no repository holds snapshot {snapshot}")
 
 
-def _prepare_directory(path: Path) -> None:
+def _remove_what_was_begun(path: Path) -> None:
+    """Remove what a killed run has made of a client's repository: keys, and nothing else, for its config comes last."""
+    if any(found for name in ("data", "index", "snapshots") for found in path.glob(f"{name}/**/*") if found.is_file()):
+        return
+    remove_tree(path)
+
+
+def _prepare_directory(path: Path, begun: Collection[str]) -> None:
+    """Make the directory of a new testbed's repositories. Raises HarnessError if it holds more than `begun`, which a
+    killed run may have left."""
     try:
         names = [entry.name for entry in path.iterdir()] if path.exists() else []
-        if any(name not in _LISTED_LAST for name in names):
+        if any(name not in begun for name in names):
             raise HarnessError(f"{path} is not empty, so no new repository can be made there")
         make_private(path)
     except OSError as error:
