@@ -6,8 +6,8 @@ from typing import Any
 
 from snapstorm.scenario.scenarios import Scenario
 
-_ODD = {"count": 14, "size_bytes": "0..20000", "depth": "0..2", "odd_percent": 60}
-"""Links, empty directories and unusual names are in every tree, so that whatever spoils one of them can be seen."""
+_ODD = {"count": 14, "size_bytes": "0..20000", "depth": "0..2", "odd_percent": 60, "one_of_each": True}
+"""All that the target keeps is in every tree, so that whatever spoils one kind of entry can be seen."""
 
 SIMULATED = Scenario.model_validate(
     {
@@ -116,14 +116,3 @@ REAL = Scenario.model_validate(
     }
 )
 """Against a real target, where an operation takes half a second: 48 actions, each kind at least twice."""
-
-REAL_WHOLE_TREES = REAL.model_copy(
-    update={
-        "name": "calibration-of-whole-trees",
-        "steps": Scenario.model_validate(
-            {"name": "first", "steps": [{"action": "write-random-files", **_ODD, "one_of_each": True}]}
-        ).steps
-        + REAL.steps[1:],
-    }
-)
-"""The same, where the first files are one of each kind that the target keeps: hard links, FIFOs, devices."""

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from snapstorm.defects.all_defects import DEFECTS, FOR_EVERY_TARGET
 from snapstorm.model.work import WorkKind
-from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Setup, Specimen, Specimens, specimens_of
-from snapstorm.targets.workload import REAL_WHOLE_TREES
+from snapstorm.targets.planted import HONEST, REAL_SETUPS, Planted, Specimen, Specimens, specimens_of
 from snapstorm.targets.wrapper_programs import WrapperDefect, make_wrapper, times_struck, why_it_broke
 
 AT_THE_BOUNDARY_OF_WHOLE_TREES = FOR_EVERY_TARGET | {
@@ -24,15 +23,14 @@ def wrapper_specimen(
     name: str = "",
     defect: WrapperDefect | None = None,
     helpers: str = "",
-    *,
-    usual: Setup = REAL_SETUPS.usual,
 ) -> Specimen:
     """A wrapper around the real program of this target with this defect, or one that does nothing. `helpers`: what its
-    body sees besides; `usual`: how it is run unless it hangs."""
+    body sees besides."""
 
     def plant(directory: Path) -> Planted:
         return Planted(kind, [make_wrapper(directory, real, defect.body if defect else "", helpers)])
 
+    usual = REAL_SETUPS.usual
     hanging = replace(usual, operation_seconds_max=REAL_SETUPS.hanging_seconds_max)
     return Specimen(
         kind=kind,
@@ -52,10 +50,8 @@ def wrapped_whole_trees(
 ) -> Specimens:
     """The real program of a target that keeps whole trees, with each defect, and without any. Those of these names are
     planted at the protocol boundary, `defects` by wrappers."""
-    whole_trees = replace(REAL_SETUPS.usual, scenario=REAL_WHOLE_TREES)
-    at_the_boundary = specimens_of(kind, [real], names=names, setups=replace(REAL_SETUPS, whole_trees=whole_trees))
-    wrappers = [wrapper_specimen(kind, real, name, one, helpers, usual=whole_trees) for name, one in defects.items()]
+    at_the_boundary = specimens_of(kind, [real], names=names)
+    wrappers = [wrapper_specimen(kind, real, name, one, helpers) for name, one in defects.items()]
     # What only a fault shows is too seldom to be worth an honest run.
-    usual = [one for one in at_the_boundary.honest if one.setup in (REAL_SETUPS.usual, whole_trees)]
-    honest = wrapper_specimen(kind, real, helpers=helpers, usual=whole_trees)
-    return Specimens([*at_the_boundary.defects, *wrappers], [*usual, honest])
+    usual = [one for one in at_the_boundary.honest if one.setup == REAL_SETUPS.usual]
+    return Specimens([*at_the_boundary.defects, *wrappers], [*usual, wrapper_specimen(kind, real, helpers=helpers)])
