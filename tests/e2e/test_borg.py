@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.commandline import scenario, snapstorm
 
 from snapstorm.targets.borg.discovery import PINNED_VERSION, find_borg
-from snapstorm.targets.borg.planted import HELPERS, WRAPPER_DEFECTS
+from snapstorm.targets.borg.wrapper_defects import HELPERS, WRAPPER_DEFECTS
 from snapstorm.targets.wrapper_programs import make_wrapper
 
 pytestmark = [pytest.mark.needs_borg, pytest.mark.usefixtures("nothing_left")]

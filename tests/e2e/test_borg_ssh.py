@@ -14,7 +14,7 @@ from tests.e2e.commandline import command, scenario, snapstorm
 from tests.waiting import GIVE_UP_SECONDS, wait_until
 
 from snapstorm.targets.borg.discovery import find_borg
-from snapstorm.targets.borg.planted import HELPERS, WRAPPER_DEFECTS
+from snapstorm.targets.borg.wrapper_defects import HELPERS, WRAPPER_DEFECTS
 from snapstorm.targets.wrapper_programs import make_wrapper
 
 pytestmark = [pytest.mark.needs_borg, pytest.mark.needs_sshd, pytest.mark.usefixtures("nothing_left")]

@@ -91,6 +91,28 @@ CUT_TIME = RestoredWrong(
     os.utime(path, ns=(seconds * 1_000_000_000,) * 2, follow_symlinks=False)
     """,
 )
+MISSING_FILE = RestoredWrong("A file is missing, with exit status 0.", "is_plain(path)", "path.unlink()")
+LONGER_FILE = RestoredWrong(
+    "A file has a zero byte more.",
+    "is_plain(path)",
+    """
+    with path.open("ab") as file:
+        file.write(bytes(1))
+    """,
+)
+CHANGED_MODE = RestoredWrong(
+    "A file may be executed that could not be, or the other way round.",
+    "is_plain(path)",
+    "path.chmod(stat.S_IMODE(path.stat().st_mode) ^ 0o100)",
+)
+LOST_LINK = RestoredWrong("A link is left out.", "path.is_symlink()", "path.unlink()")
+SECOND_FILE = RestoredWrong(
+    "A file comes back a second time, under another name.",
+    "is_plain(path)",
+    """
+    path.with_name("~again").write_bytes(path.read_bytes())
+    """,
+)
 
 
 @dataclass(frozen=True)

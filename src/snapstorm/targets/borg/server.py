@@ -20,8 +20,13 @@ from snapstorm.targets.borg.parameters import Layout, chosen, layout_of
 from snapstorm.targets.borg.repositories import Repositories
 from snapstorm.targets.borg.snapshotter import BorgClient, Impostor
 from snapstorm.targets.plain import PlainServer
+from snapstorm.targets.stray_files import find_stray_files
 
 _UNFINISHED = ".tmp"
+_CLIENTS_FILES = ("cache", "config", "key", "shell-")
+_SERVERS_FILES = ("access", "base", "impostors", "operator", "shim")
+_SSHDS_FILES = ("authorized_keys", "home", "host_key", "known_hosts", "serve", "sshd", "temporary")
+"""How the names begin of what belongs into the directories of clients, and into that of the server besides."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,9 @@ class BorgServer(PlainServer):
 
     def client_cache(self, client: str) -> Path:
         return self.place.client(client) / "cache"
+
+    def stray_files(self) -> Sequence[Path]:
+        return find_stray_files(self.place, _CLIENTS_FILES + _SERVERS_FILES + _SSHDS_FILES)
 
     @property
     def storage_directory(self) -> Path | None:

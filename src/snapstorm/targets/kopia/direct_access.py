@@ -28,6 +28,7 @@ from snapstorm.targets.kopia.repository import IDENTITY, Repository, command_clo
 from snapstorm.targets.kopia.snapshotter import KopiaClient
 from snapstorm.targets.password_file import PASSWORD_FILE
 from snapstorm.targets.plain import PlainServer
+from snapstorm.targets.stray_files import find_stray_files
 
 _CLIENTS_FILES = ("repository.config", "cache", "logs", "narrowed-retention")
 _SERVERS_FILES = ("server.log", "certificate.pem", "key.pem", "auditor", "impostors", PASSWORD_FILE)
@@ -190,10 +191,7 @@ class DirectAccess(PlainServer):
         return storage.path if isinstance(storage, FileStorage) else None
 
     def stray_files(self) -> Sequence[Path]:
-        """What lies in the directories of the server and of the clients that no command was told to write."""
-        directories = [self.place.server, *self.place.directory.glob("clients/*/connection")]
-        entries = [path for directory in directories if directory.is_dir() for path in directory.iterdir()]
-        return [path for path in entries if not path.name.startswith(_CLIENTS_FILES + _SERVERS_FILES)]
+        return find_stray_files(self.place, _CLIENTS_FILES + _SERVERS_FILES)
 
     @property
     def unfinished_suffix(self) -> str:

@@ -22,6 +22,7 @@ from snapstorm.targets.restic.blobs import count_locks, find_irregularities, fin
 from snapstorm.targets.restic.command import Actor, Restic
 from snapstorm.targets.restic.repositories import ADMINISTRATOR, AUDITOR, IDS_FILE, Repositories
 from snapstorm.targets.restic.snapshotter import ResticClient
+from snapstorm.targets.stray_files import find_stray_files
 
 _CLIENTS_FILES = ("cache",)
 _SERVERS_FILES = (
@@ -165,10 +166,7 @@ class DirectAccess(PlainServer):
         return storage.path if isinstance(storage, FileStorage) else None
 
     def stray_files(self) -> Sequence[Path]:
-        """What lies in the directories of the server and of the clients that no command was told to write."""
-        directories = [self.place.server, *self.place.directory.glob("clients/*/connection")]
-        entries = [path for directory in directories if directory.is_dir() for path in directory.iterdir()]
-        return [path for path in entries if not path.name.startswith(_CLIENTS_FILES + _SERVERS_FILES)]
+        return find_stray_files(self.place, _CLIENTS_FILES + _SERVERS_FILES)
 
     @property
     def unfinished_suffix(self) -> str:

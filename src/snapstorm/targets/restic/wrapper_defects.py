@@ -7,12 +7,16 @@ from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
 from snapstorm.targets import restore_wrappers
 from snapstorm.targets.restore_wrappers import (
+    CHANGED_MODE,
     CUT_TIME,
     DROPPED_FIFO,
     FLIPPED_BYTE,
+    LONGER_FILE,
+    LOST_LINK,
     LOST_XATTR,
+    MISSING_FILE,
+    SECOND_FILE,
     SPLIT_NAMES,
-    RestoredWrong,
     Restoring,
 )
 from snapstorm.targets.wrapper_programs import WrapperDefect, when
@@ -98,9 +102,11 @@ _RESTORES = {
         WorkKind.RESTORE,
         when("restore", "sys.exit(0)", number=2),
     ),
-    "restore-hides-an-error": _RESTORING.wrong(
-        RestoredWrong("A file is missing in what was restored, with exit status 0.", "is_plain(path)", "path.unlink()")
-    ),
+    "restore-hides-an-error": _RESTORING.wrong(MISSING_FILE),
+    "restore-makes-a-file-longer": _RESTORING.wrong(LONGER_FILE),
+    "restore-turns-a-mode-over": _RESTORING.wrong(CHANGED_MODE),
+    "restore-drops-a-link": _RESTORING.wrong(LOST_LINK),
+    "restore-brings-a-file-twice": _RESTORING.wrong(SECOND_FILE),
 }
 
 _BACKUPS = {
