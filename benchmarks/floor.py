@@ -84,6 +84,7 @@ class Replay(abc.ABC):
     _new_by_recorded: dict[str, str] = field(default_factory=dict)
     """Words of the replay, by those of the run."""
     _server: subprocess.Popen[bytes] | None = None
+    _starting: threading.Lock = field(default_factory=threading.Lock)
     _serves: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -159,8 +160,9 @@ class Replay(abc.ABC):
         return time.perf_counter() - began
 
     def _start(self, command: Command) -> None:
-        if self._server is None and self._servers_argv and self._starts_server(command):
-            self._start_server()
+        with self._starting:
+            if self._server is None and self._servers_argv and self._starts_server(command):
+                self._start_server()
         if self._servers_argv and command.began >= self._serves_seconds and not self._serves.wait(60):
             raise RuntimeError("the server does not start")
         self._run(command)
