@@ -13,8 +13,16 @@ import anyio
 from cyclopts import Parameter
 
 from snapstorm.cli.signals import until_signal
-from snapstorm.cli.words import TypedPath
-from snapstorm.comparison.comparison import TIMED_SCENARIOS, Compared, TargetComparison, describe, time_it, weather
+from snapstorm.cli.words import TypedPath, pair
+from snapstorm.comparison.comparison import (
+    TIMED_SCENARIOS,
+    Compared,
+    Contender,
+    TargetComparison,
+    describe,
+    time_it,
+    weather,
+)
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.faults.catalogue import read_keys
 from snapstorm.filesystem.removal import remove_tree
@@ -27,6 +35,7 @@ from snapstorm.scenario.seeds import SEED_MAX
 def compare(
     *,
     target: Annotated[list[str], Parameter(negative="")],
+    parameter: Annotated[list[str] | None, Parameter(negative="")] = None,
     faults: Annotated[list[str] | None, Parameter(negative="")] = None,
     times: bool = True,
     seed: int = 1,
@@ -40,6 +49,8 @@ def compare(
     ----------
     target
         A target; repeat it for each.
+    parameter
+        TARGET.NAME=VALUE, a setting of a target's own, as borg.transport=ssh.
     faults
         Which faults strike, separated by commas. Default: all. none: none.
     times
@@ -53,6 +64,7 @@ def compare(
         raise ConfigError(f"--seed must be from 0 to {SEED_MAX}, not {seed}")
     if repeated := sorted({name for name in target if target.count(name) > 1}):
         raise ConfigError(f"--target {repeated[0]} is named twice")
+    contenders = _with_parameters(target, parameter or [])
     if write is not None:
         _write(write, "", mode="a")  # Now, and not in half an hour.
     chosen = () if faults == ["none"] else read_keys(faults or ["all"])
@@ -64,7 +76,7 @@ def compare(
     )
 
     async def compare_each() -> None:
-        found = [await describe(name) for name in target]  # First, so that nothing is run if one is missing.
+        found = [await describe(one) for one in contenders]  # First, so that nothing is run if one is missing.
         for one in found:
             comparison.targets.append(await _run_all(one, chosen, seed, directory, times=times))
 
@@ -83,13 +95,25 @@ def compare(
 async def _run_all(found: Compared, faults: Sequence[str], seed: int, directory: Path, *, times: bool) -> Compared:
     timings = []
     for scenario in TIMED_SCENARIOS if times else ():
-        _tell(f"{found.name}: {scenario}")
-        timings.append(await time_it(found.name, scenario, seed, _emptied(directory)))
+        _tell(f"{found.contender}: {scenario}")
+        timings.append(await time_it(found.contender, scenario, seed, _emptied(directory)))
     weathered = []
     for fault in faults:
-        _tell(f"{found.name}: {fault}")
-        weathered.append(await weather(found.name, fault, seed, _emptied(directory)))
+        _tell(f"{found.contender}: {fault}")
+        weathered.append(await weather(found.contender, fault, seed, _emptied(directory)))
     return replace(found, timings=timings, weathered=weathered)
+
+
+def _with_parameters(targets: Sequence[str], texts: Sequence[str]) -> list[Contender]:
+    """Each target with the settings that were typed for it. Raises ConfigError."""
+    typed: dict[str, dict[str, str]] = {target: {} for target in targets}
+    for text in texts:
+        name, value = pair("--parameter", text)
+        target, dot, setting = name.rpartition(".")
+        if not dot or target not in typed:
+            raise ConfigError(f"--parameter: {text!r} must be TARGET.NAME=VALUE, with a target that is compared")
+        typed[target][setting] = value
+    return [Contender(target, parameters) for target, parameters in typed.items()]
 
 
 def _write(place: Path, page: str, mode: str = "w") -> None:

@@ -61,7 +61,7 @@ def changed(
     if duration is not None and actions is not None:
         raise ConfigError("give either --duration or --actions, not both")
     typed_weights = {
-        key: _whole_number(f"--weights {key}", value) for key, value in (_pair("--weights", text) for text in weights)
+        key: _whole_number(f"--weights {key}", value) for key, value in (pair("--weights", text) for text in weights)
     }
     typed_options = _options_by_action(options)
     document = scenario.model_dump(by_alias=True, exclude_unset=True)
@@ -87,7 +87,7 @@ def changed(
 
 def with_parameters(scenario: Scenario, texts: Sequence[str]) -> Scenario:
     """The scenario with the settings of the target that were typed: each text is `layout=shared`."""
-    parameters = dict(_pair("--parameter", text) for text in texts)
+    parameters = dict(pair("--parameter", text) for text in texts)
     return scenario.model_copy(update={"parameters": {**scenario.parameters, **parameters}}) if texts else scenario
 
 
@@ -95,7 +95,7 @@ def keeping(scenario: Scenario, texts: Sequence[str]) -> Scenario:
     """The scenario with the retention policy that was typed, if one was: each text is `daily=7,weekly=4`."""
     if not texts:
         return scenario
-    pairs = (_pair("--keep", part) for text in texts for part in text.split(","))
+    pairs = (pair("--keep", part) for text in texts for part in text.split(","))
     document = scenario.model_dump(by_alias=True, exclude_unset=True)
     document["steps"] = [step.as_document() for step in scenario.steps]
     document["retention"] = {name: _whole_number(f"--keep {name}", value) for name, value in pairs}
@@ -123,7 +123,7 @@ def lasting(scenario: Scenario, virtual_days: int | None) -> Scenario:
 
 def _options_by_action(options: Sequence[str]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
-    for name, value in (_pair("--option", text) for text in options):
+    for name, value in (pair("--option", text) for text in options):
         key, dot, field = name.partition(".")
         if not dot:
             words = "write it as KEY.OPTION=VALUE, such as write-random-files.count=5"
@@ -149,7 +149,7 @@ def _as_typed(place: Place) -> str:
             return ""
 
 
-def _pair(option: str, text: str) -> tuple[str, str]:
+def pair(option: str, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{option} {text}: write it as NAME=VALUE")

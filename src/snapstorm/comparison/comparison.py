@@ -6,8 +6,8 @@ Every fact comes from a run that anybody can repeat with one command, which stan
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -22,6 +22,7 @@ from snapstorm.model.protocols import Mode, Program
 from snapstorm.model.verdict import Verdict
 from snapstorm.run.harness import Harness, HarnessOptions, open_harness
 from snapstorm.run.result import RunResult
+from snapstorm.run.set_up import check_offered
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.shipped_scenarios import shipped
@@ -36,6 +37,22 @@ _WRITE = {"size_bytes": "0..100000", "count": "1..10"}
 
 _FAULTY_SECONDS_MAX = 100.0
 """For an operation, as `snapstorm run` has it with faults."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A target, and the settings of its own that it is run with."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __str__(self) -> str:
+        return ", ".join([self.name, *(f"{name}={value}" for name, value in self.parameters.items())])
+
+    @property
+    def options(self) -> str:
+        """Of a command line."""
+        return " ".join([f"--target {self.name}", *(f"--parameter {n}={v}" for n, v in self.parameters.items())])
 
 
 @dataclass(frozen=True)
@@ -85,7 +102,7 @@ class Weathered:
 class Compared:
     """All that was found out of one target."""
 
-    name: str
+    contender: Contender
     programs: Sequence[Program]
     capabilities: Capabilities
     timings: Sequence[Timing] = ()
@@ -107,18 +124,18 @@ class TargetComparison:
         return Verdict.VIOLATED not in verdicts
 
 
-def timing_command(target: str, scenario: str, seed: int) -> str:
+def timing_command(target: Contender, scenario: str, seed: int) -> str:
     """The command line that does the same again."""
-    return f"snapstorm run {scenario} --target {target} --clients 1 --seed {seed}"
+    return f"snapstorm run {scenario} {target.options} --clients 1 --seed {seed}"
 
 
-def fault_command(target: str, fault: str, seed: int) -> str:
+def fault_command(target: Contender, fault: str, seed: int) -> str:
     """The command line that does the same again."""
     options = " ".join(f"--option write-random-files.{name}={value}" for name, value in _WRITE.items())
-    mode, clients = _crowd(target, fault)
+    mode, clients = _crowd(target.name, fault)
     how = f"--clients {clients} --actions {_ACTIONS}" + (f" --mode {mode}" if mode is not Mode.SERVER else "")
     where = " --repository gateway" if FAULTS[fault].needs_gateway else ""
-    return f"snapstorm run --target {target} {how} {options} --keep-going --faults {fault}{where} --seed {seed}"
+    return f"snapstorm run {target.options} {how} {options} --keep-going --faults {fault}{where} --seed {seed}"
 
 
 def _crowd(target: str, fault: str) -> tuple[Mode, int]:
@@ -128,18 +145,19 @@ def _crowd(target: str, fault: str) -> tuple[Mode, int]:
     return Mode.SERVER, _CLIENTS
 
 
-async def describe(target: str) -> Compared:
+async def describe(target: Contender) -> Compared:
     """Find a target, without changing anything. Raises ConfigError, HarnessError."""
-    make_target = find_target(target, ())
+    make_target = find_target(target.name, ())
+    check_offered(target.name, read_target(target.name)[0].parameters, target.parameters)
     async with ProcessRunner("none") as runner:
         found = make_target(runner)
         return Compared(target, found.description.programs, found.capabilities)
 
 
-async def time_it(target: str, scenario: str, seed: int, testbed: Path) -> Timing:
+async def time_it(target: Contender, scenario: str, seed: int, testbed: Path) -> Timing:
     """Run one of `TIMED_SCENARIOS`, and read from the ledger how long the target took."""
     plan = shipped(scenario).model_copy(update={"clients": 1})
-    result = await _run(plan, HarnessOptions(testbed=testbed, target=target, seed=seed), ignore)
+    result = await _run(plan, _options(target, testbed, seed), ignore)
     with read_testbed(testbed) as ledger:
         manifests = [ledger.manifest(one.manifest) for one in ledger.expectations()]
         return Timing(
@@ -154,14 +172,14 @@ async def time_it(target: str, scenario: str, seed: int, testbed: Path) -> Timin
         )
 
 
-async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathered:
+async def weather(target: Contender, fault: str, seed: int, testbed: Path) -> Weathered:
     """Let one fault strike while two clients work, or one where only one can."""
     randomized = shipped("randomized")
-    plugin, _ = read_target(target)
+    plugin, _ = read_target(target.name)
     if FAULTS[fault].needs_gateway and not (plugin.has_bucket_storage or plugin.has_gateway_storage):
-        return Weathered(fault, None, reason=f"the target {target} has no storage behind the gateway")
+        return Weathered(fault, None, reason=f"the target {target.name} has no storage behind the gateway")
     options = {**randomized.options, WriteRandomFiles.key: {**randomized.options[WriteRandomFiles.key], **_WRITE}}
-    mode, clients = _crowd(target, fault)
+    mode, clients = _crowd(target.name, fault)
     changed = {
         "clients": clients,
         "actions": _ACTIONS,
@@ -175,11 +193,9 @@ async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathere
         if isinstance(event, ActionEnded) and event.outcome in {"failed", "unknown"}:
             failures.append(f"{event.key}: {event.reason}")
 
-    asked = HarnessOptions(
-        testbed=testbed,
-        target=target,
+    asked = replace(
+        _options(target, testbed, seed),
         mode=mode,
-        seed=seed,
         faults=(fault,),
         is_each_fault_awaited=True,
         keep_going=True,
@@ -199,6 +215,10 @@ async def weather(target: str, fault: str, seed: int, testbed: Path) -> Weathere
         violated=sorted({violation.guarantee.value for violation in result.tally.violations}),
         reason=result.reason,
     )
+
+
+def _options(target: Contender, testbed: Path, seed: int) -> HarnessOptions:
+    return HarnessOptions(testbed=testbed, target=target.name, seed=seed, parameters=target.parameters)
 
 
 async def _run(scenario: Scenario, options: HarnessOptions, listener: Listener) -> RunResult:

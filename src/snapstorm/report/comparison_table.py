@@ -15,7 +15,7 @@ _FAILURE_CHARACTERS_MAX = 160
 def comparison_lines(comparison: TargetComparison, machine: str) -> Iterator[str]:
     """The whole page. `machine` says where and when it was measured."""
     targets = comparison.targets
-    yield f"# {', '.join(target.name for target in targets)}: side by side"
+    yield f"# {', '.join(target.contender.name for target in targets)}: side by side"
     yield ""
     yield f"Measured on {machine}, with seed {comparison.seed}. The commands that show it stand below each table."
     yield ""
@@ -26,7 +26,7 @@ def comparison_lines(comparison: TargetComparison, machine: str) -> Iterator[str
 
 
 def _table(corner: str, rows: Sequence[tuple[str, Sequence[str]]], targets: Sequence[Compared]) -> Iterator[str]:
-    yield f"| {corner} | " + " | ".join(target.name for target in targets) + " |"
+    yield f"| {corner} | " + " | ".join(str(target.contender) for target in targets) + " |"
     yield "| --- " * (len(targets) + 1) + "|"
     for name, cells in rows:
         yield f"| {name} | " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
@@ -48,7 +48,7 @@ def _survivors(targets: Sequence[Compared]) -> Iterator[str]:
         for name, field in Capabilities.model_fields.items()
     ]
     yield from _table("of a tree", rows, targets)
-    yield from (f"    snapstorm target {target.name}" for target in targets)
+    yield from (f"    snapstorm target {target.contender.name}" for target in targets)
     yield ""
 
 
@@ -75,7 +75,7 @@ def _timings(comparison: TargetComparison) -> Iterator[str]:
         else:
             yield "**The files were not the same**: names or content depend on what a target keeps."
         yield ""
-        yield from (f"    {timing_command(target.name, scenario, comparison.seed)}" for target in targets)
+        yield from (f"    {timing_command(target.contender, scenario, comparison.seed)}" for target in targets)
         yield ""
 
 
@@ -111,19 +111,19 @@ def _faults(comparison: TargetComparison) -> Iterator[str]:
         " then every client worked again, and every acknowledged snapshot came back, byte for byte."
     )
     yield ""
-    found = {(target.name, one.fault): one for target in targets for one in target.weathered}
-    rows = [(f"`{fault}`", [_outcome(found[target.name, fault]) for target in targets]) for fault in faults]
+    found = {(target.contender.name, one.fault): one for target in targets for one in target.weathered}
+    rows = [(f"`{fault}`", [_outcome(found[target.contender.name, fault]) for target in targets]) for fault in faults]
     yield from _table("fault", rows, targets)
     failures = [
-        f"- `{fault}`, {target.name}: `{_shortened(found[target.name, fault].first_failure)}`"
+        f"- `{fault}`, {target.contender.name}: `{_shortened(found[target.contender.name, fault].first_failure)}`"
         for fault in faults
         for target in targets
-        if found[target.name, fault].first_failure
+        if found[target.contender.name, fault].first_failure
     ]
     if failures:
         yield from ("How the first operation failed:", "", *failures, "")
     for target in targets:
-        yield f"    {fault_command(target.name, faults[0], comparison.seed)}"
+        yield f"    {fault_command(target.contender, faults[0], comparison.seed)}"
     yield from ("", "And so on for each fault.")
 
 

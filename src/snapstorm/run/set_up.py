@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -181,15 +181,10 @@ def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[
     of_gateway = plugin.gateway_parameters
     offered = {**plugin.parameters, **of_gateway} if options.external_server is None else {}
     is_behind_gateway = isinstance(named_storage(options, testbed), GatewayStorage)
+    check_offered(options.target, offered, options.parameters)
     for name, value in options.parameters.items():
-        if name not in offered:
-            hint = did_you_mean(name, offered)
-            known = ", ".join(offered) or "none"
-            raise ConfigError(f"the target {options.target} has no parameter {name!r}; {hint}there are: {known}")
         if name in of_gateway and value != of_gateway[name][0] and not is_behind_gateway:
             raise ConfigError(f"the parameter {name} needs a repository behind the gateway: --repository gateway")
-        if value not in offered[name]:
-            raise ConfigError(f"the parameter {name} must be one of {', '.join(offered[name])}, not {value!r}")
     before = testbed.ledger.fact(PARAMETERS_FACT)
     if before is None and testbed.ledger.fact("repository_id") is not None:
         before = "{}"  # Made before there was a choice.
@@ -197,6 +192,17 @@ def check_parameters(options: HarnessOptions, testbed: Testbed, note: Callable[[
         testbed.ledger.set_fact(PARAMETERS_FACT, json.dumps(dict(options.parameters)))
     elif options.parameters and json.loads(before) != dict(options.parameters):
         note(f"the testbed keeps the parameters that it was made with: {before}")
+
+
+def check_offered(target: str, offered: Mapping[str, Sequence[str]], parameters: Mapping[str, str]) -> None:
+    """Raise ConfigError for a setting that is not offered, or not with this value."""
+    for name, value in parameters.items():
+        if name not in offered:
+            hint = did_you_mean(name, offered)
+            known = ", ".join(offered) or "none"
+            raise ConfigError(f"the target {target} has no parameter {name!r}; {hint}there are: {known}")
+        if value not in offered[name]:
+            raise ConfigError(f"the parameter {name} must be one of {', '.join(offered[name])}, not {value!r}")
 
 
 def record_retention(options: HarnessOptions, testbed: Testbed, note: Callable[[str], None]) -> None:

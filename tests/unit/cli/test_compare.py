@@ -51,6 +51,17 @@ def test_bad_input_is_refused(target: list[str], faults: list[str] | None, seed:
         compare(target=target, faults=faults, seed=seed, times=False)
 
 
+@pytest.mark.parametrize("parameter", ["clients=shared", "kopia.users=mixed", "memory.clients"])
+def test_a_setting_belongs_to_a_target_that_is_compared(parameter: str) -> None:
+    with pytest.raises(ConfigError, match="TARGET.NAME=VALUE|NAME=VALUE"):
+        compare(target=["memory"], parameter=[parameter], faults=["none"], times=False)
+
+
+def test_a_setting_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare(target=["memory"], parameter=["memory.clients=shared"], faults=["none"], times=False) == 0
+    assert "memory, clients=shared" in capsys.readouterr().out
+
+
 def test_a_page_that_can_not_be_written_is_told_at_once(scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(HarnessError, match="can't be written to .*missing/page.md: No such file"):
         compare(target=["memory"], write=scratch / "missing" / "page.md")
