@@ -77,8 +77,10 @@ def compare(
 
     async def compare_each() -> None:
         found = [await describe(one) for one in contenders]  # First, so that nothing is run if one is missing.
+        if times:  # All of them within a few minutes, so that the machine is the same for each.
+            found = [await _timed(one, seed, directory) for one in found]
         for one in found:
-            comparison.targets.append(await _run_all(one, chosen, seed, directory, times=times))
+            comparison.targets.append(await _weathered(one, chosen, seed, directory))
 
     try:
         anyio.run(until_signal, compare_each)
@@ -92,16 +94,20 @@ def compare(
     return 0 if comparison.is_good else 1
 
 
-async def _run_all(found: Compared, faults: Sequence[str], seed: int, directory: Path, *, times: bool) -> Compared:
+async def _timed(found: Compared, seed: int, directory: Path) -> Compared:
     timings = []
-    for scenario in TIMED_SCENARIOS if times else ():
+    for scenario in TIMED_SCENARIOS:
         _tell(f"{found.contender}: {scenario}")
         timings.append(await time_it(found.contender, scenario, seed, _emptied(directory)))
+    return replace(found, timings=timings)
+
+
+async def _weathered(found: Compared, faults: Sequence[str], seed: int, directory: Path) -> Compared:
     weathered = []
     for fault in faults:
         _tell(f"{found.contender}: {fault}")
         weathered.append(await weather(found.contender, fault, seed, _emptied(directory)))
-    return replace(found, timings=timings, weathered=weathered)
+    return replace(found, weathered=weathered)
 
 
 def _with_parameters(targets: Sequence[str], texts: Sequence[str]) -> list[Contender]:
