@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snapstorm.errors import ConfigError, HarnessError, OperationFailed, OperationPartial
+from snapstorm.errors import ConfigError, HarnessError, OperationFailed, OperationPartial, OperationUnknown
 from snapstorm.model.abilities import StoredPlace
 from snapstorm.model.location import FileStorage, GatewayStorage, S3Storage
 from snapstorm.model.protocols import Mode, TargetPlace
@@ -152,6 +152,31 @@ async def test_a_short_id_is_looked_for_until_storage_shows_it(
         )
         receipt = await client.create_snapshot(Path("/a"), "1")
     assert receipt.id == (ID if is_found else ID[:8])
+
+
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_short_id_is_asked_for_again_after_a_lock(tmp_path: Path, *, stays: bool) -> None:
+    """The snapshot is taken, so nothing has failed; but a lock that stays is told."""
+    shown = json.dumps([{**json.loads(LISTED)[0], "tags": ["operation:1"]}])
+    taken = json.dumps({"message_type": "summary", "snapshot_id": ID[:8]})
+    answer = "" if stays else f"[ -e asked ] && echo '{shown}' && exit\n"
+    locked = "unable to create lock in backend: repository is already locked by PID 1 on x"
+    path = tmp_path / "restic"
+    path.write_text(
+        f"#!/bin/sh\n[ $1 = backup ] && echo '{taken}' && exit\n{answer}touch asked; echo '{locked}' >&2; exit 1\n"
+    )
+    path.chmod(0o755)
+    async with ProcessRunner("restic-test") as runner:
+        restic = Restic(Programs([path]), {path: (0, 14, 0)}, runner, 4.0)
+        actor = Actor(tmp_path / "actor", "/r", "word")
+        client = ResticClient(
+            restic, actor, "h", "t", tells_counts=False, listed_seconds_max=0.0, listed_again_seconds=0.05
+        )
+        if stays:
+            with pytest.raises(OperationUnknown, match="found the repository locked"):
+                await client.create_snapshot(Path("/a"), "1")
+        else:
+            assert (await client.create_snapshot(Path("/a"), "1")).id == ID
 
 
 def test_a_bucket_takes_the_mode_in_which_there_is_no_server() -> None:

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import anyio
 
-from snapstorm.errors import HarnessError, OperationFailed, OperationPartial, OperationUnknown, TargetError
+from snapstorm.errors import (
+    HarnessError,
+    OperationFailed,
+    OperationPartial,
+    OperationUnknown,
+    RepositoryLocked,
+    TargetError,
+)
 from snapstorm.filesystem.bulk_removal import remove_many_trees, set_aside
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
@@ -78,13 +85,21 @@ class ResticClient:
         """The id of the snapshot that an operation has taken, of which 0.14.0 tells the first eight digits. Raises
         OperationUnknown where it can't be asked for; one that is not listed for longer than any fault of storage lasts
         stays as it is, to be judged."""
-        deadline = anyio.current_time() + self.listed_seconds_max
+        began = anyio.current_time()
+        deadline = began + self.listed_seconds_max
         while True:
             try:
                 listed = await self.list_snapshots()
+            except RepositoryLocked as error:
+                # The snapshot is taken, so the operation can't be asked for again as others are that meet a lock.
+                if anyio.current_time() >= began + self.restic.seconds_max:
+                    raise OperationUnknown(_unasked(beginning, error), evidence=error.evidence) from error
+                listed = ()
+                deadline = max(deadline, anyio.current_time() + self.listed_again_seconds)
             except TargetError as error:
-                words = f"backup acknowledged snapshot {beginning}, whose whole id could not be asked for: {error}"
-                raise OperationUnknown(words, evidence=error.evidence, blobs=error.blobs) from error
+                raise OperationUnknown(
+                    _unasked(beginning, error), evidence=error.evidence, blobs=error.blobs
+                ) from error
             whole = [one.id for one in listed if one.operation == operation and one.id.startswith(beginning)]
             if len(whole) == 1:
                 return whole[0]
@@ -162,6 +177,10 @@ class ResticClient:
             if last_words := self.obituary():
                 answers.add_evidence(error, last_words)
             raise
+
+
+def _unasked(beginning: str, error: TargetError) -> str:
+    return f"backup acknowledged snapshot {beginning}, whose whole id could not be asked for: {error}"
 
 
 def _aside_of(destination: Path) -> Path:
