@@ -126,7 +126,7 @@ class Replay(abc.ABC):
         raise NotImplementedError
 
     def _words(self, command: Command) -> list[str]:
-        """What is to be run for a command."""
+        """The words with which the replay runs this command."""
         return [self._new_by_recorded.get(word, word) for word in command.argv]
 
     def _id_in(self, stdout: bytes) -> str | None:
@@ -134,7 +134,7 @@ class Replay(abc.ABC):
         return None
 
     def _finish(self, command: Command) -> None:  # noqa: B027 - most targets need nothing
-        """What a run does after this command, as far as later ones need it."""
+        """Do what a run did itself after this command, if later commands need it."""
 
     # What is common.
 

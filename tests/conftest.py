@@ -8,8 +8,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from tests import borgs, sshds
+from tests.borgs import BORG
 from tests.directories import memory_directory
+from tests.sshds import SSHD
 
 hypothesis.settings.register_profile("snapstorm", deadline=None)
 hypothesis.settings.load_profile("snapstorm")  # A busy machine is no failure of a property.
@@ -30,14 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             folder = item.path.relative_to(here).parts[0]
             if folder in FOLDERS:
                 item.add_marker(folder)
-    borgs.skip_without_borg(items)
-    sshds.skip_without_sshd(items)
+    for needed in (BORG, SSHD):
+        needed.skip_without(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What could not be run stands right above the last line."""
-    borgs.say_what_was_not_run(terminalreporter)
-    sshds.say_what_was_not_run(terminalreporter)
+    for needed in (BORG, SSHD):
+        needed.say_what_was_not_run(terminalreporter)
 
 
 @pytest.fixture

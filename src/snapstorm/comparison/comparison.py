@@ -51,7 +51,7 @@ class Contender:
 
     @property
     def options(self) -> str:
-        """Of a command line."""
+        """The options of `snapstorm run` that choose this target."""
         return " ".join([f"--target {self.name}", *(f"--parameter {n}={v}" for n, v in self.parameters.items())])
 
 
@@ -82,7 +82,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Weathered:
-    """What happened while one fault struck."""
+    """The result of a run in which one kind of fault struck."""
 
     fault: str
     verdict: Verdict | None

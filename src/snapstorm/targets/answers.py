@@ -63,7 +63,7 @@ class AnswerReader:
         return kind(words, evidence=self.evidence_of(completed), blobs=blobs)
 
     def evidence_of(self, completed: CompletedCommand) -> str:
-        """What was asked and what came back, for the report."""
+        """The command and its output, for the report."""
         return command_output.evidence_of(completed, self.program)
 
     def check_set_up(

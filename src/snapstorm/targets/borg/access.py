@@ -1,4 +1,4 @@
-"""Who is let in to which repository, whatever stands between borg and `borg serve`: see `shim` and `ssh_access`."""
+"""The access list: which client may use which repository. `shim` and `ssh_access` enforce it."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Access(ABC):
 
 
 class Admitted(NamedTuple):
-    """Who is let in."""
+    """A client that is let in."""
 
     client: str
     key: str
-    """What must be shown, or a public key."""
+    """The client's secret (shim), or its public key (ssh)."""
     repository: str
 
 

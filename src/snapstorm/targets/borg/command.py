@@ -62,10 +62,10 @@ class Comment(msgspec.Struct, frozen=True):
 
 
 class Shell(Protocol):
-    """What borg starts in place of `ssh`, for a repository that is served."""
+    """The program that borg starts as `ssh` to reach a repository that is served."""
 
     def variables(self, server_program: Path, log: Path) -> Mapping[str, str]:
-        """What borg is told of it: it is to have this program serve, and to write to `log` why it fails."""
+        """The variables that make borg use it. It lets `server_program` serve, and writes its errors to `log`."""
         ...
 
 
