@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from snapstorm.comparison.comparison import Compared, TargetComparison, Timing, Weathered
+from snapstorm.comparison.comparison import Compared, Contender, TargetComparison, Timing, Weathered
 from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.protocols import Program
 from snapstorm.model.verdict import Verdict
@@ -13,7 +13,7 @@ from snapstorm.report.comparison_table import comparison_lines
 
 TIMING = Timing("one-large-file", [1.0, 3.0, 2.0], [0.5], files=1, size_bytes=40 << 20, trees="a", verdict=Verdict.PASS)
 ONE = Compared(
-    "one",
+    Contender("one", {"port": "7"}),
     [Program(Path("/one"), "1.2", "0" * 64)],
     Capabilities(hard_links=False),
     [TIMING],
@@ -25,7 +25,7 @@ ONE = Compared(
 )
 OTHER = replace(
     ONE,
-    name="other",
+    contender=Contender("other"),
     capabilities=Capabilities(),
     timings=[
         replace(
@@ -67,8 +67,8 @@ def test_each_fact_stands_beside_the_others() -> None:
 def test_each_fact_has_its_command() -> None:
     lines = page(ONE, OTHER)
     assert "    snapstorm target other" in lines
-    assert "    snapstorm run one-large-file --target one --clients 1 --seed 7" in lines
-    (first,) = [line for line in lines if "--faults" in line and "--target one" in line]
+    assert "    snapstorm run one-large-file --target one --parameter port=7 --clients 1 --seed 7" in lines
+    (first,) = [line for line in lines if "--faults" in line and "--target one --parameter port=7" in line]
     assert "--faults kill-server --seed 7" in first
 
 
