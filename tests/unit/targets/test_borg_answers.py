@@ -21,7 +21,7 @@ from snapstorm.errors import (
 from snapstorm.model.action_results import Particulars
 from snapstorm.runtime.process import CompletedCommand
 from snapstorm.targets.borg.answers import Answers
-from snapstorm.targets.borg.command import Comment
+from snapstorm.targets.borg.comment import Comment
 
 ANSWERS = Answers("c1@h")
 CREATED = {

@@ -28,7 +28,7 @@ from snapstorm.errors import (
 )
 from snapstorm.model.action_results import ListedSnapshot, Particulars, SnapshotReceipt
 from snapstorm.runtime.process import CompletedCommand
-from snapstorm.targets.borg.command import Comment
+from snapstorm.targets.borg.comment import Comment
 from snapstorm.targets.command_output import (
     NO_SPACE,
     Count,
@@ -241,6 +241,11 @@ class Answers:
             words = f"{what} reports damage: {_reason(said)}"
             raise OperationPartial(words, evidence=evidence_of(completed, "borg"), blobs=BlobsOf(self.repository))
         self.check(completed, what, OperationFailed)
+
+
+def is_locked(completed: CompletedCommand) -> bool:
+    """Whether the command gave up waiting for a lock. It has done nothing then."""
+    return completed.exit_code != 0 and not completed.timed_out and bool(said_by(completed).names & _LOCKED_NAMES)
 
 
 def is_warning(completed: CompletedCommand) -> bool:

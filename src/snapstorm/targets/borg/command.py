@@ -10,20 +10,24 @@ import itertools
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from snapstorm.runtime.child import Environment
 from snapstorm.runtime.process import CompletedCommand, ProcessRunner
+from snapstorm.targets.borg.answers import is_locked
+from snapstorm.targets.borg.comment import Comment
 from snapstorm.targets.borg.environment import inherited_environment
 from snapstorm.targets.programs import Programs
 
 LOCK_SECONDS_MAX = 60
-"""How long a command waits for the lock of a repository."""
+"""How long a command waits for the lock of a repository, with all its repetitions."""
+_LOCK_WAIT_SECONDS = 5
+"""How long borg waits itself. It looks at the lock at each tenth of that (`TimeoutTimer`): if it waited a minute,
+two commands that meet for a moment would cost one of them six seconds (measured)."""
 HOST_ID = "snapstorm"
 """By which borg tells locks of processes on this machine, which it removes once they are dead, from those of others.
 Its own choice has the address of a network card, or a random number where there is none."""
@@ -44,21 +48,6 @@ SETTINGS: Mapping[str, str] = {
     "LC_ALL": _LOCALE,
 }
 """What every borg is told. 1.2.4 knows no exit statuses but 0, 1 and 2. The self-test takes 0.2 s."""
-
-
-class Comment(msgspec.Struct, frozen=True):
-    """What is written down with each archive: borg keeps no path of the source, and 1.2.4 takes no other names for the
-    user and the host than the real ones."""
-
-    client: str
-    source: str
-    testbed: str
-    operation: str
-
-    @property
-    def as_option(self) -> str:
-        """As a value for `--comment`, in which borg replaces what stands in braces."""
-        return msgspec.json.encode(self).decode().replace("{", "{{").replace("}", "}}")
 
 
 class Shell(Protocol):
@@ -129,17 +118,28 @@ class Borg:
     async def run(
         self, actor: Actor, *words: str, cwd: Path | None = None, stdin: int = subprocess.DEVNULL
     ) -> CompletedCommand:
-        """Any command. What the shell has written is added to what borg has."""
+        """Any command, repeated while it finds the repository locked and has not waited for long."""
         make_private(actor.directory)
+        began = time.monotonic()
+        while True:
+            completed = await self._run_once(actor, words, cwd, stdin, self.seconds_max - (time.monotonic() - began))
+            if not is_locked(completed) or time.monotonic() - began >= self._lock_seconds - _LOCK_WAIT_SECONDS:
+                return completed
+
+    async def _run_once(
+        self, actor: Actor, words: Sequence[str], cwd: Path | None, stdin: int, seconds_max: float
+    ) -> CompletedCommand:
+        """What the shell has written is added to what borg has."""
         shell_log = actor.directory / f"shell-{next(self.numbers)}.log"
         shell_log.unlink(missing_ok=True)  # Of a run that was killed.
         environment = actor.environment(self.programs.draw(f"{actor.name}/server"), shell_log)
+        wait = min(_LOCK_WAIT_SECONDS, self._lock_seconds)
         completed = await self.runner.run(
-            [self.programs.draw(actor.name), "--log-json", f"--lock-wait={self._lock_seconds}", *words],
+            [self.programs.draw(actor.name), "--log-json", f"--lock-wait={wait}", *words],
             env=environment,
             cwd=cwd or actor.directory,
             stdin=stdin,
-            seconds_max=self.seconds_max,
+            seconds_max=seconds_max,
         )
         written = shell_log.read_bytes() if shell_log.exists() else b""
         shell_log.unlink(missing_ok=True)

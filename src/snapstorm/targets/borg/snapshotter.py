@@ -19,7 +19,8 @@ from snapstorm.model.manifest import path_as_text
 from snapstorm.runtime.threads import run_file_work
 from snapstorm.targets.borg.access import Way
 from snapstorm.targets.borg.answers import Answers
-from snapstorm.targets.borg.command import Actor, Borg, Comment
+from snapstorm.targets.borg.command import Actor, Borg
+from snapstorm.targets.borg.comment import Comment
 
 EXTRACTED = ".extracted-"
 """How the name of the directory ends, before a random number, into which a restore is extracted first."""
