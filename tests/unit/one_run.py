@@ -7,6 +7,9 @@ from pathlib import Path
 
 from snapstorm.actions.parts import Parts, PartsBasis
 from snapstorm.faults.weather import Weather
+from snapstorm.filesystem.cleaner import Cleaner
+from snapstorm.filesystem.local_machine import LocalMachine, OneMachine
+from snapstorm.filesystem.writer import TOTAL_BYTES_MAX
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import Evidence
 from snapstorm.guarantees.settings import SettingsWatch
@@ -48,6 +51,8 @@ class OneRun:
         self.place = TargetPlace("bed", scratch, FileSecretStore(scratch / "secrets.toml"), mode)
         self.place.work.mkdir()
         self.evidence = scratch / "evidence"
+        cleaner = Cleaner(self.run.meter, ProcessRunner("bed"))
+        self.machines = OneMachine(LocalMachine(self.place.work, self.capabilities, TOTAL_BYTES_MAX, cleaner))
         self._under_test = UnderTest(self.place, self.capabilities, "memory", known_bugs=known_bugs)
         self._commands = CommandLog()
 
@@ -69,6 +74,6 @@ class OneRun:
                 writer=writer,
                 snapshotter=snapshotter,
                 server=server,
-                processes=ProcessRunner("bed"),
+                machines=self.machines,
             )
         )

@@ -16,7 +16,6 @@ from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
 from snapstorm.errors import OperationUnknown
 from snapstorm.faults.weather import Weather
-from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import AskedSnapshot, IntendedEffect, Ledger
 from snapstorm.model.action_results import SnapshotReceipt, TakenSnapshot
@@ -28,7 +27,6 @@ from snapstorm.model.manifest import Manifest, as_text, path_as_text
 from snapstorm.model.outcomes import NoOp, Ok, Outcome
 from snapstorm.model.protocols import FileWriter, Snapshotter
 from snapstorm.runtime.meter import Work
-from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.context import RunContext
 
 
@@ -83,10 +81,10 @@ class Creations:
         )
         return Ok(TakenSnapshot(outcome.value.id, manifest))
 
-    async def try_to_snapshot(self, step: Step, tree: Path) -> bool:
+    async def try_to_snapshot(self, step: Step, tree: Path, manifest: Manifest) -> bool:
         """Snapshot a tree of ours as the current client. Returns whether it was acknowledged."""
-        manifest = await self.checker.settings.kept_of(step.client, tree, await run_file_work(scan_if_there, tree))
-        outcome, _ = await self._ask(step, tree, manifest, {})
+        kept = await self.checker.settings.kept_of(step.client, tree, manifest)
+        outcome, _ = await self._ask(step, tree, kept, {})
         return isinstance(outcome, Ok)
 
     async def _ask(

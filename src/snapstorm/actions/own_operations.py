@@ -14,13 +14,12 @@ from snapstorm.actions.operations import Operations
 from snapstorm.actions.restores import Restores
 from snapstorm.actions.step import Failure, Step, Steps
 from snapstorm.errors import AccessDenied, OperationPartial, TargetError
-from snapstorm.filesystem.removal import remove_tree
+from snapstorm.filesystem.client_machine import Machines
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.actions import DeleteSnapshot, ListSnapshots, RestoreSnapshot, SnapshotRoot, VerifyRepository
 from snapstorm.model.expectations import Expectation, State
 from snapstorm.model.outcomes import Ok, Outcome
 from snapstorm.model.protocols import Server
-from snapstorm.runtime.threads import run_file_work
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class OwnOperations:
     restores: Restores
     deletions: Deletions
     inspections: Inspections
+    machines: Machines
 
     async def reconcile(self, client: str) -> bool:
         """List as this client while nothing else of it runs, judge, and settle every doubt. Returns whether it
@@ -52,16 +52,21 @@ class OwnOperations:
             await self.restores.restore(step, found[0], through=self.server.auditor)
         return step.last_failure
 
-    async def try_to_snapshot(self, client: str, tree: Path, text: str) -> bool:
+    def tree_of_ours(self, client: str, name: str) -> Path:
+        """Where a tree is that `try_to_snapshot` has snapshotted."""
+        return self.machines.of(client).directory(client) / name
+
+    async def try_to_snapshot(self, client: str, name: str, text: str) -> bool:
         """Have a client snapshot a tree of ours, which holds a file with this text, beside its own work. Whether it was
         acknowledged."""
+        machine, tree = self.machines.of(client), self.tree_of_ours(client, name)
         try:
-            _write_tree(tree, text)
+            manifest = await machine.make_tree(tree, text)
             with self.steps.own(client, SnapshotRoot(), is_beside=True) as step:
-                return await self.creations.try_to_snapshot(step, tree)
+                return await self.creations.try_to_snapshot(step, tree, manifest)
         finally:
             with anyio.CancelScope(shield=True):
-                await run_file_work(remove_tree, tree)
+                await machine.remove_tree(tree)
 
     async def try_to_delete(self, client: str, expectation: Expectation) -> TargetError | None:
         """Have a client delete one of its snapshots beside its own work. The error of the target, if there was one:
@@ -102,8 +107,3 @@ class OwnOperations:
             return outcome.reason
         await self.operations.judge_failure(step)
         return None
-
-
-def _write_tree(tree: Path, text: str) -> None:
-    tree.mkdir(parents=True, mode=0o700, exist_ok=True)
-    (tree / "file").write_text(text)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from snapstorm.actions import advancing, creations, deletions, files, inspections, restores, storage_mark, upkeep
 from snapstorm.actions.choosing import Choosing
-from snapstorm.actions.cleaner import Cleaner
 from snapstorm.actions.disk_space import DiskSpace
 from snapstorm.actions.engine import Engine
 from snapstorm.actions.operations import Operations
@@ -20,11 +19,11 @@ from snapstorm.actions.quota import Quota
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Steps
 from snapstorm.faults.weather import Weather
+from snapstorm.filesystem.client_machine import Machines
 from snapstorm.guarantees.checker import Checker
 from snapstorm.model.abilities import RunsCommands
 from snapstorm.model.protocols import FileWriter, Server, Snapshotter
 from snapstorm.runtime.meter import Work
-from snapstorm.runtime.process import ProcessRunner
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.machine_check import MachineCheck
@@ -47,7 +46,7 @@ class PartsBasis:
     writer: FileWriter
     snapshotter: Snapshotter
     server: Server
-    processes: ProcessRunner
+    machines: Machines
     repository_bytes_max: int | None = None
 
 
@@ -67,7 +66,7 @@ class Parts:
         place = basis.under_test.place
         self.quota = Quota(server, basis.repository_bytes_max, run.note)
         self.refusals = Refusals(server.refused_actions)
-        self.cleaner = Cleaner(run.meter, basis.processes)
+        self.machines = basis.machines
         self.disk_space = DiskSpace(writer, run.note)
         self.source = SourceWatch(writer, checker)
         self.steps = Steps(run, basis.commands)
@@ -103,13 +102,12 @@ class Parts:
         self.restores = restores.Restores(
             run,
             self.weather,
-            place.work,
+            self.machines,
             self.operations,
             checker,
             writer,
             snapshotter,
             self.source,
-            self.cleaner,
             self.inspections,
         )
         self.deletions = deletions.Deletions(
@@ -127,4 +125,5 @@ class Parts:
             self.restores,
             self.deletions,
             self.inspections,
+            self.machines,
         )

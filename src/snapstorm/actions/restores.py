@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 
-from snapstorm.actions.cleaner import Cleaner
 from snapstorm.actions.inspections import Inspections
 from snapstorm.actions.operations import Operations
 from snapstorm.actions.performer import Performer, performs
@@ -18,6 +15,7 @@ from snapstorm.actions.picking import LiveSnapshots, none_picked
 from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Step
 from snapstorm.faults.weather import Weather
+from snapstorm.filesystem.client_machine import Machines
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import IntendedEffect, Ledger
 from snapstorm.model.action_results import Comparison
@@ -35,8 +33,6 @@ from snapstorm.model.protocols import FileWriter, Restorer, Snapshotter
 from snapstorm.model.seen import LeftBehind, LeftBehindSeen, RestoreFailureSeen
 from snapstorm.testbed.context import RunContext
 
-_TREE = "tree"
-
 
 @dataclass(frozen=True)
 class Restores:
@@ -44,14 +40,12 @@ class Restores:
 
     run: RunContext
     weather: Weather
-    workdir: Path
-    """Holds a directory for each client."""
+    machines: Machines
     operations: Operations
     checker: Checker
     writer: FileWriter
     snapshotter: Snapshotter
     source: SourceWatch
-    cleaner: Cleaner
     inspections: Inspections
 
     async def restore(
@@ -128,17 +122,16 @@ class Restores:
         began_seconds = self.run.now_seconds()
         # A collection that a fault has misled may take something later.
         is_sure = through is not self.snapshotter and not self._is_collecting()
-        directory = self.workdir / step.client / "restores" / step.next_operation()
-        directory.mkdir(parents=True, mode=0o700)
-        tree, entries, is_small = directory / _TREE, 0, False
+        machine = self.machines.of(step.client) if through is self.snapshotter else self.machines.own
+        place, entries, is_small = await machine.new_restore(step.client, step.next_operation()), 0, False
         is_asked_again = False
 
         async def ask(_: str) -> None:
             nonlocal is_asked_again
             if is_asked_again:  # A lock refused it, perhaps after it had begun to write.
-                await self.cleaner.remove_now(tree)
+                await place.clear()
             is_asked_again = True
-            await through.restore_snapshot(snapshot, tree, sub_path)
+            await through.restore_snapshot(snapshot, place.tree, sub_path)
 
         try:
             outcome, operation = await self.operations.operate(
@@ -154,11 +147,11 @@ class Restores:
                 return outcome
             if on_answered is not None:
                 on_answered()
-            if strays := [name for name in os.listdir(directory) if name != _TREE]:
+            if strays := await place.strays():
                 self._judge_strays(step, strays, operation)
             comparison, found = await self.checker.judge_restore(
                 expectation,
-                tree,
+                place,
                 operation=operation,
                 through="client" if through is self.snapshotter else "auditor",
                 sub_path=sub_path,
@@ -171,14 +164,11 @@ class Restores:
             entries, is_small = comparison.entries, comparison.restored.is_small
             if adopt and comparison.is_equal:
                 await self.source.check(step)
-                await self.writer.adopt(tree)
+                await self.writer.adopt(place.tree)
             return Ok(comparison)
         finally:
             with anyio.CancelScope(shield=True):
-                if is_small:
-                    await self.cleaner.remove_now(directory, is_small=True)
-                else:
-                    await self.cleaner.remove(directory, entries=entries)
+                await place.remove(entries=entries, is_small=is_small)
 
     def _is_collecting(self) -> bool:
         return any(one.action == RunGc.key for one in self.operations.in_flight())
@@ -196,9 +186,9 @@ class Restores:
                 "what was lost before it was taken; that is counted apart"
             )
 
-    def _judge_strays(self, step: Step, names: Sequence[str], operation: str) -> None:
+    def _judge_strays(self, step: Step, names: Sequence[bytes], operation: str) -> None:
         """Judge what stands beside a restored tree, in the directory that was made for it: nothing may."""
-        shown, kind = [as_text(name) for name in sorted(map(os.fsencode, names))], LeftBehind.BESIDE_RESTORE
+        shown, kind = [as_text(name) for name in sorted(names)], LeftBehind.BESIDE_RESTORE
         seen = LeftBehindSeen(client=step.client, operation=operation, kind=kind, names=shown)
         step.violations += self.checker.observe(seen)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from snapstorm.errors import OperationTimedOut, TargetError
+from snapstorm.filesystem.explain import explain_contents
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there
-from snapstorm.guarantees.differences import explain
+from snapstorm.guarantees.differences import explain, files_to_explain
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.abilities import StoredRepository
 from snapstorm.model.action_results import ListedSnapshot
@@ -158,7 +159,8 @@ class LossFinder:
             self.counts.restores += 1
             self.counts.bytes_compared += restored.counts.size_bytes
             return []
-        words = [str(difference) for difference in explain(found, promise.wanted, restored, tree)]
+        contents = explain_contents(files_to_explain(found, promise.wanted), tree)
+        words = [str(difference) for difference in explain(found, promise.wanted, restored, contents)]
         detail = f"snapshot {one.snapshot} of {one.client} comes back with {len(found)} difference(s): {words[0]}"
         return [Loss(Guarantee.RESTORED_EXACTLY, detail, one, show_path(found[0].path), words=words)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import blake3
 
+from snapstorm.errors import HarnessError
 from snapstorm.filesystem.descriptors import explain_os_error, opened_parent
 from snapstorm.model.content import (
     BLOCK_BYTES,
@@ -92,6 +93,29 @@ class _Change(NamedTuple):
     @property
     def is_dense(self) -> bool:
         return self.differing > _DENSE_SHARE * (self.last - self.first + 1)
+
+
+@dataclass(frozen=True)
+class ContentExplained:
+    """What is wrong in the content of one file."""
+
+    blocks: tuple[BlockDifference, ...] = ()
+    problem: str = ""
+    """Why it could not be explained."""
+
+
+def explain_contents(expected: Sequence[Entry], tree: Path) -> dict[bytes, ContentExplained]:
+    """What is wrong in the files below `tree` that should be these entries, by their paths. Never raises: what explains
+    decides nothing, so neither does its failure."""
+    return {entry.path: _explain_content(entry, tree) for entry in expected}
+
+
+def _explain_content(expected: Entry, tree: Path) -> ContentExplained:
+    path = tree / os.fsdecode(expected.path) if expected.path else tree
+    try:
+        return ContentExplained(tuple(explain_difference(expected, path)))
+    except HarnessError as error:
+        return ContentExplained(problem=f"it can't be explained: {error}")
 
 
 def explain_difference(expected: Entry, actual_file: Path) -> list[BlockDifference]:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
-from snapstorm.filesystem.scanner import scan_if_there
-from snapstorm.guarantees.differences import as_document, explain
+from snapstorm.filesystem.client_machine import RestorePlace
+from snapstorm.guarantees.differences import as_document, explain, files_to_explain
 from snapstorm.guarantees.evidence import Evidence, RestoredTree
 from snapstorm.guarantees.panel import Found, Panel
 from snapstorm.guarantees.settings import SettingsWatch
@@ -35,7 +34,6 @@ from snapstorm.model.seen import ListingSeen, ReceiptSeen, RestoreSeen, Seen, Un
 from snapstorm.model.sorted_listings import expected_of, settled_by, tagged_operations
 from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.runtime.meter import Work
-from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.under_test import UnderTest
 
@@ -106,7 +104,7 @@ class Checker:
     async def judge_restore(
         self,
         expectation: Expectation,
-        tree: Path,
+        place: RestorePlace,
         *,
         operation: str,
         through: str,
@@ -121,7 +119,7 @@ class Checker:
         capabilities, is_narrowed = self._table_for(expectation)
         promise = promise_of(whole, capabilities, sub_path)
         with run.meter.busy[Work.SCANNING]:
-            restored = await run_file_work(scan_if_there, tree, is_small=promise.wanted.is_small)
+            restored = await place.scan(is_small=promise.wanted.is_small)
         is_partial = expectation.failed_entries > 0
         found = judge_restored(promise, restored, is_partial=is_partial)
         comparison = Comparison(
@@ -169,16 +167,16 @@ class Checker:
             is_adopted=expectation.adopted,
         )
         if found:
-            return comparison, await self._report_differences(seen, comparison, promise.wanted, tree)
+            return comparison, await self._report_differences(seen, comparison, promise.wanted, place)
         self._count_verified(expectation, comparison, is_narrowed or is_partial)
         return comparison, self.observe(seen)
 
     async def _report_differences(
-        self, seen: RestoreSeen, comparison: Comparison, wanted: Manifest, tree: Path
+        self, seen: RestoreSeen, comparison: Comparison, wanted: Manifest, place: RestorePlace
     ) -> list[Violation]:
         """Report a restore that differs, explained, with the restored tree as evidence."""
         found = comparison.differences
-        explained = explain(found, wanted, comparison.restored, tree)
+        explained = explain(found, wanted, comparison.restored, await place.explain(files_to_explain(found, wanted)))
         words = [str(one) for one in explained]
         seen = replace(
             seen,
@@ -192,8 +190,10 @@ class Checker:
             "differences.json": as_document(explained, seen),
             "expected-manifest.txt": _show_manifest(wanted),
         }
-        restored = RestoredTree(tree, [one.path for one in found], comparison.bytes_compared)
-        violations = self._report_all(self._panel.judge(seen), texts, restored)
+        differing = [one.path for one in found]
+        async with place.at_hand(differing, comparison.bytes_compared) as tree:
+            restored = RestoredTree(tree, differing, comparison.bytes_compared)
+            violations = self._report_all(self._panel.judge(seen), texts, restored)
         damaged = [_below(seen.sub_path, one.path) for one in found if one.kind is not DifferenceKind.EXTRA]
         await self.evidence.name_objects(violations, comparison.snapshot, damaged)
         return violations

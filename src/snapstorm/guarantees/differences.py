@@ -26,14 +26,11 @@ Each `kind` of a block is a `BlockDifferenceKind`. Fields are only ever added.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from snapstorm.errors import HarnessError
-from snapstorm.filesystem.explain import BlockDifference, explain_difference
+from snapstorm.filesystem.explain import BlockDifference, ContentExplained
 from snapstorm.model.manifest import Entry, EntryType, Manifest
 from snapstorm.model.seen import RestoreSeen
 from snapstorm.model.tree_differences import Difference, DifferenceKind
@@ -41,6 +38,7 @@ from snapstorm.model.tree_differences import Difference, DifferenceKind
 SCHEMA = 1
 EXPLAINED_MAX = 1000
 """So many differences are explained; more are counted."""
+_IN_CONTENT = frozenset({DifferenceKind.CONTENT, DifferenceKind.SIZE})
 
 
 @dataclass(frozen=True)
@@ -80,24 +78,29 @@ class ExplainedDifference:
         }
 
 
+def files_to_explain(found: Sequence[Difference], wanted: Manifest) -> list[Entry]:
+    """Those of the promised files whose content is to be explained, each once."""
+    differing = [one.path for one in found[:EXPLAINED_MAX] if one.kind in _IN_CONTENT]
+    expected = [wanted.by_path.get(path) for path in dict.fromkeys(differing)]
+    return [entry for entry in expected if entry is not None and entry.type is EntryType.FILE]
+
+
 def explain(
-    found: Sequence[Difference], wanted: Manifest, restored: Manifest, tree: Path
+    found: Sequence[Difference], wanted: Manifest, restored: Manifest, contents: Mapping[bytes, ContentExplained]
 ) -> tuple[ExplainedDifference, ...]:
-    """The differences between `wanted` and `restored`, which is what was found at `tree`, explained."""
-    return tuple(_explain(difference, wanted, restored, tree) for difference in found[:EXPLAINED_MAX])
+    """The differences between `wanted` and `restored`. `contents` explains those of files, by their paths."""
+    return tuple(_explain(difference, wanted, restored, contents) for difference in found[:EXPLAINED_MAX])
 
 
-def _explain(difference: Difference, wanted: Manifest, restored: Manifest, tree: Path) -> ExplainedDifference:
+def _explain(
+    difference: Difference, wanted: Manifest, restored: Manifest, contents: Mapping[bytes, ContentExplained]
+) -> ExplainedDifference:
     expected, actual = wanted.by_path.get(difference.path), restored.by_path.get(difference.path)
-    sizes = _file_bytes(expected), _file_bytes(actual)
-    is_content = difference.kind in (DifferenceKind.CONTENT, DifferenceKind.SIZE)
-    if expected is None or not is_content or expected.type is not EntryType.FILE:
-        return ExplainedDifference(difference, (), *sizes)
-    try:
-        blocks = explain_difference(expected, _join(tree, difference.path))
-        return ExplainedDifference(difference, tuple(blocks), *sizes)
-    except HarnessError as error:  # An explanation decides nothing, so neither does its failure.
-        return ExplainedDifference(difference, (), *sizes, problem=f"it can't be explained: {error}")
+    content = contents.get(difference.path) if difference.kind in _IN_CONTENT else None
+    content = content or ContentExplained()
+    return ExplainedDifference(
+        difference, content.blocks, _file_bytes(expected), _file_bytes(actual), problem=content.problem
+    )
 
 
 def as_document(explained: Sequence[ExplainedDifference], seen: RestoreSeen) -> str:
@@ -120,7 +123,3 @@ def _file_bytes(entry: Entry | None) -> int | None:
 
 def _as_text(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
-
-
-def _join(tree: Path, path: bytes) -> Path:
-    return tree / os.fsdecode(path) if path else tree

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-
 from snapstorm.actions.multiclient import MultiClientFileWriter, MultiClientSnapshotter
 from snapstorm.actions.parts import Parts, PartsBasis
 from snapstorm.actions.storage_growth import StorageGrowth
 from snapstorm.faults.fault import Scene
 from snapstorm.faults.weather import Weather
-from snapstorm.filesystem.writer import TreeFileWriter
+from snapstorm.filesystem.cleaner import Cleaner
+from snapstorm.filesystem.local_machine import LocalMachine, OneMachine
 from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import Evidence
@@ -29,7 +28,6 @@ from snapstorm.run.opened_run import OpenedRun
 from snapstorm.run.permissions import Rights
 from snapstorm.run.storm import storm_for
 from snapstorm.run.sweep import Sweeper
-from snapstorm.runtime.threads import run_file_work
 from snapstorm.testbed.control import Steering
 from snapstorm.testbed.machine_check import MachineCheck
 
@@ -41,12 +39,16 @@ class RunParts:
         """Raises HarnessError for a fault that was asked for and is not possible, and for an action that nothing
         performs."""
         run, server, under_test, options = opened.run, opened.server, opened.under_test, opened.options
-        place, workdir, commands = under_test.place, under_test.place.work, opened.commands
+        place, commands = under_test.place, opened.commands
         self._opened = opened
         self.snapshotter = MultiClientSnapshotter(server)
-        self.writer = MultiClientFileWriter(self._make_writer)
+        self.cleaner = Cleaner(run.meter, opened.processes)
+        self.machines = OneMachine(
+            LocalMachine(place.work, under_test.capabilities, options.data_bytes_max, self.cleaner)
+        )
+        self.writer = MultiClientFileWriter(self._open_writer)
         weather = Weather(run.now_seconds, options.fault_pace)
-        machine = MachineCheck(place.directory, workdir, check_storage=opened.storage.check)
+        machine = MachineCheck(place.directory, place.work, check_storage=opened.storage.check)
         self.settings = SettingsWatch(run, server)
         evidence = Evidence(run, under_test, commands, opened.testbed.run_directory(run.number) / "evidence", server)
         checker = Checker(run, under_test, evidence, self.settings)
@@ -61,12 +63,12 @@ class RunParts:
                 writer=self.writer,
                 snapshotter=self.snapshotter,
                 server=server,
-                processes=opened.processes,
+                machines=self.machines,
                 repository_bytes_max=options.repository_bytes_max,
             )
         )
         own = acting.own_operations
-        self.rights = Rights(run, workdir, own, acting.refusals, checker)
+        self.rights = Rights(run, own, acting.refusals, checker)
         self.admission = Admission(run, opened.phases, self.snapshotter, self.writer, self.settings, self.rights)
         self.connected = self.admission.connected
         access = AccessChecks(run, weather, machine, checker)
@@ -96,7 +98,7 @@ class RunParts:
             processes=opened.processes,
             directory=opened.testbed.directory / "faults",
             in_flight=acting.operations.in_flight,
-            judge=FaultJudge(run, weather, workdir, own, self.snapshotter, access, checker),
+            judge=FaultJudge(run, weather, own, self.snapshotter, access, checker),
             clock=run.clock,
             network_path=opened.network_path if isinstance(server, Routed) and server.is_routed else None,
             is_calm_awaited=lambda: weather.is_calm_awaited,
@@ -104,14 +106,8 @@ class RunParts:
         )
         self.storm = storm_for(options, run, weather, self.steering, opened.control, scene)
 
-    async def _make_writer(self, client: str) -> FileWriter:
-        directory = self._opened.under_test.place.work / client / "data"
-        make = functools.partial(
-            TreeFileWriter,
-            data_directory=directory,
-            capabilities=self._opened.under_test.capabilities,
-            total_bytes_max=self._opened.options.data_bytes_max,
-            # So that a run does not begin with reading gigabytes. What a snapshot must be is always read anew.
-            remembered=self._opened.run.ledger.latest_manifest(client, path_as_text(directory)),
-        )
-        return await run_file_work(make)
+    async def _open_writer(self, client: str) -> FileWriter:
+        machine = self.machines.of(client)
+        source = path_as_text(machine.directory(client) / "data")
+        # So that a run does not begin with reading gigabytes. What a snapshot must be is always read anew.
+        return await machine.open_writer(client, self._opened.run.ledger.latest_manifest(client, source))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from snapstorm.actions.multiclient import MultiClientSnapshotter
 from snapstorm.actions.own_operations import OwnOperations
@@ -17,6 +16,7 @@ from snapstorm.testbed.context import RunContext
 
 PROBED_SNAPSHOTS_MAX = 12
 PROBE_SECONDS_MAX = 10.0
+_PROBE = "probe"
 
 
 @dataclass
@@ -25,8 +25,6 @@ class FaultJudge:
 
     run: RunContext
     weather: Weather
-    workdir: Path
-    """Holds a directory for each client."""
     own_operations: OwnOperations
     snapshotter: MultiClientSnapshotter
     access: AccessChecks
@@ -40,15 +38,16 @@ class FaultJudge:
     async def must_not_write(self, client: str) -> None:
         """A client that may only read must not get a snapshot acknowledged."""
         text = "a client that may only read must not get this snapshotted\n"
-        if await self.own_operations.try_to_snapshot(client, self.workdir / client / "probe", text):
+        if await self.own_operations.try_to_snapshot(client, _PROBE, text):
             words = f"{client} may only read, and was let take a snapshot"
             self.checker.observe(LetInSeen(client=client, words=words))
 
     async def must_not_delete(self, client: str) -> None:
         """A client that may not delete must not get a deletion acknowledged, of a snapshot taken for it that stays."""
-        tree = self.workdir / client / "probe"
-        if not await self.own_operations.try_to_snapshot(client, tree, "nobody may delete the snapshot of this\n"):
+        text = "nobody may delete the snapshot of this\n"
+        if not await self.own_operations.try_to_snapshot(client, _PROBE, text):
             return
+        tree = self.own_operations.tree_of_ours(client, _PROBE)
         taken = self.run.ledger.latest_live(client, path_as_text(tree))
         if taken is not None and await self.own_operations.try_to_delete(client, taken) is None:
             words = f"{client} may not delete, and was let delete snapshot {taken.snapshot}"

@@ -259,7 +259,7 @@ async def open_harness(
         with _kept_only_if_violated(opened, is_new_testbed):
             try:
                 keep_copies = functools.partial(opened.copies.keep_writing, run.note)
-                async with beside(keep_copies), parts.acting.cleaner.cleaning():
+                async with beside(keep_copies), parts.cleaner.cleaning():
                     await _go_on_from_history(opened, parts)
                     yield Harness(opened, parts)
             except Exception as error:

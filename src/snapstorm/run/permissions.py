@@ -9,7 +9,6 @@ refused again. The next run uses it, too.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from snapstorm.actions.own_operations import OwnOperations
 from snapstorm.actions.possible import Refusals
@@ -21,14 +20,14 @@ from snapstorm.model.seen import LetInSeen
 from snapstorm.model.work import WorkKind
 from snapstorm.testbed.context import RunContext
 
+_TREE = "rights"
+
 
 @dataclass(frozen=True)
 class Rights:
     """The rights of the clients of one run."""
 
     run: RunContext
-    workdir: Path
-    """Holds a directory for each client."""
     own_operations: OwnOperations
     refusals: Refusals
     checker: Checker
@@ -67,14 +66,11 @@ class Rights:
                 seen = LetInSeen(client=client, words=words, snapshot=tried.snapshot, expectation=tried.operation)
                 self.checker.observe(seen)
 
-    def _directory(self, client: str) -> Path:
-        return self.workdir / client / "rights"
-
     def _tried(self, client: str) -> Expectation | None:
         """The snapshot on which this was tried before, if it is still there."""
-        return self.run.ledger.latest_live(client, path_as_text(self._directory(client)))
+        return self.run.ledger.latest_live(client, path_as_text(self.own_operations.tree_of_ours(client, _TREE)))
 
     async def _take(self, client: str) -> Expectation | None:
         text = "snapstorm deletes the snapshot of this to find out whether it may\n"
-        await self.own_operations.try_to_snapshot(client, self._directory(client), text)
+        await self.own_operations.try_to_snapshot(client, _TREE, text)
         return self._tried(client)

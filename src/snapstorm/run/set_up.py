@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from snapstorm.actions.cleaner import clear_restores
 from snapstorm.errors import ConfigError, HarnessError, SnapstormError, TargetError, TestbedError, did_you_mean
 from snapstorm.faults.catalogue import FAULTS, read_keys
 from snapstorm.faults.fault import FaultKind
 from snapstorm.faults.network_path import NetworkPath, open_network_path
+from snapstorm.filesystem.local_machine import clear_restores
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.temporaries import temporaries_in
 from snapstorm.model.events import Listener, Noted, RunBegan

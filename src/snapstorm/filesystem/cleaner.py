@@ -62,9 +62,3 @@ class Cleaner:
         """Remove a tree before this returns. Raises HarnessError."""
         with self._meter.busy[Work.REMOVING]:
             await run_file_work(remove_tree, directory, is_small=is_small, urgency=Urgency.TARGET_WAITS)
-
-
-def clear_restores(workdir: Path) -> None:
-    """Remove the restores that a killed run left. To be called once no process of that run is alive."""
-    for directory in workdir.glob("*/restores"):
-        remove_tree(directory)
