@@ -156,7 +156,7 @@ class SnapshotSubpathPerformer(Performer[TakenSnapshot]):
         return self.writer.can_apply(DeleteRandomSubdirectory)
 
     async def perform(self, step: Step, action: SnapshotSubpath) -> Outcome[TakenSnapshot]:
-        directory = self.writer.pick_directory(step.draws)
+        directory = await self.writer.pick_directory(step.draws)
         if directory is None:
             return NoOp("there is no directory below the root")
         return await self.creations.snapshot(step, directory)

@@ -67,8 +67,8 @@ class MultiClientFileWriter:
     async def adopt(self, tree: Path) -> Manifest:
         return await self._writers[current_client()].adopt(tree)
 
-    def pick_directory(self, draws: random.Random) -> bytes | None:
-        return self._writers[current_client()].pick_directory(draws)
+    async def pick_directory(self, draws: random.Random) -> bytes | None:
+        return await self._writers[current_client()].pick_directory(draws)
 
     async def free_space(self, draws: random.Random) -> WriteReport:
         """As of one writer. A client of an earlier run, connected only for its snapshots, has no files to delete."""

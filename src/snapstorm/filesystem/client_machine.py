@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from snapstorm.filesystem.explain import ContentExplained
+from snapstorm.model.judging import Promise
 from snapstorm.model.manifest import Entry, Manifest
 from snapstorm.model.protocols import FileWriter
 
@@ -31,8 +32,8 @@ class RestorePlace(Protocol):
         """The names of what stands beside the tree."""
         ...
 
-    async def scan(self, *, is_small: bool) -> Manifest:
-        """What was restored. `is_small`: it should be few entries, and few bytes."""
+    async def scan(self, promise: Promise) -> Manifest:
+        """What was restored. It may be given as what was promised, if nothing that is compared differs from that."""
         ...
 
     async def explain(self, expected: Sequence[Entry]) -> Mapping[bytes, ContentExplained]:

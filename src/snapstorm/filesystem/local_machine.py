@@ -16,6 +16,7 @@ from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.filesystem.writer import TreeFileWriter
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.judging import Promise
 from snapstorm.model.manifest import Entry, Manifest
 from snapstorm.model.protocols import FileWriter
 from snapstorm.runtime.threads import run_file_work
@@ -41,8 +42,8 @@ class LocalRestore:
     async def strays(self) -> Sequence[bytes]:
         return [os.fsencode(name) for name in os.listdir(self.directory) if name != _TREE]
 
-    async def scan(self, *, is_small: bool) -> Manifest:
-        return await run_file_work(scan_if_there, self.tree, is_small=is_small)
+    async def scan(self, promise: Promise) -> Manifest:
+        return await run_file_work(scan_if_there, self.tree, is_small=promise.wanted.is_small)
 
     async def explain(self, expected: Sequence[Entry]) -> Mapping[bytes, ContentExplained]:
         return explain_contents(expected, self.tree)

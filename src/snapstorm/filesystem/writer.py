@@ -127,7 +127,7 @@ class TreeFileWriter:
         """Make `tree`, on the same file system, the data directory. The old content is deleted."""
         return await run_file_work(self._adopt, tree)
 
-    def pick_directory(self, draws: random.Random) -> bytes | None:
+    async def pick_directory(self, draws: random.Random) -> bytes | None:
         """A random directory below the root; None if there is none."""
         directories = self._view.tree.directory_paths
         return draws.choice(directories) if directories else None

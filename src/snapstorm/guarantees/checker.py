@@ -119,7 +119,7 @@ class Checker:
         capabilities, is_narrowed = self._table_for(expectation)
         promise = promise_of(whole, capabilities, sub_path)
         with run.meter.busy[Work.SCANNING]:
-            restored = await place.scan(is_small=promise.wanted.is_small)
+            restored = await place.scan(promise)
         is_partial = expectation.failed_entries > 0
         found = judge_restored(promise, restored, is_partial=is_partial)
         comparison = Comparison(

@@ -74,7 +74,7 @@ class FileWriter(Protocol):
         """Make `tree`, on the same file system, the data directory in place of the old one. Returns a fresh scan."""
         ...
 
-    def pick_directory(self, draws: random.Random) -> bytes | None:
+    async def pick_directory(self, draws: random.Random) -> bytes | None:
         """A random directory below the root, as a path relative to it, or None if there is none."""
         ...
 

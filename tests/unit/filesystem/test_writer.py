@@ -255,7 +255,7 @@ async def test_choices_do_not_depend_on_how_the_tree_came_to_be(tmp_path: Path) 
     )
     again = new_writer(directory)
     assert list(again._view.tree.file_paths) == list(writer._view.tree.file_paths)
-    assert again.pick_directory(random.Random(3)) == writer.pick_directory(random.Random(3))
+    assert await again.pick_directory(random.Random(3)) == await writer.pick_directory(random.Random(3))
     assert again.bytes_total == writer.bytes_total
 
 
@@ -697,11 +697,12 @@ async def test_half_of_the_files_make_room(tmp_path: Path) -> None:
     assert await writer.free_space(random.Random(1)) == WriteReport(entries_deleted=21)
 
 
-def test_picking_a_directory(tmp_path: Path) -> None:
+@pytest.mark.anyio
+async def test_picking_a_directory(tmp_path: Path) -> None:
     """A picked directory exists below the root; an empty tree has none."""
-    assert new_writer(tmp_path / "none").pick_directory(random.Random(1)) is None
+    assert await new_writer(tmp_path / "none").pick_directory(random.Random(1)) is None
     (tmp_path / "d" / "a" / "b").mkdir(parents=True)
-    assert new_writer(tmp_path / "d").pick_directory(random.Random(1)) in (b"a", b"a/b")
+    assert await new_writer(tmp_path / "d").pick_directory(random.Random(1)) in (b"a", b"a/b")
 
 
 @given(st.lists(st.tuples(st.sampled_from([b"a", b"a/b", b"a-b", b"b", b"a0"]), st.booleans())))
