@@ -47,6 +47,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
         "guarantees",
         "testbed",
         "faults",
+        "remote",
         "targets",
         "defects",
         "filesystem ledger gateway",

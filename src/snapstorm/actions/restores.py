@@ -147,8 +147,6 @@ class Restores:
                 return outcome
             if on_answered is not None:
                 on_answered()
-            if strays := await place.strays():
-                self._judge_strays(step, strays, operation)
             comparison, found = await self.checker.judge_restore(
                 expectation,
                 place,
@@ -158,6 +156,8 @@ class Restores:
                 is_damaged=self.weather.damage(began_seconds) is not None,
             )
             step.violations += found
+            if strays := await place.strays():
+                self._judge_strays(step, strays, operation)
             is_whole = sub_path == b"" and comparison.is_equal and expectation.failed_entries == 0
             if is_whole and is_sure and expectation.tainted_by is not None and self._is_shown_all(began_seconds):
                 self.run.ledger.end_taint(expectation.operation)

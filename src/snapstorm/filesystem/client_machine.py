@@ -29,7 +29,7 @@ class RestorePlace(Protocol):
         ...
 
     async def strays(self) -> Sequence[bytes]:
-        """The names of what stands beside the tree."""
+        """The names of what stood beside the tree, at the latest when it was scanned."""
         ...
 
     async def scan(self, promise: Promise) -> Manifest:

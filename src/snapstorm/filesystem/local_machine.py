@@ -21,8 +21,9 @@ from snapstorm.model.manifest import Entry, Manifest
 from snapstorm.model.protocols import FileWriter
 from snapstorm.runtime.threads import run_file_work
 
-RESTORES = "restores"
-_TREE = "tree"
+_RESTORES = "restores"
+TREE = "tree"
+"""What is restored, in the directory that is made for it."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class LocalRestore:
 
     @property
     def tree(self) -> Path:
-        return self.directory / _TREE
+        return self.directory / TREE
 
     async def clear(self) -> None:
         await self.cleaner.remove_now(self.tree)
 
     async def strays(self) -> Sequence[bytes]:
-        return [os.fsencode(name) for name in os.listdir(self.directory) if name != _TREE]
+        return [os.fsencode(name) for name in os.listdir(self.directory) if name != TREE]
 
     async def scan(self, promise: Promise) -> Manifest:
         return await run_file_work(scan_if_there, self.tree, is_small=promise.wanted.is_small)
@@ -86,7 +87,7 @@ class LocalMachine:
         return await run_file_work(make)
 
     async def new_restore(self, client: str, operation: str) -> RestorePlace:
-        directory = self.directory(client) / RESTORES / operation
+        directory = restore_directory(self.directory(client), operation)
         directory.mkdir(parents=True, mode=0o700)
         return LocalRestore(directory, self.cleaner)
 
@@ -107,6 +108,11 @@ class OneMachine:
         return self.own
 
 
+def restore_directory(directory: Path, operation: str) -> Path:
+    """The directory for what an operation of the client with this directory restores."""
+    return directory / _RESTORES / operation
+
+
 def _make_tree(tree: Path, text: str) -> Manifest:
     tree.mkdir(parents=True, mode=0o700, exist_ok=True)
     (tree / "file").write_text(text)
@@ -115,5 +121,5 @@ def _make_tree(tree: Path, text: str) -> Manifest:
 
 def clear_restores(workdir: Path) -> None:
     """Remove the restores that a killed run left. To be called once no process of that run is alive."""
-    for directory in workdir.glob(f"*/{RESTORES}"):
+    for directory in workdir.glob(f"*/{_RESTORES}"):
         remove_tree(directory)

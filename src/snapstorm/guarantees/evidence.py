@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from snapstorm.errors import SnapstormError
+from snapstorm.filesystem.kept_tree import keep_tree
 from snapstorm.guarantees.panel import sentence_of
-from snapstorm.ledger.evidence_directories import EvidenceKeeper, as_program, keep_tree, write_texts
+from snapstorm.ledger.evidence_directories import EvidenceKeeper, as_program, write_texts
 from snapstorm.ledger.fault_records import FaultRecord
 from snapstorm.ledger.ledger import Ledger
 from snapstorm.ledger.log_extracts import Window, extract_logs

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from snapstorm.ledger.record import RecordedOperation
 from snapstorm.model.actions import ACTIONS, describe
 from snapstorm.model.readable import readable
-
-KEPT_TREE_BYTES_MAX = 64 << 20
-"""Of a larger restored tree, only the entries that differ are kept."""
 
 
 class EvidenceKeeper:
@@ -39,27 +34,6 @@ def write_texts(directory: Path, texts: Mapping[str, str]) -> None:
         if text:
             shown = readable(text if text.endswith("\n") else f"{text}\n")
             (directory / name).write_text(shown, encoding="utf-8")
-
-
-def keep_tree(tree: Path, into: Path, paths: Sequence[bytes], tree_bytes: int) -> None:
-    """Keep a restored tree. The whole tree is moved; of a large one, only the entries at `paths` are copied, with
-    numbers."""
-    if tree_bytes <= KEPT_TREE_BYTES_MAX:
-        if os.path.lexists(tree):
-            shutil.move(tree, into, copy_function=_copy_file)
-        return
-    into.mkdir()
-    for number, path in enumerate(dict.fromkeys(paths[:100]), start=1):
-        source = os.path.join(os.fsencode(tree), path)
-        name = re.sub(r"[^A-Za-z0-9._-]", "_", os.fsdecode(os.path.basename(path)))[:100]
-        if os.path.isfile(source) and not os.path.islink(source):
-            shutil.copyfile(source, into / f"{number:03}-{name}")
-
-
-def _copy_file(source: str, destination: str) -> None:
-    """Copy a file to another file system. FIFOs and devices are left out, because reading one might never end."""
-    if os.path.isfile(source):
-        shutil.copy2(source, destination)
 
 
 def as_program(seed: int, client: str, history: Iterable[RecordedOperation]) -> str:

@@ -1,0 +1,218 @@
+"""A machine elsewhere does what the local one does: here with all that travels as bytes, and no network between."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from snapstorm.filesystem.cleaner import Cleaner
+from snapstorm.filesystem.client_machine import Machine, RestorePlace
+from snapstorm.filesystem.local_machine import LocalMachine
+from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.model.actions import (
+    ChangeMetadata,
+    DeleteFiles,
+    DeleteRandomSubdirectory,
+    FileAction,
+    ModifyFiles,
+    WriteRandomFiles,
+)
+from snapstorm.model.amounts import Span
+from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.judging import Promise, judge_restored, promise_of
+from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.tree_differences import DifferenceKind
+from snapstorm.remote import requests
+from snapstorm.remote.client_host import ClientHost
+from snapstorm.remote.codec import decode_answer, decode_request, encode
+from snapstorm.remote.remote_machine import RemoteMachine
+from snapstorm.runtime.meter import Meter
+from snapstorm.runtime.process import ProcessRunner
+
+pytestmark = pytest.mark.anyio
+
+Answer = TypeVar("Answer")
+
+CLIENT, OPERATION = "client-1@snapstorm", "r1-client-1-5"
+KEPT = Capabilities()
+ACTIONS: tuple[FileAction, ...] = (
+    WriteRandomFiles(count=8, depth=2, size_bytes=Span(low=10, high=90_000)),
+    ModifyFiles(),
+    ChangeMetadata(),
+    DeleteFiles(),
+    DeleteRandomSubdirectory(),
+)
+
+
+class Bench:
+    """One machine elsewhere, and how often it was asked for what."""
+
+    def __init__(self, host: ClientHost, scratch: Path) -> None:
+        self.host = host
+        self.asked: list[str] = []
+        self.answered_bytes: list[int] = []
+        self.machine = RemoteMachine("m1", scratch / "there" / "bed", self.call, scratch)
+
+    async def call(self, request: requests.HostRequest[Answer]) -> Answer:
+        self.asked.append(type(request).__name__)
+        answer = encode(await self.host.answer(decode_request(encode(request))))
+        self.answered_bytes.append(len(answer))
+        return decode_answer(request, answer)
+
+    async def restored(self, promise: Promise) -> RestorePlace:
+        """A place with the tree of the client, as if it had been restored."""
+        place = await self.machine.new_restore(CLIENT, OPERATION)
+        os.rename(self.machine.directory(CLIENT) / "data", place.tree)
+        return place
+
+
+@asynccontextmanager
+async def opened(scratch: Path) -> AsyncIterator[Bench]:
+    async with ProcessRunner("bed") as runner:
+        host = ClientHost(scratch / "there", runner, Meter(lambda: 0.0))
+        async with host.hosting():
+            bench = Bench(host, scratch)
+            await bench.call(requests.BeginRun("bed", KEPT.as_json, 1 << 30))
+            yield bench
+
+
+async def do_all(machine: Machine, seed: int) -> list[object]:
+    """What comes of all kinds of changes, with the same draws."""
+    writer, draws = await machine.open_writer(CLIENT, None), random.Random(seed)
+    done: list[object] = [writer.can_apply(DeleteFiles)]
+    done += [await writer.apply(action, draws) for action in ACTIONS]
+    done += [await writer.pick_directory(draws), await writer.free_space(draws), draws.random()]
+    done += [(await writer.scan()).digest, writer.can_apply(DeleteFiles)]
+    return done
+
+
+async def test_the_same_draws_make_the_same_tree_on_every_machine(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench, ProcessRunner("bed") as runner:
+        local = LocalMachine(tmp_path / "here", KEPT, 1 << 30, Cleaner(Meter(lambda: 0.0), runner))
+        for seed in range(3):
+            assert await do_all(bench.machine, seed) == await do_all(local, seed)
+
+
+async def test_an_action_that_finds_nothing_is_none(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        writer = await bench.machine.open_writer(CLIENT, None)
+        assert not writer.can_apply(DeleteFiles)
+        outcome = await writer.apply(DeleteFiles(), random.Random(1))
+        assert isinstance(outcome, NoOp)
+        assert outcome.reason
+
+
+async def test_what_others_change_is_told_once(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        writer = await bench.machine.open_writer(CLIENT, None)
+        await writer.apply(ACTIONS[0], random.Random(1))
+        await writer.watch()
+        (writer.data_directory / "from somebody else").write_text("x")
+        await writer.scan()
+        changes = await writer.changes_by_others()
+        assert any("from somebody else" in change for change in changes)
+        assert await writer.changes_by_others() == []
+        assert "FindChanges" not in bench.asked, "the scan has told it"
+        await writer.watch()
+        (writer.data_directory / "one more").write_text("x")
+        assert any("one more" in change for change in await writer.changes_by_others())
+
+
+async def test_an_equal_restore_sends_no_manifest(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        writer = await bench.machine.open_writer(CLIENT, None)
+        await writer.apply(WriteRandomFiles(count=400, size_bytes=Span(low=1, high=9)), random.Random(1))
+        promise = promise_of(await writer.scan(), KEPT)
+        place = await bench.restored(promise)
+        found = await place.scan(promise)
+        assert judge_restored(promise, found, is_partial=False) == []
+        assert bench.answered_bytes[-1] < 100
+        await place.remove(entries=len(found), is_small=False)
+
+
+async def test_a_restore_that_differs_is_explained_and_fetched(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        writer = await bench.machine.open_writer(CLIENT, None)
+        await writer.apply(WriteRandomFiles(count=3, size_bytes=Span(low=50_000, high=50_000)), random.Random(1))
+        promise = promise_of(await writer.scan(), KEPT)
+        place = await bench.restored(promise)
+        spoilt = next(entry.path for entry in promise.wanted if entry.size)
+        with (place.tree / os.fsdecode(spoilt)).open("r+b") as file:
+            file.seek(20_000)
+            file.write(bytes([file.read(1)[0] ^ 1]))
+        (place.tree.parent / "stray").touch()
+        os.mkfifo(place.tree / "fifo")
+        (place.tree / "link").symlink_to("/etc/passwd")
+
+        found = judge_restored(promise, await place.scan(promise), is_partial=False)
+        kinds = {one.kind for one in found if one.path == spoilt}
+        assert DifferenceKind.CONTENT in kinds
+        assert await place.strays() == [b"stray"]
+        contents = await place.explain([promise.wanted.by_path[spoilt]])
+        (block,) = contents[spoilt].blocks
+        assert block.offset_bytes <= 20_001 < block.offset_bytes + block.length_bytes
+        async with place.at_hand([spoilt], 150_000) as tree:
+            assert tree.is_relative_to(tmp_path)
+            there = {entry.path for entry in scan_tree(tree)}
+            assert {entry.path for entry in promise.wanted} | {b"link"} == there
+        assert not tree.exists()
+        await place.remove(entries=3, is_small=True)
+        assert not place.tree.parent.exists()
+
+
+async def test_of_a_large_restore_only_what_differs_is_fetched(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        writer = await bench.machine.open_writer(CLIENT, None)
+        await writer.apply(WriteRandomFiles(count=3, size_bytes=Span(low=50, high=50)), random.Random(1))
+        promise = promise_of(await writer.scan(), KEPT)
+        place = await bench.restored(promise)
+        files = [entry.path for entry in promise.wanted if entry.size]
+        async with place.at_hand(files[:1], 1 << 40) as tree:
+            assert len(list(tree.iterdir())) == 1
+
+
+async def test_a_restore_is_adopted_where_it_is(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        writer = await bench.machine.open_writer(CLIENT, None)
+        place = await bench.machine.new_restore(CLIENT, OPERATION)
+        place.tree.mkdir()
+        (place.tree / "file").write_text("restored")
+        assert b"file" in {entry.path for entry in await writer.adopt(place.tree)}
+        assert (writer.data_directory / "file").read_text() == "restored"
+        assert isinstance(await writer.apply(DeleteFiles(), random.Random(1)), Ok)
+
+
+async def test_a_restore_that_was_refused_is_cleared(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        place = await bench.machine.new_restore(CLIENT, OPERATION)
+        place.tree.mkdir()
+        await place.clear()
+        assert not place.tree.exists()
+
+
+async def test_a_tree_of_our_own_is_made_and_removed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        tree = bench.machine.directory(CLIENT) / "probe"
+        manifest = await bench.machine.make_tree(tree, "text")
+        assert manifest == scan_tree(tree)
+        await bench.machine.remove_tree(tree)
+        assert not tree.exists()
+
+
+async def test_a_new_run_removes_the_restores_of_the_last(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        place = await bench.machine.new_restore(CLIENT, OPERATION)
+        place.tree.mkdir()
+        await bench.call(requests.BeginRun("bed", KEPT.as_json, 1 << 30))
+        assert not place.tree.exists()
+
+
+async def test_every_request_is_answered(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        assert bench.host.answered == set(requests.HostRequest.__subclasses__())
