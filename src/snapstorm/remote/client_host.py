@@ -19,9 +19,10 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.judging import Promise, digest_of
 from snapstorm.model.manifest import Manifest, decode_manifest
 from snapstorm.model.outcomes import Ok
-from snapstorm.model.protocols import FileWriter
+from snapstorm.model.protocols import ClientSnapshotter, FileWriter
 from snapstorm.remote import requests
 from snapstorm.remote.draws_state import decode_draws, encode_draws
+from snapstorm.remote.hosted_clients import HostedClients
 from snapstorm.runtime.meter import Meter
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.threads import run_file_work
@@ -33,8 +34,14 @@ _DONE = requests.Done()
 class ClientHost:
     """Answers requests. One for each process that hosts clients."""
 
-    def __init__(self, workdir: Path, runner: ProcessRunner, meter: Meter) -> None:
-        """`workdir` holds a directory for each testbed whose clients run here."""
+    def __init__(
+        self,
+        workdir: Path,
+        runner: ProcessRunner,
+        meter: Meter,
+        open_client: Callable[[bytes], ClientSnapshotter],
+    ) -> None:
+        """`workdir` holds a directory for each testbed whose clients run here. `open_client`: see `HostedClients`."""
         self._workdir = workdir
         self._cleaner = Cleaner(meter, runner)
         self._machine: LocalMachine | None = None
@@ -59,6 +66,7 @@ class ClientHost:
             requests.RemoveRestore: self._remove_restore,
             requests.MakeTree: self._make_tree,
             requests.RemoveTree: self._remove_tree,
+            **HostedClients(open_client).answers,
         }
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from typing import ClassVar, Generic, TypeVar
 import msgspec
 
 from snapstorm.filesystem.explain import ContentExplained
-from snapstorm.model.action_results import WriteReport
+from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt, WriteReport
 from snapstorm.model.manifest import Entry
 
 Answer = TypeVar("Answer", covariant=True)
@@ -239,3 +239,75 @@ class RemoveTree(HostRequest[Done], frozen=True):
     answer = Done
     client: str
     name: str
+
+
+class AskConnection(HostRequest[Done], frozen=True):
+    """Connect a client to the server; with what is given for that, if it is the first time."""
+
+    answer = Done
+    client: str
+    access: bytes
+    """A `ClientAccess`. It holds passwords."""
+
+
+class AskDisconnection(HostRequest[Done], frozen=True):
+    """Have a client forget its connection."""
+
+    answer = Done
+    client: str
+
+
+class AskCreation(HostRequest[SnapshotReceipt], frozen=True):
+    """Have a client take a snapshot."""
+
+    answer = SnapshotReceipt
+    client: str
+    source: bytes
+    operation: str
+
+
+class AskRestore(HostRequest[Done], frozen=True):
+    """Have a client restore a snapshot."""
+
+    answer = Done
+    client: str
+    snapshot: str
+    destination: bytes
+    sub_path: bytes
+
+
+class AskDeletion(HostRequest[Done], frozen=True):
+    """Have a client delete a snapshot."""
+
+    answer = Done
+    client: str
+    snapshot: str
+
+
+class AskExpiry(HostRequest[Done], frozen=True):
+    """Have a client delete all but the latest snapshots of a source."""
+
+    answer = Done
+    client: str
+    source: bytes
+    keep_latest: int
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """What a client is shown."""
+
+    snapshots: tuple[ListedSnapshot, ...]
+
+
+class AskListing(HostRequest[Listed], frozen=True):
+    """Have a client list snapshots."""
+
+    answer = Listed
+    client: str
+
+
+class AskCheck(HostRequest[Done], frozen=True):
+    """Have a client run the target's own check."""
+
+    answer = Done
+    client: str

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import pytest
 
@@ -75,11 +75,15 @@ class Bench:
 @asynccontextmanager
 async def opened(scratch: Path) -> AsyncIterator[Bench]:
     async with ProcessRunner("bed") as runner:
-        host = ClientHost(scratch / "there", runner, Meter(lambda: 0.0))
+        host = ClientHost(scratch / "there", runner, Meter(lambda: 0.0), no_client)
         async with host.hosting():
             bench = Bench(host, scratch)
             await bench.call(requests.BeginRun("bed", KEPT.as_json, 1 << 30))
             yield bench
+
+
+def no_client(_: bytes) -> NoReturn:
+    raise AssertionError("nobody connects here")
 
 
 async def do_all(machine: Machine, seed: int) -> list[object]:
