@@ -49,7 +49,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
         "faults",
         "targets",
         "defects",
-        "filesystem ledger gateway",
+        "filesystem ledger gateway machines",
         "scenario",
         "model",
         "runtime version",
