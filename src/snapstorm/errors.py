@@ -107,6 +107,11 @@ class OperationTimedOut(OperationUnknown):
     slow machine can be the reason, so it counts against the target only if it happens again on an idle one."""
 
 
+class MachineLost(OperationUnknown):
+    """The machine that performed the operation is gone, stopped or cut off, so nobody knows what became of it. Unlike
+    other kinds, it says nothing about the target."""
+
+
 class OperationPartial(OperationUnknown):
     """The target itself says that it left something out: the operation ended, but its result is not the whole."""
 

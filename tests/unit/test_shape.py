@@ -50,7 +50,7 @@ TIERS: tuple[frozenset[str], ...] = tuple(
         "remote",
         "targets",
         "defects",
-        "filesystem ledger gateway",
+        "filesystem ledger gateway machines",
         "scenario",
         "model",
         "runtime version",

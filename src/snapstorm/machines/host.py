@@ -1,0 +1,227 @@
+"""A machine's end: performs the calls of the coordinator with its services, one incarnation at a time.
+
+An incarnation ends when the coordinator dismisses it, when it is gone or has not been heard for some time, or when this
+process is told to end. Then all calls are cancelled, and all that the services use is ended.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from enum import Enum
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from snapstorm.errors import HarnessError
+from snapstorm.machines.handshake import own_hello
+from snapstorm.machines.join_file import Credentials
+from snapstorm.machines.liveness import Liveness
+from snapstorm.machines.services import Services
+from snapstorm.machines.transport import Sender
+from snapstorm.machines.wire import (
+    Beat,
+    CallAnswer,
+    CallCancelled,
+    CallFailure,
+    CallRequest,
+    CancelCall,
+    Dismissal,
+    Hello,
+    Part,
+    PartialPayloads,
+    Welcome,
+    decode_to_host,
+    encode,
+    split_payload,
+)
+from snapstorm.machines.wire_errors import failure_of
+from snapstorm.runtime.clock import Clock
+from snapstorm.runtime.tasks import plain_task_group
+
+CONNECT_SECONDS_MAX = 30.0
+CLOSE_SECONDS_MAX = 30.0
+"""How long services may take to end what they use."""
+
+
+class End(Enum):
+    """Why an incarnation ended."""
+
+    DISMISSED = "the run is over"
+    GIVEN_UP = "the coordinator has given this machine up"
+    COORDINATOR_LOST = "the coordinator is gone"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an incarnation ended."""
+
+    end: End
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.end.value}: {self.reason}" if self.reason else self.end.value
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """Which machine this is, and where it joins."""
+
+    address: str
+    credentials: Credentials
+    name: str
+    connect_seconds_max: float = CONNECT_SECONDS_MAX
+    clock: Clock = field(default_factory=Clock)
+    hello: Hello | None = None
+    """What this machine says of itself, for tests; its name and incarnation are replaced."""
+
+
+class _Host:
+    """One incarnation, once it is admitted."""
+
+    def __init__(self, services: Services, incarnation: str, liveness: Liveness, group: TaskGroup) -> None:
+        self._services = services
+        self._incarnation = incarnation
+        self._liveness = liveness
+        self._group = group
+        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._parts = PartialPayloads()
+        self.ending: Ending | None = None
+        self.link: Sender | None = None
+
+    def receive(self, message: bytes) -> None:
+        """A message of the hub."""
+        self._liveness.hear()
+        try:
+            came = decode_to_host(message)
+        except msgspec.DecodeError:
+            self.end(Ending(End.COORDINATOR_LOST, "it sent something that makes no sense"))
+            return
+        match came:
+            case CallRequest(call):
+                self._scopes[call] = anyio.CancelScope()
+                self._group.start_soon(self._perform, came)
+            case CancelCall(call):
+                self._on_cancel(call)
+            case Part():
+                self._parts.add(came)
+            case Dismissal(reason):
+                self.end(Ending(End.GIVEN_UP if reason else End.DISMISSED, reason))
+            case Beat():
+                pass
+
+    def end(self, ending: Ending) -> None:
+        """End the incarnation; the first reason counts."""
+        if self.ending is None:
+            self.ending = ending
+            self._group.cancel_scope.cancel()
+
+    def _on_cancel(self, call: int) -> None:
+        self._parts.forget(call)
+        scope = self._scopes.get(call)
+        if scope is None:
+            self._send(encode(CallCancelled(call)))
+        else:
+            scope.cancel()
+
+    async def _perform(self, request: CallRequest) -> None:
+        scope = self._scopes[request.call]
+        result: CallAnswer | CallFailure | None = None
+        try:
+            with scope:
+                scope.deadline = anyio.current_time() + request.deadline_seconds
+                result = await self._result(request)
+        finally:
+            del self._scopes[request.call]
+        if result is None:
+            self._send(encode(CallCancelled(request.call)))
+        elif isinstance(result, CallFailure):
+            self._send(encode(result))
+        else:
+            await self._send_answer(result)
+
+    async def _result(self, request: CallRequest) -> CallAnswer | CallFailure:
+        payload = self._parts.joined(request.call, request.payload)
+        try:
+            if request.incarnation != self._incarnation:
+                raise HarnessError("a call for another incarnation of this machine")  # noqa: TRY301 - one way to fail
+            work = self._services.works.get(request.method)
+            if work is None:
+                raise HarnessError(f"this machine has no method {request.method}")  # noqa: TRY301
+            return CallAnswer(request.call, await work(payload))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the coordinator is told
+            return failure_of(request.call, error)
+
+    async def _send_answer(self, answer: CallAnswer) -> None:
+        try:
+            ahead, rest = split_payload("an answer", answer.payload)
+        except HarnessError as error:
+            self._send(encode(failure_of(answer.call, error)))
+            return
+        for part in ahead:
+            self._send(encode(Part(answer.call, part)))
+            if self.link is not None:
+                try:
+                    await self.link.sent()
+                except ConnectionError:
+                    return
+        self._send(encode(CallAnswer(answer.call, rest)))
+
+    def _send(self, message: bytes) -> None:
+        if self.link is not None:
+            try:
+                self.link.send(message)
+            except ConnectionError:
+                self.end(Ending(End.COORDINATOR_LOST, "its connection has ended"))
+
+    async def beat(self, clock: Clock) -> None:
+        """Give signs of life, and end the incarnation if nothing comes back for too long. Until cancelled."""
+        number = 0
+        while True:
+            self._send(encode(Beat(number)))
+            number += 1
+            await clock.sleep(self._liveness.interval_seconds)
+            if self._liveness.is_lost():
+                silence = f"nothing was heard of it for {self._liveness.lost_after_seconds:g} s"
+                self.end(Ending(End.COORDINATOR_LOST, silence))
+
+
+async def host(settings: HostSettings, services: Services) -> Ending:
+    """Join as a new incarnation, and perform calls until it ends. The services are closed however this ends.
+
+    Raises HarnessError, one line each problem, if it is not admitted.
+    """
+    try:
+        return await _host(settings, services)
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_SECONDS_MAX):
+            await services.aclose()
+
+
+async def _host(settings: HostSettings, services: Services) -> Ending:
+    hello = own_hello(settings.name, secrets.token_hex(16), services.facts)
+    if settings.hello is not None:
+        hello = msgspec.structs.replace(settings.hello, name=hello.name, incarnation=hello.incarnation)
+    from snapstorm.machines.worker_side import connected, say_hello  # noqa: PLC0415 - 0.6 s, and optional
+
+    answer = await say_hello(
+        settings.address,
+        settings.credentials,
+        msgspec.msgpack.encode(hello),
+        settings.clock.wall_ns,
+        settings.connect_seconds_max,
+    )
+    welcome = msgspec.msgpack.decode(answer, type=Welcome)
+    if welcome.problems:
+        raise HarnessError("\n".join(f"not admitted: {problem}" for problem in welcome.problems))
+    async with plain_task_group() as group:
+        liveness = Liveness(welcome.lost_after_seconds, settings.clock)
+        running = _Host(services, hello.incarnation, liveness, group)
+        async with connected(settings.address, settings.credentials, hello.incarnation, running.receive) as link:
+            running.link = link
+            group.start_soon(running.beat, settings.clock)
+            await link.ended()
+            running.end(Ending(End.COORDINATOR_LOST, "its connection has ended"))
+    assert running.ending is not None
+    return running.ending

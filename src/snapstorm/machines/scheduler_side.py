@@ -1,0 +1,156 @@
+"""The coordinator's end of the transport: a scheduler of `distributed`, embedded in the running event loop.
+
+Only its membership, its streams and its TLS are used. Its HTTP server is not started, and of the requests that it would
+obey, only those that a worker needs are left. Note that the library unpickles some of what peers send, so a peer that
+is let in by TLS can execute code.
+
+Parts of `distributed` that are not documented are used here and in `worker_side`: `handlers`, `stream_handlers`,
+`stream_comms`, `start_http_server` and `BatchedSend.buffer`. So its version is pinned, and
+tests/contract/test_distributed.py checks them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from distributed.batched import BatchedSend
+from distributed.comm.core import Comm
+from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.scheduler import Scheduler
+
+from snapstorm.errors import HarnessError
+from snapstorm.machines.distributed_settings import security_of, settings
+from snapstorm.machines.join_file import Credentials
+from snapstorm.machines.transport import HubEvents
+
+HELLO = "snapstorm-hello"
+MESSAGE = "snapstorm-message"
+CLOCK = "snapstorm-clock"
+
+_HANDLERS = ("register-worker", "heartbeat_worker", "unregister")
+"""The requests that workers make by themselves."""
+_STREAM_HANDLERS = ("log-event", "worker-status-change")
+_SENT_POLL_SECONDS = 0.001
+
+
+class QueuedLink:
+    """Sends messages on the stream that scheduler and worker have anyway, each in a batch with its neighbours."""
+
+    def __init__(self, queue: BatchedSend) -> None:
+        self._queue = queue
+
+    def send(self, message: bytes) -> None:
+        try:
+            self._queue.send({"op": MESSAGE, "body": message})
+        except OSError as error:
+            raise ConnectionError(str(error)) from error
+
+    async def sent(self) -> None:
+        while self._queue.buffer:
+            if self._queue.comm is not None and self._queue.comm.closed():
+                raise ConnectionError("the connection has ended")
+            await asyncio.sleep(_SENT_POLL_SECONDS)
+
+
+class _WorkerLink(QueuedLink):
+    def __init__(self, side: _HubScheduler, address: str) -> None:
+        super().__init__(side.stream_comms[address])
+        self._side = side
+        self._address = address
+
+    def close(self) -> None:
+        self._side.remove_soon(self._address)
+
+
+class _Greeting:
+    def __init__(self, comm: Comm, hello: bytes) -> None:
+        self._comm = comm
+        self.hello = hello
+
+    @property
+    def peer(self) -> str:
+        return self._comm.peer_address.partition("://")[2]
+
+    async def read_clock(self) -> int:
+        await self._comm.write({"op": CLOCK})  # type: ignore[no-untyped-call]
+        return int(await self._comm.read())  # type: ignore[no-untyped-call]
+
+
+class _Membership(SchedulerPlugin):
+    """Tells the hub who comes and goes. A worker's name is its ticket."""
+
+    name = "snapstorm"
+
+    def __init__(self, events: HubEvents) -> None:
+        self.events = events
+        self.ticket_by_address: dict[str, str] = {}
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        assert isinstance(scheduler, _HubScheduler)
+        ticket = str(scheduler.workers[worker].name)
+        self.ticket_by_address[worker] = ticket
+        if not self.events.on_registered(ticket, _WorkerLink(scheduler, worker)):
+            scheduler.remove_soon(worker)
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, *, stimulus_id: str, **_: Any) -> None:
+        self.events.on_closed(self.ticket_by_address[worker])
+
+
+class _HubScheduler(Scheduler):
+    def __init__(self, events: HubEvents, membership: _Membership, **options: Any) -> None:
+        super().__init__(**options)
+        self._events = events
+        self._membership = membership
+        self._removals: set[asyncio.Task[object]] = set()
+        self.handlers = {name: self.handlers[name] for name in _HANDLERS if name in self.handlers}
+        self.handlers[HELLO] = self._on_hello
+        self.stream_handlers = {name: self.stream_handlers[name] for name in _STREAM_HANDLERS}
+        self.stream_handlers[MESSAGE] = self._on_message
+
+    def start_http_server(self, *_: Any, **__: Any) -> None:
+        """Start none: it would listen even without any page."""
+
+    def remove_soon(self, address: str) -> None:
+        """Remove a worker, which is told, in a task of its own: a hanging one must not hold up who asks for it."""
+        task = asyncio.create_task(self.remove_worker(address, stimulus_id="snapstorm"))
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
+
+    async def _on_hello(self, comm: Comm, body: bytes) -> bytes:
+        return await self._events.greet(_Greeting(comm, body))
+
+    def _on_message(self, worker: str, body: bytes) -> None:
+        self._events.on_message(self._membership.ticket_by_address[worker], body)
+
+
+@asynccontextmanager
+async def listening(address: str, credentials: Credentials, events: HubEvents) -> AsyncIterator[str]:
+    """Let hosts connect to `tls://HOST:PORT` while the block lasts. Yields the address with the port that was taken.
+
+    Raises HarnessError if it can't be listened on.
+    """
+    with settings():
+        membership = _Membership(events)
+        scheduler = _HubScheduler(
+            events,
+            membership,
+            host=address,
+            security=security_of(credentials),
+            dashboard=False,
+            plugins=(membership,),
+        )
+        try:
+            await scheduler
+        except RuntimeError as error:
+            cause = error.__cause__
+            reason = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(cause or error)
+            raise HarnessError(f"can't listen on {address}: {reason}") from error
+        try:
+            yield scheduler.address
+        finally:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(scheduler.close(), 10)
