@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from snapstorm.errors import HarnessError
-from snapstorm.filesystem.cleaner import Cleaner
 from snapstorm.filesystem.client_machine import RestorePlace
 from snapstorm.filesystem.kept_tree import pack_tree
-from snapstorm.filesystem.local_machine import LocalMachine, clear_restores
+from snapstorm.filesystem.local_machine import LocalMachine
 from snapstorm.filesystem.scanner import scan_if_there
 from snapstorm.filesystem.tree_changes import TREE_CHANGES
 from snapstorm.model.actions import ACTIONS, FileAction
@@ -23,8 +20,6 @@ from snapstorm.model.protocols import ClientSnapshotter, FileWriter
 from snapstorm.remote import requests
 from snapstorm.remote.draws_state import decode_draws, encode_draws
 from snapstorm.remote.hosted_clients import HostedClients
-from snapstorm.runtime.meter import Meter
-from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.threads import run_file_work
 
 Answer = TypeVar("Answer")
@@ -32,24 +27,15 @@ _DONE = requests.Done()
 
 
 class ClientHost:
-    """Answers requests. One for each process that hosts clients."""
+    """Answers requests. One for each run."""
 
-    def __init__(
-        self,
-        workdir: Path,
-        runner: ProcessRunner,
-        meter: Meter,
-        open_client: Callable[[bytes], ClientSnapshotter],
-    ) -> None:
-        """`workdir` holds a directory for each testbed whose clients run here. `open_client`: see `HostedClients`."""
-        self._workdir = workdir
-        self._cleaner = Cleaner(meter, runner)
-        self._machine: LocalMachine | None = None
+    def __init__(self, machine: LocalMachine, open_client: Callable[[bytes], ClientSnapshotter]) -> None:
+        """`open_client`: see `HostedClients`."""
+        self.machine = machine
         self._writers: dict[str, FileWriter] = {}
         self._restores: dict[str, RestorePlace] = {}
         """By their operations."""
         self._answers: Mapping[type[requests.HostRequest[Any]], Callable[[Any], Awaitable[Any]]] = {
-            requests.BeginRun: self._begin_run,
             requests.OpenWriter: self._open_writer,
             requests.ApplyAction: self._apply,
             requests.FreeSpace: self._free_space,
@@ -69,12 +55,6 @@ class ClientHost:
             **HostedClients(open_client).answers,
         }
 
-    @asynccontextmanager
-    async def hosting(self) -> AsyncIterator[None]:
-        """While the block lasts, what was restored is removed beside the requests."""
-        async with self._cleaner.cleaning():
-            yield
-
     @property
     def answered(self) -> Collection[type[requests.HostRequest[Any]]]:
         """The kinds of requests that are answered."""
@@ -84,22 +64,6 @@ class ClientHost:
         """Do what is asked for. Raises HarnessError, and TargetError for what the target did."""
         answer: Answer = await self._answers[type(request)](request)
         return answer
-
-    @property
-    def machine(self) -> LocalMachine:
-        """This machine, as one on which clients of the present run are."""
-        if self._machine is None:
-            raise HarnessError("no run has begun on this machine")
-        return self._machine
-
-    async def _begin_run(self, request: requests.BeginRun) -> requests.Done:
-        place = self._workdir / request.testbed
-        await run_file_work(_prepare, place)
-        capabilities = Capabilities.model_validate_json(request.capabilities)
-        self._machine = LocalMachine(place, capabilities, request.data_bytes_max, self._cleaner)
-        self._writers.clear()
-        self._restores.clear()
-        return _DONE
 
     # Clients' files.
 
@@ -191,8 +155,3 @@ class ClientHost:
     async def _remove_tree(self, request: requests.RemoveTree) -> requests.Done:
         await self.machine.remove_tree(self.machine.directory(request.client) / request.name)
         return _DONE
-
-
-def _prepare(place: Path) -> None:
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    clear_restores(place)

@@ -1,4 +1,4 @@
-"""One call to a machine elsewhere, as bytes: for which operation, and what its commands were.
+"""One call to a machine elsewhere: for which operation, and what its commands were.
 
 The commands that ran there on behalf of a call come back with its answer, also with an error, so that the ledger and
 the evidence have them as they have those of this machine.
@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from snapstorm.machines.services import Method
 from snapstorm.machines.wire import CallFailure
 from snapstorm.machines.wire_errors import error_of, failure_of
 from snapstorm.remote.client_host import ClientHost
@@ -22,8 +23,6 @@ from snapstorm.remote.codec import decode_answer, decode_request, encode
 from snapstorm.remote.requests import HostRequest
 from snapstorm.runtime.process import CompletedCommand, Listener, on_behalf_of
 
-METHOD = "clients"
-"""The name of the method by which machines are asked for what concerns clients."""
 OUTPUT_BYTES_MAX = 64 << 10
 """So much of what a command wrote comes along, of the beginning of its output and of the end of its errors."""
 
@@ -101,9 +100,12 @@ def note_command(command: CompletedCommand) -> None:
         commands.append(command)
 
 
-async def reply_to(host: ClientHost, question: bytes) -> bytes:
+CLIENTS = Method("clients", Question, Reply)
+"""By which machines are asked for what concerns clients."""
+
+
+async def reply_to(host: ClientHost, asked: Question) -> Reply:
     """What the host says to a question. Only a cancellation is raised."""
-    asked = msgspec.msgpack.decode(question, type=Question)
     commands: list[CompletedCommand] = []
     tokens = on_behalf_of.set(asked.operation), _ended_commands.set(commands)
     answer, failure = b"", None
@@ -116,22 +118,19 @@ async def reply_to(host: ClientHost, question: bytes) -> bytes:
         _ended_commands.reset(tokens[1])
     now_seconds = time.monotonic()
     sent = tuple(SentCommand.of(command, now_seconds) for command in commands)
-    return encode(Reply(answer, failure, sent))
+    return Reply(answer, failure, sent)
 
 
 class MachineCaller:
     """Implements `Caller` for one machine."""
 
-    def __init__(self, ask: Callable[[bytes, float], Awaitable[bytes]], on_command: Listener, seconds_max: float) -> None:
-        """`ask` carries a question, and gives the machine up after so many seconds; which is `seconds_max`, more than
-        any request takes there. `on_command` takes the commands that ran there."""
+    def __init__(self, ask: Callable[[Question], Awaitable[Reply]], on_command: Listener) -> None:
+        """`ask` carries a question there, and the reply back. `on_command` takes the commands that ran there."""
         self._ask = ask
         self._on_command = on_command
-        self._seconds_max = seconds_max
 
     async def __call__(self, request: HostRequest[Answer]) -> Answer:
-        question = encode(Question(on_behalf_of.get(), encode(request)))
-        reply = msgspec.msgpack.decode(await self._ask(question, self._seconds_max), type=Reply)
+        reply = await self._ask(Question(on_behalf_of.get(), encode(request)))
         now_seconds = time.monotonic()
         for command in reply.commands:
             self._on_command(command.completed(now_seconds))

@@ -34,11 +34,22 @@ class FilesState(msgspec.Struct, frozen=True):
     """Keys of the file actions that would find something to act on."""
 
 
-class BeginRun(HostRequest[Done], frozen=True):
-    """A run begins: restores of an earlier one are removed."""
+class Begun(msgspec.Struct, frozen=True):
+    """Where a run's files are on that machine."""
 
-    answer = Done
+    workdir: bytes
+    """Holds a directory for each client."""
+
+
+class BeginRun(HostRequest[Begun], frozen=True):
+    """A run begins: what an earlier one has left is removed. The first request to each incarnation of a machine."""
+
+    answer = Begun
     testbed: str
+    shared_directory: bytes | None
+    """The directory of the testbed, if that machine is the coordinator's own."""
+    shared_workdir: bytes | None
+    """The same for the directory of clients' files."""
     capabilities: str
     """As JSON: what writers may make."""
     data_bytes_max: int

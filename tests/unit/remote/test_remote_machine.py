@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TypeVar, cast
 
 import pytest
 
+from snapstorm.errors import ANY_BLOB, AccessDenied, HarnessError
 from snapstorm.filesystem.cleaner import Cleaner
 from snapstorm.filesystem.client_machine import Machine, RestorePlace
 from snapstorm.filesystem.local_machine import LocalMachine
 from snapstorm.filesystem.scanner import scan_tree
+from snapstorm.model.action_results import ListedSnapshot, Particulars
 from snapstorm.model.actions import (
     ChangeMetadata,
     DeleteFiles,
@@ -25,15 +28,18 @@ from snapstorm.model.actions import (
 )
 from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.judging import Promise, judge_restored, promise_of
+from snapstorm.model.judging import judge_restored, promise_of
 from snapstorm.model.outcomes import NoOp, Ok
+from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.remote import requests
-from snapstorm.remote.client_host import ClientHost
-from snapstorm.remote.codec import decode_answer, decode_request, encode
+from snapstorm.remote.codec import decode_request
+from snapstorm.remote.exchange import CLIENTS, MachineCaller, Question, Reply
+from snapstorm.remote.hosted_run import HostedRun, OpenClient, hosted_run
 from snapstorm.remote.remote_machine import RemoteMachine
+from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
 from snapstorm.runtime.meter import Meter
-from snapstorm.runtime.process import ProcessRunner
+from snapstorm.runtime.process import CompletedCommand, ProcessRunner, on_behalf_of
 
 pytestmark = pytest.mark.anyio
 
@@ -50,40 +56,45 @@ ACTIONS: tuple[FileAction, ...] = (
 )
 
 
-class Bench:
-    """One machine elsewhere, and how often it was asked for what."""
+def no_client(*_: object) -> NoReturn:
+    raise AssertionError("nobody connects here")
 
-    def __init__(self, host: ClientHost, scratch: Path) -> None:
-        self.host = host
+
+class Bench:
+    """One machine elsewhere, and what it was asked for."""
+
+    def __init__(self, hosted: HostedRun, scratch: Path) -> None:
+        self.hosted = hosted
         self.asked: list[str] = []
         self.answered_bytes: list[int] = []
-        self.machine = RemoteMachine("m1", scratch / "there" / "bed", self.call, scratch)
+        self.commands: list[CompletedCommand] = []
+        self.call = MachineCaller(self._carry, self.commands.append)
+        self.machine = RemoteMachine("m1", scratch / "there" / "snapstorm-bed" / "clients", self.call, scratch)
 
-    async def call(self, request: requests.HostRequest[Answer]) -> Answer:
-        self.asked.append(type(request).__name__)
-        answer = encode(await self.host.answer(decode_request(encode(request))))
-        self.answered_bytes.append(len(answer))
-        return decode_answer(request, answer)
+    async def _carry(self, question: Question) -> Reply:
+        """There and back, as bytes."""
+        self.asked.append(type(decode_request(question.request)).__name__)
+        reply = CLIENTS.encode(await self.hosted.answer(CLIENTS.read_request(CLIENTS.encode(question))))
+        self.answered_bytes.append(len(reply))
+        return CLIENTS.read_answer(reply)
 
-    async def restored(self, promise: Promise) -> RestorePlace:
+    async def restored(self) -> RestorePlace:
         """A place with the tree of the client, as if it had been restored."""
         place = await self.machine.new_restore(CLIENT, OPERATION)
         os.rename(self.machine.directory(CLIENT) / "data", place.tree)
         return place
 
 
+BEGIN = requests.BeginRun("bed", None, None, KEPT.as_json, 1 << 30)
+
+
 @asynccontextmanager
-async def opened(scratch: Path) -> AsyncIterator[Bench]:
-    async with ProcessRunner("bed") as runner:
-        host = ClientHost(scratch / "there", runner, Meter(lambda: 0.0), no_client)
-        async with host.hosting():
-            bench = Bench(host, scratch)
-            await bench.call(requests.BeginRun("bed", KEPT.as_json, 1 << 30))
-            yield bench
-
-
-def no_client(_: bytes) -> NoReturn:
-    raise AssertionError("nobody connects here")
+async def opened(scratch: Path, open_client: OpenClient = no_client) -> AsyncIterator[Bench]:
+    async with hosted_run(scratch / "there", "m1", open_client) as hosted:
+        bench = Bench(hosted, scratch)
+        begun = await bench.call(BEGIN)
+        assert Path(os.fsdecode(begun.workdir)) == bench.machine.workdir
+        yield bench
 
 
 async def do_all(machine: Machine, seed: int) -> list[object]:
@@ -133,7 +144,7 @@ async def test_an_equal_restore_sends_no_manifest(tmp_path: Path) -> None:
         writer = await bench.machine.open_writer(CLIENT, None)
         await writer.apply(WriteRandomFiles(count=400, size_bytes=Span(low=1, high=9)), random.Random(1))
         promise = promise_of(await writer.scan(), KEPT)
-        place = await bench.restored(promise)
+        place = await bench.restored()
         found = await place.scan(promise)
         assert judge_restored(promise, found, is_partial=False) == []
         assert bench.answered_bytes[-1] < 100
@@ -145,7 +156,7 @@ async def test_a_restore_that_differs_is_explained_and_fetched(tmp_path: Path) -
         writer = await bench.machine.open_writer(CLIENT, None)
         await writer.apply(WriteRandomFiles(count=3, size_bytes=Span(low=50_000, high=50_000)), random.Random(1))
         promise = promise_of(await writer.scan(), KEPT)
-        place = await bench.restored(promise)
+        place = await bench.restored()
         spoilt = next(entry.path for entry in promise.wanted if entry.size)
         with (place.tree / os.fsdecode(spoilt)).open("r+b") as file:
             file.seek(20_000)
@@ -175,7 +186,7 @@ async def test_of_a_large_restore_only_what_differs_is_fetched(tmp_path: Path) -
         writer = await bench.machine.open_writer(CLIENT, None)
         await writer.apply(WriteRandomFiles(count=3, size_bytes=Span(low=50, high=50)), random.Random(1))
         promise = promise_of(await writer.scan(), KEPT)
-        place = await bench.restored(promise)
+        place = await bench.restored()
         files = [entry.path for entry in promise.wanted if entry.size]
         async with place.at_hand(files[:1], 1 << 40) as tree:
             assert len(list(tree.iterdir())) == 1
@@ -213,10 +224,81 @@ async def test_a_new_run_removes_the_restores_of_the_last(tmp_path: Path) -> Non
     async with opened(tmp_path) as bench:
         place = await bench.machine.new_restore(CLIENT, OPERATION)
         place.tree.mkdir()
-        await bench.call(requests.BeginRun("bed", KEPT.as_json, 1 << 30))
+    async with opened(tmp_path):
         assert not place.tree.exists()
 
 
-async def test_every_request_is_answered(tmp_path: Path) -> None:
+async def test_a_run_begins_once_and_before_all_else(tmp_path: Path) -> None:
+    async with hosted_run(tmp_path, "m1", no_client) as hosted:
+        bench = Bench(hosted, tmp_path)
+        with pytest.raises(HarnessError, match="no run has begun on the machine m1"):
+            await bench.call(requests.ScanFiles(CLIENT))
     async with opened(tmp_path) as bench:
-        assert bench.host.answered == set(requests.HostRequest.__subclasses__())
+        with pytest.raises(HarnessError, match="a run has begun already"):
+            await bench.call(BEGIN)
+
+
+async def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("a file")
+    async with hosted_run(tmp_path / "there", "m1", no_client) as hosted:
+        with pytest.raises(HarnessError, match="there"):
+            await Bench(hosted, tmp_path).call(BEGIN)
+
+
+async def test_every_request_but_the_first_is_answered_by_the_host(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        assert bench.hosted.host is not None
+        assert {*bench.hosted.host.answered, requests.BeginRun} == set(requests.HostRequest.__subclasses__())
+
+
+class Kopia:
+    """A client of which each command is a real process."""
+
+    def __init__(self, runner: ProcessRunner) -> None:
+        self.runner = runner
+
+    async def connect(self) -> None:
+        await self._run("echo connected")
+
+    async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
+        await self._run("echo shown; echo wrong >&2; touch $TMPDIR/left")
+        return (ListedSnapshot("1", CLIENT, "/d", "bed", "r1-c1-2", None, particulars=Particulars(files=3)),)
+
+    async def delete_snapshot(self, snapshot: str) -> None:
+        await self._run("exit 3")
+        raise AccessDenied(f"{snapshot} is not yours", evidence="the output", blobs=ANY_BLOB)
+
+    async def _run(self, words: str) -> None:
+        await self.runner.run(["/bin/sh", "-c", words], env={}, seconds_max=30)
+
+
+async def test_commands_come_back_with_answers_and_errors(tmp_path: Path) -> None:
+    opened_with: list[bytes] = []
+
+    def open_client(access: bytes, directory: Path, runner: ProcessRunner) -> ClientSnapshotter:
+        opened_with.append(access)
+        return cast(ClientSnapshotter, Kopia(runner))
+
+    async with opened(tmp_path, open_client) as bench:
+        client = RemoteSnapshotter(CLIENT, bench.call, lambda: b"access")
+        token = on_behalf_of.set("r1-c1-9")
+        try:
+            await client.connect()
+            (listed,) = await client.list_snapshots()
+            with pytest.raises(AccessDenied, match="1 is not yours") as raised:
+                await client.delete_snapshot("1")
+        finally:
+            on_behalf_of.reset(token)
+    assert listed.particulars == Particulars(files=3)
+    assert (raised.value.evidence, raised.value.blobs) == ("the output", ANY_BLOB)
+    assert opened_with == [b"access"]
+    connected, shown, refused = bench.commands
+    assert (shown.stdout, shown.stderr, shown.left_files) == (b"shown\n", b"wrong\n", ("left",))
+    assert refused.exit_code == 3
+    assert connected.began_seconds < shown.began_seconds < refused.began_seconds <= time.monotonic()
+
+
+async def test_who_is_not_connected_there_is_an_error_of_ours(tmp_path: Path) -> None:
+    async with opened(tmp_path) as bench:
+        with pytest.raises(HarnessError, match="has not been connected"):
+            await RemoteSnapshotter(CLIENT, bench.call, lambda: b"").list_snapshots()
