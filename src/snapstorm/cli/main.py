@@ -55,6 +55,7 @@ _COMMANDS = {
     "replay": "replay:replay",
     "shrink": "shrink:shrink",
     "run": "run:run",
+    "machine": "host_machine:machine",
     "sweep": "sweep_testbed:sweep",
     "compact": "compact:compact",
     "recover": "recover:recover",

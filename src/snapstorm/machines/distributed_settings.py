@@ -7,6 +7,7 @@ It is meant for computations, and brings much that is not needed here: pages by 
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,12 +42,16 @@ SETTINGS: Mapping[str, object] = {
 """They override the user's own settings of Dask, in files and in the environment."""
 
 
+_LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado", "tornado.application")
+"""Those that the library gives a level and an output of their own."""
+
+
 @contextmanager
 def settings() -> Iterator[None]:
     """Apply the settings for the block, and silence the library, which logs to standard error."""
-    for name in ("distributed", "tornado"):
-        logger = logging.getLogger(name)
-        logger.setLevel(logging.CRITICAL + 1)
+    if not os.environ.get("SNAPSTORM_DEBUG"):
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with dask.config.set(dict(SETTINGS)):
         yield
 

@@ -7,7 +7,8 @@ process is told to end. Then all calls are cancelled, and all that the services 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import anyio
@@ -19,7 +20,7 @@ from snapstorm.machines.handshake import own_hello
 from snapstorm.machines.join_file import Credentials
 from snapstorm.machines.liveness import Liveness
 from snapstorm.machines.services import Services
-from snapstorm.machines.transport import Sender
+from snapstorm.machines.transport import CoordinatorUnreachable, Sender, wait_for_listener
 from snapstorm.machines.wire import (
     Beat,
     CallAnswer,
@@ -41,6 +42,10 @@ from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.tasks import plain_task_group
 
 CONNECT_SECONDS_MAX = 30.0
+REJOIN_SECONDS_MAX = 60.0
+"""How long a machine that was lost tries to join again."""
+_REJOIN_CONNECT_SECONDS = 2.0
+_REJOIN_PAUSE_SECONDS = 0.5
 CLOSE_SECONDS_MAX = 30.0
 """How long services may take to end what they use."""
 
@@ -72,6 +77,8 @@ class HostSettings:
     credentials: Credentials
     name: str
     connect_seconds_max: float = CONNECT_SECONDS_MAX
+    is_patient: bool = True
+    """Whether to wait for a coordinator that does not listen yet."""
     clock: Clock = field(default_factory=Clock)
     hello: Hello | None = None
     """What this machine says of itself, for tests; its name and incarnation are replaced."""
@@ -187,10 +194,53 @@ class _Host:
                 self.end(Ending(End.COORDINATOR_LOST, silence))
 
 
+class NotAdmitted(HarnessError):
+    """The coordinator has not admitted this machine."""
+
+    def __init__(self, problems: Sequence[str], *, is_taken: bool) -> None:
+        super().__init__("\n".join(f"not admitted to the run: {problem}" for problem in problems))
+        self.is_taken = is_taken
+        """Whether the only problem is that the name is taken."""
+
+
+async def stay(
+    settings: HostSettings,
+    open_services: Callable[[], Awaitable[Services]],
+    tell: Callable[[str], None],
+    *,
+    rejoin_seconds_max: float = REJOIN_SECONDS_MAX,
+) -> None:
+    """Be a machine of a run until the run is over. After each loss, joins again as another incarnation, with new
+    services.
+
+    Raises HarnessError if it is not admitted, and when the coordinator is gone or does not let it in again in time.
+    """
+    ending = await host(settings, await open_services())
+    while ending.end is not End.DISMISSED:
+        tell(f"{ending}; joining again")
+        ending = await _host_again(settings, open_services, rejoin_seconds_max)
+
+
+async def _host_again(
+    settings: HostSettings, open_services: Callable[[], Awaitable[Services]], seconds_max: float
+) -> Ending:
+    """Join again once it is possible, and perform calls until that ends."""
+    settings = replace(settings, connect_seconds_max=_REJOIN_CONNECT_SECONDS, is_patient=False)
+    deadline = settings.clock.monotonic_seconds() + seconds_max
+    while True:
+        try:
+            return await host(settings, await open_services())
+        except (CoordinatorUnreachable, NotAdmitted) as error:
+            may_pass = error.is_taken if isinstance(error, NotAdmitted) else not error.is_gone
+            if not may_pass or settings.clock.monotonic_seconds() > deadline:
+                raise
+        await settings.clock.sleep(_REJOIN_PAUSE_SECONDS)
+
+
 async def host(settings: HostSettings, services: Services) -> Ending:
     """Join as a new incarnation, and perform calls until it ends. The services are closed however this ends.
 
-    Raises HarnessError, one line each problem, if it is not admitted.
+    Raises CoordinatorUnreachable, NotAdmitted, and HarnessError for a join file of another run.
     """
     try:
         return await _host(settings, services)
@@ -205,16 +255,16 @@ async def _host(settings: HostSettings, services: Services) -> Ending:
         hello = msgspec.structs.replace(settings.hello, name=hello.name, incarnation=hello.incarnation)
     from snapstorm.machines.worker_side import connected, say_hello  # noqa: PLC0415 - 0.6 s, and optional
 
+    await wait_for_listener(settings.address, settings.connect_seconds_max, is_patient=settings.is_patient)
     answer = await say_hello(
         settings.address,
         settings.credentials,
         msgspec.msgpack.encode(hello),
         settings.clock.wall_ns,
-        settings.connect_seconds_max,
     )
     welcome = msgspec.msgpack.decode(answer, type=Welcome)
     if welcome.problems:
-        raise HarnessError("\n".join(f"not admitted: {problem}" for problem in welcome.problems))
+        raise NotAdmitted(welcome.problems, is_taken=welcome.is_taken)
     async with plain_task_group() as group:
         liveness = Liveness(welcome.lost_after_seconds, settings.clock)
         running = _Host(services, hello.incarnation, liveness, group)

@@ -24,7 +24,7 @@ from snapstorm.machines.handshake import ClockOffset, differences, measure_clock
 from snapstorm.machines.join_file import Credentials
 from snapstorm.machines.liveness import LOST_AFTER_SECONDS, Liveness
 from snapstorm.machines.services import AnswerType, Method, RequestType
-from snapstorm.machines.transport import Greeting, Link
+from snapstorm.machines.transport import Greeting, Link, check_address
 from snapstorm.machines.wire import (
     Beat,
     CallAnswer,
@@ -47,6 +47,7 @@ from snapstorm.runtime.tasks import plain_task_group
 
 _TICKET_SECONDS = 30.0
 """How long a machine that was let in may take to connect. Its name is taken meanwhile."""
+_DISMISS_SECONDS_MAX = 10.0
 _CANCEL_SECONDS_MAX = 15.0
 """How long a cancelled call waits for the machine to have ended what it did."""
 
@@ -212,27 +213,26 @@ class Hub:
             hello = msgspec.msgpack.decode(greeting.hello, type=Hello)
         except msgspec.DecodeError:
             return self._refuse("?", greeting.peer, ("its hello makes no sense: is it another snapstorm?",))
-        problems = (*self._problem_with(hello.name), *differences(hello, own_hello("", "", self._settings.facts)))
-        if problems:
-            return self._refuse(hello.name, greeting.peer, problems)
+        problems = tuple(differences(hello, own_hello("", "", self._settings.facts)))
+        if problems or self._is_closing:
+            return self._refuse(hello.name, greeting.peer, problems or ("the run is ending",))
         reading = await measure_clock(greeting.read_clock, self._clock)
-        if problems := self._problem_with(hello.name):  # Another one may have been let in meanwhile.
-            return self._refuse(hello.name, greeting.peer, problems)
+        if any(line.machine.name == hello.name for line in self._lines.values()):
+            taken = f"a machine named {hello.name} has joined already: choose another --name"
+            return self._refuse(hello.name, greeting.peer, (taken,), is_taken=True)
         machine = JoinedMachine(hello.name, hello.incarnation, greeting.peer, reading, MappingProxyType(hello.facts))
         line = _Admitted(machine, Liveness(self._settings.lost_after_seconds, self._clock))
         self._lines[hello.incarnation] = line
         asyncio.get_running_loop().call_later(_TICKET_SECONDS, self._expire, line)
         return msgspec.msgpack.encode(Welcome(lost_after_seconds=self._settings.lost_after_seconds))
 
-    def _problem_with(self, name: str) -> tuple[str, ...]:
-        if self._is_closing:
-            return ("the run is ending",)
-        is_taken = any(line.machine.name == name for line in self._lines.values())
-        return (f"a machine named {name} has joined already: choose another --name",) if is_taken else ()
-
-    def _refuse(self, name: str, peer: str, problems: tuple[str, ...]) -> bytes:
+    def _refuse(self, name: str, peer: str, problems: tuple[str, ...], *, is_taken: bool = False) -> bytes:
         self._settings.on_change(Refused(name, peer, problems))
-        return msgspec.msgpack.encode(Welcome(problems))
+        return msgspec.msgpack.encode(Welcome(problems, is_taken))
+
+    def on_foreign(self, peer: str) -> None:
+        """Somebody has not proved that the run's authority let it in."""
+        self._settings.on_change(Refused("?", peer, ("it has no join file of this run",)))
 
     def _expire(self, line: _Admitted) -> None:
         if not line.has_joined and self._lines.get(line.machine.incarnation) is line:
@@ -310,7 +310,8 @@ class Hub:
             self._send_unless_ended(line.link, encode(Dismissal(reason)))
             line.link.close()
         if line.has_joined:
-            self._settings.on_change(Lost(line.machine, reason))
+            if not self._is_closing:
+                self._settings.on_change(Lost(line.machine, reason))
             self._tell()
 
     @staticmethod
@@ -339,8 +340,8 @@ class Hub:
         for line in tuple(self._lines.values()):
             if line.link is not None:
                 self._send_unless_ended(line.link, encode(Dismissal("")))
-        with anyio.move_on_after(_CANCEL_SECONDS_MAX):
-            while self._lines:
+        with anyio.move_on_after(_DISMISS_SECONDS_MAX):
+            while self.machines:
                 await self._changed.wait()
 
 
@@ -350,6 +351,7 @@ async def open_hub(credentials: Credentials, settings: HubSettings, clock: Clock
 
     Raises HarnessError if the transport is not installed or can't listen.
     """
+    check_address(settings.listen)
     own_hello("", "", {})  # Says what to install.
     from snapstorm.machines.scheduler_side import listening  # noqa: PLC0415 - 0.6 s, and optional
 

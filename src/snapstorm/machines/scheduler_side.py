@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from distributed.batched import BatchedSend
@@ -33,8 +34,14 @@ CLOCK = "snapstorm-clock"
 
 _HANDLERS = ("register-worker", "heartbeat_worker", "unregister")
 """The requests that workers make by themselves."""
-_STREAM_HANDLERS = ("log-event", "worker-status-change")
 _SENT_POLL_SECONDS = 0.001
+
+
+class OnlyThese(dict[str, Callable[..., Any]]):
+    """Handlers of a stream. Messages without one are ignored; the library would end the connection."""
+
+    def __missing__(self, _: str) -> Callable[..., None]:
+        return lambda **_: None
 
 
 class QueuedLink:
@@ -108,8 +115,7 @@ class _HubScheduler(Scheduler):
         self._removals: set[asyncio.Task[object]] = set()
         self.handlers = {name: self.handlers[name] for name in _HANDLERS if name in self.handlers}
         self.handlers[HELLO] = self._on_hello
-        self.stream_handlers = {name: self.stream_handlers[name] for name in _STREAM_HANDLERS}
-        self.stream_handlers[MESSAGE] = self._on_message
+        self.stream_handlers = OnlyThese({MESSAGE: self._on_message})
 
     def start_http_server(self, *_: Any, **__: Any) -> None:
         """Start none: it would listen even without any page."""
@@ -127,13 +133,47 @@ class _HubScheduler(Scheduler):
         self._events.on_message(self._membership.ticket_by_address[worker], body)
 
 
+_REFUSALS = ("CERTIFICATE", "ALERT")
+"""What OpenSSL calls errors of peers that speak TLS and were not accepted, or did not accept us."""
+
+
+class _Foreigners(logging.Handler):
+    """Tells the hub of failed TLS handshakes, which the library only logs: with the peer and the error as second and
+    third argument. A connection that ends before is no attempt to join."""
+
+    def __init__(self, events: HubEvents) -> None:
+        super().__init__(logging.WARNING)
+        self._events = events
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "TLS handshake failed" in record.msg and isinstance(record.args, tuple):
+            if not any(word in str(record.args[2]) for word in _REFUSALS):
+                return
+            self._events.on_foreign(str(record.args[1]).partition("://")[2])
+
+
+@contextmanager
+def _told_of_foreigners(events: HubEvents) -> Iterator[None]:
+    logger = logging.getLogger("distributed.comm.tcp")
+    handler = _Foreigners(events)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+
+
 @asynccontextmanager
 async def listening(address: str, credentials: Credentials, events: HubEvents) -> AsyncIterator[str]:
     """Let hosts connect to `tls://HOST:PORT` while the block lasts. Yields the address with the port that was taken.
 
     Raises HarnessError if it can't be listened on.
     """
-    with settings():
+    with settings(), _told_of_foreigners(events):
         membership = _Membership(events)
         scheduler = _HubScheduler(
             events,

@@ -100,6 +100,8 @@ class Welcome(msgspec.Struct, frozen=True):
     """The answer to a hello. Where there are problems, the host is not admitted."""
 
     problems: tuple[str, ...] = ()
+    is_taken: bool = False
+    """Whether the only problem is that the name is taken, perhaps by this machine's incarnation before."""
     lost_after_seconds: float = 0.0
     """After so much silence either side takes the other for lost."""
 

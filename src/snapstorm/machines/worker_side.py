@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,24 +20,23 @@ from distributed.worker import Worker
 from snapstorm.errors import HarnessError
 from snapstorm.machines.distributed_settings import security_of, settings
 from snapstorm.machines.join_file import Credentials
-from snapstorm.machines.scheduler_side import CLOCK, HELLO, MESSAGE, QueuedLink
-from snapstorm.machines.transport import OnMessage, ReadClock
+from snapstorm.machines.scheduler_side import CLOCK, HELLO, MESSAGE, OnlyThese, QueuedLink
+from snapstorm.machines.transport import CoordinatorUnreachable, OnMessage, ReadClock
 
+_HELLO_SECONDS_MAX = 10.0
 _REGISTER_SECONDS_MAX = 20.0
 
 
-async def say_hello(
-    address: str, credentials: Credentials, hello: bytes, read_clock: ReadClock, seconds_max: float
-) -> bytes:
-    """Ask to be admitted. Returns the answer. Raises HarnessError, one line, if nobody answers."""
+async def say_hello(address: str, credentials: Credentials, hello: bytes, read_clock: ReadClock) -> bytes:
+    """Ask to be admitted, where somebody listens. Returns the answer. Raises HarnessError, one line."""
     with settings():
         arguments = security_of(credentials).get_connection_args("client")  # type: ignore[no-untyped-call]
         try:
-            comm = await connect(address, timeout=seconds_max, **arguments)  # type: ignore[no-untyped-call]
-        except OSError as error:
-            raise HarnessError(_why_not(address, error)) from error
+            comm = await connect(address, timeout=_HELLO_SECONDS_MAX, **arguments)  # type: ignore[no-untyped-call]
+        except (OSError, ValueError) as error:  # Tornado raises ValueError if something comes before TLS has begun.
+            raise _why_not(address, credentials, error) from error
         try:
-            async with asyncio.timeout(seconds_max):
+            async with asyncio.timeout(_HELLO_SECONDS_MAX):
                 await comm.write({"op": HELLO, "body": hello})
                 while isinstance(answer := await comm.read(), dict):
                     if answer.get("op") != CLOCK:
@@ -44,7 +44,7 @@ async def say_hello(
                     await comm.write(read_clock())
                 return bytes(answer)
         except OSError as error:
-            raise HarnessError(_why_not(address, error)) from error
+            raise _why_not(address, credentials, error) from error
         finally:
             comm.abort()
 
@@ -55,8 +55,29 @@ def _own_loopback() -> str:
     return "tls://127.{}.{}.{}:0".format(*(1 + secrets.randbelow(254) for _ in range(3)))
 
 
-def _why_not(address: str, error: OSError) -> str:
-    return f"can't reach the coordinator at {address}: {error!r} {error.__cause__!r}"
+def _why_not(address: str, credentials: Credentials, error: OSError | ValueError) -> HarnessError:
+    """Says in one line why nobody at the address lets this machine in."""
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError):
+            if cause.reason == "WRONG_VERSION_NUMBER":
+                return HarnessError(f"what listens at {address} is no coordinator of snapstorm: it does not speak TLS")
+            return HarnessError(
+                f"the coordinator at {address} does not accept {credentials.file}, which belongs to another run: "
+                "copy machines/join.pem from the testbed of the run that is to be joined"
+            )
+    if isinstance(error, ValueError):
+        return HarnessError(f"what listens at {address} is no coordinator of snapstorm")
+    is_late = any(isinstance(cause, TimeoutError) for cause in causes)
+    reason = f"not within {_HELLO_SECONDS_MAX:g} s" if is_late else causes[-1]
+    return CoordinatorUnreachable(f"the coordinator at {address} does not answer: {reason}", is_gone=False)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__
 
 
 class _EndOfWorker(WorkerPlugin):
@@ -76,7 +97,7 @@ class _HostWorker(Worker):
         super().__init__(*arguments, **options)
         self._on_message = on_message
         self.handlers = {}
-        self.stream_handlers = {"close": self.stream_handlers["close"], MESSAGE: self._receive}
+        self.stream_handlers = OnlyThese({"close": self.stream_handlers["close"], MESSAGE: self._receive})
 
     def start_http_server(self, *_: Any, **__: Any) -> None:
         """Start none: it would listen even without any page."""
