@@ -8,7 +8,7 @@ from pathlib import Path
 from snapstorm.actions.parts import Parts, PartsBasis
 from snapstorm.faults.weather import Weather
 from snapstorm.filesystem.cleaner import Cleaner
-from snapstorm.filesystem.local_machine import LocalMachine, OneMachine
+from snapstorm.filesystem.local_machine import LocalMachine
 from snapstorm.filesystem.writer import TOTAL_BYTES_MAX
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import Evidence
@@ -17,6 +17,7 @@ from snapstorm.ledger.ledger import Ledger
 from snapstorm.model.events import Listener, ignore
 from snapstorm.model.predicted_bugs import PredictedBug
 from snapstorm.model.protocols import FileWriter, Mode, Server, Snapshotter, TargetPlace
+from snapstorm.run.run_machines import RunMachines
 from snapstorm.runtime.clock import Clock
 from snapstorm.runtime.meter import Meter
 from snapstorm.runtime.process import ProcessRunner
@@ -52,7 +53,7 @@ class OneRun:
         self.place.work.mkdir()
         self.evidence = scratch / "evidence"
         cleaner = Cleaner(self.run.meter, ProcessRunner("bed"))
-        self.machines = OneMachine(LocalMachine(self.place.work, self.capabilities, TOTAL_BYTES_MAX, cleaner))
+        self.machines = RunMachines(LocalMachine(self.place.work, self.capabilities, TOTAL_BYTES_MAX, cleaner), ())
         self._under_test = UnderTest(self.place, self.capabilities, "memory", known_bugs=known_bugs)
         self._commands = CommandLog()
 

@@ -75,7 +75,7 @@ async def _stay(settings: HostSettings, workdir: Path) -> bool:
         print(f"{settings.name}: {line}", flush=True)
 
     async def work() -> None:
-        await stay(settings, lambda: open_machine_services(workdir), tell)
+        await stay(settings, lambda: open_machine_services(workdir, settings.name), tell)
         tell("the run is over")
 
     return await until_signal(work)

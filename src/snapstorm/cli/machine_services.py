@@ -6,10 +6,17 @@ from pathlib import Path
 
 from snapstorm.machines.health import offer_health
 from snapstorm.machines.services import Services
+from snapstorm.remote.exchange import CLIENTS
+from snapstorm.remote.hosted_run import HostedRun
+from snapstorm.remote.opened_clients import open_client
 
 
-async def open_machine_services(workdir: Path) -> Services:
-    """The services of one incarnation, which works in a directory. Raises HarnessError if it can't."""
+async def open_machine_services(workdir: Path, name: str) -> Services:
+    """The services of one incarnation of a machine, which works in a directory. Raises HarnessError if it can't."""
     services = Services()
     offer_health(services, workdir)
+    hosted = HostedRun(workdir, name, open_client)
+    hosted.start()
+    services.on_close(hosted.aclose)
+    services.offer(CLIENTS, hosted.answer)
     return services

@@ -39,6 +39,7 @@ from snapstorm.faults.catalogue import FAULTS
 from snapstorm.model.location import GATEWAY, read_storage
 from snapstorm.report.listings import scenario_lines
 from snapstorm.run.harness import HarnessOptions
+from snapstorm.run.run_machines import read_machines
 from snapstorm.scenario.quantities import read_bytes
 from snapstorm.scenario.scenarios import Scenario
 from snapstorm.scenario.swarm import draw_swarm
@@ -108,6 +109,8 @@ class Place:
     upgrade: bool = False
     """Run the programs given by --program one after the other on the same testbed, with a sweep between."""
     directories: Directories = Directories()
+    machines: str | None = None
+    """local:N has clients run in N processes of their own on this machine. Default: in this process."""
     repository_bytes_max: str | None = None
     """What the repository may hold, such as 8GiB: near it more is deleted and collected, beyond it no snapshot
     taken."""
@@ -184,6 +187,7 @@ def run(
         mode=chosen.mode,
         seed=seed,
         workdir=place.directories.workdir,
+        machines=read_typed("--machines", place.machines, read_machines),
         repository=read_typed("--repository", place.directories.repository, read_storage),
         persist=copies.persist or copies.copied_from,
         persist_minutes=copies.persist_minutes,

@@ -149,11 +149,11 @@ class _StrikesClient(Fault):
                 victim = await self._next_victim()
                 self.clients = frozenset({victim.client})
                 await self.scene.clock.sleep(self.draws.uniform(0.05, 0.6))
-                if not self.scene.processes.signal_children_of(victim.operation, 0):
+                if not await self.scene.signal(victim.operation, 0):
                     continue
                 self.struck = victim
                 record({"client": victim.client, "operation": victim.operation, "action": victim.action})
-                self.scene.processes.signal_children_of(victim.operation, self.number)
+                await self.scene.signal(victim.operation, self.number)
                 return
         raise NothingToBreak("no client was at work")
 
@@ -193,7 +193,7 @@ class PauseClient(_StrikesClient):
 
     async def heal(self) -> None:
         if self.struck is not None:
-            self.scene.processes.signal_children_of(self.struck.operation, signal.SIGCONT)
+            await self.scene.signal(self.struck.operation, signal.SIGCONT)
 
 
 class _StrikesMaintenance(Fault):
@@ -223,13 +223,13 @@ class _StrikesMaintenance(Fault):
             delay_seconds = self.draws.uniform(0.3, 1.5)
             with self.scene.clock.move_on_after(delay_seconds):
                 await self._ended.wait()
-            if self.scene.processes.signal_children_of(self._operation, 0):
+            if await self.scene.signal(self._operation, 0):
                 self.clients = frozenset()
                 record({"after_seconds": delay_seconds})
-                self._struck = self.scene.processes.signal_children_of(self._operation, self.number)
+                self._struck = await self.scene.signal(self._operation, self.number)
             if self._struck and self.number is signal.SIGSTOP:
                 await self.scene.clock.sleep(self.draws.uniform(0.5, 3.0))
-                self.scene.processes.signal_children_of(self._operation, signal.SIGCONT)
+                await self.scene.signal(self._operation, signal.SIGCONT)
         if not self._struck:
             raise NothingToBreak("maintenance had ended before it could be struck")
 

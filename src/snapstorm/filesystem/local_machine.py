@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snapstorm.filesystem.cleaner import Cleaner
-from snapstorm.filesystem.client_machine import Machine, RestorePlace
+from snapstorm.filesystem.client_machine import RestorePlace
 from snapstorm.filesystem.explain import ContentExplained, explain_contents
 from snapstorm.filesystem.removal import remove_tree
 from snapstorm.filesystem.scanner import scan_if_there
@@ -98,14 +98,10 @@ class LocalMachine:
         await run_file_work(remove_tree, tree)
 
 
-@dataclass(frozen=True)
-class OneMachine:
-    """All clients on one machine."""
-
-    own: Machine
-
-    def of(self, client: str) -> Machine:
-        return self.own
+def clear_restores(workdir: Path) -> None:
+    """Remove the restores that a killed run left. To be called once no process of that run is alive."""
+    for directory in workdir.glob(f"*/{_RESTORES}"):
+        remove_tree(directory)
 
 
 def restore_directory(directory: Path, operation: str) -> Path:
@@ -117,9 +113,3 @@ def _make_tree(tree: Path, text: str) -> Manifest:
     tree.mkdir(parents=True, mode=0o700, exist_ok=True)
     (tree / "file").write_text(text)
     return scan_if_there(tree)
-
-
-def clear_restores(workdir: Path) -> None:
-    """Remove the restores that a killed run left. To be called once no process of that run is alive."""
-    for directory in workdir.glob(f"*/{_RESTORES}"):
-        remove_tree(directory)

@@ -50,7 +50,7 @@ class LocalMachines:
         )
         log = self._directory / f"{name}.log"
         environment = Environment({}, inherited=os.environ)
-        running = self._runner.start(words, env=environment, log=log)
+        running = self._runner.start(words, env=environment, log=log, is_of_target=False)
         self._processes[name] = await self._stack.enter_async_context(running)
 
     def failure(self) -> str | None:

@@ -20,6 +20,7 @@ from snapstorm.model.protocols import ClientSnapshotter, FileWriter
 from snapstorm.remote import requests
 from snapstorm.remote.draws_state import decode_draws, encode_draws
 from snapstorm.remote.hosted_clients import HostedClients
+from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.threads import run_file_work
 
 Answer = TypeVar("Answer")
@@ -29,9 +30,12 @@ _DONE = requests.Done()
 class ClientHost:
     """Answers requests. One for each run."""
 
-    def __init__(self, machine: LocalMachine, open_client: Callable[[bytes], ClientSnapshotter]) -> None:
-        """`open_client`: see `HostedClients`."""
+    def __init__(
+        self, machine: LocalMachine, runner: ProcessRunner, open_client: Callable[[bytes], ClientSnapshotter]
+    ) -> None:
+        """`runner` starts the processes of its clients. `open_client`: see `HostedClients`."""
         self.machine = machine
+        self._runner = runner
         self._writers: dict[str, FileWriter] = {}
         self._restores: dict[str, RestorePlace] = {}
         """By their operations."""
@@ -52,6 +56,7 @@ class ClientHost:
             requests.RemoveRestore: self._remove_restore,
             requests.MakeTree: self._make_tree,
             requests.RemoveTree: self._remove_tree,
+            requests.SignalOperation: self._signal,
             **HostedClients(open_client).answers,
         }
 
@@ -144,6 +149,9 @@ class ClientHost:
         place = self._restores.pop(request.operation)
         await place.remove(entries=request.entries, is_small=request.is_small)
         return _DONE
+
+    async def _signal(self, request: requests.SignalOperation) -> requests.Signalled:
+        return requests.Signalled(self._runner.signal_children_of(request.of, request.number))
 
     # Trees of snapstorm's own.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,7 +25,6 @@ from snapstorm.remote.codec import decode_request, encode
 from snapstorm.remote.exchange import Question, Reply, note_command, reply_to
 from snapstorm.runtime.meter import Meter
 from snapstorm.runtime.process import ProcessRunner, end_processes_of
-from snapstorm.runtime.tasks import plain_task_group
 from snapstorm.runtime.threads import run_file_work
 
 OpenClient: TypeAlias = Callable[[bytes, Path, ProcessRunner], ClientSnapshotter]
@@ -33,7 +33,7 @@ processes. Raises HarnessError."""
 
 
 class HostedRun:
-    """What one incarnation of a machine does for its run. See `hosted_run`."""
+    """What one incarnation of a machine does for its run. Nothing of it goes on once it is closed."""
 
     def __init__(self, workdir: Path, name: str, open_client: OpenClient) -> None:
         self._workdir = workdir
@@ -45,6 +45,19 @@ class HostedRun:
         self.host: ClientHost | None = None
         """Once the run has begun."""
         self._failure: HarnessError | None = None
+        self._holding: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Be ready for requests."""
+        # A plain task, because whoever closes this is inside of other blocks than whoever started it.
+        self._holding = asyncio.get_running_loop().create_task(self._hold_when_asked())
+
+    async def aclose(self) -> None:
+        """End all that the run uses."""
+        if self._holding is not None:
+            self._holding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._holding
 
     async def answer(self, asked: Question) -> Reply:
         """The answer to any request; the first one begins the run."""
@@ -65,7 +78,7 @@ class HostedRun:
             raise self._failure or HarnessError(f"the run did not begin on the machine {self._name}")
         return requests.Begun(os.fsencode(self.host.machine.workdir))
 
-    async def run(self) -> None:
+    async def _hold_when_asked(self) -> None:
         """Hold all that the run uses, from its beginning until this is cancelled."""
         await self._is_asked.wait()
         assert self._asked is not None
@@ -89,7 +102,7 @@ class HostedRun:
                 async with cleaner.cleaning():
                     capabilities = Capabilities.model_validate_json(request.capabilities)
                     machine = LocalMachine(workdir, capabilities, request.data_bytes_max, cleaner, self._name)
-                    self.host = ClientHost(machine, lambda access: self._open_client(access, directory, runner))
+                    self.host = ClientHost(machine, runner, lambda access: self._open_client(access, directory, runner))
                     self._has_begun.set()
                     await anyio.sleep_forever()
 
@@ -99,16 +112,6 @@ class HostedRun:
             return Path(os.fsdecode(request.shared_directory)), Path(os.fsdecode(request.shared_workdir))
         directory = self._workdir / f"snapstorm-{request.testbed}"
         return directory, directory / "clients"
-
-
-@asynccontextmanager
-async def hosted_run(workdir: Path, name: str, open_client: OpenClient) -> AsyncIterator[HostedRun]:
-    """While the block lasts, this machine does for a run what it asks for. When it is left, nothing of it goes on."""
-    hosted = HostedRun(workdir, name, open_client)
-    async with plain_task_group() as group:
-        group.start_soon(hosted.run)
-        yield hosted
-        group.cancel_scope.cancel()
 
 
 def _prepare(directory: Path, workdir: Path, is_shared: bool) -> None:

@@ -252,6 +252,20 @@ class RemoveTree(HostRequest[Done], frozen=True):
     name: str
 
 
+class Signalled(msgspec.Struct, frozen=True):
+    """How many groups of processes got a signal."""
+
+    count: int
+
+
+class SignalOperation(HostRequest[Signalled], frozen=True):
+    """Send a signal to the processes that run on behalf of an operation. 0 only counts them."""
+
+    answer = Signalled
+    of: str
+    number: int
+
+
 class AskConnection(HostRequest[Done], frozen=True):
     """Connect a client to the server; with what is given for that, if it is the first time."""
 

@@ -8,7 +8,7 @@ from snapstorm.actions.storage_growth import StorageGrowth
 from snapstorm.faults.fault import Scene
 from snapstorm.faults.weather import Weather
 from snapstorm.filesystem.cleaner import Cleaner
-from snapstorm.filesystem.local_machine import LocalMachine, OneMachine
+from snapstorm.filesystem.local_machine import LocalMachine
 from snapstorm.guarantees.access_checks import AccessChecks
 from snapstorm.guarantees.checker import Checker
 from snapstorm.guarantees.evidence import Evidence
@@ -26,6 +26,7 @@ from snapstorm.run.hangs import Hangs
 from snapstorm.run.measurements import Measurements
 from snapstorm.run.opened_run import OpenedRun
 from snapstorm.run.permissions import Rights
+from snapstorm.run.run_machines import RunMachines
 from snapstorm.run.storm import storm_for
 from snapstorm.run.sweep import Sweeper
 from snapstorm.testbed.control import Steering
@@ -43,9 +44,8 @@ class RunParts:
         self._opened = opened
         self.snapshotter = MultiClientSnapshotter(server)
         self.cleaner = Cleaner(run.meter, opened.processes)
-        self.machines = OneMachine(
-            LocalMachine(place.work, under_test.capabilities, options.data_bytes_max, self.cleaner)
-        )
+        local = LocalMachine(place.work, under_test.capabilities, options.data_bytes_max, self.cleaner)
+        self.machines = RunMachines(local, opened.machines)
         self.writer = MultiClientFileWriter(self._open_writer)
         weather = Weather(run.now_seconds, options.fault_pace)
         machine = MachineCheck(place.directory, place.work, check_storage=opened.storage.check)
@@ -100,6 +100,7 @@ class RunParts:
             in_flight=acting.operations.in_flight,
             judge=FaultJudge(run, weather, own, self.snapshotter, access, checker),
             clock=run.clock,
+            signal_elsewhere=self.machines.signal,
             network_path=opened.network_path if isinstance(server, Routed) and server.is_routed else None,
             is_calm_awaited=lambda: weather.is_calm_awaited,
             gateway=opened.storage.gateway,

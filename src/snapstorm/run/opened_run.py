@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -12,10 +12,12 @@ from snapstorm.model.events import Listener, Noted
 from snapstorm.model.protocols import Server
 from snapstorm.persistence.persistence import REPOSITORY_FACT, AnyCopies
 from snapstorm.persistence.places import open_persistence
+from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.run.conclusion import Conclusion
 from snapstorm.run.offered_storage import OfferedStorage, storage_for
 from snapstorm.run.options import HarnessOptions
 from snapstorm.run.phases import Phases
+from snapstorm.run.run_machines import remote_machines
 from snapstorm.run.set_up import (
     begin_from_copy,
     begin_run,
@@ -63,6 +65,8 @@ class OpenedRun:
     conclusion: Conclusion
     network_path: NetworkPath | None
     storage: OfferedStorage
+    machines: Sequence[RemoteMachine]
+    """Other than this process, on which clients run."""
 
 
 @asynccontextmanager
@@ -124,6 +128,9 @@ async def open_run(
                 server = await stack.enter_async_context(target.serve(place))
             check_repository(testbed, server)
             await heal_rights(run, server)
+            machines = await stack.enter_async_context(
+                remote_machines(options.machines, run, under_test, options.data_bytes_max, runner, commands)
+            )
         if options.repository is not None:
             testbed.ledger.set_fact(REPOSITORY_FACT, str(options.repository))
         yield OpenedRun(
@@ -140,4 +147,5 @@ async def open_run(
             conclusion=conclusion,
             network_path=network_path,
             storage=storage,
+            machines=machines,
         )

@@ -15,6 +15,7 @@ from snapstorm.model.location import FileStorage, GatewayStorage, NamedStorage, 
 from snapstorm.model.manifest import is_utf8, path_as_text
 from snapstorm.model.protocols import Mode
 from snapstorm.model.retention import KeepPolicy, Retention
+from snapstorm.run.run_machines import MachineChoice
 from snapstorm.runtime.paths import clean_path
 from snapstorm.scenario.seeds import SEED_MAX
 from snapstorm.targets.plugin import ExternalServer, TargetPlugin
@@ -111,6 +112,8 @@ class HarnessOptions:
     """By how much the clock of each client is ahead in virtual time, the first client's first; negative for behind."""
     is_virtual: bool = False
     """The run is in virtual time. Found out when the harness opens."""
+    machines: MachineChoice | None = None
+    """On which machines clients run; None for this one, in this process."""
     scenario: str = "library"
     """What the ledger is to remember of the scenario, as its name or JSON."""
 

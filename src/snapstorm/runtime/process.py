@@ -178,21 +178,24 @@ class ProcessRunner:
         env: Environment | Mapping[str, str],
         log: Path,
         cwd: Path | None = None,
+        is_of_target: bool = True,
     ) -> AsyncIterator[RunningProcess]:
         """A process that lives at most as long as the block. It appends its output to the file `log`.
 
-        It writes there directly, not through us, so it never waits for a busy event loop.
+        It writes there directly, not through us, so it never waits for a busy event loop. `is_of_target`: see `run`.
         """
         environment = env if isinstance(env, Environment) else Environment(env)
         with _append_to(log) as file:
             log_offset = file.tell()
-            child = self._start(argv, environment, (subprocess.DEVNULL, file), cwd=cwd, has_temporary=True)
+            child = self._start(argv, environment, (subprocess.DEVNULL, file), cwd=cwd, has_temporary=is_of_target)
         try:
             yield RunningProcess(child, log, log_offset)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._end(child)
-            self._on_command(await self._completed(child, b"", b""))
+            completed = await self._completed(child, b"", b"")
+            if is_of_target:
+                self._on_command(completed)
 
     def _start(
         self,

@@ -35,7 +35,7 @@ from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.remote import requests
 from snapstorm.remote.codec import decode_request
 from snapstorm.remote.exchange import CLIENTS, MachineCaller, Question, Reply
-from snapstorm.remote.hosted_run import HostedRun, OpenClient, hosted_run
+from snapstorm.remote.hosted_run import HostedRun, OpenClient
 from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
 from snapstorm.runtime.meter import Meter
@@ -83,6 +83,16 @@ class Bench:
         place = await self.machine.new_restore(CLIENT, OPERATION)
         os.rename(self.machine.directory(CLIENT) / "data", place.tree)
         return place
+
+
+@asynccontextmanager
+async def hosted_run(workdir: Path, name: str, open_client: OpenClient) -> AsyncIterator[HostedRun]:
+    hosted = HostedRun(workdir, name, open_client)
+    hosted.start()
+    try:
+        yield hosted
+    finally:
+        await hosted.aclose()
 
 
 BEGIN = requests.BeginRun("bed", None, None, KEPT.as_json, 1 << 30)

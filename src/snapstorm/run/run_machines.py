@@ -1,0 +1,125 @@
+"""The machines of a run: clients run on processes of their own, here or elsewhere, where that was asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snapstorm.filesystem.client_machine import Machine
+from snapstorm.machines.hub import Change, HubSettings, Lost, Refused, open_hub
+from snapstorm.machines.join_file import make_credentials
+from snapstorm.machines.local_machines import local_machines
+from snapstorm.remote import requests
+from snapstorm.remote.exchange import CLIENTS, MachineCaller
+from snapstorm.remote.remote_machine import RemoteMachine
+from snapstorm.runtime.process import ProcessRunner
+from snapstorm.testbed.command_log import CommandLog
+from snapstorm.testbed.context import RunContext
+from snapstorm.testbed.under_test import UnderTest
+
+FILE_SECONDS_MAX = 900.0
+"""A machine that takes longer than an operation may, and so much more, does not answer any more: it is given up."""
+LOCAL_MACHINES_MAX = 64
+_LOCAL = re.compile(r"local:(\d+)")
+
+
+@dataclass(frozen=True)
+class MachineChoice:
+    """On which machines clients run."""
+
+    local_count: int
+    """So many processes on this machine."""
+
+
+def read_machines(text: str) -> MachineChoice:
+    """The choice that `--machines` names. Raises ValueError for one that can't be."""
+    match = _LOCAL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"machines are given as local:N, such as local:2, not {text!r}")
+    count = int(match[1])
+    if not 1 <= count <= LOCAL_MACHINES_MAX:
+        raise ValueError(f"there can be 1 to {LOCAL_MACHINES_MAX} local machines, not {count}")
+    return MachineChoice(count)
+
+
+@dataclass
+class RunMachines:
+    """The machines of one run. Implements `Machines`."""
+
+    own: Machine
+    others: Sequence[RemoteMachine]
+    """Where clients run; empty where all run here."""
+    _by_client: dict[str, Machine] = field(default_factory=dict)
+
+    def of(self, client: str) -> Machine:
+        """The one of this client: those that come first each have another."""
+        if client not in self._by_client:
+            count = len(self._by_client)
+            self._by_client[client] = self.others[count % len(self.others)] if self.others else self.own
+        return self._by_client[client]
+
+    async def signal(self, operation: str, number: int) -> int:
+        """Send a signal to what runs on other machines on behalf of an operation; returns how many got it."""
+        signalled = [await machine.call(requests.SignalOperation(operation, number)) for machine in self.others]
+        return sum(one.count for one in signalled)
+
+
+@asynccontextmanager
+async def remote_machines(
+    choice: MachineChoice | None,
+    run: RunContext,
+    under_test: UnderTest,
+    data_bytes_max: int,
+    runner: ProcessRunner,
+    commands: CommandLog,
+) -> AsyncIterator[Sequence[RemoteMachine]]:
+    """The machines that were chosen, once all have joined, while the block lasts. None where none was.
+
+    Raises HarnessError if one does not join, or can't do its work.
+    """
+    if choice is None:
+        yield ()
+        return
+    place = under_test.place
+    directory = place.directory / "machines"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    begin = requests.BeginRun(
+        testbed=place.testbed,
+        shared_directory=os.fsencode(place.directory),
+        shared_workdir=os.fsencode(place.work),
+        capabilities=under_test.capabilities.as_json,
+        data_bytes_max=data_bytes_max,
+    )
+    seconds_max = place.operation_seconds_max + FILE_SECONDS_MAX
+    async with AsyncExitStack() as stack:
+        settings = HubSettings(on_change=functools.partial(_tell, run))
+        hub = await stack.enter_async_context(open_hub(make_credentials(directory), settings))
+        join_file = directory / "join.pem"
+        await stack.enter_async_context(local_machines(hub, runner, join_file, directory, choice.local_count))
+        machines = []
+        for name in sorted(hub.machines, key=_number_of):
+            ask = functools.partial(hub.ask, name, CLIENTS, deadline_seconds=seconds_max)
+            caller = MachineCaller(ask, commands)
+            begun = await caller(begin)
+            machines.append(RemoteMachine(name, Path(os.fsdecode(begun.workdir)), caller, directory))
+        yield machines
+
+
+def _number_of(name: str) -> int:
+    return int(name.rpartition("-")[2])
+
+
+def _tell(run: RunContext, change: Change) -> None:
+    """Tell those who watch of a machine that is gone, or was not let in."""
+    match change:
+        case Lost(machine, reason):
+            run.note(f"the machine {machine.name} was lost: {reason}")
+        case Refused(name, peer, problems):
+            run.note(f"a machine {name} at {peer} was not let in: {'; '.join(problems)}")
+        case _:
+            pass
