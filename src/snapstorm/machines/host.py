@@ -20,7 +20,7 @@ from snapstorm.machines.handshake import own_hello
 from snapstorm.machines.join_file import Credentials
 from snapstorm.machines.liveness import Liveness
 from snapstorm.machines.services import Services
-from snapstorm.machines.transport import CoordinatorUnreachable, Sender, wait_for_listener
+from snapstorm.machines.transport import CoordinatorUnreachable, HostSender, Sender, wait_for_listener
 from snapstorm.machines.wire import (
     Beat,
     CallAnswer,
@@ -87,11 +87,11 @@ class HostSettings:
 class _Host:
     """One incarnation, once it is admitted."""
 
-    def __init__(self, services: Services, incarnation: str, liveness: Liveness, group: TaskGroup) -> None:
+    def __init__(self, services: Services, incarnation: str, liveness: Liveness) -> None:
         self._services = services
         self._incarnation = incarnation
         self._liveness = liveness
-        self._group = group
+        self._group: TaskGroup | None = None
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._parts = PartialPayloads()
         self.ending: Ending | None = None
@@ -106,7 +106,7 @@ class _Host:
             self.end(Ending(End.COORDINATOR_LOST, "it sent something that makes no sense"))
             return
         match came:
-            case CallRequest(call):
+            case CallRequest(call) if self._group is not None:
                 self._scopes[call] = anyio.CancelScope()
                 self._group.start_soon(self._perform, came)
             case CancelCall(call):
@@ -115,14 +115,26 @@ class _Host:
                 self._parts.add(came)
             case Dismissal(reason):
                 self.end(Ending(End.GIVEN_UP if reason else End.DISMISSED, reason))
-            case Beat():
-                pass
+            case Beat() | CallRequest():
+                pass  # Calls come only once the hub has heard a beat.
+
+    async def run(self, link: HostSender, clock: Clock) -> Ending:
+        """Perform calls until the incarnation ends."""
+        self.link = link
+        async with plain_task_group() as self._group:
+            if self.ending is None:
+                self._group.start_soon(self.beat, clock)
+                await link.ended()
+                self.end(Ending(End.COORDINATOR_LOST, "its connection has ended"))
+        assert self.ending is not None
+        return self.ending
 
     def end(self, ending: Ending) -> None:
         """End the incarnation; the first reason counts."""
         if self.ending is None:
             self.ending = ending
-            self._group.cancel_scope.cancel()
+            if self._group is not None:
+                self._group.cancel_scope.cancel()
 
     def _on_cancel(self, call: int) -> None:
         self._parts.forget(call)
@@ -245,8 +257,7 @@ async def host(settings: HostSettings, services: Services) -> Ending:
     try:
         return await _host(settings, services)
     finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_SECONDS_MAX):
-            await services.aclose()
+        await _close(services)
 
 
 async def _host(settings: HostSettings, services: Services) -> Ending:
@@ -265,13 +276,15 @@ async def _host(settings: HostSettings, services: Services) -> Ending:
     welcome = msgspec.msgpack.decode(answer, type=Welcome)
     if welcome.problems:
         raise NotAdmitted(welcome.problems, is_taken=welcome.is_taken)
-    async with plain_task_group() as group:
-        liveness = Liveness(welcome.lost_after_seconds, settings.clock)
-        running = _Host(services, hello.incarnation, liveness, group)
-        async with connected(settings.address, settings.credentials, hello.incarnation, running.receive) as link:
-            running.link = link
-            group.start_soon(running.beat, settings.clock)
-            await link.ended()
-            running.end(Ending(End.COORDINATOR_LOST, "its connection has ended"))
-    assert running.ending is not None
-    return running.ending
+    running = _Host(services, hello.incarnation, Liveness(welcome.lost_after_seconds, settings.clock))
+    async with connected(settings.address, settings.credentials, hello.incarnation, running.receive) as link:
+        try:
+            return await running.run(link, settings.clock)
+        finally:
+            await _close(services)  # Before the connection ends: the hub then knows that nothing is left running.
+
+
+async def _close(services: Services) -> None:
+    """End what the services use, if that was not done yet."""
+    with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSE_SECONDS_MAX):
+        await services.aclose()

@@ -12,12 +12,12 @@ tests/contract/test_distributed.py checks them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import anyio
 from distributed.batched import BatchedSend
 from distributed.comm.core import Comm
 from distributed.diagnostics.plugin import SchedulerPlugin
@@ -34,6 +34,7 @@ CLOCK = "snapstorm-clock"
 
 _HANDLERS = ("register-worker", "heartbeat_worker", "unregister")
 """The requests that workers make by themselves."""
+_CLOSE_SECONDS_MAX = 5.0
 _SENT_POLL_SECONDS = 0.001
 
 
@@ -192,5 +193,5 @@ async def listening(address: str, credentials: Credentials, events: HubEvents) -
         try:
             yield scheduler.address
         finally:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(scheduler.close(), 10)
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS_MAX):
+                await scheduler.close()

@@ -78,6 +78,14 @@ class Link(Sender, Protocol):
         ...
 
 
+class HostSender(Sender, Protocol):
+    """An admitted host's connection to its hub."""
+
+    async def ended(self) -> None:
+        """Wait until the connection has ended."""
+        ...
+
+
 class Greeting(Protocol):
     """A peer that wants to be admitted, before it is."""
 

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from distributed.comm.core import CommClosedError, connect
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.worker import Worker
@@ -24,6 +25,7 @@ from snapstorm.machines.scheduler_side import CLOCK, HELLO, MESSAGE, OnlyThese, 
 from snapstorm.machines.transport import CoordinatorUnreachable, OnMessage, ReadClock
 
 _HELLO_SECONDS_MAX = 10.0
+_CLOSE_SECONDS_MAX = 3.0
 _REGISTER_SECONDS_MAX = 20.0
 
 
@@ -145,4 +147,5 @@ async def connected(
         try:
             yield HostLink(worker, end)
         finally:
-            await worker.close(timeout=2, executor_wait=False)
+            with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_SECONDS_MAX):
+                await worker.close(timeout=1, executor_wait=False)
