@@ -97,7 +97,9 @@ def _described(member: type | FunctionType) -> list[str]:
         lines += ["", f"- `{name}`"] if lines[-1:] and not lines[-1].startswith("- ") else [f"- `{name}`"]
     for name, value in vars(member).items():
         function = value.fget if isinstance(value, property) else value
-        if not name.startswith("_") and name not in fields and inspect.isfunction(inspect.unwrap(function)):
+        if name.startswith("_") or name in fields or function is None:
+            continue
+        if inspect.isfunction(inspect.unwrap(function)):
             summary = " ".join((inspect.getdoc(function) or "").partition("\n\n")[0].split())
             entry = f"- `{name}{'' if isinstance(value, property) else '()'}`{': ' if summary else ''}{summary}"
             lines += ["", entry] if lines[-1:] and not lines[-1].startswith("- ") else [entry]

@@ -191,7 +191,9 @@ async def test_server_that_dies_is_told_with_its_last_words(scratch: Path) -> No
     async with open_bench("kopia", scratch) as bench:
         client = await bench.client()
         server = cast(KopiaServer, bench.server)
-        os.kill(server.process.pid, signal.SIGKILL)
+        server_pid = server.process.pid
+        assert server_pid is not None
+        os.kill(server_pid, signal.SIGKILL)
         await until(lambda: server.process.pid is None)
         with pytest.raises(TargetError) as caught:
             await client.snapshotter.list_snapshots()

@@ -52,7 +52,7 @@ def test_a_wrapper_that_can_not_be_caught_makes_it_fail(
     """A defect that does nothing is missed: exit status 1, and it is said that it never misbehaved."""
     nothing = WrapperDefect("Does nothing.", Guarantee.RESTORED_EXACTLY, WorkKind.RESTORE, "")
     monkeypatch.setitem(WRAPPER_DEFECTS, "impossible", nothing)
-    assert calibrate_judge(kind="kopia", only=["impossible"], honest=0, seed=1, json_output=True) == 1
+    assert calibrate_judge(target="kopia", only=["impossible"], honest=0, seed=1, json_output=True) == 1
     shown = json.loads(capsys.readouterr().out)
     assert (shown["runs"], shown["caught"]) == (1, 0)
     assert "misbehaved 0 times" in shown["failures"][0]

@@ -29,7 +29,7 @@ def explorable() -> Iterator[Path]:
         yield place / "bed"
 
 
-def refused(*words: object, status: int, complaint: str) -> None:
+def refused(*words: str | Path, status: int, complaint: str) -> None:
     ran = snapstorm("explore", *words)
     assert ran.status == status, ran.stderr
     assert complaint in ran.stderr

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,11 @@ def redirected(redirection: str, *arguments: str | Path) -> Ran:
         check=False,
     )
     return checked(Ran(done.returncode, done.stdout, done.stderr))
+
+
+def without(lost: Mapping[str, str], *arguments: str | Path) -> Ran:
+    """Run the command line with each of these outputs going to its place instead."""
+    return checked(snapstorm(*arguments, stdout=lost.get(OUT), stderr=lost.get(ERR)))
 
 
 def checked(ran: Ran) -> Ran:
@@ -110,7 +115,7 @@ def test_a_result_that_could_not_be_told_is_no_success(words: str, status: int, 
                  for word in words.split()]  # fmt: skip
     for lost, place in ((OUT, "/dev/full"), (ERR, CLOSED)):
         (beds / "bundle.tar.gz").unlink(missing_ok=True)
-        ran = checked(snapstorm(*arguments, **{lost: place}))
+        ran = without({lost: place}, *arguments)
         assert ran.status == expected(status, told_on, {lost}), (lost, ran)
         if told_on != lost:
             assert ran.stdout if told_on == OUT else ran.stderr, lost
@@ -137,7 +142,7 @@ def test_a_run_goes_on_to_its_end_without_its_outputs(redirection: str, is_json:
             *(["--json"] if is_json else []),
         )
         # How a shell begins it is seen once for each redirection; the others begin in a process that is loaded.
-        ran = redirected(redirection, *run) if kind == "plain" else checked(snapstorm(*run, **lost))
+        ran = redirected(redirection, *run) if kind == "plain" else without(lost, *run)
         assert ran.status == expected(PASS, OUT if is_json else ERR, lost), ran
         if is_json and OUT not in lost:
             assert ran.json["verdict"] == "pass"
@@ -180,7 +185,7 @@ def test_a_reader_that_has_gone_is_not_told() -> None:
 
 
 @pytest.fixture
-def broken(scratch: Path) -> Iterator[Path]:
+def broken(scratch: Path) -> Path:
     """A directory that comes before the installed modules."""
     directory = scratch / "broken"
     directory.mkdir()

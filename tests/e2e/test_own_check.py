@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -52,8 +53,8 @@ def run_with_damage(damage: str, options: HarnessOptions) -> tuple[list[Violatio
     return anyio.run(body)
 
 
-def options_for(damage: str, scratch: Path, **changes: object) -> HarnessOptions:
-    return HarnessOptions(testbed=scratch / "bed", seed=1, faults=(damage,), fault_pace=30.0, **changes)  # type: ignore[arg-type]
+def options_for(damage: str, scratch: Path, **changes: Any) -> HarnessOptions:
+    return HarnessOptions(testbed=scratch / "bed", seed=1, faults=(damage,), fault_pace=30.0, **changes)
 
 
 @pytest.mark.parametrize(("target", "damage"), ON_BOTH)

@@ -33,11 +33,13 @@ def test_a_testbed_at_its_limit_goes_on(scratch: Path, target: str) -> None:
     words = ("run", "--target", target, "--testbed", scratch / "bed", "--clients", "2", "--actions", "40", "--json")
     small = ("--option", "write-random-files.size_bytes=100000..300000", "--option", "write-random-files.count=2..6")
     weights = ("--weights", "snapshot-root=40", "--weights", "write-random-files=60", "--weights", "expire=0")
+    making_room_seconds = 0.0
     for seed in range(4 if target == "memory" else 2):
         ran = snapstorm(*words, *small, *weights, "--seed", f"{seed}", "--repository-bytes-max", "20MB")
         assert ran.status == 0, ran.stderr
         assert ran.json["snapshots"]["live"] > 0
-    assert ran.json["seconds_by_part"]["making_room"] > 0
+        making_room_seconds = ran.json["seconds_by_part"]["making_room"]
+    assert making_room_seconds > 0
 
 
 def test_what_is_no_size_is_refused(scratch: Path) -> None:

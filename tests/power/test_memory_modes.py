@@ -7,7 +7,7 @@ errors name no blob; listings tell no counts.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -277,7 +277,7 @@ Plant = Callable[[type[Client]], None]
 
 
 @pytest.fixture
-def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     """Has runs find the simulated target with clients of this kind."""
 
     def planted(kind: type[Client]) -> None:

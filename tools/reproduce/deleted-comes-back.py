@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import IO
 
 
 def main():
@@ -60,7 +61,7 @@ class Test:
             self.run(actor, "repository", "connect", "filesystem", "--path", self.repository)
         self.run("a", "maintenance", "set", "--enable-quick=false", "--enable-full=false")
 
-    def start(self, actor, *command, stderr=subprocess.PIPE):
+    def start(self, actor, *command, stderr: int | IO[bytes] = subprocess.PIPE):
         home = os.path.join(self.top, actor)
         os.makedirs(home, exist_ok=True)
         environment = {
@@ -98,6 +99,8 @@ class Test:
             if "SERVER ADDRESS: " in text:
                 break
             time.sleep(0.1)
+        else:
+            raise SystemExit(f"the server does not say its address: {open(log).read()}")
         url = text.split("SERVER ADDRESS: ")[1].split()[0]
         fingerprint = text.split("SERVER CERT SHA256: ")[1].split()[0]
         self.run(

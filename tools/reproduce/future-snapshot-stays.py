@@ -32,7 +32,7 @@ class Clock(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
+    def log_message(self, *_, **__):
         pass
 
 

@@ -77,7 +77,7 @@ class Scenario(BaseModel):
     """How often each action is drawn relative to the others, until the duration or the number of actions is used up."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """By action key, the options with which it is drawn."""
-    duration_seconds: float | None = Field(None, alias="duration")
+    duration_seconds: float | None = Field(default=None, alias="duration")
     actions: Annotated[int, Field(ge=1, le=ACTIONS_MAX)] | None = None
     """The number of random actions of all clients together."""
     data_bytes_max: Annotated[int, Field(ge=1, le=1 << 50)] = 1 << 30

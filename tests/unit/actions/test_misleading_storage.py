@@ -160,11 +160,11 @@ async def test_a_deletion_may_not_show_yet(scratch: Path) -> None:
         async def show(self: MemoryClient) -> tuple[ListedSnapshot, ...]:
             return listed
 
-        honest, Client.list_snapshots = Client.list_snapshots, show  # type: ignore[method-assign]
+        honest, Client.list_snapshots = Client.list_snapshots, show
         try:
             await run.engine.execute(ListSnapshots())
         finally:
-            Client.list_snapshots = honest  # type: ignore[method-assign]
+            Client.list_snapshots = honest
         assert run.broken == [(Guarantee.DELETED_STAYS_GONE, kept[0])]
 
 

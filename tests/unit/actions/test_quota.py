@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from tests.idle_server import IdleServer
 
 from snapstorm.actions.quota import Quota
 from snapstorm.errors import ConfigError
-from snapstorm.targets.plain import PlainServer
 
 pytestmark = pytest.mark.anyio
 WEIGHTS = {"snapshot-root": 2, "run-gc": 1, "delete-random-snapshot": 3, "modify-files": 5}
 
 
-class Holding(PlainServer):
+class Holding(IdleServer):
     """A server whose repository holds so many bytes."""
 
     def __init__(self, used_bytes: int) -> None:
@@ -22,7 +22,7 @@ class Holding(PlainServer):
         return self._used_bytes
 
 
-class Silent(PlainServer):
+class Silent(IdleServer):
     """A server that can't tell how much its repository holds."""
 
 

@@ -142,7 +142,7 @@ async def test_new_small_files_are_not_read(tmp_path: Path) -> None:
     for number in range(PROVED_EVERY):
         manifest = await writer.scan()
         assert bool(memory.read) == (number == PROVED_EVERY - 1)
-    assert manifest == scan_tree(tmp_path / "data", writer._view.tree.segments_of)
+        assert manifest == scan_tree(tmp_path / "data", writer._view.tree.segments_of)
 
 
 async def test_what_somebody_else_writes_to_a_new_file_is_not_taken_for_the_writers(tmp_path: Path) -> None:

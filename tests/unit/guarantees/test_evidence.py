@@ -35,6 +35,7 @@ async def restore_flipped(
 ) -> Path:
     """Restore a snapshot from a target that flips a byte; the evidence's directory."""
     async with find_target("memory:restore-flips-a-byte")(ProcessRunner("none")).serve(run.place) as server:
+        assert isinstance(server, MemoryServer)
         change(server)
         writer = TreeFileWriter(data_directory=scratch / "data", capabilities=run.capabilities)
         engine = run.parts(writer, server.client(CLIENT), server).engine

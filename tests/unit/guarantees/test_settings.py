@@ -62,7 +62,9 @@ class Operator:
         operator = self
 
         class OperatedServer(TrickedServer):
-            manages_users = False
+            @property
+            def manages_users(self) -> bool:
+                return False
 
             async def read_settings(self, _: str) -> None:
                 operator.shown = dict(operator.settings)

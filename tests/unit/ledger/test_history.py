@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,10 +47,10 @@ def do(
     action: str,
     outcome: str = "ok",
     options: str = "{}",
-    **what: object,
+    **what: Any,
 ) -> None:
     """One operation, from its intent to its outcome."""
-    effect = IntendedEffect(**what)  # type: ignore[arg-type]  # creates, deletes or resolved
+    effect = IntendedEffect(**what)  # creates, deletes or resolved
     ledger.begin_operation(OperationIntent(operation, run, CLIENT, 1, action, options, 0.0, effect))
     snapshot = f"k-{operation}" if "creates" in what and outcome == "ok" else None
     ledger.end_operation(operation, outcome=outcome, reason="", seconds=0.0, snapshot=snapshot)

@@ -12,7 +12,9 @@ from snapstorm.scenario.scenarios import Scenario, parse_scenario
 from snapstorm.scenario.shipped_scenarios import SHIPPED
 
 STEPS = (
-    RecordedStep(name="a-1", client=1, action="write-random-files", count="1..3", links=False, draws=("c", 1)),
+    RecordedStep(name="a-1", client=1, action="write-random-files", draws=("c", 1)).with_options(
+        count="1..3", links=False
+    ),
     RecordedStep(name="a-2", client=2, action="snapshot-root", after=("a-1",)),
     RecordedStep(name="a-3", client=2, action="restore-snapshot", of="a-2", part="a \"b\" \\ 'c'\n\t# ü\x01"),
 )

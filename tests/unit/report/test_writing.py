@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.report.runs import busy_bed
@@ -138,7 +139,7 @@ def test_a_newer_ledger_writes_nothing(bed: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_fit_together_is_told(
-    bed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, object], words: str
+    bed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], words: str
 ) -> None:
     """In one line, before anything is written."""
     monkeypatch.chdir(tmp_path)
@@ -146,7 +147,7 @@ def test_what_does_not_fit_together_is_told(
     run = options.pop("run", None)
     before = sorted(os.listdir(tmp_path))
     with pytest.raises(ConfigError, match=words):
-        report(run, **options)  # type: ignore[arg-type]
+        report(run, **options)
     assert sorted(os.listdir(tmp_path)) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -39,8 +40,8 @@ def waiting_for(event: anyio.Event, *late: str, refused: bool = False) -> MakeTa
     return lambda _: TrickedTarget(LateClient)
 
 
-def options(scratch: Path, **more: object) -> HarnessOptions:
-    return HarnessOptions(testbed=scratch / "testbed", target="memory", seed=1, **more)  # type: ignore[arg-type]  # tests only
+def options(scratch: Path, **more: Any) -> HarnessOptions:
+    return HarnessOptions(testbed=scratch / "testbed", target="memory", seed=1, **more)
 
 
 async def test_others_work_while_one_connects(scratch: Path) -> None:

@@ -53,7 +53,7 @@ class AwaitedStorm(NoStorm):
         self._is_awaited = is_awaited
 
     @property
-    def is_awaited(self) -> bool:  # type: ignore[override]  # read only
+    def is_awaited(self) -> bool:
         return self._is_awaited()
 
 

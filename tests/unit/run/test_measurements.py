@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.idle_server import IdleServer
 from tests.unit.one_run import new_context
 
 from snapstorm.guarantees.leaks import ServerProcesses, look_at_process
@@ -18,7 +19,6 @@ from snapstorm.model.protocols import Server, TargetPlace
 from snapstorm.run.harness import HarnessOptions, open_harness
 from snapstorm.run.measurements import STRETCH_SAMPLES, Measurements, Pace
 from snapstorm.runtime.secrets import FileSecretStore
-from snapstorm.targets.plain import PlainServer
 from snapstorm.testbed.testbed import read_testbed
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 DAY_SECONDS = 86_400
 
 
-class OwnProcess(PlainServer):
+class OwnProcess(IdleServer):
     """This very process stands for the server."""
 
     unfinished_suffix = ".tmp."

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.anyio
 CLIENTS = 3
 
 
-def options(scratch: Path, **more: object) -> HarnessOptions:
-    return HarnessOptions(testbed=scratch / "testbed", target="memory", seed=1, **more)  # type: ignore[arg-type]  # tests only
+def options(scratch: Path, **more: Any) -> HarnessOptions:
+    return HarnessOptions(testbed=scratch / "testbed", target="memory", seed=1, **more)
 
 
 async def snapshot(client: Client) -> None:
@@ -36,7 +36,7 @@ async def snapshot(client: Client) -> None:
 
 
 async def run(
-    scratch: Path, make_target: MakeTarget | None = None, listener: Listener = ignore, **more: object
+    scratch: Path, make_target: MakeTarget | None = None, listener: Listener = ignore, **more: Any
 ) -> Harness:
     with anyio.fail_after(GIVE_UP_SECONDS):
         async with open_harness(options(scratch, **more), listener, make_target=make_target) as harness:

@@ -72,7 +72,7 @@ def created(**changes: object) -> dict[str, object]:
 
 
 def summary(**changes: object) -> dict[str, object]:
-    return created(rootEntry={**ROOT, "summ": {**ROOT["summ"], **changes}})  # type: ignore[dict-item]
+    return created(rootEntry={**ROOT, "summ": {**ROOT["summ"], **changes}})
 
 
 def test_complete_snapshot_is_acknowledged() -> None:

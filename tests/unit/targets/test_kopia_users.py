@@ -24,6 +24,9 @@ def place(scratch: Path, **parameters: str) -> TargetPlace:
 class AnyTime:
     """Virtual time, of which only matters that there is some."""
 
+    def now_ns(self, actor: str) -> int:
+        raise NotImplementedError
+
     def url(self, actor: str, valid_seconds: float) -> str:
         raise NotImplementedError
 

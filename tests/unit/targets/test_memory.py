@@ -28,11 +28,12 @@ from snapstorm.gateway.app import Served
 from snapstorm.gateway.storage import BUCKET
 from snapstorm.model.location import S3Storage
 from snapstorm.model.manifest import EntryType, path_as_text
-from snapstorm.model.protocols import ClientSnapshotter, Mode, Server, Target, TargetPlace
+from snapstorm.model.protocols import ClientSnapshotter, Mode, Target, TargetPlace
 from snapstorm.model.tree_differences import DifferenceKind, differences
 from snapstorm.runtime.aws import KEY_VARIABLES
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.memory.store import Store
+from snapstorm.targets.memory.target import MemoryServer
 from snapstorm.targets.registry import find_target
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +54,7 @@ class Bench:
 
     target: Target
     place: TargetPlace
-    server: Server
+    server: MemoryServer
     gateway: Served | None = None
     """What serves its storage, where it is behind the gateway."""
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -108,6 +109,7 @@ async def open_bench(
         bucket = S3Storage(BUCKET, endpoint=gateway.endpoint)
         place = replace(place, named_storage=bucket, storage_secrets={KEY_VARIABLES[0]: KEY})
     async with target.serve(place) as server:
+        assert isinstance(server, MemoryServer)
         yield Bench(target, place, server, gateway)
 
 

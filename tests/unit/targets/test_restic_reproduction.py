@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,9 +82,9 @@ COMMANDS = [
 ]
 
 
-def run(tmp_path: Path, guarantee: str, defect: str, **shown: object) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, guarantee: str, defect: str, **shown: Any) -> subprocess.CompletedProcess[str]:
     script, program = tmp_path / "script.sh", tmp_path / "restic"
-    what = Shown(guarantee, operations=["5"], **shown)  # type: ignore[arg-type]
+    what = Shown(guarantee, operations=["5"], **shown)
     script.write_text("\n".join(Script(lambda _: TREE).lines(COMMANDS, what)) + "\n")
     program.write_text(STAND_IN.replace("DEFECT", repr(defect)))
     program.chmod(0o755)

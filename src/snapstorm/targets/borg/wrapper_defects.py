@@ -8,6 +8,17 @@ from collections.abc import Mapping
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
 from snapstorm.targets import restore_wrappers
+from snapstorm.targets.command_wrappers import (
+    DELETES_NOTHING,
+    LEAVES_A_LISTING,
+    LEAVES_A_PROCESS,
+    LEAVES_A_TEMPORARY_FILE,
+    NEVER_ENDS,
+    complains_of_good_data,
+    creates_and_answers,
+    deletes_and_ends_with,
+    leaves_out,
+)
 from snapstorm.targets.restore_wrappers import (
     CHANGED_MODE,
     CUT_TIME,
@@ -84,20 +95,8 @@ _CREATING: Mapping[str, WrapperDefect] = {
             number=3,
         ),
     ),
-    "create-leaves-a-file-out": WrapperDefect(
-        "A file is left out, with exit status 0.",
-        Guarantee.PARTIAL_IS_REPORTED,
-        WorkKind.CREATE,
-        when(
-            "create",
-            """
-            path = found_below(argv[-1], lambda path: is_plain(path) and path.stat().st_nlink == 1)
-            if path is not None:
-                place = argv.index("create") + 1
-                argv[place:place] = [f"--exclude=pf:{path}"]
-            """,
-            number=3,
-        ),
+    "create-leaves-a-file-out": leaves_out('argv.insert(argv.index("create") + 1, f"--exclude=pf:{path}")').of(
+        "create"
     ),
     "create-tells-a-wrong-count": WrapperDefect(
         "One file more is acknowledged than there was.",
@@ -115,15 +114,8 @@ _CREATING: Mapping[str, WrapperDefect] = {
             number=3,
         ),
     ),
-    "create-never-ends": WrapperDefect(
-        "A creation never ends.", Guarantee.AVAILABLE, WorkKind.CREATE, when("create", "wait_for_ever()", number=3)
-    ),
-    "create-answers-garbage": WrapperDefect(
-        "An archive is made, and the answer can't be read.",
-        Guarantee.AVAILABLE,
-        WorkKind.CREATE,
-        when("create", "run(argv)\nprint('{\"archive\": ')\nsys.exit(0)", number=3),
-    ),
+    "create-never-ends": NEVER_ENDS.of("create"),
+    "create-answers-garbage": creates_and_answers('{"archive": ').of("create"),
     "create-copies-elsewhere": WrapperDefect(
         "A second archive is made, which no operation has asked for.",
         Guarantee.NOTHING_UNREQUESTED,
@@ -138,44 +130,12 @@ _CREATING: Mapping[str, WrapperDefect] = {
             number=2,
         ),
     ),
-    "create-leaves-a-process": WrapperDefect(
-        "A process goes on after the command has ended.",
-        Guarantee.NO_LEAK,
-        WorkKind.CREATE,
-        when(
-            "create",
-            """
-            import subprocess
-
-            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            subprocess.Popen(["sleep", "600"], start_new_session=True, **quiet)
-            """,
-            number=2,
-        ),
-    ),
-    "create-leaves-a-temporary-file": WrapperDefect(
-        "A file stays in the temporary directory.",
-        Guarantee.NO_LEAK,
-        WorkKind.CREATE,
-        when(
-            "create",
-            """
-            import tempfile
-
-            os.close(tempfile.mkstemp(prefix="segment-")[0])
-            """,
-            number=2,
-        ),
-    ),
+    "create-leaves-a-process": LEAVES_A_PROCESS.of("create"),
+    "create-leaves-a-temporary-file": LEAVES_A_TEMPORARY_FILE.of("create"),
 }
 
 _OTHERS: Mapping[str, WrapperDefect] = {
-    "delete-does-nothing": WrapperDefect(
-        "A deletion is acknowledged and not done.",
-        Guarantee.DELETED_STAYS_GONE,
-        WorkKind.LIST,
-        when("delete", "sys.exit(0)", number=1),
-    ),
+    "delete-does-nothing": DELETES_NOTHING.of("delete"),
     "serve-lets-into-every-repository": WrapperDefect(
         "Whoever is let in is served every repository, not only the own one.",
         Guarantee.CLIENTS_ISOLATED,
@@ -198,25 +158,11 @@ _OTHERS: Mapping[str, WrapperDefect] = {
             number=3,
         ),
     ),
-    "delete-ends-with-2": WrapperDefect(
-        "A deletion is done, and the exit status says that it failed.",
-        Guarantee.AVAILABLE,
-        WorkKind.DELETE,
-        when("delete", "end(run(argv), status=2)"),
-    ),
-    # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
-    "check-complains-of-good-data": WrapperDefect(
-        "The check finds damage where there is none.",
-        Guarantee.AVAILABLE,
-        WorkKind.VERIFY,
-        when("check", "sys.exit('Data integrity error: Segment entry checksum mismatch [segment 1, offset 8]')"),
-    ),
-    "list-leaves-a-file": WrapperDefect(
-        "A file stays in the directory in which the command ran.",
-        Guarantee.NO_LEAK,
-        WorkKind.LIST,
-        when("list", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
-    ),
+    "delete-ends-with-2": deletes_and_ends_with(2).of("delete"),
+    "check-complains-of-good-data": complains_of_good_data(
+        "Data integrity error: Segment entry checksum mismatch [segment 1, offset 8]"
+    ).of("check"),
+    "list-leaves-a-file": LEAVES_A_LISTING.of("list"),
     "clients-are-mixed-up": WrapperDefect(
         "One client works as another.",
         Guarantee.CLIENTS_ISOLATED,

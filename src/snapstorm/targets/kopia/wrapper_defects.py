@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
+from snapstorm.targets.command_wrappers import (
+    COLLECTS_NOTHING,
+    LEAVES_A_LISTING,
+    LEAVES_A_PROCESS,
+    LEAVES_A_TEMPORARY_FILE,
+    NEVER_ENDS,
+    RESTORES_NOTHING,
+    complains_of_good_data,
+    creates_and_answers,
+    deletes_and_ends_with,
+)
 from snapstorm.targets.wrapper_programs import WrapperDefect, when
 
 
@@ -59,46 +70,15 @@ if asks_for("snapshot", "create"):
 _AVAILABLE, _ISOLATED = Guarantee.AVAILABLE, Guarantee.CLIENTS_ISOLATED
 
 LEAVING_BEHIND = {
-    "create-leaves-a-temporary-file": _create(
-        "A file stays in the temporary directory.",
-        Guarantee.NO_LEAK,
-        """
-        import tempfile
-
-        os.close(tempfile.mkstemp(prefix="upload-")[0])
-        """,
-        number=2,
-    ),
-    "create-leaves-a-process": _create(
-        "A process stays that has left its group and cleared its environment.",
-        Guarantee.NO_LEAK,
-        """
-        import subprocess
-
-        subprocess.Popen(
-            ["/bin/sleep", "100"], env={}, cwd="/", start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        """,
-        number=2,
-    ),
-    "list-leaves-a-file": WrapperDefect(
-        "A file stays in the directory in which the command ran.",
-        Guarantee.NO_LEAK,
-        WorkKind.LIST,
-        when("snapshot list", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
-    ),
+    "create-leaves-a-temporary-file": LEAVES_A_TEMPORARY_FILE.of("snapshot create"),
+    "create-leaves-a-process": LEAVES_A_PROCESS.of("snapshot create"),
+    "list-leaves-a-file": LEAVES_A_LISTING.of("snapshot list"),
 }
 
 WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
     **LEAVING_BEHIND,
-    "restore-writes-nothing": WrapperDefect(
-        "A restore succeeds and writes nothing.",
-        Guarantee.RESTORED_EXACTLY,
-        WorkKind.RESTORE,
-        when("restore", "sys.exit(0)", number=2),
-    ),
-    "create-never-ends": _create("A creation never ends.", _AVAILABLE, "wait_for_ever()"),
+    "restore-writes-nothing": RESTORES_NOTHING.of("restore"),
+    "create-never-ends": NEVER_ENDS.of("snapshot create"),
     "create-is-incomplete": _create(
         "A snapshot is acknowledged as incomplete, without a reason.",
         _AVAILABLE,
@@ -109,11 +89,7 @@ WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
         end(done, shown)
         """,
     ),
-    "create-answers-garbage": _create(
-        "A snapshot is taken, and the answer can't be read.",
-        _AVAILABLE,
-        "run(argv)\nprint('{\"id\": 5')\nsys.exit(0)",
-    ),
+    "create-answers-garbage": creates_and_answers('{"id": 5').of("snapshot create"),
     "create-copies-elsewhere": _create(
         "A snapshot is stored a second time, where no client is shown it.",
         Guarantee.NOTHING_UNREQUESTED,
@@ -134,37 +110,23 @@ WRAPPER_DEFECTS: dict[str, WrapperDefect] = {
         WorkKind.LIST,
         _CONTRADICTS_ITSELF,
     ),
-    "delete-ends-with-1": WrapperDefect(
-        "A deletion is done, and the exit status says that it failed.",
-        _AVAILABLE,
-        WorkKind.DELETE,
-        when("snapshot delete", "end(run(argv), status=1)"),
-    ),
+    "delete-ends-with-1": deletes_and_ends_with(1).of("snapshot delete"),
     "expire-runs-nothing": WrapperDefect(
         "Retention is acknowledged and not applied.",
         Guarantee.DELETED_STAYS_GONE,
         WorkKind.EXPIRE,
         when("snapshot expire", "sys.exit(0)"),
     ),
-    "maintenance-does-nothing": WrapperDefect(
-        "A collection is acknowledged and not done.",
-        _AVAILABLE,
-        WorkKind.COLLECT,
-        when("maintenance run", "sys.exit(0)"),
-    ),
+    "maintenance-does-nothing": COLLECTS_NOTHING.of("maintenance run"),
     "maintenance-is-only-quick": WrapperDefect(
         "A full collection is acknowledged, and only a quick one done.",
         _AVAILABLE,
         WorkKind.COLLECT,
         when("maintenance run", "argv = [{'--full': '--no-full'}.get(word, word) for word in argv]"),
     ),
-    # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
-    "verify-complains-of-good-data": WrapperDefect(
-        "The check finds damage where there is none.",
-        _AVAILABLE,
-        WorkKind.VERIFY,
-        when("snapshot verify", "sys.exit('ERROR error processing a/b: invalid checksum at BLOB p1')"),
-    ),
+    "verify-complains-of-good-data": complains_of_good_data(
+        "ERROR error processing a/b: invalid checksum at BLOB p1"
+    ).of("snapshot verify"),
     "server-does-not-refresh": WrapperDefect(
         "A server that was told to look again does not see that a client was removed.",
         _ISOLATED,

@@ -6,6 +6,19 @@ from __future__ import annotations
 from snapstorm.model.guarantees import Guarantee
 from snapstorm.model.work import WorkKind
 from snapstorm.targets import restore_wrappers
+from snapstorm.targets.command_wrappers import (
+    COLLECTS_NOTHING,
+    DELETES_NOTHING,
+    LEAVES_A_LISTING,
+    LEAVES_A_PROCESS,
+    LEAVES_A_TEMPORARY_FILE,
+    NEVER_ENDS,
+    RESTORES_NOTHING,
+    complains_of_good_data,
+    creates_and_answers,
+    deletes_and_ends_with,
+    leaves_out,
+)
 from snapstorm.targets.restore_wrappers import (
     CHANGED_MODE,
     CUT_TIME,
@@ -54,6 +67,13 @@ def end_with(done, said):
     sys.exit(done.returncode)
 
 
+def exclusion_of(path):
+    """The option by which `backup` leaves out this file alone."""
+    import re
+
+    return "--exclude=" + re.sub(r"([\\*?\[\]$])", r"\\\1", str(path))
+
+
 def globals_of(arguments):
     """The options that go with every command."""
     return [word for word in arguments if word.startswith("--cacert=")]
@@ -96,12 +116,7 @@ _RESTORES = {
     "restore-loses-an-xattr": _RESTORING.wrong(LOST_XATTR),
     "restore-drops-a-fifo": _RESTORING.wrong(DROPPED_FIFO),
     "restore-cuts-a-time": _RESTORING.wrong(CUT_TIME),
-    "restore-brings-nothing-back": WrapperDefect(
-        "A restore succeeds and writes nothing.",
-        Guarantee.RESTORED_EXACTLY,
-        WorkKind.RESTORE,
-        when("restore", "sys.exit(0)", number=2),
-    ),
+    "restore-brings-nothing-back": RESTORES_NOTHING.of("restore"),
     "restore-hides-an-error": _RESTORING.wrong(MISSING_FILE),
     "restore-makes-a-file-longer": _RESTORING.wrong(LONGER_FILE),
     "restore-turns-a-mode-over": _RESTORING.wrong(CHANGED_MODE),
@@ -110,12 +125,8 @@ _RESTORES = {
 }
 
 _BACKUPS = {
-    "backup-never-ends": _backup("A backup never ends.", _AVAILABLE, "wait_for_ever()"),
-    "backup-answers-garbage": _backup(
-        "A snapshot is taken, and the answer can't be read.",
-        _AVAILABLE,
-        'run(argv)\nprint(\'{"message_type": "summary"\')\nsys.exit(0)',
-    ),
+    "backup-never-ends": NEVER_ENDS.of("backup"),
+    "backup-answers-garbage": creates_and_answers('{"message_type": "summary"').of("backup"),
     "backup-is-not-saved": _backup(
         "A snapshot is acknowledged with an id, and was forgotten at once.",
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
@@ -126,17 +137,7 @@ _BACKUPS = {
         end(done)
         """,
     ),
-    "backup-leaves-a-file-out": _backup(
-        "A file is left out, with exit status 0.",
-        Guarantee.PARTIAL_IS_REPORTED,
-        r"""
-        import re
-
-        path = found_below(argv[-1], lambda path: is_plain(path) and path.stat().st_nlink == 1)
-        if path is not None:
-            argv.insert(1, "--exclude=" + re.sub(r"([\\*?\[\]$])", r"\\\1", str(path)))
-        """,
-    ),
+    "backup-leaves-a-file-out": leaves_out("argv.insert(1, exclusion_of(path))").of("backup"),
     "backup-tells-a-wrong-count": _backup(
         "One file more is acknowledged than there was.",
         Guarantee.PARTIAL_IS_REPORTED,
@@ -157,44 +158,13 @@ _BACKUPS = {
         """,
         number=2,
     ),
-    "backup-leaves-a-process": _backup(
-        "A process stays that has left its group and cleared its environment.",
-        Guarantee.NO_LEAK,
-        """
-        import subprocess
-
-        subprocess.Popen(
-            ["/bin/sleep", "100"], env={}, cwd="/", start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        """,
-        number=2,
-    ),
-    "backup-leaves-a-temporary-file": _backup(
-        "A file stays in the temporary directory.",
-        Guarantee.NO_LEAK,
-        """
-        import tempfile
-
-        os.close(tempfile.mkstemp(prefix="pack-")[0])
-        """,
-        number=2,
-    ),
+    "backup-leaves-a-process": LEAVES_A_PROCESS.of("backup"),
+    "backup-leaves-a-temporary-file": LEAVES_A_TEMPORARY_FILE.of("backup"),
 }
 
 _OTHERS = {
-    "forget-does-nothing": WrapperDefect(
-        "A deletion is acknowledged and not done.",
-        Guarantee.DELETED_STAYS_GONE,
-        WorkKind.LIST,
-        when("forget", "sys.exit(0)"),
-    ),
-    "forget-ends-with-1": WrapperDefect(
-        "A deletion is done, and the exit status says that it failed.",
-        _AVAILABLE,
-        WorkKind.DELETE,
-        when("forget", "end(run(argv), status=1)"),
-    ),
+    "forget-does-nothing": DELETES_NOTHING.of("forget"),
+    "forget-ends-with-1": deletes_and_ends_with(1).of("forget"),
     "forget-finds-a-lock": WrapperDefect(
         "A deletion is refused because of a lock, whoever works.",
         _AVAILABLE,
@@ -205,19 +175,10 @@ _OTHERS = {
             "sys.exit(11)",
         ),
     ),
-    "prune-does-nothing": WrapperDefect(
-        "A collection is acknowledged and not done.",
-        _AVAILABLE,
-        WorkKind.COLLECT,
-        when("prune", "sys.exit(0)"),
-    ),
-    # Not `verify-agrees`, which takes a restore to contradict: a check that fails on good data is not available.
-    "check-complains-of-good-data": WrapperDefect(
-        "The check finds damage where there is none.",
-        _AVAILABLE,
-        WorkKind.VERIFY,
-        when("check", "sys.exit('error for tree 01234567:\\nFatal: repository contains errors')"),
-    ),
+    "prune-does-nothing": COLLECTS_NOTHING.of("prune"),
+    "check-complains-of-good-data": complains_of_good_data(
+        "error for tree 01234567:\nFatal: repository contains errors"
+    ).of("check"),
     "list-leaves-the-latest-out": WrapperDefect(
         "The latest snapshot is not shown.",
         Guarantee.ACKNOWLEDGED_STAYS_LISTED,
@@ -234,12 +195,7 @@ _OTHERS = {
             number=3,
         ),
     ),
-    "list-leaves-a-file": WrapperDefect(
-        "A file stays in the directory in which the command ran.",
-        Guarantee.NO_LEAK,
-        WorkKind.LIST,
-        when("snapshots", "pathlib.Path('listing.json').write_bytes(b'[]')", number=2),
-    ),
+    "list-leaves-a-file": LEAVES_A_LISTING.of("snapshots"),
     "clients-are-mixed-up": WrapperDefect(
         "One client works as another.",
         Guarantee.CLIENTS_ISOLATED,
