@@ -26,8 +26,9 @@ from floor_kopia import KopiaReplay
 from snapstorm.gateway.app import Served, serving
 from snapstorm.gateway.storage import Clocks
 from snapstorm.runtime.clock import Clock, VirtualClock
+from snapstorm.targets.kopia.clients import derive_at_no_cost
 from snapstorm.targets.kopia.command import CLOCK_VARIABLE, COMMAND_CLOCK_SECONDS, SERVER_CLOCK_SECONDS, Actor
-from snapstorm.targets.kopia.server import JUMP_SECONDS, derive_at_no_cost
+from snapstorm.targets.kopia.server import JUMP_SECONDS
 from snapstorm.targets.password_file import PASSWORD_FILE, PasswordFile
 
 _JUMP = "advance-time"

@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from snapstorm.errors import TargetError
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.model.location import Storage
 from snapstorm.model.manifest import Manifest
+
+if TYPE_CHECKING:
+    from snapstorm.model.client_access import ClientAccess, ClientPlace
+    from snapstorm.model.protocols import ClientSnapshotter
 
 Route: TypeAlias = Callable[[str, str, int], Awaitable[tuple[str, int]]]
 """From a client, and the host and port that it wants to reach, to those that it has to connect to."""
@@ -323,4 +328,31 @@ class OpensStored(Protocol):
 
     def commands_to_look(self, directory: str, snapshot: str) -> Sequence[str]:
         """Lines of bash that show, with the target's own program alone, what a repository in this directory holds."""
+        ...
+
+
+@runtime_checkable
+class ServesOtherMachines(Protocol):
+    """The server may have clients on other machines."""
+
+    @property
+    def only_here(self) -> str | None:
+        """Why its clients can only be on this machine; None if they can be on others."""
+        ...
+
+    def client_access(self, client: str) -> ClientAccess:
+        """What makes a client that was added, on any machine. Raises ConfigError where `only_here` says why not."""
+        ...
+
+    def add_last_words(self, error: TargetError) -> None:
+        """Add to a failure of a client on another machine how the server has ended, if it has."""
+        ...
+
+
+@runtime_checkable
+class OpensClients(Protocol):
+    """A target that makes clients of a server that may be on another machine."""
+
+    def open_client(self, access: ClientAccess, place: ClientPlace) -> ClientSnapshotter:
+        """The client. What `Server.client` returns is made from the same value. Raises HarnessError."""
         ...

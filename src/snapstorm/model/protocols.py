@@ -28,6 +28,8 @@ from snapstorm.model.manifest import Manifest
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.retention import KeepPolicy
 
+LOOPBACK = "127.0.0.1"
+
 
 class Mode(StrEnum):
     """How clients reach the repository."""
@@ -275,6 +277,8 @@ class TargetPlace:
     """By which way clients reach the server; None for the straight one."""
     time: TargetTime | None = None
     """The virtual time to live by; None for real time."""
+    listen_host: str = LOOPBACK
+    """Where the server listens: the address of this machine, or the name, by which all clients reach it."""
 
     @property
     def storage(self) -> Storage:

@@ -6,21 +6,23 @@ import re
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import anyio
 
-from snapstorm.errors import HarnessError
+from snapstorm.errors import ConfigError, HarnessError
+from snapstorm.model.protocols import LOOPBACK
 from snapstorm.runtime.process import RunningProcess
+from snapstorm.targets.certificate import is_address
 from snapstorm.targets.command_output import last_line
 
 _START_SECONDS_MAX = 60.0
 _START_AGAIN_TRIES = 5
 _START_AGAIN_PAUSE_SECONDS = 1.0
 _END_SECONDS_MAX = 15.0
-_LOOPBACK = "127.0.0.1"
 
 Launch = Callable[[str], AbstractAsyncContextManager[RunningProcess]]
 """Starts the server for a block, to listen at this `HOST:PORT`."""
@@ -30,14 +32,24 @@ class ServerProcess:
     """One server after the other, always at the same address. The last one ends with the block."""
 
     def __init__(
-        self, launch: Launch, listening: re.Pattern[str], name: str, last_words: Callable[[str], str] = last_line
+        self,
+        launch: Launch,
+        listening: re.Pattern[str],
+        name: str,
+        last_words: Callable[[str], str] = last_line,
+        *,
+        host: str = LOOPBACK,
     ) -> None:
         """`listening`: the line that says that it listens, with the host and the port as groups; `name`: what people
-        call it; `last_words`: of its log, the reason why it has ended."""
+        call it; `last_words`: of its log, the reason why it has ended; `host`: where it listens, and by which clients
+        reach it. Raises ConfigError for a host that stands for all addresses: no client can reach that."""
+        if not host or (is_address(host) and ip_address(host).is_unspecified):
+            raise ConfigError(f"{name} can't listen on {host!r}: name the address by which clients reach this machine")
         self._launch = launch
         self._listening = listening
         self._name = name
         self._last_words = last_words
+        self._host = f"[{host}]" if ":" in host else host
         self._block = AsyncExitStack()
         self._process: RunningProcess | None = None
         self._changing = anyio.Lock()
@@ -47,7 +59,7 @@ class ServerProcess:
         """Where it listens, `HOST:PORT`, once `wait` has returned."""
 
     async def __aenter__(self) -> Self:
-        self._process = await self._block.enter_async_context(self._launch(f"{_LOOPBACK}:0"))
+        self._process = await self._block.enter_async_context(self._launch(f"{self._host}:0"))
         return self
 
     async def __aexit__(
@@ -88,7 +100,7 @@ class ServerProcess:
         assert process is not None
         match = await process.line_matching(self._listening, seconds_max=_START_SECONDS_MAX)
         if match is not None:
-            self._port, self.address = int(match[2]), f"{match[1]}:{match[2]}"
+            self._port, self.address = int(match[2]), f"{self._host}:{match[2]}"
             return
         if process.child.exit_code is None:
             raise HarnessError(f"{self._name} did not start within {_START_SECONDS_MAX:.0f} s; see {process.log}")
@@ -110,7 +122,7 @@ class ServerProcess:
                 return
             await self._forget()
             for tries_left in reversed(range(_START_AGAIN_TRIES)):
-                self._process = await self._block.enter_async_context(self._launch(f"{_LOOPBACK}:{self._port}"))
+                self._process = await self._block.enter_async_context(self._launch(f"{self._host}:{self._port}"))
                 try:
                     await self.wait()
                 except HarnessError:

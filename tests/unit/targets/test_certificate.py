@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snapstorm.errors import HarnessError
 from snapstorm.targets.certificate import write_certificate
 
 
@@ -56,3 +57,26 @@ def test_nobody_else_accepts_it(tmp_path: Path) -> None:
         shake_hands(one, key, one, "127.0.0.2")
     with pytest.raises(ssl.SSLCertVerificationError):
         shake_hands(one, key, tmp_path / "other.pem", "127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["10.1.2.3", "::1", "server.example"])
+def test_another_address_or_name_gets_a_certificate_of_its_own(host: str, tmp_path: Path) -> None:
+    """In place of the one for loopback, and it stays as long as the host does."""
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    write_certificate(certificate, key)
+    write_certificate(certificate, key, host)
+    assert shake_hands(certificate, key, certificate, host) == b"hello"
+    before = certificate.read_bytes()
+    write_certificate(certificate, key, host)
+    assert certificate.read_bytes() == before
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(certificate, key, certificate, "127.0.0.1")
+
+
+def test_what_is_no_certificate_is_said(tmp_path: Path) -> None:
+    """With what to do about it."""
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    write_certificate(certificate, key)
+    certificate.write_text("nonsense")
+    with pytest.raises(HarnessError, match="delete it to have a new one made"):
+        write_certificate(certificate, key)

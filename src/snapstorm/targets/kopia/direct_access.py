@@ -79,6 +79,11 @@ class DirectAccess(PlainServer):
         return self._snapshotter(client, Actor(directory, secrets.token_urlsafe(), clock_url=clock_url))
 
     @property
+    def only_here(self) -> str | None:
+        """There is no server."""
+        return "without a server, clients use the storage of the repository themselves"
+
+    @property
     def auditor(self) -> Auditor | None:
         """A connection straight to the repository, without any cache, that may restore everything."""
         return self._snapshotter(IDENTITY, self.repository.auditor)

@@ -126,6 +126,11 @@ class OperatorServer(PlainServer):
         """Collecting is not for users; verifying would read the operator's own snapshots of the same user."""
         return frozenset({RunGc.key, VerifyRepository.key})
 
+    @property
+    def only_here(self) -> str | None:
+        """What policies leave out is read where the files are."""
+        return "what the operator's policies leave out is looked for on the disk of the run's machine"
+
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Have retention keep what they will take; the operator has let them in. Raises HarnessError for one that the
         file does not name, or that may not set that."""

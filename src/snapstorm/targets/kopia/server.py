@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import re
+import secrets
 import signal
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import anyio
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
-from snapstorm.runtime.process import CompletedCommand
+from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_access
+from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
-from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, TESTING_DERIVATION, Actor, ServerAddress
+from snapstorm.targets.kopia.clients import TARGET, KopiaDetails, open_client
+from snapstorm.targets.kopia.command import SERVER_CLOCK_SECONDS, ServerAddress
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, command_clock
@@ -84,28 +85,46 @@ class KopiaServer(DirectAccess):
         await anyio.sleep(JUMP_SECONDS)
         await self.refresh()
 
-    def _actor(self, client: str) -> Actor:
-        """Has a password of its own, and no business with the storage."""
-        password = self.users.password(client)
-        return Actor(self.place.client(client), password, clock_url=command_clock(self.place, client))
+    def client(self, client: str) -> ClientSnapshotter:
+        """The snapshotter of a client that was added."""
+        return self._open(self.access_of(client), self.place.client(client))
 
-    async def _connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        completed = await self.kopia.connect_to_server(
-            actor, await self._address_for(identity), identity, options_for(Command.CONNECT, self.place.parameters)
+    def impostor(self, client: str) -> ClientSnapshotter:
+        """A snapshotter that claims to be `client`, from elsewhere and with a wrong password."""
+        return self._open(self._access(client, secrets.token_urlsafe()), self.place.server / "impostors" / client)
+
+    def _open(self, access: ClientAccess, directory: Path) -> ClientSnapshotter:
+        return open_client(self.kopia, access, ClientPlace(directory, self.place.route, self._obituary))
+
+    @property
+    def only_here(self) -> str | None:
+        """Virtual time is told by the gateway, on this machine."""
+        return None if self.place.time is None else "the clock of virtual time can only be asked from there"
+
+    def add_last_words(self, error: TargetError) -> None:
+        """How the server has ended, and the last of its log."""
+        if self._obituary():
+            answers.add_evidence(error, self._obituary())
+
+    def access_of(self, client: str) -> ClientAccess:
+        """With the client's own password, and nothing of the storage."""
+        return self._access(client, self.users.password(client))
+
+    def _access(self, client: str, password: str) -> ClientAccess:
+        place = self.place
+        details = KopiaDetails(
+            url=self.address.url,
+            fingerprint=self.address.fingerprint,
+            password=password,
+            testbed=place.testbed,
+            operation_seconds_max=place.operation_seconds_max,
+            seed=place.seed,
+            verify_files_percent=self.verify_files_percent,
+            connect_options=tuple(options_for(Command.CONNECT, place.parameters)),
+            keep=None if place.retention is None else place.retention.model_dump(),
+            clock_url=command_clock(place, client),
         )
-        if self.place.time is not None and completed.exit_code == 0:
-            derive_at_no_cost(actor.config)
-        return completed
-
-    async def _address_for(self, identity: str) -> ServerAddress:
-        """Where a client finds the server: at its address, or at the end of the client's own way there."""
-        if self.place.route is None:
-            return self.address
-        parts = urlsplit(self.address.url)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        host, port = await self.place.route(identity, parts.hostname, parts.port)
-        return replace(self.address, url=f"https://{host}:{port}")
+        return encode_access(TARGET, client, details)
 
     def _obituary(self) -> str:
         return self.process.obituary
@@ -182,17 +201,6 @@ class KopiaServer(DirectAccess):
             answers.check(completed, "deleting a rule", OperationUnknown)
 
 
-def derive_at_no_cost(config: Path) -> None:
-    """Have commands of a connection derive the key of its cache at no cost, which takes more time than all else that a
-    command does. No option of `connect` can ask for it."""
-    settings = json.loads(config.read_text())
-    settings["apiServer"]["localCacheKeyDerivationAlgorithm"] = TESTING_DERIVATION
-    changed = config.with_suffix(".new")
-    changed.touch(mode=0o600)
-    changed.write_text(json.dumps(settings, indent=2))
-    changed.replace(config)
-
-
 @asynccontextmanager
 async def serve(access: DirectAccess, users: Users) -> AsyncIterator[KopiaServer]:
     """Start a server before an open repository, set a new repository up meanwhile, and end the server with the block.
@@ -215,7 +223,9 @@ async def serve(access: DirectAccess, users: Users) -> AsyncIterator[KopiaServer
         clock_url=None if place.time is None else place.time.url(IDENTITY, SERVER_CLOCK_SECONDS),
         password_file=users.file,
     )
-    async with ServerProcess(launch, _LISTENING, "Kopia's server", answers.last_words) as process:
+    async with ServerProcess(
+        launch, _LISTENING, "Kopia's server", answers.last_words, host=place.listen_host
+    ) as process:
         ahead = set(place.clients_ahead if place.is_new else ())
         # Maintenance and rules are read from the repository when they are needed, and `add_clients` refreshes.
         await together(

@@ -12,10 +12,12 @@ from pathlib import Path, PurePosixPath
 from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
 from snapstorm.model.abilities import StoredPlace, StoredRepository
 from snapstorm.model.capabilities import Capabilities, DirectoryTimes
-from snapstorm.model.protocols import Mode, Program, Server, Target, TargetDescription, TargetPlace
+from snapstorm.model.client_access import ClientAccess, ClientPlace
+from snapstorm.model.protocols import ClientSnapshotter, Mode, Program, Server, Target, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import stored
+from snapstorm.targets.kopia.clients import details_of, open_client
 from snapstorm.targets.kopia.command import Kopia
 from snapstorm.targets.kopia.direct_access import DirectAccess
 from snapstorm.targets.kopia.discovery import UNKNOWN_VERSION
@@ -108,7 +110,12 @@ class KopiaTarget(Target):
         async with serve(access, users) as server:
             yield server
 
-    # Abilities: stored repositories.
+    # Abilities: clients on other machines, stored repositories.
+
+    def open_client(self, access: ClientAccess, place: ClientPlace) -> ClientSnapshotter:
+        """By programs of this machine. Raises HarnessError for a value that is not of a Kopia client."""
+        details = details_of(access)
+        return open_client(self._kopia(details.operation_seconds_max, details.seed), access, place)
 
     async def open_stored(self, place: StoredPlace) -> StoredRepository:
         """Connect to a stored repository, without a server and without any cache."""

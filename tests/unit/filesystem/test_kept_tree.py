@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from snapstorm.ledger.evidence_directories import _copy_file
+from snapstorm.filesystem.kept_tree import _copy_file
 
 
 def test_special_files_are_not_copied(tmp_path: Path) -> None:
