@@ -63,5 +63,6 @@ def work_elsewhere(access: ClientAccess, directory: Path, source: Path, destinat
 
 if __name__ == "__main__":
     given = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=ClientAccess)
-    result = anyio.run(work, given, *map(Path, sys.argv[1:]))
+    at, source_tree, destination_tree = map(Path, sys.argv[1:])
+    result = anyio.run(work, given, at, source_tree, destination_tree)
     sys.stdout.buffer.write(msgspec.json.encode(result))

@@ -53,7 +53,7 @@ class OneRun:
         self.place.work.mkdir()
         self.evidence = scratch / "evidence"
         cleaner = Cleaner(self.run.meter, ProcessRunner("bed"))
-        self.machines = RunMachines(LocalMachine(self.place.work, self.capabilities, TOTAL_BYTES_MAX, cleaner), ())
+        self.machine = LocalMachine(self.place.work, self.capabilities, TOTAL_BYTES_MAX, cleaner)
         self._under_test = UnderTest(self.place, self.capabilities, "memory", known_bugs=known_bugs)
         self._commands = CommandLog()
 
@@ -75,6 +75,6 @@ class OneRun:
                 writer=writer,
                 snapshotter=snapshotter,
                 server=server,
-                machines=self.machines,
+                machines=RunMachines(self.machine, (), server),
             )
         )

@@ -79,15 +79,17 @@ class MultiClientFileWriter:
 class MultiClientSnapshotter:
     """A `Snapshotter` over one `Server` and a `ClientSnapshotter` for each client; delegates to the current one's."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, open_client: Callable[[str], ClientSnapshotter] | None = None) -> None:
+        """`open_client` makes the snapshotter of a client that was added; the server does if there is none."""
         self.server = server
+        self._open_client = open_client or server.client
         self._snapshotters = _PerClient[ClientSnapshotter]()
 
     async def add_clients(self, clients: Sequence[str]) -> None:
         """Let these clients in, without connecting them."""
         await self.server.add_clients(clients)
         for client in clients:
-            self._snapshotters[client] = self.server.client(client)
+            self._snapshotters[client] = self._open_client(client)
 
     def of(self, client: str) -> ClientSnapshotter:
         """That client's own snapshotter."""

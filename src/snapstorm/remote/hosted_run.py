@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import anyio
 
@@ -18,27 +16,23 @@ from snapstorm.filesystem.descriptors import explain_os_error
 from snapstorm.filesystem.local_machine import LocalMachine, clear_restores
 from snapstorm.filesystem.temporaries import temporaries_in
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.remote import requests
 from snapstorm.remote.client_host import ClientHost
 from snapstorm.remote.codec import decode_request, encode
 from snapstorm.remote.exchange import Question, Reply, note_command, reply_to
+from snapstorm.remote.opened_clients import OpenClients, opening_clients
 from snapstorm.runtime.meter import Meter
 from snapstorm.runtime.process import ProcessRunner, end_processes_of
 from snapstorm.runtime.threads import run_file_work
-
-OpenClient: TypeAlias = Callable[[bytes, Path, ProcessRunner], ClientSnapshotter]
-"""Makes a client of an encoded `ClientAccess`. Takes the directory of the testbed on this machine, and what starts
-processes. Raises HarnessError."""
 
 
 class HostedRun:
     """What one incarnation of a machine does for its run. Nothing of it goes on once it is closed."""
 
-    def __init__(self, workdir: Path, name: str, open_client: OpenClient) -> None:
+    def __init__(self, workdir: Path, name: str, open_clients: OpenClients = opening_clients) -> None:
         self._workdir = workdir
         self._name = name
-        self._open_client = open_client
+        self._open_clients = open_clients
         self._asked: requests.BeginRun | None = None
         self._is_asked = anyio.Event()
         self._has_begun = anyio.Event()
@@ -102,7 +96,9 @@ class HostedRun:
                 async with cleaner.cleaning():
                     capabilities = Capabilities.model_validate_json(request.capabilities)
                     machine = LocalMachine(workdir, capabilities, request.data_bytes_max, cleaner, self._name)
-                    self.host = ClientHost(machine, runner, lambda access: self._open_client(access, directory, runner))
+                    programs = [Path(os.fsdecode(program)) for program in request.programs]
+                    open_client = self._open_clients(directory / "clients", runner, programs)
+                    self.host = ClientHost(machine, runner, open_client)
                     self._has_begun.set()
                     await anyio.sleep_forever()
 

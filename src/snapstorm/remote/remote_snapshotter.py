@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
+
+from snapstorm.errors import TargetError
 from snapstorm.model.action_results import ListedSnapshot, SnapshotReceipt
+from snapstorm.model.client_access import ClientAccess
 from snapstorm.remote import requests
 from snapstorm.remote.remote_machine import Caller
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -18,29 +26,41 @@ class RemoteSnapshotter:
 
     client: str
     call: Caller
-    access: Callable[[], bytes]
+    access: Callable[[], ClientAccess]
     """What the client needs to get to the server, as it is now."""
+    add_last_words: Callable[[TargetError], None]
+    """Adds to a failure how the server has ended, if it has."""
+    asking: AbstractContextManager[None] = nullcontext()
+    """The block in which the target is asked."""
 
     async def connect(self) -> None:
-        await self.call(requests.AskConnection(self.client, self.access()))
+        await self._ask(requests.AskConnection(self.client, msgspec.msgpack.encode(self.access())))
 
     async def disconnect(self) -> None:
-        await self.call(requests.AskDisconnection(self.client))
+        await self._ask(requests.AskDisconnection(self.client))
 
     async def create_snapshot(self, source: Path, operation: str) -> SnapshotReceipt:
-        return await self.call(requests.AskCreation(self.client, os.fsencode(source), operation))
+        return await self._ask(requests.AskCreation(self.client, os.fsencode(source), operation))
 
     async def restore_snapshot(self, snapshot: str, destination: Path, sub_path: bytes = b"") -> None:
-        await self.call(requests.AskRestore(self.client, snapshot, os.fsencode(destination), sub_path))
+        await self._ask(requests.AskRestore(self.client, snapshot, os.fsencode(destination), sub_path))
 
     async def delete_snapshot(self, snapshot: str) -> None:
-        await self.call(requests.AskDeletion(self.client, snapshot))
+        await self._ask(requests.AskDeletion(self.client, snapshot))
 
     async def expire_snapshots(self, source: Path, keep_latest: int) -> None:
-        await self.call(requests.AskExpiry(self.client, os.fsencode(source), keep_latest))
+        await self._ask(requests.AskExpiry(self.client, os.fsencode(source), keep_latest))
 
     async def list_snapshots(self) -> tuple[ListedSnapshot, ...]:
-        return (await self.call(requests.AskListing(self.client))).snapshots
+        return (await self._ask(requests.AskListing(self.client))).snapshots
 
     async def verify_snapshots(self) -> None:
-        await self.call(requests.AskCheck(self.client))
+        await self._ask(requests.AskCheck(self.client))
+
+    async def _ask(self, request: requests.HostRequest[Answer]) -> Answer:
+        try:
+            with self.asking:
+                return await self.call(request)
+        except TargetError as error:
+            self.add_last_words(error)
+            raise

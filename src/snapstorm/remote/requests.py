@@ -53,6 +53,8 @@ class BeginRun(HostRequest[Begun], frozen=True):
     capabilities: str
     """As JSON: what writers may make."""
     data_bytes_max: int
+    programs: tuple[bytes, ...]
+    """The programs of the target on that machine; empty if it is to search for one."""
 
 
 class OpenWriter(HostRequest[FilesState], frozen=True):

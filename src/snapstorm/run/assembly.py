@@ -29,6 +29,7 @@ from snapstorm.run.permissions import Rights
 from snapstorm.run.run_machines import RunMachines
 from snapstorm.run.storm import storm_for
 from snapstorm.run.sweep import Sweeper
+from snapstorm.runtime.meter import Work
 from snapstorm.testbed.control import Steering
 from snapstorm.testbed.machine_check import MachineCheck
 
@@ -42,10 +43,10 @@ class RunParts:
         run, server, under_test, options = opened.run, opened.server, opened.under_test, opened.options
         place, commands = under_test.place, opened.commands
         self._opened = opened
-        self.snapshotter = MultiClientSnapshotter(server)
         self.cleaner = Cleaner(run.meter, opened.processes)
         local = LocalMachine(place.work, under_test.capabilities, options.data_bytes_max, self.cleaner)
-        self.machines = RunMachines(local, opened.machines)
+        self.machines = RunMachines(local, opened.machines, server, run.meter.busy[Work.TARGET])
+        self.snapshotter = MultiClientSnapshotter(server, self.machines.open_client)
         self.writer = MultiClientFileWriter(self._open_writer)
         weather = Weather(run.now_seconds, options.fault_pace)
         machine = MachineCheck(place.directory, place.work, check_storage=opened.storage.check)

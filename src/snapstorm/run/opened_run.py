@@ -129,7 +129,15 @@ async def open_run(
             check_repository(testbed, server)
             await heal_rights(run, server)
             machines = await stack.enter_async_context(
-                remote_machines(options.machines, run, under_test, options.data_bytes_max, runner, commands)
+                remote_machines(
+                    options.machines,
+                    run,
+                    under_test,
+                    options.data_bytes_max,
+                    runner,
+                    commands,
+                    target.description.programs,
+                )
             )
         if options.repository is not None:
             testbed.ledger.set_fact(REPOSITORY_FACT, str(options.repository))

@@ -6,7 +6,7 @@ import functools
 import os
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +14,12 @@ from snapstorm.filesystem.client_machine import Machine
 from snapstorm.machines.hub import Change, HubSettings, Lost, Refused, open_hub
 from snapstorm.machines.join_file import make_credentials
 from snapstorm.machines.local_machines import local_machines
+from snapstorm.model.abilities import ServesOtherMachines
+from snapstorm.model.protocols import ClientSnapshotter, Program, Server
 from snapstorm.remote import requests
 from snapstorm.remote.exchange import CLIENTS, MachineCaller
 from snapstorm.remote.remote_machine import RemoteMachine
+from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
@@ -54,19 +57,43 @@ class RunMachines:
     own: Machine
     others: Sequence[RemoteMachine]
     """Where clients run; empty where all run here."""
-    _by_client: dict[str, Machine] = field(default_factory=dict)
+    server: Server
+    asking: AbstractContextManager[None] = nullcontext()
+    """The block in which the target is asked by clients elsewhere."""
+    _by_client: dict[str, RemoteMachine] = field(default_factory=dict)
 
     def of(self, client: str) -> Machine:
         """The one of this client: those that come first each have another."""
+        return self._remote(client) or self.own
+
+    def _remote(self, client: str) -> RemoteMachine | None:
+        if not self.others:
+            return None
         if client not in self._by_client:
             count = len(self._by_client)
-            self._by_client[client] = self.others[count % len(self.others)] if self.others else self.own
+            self._by_client[client] = self.others[count % len(self.others)]
         return self._by_client[client]
+
+    def open_client(self, client: str) -> ClientSnapshotter:
+        """The snapshotter of a client that was added: where it runs, if that is possible, else in this process."""
+        machine, server = self._remote(client), self.server
+        if machine is None or why_only_here(server):
+            return server.client(client)
+        assert isinstance(server, ServesOtherMachines)
+        access = functools.partial(server.client_access, client)
+        return RemoteSnapshotter(client, machine.call, access, server.add_last_words, self.asking)
 
     async def signal(self, operation: str, number: int) -> int:
         """Send a signal to what runs on other machines on behalf of an operation; returns how many got it."""
         signalled = [await machine.call(requests.SignalOperation(operation, number)) for machine in self.others]
         return sum(one.count for one in signalled)
+
+
+def why_only_here(server: Server) -> str | None:
+    """Why clients of this server can only ask it from this process; None if they can from others."""
+    if not isinstance(server, ServesOtherMachines):
+        return "the target does not say what a client elsewhere has to know"
+    return server.only_here
 
 
 @asynccontextmanager
@@ -77,6 +104,7 @@ async def remote_machines(
     data_bytes_max: int,
     runner: ProcessRunner,
     commands: CommandLog,
+    programs: Sequence[Program],
 ) -> AsyncIterator[Sequence[RemoteMachine]]:
     """The machines that were chosen, once all have joined, while the block lasts. None where none was.
 
@@ -94,6 +122,7 @@ async def remote_machines(
         shared_workdir=os.fsencode(place.work),
         capabilities=under_test.capabilities.as_json,
         data_bytes_max=data_bytes_max,
+        programs=tuple(os.fsencode(program.path) for program in programs),
     )
     seconds_max = place.operation_seconds_max + FILE_SECONDS_MAX
     async with AsyncExitStack() as stack:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar, cast
 
+import msgspec
 import pytest
 
-from snapstorm.errors import ANY_BLOB, AccessDenied, HarnessError
+from snapstorm.errors import ANY_BLOB, AccessDenied, HarnessError, TargetError
 from snapstorm.filesystem.cleaner import Cleaner
 from snapstorm.filesystem.client_machine import Machine, RestorePlace
 from snapstorm.filesystem.local_machine import LocalMachine
@@ -28,6 +29,7 @@ from snapstorm.model.actions import (
 )
 from snapstorm.model.amounts import Span
 from snapstorm.model.capabilities import Capabilities
+from snapstorm.model.client_access import ClientAccess
 from snapstorm.model.judging import judge_restored, promise_of
 from snapstorm.model.outcomes import NoOp, Ok
 from snapstorm.model.protocols import ClientSnapshotter
@@ -35,7 +37,8 @@ from snapstorm.model.tree_differences import DifferenceKind
 from snapstorm.remote import requests
 from snapstorm.remote.codec import decode_request
 from snapstorm.remote.exchange import CLIENTS, MachineCaller, Question, Reply
-from snapstorm.remote.hosted_run import HostedRun, OpenClient
+from snapstorm.remote.hosted_run import HostedRun
+from snapstorm.remote.opened_clients import OpenClients
 from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
 from snapstorm.runtime.meter import Meter
@@ -56,8 +59,11 @@ ACTIONS: tuple[FileAction, ...] = (
 )
 
 
-def no_client(*_: object) -> NoReturn:
-    raise AssertionError("nobody connects here")
+def no_clients(*_: object) -> Callable[[bytes], NoReturn]:
+    def fail(_: bytes) -> NoReturn:
+        raise AssertionError("nobody connects here")
+
+    return fail
 
 
 class Bench:
@@ -86,8 +92,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def hosted_run(workdir: Path, name: str, open_client: OpenClient) -> AsyncIterator[HostedRun]:
-    hosted = HostedRun(workdir, name, open_client)
+async def hosted_run(workdir: Path, name: str, open_clients: OpenClients) -> AsyncIterator[HostedRun]:
+    hosted = HostedRun(workdir, name, open_clients)
     hosted.start()
     try:
         yield hosted
@@ -95,12 +101,12 @@ async def hosted_run(workdir: Path, name: str, open_client: OpenClient) -> Async
         await hosted.aclose()
 
 
-BEGIN = requests.BeginRun("bed", None, None, KEPT.as_json, 1 << 30)
+BEGIN = requests.BeginRun("bed", None, None, KEPT.as_json, 1 << 30, ())
 
 
 @asynccontextmanager
-async def opened(scratch: Path, open_client: OpenClient = no_client) -> AsyncIterator[Bench]:
-    async with hosted_run(scratch / "there", "m1", open_client) as hosted:
+async def opened(scratch: Path, open_clients: OpenClients = no_clients) -> AsyncIterator[Bench]:
+    async with hosted_run(scratch / "there", "m1", open_clients) as hosted:
         bench = Bench(hosted, scratch)
         begun = await bench.call(BEGIN)
         assert Path(os.fsdecode(begun.workdir)) == bench.machine.workdir
@@ -239,7 +245,7 @@ async def test_a_new_run_removes_the_restores_of_the_last(tmp_path: Path) -> Non
 
 
 async def test_a_run_begins_once_and_before_all_else(tmp_path: Path) -> None:
-    async with hosted_run(tmp_path, "m1", no_client) as hosted:
+    async with hosted_run(tmp_path, "m1", no_clients) as hosted:
         bench = Bench(hosted, tmp_path)
         with pytest.raises(HarnessError, match="no run has begun on the machine m1"):
             await bench.call(requests.ScanFiles(CLIENT))
@@ -250,7 +256,7 @@ async def test_a_run_begins_once_and_before_all_else(tmp_path: Path) -> None:
 
 async def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "there").write_text("a file")
-    async with hosted_run(tmp_path / "there", "m1", no_client) as hosted:
+    async with hosted_run(tmp_path / "there", "m1", no_clients) as hosted:
         with pytest.raises(HarnessError, match="there"):
             await Bench(hosted, tmp_path).call(BEGIN)
 
@@ -259,6 +265,13 @@ async def test_every_request_but_the_first_is_answered_by_the_host(tmp_path: Pat
     async with opened(tmp_path) as bench:
         assert bench.hosted.host is not None
         assert {*bench.hosted.host.answered, requests.BeginRun} == set(requests.HostRequest.__subclasses__())
+
+
+ACCESS = ClientAccess("kopia", CLIENT, b"secret")
+
+
+def add_last_words(error: TargetError) -> None:
+    error.evidence += "; it was killed"
 
 
 class Kopia:
@@ -283,14 +296,19 @@ class Kopia:
 
 
 async def test_commands_come_back_with_answers_and_errors(tmp_path: Path) -> None:
-    opened_with: list[bytes] = []
+    opened_with: list[ClientAccess] = []
 
-    def open_client(access: bytes, directory: Path, runner: ProcessRunner) -> ClientSnapshotter:
-        opened_with.append(access)
-        return cast(ClientSnapshotter, Kopia(runner))
+    def open_clients(
+        clients: Path, runner: ProcessRunner, programs: Sequence[Path]
+    ) -> Callable[[bytes], ClientSnapshotter]:
+        def open_client(access: bytes) -> ClientSnapshotter:
+            opened_with.append(msgspec.msgpack.decode(access, type=ClientAccess))
+            return cast(ClientSnapshotter, Kopia(runner))
 
-    async with opened(tmp_path, open_client) as bench:
-        client = RemoteSnapshotter(CLIENT, bench.call, lambda: b"access")
+        return open_client
+
+    async with opened(tmp_path, open_clients) as bench:
+        client = RemoteSnapshotter(CLIENT, bench.call, lambda: ACCESS, add_last_words)
         token = on_behalf_of.set("r1-c1-9")
         try:
             await client.connect()
@@ -300,8 +318,8 @@ async def test_commands_come_back_with_answers_and_errors(tmp_path: Path) -> Non
         finally:
             on_behalf_of.reset(token)
     assert listed.particulars == Particulars(files=3)
-    assert (raised.value.evidence, raised.value.blobs) == ("the output", ANY_BLOB)
-    assert opened_with == [b"access"]
+    assert (raised.value.evidence, raised.value.blobs) == ("the output; it was killed", ANY_BLOB)
+    assert opened_with == [ACCESS]
     connected, shown, refused = bench.commands
     assert (shown.stdout, shown.stderr, shown.left_files) == (b"shown\n", b"wrong\n", ("left",))
     assert refused.exit_code == 3
@@ -311,4 +329,4 @@ async def test_commands_come_back_with_answers_and_errors(tmp_path: Path) -> Non
 async def test_who_is_not_connected_there_is_an_error_of_ours(tmp_path: Path) -> None:
     async with opened(tmp_path) as bench:
         with pytest.raises(HarnessError, match="has not been connected"):
-            await RemoteSnapshotter(CLIENT, bench.call, lambda: b"").list_snapshots()
+            await RemoteSnapshotter(CLIENT, bench.call, lambda: ACCESS, add_last_words).list_snapshots()
