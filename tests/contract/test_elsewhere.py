@@ -21,10 +21,12 @@ pytestmark = pytest.mark.anyio
 
 REACHED = [
     ("kopia", Mode.SERVER),
+    ("restic", Mode.SERVER),
 ]
 REFUSING = [
     ("memory", Mode.SERVER),
     ("kopia", Mode.DIRECT),
+    ("restic", Mode.DIRECT),
 ]
 OTHER_ADDRESS = "127.0.0.2"
 """Of this machine as well, and not the one that servers listen at by default."""
