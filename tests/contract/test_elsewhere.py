@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio.to_thread
 import msgspec
 import pytest
-from tests.contract.bench import Bench, bench_id, open_bench, tree_of
+from tests.contract.bench import NEEDS_BORG, Bench, bench_id, open_bench, tree_of
 from tests.contract.test_targets import write_tree
 from tests.elsewhere import OPERATION, work_elsewhere
 
@@ -22,11 +22,14 @@ pytestmark = pytest.mark.anyio
 REACHED = [
     ("kopia", Mode.SERVER),
     ("restic", Mode.SERVER),
+    pytest.param(("borg+ssh", Mode.SERVER), marks=[NEEDS_BORG, pytest.mark.needs_sshd]),
 ]
 REFUSING = [
     ("memory", Mode.SERVER),
     ("kopia", Mode.DIRECT),
     ("restic", Mode.DIRECT),
+    pytest.param(("borg", Mode.SERVER), marks=NEEDS_BORG),
+    pytest.param(("borg", Mode.DIRECT), marks=NEEDS_BORG),
 ]
 OTHER_ADDRESS = "127.0.0.2"
 """Of this machine as well, and not the one that servers listen at by default."""
