@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from snapstorm.errors import HarnessError, TestbedError
 from snapstorm.model.client_access import ClientAccess, ClientPlace, HidesFields, decode_details
+from snapstorm.runtime.machine import ProcessNumbering, process_numbering
 from snapstorm.targets.restic.command import Actor, Restic, make_private
 from snapstorm.targets.restic.snapshotter import ResticClient
 
@@ -39,6 +40,8 @@ class ResticDetails(HidesFields, frozen=True, kw_only=True):
     """Which of several programs runs follows from it."""
     options: tuple[str, ...] = ()
     """Words of each command that writes."""
+    numbering: ProcessNumbering
+    """That of the server's machine."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ def open_client(
     """The client. One that is not `beside` the server removes locks of its own machine through the server. Raises
     HarnessError."""
     details = details_of(access)
+    if beside is None:
+        check_told_apart(details.numbering, process_numbering())
     certificate = place.directory / CERTIFICATE
     _write(certificate, details.certificate)
     user = f"{quote(access.client, safe='')}:{quote(details.password, safe='')}"
@@ -83,6 +88,16 @@ def open_client(
         obituary=place.obituary,
         sources=beside.sources if beside is not None else {},
     )
+
+
+def check_told_apart(server: ProcessNumbering, here: ProcessNumbering) -> None:
+    """Raise HarnessError where restic can't tell this machine from the server's: a lock bears the name of its machine
+    and the number of a process, and restic removes it when there is no such process on the machine of that name."""
+    if server.host_name == here.host_name and server != here:
+        raise HarnessError(
+            f"this machine and the one of the run are both called {here.host_name!r}: restic would take each other's "
+            "locks for its own and remove them; give one of them another host name"
+        )
 
 
 class _Known:

@@ -14,6 +14,7 @@ from snapstorm.errors import TargetError
 from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_details
 from snapstorm.model.protocols import ClientSnapshotter, Program
 from snapstorm.runtime.child import Environment
+from snapstorm.runtime.machine import process_numbering
 from snapstorm.runtime.process import RunningProcess
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.certificate import write_certificate
@@ -110,6 +111,7 @@ class RestServer(DirectAccess):
             operation_seconds_max=place.operation_seconds_max,
             seed=place.seed,
             options=tuple(self.restic.options),
+            numbering=process_numbering(),
         )
         return ClientAccess(TARGET, client, self.process.address, encode_details(details))
 
