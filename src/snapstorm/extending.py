@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from snapstorm.model.actions import Inspection as Inspection
     from snapstorm.model.actions import Upkeep as Upkeep
     from snapstorm.model.capabilities import Capabilities as Capabilities
+    from snapstorm.model.client_access import ClientAccess as ClientAccess
+    from snapstorm.model.client_access import ClientPlace as ClientPlace
+    from snapstorm.model.client_access import HidesFields as HidesFields
+    from snapstorm.model.client_access import decode_details as decode_details
+    from snapstorm.model.client_access import encode_details as encode_details
     from snapstorm.model.guarantees import Finding as Finding
     from snapstorm.model.manifest import path_as_text as path_as_text
     from snapstorm.model.outcomes import Failed as Failed
@@ -70,6 +75,7 @@ else:
         "model.action_results": "ListedSnapshot Particulars SnapshotReceipt",
         "model.actions": "Inspection Upkeep",
         "model.capabilities": "Capabilities",
+        "model.client_access": "ClientAccess ClientPlace HidesFields decode_details encode_details",
         "model.guarantees": "Finding",
         "model.manifest": "path_as_text",
         "model.outcomes": "Failed Locked NoOp Ok Outcome Unknown",

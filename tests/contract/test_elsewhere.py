@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 import msgspec
 import pytest
-from tests.contract.bench import Bench, bench_id, open_bench, tree_of
+from tests.contract.bench import NEEDS_BORG, Bench, bench_id, open_bench, tree_of
 from tests.contract.test_targets import write_tree
 from tests.elsewhere import OPERATION, work_elsewhere
 
@@ -21,11 +22,17 @@ pytestmark = pytest.mark.anyio
 
 REACHED = [
     ("kopia", Mode.SERVER),
+    ("restic", Mode.SERVER),
+    pytest.param(("borg+ssh", Mode.SERVER), marks=[NEEDS_BORG, pytest.mark.needs_sshd]),
 ]
 REFUSING = [
     ("memory", Mode.SERVER),
     ("kopia", Mode.DIRECT),
+    ("restic", Mode.DIRECT),
+    pytest.param(("borg", Mode.SERVER), marks=NEEDS_BORG),
+    pytest.param(("borg", Mode.DIRECT), marks=NEEDS_BORG),
 ]
+SECRET_FIELDS = ("password", "repository_password", "passphrase", "key")
 OTHER_ADDRESS = "127.0.0.2"
 """Of this machine as well, and not the one that servers listen at by default."""
 
@@ -88,7 +95,7 @@ async def test_nothing_but_private_files_holds_what_the_value_holds(reached: Ben
     client = reached.target.open_client(access, ClientPlace(directory))
     await client.connect()
     await client.list_snapshots()
-    secrets = secrets_of(reached, access)
+    secrets = secrets_of(access)
     assert secrets
     for command in reached.commands[before:]:
         assert not [secret for secret in secrets if secret in repr(command)]
@@ -100,11 +107,11 @@ async def test_nothing_but_private_files_holds_what_the_value_holds(reached: Ben
     assert [path for path in holding if path.stat().st_mode & 0o077] == []
 
 
-def secrets_of(bench: Bench, access: ClientAccess) -> list[str]:
-    """Those of the testbed that the value holds."""
-    stored = (bench.place.directory / "secrets.toml").read_text().splitlines()
-    found = [line.rpartition(" = ")[2].strip('"') for line in stored]
-    return [secret for secret in found if secret.encode() in access.details]
+def secrets_of(access: ClientAccess) -> list[str]:
+    """The passwords, and the lines of private keys, that the value holds."""
+    fields = msgspec.msgpack.decode(access.details, type=dict[str, Any])
+    found = [value for name, value in fields.items() if name in SECRET_FIELDS]
+    return [line for value in found for line in value.splitlines() if not line.startswith("-----")]
 
 
 @pytest.mark.parametrize("served", REFUSING, ids=bench_id)

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from snapstorm.errors import HarnessError
-from snapstorm.model.abilities import Route
 
 
 class HidesFields(msgspec.Struct, frozen=True):
@@ -30,6 +29,11 @@ class HidesFields(msgspec.Struct, frozen=True):
 Details = TypeVar("Details", bound=HidesFields)
 
 
+def encode_details(details: HidesFields) -> bytes:
+    """The target's own fields, as they travel."""
+    return msgspec.msgpack.encode(details)
+
+
 class ClientAccess(HidesFields, frozen=True):
     """All that a target needs to know to make one client of a server, whichever machine it is on."""
 
@@ -37,16 +41,13 @@ class ClientAccess(HidesFields, frozen=True):
     """The name of the target."""
     client: str
     """The client's identity, `user@host`."""
+    server: str
+    """Where the server listens, `HOST:PORT`."""
     details: bytes
     """The target's own fields. Holds secrets."""
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(target={self.target!r}, client={self.client!r})"
-
-
-def encode_access(target: str, client: str, details: HidesFields) -> ClientAccess:
-    """The value for a client, from the fields of its target."""
-    return ClientAccess(target, client, msgspec.msgpack.encode(details))
+        return f"{type(self).__name__}(target={self.target!r}, client={self.client!r}, server={self.server!r})"
 
 
 def decode_details(access: ClientAccess, target: str, kind: type[Details]) -> Details:
@@ -66,8 +67,8 @@ class ClientPlace:
     directory: Path
     """For its configuration, cache and logs; nobody else uses it. Its last two names tell the client from all others of
     the testbed: which program runs next is drawn by them, so they are the same on every machine (`NAME/connection`)."""
-    route: Route | None = None
-    """By which way it reaches the server from here; None for the straight one."""
+    address: str | None = None
+    """Where it finds the server from here, `HOST:PORT`; None if where the server listens."""
     obituary: Callable[[], str] = str
     """What to add to the evidence of a failure when the server has ended; empty while it lives, or where that is not
     known."""

@@ -63,3 +63,23 @@ def describe_machine(directory: Path) -> dict[str, str]:
         "user": "root" if os.geteuid() == 0 else "not root",
         "file system": f"{file_system}, {shutil.disk_usage(directory).free:,} bytes free",
     }
+
+
+class ProcessNumbering(NamedTuple):
+    """What tells whether two processes know each other by their numbers."""
+
+    host_name: str
+    boot_id: str
+    """Of the kernel that runs."""
+    namespace: str
+    """In which processes are numbered; containers have their own."""
+
+
+def process_numbering() -> ProcessNumbering:
+    """That of this process; parts are empty where the system does not tell them."""
+    boot_id = namespace = ""
+    with suppress(OSError):
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    with suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/pid")
+    return ProcessNumbering(platform.node(), boot_id, namespace)

@@ -28,6 +28,12 @@ Launch = Callable[[str], AbstractAsyncContextManager[RunningProcess]]
 """Starts the server for a block, to listen at this `HOST:PORT`."""
 
 
+def host_and_port(address: str) -> tuple[str, int]:
+    """Both parts of `HOST:PORT`; an IPv6 address without its brackets."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 class ServerProcess:
     """One server after the other, always at the same address. The last one ends with the block."""
 

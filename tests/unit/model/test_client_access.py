@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.model.client_access import ClientAccess, HidesFields, decode_details, encode_access
+from snapstorm.model.client_access import ClientAccess, HidesFields, decode_details, encode_details
 
 
 class Details(HidesFields, frozen=True):
@@ -22,7 +22,7 @@ class Envelope(msgspec.Struct):
     access: ClientAccess
 
 
-ACCESS = encode_access("tar", "client-1@storm", Details("s3cret-password"))
+ACCESS = ClientAccess("tar", "client-1@storm", "10.0.0.1:99", encode_details(Details("s3cret-password")))
 
 
 def test_it_comes_back_as_it_went() -> None:
@@ -45,7 +45,7 @@ def test_nothing_that_is_printed_shows_a_secret() -> None:
     shown += [str(unreadable.value), repr(unreadable.value.__cause__)]
     assert [text for text in shown if "s3cret" in text] == []
     assert list(details.__rich_repr__()) == list(ACCESS.__rich_repr__()) == []
-    assert repr(ACCESS) == "ClientAccess(target='tar', client='client-1@storm')"
+    assert repr(ACCESS) == "ClientAccess(target='tar', client='client-1@storm', server='10.0.0.1:99')"
 
 
 def test_one_of_another_target_is_refused() -> None:

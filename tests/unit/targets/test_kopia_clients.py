@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from snapstorm.errors import HarnessError
-from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_access
+from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_details
 from snapstorm.model.retention import KeepPolicy
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.kopia.clients import TARGET, KopiaDetails, details_of, open_client
@@ -17,7 +17,6 @@ from snapstorm.targets.programs import Programs
 
 KEEP = KeepPolicy(daily=3, weekly=2)
 DETAILS = KopiaDetails(
-    url="https://10.0.0.1:51515",
     fingerprint="ab" * 32,
     password="s3cret-password",
     testbed="bed",
@@ -27,7 +26,7 @@ DETAILS = KopiaDetails(
     connect_options=("--content-cache-size-mb=1",),
     keep=KEEP.model_dump(),
 )
-ACCESS = encode_access(TARGET, "client-1@storm", DETAILS)
+ACCESS = ClientAccess(TARGET, "client-1@storm", "10.0.0.1:51515", encode_details(DETAILS))
 KOPIA = Kopia(Programs([Path("/programs/kopia")]), ProcessRunner("bed"), 17.0)
 
 
@@ -52,4 +51,4 @@ def test_the_client_has_what_the_value_says(tmp_path: Path) -> None:
 def test_a_value_of_another_target_makes_no_client(tmp_path: Path) -> None:
     """It is refused before anything is made."""
     with pytest.raises(HarnessError, match="not of kopia"):
-        open_client(KOPIA, ClientAccess("tar", "client-1@storm", ACCESS.details), ClientPlace(tmp_path))
+        open_client(KOPIA, msgspec.structs.replace(ACCESS, target="tar"), ClientPlace(tmp_path))

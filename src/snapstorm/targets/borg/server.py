@@ -87,6 +87,13 @@ class BorgServer(PlainServer):
         way = None if self.access is None else self.access.way(client, directory)
         return self._snapshotter(client, client, directory, way)
 
+    @property
+    def only_here(self) -> str | None:
+        """What stands in place of a server is a program of this machine."""
+        if self.access is None:
+            return "without a server, clients use the directory of the repository themselves"
+        return "transport=shim is a program on the machine of the repositories; choose transport=ssh"
+
     def impostor(self, client: str) -> ClientSnapshotter:
         """A snapshotter that claims to be `client`, and has another key. When it is refused, it comes as another
         client, with that one's key, and asks for the repository of `client`."""

@@ -28,12 +28,16 @@ from snapstorm.targets.borg.sshd import (
     user_name,
 )
 from snapstorm.targets.command_output import last_line, stderr_of
+from snapstorm.targets.server_process import host_and_port
+from snapstorm.targets.ways import Ways
 
 _CONNECT_SECONDS_MAX = ALIVE_SECONDS * ALIVE_COUNT_MAX
 _CHECK_SECONDS_MAX = 60.0
 _READY = "ready"
 _HOST = "snapstorm"
 """By this name a client knows the server's key, whatever way it takes."""
+KEY, KNOWN_HOSTS = "key", "known_hosts"
+"""Files of a client's: its private key, and the key by which the server is known."""
 _PASSED_ON = ("PATH", "HOME")
 """Variables of ours that the server's side gets as well."""
 
@@ -45,25 +49,30 @@ class SshWay:
     ssh: Path
     address: str
     """`HOST:PORT` to connect to."""
+    user: str
+    """As whom sshd lets in."""
+    host_key: str
+    """The line that tells by which key the server is known."""
     known_hosts: Path
+    """Holds that line."""
     key_file: Path
     """Where the client has its key."""
     words: Mapping[Path, str]
     """By which it asks for each program under test."""
-    master: Path | None
-    """The key that is the client's; None for who makes one up."""
-    make_key_up: SshKeys
+    key: str | None = field(repr=False)
+    """The private key that is the client's; None for who makes one up."""
+    make_key_up: SshKeys | None = None
 
     def variables(self, server_program: Path, log: Path) -> Mapping[str, str]:
         return {"BORG_RSH": shlex.join(self.command(log)), "BORG_REMOTE_PATH": self.words[server_program]}
 
     def command(self, log: Path) -> Sequence[str]:
         """The words of `ssh`, but for the last ones. It writes to `log` what it complains of."""
-        host, _, port = self.address.rpartition(":")
+        host, port = host_and_port(self.address)
         options = (
             f"HostName={host}",
             f"Port={port}",
-            f"User={user_name()}",
+            f"User={self.user}",
             f"HostKeyAlias={_HOST}",
             f'UserKnownHostsFile="{self.known_hosts}"',
             "GlobalKnownHostsFile=/dev/null",
@@ -81,11 +90,12 @@ class SshWay:
         return [*words, *(word for option in options for word in ("-o", option))]
 
     async def show_key(self) -> None:
-        if self.master is None:
+        make_private(self.key_file.parent)
+        write_private(self.known_hosts, self.host_key)
+        if self.key is not None:
+            write_private(self.key_file, self.key)
+        elif self.make_key_up is not None:
             await self.make_key_up.make(self.key_file)
-        else:
-            make_private(self.key_file.parent)
-            write_private(self.key_file, self.master.read_text(encoding="ascii"))
 
     def hide_key(self) -> None:
         self.key_file.unlink(missing_ok=True)
@@ -119,8 +129,7 @@ class SshAccess(Access):
     runner: ProcessRunner
     executables: Sequence[Path]
     """The programs under test."""
-    addresses: dict[str, str] = field(default_factory=dict)
-    """Where each client finds the server, `HOST:PORT`, if not where it listens."""
+    ways: Ways
     listening: list[str] = field(default_factory=list)
     """Where the server listens, `HOST:PORT`, once it does."""
 
@@ -134,7 +143,7 @@ class SshAccess(Access):
 
     @property
     def known_hosts(self) -> Path:
-        return self.place.server / "known_hosts"
+        return self.place.server / KNOWN_HOSTS
 
     @property
     def _serving(self) -> Path:
@@ -146,13 +155,10 @@ class SshAccess(Access):
         self.admitted.prepare()
         host_key = await self.keys.make(self.files.host_key)
         write_private(self.known_hosts, f"{_HOST} {host_key}\n")
-        write_private(self._serving, serving_script(self._words, self.admitted.base, self._passed_on), 0o700)
+        write_private(
+            self._serving, serving_script(words_for(self.executables), self.admitted.base, self._passed_on), 0o700
+        )
         self._write_authorized_keys()
-
-    @property
-    def _words(self) -> Mapping[Path, str]:
-        """By which clients ask for each program."""
-        return {path: f"borg-{number}" for number, path in enumerate(self.executables)}
 
     @property
     def _passed_on(self) -> Mapping[str, str]:
@@ -174,7 +180,7 @@ class SshAccess(Access):
         """See whether a login works, by a key that is good for nothing else. Raises HarnessError, one line, if not."""
         key = await self.keys.make(self.files.host_key)
         self._write_authorized_keys(authorized_line(f"printf {_READY}", key))
-        way = replace(self._way("nobody", self.place.server, self.files.host_key), key_file=self.files.host_key)
+        way = replace(self._way("nobody", self.place.server, None), key_file=self.files.host_key)
         log = self.place.server / "check.log"
         log.unlink(missing_ok=True)
         done = await self.runner.run(
@@ -197,10 +203,7 @@ class SshAccess(Access):
     async def let_in(self, repository_by_client: Mapping[str, str]) -> None:
         for client, repository in repository_by_client.items():
             self.admitted.let_in(client, await self.keys.make(self.keys.path(client)), repository)
-            if self.place.route is not None:
-                host, _, port = self.listening[-1].rpartition(":")
-                host, number = await self.place.route(client, host, int(port))
-                self.addresses[client] = f"{host}:{number}"
+        await self.ways.find(repository_by_client, self.listening[-1])
         self._write_authorized_keys()
 
     async def shut_out(self, client: str) -> None:
@@ -215,21 +218,37 @@ class SshAccess(Access):
         self._write_authorized_keys()
 
     def way(self, client: str, directory: Path) -> SshWay:
-        return self._way(client, directory, self.keys.path(client))
+        return self._way(client, directory, self.key(client))
 
     def impostors_way(self, client: str, directory: Path) -> SshWay:
         return self._way(client, directory, None)
 
-    def _way(self, client: str, directory: Path, master: Path | None) -> SshWay:
+    def key(self, client: str) -> str:
+        """The private key of a client that was let in."""
+        return self.keys.path(client).read_text(encoding="ascii")
+
+    @property
+    def host_key(self) -> str:
+        """The line that tells by which key the server is known."""
+        return self.known_hosts.read_text(encoding="ascii")
+
+    def _way(self, client: str, directory: Path, key: str | None) -> SshWay:
         return SshWay(
             ssh=self.programs.ssh,
-            address=self.addresses.get(client) or self.listening[-1],
-            known_hosts=self.known_hosts,
-            key_file=directory / "key",
-            words=self._words,
-            master=master,
+            address=self.ways.of(client) or self.listening[-1],
+            user=user_name(),
+            host_key=self.host_key,
+            known_hosts=directory / KNOWN_HOSTS,
+            key_file=directory / KEY,
+            words=words_for(self.executables),
+            key=key,
             make_key_up=self.keys,
         )
+
+
+def words_for(executables: Sequence[Path]) -> Mapping[Path, str]:
+    """The words by which clients ask for each program under test: wherever it lies, its number tells it."""
+    return {path: f"borg-{number}" for number, path in enumerate(executables)}
 
 
 def authorized_line(command: str, key: str) -> str:

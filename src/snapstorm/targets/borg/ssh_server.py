@@ -12,15 +12,19 @@ from pathlib import Path
 import anyio
 
 from snapstorm.errors import HarnessError
+from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_details
+from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.runtime.child import Environment
 from snapstorm.runtime.polling import until
 from snapstorm.runtime.process import RunningProcess
+from snapstorm.targets.borg.clients import TARGET, BorgDetails, open_client
 from snapstorm.targets.borg.environment import inherited_environment
+from snapstorm.targets.borg.parameters import chosen
 from snapstorm.targets.borg.server import BorgServer
 from snapstorm.targets.borg.sessions import Sessions, end_left_over
 from snapstorm.targets.borg.ssh_access import SshAccess
-from snapstorm.targets.borg.sshd import LISTENING, PORT_TAKEN
-from snapstorm.targets.server_process import ServerProcess
+from snapstorm.targets.borg.sshd import LISTENING, PORT_TAKEN, user_name
+from snapstorm.targets.server_process import ServerProcess, host_and_port
 
 _ENDED_SECONDS_MAX = 5.0
 """How long a session may take to end after its client has."""
@@ -33,6 +37,34 @@ class SshServer(BorgServer):
 
     process: ServerProcess
     sessions: Sessions
+
+    def client(self, client: str) -> ClientSnapshotter:
+        """The snapshotter of a client that was added."""
+        access, place = self._access, ClientPlace(self.place.client(client), self._access.ways.of(client))
+        return open_client(self.borg, self.access_of(client), place, access.programs.ssh, access.executables)
+
+    @property
+    def only_here(self) -> str | None:
+        """All that clients use is sshd."""
+        return None
+
+    def access_of(self, client: str) -> ClientAccess:
+        """With the client's own key, and the passphrase of the repository that it uses."""
+        access, repository = self._access, self.repositories.name_for(client)
+        details = BorgDetails(
+            user=user_name(),
+            host_key=access.host_key,
+            key=access.key(client),
+            repository=repository,
+            passphrase=self.repositories.passphrase(repository),
+            testbed=self.place.testbed,
+            compression=chosen(self.place, "compression"),
+            counts_bytes=self.counts_bytes,
+            operation_seconds_max=self.place.operation_seconds_max,
+            seed=self.place.seed,
+            programs_count=len(access.executables),
+        )
+        return ClientAccess(TARGET, client, self.process.address, encode_details(details))
 
     async def open_sessions(self) -> int | None:
         """Locks, and connections that are served."""
@@ -90,8 +122,8 @@ async def serve(basis: BorgServer, access: SshAccess) -> AsyncIterator[SshServer
     await access.prepare()
 
     def launch(address: str) -> AbstractAsyncContextManager[RunningProcess]:
-        host, _, port = address.rpartition(":")
-        listen = f"ListenAddress={host}:{port if int(port) else _free_port(host)}"
+        host, port = host_and_port(address)
+        listen = f"ListenAddress={address.rpartition(':')[0]}:{port or _free_port(host)}"
         return access.runner.start(
             [access.programs.sshd, "-D", "-e", "-f", files.config, "-o", listen],
             env=Environment({}, inherited_environment()),
@@ -99,7 +131,7 @@ async def serve(basis: BorgServer, access: SshAccess) -> AsyncIterator[SshServer
             log=files.log,
         )
 
-    process = ServerProcess(launch, LISTENING, "sshd")
+    process = ServerProcess(launch, LISTENING, "sshd", host=access.place.listen_host)
     sessions = Sessions(access.runner, lambda: process.pid)
     async with process:
         await _wait(process)
@@ -125,6 +157,7 @@ async def _wait(process: ServerProcess) -> None:
 
 def _free_port(host: str) -> int:
     """A port that nobody has now: sshd does not tell which one it was given."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
+    family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family) as probe:
+        probe.bind(address)
         return int(probe.getsockname()[1])

@@ -55,13 +55,18 @@ class SshPrograms:
     keygen: Path
 
 
+def find_ssh_client(path: str | None = None) -> Path:
+    """The program `ssh` alone, which is all that a machine of clients needs. Raises HarnessError, one line."""
+    return _find("ssh", os.environ.get("PATH", os.defpath) if path is None else path, "openssh-client")
+
+
 def find_ssh(path: str | None = None) -> SshPrograms:
     """Find them, on this path or else on PATH and where sshd usually is. Raises HarnessError, one line, that says what
     to install."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_PLACES)) if path is None else path
     return SshPrograms(
         sshd=_find(SSHD, path, "openssh-server"),
-        ssh=_find("ssh", path, "openssh-client"),
+        ssh=find_ssh_client(path),
         keygen=_find("ssh-keygen", path, "openssh-client"),
     )
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 from snapstorm.errors import ConfigError
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.protocols import Mode, Program, Server, TargetDescription, TargetPlace
+from snapstorm.model.client_access import ClientAccess, ClientPlace
+from snapstorm.model.protocols import ClientSnapshotter, Mode, Program, Server, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.borg.access import AccessList
+from snapstorm.targets.borg.clients import details_of, open_client
 from snapstorm.targets.borg.command import Borg
 from snapstorm.targets.borg.parameters import Transport, chosen
 from snapstorm.targets.borg.repositories import Repositories
@@ -19,9 +21,10 @@ from snapstorm.targets.borg.server import BorgServer
 from snapstorm.targets.borg.shim import ShimAccess
 from snapstorm.targets.borg.ssh_access import SshAccess
 from snapstorm.targets.borg.ssh_server import serve
-from snapstorm.targets.borg.sshd import check_sshd, find_ssh
+from snapstorm.targets.borg.sshd import check_sshd, find_ssh, find_ssh_client
 from snapstorm.targets.plain import PlainTarget
 from snapstorm.targets.programs import Programs
+from snapstorm.targets.ways import Ways
 
 _ROOTS_XATTRS = ("security.", "trusted.")
 
@@ -72,8 +75,7 @@ class BorgTarget(PlainTarget):
         if is_over_ssh and place.mode is Mode.DIRECT:
             raise ConfigError("transport=ssh needs a server, which there is none of in mode direct")
         ssh = find_ssh() if is_over_ssh else None
-        programs = Programs([program.path for program in self.executables], place.seed)
-        borg = Borg(programs, self.runner, place.operation_seconds_max)
+        borg = self._borg(place.operation_seconds_max, place.seed)
         repositories = Repositories(place, borg)
         if ssh is not None:
             await check_sshd(ssh, self.runner, place.server)
@@ -81,7 +83,8 @@ class BorgTarget(PlainTarget):
         admitted = AccessList(place.server, repositories.directory)
         basis = BorgServer(borg, place, repositories, repository_id, self._counts_bytes, None)
         if ssh is not None:
-            access = SshAccess(place, admitted, ssh, self.runner, [program.path for program in self.executables])
+            executables = [program.path for program in self.executables]
+            access = SshAccess(place, admitted, ssh, self.runner, executables, Ways(place.route))
             async with serve(basis, access) as server:
                 yield server
         elif place.mode is Mode.SERVER:
@@ -90,3 +93,16 @@ class BorgTarget(PlainTarget):
             yield replace(basis, access=shim)
         else:
             yield basis
+
+    # Abilities: clients on other machines.
+
+    def open_client(self, access: ClientAccess, place: ClientPlace) -> ClientSnapshotter:
+        """By programs of this machine. Raises HarnessError for a value that is not of a borg client, where there is no
+        `ssh`, and where there are more or fewer programs under test than beside the server."""
+        details = details_of(access)
+        executables = [program.path for program in self.executables]
+        borg = self._borg(details.operation_seconds_max, details.seed)
+        return open_client(borg, access, place, find_ssh_client(), executables)
+
+    def _borg(self, seconds_max: float, seed: int) -> Borg:
+        return Borg(Programs([program.path for program in self.executables], seed), self.runner, seconds_max)

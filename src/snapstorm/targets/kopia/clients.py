@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from snapstorm.model.abilities import Route
 from snapstorm.model.client_access import ClientAccess, ClientPlace, HidesFields, decode_details
 from snapstorm.model.retention import KeepPolicy
 from snapstorm.runtime.process import CompletedCommand
@@ -20,8 +18,6 @@ TARGET = "kopia"
 class KopiaDetails(HidesFields, frozen=True, kw_only=True):
     """What a client of a Kopia server has to know."""
 
-    url: str
-    """Where the server listens."""
     fingerprint: str
     """SHA-256 of the server's certificate, in hexadecimal."""
     password: str
@@ -53,7 +49,7 @@ def open_client(kopia: Kopia, access: ClientAccess, place: ClientPlace) -> Kopia
         identity=access.client,
         testbed=details.testbed,
         verify_files_percent=details.verify_files_percent,
-        connect_command=_ToServer(kopia, details, place.route).connect,
+        connect_command=_ToServer(kopia, details, place.address or access.server).connect,
         obituary=place.obituary,
         retention=None if details.keep is None else KeepPolicy(**details.keep),
     )
@@ -65,24 +61,15 @@ class _ToServer:
 
     kopia: Kopia
     details: KopiaDetails
-    route: Route | None
+    address: str
+    """`HOST:PORT`."""
 
     async def connect(self, actor: Actor, identity: str) -> CompletedCommand:
-        address = ServerAddress(await self._url(identity), self.details.fingerprint)
-        completed = await self.kopia.connect_to_server(actor, address, identity, self.details.connect_options)
+        server = ServerAddress(f"https://{self.address}", self.details.fingerprint)
+        completed = await self.kopia.connect_to_server(actor, server, identity, self.details.connect_options)
         if self.details.clock_url is not None and completed.exit_code == 0:
             derive_at_no_cost(actor.config)
         return completed
-
-    async def _url(self, identity: str) -> str:
-        """Of the server, or of the end of the client's own way there."""
-        if self.route is None:
-            return self.details.url
-        parts = urlsplit(self.details.url)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        host, port = await self.route(identity, parts.hostname, parts.port)
-        return f"https://{host}:{port}"
 
 
 def derive_at_no_cost(config: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 
 from snapstorm.errors import HarnessError, OperationFailed, OperationUnknown, TargetError
-from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_access
+from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_details
 from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.kopia import answers, repository_answers
@@ -27,6 +27,7 @@ from snapstorm.targets.kopia.parameters import Command, options_for
 from snapstorm.targets.kopia.repository import IDENTITY, command_clock
 from snapstorm.targets.kopia.users import Users
 from snapstorm.targets.server_process import ServerProcess
+from snapstorm.targets.ways import Ways
 
 JUMP_SECONDS = SERVER_CLOCK_SECONDS + 0.005
 """After so long the server has asked for the time again."""
@@ -41,6 +42,7 @@ class KopiaServer(DirectAccess):
     address: ServerAddress
     process: ServerProcess
     users: Users
+    ways: Ways
     added_ahead: set[str] = field(default_factory=set)
     """Users that were added while the server started, until they are let in."""
     known: set[str] = field(default_factory=set)
@@ -63,6 +65,7 @@ class KopiaServer(DirectAccess):
         self.known.update(clients)
         await self.users.add(new)
         await self.refresh()
+        await self.ways.find(clients, self.process.address)
 
     async def remove_client(self, client: str) -> None:
         """Let this client in no more. Without the refresh Kopia would for over 40 s (measured)."""
@@ -94,7 +97,7 @@ class KopiaServer(DirectAccess):
         return self._open(self._access(client, secrets.token_urlsafe()), self.place.server / "impostors" / client)
 
     def _open(self, access: ClientAccess, directory: Path) -> ClientSnapshotter:
-        return open_client(self.kopia, access, ClientPlace(directory, self.place.route, self._obituary))
+        return open_client(self.kopia, access, ClientPlace(directory, self.ways.of(access.client), self._obituary))
 
     @property
     def only_here(self) -> str | None:
@@ -113,7 +116,6 @@ class KopiaServer(DirectAccess):
     def _access(self, client: str, password: str) -> ClientAccess:
         place = self.place
         details = KopiaDetails(
-            url=self.address.url,
             fingerprint=self.address.fingerprint,
             password=password,
             testbed=place.testbed,
@@ -124,7 +126,7 @@ class KopiaServer(DirectAccess):
             keep=None if place.retention is None else place.retention.model_dump(),
             clock_url=command_clock(place, client),
         )
-        return encode_access(TARGET, client, details)
+        return ClientAccess(TARGET, client, self.process.address, encode_details(details))
 
     def _obituary(self) -> str:
         return self.process.obituary
@@ -245,6 +247,7 @@ async def serve(access: DirectAccess, users: Users) -> AsyncIterator[KopiaServer
             address=ServerAddress(process.url, _fingerprint(certificate)),
             process=process,
             users=users,
+            ways=Ways(place.route),
             added_ahead=ahead,
         )
 

@@ -19,12 +19,13 @@ from snapstorm.targets.password_file import PASSWORD_FILE
 from snapstorm.targets.plain import PlainServer
 from snapstorm.targets.restic import snapshot_answers
 from snapstorm.targets.restic.blobs import count_locks, find_irregularities, find_packs
+from snapstorm.targets.restic.clients import CERTIFICATE
 from snapstorm.targets.restic.command import Actor, Restic
 from snapstorm.targets.restic.repositories import ADMINISTRATOR, AUDITOR, IDS_FILE, Repositories
 from snapstorm.targets.restic.snapshotter import ResticClient
 from snapstorm.targets.stray_files import find_stray_files
 
-_CLIENTS_FILES = ("cache",)
+_CLIENTS_FILES = ("cache", CERTIFICATE)
 _SERVERS_FILES = (
     "server.log",
     "certificate.pem",
@@ -85,6 +86,11 @@ class DirectAccess(PlainServer):
         """A snapshotter that claims to be `client`, and has a wrong password."""
         directory = self.place.server / "impostors" / client
         return self._snapshotter(client, replace(self._actor(client), directory=directory, password=wrong_password()))
+
+    @property
+    def only_here(self) -> str | None:
+        """There is no server."""
+        return "without a server, clients use the storage of the repository themselves"
 
     @property
     def auditor(self) -> Auditor | None:

@@ -181,6 +181,10 @@ class Repositories:
         except TargetError as error:
             raise TestbedError(f"the repository {storage} can't be opened: {error}") from error
 
+    def known_id(self, client: str) -> str:
+        """restic's own id of the repository that this client uses; empty where none was read yet."""
+        return self._id_by_client.get(client, "") if self.is_private else self.id
+
     def check_id(self, client: str, repository_id: str) -> None:
         """Raise TestbedError if the repository that this client finds is another one than before."""
         known = self._id_by_client.setdefault(client, repository_id) if self.is_private else self.id

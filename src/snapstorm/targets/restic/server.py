@@ -7,21 +7,24 @@ import re
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
-from snapstorm.model.protocols import Program
+from snapstorm.errors import TargetError
+from snapstorm.model.client_access import ClientAccess, ClientPlace, encode_details
+from snapstorm.model.protocols import ClientSnapshotter, Program
 from snapstorm.runtime.child import Environment
+from snapstorm.runtime.machine import process_numbering
 from snapstorm.runtime.process import RunningProcess
 from snapstorm.runtime.tasks import together
 from snapstorm.targets.certificate import write_certificate
-from snapstorm.targets.restic.command import Actor
+from snapstorm.targets.restic import answers
+from snapstorm.targets.restic.clients import TARGET, BesideServer, ResticDetails, open_client
 from snapstorm.targets.restic.direct_access import DirectAccess, wrong_password
 from snapstorm.targets.restic.environment import HIDDEN
-from snapstorm.targets.restic.snapshotter import ResticClient
 from snapstorm.targets.restic.users import Users
 from snapstorm.targets.server_process import ServerProcess
+from snapstorm.targets.ways import Ways
 
 LISTENING = re.compile(r"^start server on (\S+):(\d+)$", re.MULTILINE)
 _TEMPORARY = ".rest-server-temp"
@@ -43,8 +46,7 @@ class RestServer(DirectAccess):
     users: Users
     certificate: Path
     switches: ServerSwitches
-    routes: dict[str, str] = field(default_factory=dict)
-    """Where each client finds the server, `HOST:PORT`, if not at its address."""
+    ways: Ways
 
     @property
     def authenticates(self) -> bool:
@@ -62,37 +64,60 @@ class RestServer(DirectAccess):
             create = self.repositories.create
             await together([functools.partial(create, self.repositories.storage(client)) for client in clients])
         await self.users.add(clients)
-        if self.place.route is not None:
-            parts = urlsplit(self.process.url)
-            assert parts.hostname is not None
-            assert parts.port is not None
-            for client in clients:
-                host, port = await self.place.route(client, parts.hostname, parts.port)
-                self.routes[client] = f"{host}:{port}"
+        await self.ways.find(clients, self.process.address)
 
     async def remove_client(self, client: str) -> None:
         """Let this client in no more. Without the signal rest-server would for up to 30 s (by its source, 0.14.0)."""
         await self.users.remove(client)
 
-    def impostor(self, client: str) -> ResticClient:
+    def client(self, client: str) -> ClientSnapshotter:
+        """The snapshotter of a client that was added."""
+        return self._open(self.access_of(client), self.place.client(client))
+
+    def impostor(self, client: str) -> ClientSnapshotter:
         """A snapshotter that claims to be `client`, and has a wrong password for the server."""
-        directory = self.place.server / "impostors" / client
-        return self._snapshotter(client, self._user(client, directory, wrong_password()))
+        return self._open(self._access(client, wrong_password()), self.place.server / "impostors" / client)
 
-    def _actor(self, client: str) -> Actor:
-        return self._user(client, self.place.client(client), self.users.password(client))
-
-    def _user(self, client: str, directory: Path, password: str) -> Actor:
-        """Reaches a repository through the server. Has no business with its directory."""
-        address = self.routes.get(client) or urlsplit(self.process.url).netloc
-        path = f"{client}/" if self.repositories.is_private else ""
-        return Actor(
-            directory,
-            f"rest:https://{quote(client, safe='')}:{quote(password, safe='')}@{address}/{path}",
-            self.repositories.password(client),
-            certificate=self.certificate,
-            unlocker=self.repositories.administrator(self.repositories.storage(client)),
+    def _open(self, access: ClientAccess, directory: Path) -> ClientSnapshotter:
+        """Beside the server there is somebody who removes locks, and what is known of snapshots is known to all."""
+        repositories, client = self.repositories, access.client
+        beside = BesideServer(
+            unlocker=repositories.administrator(repositories.storage(client)),
+            check_repository=functools.partial(repositories.check_id, client),
+            sources=self.sources,
         )
+        place = ClientPlace(directory, self.ways.of(client), self._obituary)
+        return open_client(self.restic, access, place, beside)
+
+    @property
+    def only_here(self) -> str | None:
+        """All that clients use is the server."""
+        return None
+
+    def access_of(self, client: str) -> ClientAccess:
+        """With the client's own password, and that of the repository that it uses."""
+        return self._access(client, self.users.password(client))
+
+    def _access(self, client: str, password: str) -> ClientAccess:
+        repositories, place = self.repositories, self.place
+        details = ResticDetails(
+            certificate=self.certificate.read_text(encoding="ascii"),
+            password=password,
+            path=f"{client}/" if repositories.is_private else "",
+            repository_password=repositories.password(client),
+            repository_id=repositories.known_id(client),
+            testbed=place.testbed,
+            tells_counts=self.tells_counts,
+            operation_seconds_max=place.operation_seconds_max,
+            seed=place.seed,
+            options=tuple(self.restic.options),
+            numbering=process_numbering(),
+        )
+        return ClientAccess(TARGET, client, self.process.address, encode_details(details))
+
+    def add_last_words(self, error: TargetError) -> None:
+        """How the server has ended, and the last of its log."""
+        answers.add_evidence(error, self._obituary())
 
     def _obituary(self) -> str:
         return self.process.obituary
@@ -158,7 +183,7 @@ async def serve(access: DirectAccess, program: Program) -> AsyncIterator[RestSer
     """
     place, switches = access.place, ServerSwitches()
     certificate, key = place.server / "certificate.pem", place.server / "key.pem"
-    write_certificate(certificate, key)
+    write_certificate(certificate, key, place.listen_host)
 
     def launch(address: str) -> AbstractAsyncContextManager[RunningProcess]:
         words: list[str | Path] = ["--path", place.repository, "--listen", address, "--htpasswd-file", users.path]
@@ -174,7 +199,7 @@ async def serve(access: DirectAccess, program: Program) -> AsyncIterator[RestSer
 
     users = Users(place, certificate, lambda: (process.pid, process.url))
     users.prepare(place.clients_ahead if place.is_new else ())
-    process = ServerProcess(launch, LISTENING, "rest-server")
+    process = ServerProcess(launch, LISTENING, "rest-server", host=place.listen_host)
     async with process:
         await process.wait()
         yield RestServer(
@@ -185,5 +210,6 @@ async def serve(access: DirectAccess, program: Program) -> AsyncIterator[RestSer
             process=process,
             users=users,
             certificate=certificate,
+            ways=Ways(place.route),
             switches=switches,
         )

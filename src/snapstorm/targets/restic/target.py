@@ -12,10 +12,12 @@ from snapstorm.errors import HarnessError
 from snapstorm.filesystem.bulk_removal import left_aside, remove_many_trees
 from snapstorm.model.abilities import StoredPlace, StoredRepository
 from snapstorm.model.capabilities import Capabilities
-from snapstorm.model.protocols import Mode, Program, Server, Target, TargetDescription, TargetPlace
+from snapstorm.model.client_access import ClientAccess, ClientPlace
+from snapstorm.model.protocols import ClientSnapshotter, Mode, Program, Server, Target, TargetDescription, TargetPlace
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.programs import Programs
 from snapstorm.targets.restic import stored, versions
+from snapstorm.targets.restic.clients import details_of, open_client
 from snapstorm.targets.restic.command import Restic
 from snapstorm.targets.restic.direct_access import DirectAccess
 from snapstorm.targets.restic.parameters import options_of
@@ -87,7 +89,14 @@ class ResticTarget(Target):
         async with serve(access, self.server) as server:
             yield server
 
-    # Abilities: stored repositories.
+    # Abilities: clients on other machines, stored repositories.
+
+    def open_client(self, access: ClientAccess, place: ClientPlace) -> ClientSnapshotter:
+        """By programs of this machine. Raises HarnessError for a value that is not of a restic client, and on a machine
+        that restic can't tell from the server's."""
+        details = details_of(access)
+        restic = self._restic(details.operation_seconds_max, details.seed, details.options)
+        return open_client(restic, access, place)
 
     async def open_stored(self, place: StoredPlace) -> StoredRepository:
         """Look into a stored repository, without a server, a cache or locks."""
