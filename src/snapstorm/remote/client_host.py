@@ -16,10 +16,11 @@ from snapstorm.model.capabilities import Capabilities
 from snapstorm.model.judging import Promise, digest_of
 from snapstorm.model.manifest import Manifest, decode_manifest
 from snapstorm.model.outcomes import Ok
-from snapstorm.model.protocols import ClientSnapshotter, FileWriter
+from snapstorm.model.protocols import FileWriter
 from snapstorm.remote import requests
 from snapstorm.remote.draws_state import decode_draws, encode_draws
 from snapstorm.remote.hosted_clients import HostedClients
+from snapstorm.remote.opened_clients import OpenClient
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.runtime.threads import run_file_work
 
@@ -30,10 +31,8 @@ _DONE = requests.Done()
 class ClientHost:
     """Answers requests. One for each run."""
 
-    def __init__(
-        self, machine: LocalMachine, runner: ProcessRunner, open_client: Callable[[bytes], ClientSnapshotter]
-    ) -> None:
-        """`runner` starts the processes of its clients. `open_client`: see `HostedClients`."""
+    def __init__(self, machine: LocalMachine, runner: ProcessRunner, open_client: OpenClient) -> None:
+        """`runner` starts the processes of its clients."""
         self.machine = machine
         self._runner = runner
         self._writers: dict[str, FileWriter] = {}

@@ -11,6 +11,7 @@ from snapstorm.errors import HarnessError
 from snapstorm.model.action_results import SnapshotReceipt
 from snapstorm.model.protocols import ClientSnapshotter
 from snapstorm.remote import requests
+from snapstorm.remote.opened_clients import OpenClient
 
 _DONE = requests.Done()
 
@@ -18,10 +19,11 @@ _DONE = requests.Done()
 class HostedClients:
     """The clients on this machine that can get to the server."""
 
-    def __init__(self, open_client: Callable[[bytes], ClientSnapshotter]) -> None:
-        """`open_client` makes a client of an encoded `ClientAccess`. Raises HarnessError."""
+    def __init__(self, open_client: OpenClient) -> None:
         self._open_client = open_client
-        self._opened: dict[str, tuple[bytes, ClientSnapshotter]] = {}
+        self._opened: dict[str, ClientSnapshotter] = {}
+        self._asked: dict[str, requests.AskConnection] = {}
+        """What each was opened for."""
         self.answers: Mapping[type[requests.HostRequest[Any]], Callable[[Any], Awaitable[Any]]] = {
             requests.AskConnection: self._connect,
             requests.AskDisconnection: self._disconnect,
@@ -36,12 +38,12 @@ class HostedClients:
     def _client(self, name: str) -> ClientSnapshotter:
         if name not in self._opened:
             raise HarnessError(f"{name} has not been connected on this machine")
-        return self._opened[name][1]
+        return self._opened[name]
 
     async def _connect(self, request: requests.AskConnection) -> requests.Done:
-        access, _ = self._opened.get(request.client, (b"", None))
-        if access != request.access:
-            self._opened[request.client] = request.access, self._open_client(request.access)
+        if self._asked.get(request.client) != request:
+            self._opened[request.client] = self._open_client(request.access, request.address)
+            self._asked[request.client] = request
         await self._client(request.client).connect()
         return _DONE
 

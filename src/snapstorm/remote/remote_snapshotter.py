@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,13 +28,17 @@ class RemoteSnapshotter:
     call: Caller
     access: Callable[[], ClientAccess]
     """What the client needs to get to the server, as it is now."""
+    find_address: Callable[[ClientAccess], Awaitable[str | None]]
+    """Where it reaches the server, `HOST:PORT`, if not where that listens."""
     add_last_words: Callable[[TargetError], None]
     """Adds to a failure how the server has ended, if it has."""
-    asking: AbstractContextManager[None] = nullcontext()
+    asking: AbstractContextManager[None] = field(default_factory=nullcontext)
     """The block in which the target is asked."""
 
     async def connect(self) -> None:
-        await self._ask(requests.AskConnection(self.client, msgspec.msgpack.encode(self.access())))
+        access = self.access()
+        address = await self.find_address(access)
+        await self._ask(requests.AskConnection(self.client, msgspec.msgpack.encode(access), address))
 
     async def disconnect(self) -> None:
         await self._ask(requests.AskDisconnection(self.client))

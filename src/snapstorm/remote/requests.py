@@ -275,6 +275,8 @@ class AskConnection(HostRequest[Done], frozen=True):
     client: str
     access: bytes
     """A `ClientAccess`. It holds passwords."""
+    address: str | None
+    """Where the client reaches the server, as HOST:PORT, if not where that listens."""
 
 
 class AskDisconnection(HostRequest[Done], frozen=True):

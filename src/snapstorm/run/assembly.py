@@ -45,7 +45,7 @@ class RunParts:
         self._opened = opened
         self.cleaner = Cleaner(run.meter, opened.processes)
         local = LocalMachine(place.work, under_test.capabilities, options.data_bytes_max, self.cleaner)
-        self.machines = RunMachines(local, opened.machines, server, run.meter.busy[Work.TARGET])
+        self.machines = RunMachines(local, opened.machines, server, place.route, run.meter.busy[Work.TARGET])
         self.snapshotter = MultiClientSnapshotter(server, self.machines.open_client)
         self.writer = MultiClientFileWriter(self._open_writer)
         weather = Weather(run.now_seconds, options.fault_pace)

@@ -14,13 +14,15 @@ from snapstorm.filesystem.client_machine import Machine
 from snapstorm.machines.hub import Change, HubSettings, Lost, Refused, open_hub
 from snapstorm.machines.join_file import make_credentials
 from snapstorm.machines.local_machines import local_machines
-from snapstorm.model.abilities import ServesOtherMachines
+from snapstorm.model.abilities import Route, ServesOtherMachines
+from snapstorm.model.client_access import ClientAccess
 from snapstorm.model.protocols import ClientSnapshotter, Program, Server
 from snapstorm.remote import requests
 from snapstorm.remote.exchange import CLIENTS, MachineCaller
 from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
 from snapstorm.runtime.process import ProcessRunner
+from snapstorm.targets.server_process import host_and_port
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.under_test import UnderTest
@@ -58,7 +60,9 @@ class RunMachines:
     others: Sequence[RemoteMachine]
     """Where clients run; empty where all run here."""
     server: Server
-    asking: AbstractContextManager[None] = nullcontext()
+    route: Route | None = None
+    """By which way clients reach the server; None for the straight one."""
+    asking: AbstractContextManager[None] = field(default_factory=nullcontext)
     """The block in which the target is asked by clients elsewhere."""
     _by_client: dict[str, RemoteMachine] = field(default_factory=dict)
 
@@ -81,7 +85,14 @@ class RunMachines:
             return server.client(client)
         assert isinstance(server, ServesOtherMachines)
         access = functools.partial(server.client_access, client)
-        return RemoteSnapshotter(client, machine.call, access, server.add_last_words, self.asking)
+        return RemoteSnapshotter(client, machine.call, access, self._find_address, server.add_last_words, self.asking)
+
+    async def _find_address(self, access: ClientAccess) -> str | None:
+        """By which way a client reaches the server, where that can be disturbed."""
+        if self.route is None:
+            return None
+        host, port = await self.route(access.client, *host_and_port(access.server))
+        return f"{host}:{port}"
 
     async def signal(self, operation: str, number: int) -> int:
         """Send a signal to what runs on other machines on behalf of an operation; returns how many got it."""

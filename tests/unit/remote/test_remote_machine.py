@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar, cast
@@ -38,7 +38,7 @@ from snapstorm.remote import requests
 from snapstorm.remote.codec import decode_request
 from snapstorm.remote.exchange import CLIENTS, MachineCaller, Question, Reply
 from snapstorm.remote.hosted_run import HostedRun
-from snapstorm.remote.opened_clients import OpenClients
+from snapstorm.remote.opened_clients import OpenClient, OpenClients
 from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
 from snapstorm.runtime.meter import Meter
@@ -59,8 +59,8 @@ ACTIONS: tuple[FileAction, ...] = (
 )
 
 
-def no_clients(*_: object) -> Callable[[bytes], NoReturn]:
-    def fail(_: bytes) -> NoReturn:
+def no_clients(*_: object) -> OpenClient:
+    def fail(*_: object) -> NoReturn:
         raise AssertionError("nobody connects here")
 
     return fail
@@ -267,7 +267,12 @@ async def test_every_request_but_the_first_is_answered_by_the_host(tmp_path: Pat
         assert {*bench.hosted.host.answered, requests.BeginRun} == set(requests.HostRequest.__subclasses__())
 
 
-ACCESS = ClientAccess("kopia", CLIENT, b"secret")
+ACCESS = ClientAccess("kopia", CLIENT, "server:1", b"secret")
+
+
+async def find_address(access: ClientAccess) -> str:
+    assert access is ACCESS
+    return "here:7"
 
 
 def add_last_words(error: TargetError) -> None:
@@ -298,17 +303,16 @@ class Kopia:
 async def test_commands_come_back_with_answers_and_errors(tmp_path: Path) -> None:
     opened_with: list[ClientAccess] = []
 
-    def open_clients(
-        clients: Path, runner: ProcessRunner, programs: Sequence[Path]
-    ) -> Callable[[bytes], ClientSnapshotter]:
-        def open_client(access: bytes) -> ClientSnapshotter:
+    def open_clients(clients: Path, runner: ProcessRunner, programs: Sequence[Path]) -> OpenClient:
+        def open_client(access: bytes, address: str | None) -> ClientSnapshotter:
+            assert address == "here:7"
             opened_with.append(msgspec.msgpack.decode(access, type=ClientAccess))
             return cast(ClientSnapshotter, Kopia(runner))
 
         return open_client
 
     async with opened(tmp_path, open_clients) as bench:
-        client = RemoteSnapshotter(CLIENT, bench.call, lambda: ACCESS, add_last_words)
+        client = RemoteSnapshotter(CLIENT, bench.call, lambda: ACCESS, find_address, add_last_words)
         token = on_behalf_of.set("r1-c1-9")
         try:
             await client.connect()
@@ -329,4 +333,4 @@ async def test_commands_come_back_with_answers_and_errors(tmp_path: Path) -> Non
 async def test_who_is_not_connected_there_is_an_error_of_ours(tmp_path: Path) -> None:
     async with opened(tmp_path) as bench:
         with pytest.raises(HarnessError, match="has not been connected"):
-            await RemoteSnapshotter(CLIENT, bench.call, lambda: ACCESS, add_last_words).list_snapshots()
+            await RemoteSnapshotter(CLIENT, bench.call, lambda: ACCESS, find_address, add_last_words).list_snapshots()
