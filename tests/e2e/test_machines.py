@@ -94,6 +94,20 @@ def test_a_machine_that_is_lost_ends_the_run_and_hides_nothing(bed: Path) -> Non
     assert again.status == 0, again.stderr
 
 
+def test_faults_reach_the_processes_of_clients_on_machines(bed: Path) -> None:
+    words = ("run", "--testbed", bed, "--clients", "2", *SMALL, "--faults", "kill-client,network-reset", "--json")
+    ran = snapstorm(*words, "--actions", "20", "--seed", "2", *MACHINES)
+    assert ran.status == 0, ran.stderr
+    assert {"kill-client", "network-reset"} <= ran.json["faults"].keys()
+    assert ran.json["failed_under_faults"] > 0
+
+
+def test_where_clients_can_only_be_here_it_is_said(bed: Path) -> None:
+    ran = snapstorm("run", "--target", "memory", "--testbed", bed, "--actions", "10", *MACHINES, "--json")
+    assert ran.status == 0, ran.stderr
+    assert any("clients ask from this process" in note for note in ran.json["notes"])
+
+
 def test_an_interrupt_ends_all_machines(bed: Path) -> None:
     with begin("run", "--testbed", bed, "--clients", "2", "--duration", "1h", *SMALL, *MACHINES) as process:
         find_machine(bed, "local-2")

@@ -26,7 +26,7 @@ from snapstorm.run.hangs import Hangs
 from snapstorm.run.measurements import Measurements
 from snapstorm.run.opened_run import OpenedRun
 from snapstorm.run.permissions import Rights
-from snapstorm.run.run_machines import RunMachines
+from snapstorm.run.run_machines import RunMachines, why_only_here
 from snapstorm.run.storm import storm_for
 from snapstorm.run.sweep import Sweeper
 from snapstorm.runtime.meter import Work
@@ -46,6 +46,8 @@ class RunParts:
         self.cleaner = Cleaner(run.meter, opened.processes)
         local = LocalMachine(place.work, under_test.capabilities, options.data_bytes_max, self.cleaner)
         self.machines = RunMachines(local, opened.machines, server, place.route, run.meter.busy[Work.TARGET])
+        if opened.machines and (why := why_only_here(server)):
+            run.note(f"only the files of clients are on other machines, and clients ask from this process: {why}")
         self.snapshotter = MultiClientSnapshotter(server, self.machines.open_client)
         self.writer = MultiClientFileWriter(self._open_writer)
         weather = Weather(run.now_seconds, options.fault_pace)
