@@ -27,6 +27,7 @@ REACHED = [
 ]
 REFUSING = [
     ("memory", Mode.SERVER),
+    ("kopia:restore-flips-a-byte", Mode.SERVER),
     ("kopia", Mode.DIRECT),
     ("restic", Mode.DIRECT),
     pytest.param(("borg", Mode.SERVER), marks=NEEDS_BORG),

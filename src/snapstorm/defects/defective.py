@@ -65,7 +65,7 @@ class _DefectiveServer:
     @property
     def only_here(self) -> str | None:
         """The defect stands between the server and its clients, in this process."""
-        return f"the planted defect {type(self.behaviour).__name__} acts in the process of the run"
+        return "the planted defect acts in the process of the run"
 
     def client(self, client: str) -> ClientSnapshotter:
         honest = self.behaviour.honest.clients[client] = self.behaviour.honest.server.client(client)
