@@ -194,7 +194,8 @@ class Hub:
 
     async def _cancel(self, line: _Admitted, number: int, answer: asyncio.Future[bytes]) -> None:
         """Have a call ended at the machine, and wait for that."""
-        if answer.done() or line.link is None:
+        has_answered = answer.done() and not answer.cancelled()  # What waits for it cancels it.
+        if has_answered or line.link is None or line.machine.incarnation not in self._lines:
             return
         try:
             line.link.send(encode(CancelCall(number)))

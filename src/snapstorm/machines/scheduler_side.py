@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -26,7 +27,7 @@ from distributed.scheduler import Scheduler
 from snapstorm.errors import HarnessError
 from snapstorm.machines.distributed_settings import security_of, settings
 from snapstorm.machines.join_file import Credentials
-from snapstorm.machines.transport import HubEvents
+from snapstorm.machines.transport import HubEvents, host_and_port
 
 HELLO = "snapstorm-hello"
 MESSAGE = "snapstorm-message"
@@ -153,6 +154,16 @@ class _Foreigners(logging.Handler):
             self._events.on_foreign(str(record.args[1]).partition("://")[2])
 
 
+def _try_to_listen(address: str) -> None:
+    """Say why it is not possible. The library would say less, and leave a socket open."""
+    host, port = host_and_port(address)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise HarnessError(f"can't listen on {address}: {error.strerror or error}") from error
+
+
 @contextmanager
 def _told_of_foreigners(events: HubEvents) -> Iterator[None]:
     logger = logging.getLogger("distributed.comm.tcp")
@@ -174,6 +185,7 @@ async def listening(address: str, credentials: Credentials, events: HubEvents) -
 
     Raises HarnessError if it can't be listened on.
     """
+    _try_to_listen(address)
     with settings(), _told_of_foreigners(events):
         membership = _Membership(events)
         scheduler = _HubScheduler(
@@ -187,9 +199,7 @@ async def listening(address: str, credentials: Credentials, events: HubEvents) -
         try:
             await scheduler
         except RuntimeError as error:
-            cause = error.__cause__
-            reason = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(cause or error)
-            raise HarnessError(f"can't listen on {address}: {reason}") from error
+            raise HarnessError(f"can't listen on {address}: {error.__cause__ or error}") from error
         try:
             yield scheduler.address
         finally:
