@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,10 +27,15 @@ CHILD = Method("child", str, int)
 """Runs a child of its own, whose id it writes to the file of this name; never answers."""
 
 
+STOP = Method("stop", str, str)
+"""Stops the machine's process until it is told to go on, and answers then. Makes a file of this name before."""
+
+
 def machine_services(runner: ProcessRunner | None = None) -> Services:
     services = Services()
     services.offer(ECHO, echo)
     services.offer(SLEEP, sleep)
+    services.offer(STOP, stop)
 
     async def child(path: str) -> int:
         assert runner is not None
@@ -52,6 +58,12 @@ async def sleep(path: str) -> str:
         await anyio.sleep(GIVE_UP_SECONDS)
     finally:
         Path(f"{path}.ended").touch()
+    return path
+
+
+async def stop(path: str) -> str:
+    Path(path).touch()
+    os.kill(os.getpid(), signal.SIGSTOP)
     return path
 
 
