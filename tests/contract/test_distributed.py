@@ -69,6 +69,7 @@ async def test_messages_travel_on_the_streams_that_are_there_anyway(scratch: Pat
         for number in range(100):
             queue.send({"op": "test", "body": b"%d" % number})
         assert len(queue.buffer) == 100
+        assert 0 < queue.interval < 0.1  # Seconds.
         await until(lambda: len(came) == 100)
         assert came == [(worker.address, b"%d" % number) for number in range(100)]
         assert not queue.buffer

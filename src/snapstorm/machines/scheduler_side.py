@@ -5,7 +5,7 @@ obey, only those that a worker needs are left. Note that the library unpickles s
 is let in by TLS can execute code.
 
 Parts of `distributed` that are not documented are used here and in `worker_side`: `handlers`, `stream_handlers`,
-`stream_comms`, `start_http_server` and `BatchedSend.buffer`. So its version is pinned, and
+`stream_comms`, `start_http_server`, and `buffer` and `interval` of `BatchedSend`. So its version is pinned, and
 tests/contract/test_distributed.py checks them.
 """
 
@@ -36,6 +36,9 @@ CLOCK = "snapstorm-clock"
 _HANDLERS = ("register-worker", "heartbeat_worker", "unregister")
 """The requests that workers make by themselves."""
 _CLOSE_SECONDS_MAX = 5.0
+_BATCH_SECONDS = 0.0005
+"""So long after a batch the next one is sent. The library's 5 ms and 2 ms have a call alone take 6 ms in place of 1.2; with
+256 calls in flight both cost the same (measured)."""
 _SENT_POLL_SECONDS = 0.001
 
 
@@ -51,6 +54,7 @@ class QueuedLink:
 
     def __init__(self, queue: BatchedSend) -> None:
         self._queue = queue
+        queue.interval = _BATCH_SECONDS
 
     def send(self, message: bytes) -> None:
         try:
