@@ -37,8 +37,8 @@ _HANDLERS = ("register-worker", "heartbeat_worker", "unregister")
 """The requests that workers make by themselves."""
 _CLOSE_SECONDS_MAX = 5.0
 _BATCH_SECONDS = 0.0005
-"""So long after a batch the next one is sent. The library's 5 ms and 2 ms have a call alone take 6 ms in place of 1.2; with
-256 calls in flight both cost the same (measured)."""
+"""The next batch is sent so long after one. With the library's 5 ms and 2 ms a call alone takes 6 ms in place of
+1.2; with 256 calls in flight both cost the same (measured)."""
 _SENT_POLL_SECONDS = 0.001
 
 
