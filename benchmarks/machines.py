@@ -57,7 +57,7 @@ async def serve(address: str, join_file: str, name: str) -> None:
     services.offer(SMALL, small)
     services.offer(LARGE, large)
     services.offer(HANG, hang)
-    await host(HostSettings(address, read_join_file(Path(join_file)), name), services)
+    await host(HostSettings(address, read_join_file(Path(join_file)), name, Path(join_file).parent / name), services)
 
 
 @contextmanager

@@ -43,9 +43,10 @@ async def scheduler_and_worker(scratch: Path, *plugins: Any) -> AsyncIterator[tu
     credentials = make_credentials(scratch)
     ours, theirs = (security_of(one) for one in (credentials, read_join_file(scratch / "join.pem")))
     options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0"}
+    own = options | {"local_directory": str(scratch / "scheduler")}
     membership = tuple(plugin for plugin in plugins if isinstance(plugin, SchedulerPlugin))
     endings = tuple(plugin for plugin in plugins if isinstance(plugin, WorkerPlugin))
-    async with Scheduler(host="tls://127.0.0.1:0", security=ours, plugins=membership, **options) as scheduler:
+    async with Scheduler(host="tls://127.0.0.1:0", security=ours, plugins=membership, **own) as scheduler:
         directory = str(scratch / "worker")
         fixed: dict[str, Any] = {"name": "b", "nthreads": 1, "memory_limit": 0, "local_directory": directory}
         async with Worker(scheduler.address, security=theirs, plugins=endings, **fixed, **options) as worker:

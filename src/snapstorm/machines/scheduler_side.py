@@ -25,7 +25,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import Scheduler
 
 from snapstorm.errors import HarnessError
-from snapstorm.machines.distributed_settings import security_of, settings
+from snapstorm.machines.distributed_settings import own_directory, security_of, settings
 from snapstorm.machines.join_file import Credentials
 from snapstorm.machines.transport import HubEvents, host_and_port
 
@@ -54,7 +54,7 @@ class QueuedLink:
 
     def __init__(self, queue: BatchedSend) -> None:
         self._queue = queue
-        queue.interval = _BATCH_SECONDS
+        queue.interval = _BATCH_SECONDS  # pyright: ignore[reportAttributeAccessIssue] - it is a number
 
     def send(self, message: bytes) -> None:
         try:
@@ -190,7 +190,8 @@ async def listening(address: str, credentials: Credentials, events: HubEvents) -
     Raises HarnessError if it can't be listened on.
     """
     _try_to_listen(address)
-    with settings(), _told_of_foreigners(events):
+    directory = credentials.file.parent / "transport"
+    with settings(), own_directory(directory), _told_of_foreigners(events):
         membership = _Membership(events)
         scheduler = _HubScheduler(
             events,
@@ -198,6 +199,7 @@ async def listening(address: str, credentials: Credentials, events: HubEvents) -
             host=address,
             security=security_of(credentials),
             dashboard=False,
+            local_directory=str(directory),
             plugins=(membership,),
         )
         try:

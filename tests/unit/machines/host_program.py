@@ -1,4 +1,4 @@
-"""A machine as a process of its own, for tests: `host_program.py ADDRESS JOIN_FILE NAME`."""
+"""A machine as a process of its own, for tests: `host_program.py ADDRESS JOIN_FILE NAME DIRECTORY`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from snapstorm.machines.join_file import read_join_file
 from snapstorm.runtime.process import ProcessRunner
 
 
-async def main(address: str, join_file: str, name: str) -> None:
+async def main(address: str, join_file: str, name: str, directory: str) -> None:
     async with ProcessRunner("machine-test") as runner:
-        print(await host(HostSettings(address, read_join_file(Path(join_file)), name), machine_services(runner)))
+        settings = HostSettings(address, read_join_file(Path(join_file)), name, Path(directory))
+        print(await host(settings, machine_services(runner)))
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class Scene:
         return self.directory / "machines" / "join.pem"
 
     def settings(self, name: str) -> HostSettings:
-        return HostSettings(self.hub.address, read_join_file(self.join_file), name)
+        return HostSettings(self.hub.address, read_join_file(self.join_file), name, self.directory / "hosts" / name)
 
     @asynccontextmanager
     async def host_beside(self, name: str, services: Services | None = None) -> AsyncIterator[list[Ending]]:

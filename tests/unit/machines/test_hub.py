@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,20 @@ async def test_a_call_is_answered_and_the_run_ends_in_order(scratch: Path) -> No
             assert abs(joined.machine.clock.ahead_ns) <= joined.machine.clock.uncertain_ns + 50_000_000
         assert [ending.end for ending in endings] == [End.DISMISSED]
         assert (scene.changes, scene.hub.late_answers) == ([joined], 0)
+
+
+async def test_the_transport_leaves_no_file_and_no_place_to_import_from(scratch: Path) -> None:
+    """The library makes directories, by default one for all users of the system, and puts them on Python's path."""
+    before = list(sys.path)
+    async with a_hub(scratch) as scene, scene.host_beside("b"):
+        assert all(Path(place).is_relative_to(scratch) for place in set(sys.path) - set(before))
+        assert (scratch / "hosts" / "b").exists()
+    assert sys.path == before
+    assert {str(path.relative_to(scratch)) for path in scratch.rglob("*") if not path.is_dir()} == {
+        "machines/coordinator.pem",
+        "machines/join.pem",
+    }
+    assert not [*(scratch / "hosts").iterdir()]
 
 
 async def test_many_calls_at_once_each_get_their_own_answer(scratch: Path) -> None:

@@ -43,7 +43,7 @@ def a_program(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def a_machine(address: str, join_file: Path, name: str) -> AbstractContextManager[subprocess.Popen[str]]:
-    return a_program("host_program", address, str(join_file), name)
+    return a_program("host_program", address, str(join_file), name, str(join_file.parent / f"host-{name}"))
 
 
 def is_gone(pid: int) -> bool:
