@@ -42,6 +42,21 @@ async def test_a_call_is_answered_and_the_run_ends_in_order(scratch: Path) -> No
         assert (scene.changes, scene.hub.late_answers) == ([joined], 0)
 
 
+async def test_a_hub_knows_that_a_dismissed_machine_has_ended_what_it_used(scratch: Path) -> None:
+    """The connection ends after that, so the run does not go on before."""
+    services = machine_services()
+    was_connected: list[bool] = []
+
+    async def close() -> None:
+        await anyio.sleep(0.1)
+        was_connected.append("b" in scene.hub.machines)
+
+    services.on_close(close)
+    async with a_hub(scratch) as scene, scene.host_beside("b", services):
+        await scene.hub.dismiss()
+        assert was_connected == [True]
+
+
 async def test_the_transport_leaves_no_file_and_no_place_to_import_from(scratch: Path) -> None:
     """The library makes directories, by default one for all users of the system, and puts them on Python's path."""
     before = list(sys.path)
