@@ -31,7 +31,7 @@ TEST_PROGRAMS := $(S3_SERVER) $(RESTIC_PROGRAMS) $(BORG_PROGRAM) .tools/bin/kopi
 # pytest keeps what it has compiled of the tests: otherwise each of its processes takes seconds to do it again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many soak lint format types check docs docs-pages \
+.PHONY: help setup run test test-unit test-long bench bench-quick bench-growth bench-many bench-machines soak lint format types check docs docs-pages \
     tools-all tools-test tools-restic tools-borg lock clean
 .DELETE_ON_ERROR:
 
@@ -63,6 +63,9 @@ bench-growth: $(SETUP) ## measure how costs grow, and draw benchmarks/growth.svg
 
 bench-many: $(SETUP) ## 64 clients with real Kopia for ten minutes
 	$(BIN)/python benchmarks/bench.py --only many --many-clients 10m
+
+bench-machines: $(SETUP) ## measure what calls to other machines cost, about a minute
+	$(BIN)/python benchmarks/machines.py
 
 soak: $(SETUP) ## live through MINUTES (30) of runs and kills on one testbed
 	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)

@@ -73,6 +73,21 @@ def test_a_target_of_another_distribution_loads_only_what_it_uses() -> None:
     assert not modules_after(code) & {"snapstorm.run.harness", "snapstorm.actions.performer", "snapstorm.faults.fault"}
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "snapstorm",
+        "snapstorm.run.harness",
+        "snapstorm.cli.main",
+        "snapstorm.cli.host_machine",
+        "snapstorm.machines.hub",
+    ],
+)
+def test_the_transport_of_machines_is_loaded_only_by_who_uses_it(module: str) -> None:
+    """It is optional, and takes half a second. Without it, every other command works."""
+    assert not modules_after(f"import {module}") & {"distributed", "dask", "tornado"}
+
+
 def test_the_plugin_knows_the_modes() -> None:
     """It can't import them."""
     source = (ROOT / "src/snapstorm/pytest_plugin.py").read_text()

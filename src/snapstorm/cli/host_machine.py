@@ -64,7 +64,7 @@ def machine(
     if missing or address is None or join is None or workdir is None:
         raise ConfigError(f"snapstorm machine needs {' and '.join(missing)}: see snapstorm machine --help")
     distributed_version()
-    settings = HostSettings(check_address(address), read_join_file(join), name or host_name())
+    settings = HostSettings(check_address(address), read_join_file(join), name or host_name(), workdir / ".transport")
     with work_directory(workdir):
         is_ended_by_signal = anyio.run(_stay, settings, workdir)
     return EXIT_INTERRUPTED if is_ended_by_signal else 0

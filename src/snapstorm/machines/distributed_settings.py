@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import dask.config
 from distributed.security import Security
@@ -54,6 +56,18 @@ def settings() -> Iterator[None]:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with dask.config.set(dict(SETTINGS)):
         yield
+
+
+@contextmanager
+def own_directory(path: Path) -> Iterator[None]:
+    """A directory for the block, where the library makes empty directories of its own, and which it puts on Python's
+    path. By default it is one for all users."""
+    shutil.rmtree(path, ignore_errors=True)  # Of an incarnation that was killed.
+    path.mkdir(mode=0o700, parents=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def security_of(credentials: Credentials) -> Security:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from pathlib import Path
 
 import anyio
 import msgspec
@@ -76,6 +77,8 @@ class HostSettings:
     address: str
     credentials: Credentials
     name: str
+    directory: Path
+    """Its own, for the transport; made and removed."""
     connect_seconds_max: float = CONNECT_SECONDS_MAX
     is_patient: bool = True
     """Whether to wait for a coordinator that does not listen yet."""
@@ -277,7 +280,9 @@ async def _host(settings: HostSettings, services: Services) -> Ending:
     if welcome.problems:
         raise NotAdmitted(welcome.problems, is_taken=welcome.is_taken)
     running = _Host(services, hello.incarnation, Liveness(welcome.lost_after_seconds, settings.clock))
-    async with connected(settings.address, settings.credentials, hello.incarnation, running.receive) as link:
+    async with connected(
+        settings.address, settings.credentials, hello.incarnation, settings.directory, running.receive
+    ) as link:
         try:
             return await running.run(link, settings.clock)
         finally:

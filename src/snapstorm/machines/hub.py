@@ -194,7 +194,8 @@ class Hub:
 
     async def _cancel(self, line: _Admitted, number: int, answer: asyncio.Future[bytes]) -> None:
         """Have a call ended at the machine, and wait for that."""
-        if answer.done() or line.link is None:
+        has_answered = answer.done() and not answer.cancelled()  # What waits for it cancels it.
+        if has_answered or line.link is None or line.machine.incarnation not in self._lines:
             return
         try:
             line.link.send(encode(CancelCall(number)))
@@ -204,8 +205,9 @@ class Hub:
         line.waiting[number] = ended
         with anyio.CancelScope(shield=True), anyio.move_on_after(_CANCEL_SECONDS_MAX):
             await asyncio.wait([ended])
-        if ended.done() and not ended.cancelled():
-            ended.exception()  # Whatever came of it, nobody wants to know.
+        if not ended.done():
+            self._lose(line, f"it did not end a call within {_CANCEL_SECONDS_MAX:g} s after that was cancelled")
+        ended.exception()  # Whatever came of it, nobody wants to know.
 
     async def greet(self, greeting: Greeting) -> bytes:
         """Compare what a machine says of itself, read its clock, and let it in or not."""
@@ -270,7 +272,7 @@ class Hub:
             case CallCancelled(call):
                 line.parts.forget(call)
                 if (answer := line.waiting.get(call)) is not None and not answer.done():
-                    answer.set_exception(MachineLost(f"the machine {line.machine.name} cancelled the call"))
+                    answer.set_exception(MachineLost(f"the machine {line.machine.name} ended the call at its deadline"))
             case Part():
                 line.parts.add(came)
             case Beat():

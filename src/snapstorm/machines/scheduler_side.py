@@ -5,7 +5,7 @@ obey, only those that a worker needs are left. Note that the library unpickles s
 is let in by TLS can execute code.
 
 Parts of `distributed` that are not documented are used here and in `worker_side`: `handlers`, `stream_handlers`,
-`stream_comms`, `start_http_server` and `BatchedSend.buffer`. So its version is pinned, and
+`stream_comms`, `start_http_server`, and `buffer` and `interval` of `BatchedSend`. So its version is pinned, and
 tests/contract/test_distributed.py checks them.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -24,9 +25,9 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import Scheduler
 
 from snapstorm.errors import HarnessError
-from snapstorm.machines.distributed_settings import security_of, settings
+from snapstorm.machines.distributed_settings import own_directory, security_of, settings
 from snapstorm.machines.join_file import Credentials
-from snapstorm.machines.transport import HubEvents
+from snapstorm.machines.transport import HubEvents, host_and_port
 
 HELLO = "snapstorm-hello"
 MESSAGE = "snapstorm-message"
@@ -35,6 +36,9 @@ CLOCK = "snapstorm-clock"
 _HANDLERS = ("register-worker", "heartbeat_worker", "unregister")
 """The requests that workers make by themselves."""
 _CLOSE_SECONDS_MAX = 5.0
+_BATCH_SECONDS = 0.0005
+"""The next batch is sent so long after one. With the library's 5 ms and 2 ms a call alone takes 6 ms in place of
+1.2; with 256 calls in flight both cost the same (measured)."""
 _SENT_POLL_SECONDS = 0.001
 
 
@@ -50,6 +54,7 @@ class QueuedLink:
 
     def __init__(self, queue: BatchedSend) -> None:
         self._queue = queue
+        queue.interval = _BATCH_SECONDS  # pyright: ignore[reportAttributeAccessIssue] - it is a number
 
     def send(self, message: bytes) -> None:
         try:
@@ -153,6 +158,16 @@ class _Foreigners(logging.Handler):
             self._events.on_foreign(str(record.args[1]).partition("://")[2])
 
 
+def _try_to_listen(address: str) -> None:
+    """Say why it is not possible. The library would say less, and leave a socket open."""
+    host, port = host_and_port(address)
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise HarnessError(f"can't listen on {address}: {error.strerror or error}") from error
+
+
 @contextmanager
 def _told_of_foreigners(events: HubEvents) -> Iterator[None]:
     logger = logging.getLogger("distributed.comm.tcp")
@@ -174,7 +189,9 @@ async def listening(address: str, credentials: Credentials, events: HubEvents) -
 
     Raises HarnessError if it can't be listened on.
     """
-    with settings(), _told_of_foreigners(events):
+    _try_to_listen(address)
+    directory = credentials.file.parent / "transport"
+    with settings(), own_directory(directory), _told_of_foreigners(events):
         membership = _Membership(events)
         scheduler = _HubScheduler(
             events,
@@ -182,14 +199,13 @@ async def listening(address: str, credentials: Credentials, events: HubEvents) -
             host=address,
             security=security_of(credentials),
             dashboard=False,
+            local_directory=str(directory),
             plugins=(membership,),
         )
         try:
             await scheduler
         except RuntimeError as error:
-            cause = error.__cause__
-            reason = (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(cause or error)
-            raise HarnessError(f"can't listen on {address}: {reason}") from error
+            raise HarnessError(f"can't listen on {address}: {error.__cause__ or error}") from error
         try:
             yield scheduler.address
         finally:

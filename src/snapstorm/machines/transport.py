@@ -25,15 +25,21 @@ def check_address(text: str) -> str:
     return text
 
 
+def host_and_port(address: str) -> tuple[str, int]:
+    """What stands in an address. Raises ConfigError."""
+    host, _, port = check_address(address).removeprefix("tls://").rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 async def wait_for_listener(address: str, seconds_max: float, *, is_patient: bool = True) -> None:
     """Wait until somebody listens at an address. One that is not patient gives up as soon as its machine says that
     nobody does. Raises CoordinatorUnreachable."""
-    host, _, port = check_address(address).removeprefix("tls://").rpartition(":")
+    host, port = host_and_port(address)
     failure: OSError = TimeoutError()
     with anyio.move_on_after(seconds_max):
         while True:
             try:
-                async with await anyio.connect_tcp(host.strip("[]"), int(port)):
+                async with await anyio.connect_tcp(host, port):
                     return
             except OSError as error:
                 failure = error

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 
 from snapstorm import errors
-from snapstorm.errors import ANY_BLOB, ConfigError, FaultNotPossible, HarnessError, SnapstormError, TargetError
+from snapstorm.errors import (
+    ANY_BLOB,
+    ConfigError,
+    FaultNotPossible,
+    GuaranteeViolated,
+    HarnessError,
+    SnapstormError,
+    TargetError,
+)
 from snapstorm.machines.wire import CallFailure
 from snapstorm.runtime.tasks import first_failure
 
+_CAN_NOT_TRAVEL = (SnapstormError, GuaranteeViolated)
+"""The base says too little, and a violated guarantee holds findings, which only the coordinator makes."""
 _CAN_TRAVEL: dict[str, type[SnapstormError]] = {
     name: kind
     for name, kind in vars(errors).items()
-    if isinstance(kind, type) and issubclass(kind, SnapstormError) and kind is not errors.GuaranteeViolated
+    if isinstance(kind, type) and issubclass(kind, SnapstormError) and kind not in _CAN_NOT_TRAVEL
 }
-"""A violated guarantee holds findings, which only the coordinator makes."""
 
 
 def failure_of(call: int, error: BaseException) -> CallFailure:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import ssl
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -19,7 +19,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.worker import Worker
 
 from snapstorm.errors import HarnessError
-from snapstorm.machines.distributed_settings import security_of, settings
+from snapstorm.machines.distributed_settings import own_directory, security_of, settings
 from snapstorm.machines.join_file import Credentials
 from snapstorm.machines.scheduler_side import CLOCK, HELLO, MESSAGE, OnlyThese, QueuedLink
 from snapstorm.machines.transport import CoordinatorUnreachable, OnMessage, ReadClock
@@ -122,11 +122,12 @@ class HostLink(QueuedLink):
 
 @asynccontextmanager
 async def connected(
-    address: str, credentials: Credentials, ticket: str, on_message: OnMessage
+    address: str, credentials: Credentials, ticket: str, directory: Path, on_message: OnMessage
 ) -> AsyncIterator[HostLink]:
-    """Be connected, as the holder of a ticket, while the block lasts. Raises HarnessError."""
+    """Be connected, as the holder of a ticket, while the block lasts; meanwhile there is that directory. Raises
+    HarnessError."""
     end = _EndOfWorker()
-    with settings(), tempfile.TemporaryDirectory(prefix="snapstorm-machine-") as directory:
+    with settings(), own_directory(directory):
         worker = _HostWorker(
             address,
             on_message=on_message,
@@ -134,7 +135,7 @@ async def connected(
             nthreads=1,
             memory_limit=0,
             host=_own_loopback(),
-            local_directory=directory,
+            local_directory=str(directory),
             security=security_of(credentials),
             dashboard=False,
             plugins=(end,),
