@@ -89,6 +89,7 @@ async def calls(hub: Hub, names: list[str], in_flight: int, count: int) -> tuple
 async def seen_after(hub: Hub, process: subprocess.Popen[bytes], number: signal.Signals) -> float:
     """Seconds from a signal to a machine until a call that waits for it fails."""
     failed: list[float] = []
+    began = 0.0
 
     async def wait() -> None:
         try:

@@ -43,7 +43,7 @@ async def scheduler_and_worker(scratch: Path, *plugins: Any) -> AsyncIterator[tu
     credentials = make_credentials(scratch)
     ours, theirs = (security_of(one) for one in (credentials, read_join_file(scratch / "join.pem")))
     options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0"}
-    own = options | {"local_directory": str(scratch / "scheduler")}
+    own: dict[str, Any] = options | {"local_directory": str(scratch / "scheduler")}
     membership = tuple(plugin for plugin in plugins if isinstance(plugin, SchedulerPlugin))
     endings = tuple(plugin for plugin in plugins if isinstance(plugin, WorkerPlugin))
     async with Scheduler(host="tls://127.0.0.1:0", security=ours, plugins=membership, **own) as scheduler:
@@ -70,6 +70,7 @@ async def test_messages_travel_on_the_streams_that_are_there_anyway(scratch: Pat
         for number in range(100):
             queue.send({"op": "test", "body": b"%d" % number})
         assert len(queue.buffer) == 100
+        assert queue.interval is not None
         assert 0 < queue.interval < 0.1  # Seconds.
         await until(lambda: len(came) == 100)
         assert came == [(worker.address, b"%d" % number) for number in range(100)]

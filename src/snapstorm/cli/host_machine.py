@@ -40,12 +40,13 @@ def machine(
 ) -> int:
     """Be one of the machines of a run: clients of the run then work here.
 
-    Stays until the run is over. It joins again by itself if it was cut off.
+    A run starts its machines itself (`snapstorm run --machines`). This stays until the run is over, and joins again if
+    it was cut off.
 
     Parameters
     ----------
     address
-        Where the run listens: tls://HOST:PORT, as given to `snapstorm run --listen`.
+        Where the run listens: tls://HOST:PORT.
     join
         The run's file machines/join.pem, which is in its testbed while it lasts. It is as secret as a password.
     workdir

@@ -20,4 +20,5 @@ async def main(address: str, join_file: str, name: str, directory: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    _, address_typed, join_typed, name_typed, directory_typed = sys.argv
+    anyio.run(main, address_typed, join_typed, name_typed, directory_typed)
