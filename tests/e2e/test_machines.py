@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -10,6 +11,9 @@ import psutil
 import pytest
 from tests.e2e.commandline import SMALL, command, snapstorm
 from tests.waiting import GIVE_UP_SECONDS, wait_until
+
+from snapstorm.targets.kopia.wrapper_defects import LEAVING_BEHIND
+from snapstorm.targets.kopia.wrappers import make_wrapper
 
 MACHINES = ("--machines", "local:2")
 
@@ -100,6 +104,18 @@ def test_faults_reach_the_processes_of_clients_on_machines(bed: Path) -> None:
     assert ran.status == 0, ran.stderr
     assert {"kill-client", "network-reset"} <= ran.json["faults"].keys()
     assert ran.json["failed_under_faults"] > 0
+
+
+@pytest.mark.parametrize("name", sorted(LEAVING_BEHIND))
+def test_what_commands_of_machines_leave_behind_is_found(name: str, bed: Path, scratch: Path, real_kopia: Path) -> None:
+    program = make_wrapper(scratch / "planted", real_kopia, LEAVING_BEHIND[name].body)
+    words = ("run", "--testbed", bed, "--kopia", program, "--clients", "2", "--actions", "12", *SMALL, "--json")
+    ran = snapstorm(*words, "--seed", "3", *MACHINES)
+    assert ran.status == 1, ran.stderr
+    assert {one["guarantee"] for one in ran.json["violations"]} == {"no-leak"}
+    left = [Path(one["evidence"], "left-behind.txt").read_text() for one in ran.json["violations"]]
+    assert all(left)
+    assert not any(psutil.pid_exists(int(pid)) for text in left for pid in re.findall(r"process (\d+)", text))
 
 
 def test_where_clients_can_only_be_here_it_is_said(bed: Path) -> None:

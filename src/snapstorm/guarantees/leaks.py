@@ -77,7 +77,9 @@ class FindsStrays(Protocol):
 
     def strays(self) -> Sequence[Adopted]: ...
 
-    async def end_strays(self, spared: Collection[Adopted]) -> Sequence[Adopted]: ...
+    async def end_strays(self, spared: Collection[Adopted]) -> Sequence[object]:
+        """Those that were ended. Each says in words what it was."""
+        ...
 
 
 class LeakWatch:

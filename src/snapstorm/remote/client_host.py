@@ -56,6 +56,7 @@ class ClientHost:
             requests.MakeTree: self._make_tree,
             requests.RemoveTree: self._remove_tree,
             requests.SignalOperation: self._signal,
+            requests.EndStrays: self._end_strays,
             **HostedClients(open_client).answers,
         }
 
@@ -151,6 +152,9 @@ class ClientHost:
 
     async def _signal(self, request: requests.SignalOperation) -> requests.Signalled:
         return requests.Signalled(self._runner.signal_children_of(request.of, request.number))
+
+    async def _end_strays(self, _: requests.EndStrays) -> requests.Ended:
+        return requests.Ended(tuple(str(one) for one in await self._runner.end_strays(())))
 
     # Trees of snapstorm's own.
 

@@ -268,6 +268,18 @@ class SignalOperation(HostRequest[Signalled], frozen=True):
     number: int
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """What was ended, each in words."""
+
+    shown: tuple[str, ...]
+
+
+class EndStrays(HostRequest[Ended], frozen=True):
+    """End the processes that have left the commands which started them, and do not end by themselves."""
+
+    answer = Ended
+
+
 class AskConnection(HostRequest[Done], frozen=True):
     """Connect a client to the server; with what is given for that, if it is the first time."""
 

@@ -26,7 +26,7 @@ from snapstorm.run.hangs import Hangs
 from snapstorm.run.measurements import Measurements
 from snapstorm.run.opened_run import OpenedRun
 from snapstorm.run.permissions import Rights
-from snapstorm.run.run_machines import RunMachines, why_only_here
+from snapstorm.run.run_machines import RunMachines, StraysEverywhere, why_only_here
 from snapstorm.run.storm import storm_for
 from snapstorm.run.sweep import Sweeper
 from snapstorm.runtime.meter import Work
@@ -80,7 +80,8 @@ class RunParts:
         self.sweeper = Sweeper(run, server, acting.steps, acting.restores, acting.disk_space, self.hangs)
         self.aftermath = Aftermath(run, weather, acting.engine, own, server, checker, self.hangs)
         server_processes = ServerProcesses(server, run.now_seconds)
-        self.leaks = LeakWatch(run, weather, commands, server, server_processes, checker, opened.processes)
+        strays = StraysEverywhere(opened.processes, opened.machines)
+        self.leaks = LeakWatch(run, weather, commands, server, server_processes, checker, strays)
         self.measurements = Measurements(
             run, place, server, server_processes, self.connected, opened.storage.held_bytes
         )

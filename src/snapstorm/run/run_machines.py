@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from snapstorm.remote import requests
 from snapstorm.remote.exchange import CLIENTS, MachineCaller
 from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
+from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.process import ProcessRunner
 from snapstorm.targets.server_process import host_and_port
 from snapstorm.testbed.command_log import CommandLog
@@ -98,6 +99,24 @@ class RunMachines:
         """Send a signal to what runs on other machines on behalf of an operation; returns how many got it."""
         signalled = [await machine.call(requests.SignalOperation(operation, number)) for machine in self.others]
         return sum(one.count for one in signalled)
+
+
+@dataclass(frozen=True)
+class StraysEverywhere:
+    """The processes that have left their groups, on all machines. Implements `FindsStrays`."""
+
+    here: ProcessRunner
+    others: Sequence[RemoteMachine]
+
+    def strays(self) -> Sequence[Adopted]:
+        """Those of this machine, where the server is: only it may have helpers."""
+        return self.here.strays()
+
+    async def end_strays(self, spared: Collection[Adopted]) -> Sequence[object]:
+        ended: list[object] = list(await self.here.end_strays(spared))
+        for machine in self.others:
+            ended += (await machine.call(requests.EndStrays())).shown
+        return ended
 
 
 def why_only_here(server: Server) -> str | None:
