@@ -84,18 +84,45 @@ def test_a_planted_defect_is_judged_the_same(defect: str, bed: Path) -> None:
     assert kept
 
 
-def test_a_machine_that_is_lost_ends_the_run_and_hides_nothing(bed: Path) -> None:
+def test_a_machine_that_is_killed_comes_back_and_nothing_is_hidden(bed: Path) -> None:
     words = ("run", "--testbed", bed, "--clients", "2", *SMALL, "--progress", "plain")
-    with begin(*words, "--duration", "1h", *MACHINES) as process:
+    with begin(*words, "--actions", "60", *MACHINES) as process:
         machine = find_machine(bed, "local-1")
         read_until(process, "restores verified")
         machine.kill()
         _, stderr = process.communicate(timeout=GIVE_UP_SECONDS)
-    assert process.returncode == 3, stderr
+    assert process.returncode == 0, stderr
     assert "the machine local-1 was lost" in stderr
+    assert "PASS" in stderr
+
+
+@pytest.mark.long
+def test_a_machine_that_cannot_come_back_ends_the_run(bed: Path) -> None:
+    words = ("run", "--testbed", bed, "--clients", "2", *SMALL, "--progress", "plain")
+    with begin(*words, "--duration", "1h", *MACHINES) as process:
+        machine = find_machine(bed, "local-1")
+        read_until(process, "restores verified")
+        (bed / "machines" / "join.pem").unlink()
+        machine.kill()
+        _, stderr = process.communicate(timeout=GIVE_UP_SECONDS)
+    assert process.returncode == 3, stderr
+    assert "the machine local-1 was lost and is not back after 60 s" in stderr
     assert "Traceback" not in stderr
     again = snapstorm(*words, "--actions", "6")
     assert again.status == 0, again.stderr
+
+
+def test_machines_that_are_struck_on_purpose_are_judged_on(bed: Path) -> None:
+    words = ("run", "--testbed", bed, "--clients", "2", *SMALL, "--faults", "kill-machine", "--json")
+    ran = snapstorm(*words, "--actions", "20", "--seed", "2", *MACHINES)
+    assert ran.status == 0, ran.stderr
+    assert "kill-machine" in ran.json["faults"]
+
+
+def test_without_machines_none_can_be_struck(bed: Path) -> None:
+    ran = snapstorm("run", "--testbed", bed, "--faults", "kill-machine")
+    assert ran.status == 3
+    assert "clients run in the process of the run, and not on machines" in ran.stderr
 
 
 def test_faults_reach_the_processes_of_clients_on_machines(bed: Path) -> None:

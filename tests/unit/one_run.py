@@ -75,6 +75,6 @@ class OneRun:
                 writer=writer,
                 snapshotter=snapshotter,
                 server=server,
-                machines=RunMachines(self.machine, (), server),
+                machines=RunMachines(self.machine, None, server),
             )
         )

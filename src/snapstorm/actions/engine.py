@@ -16,7 +16,8 @@ from snapstorm.actions.disk_space import DiskSpace
 from snapstorm.actions.performer import Performers
 from snapstorm.actions.possible import Refusals
 from snapstorm.actions.step import Choice, Redo, Step, StepResult, Steps
-from snapstorm.errors import NoSpaceError
+from snapstorm.errors import MachineLost, NoSpaceError
+from snapstorm.filesystem.client_machine import Machines
 from snapstorm.model.actions import Action, FileAction, Result
 from snapstorm.model.events import ActionBegan, ActionEnded
 from snapstorm.model.outcomes import NoOp, Ok, Outcome, Unknown
@@ -36,6 +37,7 @@ class Engine:
     refusals: Refusals
     choosing: Choosing
     disk_space: DiskSpace
+    machines: Machines
 
     async def execute(self, action: Action[Result]) -> Outcome[Result]:
         """Perform an action as the current client, and judge it. Violations are reported, not raised."""
@@ -89,6 +91,7 @@ class Engine:
     async def perform(self, step: Step, action: Action[Result], redo: Redo | None = None) -> StepResult[Result]:
         """Perform a step by its action, or by `redo`, and tell which violations that has shown."""
         run = self.run
+        await self.machines.ready(step.client)
         run.emit(ActionBegan(step.client, action.key))
         began_seconds = run.now_seconds()
         outcome: Outcome[Result] = Unknown("cut off")
@@ -101,6 +104,8 @@ class Engine:
                 outcome = await self.performers.by_action[type(action)].perform(step, action)
         except NoSpaceError as error:
             outcome = await self.disk_space.free(step, error)
+        except MachineLost as error:  # What was asked for is in the ledger; else only the client's own files changed.
+            outcome = Unknown(str(error))
         finally:
             run.tally.actions[action.key][outcome.key] += 1
             reason = "" if isinstance(outcome, Ok) else outcome.reason

@@ -18,6 +18,7 @@ from snapstorm.actions.source import SourceWatch
 from snapstorm.actions.step import Failure, Step
 from snapstorm.errors import (
     COUNTS_IF_REPEATED,
+    MachineLost,
     NoSpaceError,
     NotSaved,
     OperationFailed,
@@ -28,6 +29,7 @@ from snapstorm.errors import (
 )
 from snapstorm.faults.fault import InFlight
 from snapstorm.faults.weather import Weather
+from snapstorm.filesystem.client_machine import Machines
 from snapstorm.guarantees.checker import Checker
 from snapstorm.ledger.ledger import NO_EFFECT, IntendedEffect, OperationIntent
 from snapstorm.model.action_results import SnapshotReceipt
@@ -59,6 +61,7 @@ class Operations:
         *,
         under_test: UnderTest,
         asking: AbstractContextManager[None],
+        machines: Machines,
     ) -> None:
         """`asking`: the block in which the target is asked."""
         self._run = run
@@ -67,6 +70,7 @@ class Operations:
         self._checker = checker
         self._source = source
         self._asking = asking
+        self._machines = machines
         self._under_test = under_test
         self._suspects: list[Step] = []
         self.hanging_kinds: set[str] = set()
@@ -106,6 +110,7 @@ class Operations:
 
         A failure is held against the target here, unless the caller does that later.
         """
+        await self._machines.ready(step.client)
         run, operation = self._run, step.next_operation()
         if is_of_target:
             await self._source.watch(step, operation)
@@ -238,8 +243,10 @@ class Operations:
         return operation
 
     def is_excused(self, step: Step) -> bool:
-        """Whether a fault is the reason for the step's last failure."""
+        """Whether a fault, or the loss of a machine, is the reason for the step's last failure."""
         failure = step.last_failure
+        if failure is not None and isinstance(failure.error, MachineLost):
+            return True  # The target was not asked, or its answer was not heard.
         return failure is not None and self._weather.excuses(step.client, failure.began_seconds, failure.error)
 
     def is_refused_by_design(self, error: TargetError) -> bool:

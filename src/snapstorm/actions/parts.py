@@ -80,6 +80,7 @@ class Parts:
             under_test=basis.under_test,
             # The time of a target that runs commands is that of its commands.
             asking=nullcontext() if runs_commands else run.meter.busy[Work.TARGET],
+            machines=self.machines,
         )
         self.picked = LiveSnapshots(self.ledger)
         self.storage_mark = storage_mark.StorageMark(server)
@@ -115,7 +116,9 @@ class Parts:
         )
         self.performers = Performers(self, self.refusals, self.ledger)
         self.choosing = Choosing(run, self.quota, server.refused_actions, self.performers)
-        self.engine = Engine(run, self.steps, self.performers, self.refusals, self.choosing, self.disk_space)
+        self.engine = Engine(
+            run, self.steps, self.performers, self.refusals, self.choosing, self.disk_space, self.machines
+        )
         self.own_operations = OwnOperations(
             self.ledger,
             server,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from snapstorm.errors import TargetError
+from snapstorm.faults.client_machines import ClientMachines
 from snapstorm.faults.network_path import NetworkPath
 from snapstorm.gateway.app import Served
 from snapstorm.model.actions import ACTIONS
@@ -83,6 +84,8 @@ class Scene:
     clock: Clock
     network_path: NetworkPath | None = None
     """The ways of the clients to the server, where these can be disturbed."""
+    machines: ClientMachines | None = None
+    """The machines on which clients run; None where all run in this process."""
     signal_elsewhere: Callable[[str, int], Awaitable[int]] = _nobody_elsewhere
     """Sends a signal to what runs on other machines on behalf of an operation. Returns how many got it."""
     is_calm_awaited: Callable[[], bool] = lambda: False

@@ -91,3 +91,7 @@ class Machines(Protocol):
     def of(self, client: str) -> Machine:
         """The one on which this client runs."""
         ...
+
+    async def ready(self, client: str) -> None:
+        """Return once the machine of this client is there. Raises HarnessError for one that is not coming back."""
+        ...

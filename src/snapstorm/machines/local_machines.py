@@ -53,6 +53,11 @@ class LocalMachines:
         running = self._runner.start(words, env=environment, log=log, is_of_target=False)
         self._processes[name] = await self._stack.enter_async_context(running)
 
+    async def ensure(self, name: str) -> None:
+        """Start a machine again if its process has ended. One that was only cut off joins again by itself."""
+        if self._processes[name].child.exit_code is not None:
+            await self.start(name)
+
     def failure(self) -> str | None:
         """What the first machine that has ended wrote at last; None while all run."""
         for name, process in self._processes.items():

@@ -116,5 +116,5 @@ def _prepare(directory: Path, workdir: Path, is_shared: bool) -> None:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise explain_os_error(os.fsencode(path), error) from error
-    if not is_shared:  # Otherwise the coordinator has done it, and others are at work there.
+    if not is_shared:  # Otherwise others are at work there. The coordinator removes what is left.
         clear_restores(workdir)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from snapstorm.errors import MachineLost, SnapstormError
 from snapstorm.filesystem.client_machine import RestorePlace
 from snapstorm.filesystem.explain import ContentExplained
 from snapstorm.filesystem.kept_tree import unpack_tree
@@ -47,6 +50,10 @@ class RemoteWriter:
     """By others, found by a scan, and not told yet."""
     _is_just_scanned: bool = False
     """Nobody was asked for anything since the files were scanned, so the scan has found all changes."""
+
+    def begin_again(self, state: requests.FilesState) -> None:
+        """The files were opened anew."""
+        self.state, self._changes, self._is_just_scanned = state, [], False
 
     def can_apply(self, action: type[FileAction]) -> bool:
         return action.key in self.state.can_apply
@@ -136,17 +143,25 @@ class RemoteRestore:
     async def explain(self, expected: Sequence[Entry]) -> Mapping[bytes, ContentExplained]:
         if not expected:
             return {}
-        return (await self.call(requests.ExplainRestore(self.client, self.operation, list(expected)))).contents
+        try:
+            return (await self.call(requests.ExplainRestore(self.client, self.operation, list(expected)))).contents
+        except SnapstormError as error:  # An explanation decides nothing, so neither does its failure.
+            return {entry.path: ContentExplained(problem=f"it can't be explained: {error}") for entry in expected}
 
     @asynccontextmanager
     async def at_hand(self, differing: Sequence[bytes], bytes_total: int) -> AsyncIterator[Path]:
         request = requests.FetchRestore(self.client, self.operation, list(differing), bytes_total)
-        fetched = await self.call(request)
         with tempfile.TemporaryDirectory(dir=self.scratch) as directory:
-            yield await run_file_work(unpack_tree, fetched.archive, Path(directory))
+            try:
+                fetched = await self.call(request)
+                tree = await run_file_work(unpack_tree, fetched.archive, Path(directory))
+            except (SnapstormError, OSError, tarfile.TarError):
+                tree = Path(directory) / "lost"  # What was found stands without its evidence.
+            yield tree
 
     async def remove(self, *, entries: int, is_small: bool) -> None:
-        await self.call(requests.RemoveRestore(self.client, self.operation, entries, is_small))
+        with contextlib.suppress(MachineLost):  # Its next incarnation removes it.
+            await self.call(requests.RemoveRestore(self.client, self.operation, entries, is_small))
 
 
 @dataclass(frozen=True)
@@ -159,6 +174,18 @@ class RemoteMachine:
     call: Caller
     scratch: Path
     """A directory of this machine, for what is fetched."""
+    _writers: dict[str, RemoteWriter] = field(default_factory=dict)
+
+    @property
+    def clients(self) -> Sequence[str]:
+        """Those whose files are there, sorted."""
+        return sorted(self._writers)
+
+    async def open_writers_again(self) -> None:
+        """Open the files of all clients in another incarnation of the machine. What was changed there while nobody
+        looked is how they are now."""
+        for client, writer in self._writers.items():
+            writer.begin_again(await self.call(requests.OpenWriter(client, None)))
 
     def directory(self, client: str) -> Path:
         return self.workdir / client
@@ -166,7 +193,9 @@ class RemoteMachine:
     async def open_writer(self, client: str, remembered: Manifest | None) -> FileWriter:
         known = None if remembered is None else remembered.encoded
         state = await self.call(requests.OpenWriter(client, known))
-        return RemoteWriter(client, self.directory(client) / "data", self.call, state)
+        writer = RemoteWriter(client, self.directory(client) / "data", self.call, state)
+        self._writers[client] = writer
+        return writer
 
     async def new_restore(self, client: str, operation: str) -> RestorePlace:
         await self.call(requests.NewRestore(client, operation))

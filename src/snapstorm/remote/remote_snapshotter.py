@@ -20,7 +20,7 @@ from snapstorm.remote.remote_machine import Caller
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
+@dataclass
 class RemoteSnapshotter:
     """Implements `ClientSnapshotter`."""
 
@@ -34,11 +34,14 @@ class RemoteSnapshotter:
     """Adds to a failure how the server has ended, if it has."""
     asking: AbstractContextManager[None] = field(default_factory=nullcontext)
     """The block in which the target is asked."""
+    has_connected: bool = False
+    """Whether it has ever been connected."""
 
     async def connect(self) -> None:
         access = self.access()
         address = await self.find_address(access)
         await self._ask(requests.AskConnection(self.client, msgspec.msgpack.encode(access), address))
+        self.has_connected = True
 
     async def disconnect(self) -> None:
         await self._ask(requests.AskDisconnection(self.client))

@@ -45,8 +45,8 @@ class RunParts:
         self._opened = opened
         self.cleaner = Cleaner(run.meter, opened.processes)
         local = LocalMachine(place.work, under_test.capabilities, options.data_bytes_max, self.cleaner)
-        self.machines = RunMachines(local, opened.machines, server, place.route, run.meter.busy[Work.TARGET])
-        if opened.machines and (why := why_only_here(server)):
+        self.machines = RunMachines(local, opened.keeper, server, place.route, run.meter.busy[Work.TARGET])
+        if opened.keeper is not None and (why := why_only_here(server)):
             run.note(f"only the files of clients are on other machines, and clients ask from this process: {why}")
         self.snapshotter = MultiClientSnapshotter(server, self.machines.open_client)
         self.writer = MultiClientFileWriter(self._open_writer)
@@ -80,7 +80,7 @@ class RunParts:
         self.sweeper = Sweeper(run, server, acting.steps, acting.restores, acting.disk_space, self.hangs)
         self.aftermath = Aftermath(run, weather, acting.engine, own, server, checker, self.hangs)
         server_processes = ServerProcesses(server, run.now_seconds)
-        strays = StraysEverywhere(opened.processes, opened.machines)
+        strays = StraysEverywhere(opened.processes, self.machines.others)
         self.leaks = LeakWatch(run, weather, commands, server, server_processes, checker, strays)
         self.measurements = Measurements(
             run, place, server, server_processes, self.connected, opened.storage.held_bytes
@@ -104,6 +104,7 @@ class RunParts:
             in_flight=acting.operations.in_flight,
             judge=FaultJudge(run, weather, own, self.snapshotter, access, checker),
             clock=run.clock,
+            machines=opened.keeper,
             signal_elsewhere=self.machines.signal,
             network_path=opened.network_path if isinstance(server, Routed) and server.is_routed else None,
             is_calm_awaited=lambda: weather.is_calm_awaited,

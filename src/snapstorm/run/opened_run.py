@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -12,8 +12,8 @@ from snapstorm.model.events import Listener, Noted
 from snapstorm.model.protocols import Server
 from snapstorm.persistence.persistence import REPOSITORY_FACT, AnyCopies
 from snapstorm.persistence.places import open_persistence
-from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.run.conclusion import Conclusion
+from snapstorm.run.machine_keeper import MachineKeeper
 from snapstorm.run.offered_storage import OfferedStorage, storage_for
 from snapstorm.run.options import HarnessOptions
 from snapstorm.run.phases import Phases
@@ -65,8 +65,8 @@ class OpenedRun:
     conclusion: Conclusion
     network_path: NetworkPath | None
     storage: OfferedStorage
-    machines: Sequence[RemoteMachine]
-    """Other than this process, on which clients run."""
+    keeper: MachineKeeper | None
+    """Keeps the machines on which clients run; None where all run in this process."""
 
 
 @asynccontextmanager
@@ -128,7 +128,7 @@ async def open_run(
                 server = await stack.enter_async_context(target.serve(place))
             check_repository(testbed, server)
             await heal_rights(run, server)
-            machines = await stack.enter_async_context(
+            keeper = await stack.enter_async_context(
                 remote_machines(
                     options.machines,
                     run,
@@ -155,5 +155,5 @@ async def open_run(
             conclusion=conclusion,
             network_path=network_path,
             storage=storage,
-            machines=machines,
+            keeper=keeper,
         )

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Protocol
 
+from snapstorm.errors import MachineLost
 from snapstorm.filesystem.client_machine import Machine
-from snapstorm.machines.hub import Change, HubSettings, Lost, Refused, open_hub
+from snapstorm.machines.hub import HubSettings, open_hub
 from snapstorm.machines.join_file import make_credentials
 from snapstorm.machines.local_machines import local_machines
 from snapstorm.model.abilities import Route, ServesOtherMachines
 from snapstorm.model.client_access import ClientAccess
 from snapstorm.model.protocols import ClientSnapshotter, Program, Server
 from snapstorm.remote import requests
-from snapstorm.remote.exchange import CLIENTS, MachineCaller
 from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
+from snapstorm.run.machine_keeper import MachineKeeper
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.process import ProcessRunner
+from snapstorm.runtime.tasks import beside
 from snapstorm.targets.server_process import host_and_port
 from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
@@ -53,19 +56,40 @@ def read_machines(text: str) -> MachineChoice:
     return MachineChoice(count)
 
 
+class KeepsMachines(Protocol):
+    """Brings machines back that were lost: see `MachineKeeper`."""
+
+    on_back: Callable[[str], Awaitable[None]] | None
+
+    @property
+    def machines(self) -> Sequence[RemoteMachine]: ...
+
+    async def wait_for(self, machine: RemoteMachine) -> None: ...
+
+
 @dataclass
 class RunMachines:
     """The machines of one run. Implements `Machines`."""
 
     own: Machine
-    others: Sequence[RemoteMachine]
-    """Where clients run; empty where all run here."""
+    keeper: KeepsMachines | None
+    """Keeps the machines where clients run; None where all run here."""
     server: Server
     route: Route | None = None
     """By which way clients reach the server; None for the straight one."""
     asking: AbstractContextManager[None] = field(default_factory=nullcontext)
     """The block in which the target is asked by clients elsewhere."""
     _by_client: dict[str, RemoteMachine] = field(default_factory=dict)
+    _elsewhere: dict[str, RemoteSnapshotter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.keeper is not None:
+            self.keeper.on_back = self._go_on
+
+    @property
+    def others(self) -> Sequence[RemoteMachine]:
+        """Where clients run; empty where all run here."""
+        return () if self.keeper is None else self.keeper.machines
 
     def of(self, client: str) -> Machine:
         """The one of this client: those that come first each have another."""
@@ -86,7 +110,23 @@ class RunMachines:
             return server.client(client)
         assert isinstance(server, ServesOtherMachines)
         access = functools.partial(server.client_access, client)
-        return RemoteSnapshotter(client, machine.call, access, self._find_address, server.add_last_words, self.asking)
+        self._elsewhere[client] = RemoteSnapshotter(
+            client, machine.call, access, self._find_address, server.add_last_words, self.asking
+        )
+        return self._elsewhere[client]
+
+    async def ready(self, client: str) -> None:
+        """Return once this client may go on: its machine may be away. Raises HarnessError for one that is not coming
+        back."""
+        machine = self._by_client.get(client)
+        if machine is not None and self.keeper is not None:
+            await self.keeper.wait_for(machine)
+
+    async def _go_on(self, name: str) -> None:
+        """Connect the clients of a machine that is back."""
+        for client, snapshotter in self._elsewhere.items():
+            if self._by_client[client].name == name and snapshotter.has_connected:
+                await snapshotter.connect()
 
     async def _find_address(self, access: ClientAccess) -> str | None:
         """By which way a client reaches the server, where that can be disturbed."""
@@ -97,8 +137,11 @@ class RunMachines:
 
     async def signal(self, operation: str, number: int) -> int:
         """Send a signal to what runs on other machines on behalf of an operation; returns how many got it."""
-        signalled = [await machine.call(requests.SignalOperation(operation, number)) for machine in self.others]
-        return sum(one.count for one in signalled)
+        count = 0
+        for machine in self.others:
+            with contextlib.suppress(MachineLost):  # What ran there has ended, or will.
+                count += (await machine.call(requests.SignalOperation(operation, number))).count
+        return count
 
 
 @dataclass(frozen=True)
@@ -115,7 +158,8 @@ class StraysEverywhere:
     async def end_strays(self, spared: Collection[Adopted]) -> Sequence[object]:
         ended: list[object] = list(await self.here.end_strays(spared))
         for machine in self.others:
-            ended += (await machine.call(requests.EndStrays())).shown
+            with contextlib.suppress(MachineLost):  # It ends them itself.
+                ended += (await machine.call(requests.EndStrays())).shown
         return ended
 
 
@@ -135,13 +179,13 @@ async def remote_machines(
     runner: ProcessRunner,
     commands: CommandLog,
     programs: Sequence[Program],
-) -> AsyncIterator[Sequence[RemoteMachine]]:
-    """The machines that were chosen, once all have joined, while the block lasts. None where none was.
+) -> AsyncIterator[MachineKeeper | None]:
+    """Keeps the machines that were chosen, once all have joined, while the block lasts. None where none was.
 
     Raises HarnessError if one does not join, or can't do its work.
     """
     if choice is None:
-        yield ()
+        yield None
         return
     place = under_test.place
     directory = place.directory / "machines"
@@ -154,31 +198,12 @@ async def remote_machines(
         data_bytes_max=data_bytes_max,
         programs=tuple(os.fsencode(program.path) for program in programs),
     )
-    seconds_max = place.operation_seconds_max + FILE_SECONDS_MAX
+    keeper = MachineKeeper(run, begin, directory, place.operation_seconds_max + FILE_SECONDS_MAX)
     async with AsyncExitStack() as stack:
-        settings = HubSettings(on_change=functools.partial(_tell, run))
+        settings = HubSettings(on_change=keeper.on_change)
         hub = await stack.enter_async_context(open_hub(make_credentials(directory), settings))
         join_file = directory / "join.pem"
-        await stack.enter_async_context(local_machines(hub, runner, join_file, directory, choice.local_count))
-        machines = []
-        for name in sorted(hub.machines, key=_number_of):
-            ask = functools.partial(hub.ask, name, CLIENTS, deadline_seconds=seconds_max)
-            caller = MachineCaller(ask, commands)
-            begun = await caller(begin)
-            machines.append(RemoteMachine(name, Path(os.fsdecode(begun.workdir)), caller, directory))
-        yield machines
-
-
-def _number_of(name: str) -> int:
-    return int(name.rpartition("-")[2])
-
-
-def _tell(run: RunContext, change: Change) -> None:
-    """Tell those who watch of a machine that is gone, or was not let in."""
-    match change:
-        case Lost(machine, reason):
-            run.note(f"the machine {machine.name} was lost: {reason}")
-        case Refused(name, peer, problems):
-            run.note(f"a machine {name} at {peer} was not let in: {'; '.join(problems)}")
-        case _:
-            pass
+        local = local_machines(hub, runner, join_file, directory, choice.local_count)
+        await keeper.begin(hub, await stack.enter_async_context(local), commands)
+        await stack.enter_async_context(beside(keeper.keep))
+        yield keeper

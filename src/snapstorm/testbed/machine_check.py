@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from snapstorm.errors import HarnessError, MachineLost, TargetError
+from snapstorm.errors import HarnessError, TargetError
 from snapstorm.runtime.machine import out_of_memory_kills
 from snapstorm.testbed.testbed import disk_is_full
 
@@ -30,10 +30,7 @@ class MachineCheck:
         return disk_is_full(*self._directories)
 
     def check(self, error: TargetError) -> None:
-        """Raise HarnessError if this failure is the machine's and not the target's: one on which clients run
-        was lost, a full disk, or no memory left."""
-        if isinstance(error, MachineLost):
-            raise HarnessError(f"{error}, so what its clients did is not known; run again to find out") from error
+        """Raise HarnessError if this failure is the machine's and not the target's: a full disk, or no memory left."""
         full = self.full_disk()
         if full is not None:
             raise HarnessError(f"the disk of {full} is full, so the target can't be judged; free some space") from error

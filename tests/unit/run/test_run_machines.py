@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,9 +45,21 @@ async def no_call(request: object) -> NoReturn:
     raise AssertionError("nobody asks")
 
 
+@dataclass
+class Keeper:
+    """Of machines that are never lost."""
+
+    machines: Sequence[RemoteMachine]
+    on_back: Callable[[str], Awaitable[None]] | None = None
+    awaited: list[str] = field(default_factory=list)
+
+    async def wait_for(self, machine: RemoteMachine) -> None:
+        self.awaited.append(machine.name)
+
+
 def machines(server: Server, count: int) -> RunMachines:
     others = [RemoteMachine(f"m{number}", Path("/there"), no_call, Path("/s")) for number in range(count)]
-    return RunMachines(OWN, others, server)
+    return RunMachines(OWN, Keeper(others) if others else None, server)
 
 
 def test_each_client_stays_on_its_machine_and_they_are_spread() -> None:

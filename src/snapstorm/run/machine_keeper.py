@@ -1,0 +1,160 @@
+"""Brings machines back that were lost in the middle of a run.
+
+While a machine is away, whatever is asked of it fails at once with MachineLost. It comes back as another incarnation,
+which knows nothing of the run: the run begins there anew, and its clients' files are opened and connected again, before
+any of them goes on. Processes of the one before have ended by then, so what is not listed after that does not exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+
+from snapstorm.errors import HarnessError, MachineLost, SnapstormError, TargetError
+from snapstorm.machines.hub import Change, Hub, Lost, Refused
+from snapstorm.machines.local_machines import LocalMachines
+from snapstorm.remote import requests
+from snapstorm.remote.exchange import CLIENTS, MachineCaller, Question, Reply
+from snapstorm.remote.remote_machine import RemoteMachine
+from snapstorm.runtime.process import Listener
+from snapstorm.runtime.tasks import plain_task_group
+from snapstorm.testbed.context import RunContext
+
+BACK_SECONDS_MAX = 60.0
+"""A machine that is not back after so long ends the run."""
+_AGAIN_SECONDS = 0.2
+
+
+@dataclass
+class _Kept:
+    machine: RemoteMachine
+    is_open: bool = True
+    """Whether anything may be asked of it."""
+    ready: anyio.Event = field(default_factory=anyio.Event)
+    """Set while its clients may go on, and once it is given up."""
+    why_gone: str = ""
+    """Why it was given up; empty while it is not."""
+
+
+class MachineKeeper:
+    """The machines of one run, and those of them that are away."""
+
+    def __init__(self, run: RunContext, begin: requests.BeginRun, scratch: Path, seconds_max: float) -> None:
+        """`begin` is what each machine is told first; `seconds_max`, how long it may take to answer a call."""
+        self._run = run
+        self._begin = begin
+        self._scratch = scratch
+        self._seconds_max = seconds_max
+        self._kept: dict[str, _Kept] = {}
+        self._send, self._lost = anyio.create_memory_object_stream[str](1000)
+        self._hub: Hub | None = None
+        self._local: LocalMachines | None = None
+        self.on_back: Callable[[str], Awaitable[None]] | None = None
+        """Has the clients of a machine go on there. May raise TargetError, and is called again then."""
+
+    @property
+    def machines(self) -> Sequence[RemoteMachine]:
+        """All of them, whether they are there or not."""
+        return [kept.machine for kept in self._kept.values()]
+
+    def on_change(self, change: Change) -> None:
+        """Take what the hub tells of."""
+        match change:
+            case Lost(machine, reason):
+                self._run.note(f"the machine {machine.name} was lost: {reason}")
+                if (kept := self._kept.get(machine.name)) is not None:
+                    kept.is_open, kept.ready = False, anyio.Event()
+                    self._send.send_nowait(machine.name)
+            case Refused(name, peer, problems):
+                self._run.note(f"a machine {name} at {peer} was not let in: {'; '.join(problems)}")
+            case _:
+                pass
+
+    async def begin(self, hub: Hub, local: LocalMachines, commands: Listener) -> None:
+        """Have the run begin on all machines that have joined. Raises HarnessError."""
+        self._hub, self._local = hub, local
+        for name in sorted(hub.machines, key=lambda name: int(name.rpartition("-")[2])):
+            caller = MachineCaller(self._asking(hub, name), commands)
+            begun = await MachineCaller(self._asking(hub, name, is_gated=False), commands)(self._begin)
+            machine = RemoteMachine(name, Path(os.fsdecode(begun.workdir)), caller, self._scratch)
+            self._kept[name] = _Kept(machine)
+            self._kept[name].ready.set()
+
+    def _asking(self, hub: Hub, name: str, *, is_gated: bool = True) -> Callable[[Question], Awaitable[Reply]]:
+        async def ask(question: Question) -> Reply:
+            if is_gated and not self._kept[name].is_open:
+                raise MachineLost(f"the machine {name} is away")
+            return await hub.ask(name, CLIENTS, question, self._seconds_max)
+
+        return ask
+
+    async def wait_for(self, machine: RemoteMachine) -> None:
+        """Return once the clients of this machine may go on. Raises HarnessError for one that is not coming back."""
+        kept = self._kept[machine.name]
+        while not kept.ready.is_set():
+            await kept.ready.wait()
+        if kept.why_gone:
+            raise HarnessError(kept.why_gone)
+
+    async def wait_for_machine(self, name: str) -> None:
+        """The same, by the name of the machine."""
+        await self.wait_for(self._kept[name].machine)
+
+    async def keep(self) -> None:
+        """Bring back each machine that is lost. Until cancelled."""
+        async with plain_task_group() as group:
+            async for name in self._lost:
+                group.start_soon(self._bring_back, name)
+
+    async def _bring_back(self, name: str) -> None:
+        kept, ready = self._kept[name], self._kept[name].ready
+        reason = "it did not join again"
+        with self._run.clock.move_on_after(BACK_SECONDS_MAX):
+            while kept.ready is ready:
+                try:
+                    await self._join_again(name)
+                except TargetError as error:
+                    # A fault may keep its clients out. If it was lost again, that begins this anew.
+                    reason = str(error)
+                except SnapstormError as error:
+                    reason = str(error)
+                    break
+                else:
+                    ready.set()
+                    return
+                await self._run.clock.sleep(_AGAIN_SECONDS)
+        if kept.ready is ready:
+            kept.why_gone = f"the machine {name} was lost and is not back after {BACK_SECONDS_MAX:g} s: {reason}"
+            ready.set()
+
+    async def _join_again(self, name: str) -> None:
+        assert self._hub is not None
+        assert self._local is not None
+        kept = self._kept[name]
+        if not kept.is_open:
+            await self._local.ensure(name)
+            while name not in self._hub.machines:
+                await self._run.clock.sleep(_AGAIN_SECONDS)
+            ask = self._asking(self._hub, name, is_gated=False)
+            await MachineCaller(ask, lambda _: None)(self._begin)
+            kept.is_open = True
+            await kept.machine.open_writers_again()
+        if self.on_back is not None:
+            await self.on_back(name)
+
+    def signal_machine(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to the process of a machine."""
+        assert self._local is not None
+        with contextlib.suppress(ProcessLookupError):  # It has ended by itself.
+            os.kill(self._local.pid(name), number)
+
+    @property
+    def clients_by_machine(self) -> Mapping[str, Sequence[str]]:
+        """Whose files are on each machine."""
+        return {kept.machine.name: kept.machine.clients for kept in self._kept.values()}
