@@ -258,7 +258,8 @@ def _draw(seed: int, target: str, *, has_operator: bool, is_behind_gateway: bool
     plugin, _ = read_target(target)
     offered = {**plugin.parameters, **(plugin.gateway_parameters if is_behind_gateway else {})}
     parameters = {name: values for name, values in offered.items() if name not in plugin.parameters_not_drawn}
-    faults = [key for key, fault in FAULTS.items() if is_behind_gateway or not fault.needs_gateway]
+    possible = {key: fault for key, fault in FAULTS.items() if not fault.needs_machines}
+    faults = [key for key, fault in possible.items() if is_behind_gateway or not fault.needs_gateway]
     scenario = draw_swarm(seed, [], {}) if has_operator else draw_swarm(seed, faults, parameters)
     print(f"swarm: seed {seed} draws", file=sys.stderr)
     print(textwrap.indent("\n".join(scenario_lines(scenario, as_json=False)), "    "), file=sys.stderr)

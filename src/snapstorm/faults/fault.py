@@ -34,6 +34,7 @@ class FaultKind(StrEnum):
     REFUSES = "storage-refuses"
     LAGS = "storage-lags"
     LIES = "storage-lies"
+    MACHINES = "machines"
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Fault(ABC):
     """What to say, in a few words, of a server without the ability."""
     needs: ClassVar[str] = "nothing"
     """What it takes to inject it, for people."""
+    needs_machines: ClassVar[bool] = False
+    """Whether it is possible only where clients run on machines."""
     needs_gateway: ClassVar[bool] = False
     """Whether it is possible only where the repository is behind the gateway."""
     hold_seconds: ClassVar[tuple[float, float]] = (0.5, 4.0)

@@ -12,7 +12,8 @@ from snapstorm.faults.fault import Fault, FaultKind, NothingToBreak, Record, Sce
 class _StrikesMachine(Fault):
     """Strikes one machine, and all clients that run there."""
 
-    kind = FaultKind.PROCESS
+    kind = FaultKind.MACHINES
+    needs_machines = True
     needs = "clients on machines (`--machines`)"
     number: ClassVar[signal.Signals]
     struck: str | None = None

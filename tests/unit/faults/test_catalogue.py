@@ -20,6 +20,7 @@ BY_KIND = {
     " storage-doubled storage-keeps-all",
     FaultKind.LAGS: "storage-stale-list storage-partial-list storage-stale-read",
     FaultKind.LIES: "storage-forgets storage-keeps-half storage-flips-bit storage-old-bytes",
+    FaultKind.MACHINES: "kill-machine pause-machine",
 }
 
 
