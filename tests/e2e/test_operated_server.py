@@ -17,6 +17,7 @@ from tests.e2e.commandline import Ran, scenario, snapstorm
 
 from snapstorm.model.action_results import ListedSnapshot
 from snapstorm.targets.kopia.server import KopiaServer
+from snapstorm.targets.kopia.snapshotter import KopiaClient
 
 USERS = ("alice@laptop", "bob@tower")
 
@@ -52,11 +53,12 @@ async def operated(scratch: Path) -> AsyncIterator[Operated]:
         foreign = {}
         for user in USERS:
             client = server.client(user)
+            assert isinstance(client, KopiaClient)
             await client.connect()
             home = directory / "home" / user
             home.mkdir(parents=True)
             (home / "thesis").write_text("mine")
-            completed = await server.kopia.create_snapshot(server._actor(user), home, {})
+            completed = await server.kopia.create_snapshot(client.actor, home, {})
             assert completed.exit_code == 0
             foreign[user] = await client.list_snapshots()
         kept = await server.kopia.set_retention(server.repository.actor, "--global", 1)
