@@ -106,7 +106,7 @@ def test_a_machine_that_cannot_come_back_ends_the_run(bed: Path) -> None:
         machine.kill()
         _, stderr = process.communicate(timeout=GIVE_UP_SECONDS)
     assert process.returncode == 3, stderr
-    assert "the machine local-1 was lost and is not back after 60 s" in stderr
+    assert "the machine local-1 was lost and is not back: it did not join again within 60 s" in stderr
     assert "Traceback" not in stderr
     again = snapstorm(*words, "--actions", "6")
     assert again.status == 0, again.stderr

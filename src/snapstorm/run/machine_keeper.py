@@ -7,6 +7,7 @@ any of them goes on. Processes of the one before have ended by then, so what is 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -38,6 +39,8 @@ class _Kept:
     """Whether anything may be asked of it."""
     ready: anyio.Event = field(default_factory=anyio.Event)
     """Set while its clients may go on, and once it is given up."""
+    returning: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """Around what brings it back."""
     why_gone: str = ""
     """Why it was given up; empty while it is not."""
 
@@ -45,14 +48,23 @@ class _Kept:
 class MachineKeeper:
     """The machines of one run, and those of them that are away."""
 
-    def __init__(self, run: RunContext, begin: requests.BeginRun, scratch: Path, seconds_max: float) -> None:
-        """`begin` is what each machine is told first; `seconds_max`, how long it may take to answer a call."""
+    def __init__(
+        self,
+        run: RunContext,
+        begin: requests.BeginRun,
+        scratch: Path,
+        seconds_max: float,
+        back_seconds_max: float = BACK_SECONDS_MAX,
+    ) -> None:
+        """`begin` is what each machine is told first; `seconds_max`, how long it may take to answer a call;
+        `back_seconds_max`, how long it may be away."""
         self._run = run
         self._begin = begin
         self._scratch = scratch
         self._seconds_max = seconds_max
+        self._back_seconds_max = back_seconds_max
         self._kept: dict[str, _Kept] = {}
-        self._send, self._lost = anyio.create_memory_object_stream[str](1000)
+        self._lost = asyncio.Queue[str]()
         self._hub: Hub | None = None
         self._local: LocalMachines | None = None
         self.on_back: Callable[[str], Awaitable[None]] | None = None
@@ -69,8 +81,9 @@ class MachineKeeper:
             case Lost(machine, reason):
                 self._run.note(f"the machine {machine.name} was lost: {reason}")
                 if (kept := self._kept.get(machine.name)) is not None:
-                    kept.is_open, kept.ready = False, anyio.Event()
-                    self._send.send_nowait(machine.name)
+                    before, kept.is_open, kept.ready = kept.ready, False, anyio.Event()
+                    before.set()  # Who waits goes on waiting, for this one.
+                    self._lost.put_nowait(machine.name)
             case Refused(name, peer, problems):
                 self._run.note(f"a machine {name} at {peer} was not let in: {'; '.join(problems)}")
             case _:
@@ -109,34 +122,39 @@ class MachineKeeper:
     async def keep(self) -> None:
         """Bring back each machine that is lost. Until cancelled."""
         async with plain_task_group() as group:
-            async for name in self._lost:
-                group.start_soon(self._bring_back, name)
+            while True:
+                kept = self._kept[await self._lost.get()]
+                kept.returning.cancel()  # It was lost again on its way.
+                kept.returning = anyio.CancelScope()
+                group.start_soon(self._bring_back, kept)
 
-    async def _bring_back(self, name: str) -> None:
-        kept, ready = self._kept[name], self._kept[name].ready
+    async def _bring_back(self, kept: _Kept) -> None:
+        """Until it is back, given up, or lost again."""
+        with kept.returning:
+            why_not = await self._return(kept)
+            kept.why_gone = why_not and f"the machine {kept.machine.name} was lost and is not back: {why_not}"
+            kept.ready.set()
+
+    async def _return(self, kept: _Kept) -> str:
+        """Returns why it did not come back; nothing if it did."""
         reason = "it did not join again"
-        with self._run.clock.move_on_after(BACK_SECONDS_MAX):
-            while kept.ready is ready:
+        with self._run.clock.move_on_after(self._back_seconds_max):
+            while True:
                 try:
-                    await self._join_again(name)
+                    await self._join_again(kept)
                 except TargetError as error:
-                    # A fault may keep its clients out. If it was lost again, that begins this anew.
-                    reason = str(error)
+                    reason = str(error)  # A fault may keep its clients out.
                 except SnapstormError as error:
-                    reason = str(error)
-                    break
+                    return str(error)
                 else:
-                    ready.set()
-                    return
+                    return ""
                 await self._run.clock.sleep(_AGAIN_SECONDS)
-        if kept.ready is ready:
-            kept.why_gone = f"the machine {name} was lost and is not back after {BACK_SECONDS_MAX:g} s: {reason}"
-            ready.set()
+        return f"{reason} within {self._back_seconds_max:g} s"
 
-    async def _join_again(self, name: str) -> None:
+    async def _join_again(self, kept: _Kept) -> None:
         assert self._hub is not None
         assert self._local is not None
-        kept = self._kept[name]
+        name = kept.machine.name
         if not kept.is_open:
             await self._local.ensure(name)
             while name not in self._hub.machines:
