@@ -63,10 +63,12 @@ HOURS_TO_READ_BYTES = 1 << 42
 
 def is_open(path: Path) -> bool:
     """Whether another process has a file open."""
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if os.readlink(descriptor) == str(path):
-                return True
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # Processes come and go.
+            for descriptor in os.listdir(process / "fd"):
+                with suppress(OSError):
+                    if os.readlink(process / "fd" / descriptor) == str(path):
+                        return True
     return False
 
 

@@ -149,6 +149,8 @@ class Fault(ABC):
     """A collection of garbage that meets it may take what is needed, and the target can't know."""
     heals_with_server: ClassVar[bool] = False
     """What a killed run has left of it can be healed only once the server is there, before clients connect."""
+    leaves_unfinished_files: ClassVar[bool] = False
+    """It kills what writes to the storage itself, so that an unfinished file may stay there."""
     disturbs_process: ClassVar[bool] = False
     """What the server's process holds open afterwards says nothing about leaks."""
 

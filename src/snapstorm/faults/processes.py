@@ -249,6 +249,7 @@ class KillMaintenance(_StrikesMaintenance):
 
     key = "kill-maintenance"
     weight = 4
+    leaves_unfinished_files = True
     number = signal.SIGKILL
     hold_seconds = (0.0, 0.1)
 

@@ -114,6 +114,11 @@ class Weather:
         return next((one for one in standing if one.fault.excuses(error)), None)
 
     @property
+    def has_left_unfinished_files(self) -> bool:
+        """Whether an unfinished file in the storage may be the work of a fault."""
+        return any(injury.fault.leaves_unfinished_files for injury in self._injuries)
+
+    @property
     def has_disturbed_process(self) -> bool:
         """Whether what the server's process holds open may be the work of a fault."""
         return any(injury.fault.disturbs_process for injury in self._injuries)

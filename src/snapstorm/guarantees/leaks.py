@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -143,6 +144,8 @@ class LeakWatch:
         last, first = await self._look(), self._first
         if last is None or first is None or last.pid != first.pid or self._weather.has_disturbed_process:
             return
+        if self._weather.has_left_unfinished_files:
+            last = replace(last, unfinished_files=first.unfinished_files)
         self._checker.observe(IdleSeen(first=first, last=last))
 
     async def _look(self) -> IdleUsage | None:

@@ -17,6 +17,7 @@ import pytest
 from tests.unit.one_run import new_context
 
 from snapstorm.faults.mounts import ReadOnlyStorage
+from snapstorm.faults.processes import KillMaintenance
 from snapstorm.faults.weather import Weather
 from snapstorm.guarantees import leaks
 from snapstorm.guarantees.builtin.no_leak import (
@@ -153,6 +154,19 @@ async def test_files_that_stay_open_are_a_leak(watched: Watched) -> None:
             os.close(descriptor)
     assert len(reports) == 1
     assert "open files" in reports[0]
+
+
+async def test_what_a_killed_collection_leaves_unfinished_is_no_leak(watched: Watched, tmp_path: Path) -> None:
+    """Everything else still is one."""
+    watch, server, reports, weather = watched
+    await watch.begin()
+    scene: Any = None
+    weather.begin(1, KillMaintenance(scene, random.Random(1)))
+    (tmp_path / "p.tmp.1").touch()
+    server.sessions = 9
+    await watch.end()
+    assert len(reports) == 1
+    assert "sessions of writers" in reports[0]
 
 
 async def test_unfinished_files_and_sessions_are_leaks(watched: Watched, tmp_path: Path) -> None:
