@@ -11,22 +11,30 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
 
 from snapstorm.errors import HarnessError, MachineLost, SnapstormError, TargetError
-from snapstorm.machines.hub import Change, Hub, Lost, Refused
-from snapstorm.machines.local_machines import LocalMachines
+from snapstorm.machines.hub import Change, Hub, HubSettings, Lost, Refused, open_hub
+from snapstorm.machines.join_file import make_credentials
+from snapstorm.machines.local_machines import LocalMachines, local_machines
+from snapstorm.model.protocols import Program
 from snapstorm.remote import requests
 from snapstorm.remote.exchange import CLIENTS, MachineCaller, Question, Reply
 from snapstorm.remote.remote_machine import RemoteMachine
-from snapstorm.runtime.process import Listener
-from snapstorm.runtime.tasks import plain_task_group
+from snapstorm.run.run_machines import MachineChoice
+from snapstorm.runtime.process import Listener, ProcessRunner
+from snapstorm.runtime.tasks import beside, plain_task_group
+from snapstorm.testbed.command_log import CommandLog
 from snapstorm.testbed.context import RunContext
+from snapstorm.testbed.under_test import UnderTest
 
+FILE_SECONDS_MAX = 900.0
+"""A machine that takes longer than an operation may, and so much more, does not answer any more: it is given up."""
 BACK_SECONDS_MAX = 60.0
 """A machine that is not back after so long ends the run."""
 _AGAIN_SECONDS = 0.2
@@ -176,3 +184,39 @@ class MachineKeeper:
     def clients_by_machine(self) -> Mapping[str, Sequence[str]]:
         """Whose files are on each machine."""
         return {kept.machine.name: kept.machine.clients for kept in self._kept.values()}
+
+
+@asynccontextmanager
+async def remote_machines(
+    choice: MachineChoice,
+    run: RunContext,
+    under_test: UnderTest,
+    data_bytes_max: int,
+    runner: ProcessRunner,
+    commands: CommandLog,
+    programs: Sequence[Program],
+) -> AsyncIterator[MachineKeeper]:
+    """Keeps the machines that were chosen, once all have joined, while the block lasts.
+
+    Raises HarnessError if one does not join, or can't do its work.
+    """
+    place = under_test.place
+    directory = place.directory / "machines"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    begin = requests.BeginRun(
+        testbed=place.testbed,
+        shared_directory=os.fsencode(place.directory),
+        shared_workdir=os.fsencode(place.work),
+        capabilities=under_test.capabilities.as_json,
+        data_bytes_max=data_bytes_max,
+        programs=tuple(os.fsencode(program.path) for program in programs),
+    )
+    keeper = MachineKeeper(run, begin, directory, place.operation_seconds_max + FILE_SECONDS_MAX)
+    async with AsyncExitStack() as stack:
+        settings = HubSettings(on_change=keeper.on_change)
+        hub = await stack.enter_async_context(open_hub(make_credentials(directory), settings))
+        join_file = directory / "join.pem"
+        local = local_machines(hub, runner, join_file, directory, choice.local_count)
+        await keeper.begin(hub, await stack.enter_async_context(local), commands)
+        await stack.enter_async_context(beside(keeper.keep))
+        yield keeper

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from snapstorm.errors import ConfigError
 from snapstorm.faults.network_path import NetworkPath
@@ -13,11 +14,9 @@ from snapstorm.model.protocols import Server
 from snapstorm.persistence.persistence import REPOSITORY_FACT, AnyCopies
 from snapstorm.persistence.places import open_persistence
 from snapstorm.run.conclusion import Conclusion
-from snapstorm.run.machine_keeper import MachineKeeper
 from snapstorm.run.offered_storage import OfferedStorage, storage_for
 from snapstorm.run.options import HarnessOptions
 from snapstorm.run.phases import Phases
-from snapstorm.run.run_machines import remote_machines
 from snapstorm.run.set_up import (
     begin_from_copy,
     begin_run,
@@ -46,6 +45,9 @@ from snapstorm.testbed.context import RunContext
 from snapstorm.testbed.control import Control
 from snapstorm.testbed.testbed import Testbed
 from snapstorm.testbed.under_test import UnderTest
+
+if TYPE_CHECKING:
+    from snapstorm.run.machine_keeper import MachineKeeper
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,12 @@ async def open_run(
                 server = await stack.enter_async_context(target.serve(place))
             check_repository(testbed, server)
             await heal_rights(run, server)
-            keeper = await stack.enter_async_context(
-                remote_machines(
+            keeper: MachineKeeper | None = None
+            if options.machines is not None:
+                # 0.04 s, for the library of certificates, which most runs do not need.
+                from snapstorm.run.machine_keeper import remote_machines  # noqa: PLC0415
+
+                machines = remote_machines(
                     options.machines,
                     run,
                     under_test,
@@ -138,7 +144,7 @@ async def open_run(
                     commands,
                     target.description.programs,
                 )
-            )
+                keeper = await stack.enter_async_context(machines)
         if options.repository is not None:
             testbed.ledger.set_fact(REPOSITORY_FACT, str(options.repository))
         yield OpenedRun(

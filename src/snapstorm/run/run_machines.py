@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from snapstorm.errors import MachineLost
 from snapstorm.filesystem.client_machine import Machine
-from snapstorm.machines.hub import HubSettings, open_hub
-from snapstorm.machines.join_file import make_credentials
-from snapstorm.machines.local_machines import local_machines
 from snapstorm.model.abilities import Route, ServesOtherMachines
 from snapstorm.model.client_access import ClientAccess
-from snapstorm.model.protocols import ClientSnapshotter, Program, Server
+from snapstorm.model.protocols import ClientSnapshotter, Server
 from snapstorm.remote import requests
 from snapstorm.remote.remote_machine import RemoteMachine
 from snapstorm.remote.remote_snapshotter import RemoteSnapshotter
-from snapstorm.run.machine_keeper import MachineKeeper
 from snapstorm.runtime.adoption import Adopted
 from snapstorm.runtime.process import ProcessRunner
-from snapstorm.runtime.tasks import beside
 from snapstorm.targets.server_process import host_and_port
-from snapstorm.testbed.command_log import CommandLog
-from snapstorm.testbed.context import RunContext
-from snapstorm.testbed.under_test import UnderTest
 
-FILE_SECONDS_MAX = 900.0
-"""A machine that takes longer than an operation may, and so much more, does not answer any more: it is given up."""
 LOCAL_MACHINES_MAX = 64
 _LOCAL = re.compile(r"local:(\d+)")
 
@@ -168,42 +157,3 @@ def why_only_here(server: Server) -> str | None:
     if not isinstance(server, ServesOtherMachines):
         return "the target does not say what a client elsewhere has to know"
     return server.only_here
-
-
-@asynccontextmanager
-async def remote_machines(
-    choice: MachineChoice | None,
-    run: RunContext,
-    under_test: UnderTest,
-    data_bytes_max: int,
-    runner: ProcessRunner,
-    commands: CommandLog,
-    programs: Sequence[Program],
-) -> AsyncIterator[MachineKeeper | None]:
-    """Keeps the machines that were chosen, once all have joined, while the block lasts. None where none was.
-
-    Raises HarnessError if one does not join, or can't do its work.
-    """
-    if choice is None:
-        yield None
-        return
-    place = under_test.place
-    directory = place.directory / "machines"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    begin = requests.BeginRun(
-        testbed=place.testbed,
-        shared_directory=os.fsencode(place.directory),
-        shared_workdir=os.fsencode(place.work),
-        capabilities=under_test.capabilities.as_json,
-        data_bytes_max=data_bytes_max,
-        programs=tuple(os.fsencode(program.path) for program in programs),
-    )
-    keeper = MachineKeeper(run, begin, directory, place.operation_seconds_max + FILE_SECONDS_MAX)
-    async with AsyncExitStack() as stack:
-        settings = HubSettings(on_change=keeper.on_change)
-        hub = await stack.enter_async_context(open_hub(make_credentials(directory), settings))
-        join_file = directory / "join.pem"
-        local = local_machines(hub, runner, join_file, directory, choice.local_count)
-        await keeper.begin(hub, await stack.enter_async_context(local), commands)
-        await stack.enter_async_context(beside(keeper.keep))
-        yield keeper

@@ -12,18 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from snapstorm.errors import HarnessError
 from snapstorm.model.protocols import LOOPBACK
 from snapstorm.runtime.certificates import make_identity, write_private
+from snapstorm.targets.server_process import is_address
 
 _VALID = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2049, 1, 1, tzinfo=UTC))
 """A testbed may be opened years later, and clocks of machines may be wrong."""
-
-
-def is_address(host: str) -> bool:
-    """Whether it is an IP address, rather than a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def write_certificate(certificate: Path, key: Path, host: str = LOOPBACK) -> None:

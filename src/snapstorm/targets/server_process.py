@@ -16,7 +16,6 @@ import anyio
 from snapstorm.errors import ConfigError, HarnessError
 from snapstorm.model.protocols import LOOPBACK
 from snapstorm.runtime.process import RunningProcess
-from snapstorm.targets.certificate import is_address
 from snapstorm.targets.command_output import last_line
 
 _START_SECONDS_MAX = 60.0
@@ -26,6 +25,15 @@ _END_SECONDS_MAX = 15.0
 
 Launch = Callable[[str], AbstractAsyncContextManager[RunningProcess]]
 """Starts the server for a block, to listen at this `HOST:PORT`."""
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, rather than a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def host_and_port(address: str) -> tuple[str, int]:
