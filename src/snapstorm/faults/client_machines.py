@@ -1,4 +1,4 @@
-"""What faults know of the machines of a run."""
+"""The machines of a run, as faults know them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ class ClientMachines(Protocol):
     @property
     def clients_by_machine(self) -> Mapping[str, Sequence[str]]:
         """The clients that run on each machine."""
+        ...
+
+    async def signal_operation(self, operation: str, number: int) -> int:
+        """Send a signal to what runs on any of them on behalf of an operation. Returns how many got it."""
         ...
 
     def signal_machine(self, name: str, number: signal.Signals) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -66,11 +66,6 @@ class Judge(Protocol):
         ...
 
 
-async def _nobody_elsewhere(operation: str, number: int) -> int:
-    """Where all clients are on this machine."""
-    return 0
-
-
 @dataclass(frozen=True)
 class Scene:
     """What a fault may act on."""
@@ -87,8 +82,6 @@ class Scene:
     """The ways of the clients to the server, where these can be disturbed."""
     machines: ClientMachines | None = None
     """The machines on which clients run; None where all run in this process."""
-    signal_elsewhere: Callable[[str, int], Awaitable[int]] = _nobody_elsewhere
-    """Sends a signal to what runs on other machines on behalf of an operation. Returns how many got it."""
     is_calm_awaited: Callable[[], bool] = lambda: False
     """Whether somebody waits for the end of what `delays`."""
     gateway: Served | None = None
@@ -97,8 +90,10 @@ class Scene:
     async def signal(self, operation: str, number: int) -> int:
         """Send a signal to the processes that run on behalf of an operation, wherever they do; 0 only counts them.
         Returns how many groups of them got it."""
-        here = self.processes.signal_children_of(operation, number)
-        return here + await self.signal_elsewhere(operation, number)
+        count = self.processes.signal_children_of(operation, number)
+        if self.machines is not None:
+            count += await self.machines.signal_operation(operation, number)
+        return count
 
 
 Record: TypeAlias = Callable[[Mapping[str, Any]], None]

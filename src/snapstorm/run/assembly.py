@@ -105,7 +105,6 @@ class RunParts:
             judge=FaultJudge(run, weather, own, self.snapshotter, access, checker),
             clock=run.clock,
             machines=opened.keeper,
-            signal_elsewhere=self.machines.signal,
             network_path=opened.network_path if isinstance(server, Routed) and server.is_routed else None,
             is_calm_awaited=lambda: weather.is_calm_awaited,
             gateway=opened.storage.gateway,

@@ -174,6 +174,14 @@ class MachineKeeper:
         if self.on_back is not None:
             await self.on_back(name)
 
+    async def signal_operation(self, operation: str, number: int) -> int:
+        """Send a signal to what runs on any of them on behalf of an operation. Returns how many got it."""
+        count = 0
+        for machine in self.machines:
+            with contextlib.suppress(MachineLost):  # What ran there has ended, or will.
+                count += (await machine.call(requests.SignalOperation(operation, number))).count
+        return count
+
     def signal_machine(self, name: str, number: signal.Signals) -> None:
         """Send a signal to the process of a machine."""
         assert self._local is not None

@@ -124,14 +124,6 @@ class RunMachines:
         host, port = await self.route(access.client, *host_and_port(access.server))
         return f"{host}:{port}"
 
-    async def signal(self, operation: str, number: int) -> int:
-        """Send a signal to what runs on other machines on behalf of an operation; returns how many got it."""
-        count = 0
-        for machine in self.others:
-            with contextlib.suppress(MachineLost):  # What ran there has ended, or will.
-                count += (await machine.call(requests.SignalOperation(operation, number))).count
-        return count
-
 
 @dataclass(frozen=True)
 class StraysEverywhere:
