@@ -1,4 +1,4 @@
-"""What a machine of a run does for the coordinator."""
+"""The services of a machine: it answers the coordinator's calls with them."""
 
 from __future__ import annotations
 

@@ -33,11 +33,11 @@ class RestorePlace(Protocol):
         ...
 
     async def scan(self, promise: Promise) -> Manifest:
-        """What was restored. It may be given as what was promised, if nothing that is compared differs from that."""
+        """The manifest of the restored tree. If nothing that is compared differs, it may be the promised manifest."""
         ...
 
     async def explain(self, expected: Sequence[Entry]) -> Mapping[bytes, ContentExplained]:
-        """What is wrong in the content of the files that should be these entries, by their paths."""
+        """Explain the content of restored files, by path. `expected` are the entries that they should be."""
         ...
 
     def at_hand(self, differing: Sequence[bytes], bytes_total: int) -> AbstractAsyncContextManager[Path]:

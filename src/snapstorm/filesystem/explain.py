@@ -97,7 +97,7 @@ class _Change(NamedTuple):
 
 @dataclass(frozen=True)
 class ContentExplained:
-    """What is wrong in the content of one file."""
+    """An explanation of the content of one file: the blocks that are wrong."""
 
     blocks: tuple[BlockDifference, ...] = ()
     problem: str = ""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 KEPT_TREE_BYTES_MAX = 64 << 20
-"""Of a larger restored tree, only the entries that differ are kept."""
+"""If a restored tree is larger, only the entries that differ are kept."""
 _NUMBERED_MAX = 100
 _PACKED = "restored"
 
@@ -43,7 +43,7 @@ def _without_special_files(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def pack_tree(tree: Path, paths: Sequence[bytes], tree_bytes: int) -> bytes:
-    """What `keep_tree` keeps, which is there no more then, as an archive. FIFOs and devices are left out."""
+    """Pack what `keep_tree` keeps as a tar archive. The tree is moved away. FIFOs and devices are left out."""
     with tempfile.TemporaryDirectory(dir=tree.parent) as directory:
         kept = Path(directory) / _PACKED
         keep_tree(tree, kept, paths, tree_bytes)

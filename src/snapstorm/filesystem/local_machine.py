@@ -23,7 +23,7 @@ from snapstorm.runtime.threads import run_file_work
 
 _RESTORES = "restores"
 TREE = "tree"
-"""What is restored, in the directory that is made for it."""
+"""The name of the restored tree in the directory of its restore."""
 
 
 @dataclass(frozen=True)
